@@ -1,0 +1,287 @@
+package isonorm.architecture;
+
+import static isonorm.architecture.Part.*;
+import static isonorm.architecture.Role.Field.*;
+
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+
+/**
+ * Everything a forward pass needs to know of a Transformer, as one value.
+ *
+ * <p>{@link #parameters()} follows from it: which parameters there are, by role, and their shapes. A checkpoint is right
+ * when it has exactly those.
+ *
+ * @param family the model type the checkpoint came from; for people to read, nothing is decided by it
+ * @param width the width of the residual stream, d; a compressed stream carries d - 1 values of it
+ * @param finalNorm the norm behind the last block, if there is one
+ * @param context how many positions the model was made for
+ */
+public record Architecture(
+        String family,
+        int width,
+        int context,
+        Embedding embedding,
+        List<Block> blocks,
+        Optional<Norm> finalNorm,
+        Output output,
+        Stream stream) {
+
+    public Architecture {
+        if (width <= 1) {
+            throw new IllegalArgumentException("the width of the stream must be 2 or more, got " + width);
+        }
+        blocks = List.copyOf(blocks);
+    }
+
+    /** An ordinary architecture, about whose stream nothing is known. */
+    public static Architecture of(
+            String family, int width, int context, Embedding embedding, List<Block> blocks, Optional<Norm> finalNorm, Output output) {
+        return new Architecture(family, width, context, embedding, blocks, finalNorm, output, Stream.FREE);
+    }
+
+    public Architecture withEmbedding(Embedding other) {
+        return new Architecture(family, width, context, other, blocks, finalNorm, output, stream);
+    }
+
+    public Architecture withBlocks(List<Block> other) {
+        return new Architecture(family, width, context, embedding, other, finalNorm, output, stream);
+    }
+
+    public Architecture withFinalNorm(Optional<Norm> other) {
+        return new Architecture(family, width, context, embedding, blocks, other, output, stream);
+    }
+
+    public Architecture withOutput(Output other) {
+        return new Architecture(family, width, context, embedding, blocks, finalNorm, other, stream);
+    }
+
+    public Architecture withStream(Stream other) {
+        return new Architecture(family, width, context, embedding, blocks, finalNorm, output, other);
+    }
+
+    /** How many values of the stream are carried: width, or width - 1 when it is compressed. */
+    public int streamWidth() {
+        return stream == Stream.COMPRESSED ? width - 1 : width;
+    }
+
+    /** Whether the token table is the head's weight. */
+    public boolean tied() {
+        return output instanceof Output.Words words && words.tied();
+    }
+
+    /** Whether the token table writes to the stream itself, not through a projection. */
+    public boolean tokensEnterStream() {
+        return embedding instanceof Embedding.Tokens tokens && !tokens.projected();
+    }
+
+    /**
+     * How many values the final norm gives. A norm of a compressed stream that applies a gain gives all {@code width}
+     * values, the last one being minus the sum of the others before gain and bias.
+     */
+    public int finalWidth() {
+        return finalNorm.isPresent() && finalNorm.get().affine().hasGain() ? width : streamWidth();
+    }
+
+    /** The norms of one block that read the stream before a sub-layer or behind the sum. */
+    public static List<Part> norms(Block block) {
+        if (block.placement() == Placement.OUTPUT) {
+            return List.of();
+        }
+        return block.wiring() == Wiring.PARALLEL_ONE_NORM ? List.of(ATTENTION_NORM) : List.of(ATTENTION_NORM, MLP_NORM);
+    }
+
+    /** The norms of one block that stand behind a sub-layer and before the sum. */
+    public static List<Part> outputNorms(Block block) {
+        return block.placement().normalizesOutput() ? List.of(ATTENTION_OUTPUT_NORM, MLP_OUTPUT_NORM) : List.of();
+    }
+
+    /** The linear layers that read what {@code norm}, one of {@link #norms}, gives. */
+    public static List<Part> readers(Block block, Part norm) {
+        List<Part> readers = new ArrayList<>();
+        if (norm == ATTENTION_NORM) {
+            readers.add(QUERY_KEY_VALUE);
+        }
+        if (norm == MLP_NORM || block.wiring() == Wiring.PARALLEL_ONE_NORM) {
+            if (block.mlp().gated()) {
+                readers.add(MLP_GATE);
+            }
+            readers.add(MLP_UP);
+        }
+        return readers;
+    }
+
+    /**
+     * The head, if it is the only reader of the final norm and has a weight of its own, so that the norm's affine part can be
+     * folded into it.
+     */
+    public Optional<Part> finalReader() {
+        return switch (output) {
+            case Output.Words words when !words.tied() && words.projectedWidth() == 0 && words.transform().isEmpty() -> Optional.of(HEAD);
+            case Output.Labels labels when labels.pooling() == Output.Pooling.FIRST -> Optional.of(HEAD);
+            case Output.Words _, Output.Labels _, Output.Hidden _ -> Optional.empty();
+        };
+    }
+
+    /** Every parameter of this architecture, in the order of a forward pass. */
+    public List<Parameter> parameters() {
+        List<Parameter> all = new ArrayList<>();
+        embeddingParameters(all);
+        for (int l = 0; l < blocks.size(); l++) {
+            blockParameters(all, l);
+        }
+        finalNorm.ifPresent(norm -> normParameters(all, Role.of(FINAL_NORM, GAIN), norm, width));
+        outputParameters(all);
+        return all;
+    }
+
+    /** How many values all parameters have together. */
+    public long parameterCount() {
+        return parameters().stream().mapToLong(Parameter::elements).sum();
+    }
+
+    private void embeddingParameters(List<Parameter> all) {
+        switch (embedding) {
+            case Embedding.Tokens tokens -> {
+                all.add(Parameter.matrix(Role.of(TOKEN_EMBEDDING, WEIGHT), tokens.vocabulary(),
+                        tokens.projected() ? tokens.width() : streamWidth()));
+                if (tokens.means()) {
+                    all.add(Parameter.vector(Role.of(TOKEN_EMBEDDING, MEANS), tokens.vocabulary()));
+                }
+                if (tokens.projected()) {
+                    all.add(Parameter.matrix(Role.of(EMBEDDING_PROJECTION, WEIGHT), streamWidth(), tokens.width()));
+                }
+                if (tokens.positions() > 0) {
+                    all.add(Parameter.matrix(Role.of(POSITION_EMBEDDING, WEIGHT), tokens.positions(), streamWidth()));
+                }
+                if (tokens.segments() > 0) {
+                    all.add(Parameter.matrix(Role.of(SEGMENT_EMBEDDING, WEIGHT), tokens.segments(), streamWidth()));
+                }
+            }
+            case Embedding.Patches patches -> {
+                all.add(Parameter.vector(Role.of(CLASS_TOKEN, WEIGHT), streamWidth()));
+                if (patches.maskToken()) {
+                    all.add(Parameter.vector(Role.of(MASK_TOKEN, WEIGHT), streamWidth()));
+                }
+                linearParameters(all, Role.of(PATCH_PROJECTION, WEIGHT), streamWidth(),
+                        patches.channels() * patches.patch() * patches.patch(), patches.bias());
+                all.add(Parameter.matrix(Role.of(POSITION_EMBEDDING, WEIGHT), patches.tokens(), streamWidth()));
+            }
+        }
+        embedding.norm().ifPresent(norm -> normParameters(all, Role.of(EMBEDDING_NORM, GAIN), norm, width));
+    }
+
+    private void blockParameters(List<Parameter> all, int l) {
+        Block block = blocks.get(l);
+        Attention attention = block.attention();
+        Mlp mlp = block.mlp();
+        boolean columns = stream == Stream.COMPRESSED && block.norm().folded() != Affine.NONE;
+        if (norms(block).contains(ATTENTION_NORM)) {
+            normParameters(all, Role.of(ATTENTION_NORM, l, GAIN), block.norm(), width);
+        }
+        readerParameters(all, Role.of(QUERY_KEY_VALUE, l, WEIGHT), attention.projectionWidth(), attention.bias(), columns);
+        attention.queryKeyNorm().ifPresent(norm -> {
+            int each = attention.headWidth();
+            boolean shared = norm.span() == QueryKeyNorm.Span.HEAD;
+            normParameters(all, Role.of(QUERY_NORM, l, GAIN), norm.norm(), shared ? each : attention.heads() * each);
+            normParameters(all, Role.of(KEY_NORM, l, GAIN), norm.norm(), shared ? each : attention.keyValueHeads() * each);
+        });
+        linearParameters(all, Role.of(ATTENTION_OUTPUT, l, WEIGHT), streamWidth(), attention.outputColumns(), attention.outputBias());
+        if (block.placement().normalizesOutput()) {
+            normParameters(all, Role.of(ATTENTION_OUTPUT_NORM, l, GAIN), block.norm(), width);
+        }
+        if (block.layerScale()) {
+            all.add(Parameter.vector(Role.of(ATTENTION_SCALE, l, WEIGHT), width));
+        }
+        if (norms(block).contains(MLP_NORM)) {
+            normParameters(all, Role.of(MLP_NORM, l, GAIN), block.norm(), width);
+        }
+        if (mlp.gated()) {
+            readerParameters(all, Role.of(MLP_GATE, l, WEIGHT), mlp.hidden(), mlp.bias(), columns);
+        }
+        readerParameters(all, Role.of(MLP_UP, l, WEIGHT), mlp.hidden(), mlp.bias(), columns);
+        linearParameters(all, Role.of(MLP_DOWN, l, WEIGHT), streamWidth(), mlp.hidden(), mlp.outputBias());
+        if (block.placement().normalizesOutput()) {
+            normParameters(all, Role.of(MLP_OUTPUT_NORM, l, GAIN), block.norm(), width);
+        }
+        if (block.layerScale()) {
+            all.add(Parameter.vector(Role.of(MLP_SCALE, l, WEIGHT), width));
+        }
+    }
+
+    private void outputParameters(List<Parameter> all) {
+        boolean columns = stream == Stream.COMPRESSED && finalNorm.isPresent() && finalNorm.get().folded() != Affine.NONE;
+        switch (output) {
+            case Output.Words words -> {
+                int reads = finalWidth();
+                if (words.projectedWidth() > 0) {
+                    all.add(Parameter.matrix(Role.of(HEAD_PROJECTION, WEIGHT), words.projectedWidth(), reads));
+                    reads = words.projectedWidth();
+                }
+                if (words.transform().isPresent()) {
+                    linearParameters(all, Role.of(HEAD_TRANSFORM, WEIGHT), width, reads, true);
+                    normParameters(all, Role.of(HEAD_TRANSFORM_NORM, GAIN), words.transform().get().norm(), width);
+                    reads = width;
+                }
+                if (!words.tied()) {
+                    all.add(Parameter.matrix(Role.of(HEAD, WEIGHT), vocabulary(), reads));
+                    if (columns) {
+                        all.add(Parameter.vector(Role.of(HEAD, COLUMN), vocabulary()));
+                    }
+                }
+                if (words.bias()) {
+                    all.add(Parameter.vector(Role.of(HEAD, BIAS), vocabulary()));
+                }
+            }
+            case Output.Labels labels -> {
+                linearParameters(all, Role.of(HEAD, WEIGHT), labels.labels(),
+                        labels.pooling() == Output.Pooling.FIRST ? finalWidth() : 2 * finalWidth(), labels.bias());
+                if (columns) {
+                    all.add(Parameter.vector(Role.of(HEAD, COLUMN), labels.labels()));
+                }
+            }
+            case Output.Hidden(Output.Pooler pooler) -> {
+                if (pooler == Output.Pooler.DENSE_TANH) {
+                    linearParameters(all, Role.of(POOLER, WEIGHT), width, finalWidth(), true);
+                }
+            }
+        }
+    }
+
+    private int vocabulary() {
+        if (embedding instanceof Embedding.Tokens tokens) {
+            return tokens.vocabulary();
+        }
+        throw new IllegalArgumentException("a head over words needs an embedding of tokens");
+    }
+
+    private void readerParameters(List<Parameter> all, Role weight, int rows, boolean bias, boolean column) {
+        linearParameters(all, weight, rows, streamWidth(), bias);
+        if (column) {
+            all.add(Parameter.vector(weight.field(COLUMN), rows));
+        }
+    }
+
+    private static void linearParameters(List<Parameter> all, Role weight, int rows, int columns, boolean bias) {
+        all.add(Parameter.matrix(weight, rows, columns));
+        if (bias) {
+            all.add(Parameter.vector(weight.field(BIAS), rows));
+        }
+    }
+
+    private static void normParameters(List<Parameter> all, Role gain, Norm norm, int length) {
+        if (norm.affine().hasGain()) {
+            all.add(Parameter.vector(gain, length));
+        }
+        if (norm.affine().hasBias()) {
+            all.add(Parameter.vector(gain.field(BIAS), length));
+        }
+        if (norm.folded().hasGain()) {
+            all.add(Parameter.vector(gain.field(FOLDED_GAIN), length));
+        }
+        if (norm.folded().hasBias()) {
+            all.add(Parameter.vector(gain.field(FOLDED_BIAS), length));
+        }
+    }
+}

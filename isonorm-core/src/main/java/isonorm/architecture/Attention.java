@@ -1,0 +1,104 @@
+package isonorm.architecture;
+
+import java.util.Optional;
+import java.util.OptionalDouble;
+import java.util.OptionalInt;
+
+/**
+ * Attention of one block: {@code output(softmax(scale * q k^T + positions + mask) v)}.
+ *
+ * <p>The rows of the query-key-value projection are the query heads, then the key heads, then the value heads, whatever
+ * order a family's files have. {@code heads / keyValueHeads} query heads that follow each other share a key-value head.
+ *
+ * @param scale what the scores are multiplied with, {@code 1/sqrt(headWidth)} in most models
+ * @param window how many positions a query sees, itself included; all when empty
+ * @param softcap scores become {@code softcap * tanh(scores / softcap)}
+ * @param clip queries, keys and values are clamped to {@code [-clip, clip]}
+ * @param bias whether the query-key-value projection has a bias
+ * @param outputBias whether the output projection has a bias
+ */
+public record Attention(
+        int heads,
+        int keyValueHeads,
+        int headWidth,
+        boolean causal,
+        double scale,
+        OptionalInt window,
+        Optional<Rotary> rotary,
+        Optional<Alibi> alibi,
+        Optional<QueryKeyNorm> queryKeyNorm,
+        OptionalDouble softcap,
+        OptionalDouble clip,
+        boolean bias,
+        boolean outputBias) {
+
+    public Attention {
+        if (heads <= 0 || keyValueHeads <= 0 || headWidth <= 0 || heads % keyValueHeads != 0) {
+            throw new IllegalArgumentException("attention needs heads that are a multiple of its key-value heads, got "
+                    + heads + " heads, " + keyValueHeads + " key-value heads of width " + headWidth);
+        }
+        if (rotary.isPresent() && rotary.get().width() > headWidth) {
+            throw new IllegalArgumentException(
+                    "the rotary width " + rotary.get().width() + " is larger than the head width " + headWidth);
+        }
+    }
+
+    /** Causal attention with as many key-value heads as heads, no positions and all biases. */
+    public static Attention of(int heads, int headWidth) {
+        return new Attention(heads, heads, headWidth, true, 1 / Math.sqrt(headWidth), OptionalInt.empty(),
+                Optional.empty(), Optional.empty(), Optional.empty(), OptionalDouble.empty(), OptionalDouble.empty(),
+                true, true);
+    }
+
+    /** How many rows the query-key-value projection has. */
+    public int projectionWidth() {
+        return (heads + 2 * keyValueHeads) * headWidth;
+    }
+
+    /** How many columns the output projection has. */
+    public int outputColumns() {
+        return heads * headWidth;
+    }
+
+    public Attention withKeyValueHeads(int count) {
+        return new Attention(heads, count, headWidth, causal, scale, window, rotary, alibi, queryKeyNorm, softcap, clip, bias, outputBias);
+    }
+
+    /** Every position sees every other. */
+    public Attention bidirectional() {
+        return new Attention(heads, keyValueHeads, headWidth, false, scale, window, rotary, alibi, queryKeyNorm, softcap, clip, bias, outputBias);
+    }
+
+    public Attention withScale(double factor) {
+        return new Attention(heads, keyValueHeads, headWidth, causal, factor, window, rotary, alibi, queryKeyNorm, softcap, clip, bias, outputBias);
+    }
+
+    public Attention withWindow(int positions) {
+        return new Attention(heads, keyValueHeads, headWidth, causal, scale, OptionalInt.of(positions), rotary, alibi, queryKeyNorm, softcap, clip, bias, outputBias);
+    }
+
+    public Attention withRotary(Rotary turned) {
+        return new Attention(heads, keyValueHeads, headWidth, causal, scale, window, Optional.of(turned), alibi, queryKeyNorm, softcap, clip, bias, outputBias);
+    }
+
+    public Attention withAlibi(Alibi biases) {
+        return new Attention(heads, keyValueHeads, headWidth, causal, scale, window, rotary, Optional.of(biases), queryKeyNorm, softcap, clip, bias, outputBias);
+    }
+
+    public Attention withQueryKeyNorm(QueryKeyNorm norm) {
+        return new Attention(heads, keyValueHeads, headWidth, causal, scale, window, rotary, alibi, Optional.of(norm), softcap, clip, bias, outputBias);
+    }
+
+    public Attention withSoftcap(double cap) {
+        return new Attention(heads, keyValueHeads, headWidth, causal, scale, window, rotary, alibi, queryKeyNorm, OptionalDouble.of(cap), clip, bias, outputBias);
+    }
+
+    public Attention withClip(double limit) {
+        return new Attention(heads, keyValueHeads, headWidth, causal, scale, window, rotary, alibi, queryKeyNorm, softcap, OptionalDouble.of(limit), bias, outputBias);
+    }
+
+    /** The same attention with or without a bias on the query-key-value projection and on the output projection. */
+    public Attention withBiases(boolean projection, boolean output) {
+        return new Attention(heads, keyValueHeads, headWidth, causal, scale, window, rotary, alibi, queryKeyNorm, softcap, clip, projection, output);
+    }
+}

@@ -1,0 +1,32 @@
+package isonorm.architecture;
+
+/**
+ * The MLP of one block: {@code down(activation(up(x)))}, or {@code down(activation(gate(x)) * up(x))} where it is gated.
+ *
+ * @param hidden the width between the linear layers
+ * @param bias whether up and gate have a bias
+ * @param outputBias whether down has a bias
+ */
+public record Mlp(int hidden, Activation activation, boolean gated, boolean bias, boolean outputBias) {
+
+    public Mlp {
+        if (hidden <= 0) {
+            throw new IllegalArgumentException("an MLP's hidden width must be positive, got " + hidden);
+        }
+    }
+
+    /** An ungated MLP with biases. */
+    public static Mlp plain(int hidden, Activation activation) {
+        return new Mlp(hidden, activation, false, true, true);
+    }
+
+    /** A gated MLP without biases. */
+    public static Mlp gated(int hidden, Activation activation) {
+        return new Mlp(hidden, activation, true, false, false);
+    }
+
+    /** The same MLP with or without a bias on up and gate, and on down. */
+    public Mlp withBiases(boolean inner, boolean output) {
+        return new Mlp(hidden, activation, gated, inner, output);
+    }
+}

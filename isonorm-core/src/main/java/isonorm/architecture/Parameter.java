@@ -1,0 +1,35 @@
+package isonorm.architecture;
+
+import java.util.List;
+
+/**
+ * One parameter an architecture has, with its shape: a vector of {@code columns} values when {@code rows} is 0, a matrix
+ * otherwise. Linear weights are (out, in).
+ */
+public record Parameter(Role role, int rows, int columns) {
+
+    /** A matrix or table. */
+    public static Parameter matrix(Role role, int rows, int columns) {
+        return new Parameter(role, rows, columns);
+    }
+
+    /** A vector. */
+    public static Parameter vector(Role role, int length) {
+        return new Parameter(role, 0, length);
+    }
+
+    /** Whether it has one dimension. */
+    public boolean isVector() {
+        return rows == 0;
+    }
+
+    /** How many values it has. */
+    public long elements() {
+        return isVector() ? columns : (long) rows * columns;
+    }
+
+    /** The shape as files hold it. */
+    public List<Long> shape() {
+        return isVector() ? List.of((long) columns) : List.of((long) rows, (long) columns);
+    }
+}

@@ -1,0 +1,309 @@
+package isonorm.checkpoint;
+
+import static isonorm.checkpoint.CheckpointException.Reason.CONFIG_NOT_JSON;
+import static isonorm.checkpoint.CheckpointException.Reason.INDEX_DISAGREES;
+import static isonorm.checkpoint.CheckpointException.Reason.INDEX_MALFORMED;
+import static isonorm.checkpoint.CheckpointException.Reason.MISSING_FILE;
+import static isonorm.checkpoint.CheckpointException.Reason.NOT_A_CHECKPOINT;
+import static isonorm.checkpoint.CheckpointException.Reason.PICKLE_ONLY;
+
+import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.core.json.JsonReadFeature;
+import com.fasterxml.jackson.databind.DeserializationFeature;
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.json.JsonMapper;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import java.io.IOException;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Set;
+import java.util.TreeMap;
+import java.util.regex.Pattern;
+
+/**
+ * A model on disk: a folder with a {@code config.json} and its weights in safetensors.
+ *
+ * <p>The weights are {@code model.safetensors}; or the shards that {@code model.safetensors.index.json} lists; or the only
+ * safetensors file there is, whatever its name. The first that is found is taken, in this order. An index must list
+ * exactly the tensors of its shards, each with the shard that holds it:
+ *
+ * <pre>{@code
+ * {"metadata": {"total_size": 123}, "weight_map": {"tensor": "model-00001-of-00002.safetensors"}}
+ * }</pre>
+ *
+ * <p>Its {@code total_size} is not checked, because tools disagree on what it counts. Instances are immutable and safe for
+ * use by several threads.
+ */
+public final class Checkpoint {
+
+    private static final String CONFIG = "config.json";
+    private static final String WEIGHTS = "model.safetensors";
+    private static final String INDEX = "model.safetensors.index.json";
+    private static final String SAFETENSORS = ".safetensors";
+
+    private static final long LONGEST_JSON = 100_000_000;
+
+    private static final Pattern OUTSIDE = Pattern.compile("[/\\\\:]");
+    private static final Pattern PICKLE = Pattern.compile(".*\\.(bin|bin\\.index\\.json|pt|pth|ckpt)");
+    private static final Pattern COMPANION = Pattern.compile("tokenizer.*|vocab\\..*|merges\\.txt"
+            + "|(special_tokens_map|added_tokens|generation_config|preprocessor_config)\\.json"
+            + "|chat_template\\..*|.*\\.model|spiece\\..*");
+
+    // Python writes and reads NaN and Infinity in JSON, and so configurations have them.
+    private static final JsonMapper JSON = JsonMapper.builder()
+            .enable(JsonReadFeature.ALLOW_NON_NUMERIC_NUMBERS)
+            .enable(DeserializationFeature.FAIL_ON_READING_DUP_TREE_KEY)
+            .enable(DeserializationFeature.FAIL_ON_TRAILING_TOKENS)
+            .build();
+
+    private final Path folder;
+    private final ObjectNode config;
+    private final List<SafetensorsFile> files;
+    private final Map<String, SafetensorsFile> fileOf;
+    private final List<Path> companions;
+
+    private Checkpoint(
+            Path folder,
+            ObjectNode config,
+            List<SafetensorsFile> files,
+            Map<String, SafetensorsFile> fileOf,
+            List<Path> companions) {
+        this.folder = folder;
+        this.config = config;
+        this.files = List.copyOf(files);
+        this.fileOf = Collections.unmodifiableMap(fileOf);
+        this.companions = List.copyOf(companions);
+    }
+
+    /**
+     * Opens a folder, or the folder of a {@code config.json} or safetensors file. The headers of all weights are read and
+     * validated, and no tensor is.
+     */
+    public static Checkpoint open(Path path) throws CheckpointException {
+        Path folder = folderOf(path);
+        Map<String, Path> entries = list(folder);
+        List<Path> safetensors = ending(entries, SAFETENSORS);
+        Path config = entries.get(CONFIG);
+        if (config == null) {
+            if (safetensors.isEmpty() && !entries.containsKey(INDEX) && !hasPickle(entries)) {
+                throw new CheckpointException(NOT_A_CHECKPOINT, folder + " holds neither " + CONFIG + " nor " + WEIGHTS);
+            }
+            throw new CheckpointException(MISSING_FILE, folder.resolve(CONFIG) + " does not exist"
+                    + (entries.containsKey("adapter_config.json")
+                            ? "; this is an adapter, merge it into its base model first"
+                            : ""));
+        }
+        JsonNode root = readJson(config, CONFIG_NOT_JSON);
+        if (!(root instanceof ObjectNode object)) {
+            throw new CheckpointException(CONFIG_NOT_JSON, config + " must be a JSON object, got "
+                    + root.getNodeType().name().toLowerCase(Locale.ROOT));
+        }
+        List<SafetensorsFile> files = new ArrayList<>();
+        if (entries.containsKey(WEIGHTS)) {
+            files.add(SafetensorsFile.open(entries.get(WEIGHTS)));
+        } else if (entries.containsKey(INDEX)) {
+            files.addAll(openShards(entries.get(INDEX), entries));
+        } else if (safetensors.size() == 1) {
+            files.add(SafetensorsFile.open(safetensors.getFirst()));
+        } else {
+            throw withoutWeights(folder, entries, safetensors);
+        }
+        Map<String, SafetensorsFile> fileOf = new LinkedHashMap<>();
+        for (SafetensorsFile file : files) {
+            for (String name : file.tensors().keySet()) {
+                fileOf.put(name, file);
+            }
+        }
+        List<Path> companions = entries.values().stream()
+                .filter(file -> COMPANION.matcher(file.getFileName().toString()).matches())
+                .toList();
+        return new Checkpoint(folder, object, files, fileOf, companions);
+    }
+
+    private static Path folderOf(Path path) throws CheckpointException {
+        if (Files.isDirectory(path)) {
+            return path;
+        }
+        if (!Files.exists(path)) {
+            throw SafetensorsFile.missing(path, null);
+        }
+        String name = path.getFileName().toString();
+        if (PICKLE.matcher(name).matches()) {
+            throw pickleOnly(path);
+        }
+        if (!name.equals(CONFIG) && !name.equals(INDEX) && !name.endsWith(SAFETENSORS)) {
+            throw new CheckpointException(NOT_A_CHECKPOINT, path + " is not a checkpoint; give the folder of "
+                    + CONFIG + " and " + WEIGHTS);
+        }
+        return path.toAbsolutePath().getParent();
+    }
+
+    /** The files of a folder by name, sorted. */
+    private static Map<String, Path> list(Path folder) throws CheckpointException {
+        Map<String, Path> entries = new LinkedHashMap<>();
+        try {
+            for (Path path : Disk.list(folder)) {
+                if (!Files.isDirectory(path)) {
+                    entries.put(path.getFileName().toString(), path);
+                }
+            }
+        } catch (IOException e) {
+            throw SafetensorsFile.failed(folder, e);
+        }
+        return entries;
+    }
+
+    private static List<Path> ending(Map<String, Path> entries, String ending) {
+        return entries.values().stream()
+                .filter(path -> path.getFileName().toString().endsWith(ending))
+                .toList();
+    }
+
+    private static boolean hasPickle(Map<String, Path> entries) {
+        return entries.keySet().stream().anyMatch(name -> PICKLE.matcher(name).matches());
+    }
+
+    private static CheckpointException withoutWeights(Path folder, Map<String, Path> entries, List<Path> safetensors) {
+        if (!safetensors.isEmpty()) {
+            return new CheckpointException(MISSING_FILE, folder.resolve(INDEX) + " does not exist, and none of the "
+                    + safetensors.size() + " safetensors files beside it is " + WEIGHTS);
+        }
+        return entries.keySet().stream()
+                .filter(name -> PICKLE.matcher(name).matches())
+                .findFirst()
+                .map(name -> pickleOnly(folder.resolve(name)))
+                .orElseGet(() -> SafetensorsFile.missing(folder.resolve(WEIGHTS), null));
+    }
+
+    private static CheckpointException pickleOnly(Path file) {
+        return new CheckpointException(PICKLE_ONLY, file + " is a pickle, which is not read because it can run code; convert"
+                + " it with transformers' save_pretrained(safe_serialization=True)");
+    }
+
+    private static List<SafetensorsFile> openShards(Path index, Map<String, Path> entries) throws CheckpointException {
+        Map<String, String> shardOf = new LinkedHashMap<>();
+        Map<String, SafetensorsFile> shards = new TreeMap<>();
+        if (!(readJson(index, INDEX_MALFORMED).get("weight_map") instanceof ObjectNode weightMap)) {
+            throw new CheckpointException(INDEX_MALFORMED, index + " must have a weight_map object");
+        }
+        for (Map.Entry<String, JsonNode> entry : weightMap.properties()) {
+            String shard = entry.getValue().textValue();
+            // An index is downloaded, so it must not reach beyond its folder.
+            if (shard == null || OUTSIDE.matcher(shard).find() || !shard.endsWith(SAFETENSORS)) {
+                throw new CheckpointException(INDEX_MALFORMED, index + ": tensor " + entry.getKey()
+                        + " must be in a safetensors file of the folder itself, got " + entry.getValue());
+            }
+            shardOf.put(entry.getKey(), shard);
+        }
+        if (shardOf.isEmpty()) {
+            throw new CheckpointException(INDEX_MALFORMED, index + " has an empty weight_map");
+        }
+        for (String shard : shardOf.values()) {
+            if (!entries.containsKey(shard)) {
+                throw new CheckpointException(MISSING_FILE, index + " lists " + shard + ", which does not exist");
+            }
+            if (!shards.containsKey(shard)) {
+                shards.put(shard, SafetensorsFile.open(entries.get(shard)));
+            }
+        }
+        for (Map.Entry<String, String> entry : shardOf.entrySet()) {
+            if (!shards.get(entry.getValue()).tensors().containsKey(entry.getKey())) {
+                throw new CheckpointException(INDEX_DISAGREES, index + ": tensor " + entry.getKey() + " is not in "
+                        + entry.getValue() + ", where the index says it is");
+            }
+        }
+        for (Map.Entry<String, SafetensorsFile> shard : shards.entrySet()) {
+            for (String name : shard.getValue().tensors().keySet()) {
+                if (!shard.getKey().equals(shardOf.get(name))) {
+                    throw new CheckpointException(INDEX_DISAGREES, index + ": tensor " + name + " is in " + shard.getKey()
+                            + ", and the index says " + (shardOf.containsKey(name) ? shardOf.get(name) : "nothing of it"));
+                }
+            }
+        }
+        return List.copyOf(shards.values());
+    }
+
+    private static JsonNode readJson(Path file, CheckpointException.Reason notJson) throws CheckpointException {
+        try {
+            if (Files.size(file) > LONGEST_JSON) {
+                throw new CheckpointException(notJson, file + " has " + Files.size(file) + " bytes, more than the "
+                        + LONGEST_JSON + " that are read");
+            }
+            return JSON.readTree(Files.readAllBytes(file));
+        } catch (JsonProcessingException e) {
+            throw new CheckpointException(notJson, file + " is not JSON: " + e.getOriginalMessage()
+                    + (e.getLocation() == null ? "" : " at line " + e.getLocation().getLineNr()), e);
+        } catch (IOException e) {
+            throw SafetensorsFile.failed(file, e);
+        }
+    }
+
+    /** The folder. */
+    public Path folder() {
+        return folder;
+    }
+
+    /** The content of {@code config.json}, a copy of the caller's own. */
+    public ObjectNode config() {
+        return config.deepCopy();
+    }
+
+    /** The names of all tensors: files in the order of {@link #weightFiles()}, tensors in the order of their bytes. */
+    public Set<String> names() {
+        return fileOf.keySet();
+    }
+
+    /** Whether there is a tensor of this name. */
+    public boolean has(String name) {
+        return fileOf.containsKey(name);
+    }
+
+    /** What the tensor of this name is. */
+    public TensorInfo info(String name) throws CheckpointException {
+        return file(name).tensors().get(name);
+    }
+
+    /** Maps exactly the bytes of a tensor, as {@link SafetensorsFile#map(String, Arena)} does. */
+    public MemorySegment map(String name, Arena arena) throws IOException {
+        return file(name).map(name, arena);
+    }
+
+    /** Maps {@code byteCount} bytes of a tensor from {@code byteOffset}. */
+    public MemorySegment map(String name, long byteOffset, long byteCount, Arena arena) throws IOException {
+        return file(name).map(name, byteOffset, byteCount, arena);
+    }
+
+    /** What the first of the weight files says about itself. */
+    public Map<String, String> metadata() {
+        return files.getFirst().metadata();
+    }
+
+    /** The safetensors files, sorted by name. */
+    public List<Path> weightFiles() {
+        return files.stream().map(SafetensorsFile::path).toList();
+    }
+
+    /**
+     * The other files of the folder that a copy of the model needs, sorted by name: the tokenizer's, the chat template, and
+     * the configurations of generation and preprocessing.
+     */
+    public List<Path> companionFiles() {
+        return companions;
+    }
+
+    private SafetensorsFile file(String name) throws CheckpointException {
+        SafetensorsFile file = fileOf.get(name);
+        if (file == null) {
+            throw SafetensorsFile.missingTensor(folder, name, fileOf.keySet());
+        }
+        return file;
+    }
+}

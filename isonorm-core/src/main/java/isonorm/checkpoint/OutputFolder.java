@@ -1,0 +1,198 @@
+package isonorm.checkpoint;
+
+import static isonorm.checkpoint.CheckpointException.Reason.OUTPUT_EXISTS;
+import static isonorm.checkpoint.CheckpointException.Reason.WRITE_FAILED;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.LinkOption;
+import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.security.SecureRandom;
+import java.util.ArrayList;
+import java.util.HexFormat;
+import java.util.List;
+
+/**
+ * A folder that appears complete or not at all.
+ *
+ * <p>It is filled under the temporary name {@code .name.tmp-<random>} beside its target, so on the same file system, and
+ * {@link #commit()} renames it. {@link #close()} without a commit deletes it, and nothing is left of it. Whoever has files
+ * of a replaced target open or mapped keeps them.
+ *
+ * <p>An existing target is replaced only if it is a checkpoint: a folder with a {@code config.json}, and without a
+ * {@code .git}. Anything else is somebody's own and is never deleted.
+ *
+ * <p>All methods may be called from any thread, so that a shutdown hook can close what an interrupted program leaves.
+ */
+public final class OutputFolder implements AutoCloseable {
+
+    private static final SecureRandom RANDOM = new SecureRandom();
+    private static final int DELETE_ATTEMPTS = 20;
+
+    private final Path target;
+    private final boolean overwrite;
+    private final Path temporary;
+    private final List<Path> createdParents; // innermost first
+    private boolean done;
+
+    private OutputFolder(Path target, boolean overwrite, Path temporary, List<Path> createdParents) {
+        this.target = target;
+        this.overwrite = overwrite;
+        this.temporary = temporary;
+        this.createdParents = createdParents;
+    }
+
+    /**
+     * Makes the temporary folder, and the parents of {@code target} that are missing. Refuses a target that exists, unless
+     * it is an empty folder or {@code overwrite} allows replacing a checkpoint; the target is left as it is until
+     * {@link #commit()}.
+     */
+    public static OutputFolder create(Path target, boolean overwrite) throws CheckpointException {
+        List<Path> createdParents = new ArrayList<>();
+        Path real = target.toAbsolutePath().normalize();
+        try {
+            if (Files.exists(real)) {
+                real = real.toRealPath(); // a link stays, and what it points to is replaced
+            }
+            requireReplaceable(real, overwrite);
+            Path parent = real.getParent();
+            for (Path missing = parent; !Files.exists(missing); missing = missing.getParent()) {
+                createdParents.add(missing);
+            }
+            Files.createDirectories(parent);
+            Path temporary = Files.createDirectory(parent.resolve("." + real.getFileName() + ".tmp-" + random()));
+            return new OutputFolder(real, overwrite, temporary, createdParents);
+        } catch (IOException e) {
+            deleteIfEmpty(createdParents);
+            throw Disk.writeFailed(target, e);
+        }
+    }
+
+    private static void requireReplaceable(Path target, boolean overwrite) throws IOException {
+        if (target.getFileName() == null) {
+            throw new CheckpointException(OUTPUT_EXISTS, target + " is the root of a file system; choose a folder in it");
+        }
+        if (!Files.exists(target, LinkOption.NOFOLLOW_LINKS)) {
+            return;
+        }
+        if (!Files.isDirectory(target)) {
+            throw new CheckpointException(OUTPUT_EXISTS, target + " exists and is not a folder; choose another name");
+        }
+        if (!Files.isWritable(target)) {
+            throw new CheckpointException(WRITE_FAILED, target + " is not writable");
+        }
+        if (Disk.list(target).isEmpty()) {
+            return;
+        }
+        if (!Files.isRegularFile(target.resolve("config.json")) || Files.exists(target.resolve(".git"))) {
+            throw new CheckpointException(OUTPUT_EXISTS, target + " is not empty and does not look like a checkpoint, which"
+                    + " has a config.json and no .git, so it is not replaced; choose another name");
+        }
+        if (!overwrite) {
+            throw new CheckpointException(OUTPUT_EXISTS, target + " exists already; replace it with --overwrite");
+        }
+    }
+
+    private static String random() {
+        byte[] bytes = new byte[6];
+        RANDOM.nextBytes(bytes);
+        return HexFormat.of().formatHex(bytes);
+    }
+
+    /** The temporary folder, to be filled. */
+    public Path path() {
+        return temporary;
+    }
+
+    /** Refuses when the file system has less than {@code bytes} left: one question before many files are written. */
+    public void requireSpace(long bytes) throws CheckpointException {
+        Disk.requireSpace(temporary, bytes);
+    }
+
+    /**
+     * Waits until everything is on the disk and gives the folder its name. A target to be replaced is moved aside before,
+     * back if the renaming fails, and deleted after. When this fails the target is as it was, except where the message
+     * says otherwise.
+     */
+    public synchronized void commit() throws IOException {
+        if (done) {
+            throw new IllegalStateException(target + " has been committed or closed before");
+        }
+        try {
+            Disk.force(temporary);
+            requireReplaceable(target, overwrite); // asked again, writing may have taken hours
+            Path aside = target.resolveSibling("." + target.getFileName() + ".old-" + random());
+            rename(temporary, target, aside);
+            done = true;
+            Disk.forceEntries(target.getParent());
+            if (Files.exists(aside)) {
+                deleteOld(aside);
+            }
+        } catch (IOException e) {
+            throw Disk.writeFailed(target, e);
+        }
+    }
+
+    /** Renames {@code complete} to {@code target}, and a target there is to {@code aside}: both or neither. */
+    static void rename(Path complete, Path target, Path aside) throws IOException {
+        boolean replaces = Files.exists(target);
+        if (replaces) {
+            Files.move(target, aside, StandardCopyOption.ATOMIC_MOVE);
+        }
+        try {
+            Files.move(complete, target, StandardCopyOption.ATOMIC_MOVE);
+        } catch (IOException e) {
+            if (replaces) {
+                try {
+                    Files.move(aside, target, StandardCopyOption.ATOMIC_MOVE);
+                } catch (IOException again) {
+                    e.addSuppressed(again);
+                    throw new CheckpointException(WRITE_FAILED, target + " could not be replaced, and what it was is now "
+                            + aside + ": " + SafetensorsFile.cause(e), e);
+                }
+            }
+            throw e;
+        }
+    }
+
+    private void deleteOld(Path aside) throws CheckpointException {
+        try {
+            Disk.delete(aside);
+        } catch (IOException e) {
+            throw new CheckpointException(WRITE_FAILED, target + " is complete, but what it replaced could not be deleted"
+                    + " and is now " + aside + ": " + SafetensorsFile.cause(e), e);
+        }
+    }
+
+    /**
+     * Deletes the temporary folder and the parents made for it, unless it was committed. A file that cannot be deleted
+     * stays; there is nothing better to do at the end of a program that failed already.
+     */
+    @Override
+    public synchronized void close() {
+        if (done) {
+            return;
+        }
+        done = true;
+        // Another thread may still be writing while a shutdown hook runs, so files can appear behind the deletion.
+        for (int attempt = 0; attempt < DELETE_ATTEMPTS && Files.exists(temporary); attempt++) {
+            try {
+                Disk.delete(temporary);
+            } catch (IOException e) {
+                Thread.onSpinWait();
+            }
+        }
+        deleteIfEmpty(createdParents);
+    }
+
+    private static void deleteIfEmpty(List<Path> folders) {
+        for (Path folder : folders) {
+            try {
+                Files.deleteIfExists(folder);
+            } catch (IOException e) {
+                return; // somebody else uses it by now, and so the outer ones too
+            }
+        }
+    }
+}

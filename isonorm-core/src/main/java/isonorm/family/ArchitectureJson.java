@@ -1,0 +1,337 @@
+package isonorm.family;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.node.ArrayNode;
+import com.fasterxml.jackson.databind.node.JsonNodeFactory;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import isonorm.architecture.Activation;
+import isonorm.architecture.Affine;
+import isonorm.architecture.Alibi;
+import isonorm.architecture.Architecture;
+import isonorm.architecture.Attention;
+import isonorm.architecture.Block;
+import isonorm.architecture.Embedding;
+import isonorm.architecture.Mlp;
+import isonorm.architecture.Norm;
+import isonorm.architecture.NormKind;
+import isonorm.architecture.Output;
+import isonorm.architecture.Placement;
+import isonorm.architecture.QueryKeyNorm;
+import isonorm.architecture.Rotary;
+import isonorm.architecture.Rotary.Scaling;
+import isonorm.architecture.Stream;
+import isonorm.architecture.Wiring;
+import isonorm.checkpoint.CheckpointException;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Optional;
+import java.util.OptionalDouble;
+import java.util.OptionalInt;
+import java.util.function.Function;
+
+/**
+ * An architecture as the {@code architecture} object of an Isonorm config.json; docs/format.md is its specification. Keys that
+ * say "none" are left out. Blocks that are equal and follow each other are written once, with {@code repeat}.
+ */
+final class ArchitectureJson {
+
+    private ArchitectureJson() {}
+
+    static ObjectNode write(Architecture architecture) {
+        ObjectNode json = JsonNodeFactory.instance.objectNode();
+        json.put("family", architecture.family());
+        json.put("width", architecture.width());
+        json.put("context", architecture.context());
+        json.put("stream", architecture.stream().label());
+        json.set("embedding", write(architecture.embedding()));
+        ArrayNode blocks = json.putArray("blocks");
+        int from = 0;
+        while (from < architecture.blocks().size()) {
+            Block block = architecture.blocks().get(from);
+            int to = from;
+            while (to < architecture.blocks().size() && architecture.blocks().get(to).equals(block)) {
+                to++;
+            }
+            blocks.add(write(block, to - from));
+            from = to;
+        }
+        architecture.finalNorm().ifPresent(norm -> json.set("final_norm", write(norm)));
+        json.set("output", write(architecture.output()));
+        return json;
+    }
+
+    private static ObjectNode write(Embedding embedding) {
+        ObjectNode json = JsonNodeFactory.instance.objectNode();
+        switch (embedding) {
+            case Embedding.Tokens tokens -> {
+                json.put("kind", "tokens");
+                json.put("vocabulary", tokens.vocabulary());
+                json.put("width", tokens.width());
+                if (tokens.positions() > 0) {
+                    json.put("positions", tokens.positions());
+                    json.put("position_offset", tokens.positionOffset());
+                    json.put("masked_positions", tokens.maskedPositions());
+                }
+                if (tokens.segments() > 0) {
+                    json.put("segments", tokens.segments());
+                }
+                json.put("projected", tokens.projected());
+                json.put("scale", tokens.scale());
+                json.put("means", tokens.means());
+            }
+            case Embedding.Patches patches -> {
+                json.put("kind", "patches");
+                json.put("height", patches.height());
+                json.put("width", patches.width());
+                json.put("patch", patches.patch());
+                json.put("channels", patches.channels());
+                json.put("bias", patches.bias());
+                json.put("mask_token", patches.maskToken());
+            }
+        }
+        embedding.norm().ifPresent(norm -> json.set("norm", write(norm)));
+        json.put("recentre", embedding.recentre());
+        return json;
+    }
+
+    private static ObjectNode write(Norm norm) {
+        ObjectNode json = JsonNodeFactory.instance.objectNode();
+        json.put("kind", norm.kind().label());
+        json.put("epsilon", norm.epsilon());
+        json.put("affine", label(norm.affine()));
+        if (norm.folded() != Affine.NONE) {
+            json.put("folded", label(norm.folded()));
+        }
+        return json;
+    }
+
+    private static String label(Affine affine) {
+        return affine.name().toLowerCase().replace('_', '-');
+    }
+
+    private static ObjectNode write(Block block, int repeat) {
+        ObjectNode json = JsonNodeFactory.instance.objectNode();
+        json.put("repeat", repeat);
+        json.put("placement", block.placement().label());
+        json.put("wiring", block.wiring().label());
+        json.set("norm", write(block.norm()));
+        json.put("layer_scale", block.layerScale());
+        json.put("recentre", block.recentre());
+        Attention attention = block.attention();
+        ObjectNode at = json.putObject("attention");
+        at.put("heads", attention.heads());
+        at.put("key_value_heads", attention.keyValueHeads());
+        at.put("head_width", attention.headWidth());
+        at.put("causal", attention.causal());
+        at.put("scale", attention.scale());
+        attention.window().ifPresent(window -> at.put("window", window));
+        attention.rotary().ifPresent(rotary -> at.set("rotary", write(rotary)));
+        attention.alibi().ifPresent(alibi -> at.put("alibi", alibi.label()));
+        attention.queryKeyNorm().ifPresent(norm -> {
+            ObjectNode each = at.putObject("query_key_norm");
+            each.put("span", norm.span().label());
+            each.set("norm", write(norm.norm()));
+        });
+        attention.softcap().ifPresent(cap -> at.put("softcap", cap));
+        attention.clip().ifPresent(clip -> at.put("clip", clip));
+        at.put("bias", attention.bias());
+        at.put("output_bias", attention.outputBias());
+        Mlp mlp = block.mlp();
+        ObjectNode ml = json.putObject("mlp");
+        ml.put("hidden", mlp.hidden());
+        ml.put("activation", mlp.activation().label());
+        ml.put("gated", mlp.gated());
+        ml.put("bias", mlp.bias());
+        ml.put("output_bias", mlp.outputBias());
+        return json;
+    }
+
+    private static ObjectNode write(Rotary rotary) {
+        ObjectNode json = JsonNodeFactory.instance.objectNode();
+        json.put("width", rotary.width());
+        json.put("divisor", rotary.divisor());
+        json.put("base", rotary.base());
+        json.put("pairing", rotary.pairing().label());
+        switch (rotary.scaling()) {
+            case Scaling.None() -> {}
+            case Scaling.Linear(double factor) -> json.putObject("scaling").put("kind", "linear").put("factor", factor);
+            case Scaling.Llama3(double factor, double low, double high, int context) -> json.putObject("scaling")
+                    .put("kind", "llama3")
+                    .put("factor", factor)
+                    .put("low_frequency_factor", low)
+                    .put("high_frequency_factor", high)
+                    .put("original_context", context);
+        }
+        return json;
+    }
+
+    private static ObjectNode write(Output output) {
+        ObjectNode json = JsonNodeFactory.instance.objectNode();
+        switch (output) {
+            case Output.Words words -> {
+                json.put("kind", "words");
+                json.put("tied", words.tied());
+                json.put("bias", words.bias());
+                if (words.projectedWidth() > 0) {
+                    json.put("projected_width", words.projectedWidth());
+                }
+                words.transform().ifPresent(transform -> {
+                    ObjectNode before = json.putObject("transform");
+                    before.put("activation", transform.activation().label());
+                    before.set("norm", write(transform.norm()));
+                });
+                json.put("scale", words.scale());
+                words.softcap().ifPresent(cap -> json.put("softcap", cap));
+            }
+            case Output.Labels labels -> {
+                json.put("kind", "labels");
+                json.put("labels", labels.labels());
+                json.put("pooling", labels.pooling().label());
+                json.put("bias", labels.bias());
+            }
+            case Output.Hidden(Output.Pooler pooler) -> {
+                json.put("kind", "hidden");
+                json.put("pooler", pooler.label());
+            }
+        }
+        return json;
+    }
+
+    static Architecture read(Config json) throws CheckpointException {
+        List<Block> blocks = new ArrayList<>();
+        for (JsonNode block : json.json().path("blocks")) {
+            Config each = object(block);
+            int repeat = each.integerOr(1, "repeat");
+            if (repeat < 1 || repeat > 100_000) {
+                throw Config.unsupported("blocks.repeat", repeat, "1 to 100000");
+            }
+            blocks.addAll(Reading.repeated(repeat, block(each)));
+        }
+        return new Architecture(
+                json.textOr("", "family"),
+                json.integer("width"),
+                json.integer("context"),
+                embedding(json.object("embedding")),
+                blocks,
+                optional(json, "final_norm", ArchitectureJson::norm),
+                output(json.object("output")),
+                word(json, "stream", Stream.values(), Stream::label));
+    }
+
+    private static Config object(JsonNode node) {
+        return Config.of(node instanceof ObjectNode object ? object : JsonNodeFactory.instance.objectNode());
+    }
+
+    private static Embedding embedding(Config json) throws CheckpointException {
+        Optional<Norm> norm = optional(json, "norm", ArchitectureJson::norm);
+        boolean recentre = json.flagOr(false, "recentre");
+        return switch (json.textOr("", "kind")) {
+            case "tokens" -> new Embedding.Tokens(
+                    json.integer("vocabulary"), json.integer("width"), json.integerOr(0, "positions"),
+                    json.integerOr(0, "position_offset"), json.flagOr(false, "masked_positions"), json.integerOr(0, "segments"),
+                    json.flagOr(false, "projected"), json.numberOr(1, "scale"), json.flagOr(false, "means"), norm, recentre);
+            case "patches" -> new Embedding.Patches(
+                    json.integer("height"), json.integer("width"), json.integer("patch"), json.integer("channels"),
+                    json.flagOr(true, "bias"), json.flagOr(false, "mask_token"), norm, recentre);
+            default -> throw Config.unsupported("embedding.kind", json.textOr("", "kind"), "tokens or patches");
+        };
+    }
+
+    private static Norm norm(Config json) throws CheckpointException {
+        return new Norm(
+                word(json, "kind", NormKind.values(), NormKind::label),
+                json.numberOr(1e-5, "epsilon"),
+                affine(json, "affine"),
+                affine(json, "folded"));
+    }
+
+    private static Affine affine(Config json, String name) throws CheckpointException {
+        return json.find(name).isEmpty() ? Affine.NONE : word(json, name, Affine.values(), ArchitectureJson::label);
+    }
+
+    private static Block block(Config json) throws CheckpointException {
+        return new Block(
+                word(json, "placement", Placement.values(), Placement::label),
+                word(json, "wiring", Wiring.values(), Wiring::label),
+                norm(json.object("norm")),
+                attention(json.object("attention")),
+                mlp(json.object("mlp")),
+                json.flagOr(false, "layer_scale"),
+                json.flagOr(false, "recentre"));
+    }
+
+    private static Attention attention(Config json) throws CheckpointException {
+        int headWidth = json.integer("head_width");
+        Optional<Alibi> alibi = json.find("alibi").isEmpty()
+                ? Optional.empty()
+                : Optional.of(word(json, "alibi", Alibi.values(), Alibi::label));
+        return new Attention(
+                json.integer("heads"), json.integer("key_value_heads"), headWidth,
+                json.flagOr(true, "causal"), json.numberOr(1 / Math.sqrt(headWidth), "scale"),
+                json.find("window").isPresent() ? OptionalInt.of(json.integer("window")) : OptionalInt.empty(),
+                optional(json, "rotary", ArchitectureJson::rotary),
+                alibi,
+                optional(json, "query_key_norm", each -> new QueryKeyNorm(
+                        norm(each.object("norm")), word(each, "span", QueryKeyNorm.Span.values(), QueryKeyNorm.Span::label))),
+                number(json, "softcap"), number(json, "clip"),
+                json.flagOr(true, "bias"), json.flagOr(true, "output_bias"));
+    }
+
+    private static Rotary rotary(Config json) throws CheckpointException {
+        int width = json.integer("width");
+        Config scaling = json.object("scaling");
+        return new Rotary(width, json.integerOr(width, "divisor"), json.numberOr(10000, "base"),
+                word(json, "pairing", Rotary.Pairing.values(), Rotary.Pairing::label),
+                switch (scaling.textOr("none", "kind")) {
+                    case "none" -> new Scaling.None();
+                    case "linear" -> new Scaling.Linear(scaling.numberOr(1, "factor"));
+                    case "llama3" -> new Scaling.Llama3(scaling.numberOr(1, "factor"), scaling.numberOr(1, "low_frequency_factor"),
+                            scaling.numberOr(4, "high_frequency_factor"), scaling.integer("original_context"));
+                    default -> throw Config.unsupported("scaling.kind", scaling.textOr("", "kind"), "linear or llama3");
+                });
+    }
+
+    private static Mlp mlp(Config json) throws CheckpointException {
+        return new Mlp(json.integer("hidden"), word(json, "activation", Activation.values(), Activation::label),
+                json.flagOr(false, "gated"), json.flagOr(true, "bias"), json.flagOr(true, "output_bias"));
+    }
+
+    private static Output output(Config json) throws CheckpointException {
+        return switch (json.textOr("", "kind")) {
+            case "words" -> new Output.Words(
+                    json.flagOr(false, "tied"), json.flagOr(false, "bias"), json.integerOr(0, "projected_width"),
+                    optional(json, "transform", each -> new Output.Transform(
+                            word(each, "activation", Activation.values(), Activation::label), norm(each.object("norm")))),
+                    json.numberOr(1, "scale"), number(json, "softcap"));
+            case "labels" -> new Output.Labels(json.integer("labels"),
+                    word(json, "pooling", Output.Pooling.values(), Output.Pooling::label), json.flagOr(true, "bias"));
+            case "hidden" -> new Output.Hidden(word(json, "pooler", Output.Pooler.values(), Output.Pooler::label));
+            default -> throw Config.unsupported("output.kind", json.textOr("", "kind"), "words, labels or hidden");
+        };
+    }
+
+    private static OptionalDouble number(Config json, String name) throws CheckpointException {
+        return json.find(name).isPresent() ? OptionalDouble.of(json.numberOr(0, name)) : OptionalDouble.empty();
+    }
+
+    private static <T> T word(Config json, String name, T[] values, Function<T, String> label) throws CheckpointException {
+        String word = json.textOr("", name);
+        for (T value : values) {
+            if (label.apply(value).equals(word)) {
+                return value;
+            }
+        }
+        throw Config.unsupported(name, word.isEmpty() ? "nothing" : word, String.join(" or ", Arrays.stream(values).map(label).toList()));
+    }
+
+    @FunctionalInterface
+    private interface Reader<T> {
+        T read(Config json) throws CheckpointException;
+    }
+
+    private static <T> Optional<T> optional(Config json, String name, Reader<T> reader) throws CheckpointException {
+        Config object = json.object(name);
+        return object.json().isEmpty() ? Optional.empty() : Optional.of(reader.read(object));
+    }
+}

@@ -1,0 +1,62 @@
+package isonorm.family;
+
+import static isonorm.architecture.Part.*;
+
+import isonorm.architecture.Affine;
+import isonorm.architecture.Architecture;
+import isonorm.architecture.Attention;
+import isonorm.architecture.Block;
+import isonorm.architecture.Embedding;
+import isonorm.architecture.Mlp;
+import isonorm.architecture.Norm;
+import isonorm.architecture.NormKind;
+import isonorm.architecture.Output;
+import isonorm.architecture.Placement;
+import isonorm.architecture.QueryKeyNorm;
+import isonorm.architecture.Rotary.Pairing;
+import isonorm.architecture.Wiring;
+import isonorm.checkpoint.CheckpointException;
+import java.util.Optional;
+import java.util.Set;
+
+/** Command R: LayerNorm with a gain only, parallel branches behind one norm, scaled logits of a tied head. */
+final class Cohere implements Family {
+
+    @Override
+    public Description describe(Config config, Set<String> tensors) throws CheckpointException {
+        int width = config.integer("hidden_size");
+        int heads = config.integer("num_attention_heads");
+        int headWidth = config.integerOr(width / heads, "head_dim");
+        int keyValueHeads = config.integerOr(heads, "num_key_value_heads");
+        boolean bias = config.flagOr(false, "attention_bias");
+        Norm norm = Norm.of(NormKind.LAYER, config.numberOr(1e-5, "layer_norm_eps"), Affine.GAIN);
+        Attention plain = Attention.of(heads, headWidth)
+                .withKeyValueHeads(keyValueHeads)
+                .withRotary(Reading.rotary(config, headWidth, 500_000, Pairing.NEIGHBOURS))
+                .withBiases(bias, bias);
+        Attention attention = config.flagOr(false, "use_qk_norm")
+                ? plain.withQueryKeyNorm(new QueryKeyNorm(norm, QueryKeyNorm.Span.EACH_HEAD))
+                : plain;
+        Architecture architecture = Architecture.of("cohere", width, config.integerOr(8192, "max_position_embeddings"),
+                Embedding.Tokens.of(config.integer("vocab_size"), width),
+                Reading.repeated(config.integer("num_hidden_layers"), Block.of(Placement.PRE, Wiring.PARALLEL_ONE_NORM, norm, attention,
+                        Mlp.gated(config.integer("intermediate_size"), Reading.activation(config.textOr("silu", "hidden_act"))))),
+                Optional.of(norm),
+                Output.Words.of(Reading.tied(config, true)).withScale(config.numberOr(0.0625, "logit_scale")));
+        return new Description(architecture, Naming.of(tensors, "model.", "")
+                .whole(TOKEN_EMBEDDING, "embed_tokens")
+                .whole(ATTENTION_NORM, "layers.*.input_layernorm")
+                .separate("layers.*.self_attn.q_proj", "layers.*.self_attn.k_proj", "layers.*.self_attn.v_proj")
+                .whole(QUERY_NORM, "layers.*.self_attn.q_norm")
+                .shaped(QUERY_NORM, (long) heads, (long) headWidth)
+                .whole(KEY_NORM, "layers.*.self_attn.k_norm")
+                .shaped(KEY_NORM, (long) keyValueHeads, (long) headWidth)
+                .whole(ATTENTION_OUTPUT, "layers.*.self_attn.o_proj")
+                .whole(MLP_GATE, "layers.*.mlp.gate_proj")
+                .whole(MLP_UP, "layers.*.mlp.up_proj")
+                .whole(MLP_DOWN, "layers.*.mlp.down_proj")
+                .whole(FINAL_NORM, "norm")
+                .whole(HEAD, "/lm_head")
+                .ignoring(Reading.BUFFERS));
+    }
+}

@@ -1,0 +1,69 @@
+package isonorm.family;
+
+import static isonorm.architecture.Part.*;
+
+import isonorm.architecture.Activation;
+import isonorm.architecture.Architecture;
+import isonorm.architecture.Attention;
+import isonorm.architecture.Block;
+import isonorm.architecture.Embedding;
+import isonorm.architecture.Mlp;
+import isonorm.architecture.Norm;
+import isonorm.architecture.Output;
+import isonorm.architecture.Placement;
+import isonorm.architecture.Wiring;
+import isonorm.checkpoint.CheckpointException;
+import java.util.Optional;
+import java.util.Set;
+
+/** DINOv2: ViT with LayerScale and, in the largest size, a gated MLP; its classifier reads the class token and the mean of the patches. */
+final class Dinov2 implements Family {
+
+    @Override
+    public Description describe(Config config, Set<String> tensors) throws CheckpointException {
+        config.requireFlag(true, "apply_layernorm");
+        int width = config.integer("hidden_size");
+        int heads = config.integer("num_attention_heads");
+        int patch = config.integerOr(14, "patch_size");
+        int side = config.integerOr(224, "image_size");
+        int channels = config.integerOr(3, "num_channels");
+        boolean bias = config.flagOr(true, "qkv_bias");
+        boolean gated = config.flagOr(false, "use_swiglu_ffn");
+        Norm norm = Reading.layerNorm(config.numberOr(1e-6, "layer_norm_eps"));
+        boolean classifier = tensors.isEmpty() ? config.modelClass().endsWith("ForImageClassification") : tensors.contains("classifier.weight");
+        boolean masked = tensors.isEmpty()
+                ? config.flagOr(true, "use_mask_token")
+                : tensors.stream().anyMatch(name -> name.endsWith("embeddings.mask_token"));
+        int hidden = (int) (width * config.numberOr(4, "mlp_ratio"));
+        Mlp mlp = gated
+                ? Mlp.gated((hidden * 2 / 3 + 7) / 8 * 8, Activation.SILU).withBiases(true, true)
+                : Mlp.plain(hidden, Reading.activation(config.textOr("gelu", "hidden_act")));
+        Embedding.Patches embedding = new Embedding.Patches(side, side, patch, channels, true, masked, Optional.empty(), false);
+        Architecture architecture = Architecture.of("dinov2", width, embedding.tokens(), embedding,
+                Reading.repeated(config.integer("num_hidden_layers"), Block.of(Placement.PRE, Wiring.SEQUENTIAL, norm,
+                        Attention.of(heads, width / heads).bidirectional().withBiases(bias, true), mlp).withLayerScale(true)),
+                Optional.of(norm),
+                classifier
+                        ? new Output.Labels(Vit.labels(config), Output.Pooling.FIRST_AND_MEAN, true)
+                        : new Output.Hidden(Output.Pooler.FIRST));
+        Naming naming = Naming.of(tensors, classifier ? new String[] {"dinov2.", ""} : new String[] {"", "dinov2."})
+                .bare(CLASS_TOKEN, "embeddings.cls_token", 1L, 1L, (long) width)
+                .bare(MASK_TOKEN, "embeddings.mask_token", 1L, (long) width)
+                .whole(PATCH_PROJECTION, "embeddings.patch_embeddings.projection")
+                .shaped(PATCH_PROJECTION, (long) width, (long) channels, (long) patch, (long) patch)
+                .bare(POSITION_EMBEDDING, "embeddings.position_embeddings", 1L, (long) embedding.tokens(), (long) width)
+                .whole(ATTENTION_NORM, "encoder.layer.*.norm1")
+                .separate("encoder.layer.*.attention.attention.query", "encoder.layer.*.attention.attention.key",
+                        "encoder.layer.*.attention.attention.value")
+                .whole(ATTENTION_OUTPUT, "encoder.layer.*.attention.output.dense")
+                .bare(ATTENTION_SCALE, "encoder.layer.*.layer_scale1.lambda1")
+                .whole(MLP_NORM, "encoder.layer.*.norm2")
+                .whole(MLP_DOWN, gated ? "encoder.layer.*.mlp.weights_out" : "encoder.layer.*.mlp.fc2")
+                .bare(MLP_SCALE, "encoder.layer.*.layer_scale2.lambda1")
+                .whole(FINAL_NORM, "layernorm")
+                .whole(HEAD, "/classifier");
+        return new Description(architecture, gated
+                ? naming.part(MLP_GATE, "encoder.layer.*.mlp.weights_in", 0, 2).part(MLP_UP, "encoder.layer.*.mlp.weights_in", 1, 2)
+                : naming.whole(MLP_UP, "encoder.layer.*.mlp.fc1"));
+    }
+}

@@ -1,0 +1,94 @@
+package isonorm.family;
+
+import static isonorm.architecture.Part.*;
+
+import isonorm.architecture.Activation;
+import isonorm.architecture.Architecture;
+import isonorm.architecture.Attention;
+import isonorm.architecture.Block;
+import isonorm.architecture.Embedding;
+import isonorm.architecture.Mlp;
+import isonorm.architecture.Norm;
+import isonorm.architecture.Output;
+import isonorm.architecture.Placement;
+import isonorm.architecture.QueryKeyNorm;
+import isonorm.architecture.Rotary;
+import isonorm.architecture.Rotary.Pairing;
+import isonorm.architecture.Wiring;
+import isonorm.checkpoint.CheckpointException;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import java.util.Set;
+
+/** Gemma 1, 2 and 3: RMSNorm whose gain is stored minus one, scaled embeddings; from Gemma 2 on also norms behind the sub-layers. */
+final class Gemma implements Family {
+
+    @Override
+    public Description describe(Config config, Set<String> tensors) throws CheckpointException {
+        String type = config.textOr("gemma", "model_type");
+        boolean peri = !type.equals("gemma");
+        config.requireFlag(false, "use_bidirectional_attention");
+        int width = config.integer("hidden_size");
+        int heads = config.integer("num_attention_heads");
+        int headWidth = config.integerOr(256, "head_dim");
+        boolean bias = config.flagOr(false, "attention_bias");
+        Norm norm = Reading.rmsNorm(config.numberOr(1e-6, "rms_norm_eps"));
+        Attention plain = Attention.of(heads, headWidth)
+                .withKeyValueHeads(config.integerOr(heads, "num_key_value_heads"))
+                .withBiases(bias, bias);
+        if (peri) {
+            plain = plain.withScale(1 / Math.sqrt(config.numberOr(256, "query_pre_attn_scalar")));
+        }
+        double softcap = config.numberOr(0, "attn_logit_softcapping");
+        if (softcap > 0) {
+            plain = plain.withSoftcap(softcap);
+        }
+        if (type.equals("gemma3_text")) {
+            plain = plain.withQueryKeyNorm(new QueryKeyNorm(norm, QueryKeyNorm.Span.HEAD));
+        }
+        // Early Gemma files say "gelu" and mean the tanh form.
+        String activation = config.textOr("gelu_pytorch_tanh", "hidden_activation", "hidden_act");
+        Mlp mlp = Mlp.gated(config.integer("intermediate_size"), activation.equals("gelu") ? Activation.GELU_TANH : Reading.activation(activation));
+        List<Block> all = new ArrayList<>();
+        for (int l = 0; l < config.integer("num_hidden_layers"); l++) {
+            boolean slides = slides(config, type, l);
+            Attention attention = plain.withRotary(rotary(config, type, slides, headWidth));
+            all.add(Block.of(peri ? Placement.PERI : Placement.PRE, Wiring.SEQUENTIAL, norm,
+                    slides ? attention.withWindow(config.integerOr(4096, "sliding_window")) : attention, mlp));
+        }
+        Output.Words head = Output.Words.of(Reading.tied(config, true));
+        double cap = config.numberOr(0, "final_logit_softcapping");
+        Architecture architecture = Architecture.of(type, width, config.integerOr(8192, "max_position_embeddings"),
+                Embedding.Tokens.of(config.integer("vocab_size"), width).withScale(Math.sqrt(width)), all, Optional.of(norm),
+                cap > 0 ? head.withSoftcap(cap) : head);
+        Naming naming = LlamaNames.of(tensors).gainsMinusOne();
+        return new Description(architecture, !peri ? naming : naming
+                .whole(ATTENTION_OUTPUT_NORM, "layers.*.post_attention_layernorm")
+                .whole(MLP_NORM, "layers.*.pre_feedforward_layernorm")
+                .whole(MLP_OUTPUT_NORM, "layers.*.post_feedforward_layernorm"));
+    }
+
+    private static boolean slides(Config config, String type, int l) throws CheckpointException {
+        return switch (type) {
+            case "gemma2" -> Reading.slides(config, l, l % 2 == 0);
+            case "gemma3_text" -> Reading.slides(config, l,
+                    (l + 1) % config.integerOr(6, "sliding_window_pattern", "_sliding_window_pattern") != 0);
+            default -> false;
+        };
+    }
+
+    /** Gemma 3 turns the heads of sliding blocks with another base than those of the others. */
+    private static Rotary rotary(Config config, String type, boolean slides, int headWidth) throws CheckpointException {
+        if (!type.equals("gemma3_text")) {
+            return Reading.rotary(config, headWidth, 10000, Pairing.HALVES);
+        }
+        Config each = config.object("rope_parameters").object(slides ? "sliding_attention" : "full_attention");
+        if (!each.json().isEmpty()) {
+            return Reading.rotary(each, headWidth, each.numberOr(slides ? 10_000 : 1_000_000, "rope_theta"), config, Pairing.HALVES);
+        }
+        return slides
+                ? Rotary.of(headWidth, config.numberOr(10_000, "rope_local_base_freq"), Pairing.HALVES)
+                : Reading.rotary(config, headWidth, 1_000_000, Pairing.HALVES);
+    }
+}

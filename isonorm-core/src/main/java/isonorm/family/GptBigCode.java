@@ -1,0 +1,52 @@
+package isonorm.family;
+
+import static isonorm.architecture.Part.*;
+
+import isonorm.architecture.Architecture;
+import isonorm.architecture.Attention;
+import isonorm.architecture.Block;
+import isonorm.architecture.Embedding;
+import isonorm.architecture.Mlp;
+import isonorm.architecture.Norm;
+import isonorm.architecture.Output;
+import isonorm.architecture.Placement;
+import isonorm.architecture.Wiring;
+import isonorm.checkpoint.CheckpointException;
+import java.util.Optional;
+import java.util.Set;
+
+/** GPT-BigCode (SantaCoder, StarCoder): GPT-2 with one key-value head and linear weights stored (out, in). */
+final class GptBigCode implements Family {
+
+    @Override
+    public Description describe(Config config, Set<String> tensors) throws CheckpointException {
+        config.requireFlag(false, "add_cross_attention");
+        int width = config.integer("n_embd", "hidden_size");
+        int heads = config.integer("n_head", "num_attention_heads");
+        Norm norm = Reading.layerNorm(config.numberOr(1e-5, "layer_norm_epsilon"));
+        boolean shared = config.flagOr(true, "multi_query");
+        Attention attention = Attention.of(heads, width / heads)
+                .withKeyValueHeads(shared ? 1 : heads)
+                .withScale(config.flagOr(true, "scale_attn_weights") ? 1 / Math.sqrt(width / heads) : 1);
+        Mlp mlp = Mlp.plain(config.integerOr(4 * width, "n_inner"),
+                Reading.activation(config.textOr("gelu_pytorch_tanh", "activation_function")));
+        int positions = config.integerOr(1024, "n_positions");
+        Architecture architecture = Architecture.of("gpt_bigcode", width, positions,
+                Embedding.Tokens.of(config.integer("vocab_size"), width).withPositions(positions, 0, false),
+                Reading.repeated(config.integer("n_layer", "num_hidden_layers"),
+                        Block.of(Placement.PRE, Wiring.SEQUENTIAL, norm, attention, mlp)),
+                Optional.of(norm), Output.Words.of(Reading.tied(config, true)));
+        return new Description(architecture, Naming.of(tensors, "transformer.", "")
+                .whole(TOKEN_EMBEDDING, "wte")
+                .whole(POSITION_EMBEDDING, "wpe")
+                .whole(ATTENTION_NORM, "h.*.ln_1")
+                .fused("h.*.attn.c_attn", Reading::grouped)
+                .whole(ATTENTION_OUTPUT, "h.*.attn.c_proj")
+                .whole(MLP_NORM, "h.*.ln_2")
+                .whole(MLP_UP, "h.*.mlp.c_fc")
+                .whole(MLP_DOWN, "h.*.mlp.c_proj")
+                .whole(FINAL_NORM, "ln_f")
+                .whole(HEAD, "/lm_head")
+                .ignoring(Reading.BUFFERS));
+    }
+}

@@ -1,0 +1,68 @@
+package isonorm.family;
+
+import static isonorm.architecture.Part.*;
+
+import isonorm.architecture.Activation;
+import isonorm.architecture.Affine;
+import isonorm.architecture.Alibi;
+import isonorm.architecture.Architecture;
+import isonorm.architecture.Attention;
+import isonorm.architecture.Block;
+import isonorm.architecture.Embedding;
+import isonorm.architecture.Mlp;
+import isonorm.architecture.Norm;
+import isonorm.architecture.NormKind;
+import isonorm.architecture.Output;
+import isonorm.architecture.Placement;
+import isonorm.architecture.Wiring;
+import isonorm.checkpoint.CheckpointException;
+import java.util.Optional;
+import java.util.Set;
+
+/** MPT: ALiBi, no biases at all, norms with a gain only. */
+final class Mpt implements Family {
+
+    @Override
+    public Description describe(Config config, Set<String> tensors) throws CheckpointException {
+        config.requireFlag(true, "no_bias");
+        Config attend = config.object("attn_config");
+        attend.requireFlag(true, "alibi");
+        attend.requireFlag(false, "qk_ln");
+        attend.requireFlag(false, "prefix_lm");
+        if (!attend.textOr("multihead_attention", "attn_type").equals("multihead_attention")) {
+            throw Config.unsupported("attn_config.attn_type", attend.textOr("", "attn_type"), "multihead_attention");
+        }
+        if (attend.numberOr(8, "alibi_bias_max") != 8) {
+            throw Config.unsupported("attn_config.alibi_bias_max", attend.numberOr(8, "alibi_bias_max"), "8");
+        }
+        if (config.find("logit_scale").isPresent()) {
+            throw Config.unsupported("logit_scale", config.json().get("logit_scale"), "none");
+        }
+        int width = config.integer("d_model", "hidden_size");
+        int heads = config.integer("n_heads", "num_attention_heads");
+        if (config.integerOr(4, "expansion_ratio") != 4) {
+            throw Config.unsupported("expansion_ratio", config.integerOr(4, "expansion_ratio"), "4");
+        }
+        Norm norm = Norm.of(NormKind.LAYER, config.numberOr(1e-5, "layer_norm_epsilon"), Affine.GAIN);
+        Attention plain = Attention.of(heads, width / heads)
+                .withScale(attend.numberOr(1 / Math.sqrt(width / heads), "softmax_scale"))
+                .withAlibi(Alibi.AFTER_SCALE_INTERLEAVED)
+                .withBiases(false, false);
+        double clip = attend.numberOr(0, "clip_qkv");
+        Architecture architecture = Architecture.of("mpt", width, config.integerOr(2048, "max_seq_len"),
+                Embedding.Tokens.of(config.integer("vocab_size"), width),
+                Reading.repeated(config.integer("n_layers", "num_hidden_layers"), Block.of(Placement.PRE, Wiring.SEQUENTIAL, norm,
+                        clip > 0 ? plain.withClip(clip) : plain, Mlp.plain(4 * width, Activation.GELU).withBiases(false, false))),
+                Optional.of(norm), Output.Words.of(Reading.tied(config, true)));
+        return new Description(architecture, Naming.of(tensors, "transformer.", "")
+                .whole(TOKEN_EMBEDDING, "wte")
+                .whole(ATTENTION_NORM, "blocks.*.norm_1")
+                .whole(QUERY_KEY_VALUE, "blocks.*.attn.Wqkv")
+                .whole(ATTENTION_OUTPUT, "blocks.*.attn.out_proj")
+                .whole(MLP_NORM, "blocks.*.norm_2")
+                .whole(MLP_UP, "blocks.*.ffn.up_proj")
+                .whole(MLP_DOWN, "blocks.*.ffn.down_proj")
+                .whole(FINAL_NORM, "norm_f")
+                .whole(HEAD, "/lm_head"));
+    }
+}

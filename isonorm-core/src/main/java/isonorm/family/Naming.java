@@ -1,0 +1,237 @@
+package isonorm.family;
+
+import isonorm.architecture.Architecture;
+import isonorm.architecture.Attention;
+import isonorm.architecture.Parameter;
+import isonorm.architecture.Part;
+import isonorm.architecture.Role;
+import isonorm.weights.Source;
+import isonorm.weights.Source.Piece;
+import java.util.ArrayList;
+import java.util.EnumMap;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.regex.Pattern;
+
+/**
+ * The names a family gives to its tensors, by role. In a name, {@code *} stands for the block's number. Linear layers and
+ * norms are named without their ending: {@code .weight} and {@code .bias} are added.
+ */
+public final class Naming {
+
+    /** The order of query, key and value rows in one fused tensor. */
+    @FunctionalInterface
+    public interface RowOrder {
+        /** The pieces of {@code tensor} that are the query heads, then the key heads, then the value heads. */
+        List<Piece> pieces(String tensor, Attention attention);
+    }
+
+    private sealed interface Place {
+        /** One tensor, as it stands or transposed. */
+        record Whole(String name, boolean transposed) implements Place {}
+
+        /** One tensor whose name has no ending. */
+        record Bare(String name, List<Long> shape) implements Place {}
+
+        /** Separate query, key and value tensors. */
+        record Separate(String query, String key, String value) implements Place {}
+
+        /** Query, key and value rows in one tensor. */
+        record Fused(String name, RowOrder order) implements Place {}
+
+        /** The path of the role. */
+        record ByRole() implements Place {}
+
+        /** Some rows of a tensor that other parts share. */
+        record Part(String name, int index, int of) implements Place {}
+
+        /** One tensor a head. */
+        record EachHead(String name) implements Place {}
+    }
+
+    private final String prefix;
+    private final Map<Part, Place> places = new EnumMap<>(Part.class);
+    private final Map<Part, List<Long>> shapes = new EnumMap<>(Part.class);
+    private final List<Pattern> ignored = new ArrayList<>();
+    private final Map<Role.Field, String> endings = new EnumMap<>(Role.Field.class);
+    private String normBias = ".bias";
+    private double gainOffset;
+
+    private Naming(String prefix) {
+        this.prefix = prefix;
+        endings.put(Role.Field.WEIGHT, ".weight");
+        endings.put(Role.Field.BIAS, ".bias");
+        endings.put(Role.Field.GAIN, ".weight");
+    }
+
+    /**
+     * A naming whose names all begin with one of {@code prefixes}: the first that a tensor of the checkpoint begins with. An
+     * empty prefix fits any. Without tensors it is the first one.
+     */
+    public static Naming of(Set<String> tensors, String... prefixes) {
+        for (String prefix : prefixes) {
+            if (tensors.isEmpty() || tensors.stream().anyMatch(name -> name.startsWith(prefix))) {
+                return new Naming(prefix);
+            }
+        }
+        return new Naming(prefixes[0]);
+    }
+
+    /** Every parameter under the path of its role: the names of Isonorm's own files. */
+    static Naming byRole() {
+        Naming naming = new Naming("");
+        for (Part part : Part.values()) {
+            naming.places.put(part, new Place.ByRole());
+        }
+        return naming;
+    }
+
+    /** A name that begins with a slash is outside the prefix. */
+    private String full(String name) {
+        return name.startsWith("/") ? name.substring(1) : prefix + name;
+    }
+
+    public Naming whole(Part part, String name) {
+        places.put(part, new Place.Whole(full(name), false));
+        return this;
+    }
+
+    /** A linear layer whose weight is stored (in, out). */
+    public Naming transposed(Part part, String name) {
+        places.put(part, new Place.Whole(full(name), true));
+        return this;
+    }
+
+    /** A tensor named in full, of the shape it has in the file where that is not the parameter's own. */
+    public Naming bare(Part part, String name, Long... shape) {
+        places.put(part, new Place.Bare(full(name), List.of(shape)));
+        return this;
+    }
+
+    public Naming separate(String query, String key, String value) {
+        places.put(Part.QUERY_KEY_VALUE, new Place.Separate(full(query), full(key), full(value)));
+        return this;
+    }
+
+    public Naming fused(String name, RowOrder order) {
+        places.put(Part.QUERY_KEY_VALUE, new Place.Fused(full(name), order));
+        return this;
+    }
+
+    /** The {@code index}-th of {@code of} equal runs of rows. */
+    public Naming part(Part part, String name, int index, int of) {
+        places.put(part, new Place.Part(full(name), index, of));
+        return this;
+    }
+
+    /** A norm of queries or keys with one tensor a head; {@code #} stands for the head's number. */
+    public Naming eachHead(Part part, String name) {
+        places.put(part, new Place.EachHead(full(name)));
+        return this;
+    }
+
+    /** The shape that a part's weight or gain has in the file. */
+    public Naming shaped(Part part, Long... shape) {
+        shapes.put(part, List.of(shape));
+        return this;
+    }
+
+    /** Every norm's gain is stored minus one. */
+    public Naming gainsMinusOne() {
+        gainOffset = 1;
+        return this;
+    }
+
+    /** The endings of a norm's gain and bias where they are not .weight and .bias. */
+    public Naming normEndings(String gain, String bias) {
+        endings.put(Role.Field.GAIN, gain);
+        normBias = bias;
+        return this;
+    }
+
+    /** Tensors that may be there and are of no use: buffers, and heads this architecture does not have. */
+    public Naming ignoring(String... patterns) {
+        for (String pattern : patterns) {
+            ignored.add(Pattern.compile(pattern));
+        }
+        return this;
+    }
+
+    /** Whether a tensor that no role claims may be passed over. */
+    public boolean ignores(String tensor) {
+        return ignored.stream().anyMatch(pattern -> pattern.matcher(tensor).matches());
+    }
+
+    /** Where each parameter of {@code architecture} lies. */
+    public Map<Role, Source> sources(Architecture architecture) {
+        Map<Role, Source> sources = new LinkedHashMap<>();
+        for (Parameter parameter : architecture.parameters()) {
+            sources.put(parameter.role(), source(architecture, parameter));
+        }
+        return sources;
+    }
+
+    private Source source(Architecture architecture, Parameter parameter) {
+        Role role = parameter.role();
+        Place place = places.get(role.part());
+        if (place == null) {
+            throw new IllegalStateException("this family has no name for " + role);
+        }
+        int rows = parameter.isVector() ? parameter.columns() : parameter.rows();
+        Source source = switch (place) {
+            case Place.ByRole() -> Source.whole(role.path(), rows);
+            case Place.Whole(String name, boolean transposed) -> {
+                Source whole = Source.whole(numbered(name, role) + ending(role), rows);
+                yield transposed && !parameter.isVector() ? whole.asTransposed() : whole;
+            }
+            case Place.Bare(String name, List<Long> shape) ->
+                Source.whole(numbered(name, role), rows).withShape(shape.toArray(Long[]::new));
+            case Place.Separate(String query, String key, String value) -> {
+                Attention attention = architecture.blocks().get(role.block()).attention();
+                int shared = attention.keyValueHeads() * attention.headWidth();
+                yield of(List.of(
+                        new Piece(numbered(query, role) + ending(role), 0, attention.heads() * attention.headWidth()),
+                        new Piece(numbered(key, role) + ending(role), 0, shared),
+                        new Piece(numbered(value, role) + ending(role), 0, shared)));
+            }
+            case Place.Fused(String name, RowOrder order) ->
+                of(order.pieces(numbered(name, role) + ending(role), architecture.blocks().get(role.block()).attention()));
+            case Place.Part(String name, int index, int of) -> {
+                Source one = of(List.of(new Piece(numbered(name, role) + ending(role), index * rows, rows)));
+                yield parameter.isVector()
+                        ? one.withShape((long) rows * of)
+                        : one.withShape((long) rows * of, (long) parameter.columns());
+            }
+            case Place.EachHead(String name) -> {
+                int each = architecture.blocks().get(role.block()).attention().headWidth();
+                List<Piece> heads = new ArrayList<>();
+                for (int h = 0; h < rows / each; h++) {
+                    heads.add(new Piece(numbered(name, role).replace("#", "" + h) + ending(role), 0, each));
+                }
+                yield of(heads);
+            }
+        };
+        if (shapes.containsKey(role.part()) && (role.field() == Role.Field.WEIGHT || role.field() == Role.Field.GAIN)) {
+            source = source.withShape(shapes.get(role.part()).toArray(Long[]::new));
+        }
+        return role.field() == Role.Field.GAIN ? source.withOffset(gainOffset) : source;
+    }
+
+    private static Source of(List<Piece> pieces) {
+        return new Source(pieces, false, 0, List.of());
+    }
+
+    private String ending(Role role) {
+        return role.field() == Role.Field.BIAS && isNorm(role.part()) ? normBias : endings.get(role.field());
+    }
+
+    private static boolean isNorm(Part part) {
+        return part.name().endsWith("_NORM");
+    }
+
+    private static String numbered(String name, Role role) {
+        return name.replace("*", "" + role.block());
+    }
+}

@@ -1,0 +1,54 @@
+package isonorm.family;
+
+import static isonorm.architecture.Part.*;
+
+import isonorm.architecture.Architecture;
+import isonorm.architecture.Attention;
+import isonorm.architecture.Block;
+import isonorm.architecture.Embedding;
+import isonorm.architecture.Mlp;
+import isonorm.architecture.Norm;
+import isonorm.architecture.Output;
+import isonorm.architecture.Placement;
+import isonorm.architecture.Rotary.Pairing;
+import isonorm.architecture.Wiring;
+import isonorm.checkpoint.CheckpointException;
+import java.util.Optional;
+import java.util.Set;
+
+/** Nemotron: LayerNorm whose gain is stored minus one, squared ReLU, rotary positions on a share of each head. */
+final class Nemotron implements Family {
+
+    @Override
+    public Description describe(Config config, Set<String> tensors) throws CheckpointException {
+        int width = config.integer("hidden_size");
+        int heads = config.integer("num_attention_heads");
+        int headWidth = config.integerOr(width / heads, "head_dim");
+        int turned = (int) (headWidth * Reading.rotaryShare(config, 0.5, "partial_rotary_factor", "rope_percent", "rope_percentage"));
+        boolean bias = config.flagOr(false, "attention_bias");
+        boolean mlpBias = config.flagOr(false, "mlp_bias");
+        Norm norm = Reading.layerNorm(config.numberOr(1e-5, "norm_eps"));
+        Attention attention = Attention.of(heads, headWidth)
+                .withKeyValueHeads(config.integerOr(heads, "num_key_value_heads"))
+                .withRotary(Reading.rotary(config, turned, 10000, Pairing.HALVES))
+                .withBiases(bias, bias);
+        Mlp mlp = Mlp.plain(config.integer("intermediate_size"), Reading.activation(config.textOr("relu2", "hidden_act")))
+                .withBiases(mlpBias, mlpBias);
+        Architecture architecture = Architecture.of("nemotron", width, config.integerOr(4096, "max_position_embeddings"),
+                Embedding.Tokens.of(config.integer("vocab_size"), width),
+                Reading.repeated(config.integer("num_hidden_layers"), Block.of(Placement.PRE, Wiring.SEQUENTIAL, norm, attention, mlp)),
+                Optional.of(norm), Output.Words.of(Reading.tied(config, false)));
+        return new Description(architecture, Naming.of(tensors, "model.", "")
+                .gainsMinusOne()
+                .whole(TOKEN_EMBEDDING, "embed_tokens")
+                .whole(ATTENTION_NORM, "layers.*.input_layernorm")
+                .separate("layers.*.self_attn.q_proj", "layers.*.self_attn.k_proj", "layers.*.self_attn.v_proj")
+                .whole(ATTENTION_OUTPUT, "layers.*.self_attn.o_proj")
+                .whole(MLP_NORM, "layers.*.post_attention_layernorm")
+                .whole(MLP_UP, "layers.*.mlp.up_proj")
+                .whole(MLP_DOWN, "layers.*.mlp.down_proj")
+                .whole(FINAL_NORM, "norm")
+                .whole(HEAD, "/lm_head")
+                .ignoring(Reading.BUFFERS));
+    }
+}

@@ -1,0 +1,59 @@
+package isonorm.family;
+
+import static isonorm.architecture.Part.*;
+
+import isonorm.architecture.Affine;
+import isonorm.architecture.Architecture;
+import isonorm.architecture.Attention;
+import isonorm.architecture.Block;
+import isonorm.architecture.Embedding;
+import isonorm.architecture.Mlp;
+import isonorm.architecture.Norm;
+import isonorm.architecture.Output;
+import isonorm.architecture.Placement;
+import isonorm.architecture.QueryKeyNorm;
+import isonorm.architecture.Rotary.Pairing;
+import isonorm.architecture.Wiring;
+import isonorm.checkpoint.CheckpointException;
+import java.util.Optional;
+import java.util.Set;
+
+/** StableLM: LayerNorm before gated MLPs, rotary positions on a share of each head, parallel branches in some sizes. */
+final class StableLm implements Family {
+
+    @Override
+    public Description describe(Config config, Set<String> tensors) throws CheckpointException {
+        int width = config.integer("hidden_size");
+        int heads = config.integer("num_attention_heads");
+        int turned = (int) (width / heads * Reading.rotaryShare(config, 0.25, "partial_rotary_factor", "rope_pct"));
+        double epsilon = config.numberOr(1e-5, "layer_norm_eps", "norm_eps");
+        Norm norm = Reading.layerNorm(epsilon);
+        Attention plain = Attention.of(heads, width / heads)
+                .withKeyValueHeads(config.integerOr(heads, "num_key_value_heads"))
+                .withRotary(Reading.rotary(config, turned, 10000, Pairing.HALVES))
+                .withBiases(config.flagOr(false, "use_qkv_bias"), false);
+        Attention attention = config.flagOr(false, "qk_layernorm")
+                ? plain.withQueryKeyNorm(new QueryKeyNorm(norm.withAffine(Affine.GAIN), QueryKeyNorm.Span.EACH_HEAD))
+                : plain;
+        Wiring wiring = config.flagOr(false, "use_parallel_residual") ? Wiring.PARALLEL_ONE_NORM : Wiring.SEQUENTIAL;
+        Architecture architecture = Architecture.of("stablelm", width, config.integerOr(4096, "max_position_embeddings"),
+                Embedding.Tokens.of(config.integer("vocab_size"), width),
+                Reading.repeated(config.integer("num_hidden_layers"), Block.of(Placement.PRE, wiring, norm, attention,
+                        Mlp.gated(config.integer("intermediate_size"), Reading.activation(config.textOr("silu", "hidden_act"))))),
+                Optional.of(norm), Output.Words.of(Reading.tied(config, false)));
+        return new Description(architecture, Naming.of(tensors, "model.", "")
+                .whole(TOKEN_EMBEDDING, "embed_tokens")
+                .whole(ATTENTION_NORM, "layers.*.input_layernorm")
+                .separate("layers.*.self_attn.q_proj", "layers.*.self_attn.k_proj", "layers.*.self_attn.v_proj")
+                .eachHead(QUERY_NORM, "layers.*.self_attn.q_layernorm.norms.#")
+                .eachHead(KEY_NORM, "layers.*.self_attn.k_layernorm.norms.#")
+                .whole(ATTENTION_OUTPUT, "layers.*.self_attn.o_proj")
+                .whole(MLP_NORM, "layers.*.post_attention_layernorm")
+                .whole(MLP_GATE, "layers.*.mlp.gate_proj")
+                .whole(MLP_UP, "layers.*.mlp.up_proj")
+                .whole(MLP_DOWN, "layers.*.mlp.down_proj")
+                .whole(FINAL_NORM, "norm")
+                .whole(HEAD, "/lm_head")
+                .ignoring(Reading.BUFFERS));
+    }
+}

@@ -1,0 +1,52 @@
+package isonorm.family;
+
+import static isonorm.architecture.Part.*;
+
+import isonorm.architecture.Architecture;
+import isonorm.architecture.Attention;
+import isonorm.architecture.Block;
+import isonorm.architecture.Embedding;
+import isonorm.architecture.Mlp;
+import isonorm.architecture.Norm;
+import isonorm.architecture.Output;
+import isonorm.architecture.Placement;
+import isonorm.architecture.Rotary.Pairing;
+import isonorm.architecture.Wiring;
+import isonorm.checkpoint.CheckpointException;
+import java.util.Optional;
+import java.util.Set;
+
+/** StarCoder 2: grouped heads, rotary positions, an MLP without a gate. */
+final class StarCoder2 implements Family {
+
+    @Override
+    public Description describe(Config config, Set<String> tensors) throws CheckpointException {
+        int width = config.integer("hidden_size");
+        int heads = config.integer("num_attention_heads");
+        boolean bias = config.flagOr(true, "use_bias");
+        Norm norm = Reading.layerNorm(config.numberOr(1e-5, "norm_epsilon"));
+        int window = config.integerOr(0, "sliding_window");
+        Attention everywhere = Attention.of(heads, width / heads)
+                .withKeyValueHeads(config.integerOr(2, "num_key_value_heads"))
+                .withRotary(Reading.rotary(config, width / heads, 10000, Pairing.HALVES))
+                .withBiases(bias, bias);
+        Mlp mlp = Mlp.plain(config.integer("intermediate_size"), Reading.activation(config.textOr("gelu_pytorch_tanh", "hidden_act")))
+                .withBiases(bias, bias);
+        Architecture architecture = Architecture.of("starcoder2", width, config.integerOr(4096, "max_position_embeddings"),
+                Embedding.Tokens.of(config.integer("vocab_size"), width),
+                Reading.repeated(config.integer("num_hidden_layers"), Block.of(Placement.PRE, Wiring.SEQUENTIAL, norm,
+                        window > 0 ? everywhere.withWindow(window) : everywhere, mlp)),
+                Optional.of(norm), Output.Words.of(Reading.tied(config, true)));
+        return new Description(architecture, Naming.of(tensors, "model.", "")
+                .whole(TOKEN_EMBEDDING, "embed_tokens")
+                .whole(ATTENTION_NORM, "layers.*.input_layernorm")
+                .separate("layers.*.self_attn.q_proj", "layers.*.self_attn.k_proj", "layers.*.self_attn.v_proj")
+                .whole(ATTENTION_OUTPUT, "layers.*.self_attn.o_proj")
+                .whole(MLP_NORM, "layers.*.post_attention_layernorm")
+                .whole(MLP_UP, "layers.*.mlp.c_fc")
+                .whole(MLP_DOWN, "layers.*.mlp.c_proj")
+                .whole(FINAL_NORM, "norm")
+                .whole(HEAD, "/lm_head")
+                .ignoring(Reading.BUFFERS));
+    }
+}

@@ -1,0 +1,167 @@
+package isonorm.weights;
+
+import isonorm.checkpoint.Dtype;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+
+/**
+ * Stored numbers to float64 and back. Reading is exact; writing rounds once, to nearest, ties to even.
+ *
+ * <p>Float64 to a 16-bit type must not pass through float32 as it is: a value just beside the middle of two 16-bit values would
+ * be rounded onto the middle and then to the wrong side. It passes through float32 rounded to odd, which keeps the side.
+ */
+public final class Numbers {
+
+    private static final ValueLayout.OfShort SHORT = ValueLayout.JAVA_SHORT_UNALIGNED;
+    private static final ValueLayout.OfInt INT = ValueLayout.JAVA_INT_UNALIGNED;
+    private static final ValueLayout.OfFloat FLOAT = ValueLayout.JAVA_FLOAT_UNALIGNED;
+    private static final ValueLayout.OfDouble DOUBLE = ValueLayout.JAVA_DOUBLE_UNALIGNED;
+
+    private static final int CHUNK = 1024;
+
+    private Numbers() {}
+
+    /** Whether values of this type can be weights. */
+    public static boolean readable(Dtype dtype) {
+        return switch (dtype) {
+            case F64, F32, F16, BF16 -> true;
+            default -> false;
+        };
+    }
+
+    /**
+     * Reads {@code count} values from element {@code first} of {@code from} on into {@code into}, from {@code at} on.
+     *
+     * @return the largest magnitude read; infinite or NaN if one of the values is
+     */
+    public static double decode(MemorySegment from, Dtype dtype, long first, int count, double[] into, int at) {
+        if (dtype == Dtype.F64) {
+            MemorySegment.copy(from, DOUBLE, first * Double.BYTES, into, at, count);
+            return largest(into, at, count);
+        }
+        float[] floats = new float[Math.min(count, CHUNK)];
+        short[] halves = dtype == Dtype.F32 ? new short[0] : new short[floats.length];
+        float largest = 0;
+        for (int done = 0; done < count; done += CHUNK) {
+            int n = Math.min(CHUNK, count - done);
+            switch (dtype) {
+                case F32 -> MemorySegment.copy(from, FLOAT, (first + done) * Float.BYTES, floats, 0, n);
+                case F16 -> {
+                    MemorySegment.copy(from, SHORT, (first + done) * Short.BYTES, halves, 0, n);
+                    for (int i = 0; i < n; i++) {
+                        floats[i] = Float.float16ToFloat(halves[i]);
+                    }
+                }
+                case BF16 -> {
+                    MemorySegment.copy(from, SHORT, (first + done) * Short.BYTES, halves, 0, n);
+                    for (int i = 0; i < n; i++) {
+                        floats[i] = Float.intBitsToFloat(halves[i] << 16);
+                    }
+                }
+                default -> throw new IllegalArgumentException("weights cannot be of type " + dtype);
+            }
+            for (int i = 0; i < n; i++) {
+                largest = Math.max(largest, Math.abs(floats[i]));
+            }
+            widen(floats, n, into, at + done);
+        }
+        return largest;
+    }
+
+    private static void widen(float[] from, int n, double[] into, int at) {
+        for (int i = 0; i < n; i++) {
+            into[at + i] = from[i];
+        }
+    }
+
+    private static double largest(double[] values, int at, int count) {
+        double largest = 0;
+        for (int i = at; i < at + count; i++) {
+            largest = Math.max(largest, Math.abs(values[i]));
+        }
+        return largest;
+    }
+
+    /**
+     * Writes {@code count} values from {@code at} on to element {@code first} of {@code into} on.
+     *
+     * @return the largest magnitude written; infinite or NaN if one of the values is or does not fit the type
+     */
+    public static double encode(double[] from, int at, int count, MemorySegment into, Dtype dtype, long first) {
+        if (dtype == Dtype.F64) {
+            MemorySegment.copy(from, at, into, DOUBLE, first * Double.BYTES, count);
+            return largest(from, at, count);
+        }
+        if (dtype == Dtype.F32) {
+            return encodeFloats(from, at, count, into, first);
+        }
+        short[] halves = new short[Math.min(count, CHUNK)];
+        int largest = 0;
+        for (int done = 0; done < count; done += CHUNK) {
+            int n = Math.min(CHUNK, count - done);
+            switch (dtype) {
+                case F16 -> toFloat16(from, at + done, n, halves);
+                case BF16 -> toBfloat16(from, at + done, n, halves);
+                default -> throw new IllegalArgumentException("weights cannot be of type " + dtype);
+            }
+            for (int i = 0; i < n; i++) {
+                largest = Math.max(largest, halves[i] & 0x7fff);
+            }
+            MemorySegment.copy(halves, 0, into, SHORT, (first + done) * Short.BYTES, n);
+        }
+        return dtype == Dtype.F16 ? Float.float16ToFloat((short) largest) : Float.intBitsToFloat(largest << 16);
+    }
+
+    private static double encodeFloats(double[] from, int at, int count, MemorySegment into, long first) {
+        float[] floats = new float[Math.min(count, CHUNK)];
+        float largest = 0;
+        for (int done = 0; done < count; done += CHUNK) {
+            int n = Math.min(CHUNK, count - done);
+            for (int i = 0; i < n; i++) {
+                floats[i] = (float) from[at + done + i];
+            }
+            for (int i = 0; i < n; i++) {
+                largest = Math.max(largest, Math.abs(floats[i]));
+            }
+            MemorySegment.copy(floats, 0, into, FLOAT, (first + done) * Float.BYTES, n);
+        }
+        return largest;
+    }
+
+    private static void toFloat16(double[] from, int at, int n, short[] into) {
+        for (int i = 0; i < n; i++) {
+            into[i] = toFloat16(from[at + i]);
+        }
+    }
+
+    private static void toBfloat16(double[] from, int at, int n, short[] into) {
+        for (int i = 0; i < n; i++) {
+            into[i] = toBfloat16(from[at + i]);
+        }
+    }
+
+    /** The nearest float16, ties to even. */
+    public static short toFloat16(double value) {
+        return Float.floatToFloat16(roundToOdd(value));
+    }
+
+    /** The nearest bfloat16, ties to even. */
+    public static short toBfloat16(double value) {
+        float odd = roundToOdd(value);
+        int bits = Float.floatToRawIntBits(odd);
+        if (Float.isNaN(odd)) {
+            return (short) (bits >>> 16 | 0x40);
+        }
+        return (short) (bits + 0x7fff + (bits >>> 16 & 1) >>> 16);
+    }
+
+    /** The float32 next to {@code value} towards zero, its last bit set where anything was cut off. */
+    private static float roundToOdd(double value) {
+        float near = (float) value;
+        double back = near;
+        int bits = Float.floatToRawIntBits(near);
+        bits -= Math.abs(back) > Math.abs(value) ? 1 : 0;
+        bits |= back != value ? 1 : 0;
+        return Float.intBitsToFloat(bits);
+    }
+}

@@ -1,0 +1,103 @@
+package isonorm.weights;
+
+import java.util.ArrayList;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Set;
+
+/**
+ * Where the rows of one role's matrix lie in a family's files. The rows of all pieces, one piece after the other, are the
+ * rows of the matrix; so separate query, key and value tensors and every way of fusing them are lists of pieces.
+ *
+ * @param transposed whether the tensors hold linear weights as (in, out), as GPT-2 does
+ * @param offset what is added to a stored value to give the value itself: 1 where gains are stored minus one
+ * @param shape the shape of the tensor in the file, where it is not the matrix's own (convolutions, a class token with leading
+ *     dimensions of 1); empty otherwise
+ */
+public record Source(List<Piece> pieces, boolean transposed, double offset, List<Long> shape) {
+
+    /** Rows {@code from} to {@code from + count - 1} of one tensor. */
+    public record Piece(String tensor, int from, int count) {}
+
+    public Source {
+        pieces = List.copyOf(pieces);
+        shape = List.copyOf(shape);
+        if (pieces.isEmpty()) {
+            throw new IllegalArgumentException("a source needs a piece");
+        }
+    }
+
+    /** A whole tensor of {@code rows} rows that is the matrix as it stands. */
+    public static Source whole(String tensor, int rows) {
+        return new Source(List.of(new Piece(tensor, 0, rows)), false, 0, List.of());
+    }
+
+    /** The names of the tensors, each once, in order. */
+    public List<String> tensors() {
+        Set<String> names = new LinkedHashSet<>();
+        pieces.forEach(piece -> names.add(piece.tensor()));
+        return List.copyOf(names);
+    }
+
+    /** How many rows of the matrix lie in {@code tensor}. */
+    public int rowsIn(String tensor) {
+        return pieces.stream().filter(piece -> piece.tensor().equals(tensor)).mapToInt(Piece::count).sum();
+    }
+
+    /** For each row of {@code tensor} in the file, which row of the matrix it is. */
+    public int[] rowsOf(String tensor) {
+        int[] rows = new int[rowsIn(tensor)];
+        int at = 0;
+        for (Piece piece : pieces) {
+            if (piece.tensor().equals(tensor)) {
+                for (int r = 0; r < piece.count(); r++) {
+                    rows[piece.from() + r] = at + r;
+                }
+            }
+            at += piece.count();
+        }
+        return rows;
+    }
+
+    /** The shape {@code tensor} has in the file, for a matrix of {@code columns} columns; a vector's is its length alone. */
+    public List<Long> shapeOf(String tensor, int columns, boolean vector) {
+        if (!shape.isEmpty()) {
+            return shape;
+        }
+        long rows = rowsIn(tensor);
+        if (vector) {
+            return List.of(rows);
+        }
+        return transposed ? List.of((long) columns, rows) : List.of(rows, (long) columns);
+    }
+
+    /** The same rows stored as (in, out). */
+    public Source asTransposed() {
+        return new Source(pieces, true, offset, shape);
+    }
+
+    /** The same rows with {@code added} to every stored value. */
+    public Source withOffset(double added) {
+        return new Source(pieces, transposed, added, shape);
+    }
+
+    /** The same rows in a tensor of another shape. */
+    public Source withShape(Long... dimensions) {
+        return new Source(pieces, transposed, offset, List.of(dimensions));
+    }
+
+    /** In words: the tensors and what is special about them. */
+    public String inWords() {
+        List<String> notes = new ArrayList<>();
+        if (transposed) {
+            notes.add("stored (in, out)");
+        }
+        if (pieces.size() > tensors().size()) {
+            notes.add("rows reordered to query, key, value");
+        }
+        if (offset != 0) {
+            notes.add("stored minus " + (offset == 1 ? "one" : offset));
+        }
+        return "read " + String.join(" + ", tensors()) + (notes.isEmpty() ? "" : " (" + String.join(", ", notes) + ")");
+    }
+}
