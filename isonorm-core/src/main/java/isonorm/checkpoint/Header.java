@@ -243,10 +243,21 @@ record Header(long dataStart, List<Placed> tensors, Map<String, String> metadata
 
     /** Refuses half of a surrogate pair, which JSON can spell with an escape and UTF-8 cannot. */
     private static String requireUnicode(String text, Path file) throws CheckpointException {
-        if (text.codePoints().anyMatch(c -> Character.getType(c) == Character.SURROGATE)) {
+        if (!isUnicode(text)) {
             throw new CheckpointException(HEADER_NOT_JSON, file + " has half of a surrogate pair in " + text);
         }
         return text;
+    }
+
+    private static String requireUnicode(String text) {
+        if (!isUnicode(text)) {
+            throw new IllegalArgumentException("names and metadata must be Unicode text, got half of a surrogate pair");
+        }
+        return text;
+    }
+
+    private static boolean isUnicode(String text) {
+        return text.codePoints().noneMatch(c -> Character.getType(c) == Character.SURROGATE);
     }
 
     private static void require(boolean holds, Path file, String name, String rule) throws CheckpointException {
@@ -267,14 +278,14 @@ record Header(long dataStart, List<Placed> tensors, Map<String, String> metadata
             if (!metadata.isEmpty()) {
                 json.writeObjectFieldStart(METADATA);
                 for (Map.Entry<String, String> entry : new TreeMap<>(metadata).entrySet()) {
-                    json.writeStringField(entry.getKey(), entry.getValue());
+                    json.writeStringField(requireUnicode(entry.getKey()), requireUnicode(entry.getValue()));
                 }
                 json.writeEndObject();
             }
             long begin = 0;
             for (TensorInfo info : tensors) {
                 long end = begin + info.bytes();
-                json.writeObjectFieldStart(info.name());
+                json.writeObjectFieldStart(requireUnicode(info.name()));
                 json.writeStringField("dtype", info.dtype().name());
                 json.writeArrayFieldStart("shape");
                 for (long dimension : info.shape()) {
@@ -289,8 +300,6 @@ record Header(long dataStart, List<Placed> tensors, Map<String, String> metadata
                 begin = end;
             }
             json.writeEndObject();
-        } catch (JsonProcessingException e) {
-            throw new IllegalArgumentException("names must be Unicode text: " + e.getOriginalMessage(), e);
         } catch (IOException e) {
             throw new AssertionError("an array is written without input or output", e);
         }

@@ -175,10 +175,17 @@ public final class OutputFolder implements AutoCloseable {
             return;
         }
         done = true;
-        // Another thread may still be writing while a shutdown hook runs, so files can appear behind the deletion.
-        for (int attempt = 0; attempt < DELETE_ATTEMPTS && Files.exists(temporary); attempt++) {
+        // Another thread may still be writing while a shutdown hook runs, and could make files faster than they are
+        // deleted. Under another name the folder gets no new ones, except those just being made.
+        Path doomed = temporary.resolveSibling(temporary.getFileName() + "-deleted");
+        try {
+            Files.move(temporary, doomed, StandardCopyOption.ATOMIC_MOVE);
+        } catch (IOException e) {
+            doomed = temporary;
+        }
+        for (int attempt = 0; attempt < DELETE_ATTEMPTS && Files.exists(doomed); attempt++) {
             try {
-                Disk.delete(temporary);
+                Disk.delete(doomed);
             } catch (IOException e) {
                 Thread.onSpinWait();
             }

@@ -3,8 +3,11 @@ package isonorm.weights;
 import isonorm.architecture.Architecture;
 import isonorm.architecture.Parameter;
 import isonorm.architecture.Role;
+import java.util.Collections;
 import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
 import java.util.Map;
+import java.util.Set;
 
 /**
  * An architecture with a matrix for each of its parameters. A rewrite takes one and gives another; nothing is read until
@@ -13,9 +16,11 @@ import java.util.Map;
 public record Model(Architecture architecture, Map<Role, Matrix> weights) {
 
     public Model {
-        weights = new LinkedHashMap<>(weights);
+        weights = Collections.unmodifiableMap(new LinkedHashMap<>(weights));
+        Set<Role> unclaimed = new LinkedHashSet<>(weights.keySet());
         for (Parameter parameter : architecture.parameters()) {
             Matrix matrix = weights.get(parameter.role());
+            unclaimed.remove(parameter.role());
             int rows = Math.max(1, parameter.rows());
             if (matrix == null) {
                 throw new IllegalArgumentException("the architecture needs " + parameter.role() + ", the weights lack it");
@@ -24,6 +29,9 @@ public record Model(Architecture architecture, Map<Role, Matrix> weights) {
                 throw new IllegalArgumentException(parameter.role() + " must be " + rows + " x " + parameter.columns() + ", got "
                         + matrix.rows() + " x " + matrix.columns());
             }
+        }
+        if (!unclaimed.isEmpty()) {
+            throw new IllegalArgumentException("the weights have " + unclaimed + ", which the architecture has no use for");
         }
     }
 

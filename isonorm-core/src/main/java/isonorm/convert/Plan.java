@@ -1,0 +1,226 @@
+package isonorm.convert;
+
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import isonorm.architecture.Affine;
+import isonorm.architecture.Architecture;
+import isonorm.architecture.Block;
+import isonorm.architecture.NormKind;
+import isonorm.architecture.Output;
+import isonorm.architecture.Placement;
+import isonorm.checkpoint.CheckpointException;
+import isonorm.family.Config;
+import isonorm.family.Families;
+import isonorm.family.Family;
+import isonorm.family.Isonorm;
+import isonorm.family.LoadedModel;
+import isonorm.family.Naming;
+import isonorm.weights.Model;
+import java.io.IOException;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import java.util.Set;
+
+/**
+ * How a model is brought into a form: the rewrites, and the names and config of the result. Making a plan reads no weights.
+ *
+ * @param result the rewritten model
+ * @param naming how the result's tensors are named
+ * @param config the result's config.json
+ * @param notes what a user of the result should know, in sentences
+ */
+public record Plan(
+        LoadedModel source, Form form, List<Rewrite> rewrites, Model result, Naming naming, ObjectNode config, List<String> notes) {
+
+    /** The version written into files. */
+    static final String VERSION = Optional.ofNullable(Plan.class.getPackage().getImplementationVersion()).orElse("0.1.0");
+
+    /**
+     * The form a model is in already; empty for an ordinary checkpoint of a family.
+     */
+    public static Optional<Form> currentForm(LoadedModel model) {
+        return model.config().textOr("", "model_type").equals("isonorm")
+                ? Form.named(model.config().textOr("", "form"))
+                : Optional.empty();
+    }
+
+    /** Every reason why {@code model} cannot become {@code form}; empty when it can. */
+    public static List<String> refusals(LoadedModel model, Form form) {
+        Optional<Form> current = currentForm(model);
+        if (current.isPresent()) {
+            return refusalsOfIsonorm(model.model().architecture(), current.get(), form);
+        }
+        Architecture architecture = model.model().architecture();
+        if (form == Form.PRE_LN) {
+            return List.of("it is an ordinary checkpoint of " + architecture.family()
+                    + " already; pre-ln leads back from pre-rmsnorm and pre-crmsnorm");
+        }
+        List<String> reasons = new ArrayList<>();
+        List<Block> blocks = architecture.blocks();
+        if (blocks.isEmpty()) {
+            reasons.add("it has no blocks");
+        }
+        long rms = blocks.stream().filter(block -> block.norm().kind() != NormKind.LAYER).count();
+        if (rms > 0) {
+            reasons.add("its norms are " + blocks.getFirst().norm().kind().label() + " already (" + rms + " of " + blocks.size()
+                    + " blocks): they see the mean of the stream, so taking the mean out would change the function");
+        }
+        if (architecture.finalNorm().map(norm -> norm.kind() != NormKind.LAYER).orElse(false) && rms == 0) {
+            reasons.add("its final norm is " + architecture.finalNorm().get().kind().label() + ", which sees the mean of the stream");
+        }
+        if (form == Form.RMSNORM) {
+            postReasons(blocks, rms, reasons);
+        } else {
+            preReasons(architecture, form, reasons);
+        }
+        return reasons;
+    }
+
+    private static List<String> refusalsOfIsonorm(Architecture architecture, Form current, Form form) {
+        if (current == form) {
+            return List.of("it is " + form + " already");
+        }
+        if (current == Form.RMSNORM) {
+            return List.of("it is a Post-LN model in the rmsnorm form, which has no other form; keep the checkpoint it came from");
+        }
+        if (form == Form.RMSNORM) {
+            return List.of("it is a Pre-LN model in the " + current + " form; rmsnorm is the form of Post-LN models");
+        }
+        List<String> reasons = new ArrayList<>();
+        embeddingReason(architecture, form, reasons);
+        return reasons;
+    }
+
+    private static void postReasons(List<Block> blocks, long rms, List<String> reasons) {
+        long others = blocks.stream().filter(block -> block.placement() != Placement.POST).count();
+        if (others > 0 && rms == 0) {
+            reasons.add("its norms stand before the sub-layers (Pre-LN, " + others + " of " + blocks.size()
+                    + " blocks); ask for pre-rmsnorm or pre-crmsnorm");
+        } else if (others > 0) {
+            reasons.add("its norms do not stand behind the sum (" + blocks.getFirst().placement().label() + "); rmsnorm is the form of Post-LN models");
+        }
+    }
+
+    private static void preReasons(Architecture architecture, Form form, List<String> reasons) {
+        List<Block> blocks = architecture.blocks();
+        long post = blocks.stream().filter(block -> block.placement() == Placement.POST).count();
+        long output = blocks.stream().filter(block -> block.placement() == Placement.OUTPUT).count();
+        long peri = blocks.stream().filter(block -> block.placement() == Placement.PERI).count();
+        if (post > 0) {
+            reasons.add("its norms stand behind the sum (Post-LN, " + post + " of " + blocks.size()
+                    + " blocks): the sub-layers read the stream without a norm, so its mean is not redundant; ask for rmsnorm");
+        }
+        if (output > 0) {
+            reasons.add("its sub-layers read the stream without a norm (" + output + " of " + blocks.size()
+                    + " blocks have norms on their outputs alone), so its mean is not redundant");
+        }
+        if (peri > 0) {
+            reasons.add("norms with a gain write into its stream (" + peri + " of " + blocks.size()
+                    + " blocks have norms on their outputs), so the stream is not centred by its weights");
+        }
+        if (architecture.finalNorm().isEmpty() && post == 0) {
+            reasons.add("it has no final norm: its output reads the stream, mean included");
+        }
+        if (post == 0) {
+            embeddingReason(architecture, form, reasons);
+        }
+    }
+
+    private static void embeddingReason(Architecture architecture, Form form, List<String> reasons) {
+        boolean affine = architecture.embedding().norm().map(norm -> norm.affine() != Affine.NONE).orElse(false);
+        if (form == Form.CENTRED && affine) {
+            reasons.add("its embedding norm has a gain, so what it writes into the stream needs an explicit recentring, for which "
+                    + architecture.family() + "'s format has no place; ask for pre-rmsnorm or pre-crmsnorm");
+        }
+    }
+
+    /**
+     * The plan that leads from {@code source} to {@code form}.
+     *
+     * @param untie whether a tied head becomes a weight of its own; {@link Form#CENTRED} always unties, having no place for the
+     *     means
+     * @throws ConversionRefused with every reason, if there is no exact way
+     */
+    public static Plan of(LoadedModel source, Form form, boolean untie) throws IOException {
+        List<String> reasons = refusals(source, form);
+        if (!reasons.isEmpty()) {
+            throw new ConversionRefused(reasons);
+        }
+        Optional<Form> current = currentForm(source);
+        if (untie && current.isPresent() && !form.isFamilyFormat()) {
+            throw new ConversionRefused(List.of("the head is untied when a family's checkpoint is converted, not between isonorm forms; "
+                    + "convert the original checkpoint"));
+        }
+        List<Rewrite> rewrites = new ArrayList<>();
+        ObjectNode familyConfig = source.config().json();
+        if (current.isPresent()) {
+            familyConfig = source.config().object("source_config").json().deepCopy();
+            back(source, current.get(), form, familyConfig, rewrites);
+        }
+        forth(source, current.isPresent(), form, untie, rewrites);
+        if (form == Form.CENTRED && hasLayerScale(current.isPresent() ? describe(familyConfig) : source.model().architecture())) {
+            rewrites.add(new Rewrite.UnitLayerScale());
+        }
+        Model result = Rewrite.all(source.model(), rewrites);
+        if (!form.isFamilyFormat()) {
+            ObjectNode config = Isonorm.config(result.architecture(), form.label(), familyConfig, VERSION);
+            return new Plan(source, form, rewrites, result, Isonorm.naming(), config, notes(result.architecture()));
+        }
+        boolean untied = result.architecture().output() instanceof Output.Words words && !words.tied();
+        ObjectNode config = untied ? Family.untied(familyConfig) : familyConfig.deepCopy();
+        Naming naming = current.isPresent()
+                ? Families.of(Config.of(config)).describe(Config.of(config), Set.of()).naming()
+                : Families.of(Config.of(config)).describe(Config.of(config), source.checkpoint().names()).naming();
+        return new Plan(source, form, rewrites, result, naming, config, notes(result.architecture()));
+    }
+
+    private static void back(LoadedModel source, Form current, Form form, ObjectNode familyConfig, List<Rewrite> rewrites)
+            throws CheckpointException {
+        if (current == Form.PRE_CRMSNORM) {
+            rewrites.add(new Rewrite.Expand());
+        }
+        if (form.isFamilyFormat()) {
+            Architecture family = describe(familyConfig);
+            if (hasLayerScale(family)) {
+                rewrites.add(new Rewrite.UnitLayerScale());
+            }
+            rewrites.add(new Rewrite.Restore(family));
+        }
+    }
+
+    private static Architecture describe(ObjectNode familyConfig) throws CheckpointException {
+        Config config = Config.of(familyConfig);
+        return Families.of(config).describe(config, Set.of()).architecture();
+    }
+
+    private static boolean hasLayerScale(Architecture architecture) {
+        return architecture.blocks().stream().anyMatch(Block::layerScale);
+    }
+
+    private static void forth(LoadedModel source, boolean isonorm, Form form, boolean untie, List<Rewrite> rewrites) {
+        switch (form) {
+            case CENTRED -> rewrites.add(new Rewrite.Centre(true));
+            case PRE_RMSNORM, PRE_CRMSNORM -> {
+                if (!isonorm) {
+                    rewrites.add(new Rewrite.Centre(untie));
+                    rewrites.add(new Rewrite.ToRmsNorm());
+                    rewrites.add(new Rewrite.Fold());
+                }
+                if (form == Form.PRE_CRMSNORM) {
+                    rewrites.add(new Rewrite.Compress());
+                }
+            }
+            case RMSNORM -> rewrites.add(new Rewrite.PostToRmsNorm());
+            case PRE_LN -> {}
+        }
+    }
+
+    private static List<String> notes(Architecture result) {
+        List<String> notes = new ArrayList<>();
+        if (result.output() instanceof Output.Hidden(Output.Pooler pooler) && pooler == Output.Pooler.NORMED_FIRST) {
+            notes.add("The last hidden state of this model is the residual stream itself: it comes without each token's mean now. "
+                    + "The pooled output is unchanged.");
+        }
+        return notes;
+    }
+}

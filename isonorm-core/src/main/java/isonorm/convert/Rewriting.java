@@ -1,0 +1,231 @@
+package isonorm.convert;
+
+import static isonorm.architecture.Part.*;
+import static isonorm.architecture.Role.Field.*;
+
+import isonorm.architecture.Affine;
+import isonorm.architecture.Architecture;
+import isonorm.architecture.Block;
+import isonorm.architecture.Embedding;
+import isonorm.architecture.Norm;
+import isonorm.architecture.NormKind;
+import isonorm.architecture.Output;
+import isonorm.architecture.Part;
+import isonorm.architecture.Placement;
+import isonorm.architecture.Role;
+import isonorm.weights.Matrix;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import java.util.function.Predicate;
+import java.util.function.UnaryOperator;
+
+/** What several rewrites do to a part of a model. */
+final class Rewriting {
+
+    private Rewriting() {}
+
+    static Architecture centreEmbedding(Architecture architecture, Edit w, boolean untie) {
+        Embedding embedding = architecture.embedding();
+        Output output = architecture.output();
+        for (Part part : List.of(POSITION_EMBEDDING, SEGMENT_EMBEDDING, CLASS_TOKEN, MASK_TOKEN)) {
+            w.change(Role.of(part, WEIGHT), Operation::centreRows);
+        }
+        for (Part part : List.of(PATCH_PROJECTION, EMBEDDING_PROJECTION)) {
+            w.change(Role.of(part, WEIGHT), Operation::centreColumns);
+            w.change(Role.of(part, BIAS), Operation::centreRows);
+        }
+        if (embedding instanceof Embedding.Tokens tokens && !tokens.projected()) {
+            Role table = Role.of(TOKEN_EMBEDDING, WEIGHT);
+            Matrix whole = w.get(table);
+            w.put(table, Operation.centreRows(whole));
+            if (output instanceof Output.Words words && words.tied()) {
+                if (untie) {
+                    w.put(Role.of(HEAD, WEIGHT), whole);
+                    output = words.withTied(false);
+                } else if (headSeesMeans(architecture, words)) {
+                    w.put(Role.of(TOKEN_EMBEDDING, MEANS), Operation.rowMeans(whole));
+                    embedding = tokens.withMeans(true);
+                }
+            }
+        }
+        boolean recentre = embedding.norm().map(norm -> norm.affine() != Affine.NONE).orElse(false);
+        return architecture.withEmbedding(embedding.withNorm(embedding.norm(), recentre)).withOutput(output);
+    }
+
+    /**
+     * Whether a tied head can tell a table from one without row means: not if what it reads is the bare output of a norm, which
+     * sums to zero.
+     */
+    static boolean headSeesMeans(Architecture architecture, Output.Words words) {
+        boolean bareNorm = architecture.finalNorm().map(norm -> norm.affine() == Affine.NONE).orElse(false);
+        return !bareNorm || words.transform().isPresent() || words.projectedWidth() > 0;
+    }
+
+    static void centreWriters(Block block, int l, Edit w) {
+        centreWriter(w, Role.of(ATTENTION_OUTPUT, l, WEIGHT), block.layerScale() ? w.remove(Role.of(ATTENTION_SCALE, l, WEIGHT)) : null);
+        centreWriter(w, Role.of(MLP_DOWN, l, WEIGHT), block.layerScale() ? w.remove(Role.of(MLP_SCALE, l, WEIGHT)) : null);
+    }
+
+    static void centreWriter(Edit w, Role role, Matrix layerScale) {
+        w.change(role, of -> Operation.centreColumns(layerScale == null ? of : Operation.scaleRows(of, layerScale)));
+        w.change(role.field(BIAS), of -> Operation.centreRows(layerScale == null ? of : Operation.scaleValues(of, layerScale)));
+    }
+
+    static Architecture withKind(Architecture architecture, NormKind kind) {
+        Embedding embedding = architecture.embedding();
+        return architecture
+                .withEmbedding(embedding.withNorm(embedding.norm().map(norm -> norm.withKind(kind)), embedding.recentre()))
+                .withBlocks(architecture.blocks().stream().map(block -> block.withNorm(block.norm().withKind(kind))).toList())
+                .withFinalNorm(architecture.finalNorm().map(norm -> norm.withKind(kind)));
+    }
+
+    static Block foldBlock(Block block, int l, Edit w) {
+        Norm norm = block.norm();
+        if (norm.affine() == Affine.NONE) {
+            return block;
+        }
+        boolean appears = false;
+        for (Part part : Architecture.norms(block)) {
+            for (Part reader : Architecture.readers(block, part)) {
+                appears |= norm.affine().hasBias() && w.get(Role.of(reader, l, BIAS)) == null;
+            }
+        }
+        for (Part part : Architecture.norms(block)) {
+            List<Role> readers = Architecture.readers(block, part).stream().map(reader -> Role.of(reader, l, WEIGHT)).toList();
+            foldNorm(w, Role.of(part, l, GAIN), readers, norm.affine(), appears);
+        }
+        Block folded = block.withNorm(norm.withAffine(Affine.NONE).withFolded(appears ? norm.affine() : Affine.NONE));
+        return norm.affine().hasBias()
+                ? folded.withAttention(block.attention().withBiases(true, block.attention().outputBias()))
+                        .withMlp(block.mlp().withBiases(true, block.mlp().outputBias()))
+                : folded;
+    }
+
+    static void foldNorm(Edit w, Role gainRole, List<Role> readers, Affine affine, boolean keep) {
+        Matrix gain = w.remove(gainRole);
+        Matrix bias = w.remove(gainRole.field(BIAS));
+        for (Role reader : readers) {
+            Matrix weight = w.get(reader);
+            if (affine.hasBias()) {
+                Matrix old = w.get(reader.field(BIAS));
+                w.put(reader.field(BIAS), Operation.biasWith(weight, old == null ? Operation.zeros(weight.rows()) : old, bias, 1));
+            }
+            w.put(reader, Operation.scaleColumns(weight, gain));
+        }
+        if (keep) {
+            w.put(gainRole.field(FOLDED_GAIN), gain);
+            w.put(gainRole.field(FOLDED_BIAS), bias);
+        }
+    }
+
+    static Architecture foldFinal(Architecture architecture, Edit w) {
+        if (architecture.finalNorm().isEmpty() || architecture.finalReader().isEmpty()) {
+            return architecture;
+        }
+        Norm norm = architecture.finalNorm().get();
+        if (norm.affine() == Affine.NONE) {
+            return architecture;
+        }
+        Role head = Role.of(HEAD, WEIGHT);
+        boolean appears = norm.affine().hasBias() && w.get(head.field(BIAS)) == null;
+        foldNorm(w, Role.of(FINAL_NORM, GAIN), List.of(head), norm.affine(), appears);
+        return architecture
+                .withFinalNorm(Optional.of(norm.withAffine(Affine.NONE).withFolded(appears ? norm.affine() : Affine.NONE)))
+                .withOutput(withHeadBias(architecture.output(), norm.affine().hasBias()));
+    }
+
+    static Output withHeadBias(Output output, boolean added) {
+        return switch (output) {
+            case Output.Words words -> words.withBias(words.bias() || added);
+            case Output.Labels labels -> new Output.Labels(labels.labels(), labels.pooling(), labels.bias() || added);
+            case Output.Hidden hidden -> hidden;
+        };
+    }
+
+    /** Applies one operation to every layer that writes to the stream and another to every vector or table in it. */
+    static void mapStream(
+            Architecture architecture,
+            Edit w,
+            UnaryOperator<Matrix> writers,
+            UnaryOperator<Matrix> vectors) {
+        if (architecture.tokensEnterStream()) {
+            w.change(Role.of(TOKEN_EMBEDDING, WEIGHT), vectors);
+        }
+        for (Part part : List.of(POSITION_EMBEDDING, SEGMENT_EMBEDDING, CLASS_TOKEN, MASK_TOKEN)) {
+            w.change(Role.of(part, WEIGHT), vectors);
+        }
+        List<Role> layers = new ArrayList<>(List.of(Role.of(PATCH_PROJECTION, WEIGHT), Role.of(EMBEDDING_PROJECTION, WEIGHT)));
+        for (int l = 0; l < architecture.blocks().size(); l++) {
+            layers.add(Role.of(ATTENTION_OUTPUT, l, WEIGHT));
+            layers.add(Role.of(MLP_DOWN, l, WEIGHT));
+        }
+        for (Role layer : layers) {
+            w.change(layer, writers);
+            w.change(layer.field(BIAS), vectors);
+        }
+    }
+
+    /** Whether the head reads the stream through a final norm that applies nothing, and so reads d - 1 values when compressed. */
+    static boolean readsBareFinalNorm(Architecture architecture) {
+        return architecture.finalReader().isPresent()
+                && architecture.finalNorm().map(norm -> norm.affine() == Affine.NONE).orElse(false);
+    }
+
+    static Block restoreBlock(Block block, Block family, int l, int width, Edit w) {
+        for (Part part : Architecture.norms(block)) {
+            List<Role> readers = Architecture.readers(block, part).stream().map(reader -> Role.of(reader, l, WEIGHT)).toList();
+            restoreNorm(w, Role.of(part, l, GAIN), readers, block.norm(), family.norm(), width,
+                    role -> role.part() == QUERY_KEY_VALUE ? family.attention().bias() : family.mlp().bias());
+        }
+        return block.placement() == Placement.PRE ? family : block;
+    }
+
+    static void restoreNorm(
+            Edit w, Role gainRole, List<Role> readers, Norm norm, Norm family, int width, Predicate<Role> hasBias) {
+        if (norm.affine() != Affine.NONE) {
+            return; // It was never folded.
+        }
+        Matrix gain = w.remove(gainRole.field(FOLDED_GAIN));
+        Matrix bias = w.remove(gainRole.field(FOLDED_BIAS));
+        if (gain == null) {
+            if (family.affine().hasGain()) {
+                w.put(gainRole, Operation.ones(width));
+            }
+            if (family.affine().hasBias()) {
+                w.put(gainRole.field(BIAS), Operation.zeros(width));
+            }
+            return;
+        }
+        for (Role reader : readers) {
+            Matrix weight = Operation.unscaleColumns(w.get(reader), gain, bias);
+            Matrix total = w.remove(reader.field(BIAS));
+            w.put(reader, weight);
+            if (hasBias.test(reader)) {
+                w.put(reader.field(BIAS), Operation.biasWith(weight, total, bias, -1));
+            }
+        }
+        w.put(gainRole, gain);
+        w.put(gainRole.field(BIAS), bias);
+    }
+
+    static Architecture restoreFinal(Architecture architecture, Architecture family, Edit w) {
+        if (architecture.finalNorm().isEmpty()) {
+            return architecture;
+        }
+        Norm norm = architecture.finalNorm().get();
+        boolean familyBias = switch (family.output()) {
+            case Output.Words words -> words.bias();
+            case Output.Labels labels -> labels.bias();
+            case Output.Hidden _ -> false;
+        };
+        restoreNorm(w, Role.of(FINAL_NORM, GAIN), architecture.finalReader().isPresent() ? List.of(Role.of(HEAD, WEIGHT)) : List.of(),
+                norm, family.finalNorm().orElseThrow(), architecture.width(), _ -> familyBias);
+        Output output = switch (architecture.output()) {
+            case Output.Words words -> words.withBias(familyBias);
+            case Output.Labels labels -> new Output.Labels(labels.labels(), labels.pooling(), familyBias);
+            case Output.Hidden hidden -> hidden;
+        };
+        return architecture.withFinalNorm(family.finalNorm()).withOutput(output);
+    }
+}
