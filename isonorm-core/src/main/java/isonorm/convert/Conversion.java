@@ -9,6 +9,7 @@ import isonorm.architecture.Parameter;
 import isonorm.architecture.Part;
 import isonorm.architecture.Role;
 import isonorm.checkpoint.CheckpointException;
+import isonorm.checkpoint.CheckpointException.Reason;
 import isonorm.checkpoint.Dtype;
 import isonorm.checkpoint.Fingerprint;
 import isonorm.checkpoint.OutputFolder;
@@ -21,6 +22,7 @@ import isonorm.weights.Slabs;
 import isonorm.weights.Source;
 import isonorm.weights.Stored;
 import java.io.IOException;
+import java.io.InterruptedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -29,6 +31,10 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.TreeMap;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
 
 /**
  * Writes a checkpoint in another form: {@code Conversion.of(model, Form.PRE_RMSNORM).writeTo(folder, Progress.NONE)}.
@@ -38,8 +44,8 @@ import java.util.TreeMap;
  */
 public final class Conversion {
 
-    /** Files are split at this size, as Hugging Face's are. */
-    static final long LARGEST_FILE = 5_000_000_000L;
+    /** Files are split at this size: several are hashed on several cores. */
+    static final long LARGEST_FILE = 2_000_000_000L;
 
     private static final ObjectMapper JSON = new ObjectMapper().enable(SerializationFeature.INDENT_OUTPUT);
 
@@ -95,20 +101,32 @@ public final class Conversion {
         Plan plan = Plan.of(source, form, untie);
         Map<Role, Source> sources = plan.naming().sources(plan.result().architecture());
         List<TensorPlan> tensors = TensorPlan.all(plan.result().architecture(), plan.result().weights(), sources, this::typeOf);
+        requireApart(source.checkpoint().folder(), folder);
         try (OutputFolder output = OutputFolder.create(folder, overwrite)) {
+            output.requireSpace(tensors.stream().mapToLong(tensor -> tensor.info().bytes()).sum());
             List<String> sourceHashes = fingerprints(source.checkpoint().weightFiles(), progress, "reading the source");
             ObjectNode report = report(plan, tensors, sourceHashes);
-            List<Path> written = writeTensors(output.path(), tensors, report, progress);
+            List<Written> written = writeTensors(output.path(), tensors, report, progress);
             JSON.writeValue(output.path().resolve("config.json").toFile(), withType(plan.config()));
             for (Path companion : source.checkpoint().companionFiles()) {
                 Files.copy(companion, output.path().resolve(companion.getFileName().toString()));
             }
-            report.set("result_files", files(written, fingerprints(written, progress, "reading the result")));
+            report.set("result_files", files(written.stream().map(Written::file).toList(), written.stream().map(Written::hash).toList()));
             Optional<ObjectNode> verification = verifier.verify(source, LoadedModel.open(output.path()));
             verification.ifPresent(measured -> report.set("verification", measured));
             JSON.writeValue(output.path().resolve("report.json").toFile(), report);
             output.commit();
             return report;
+        }
+    }
+
+    /** The source is never touched, and overwriting a folder that holds it would delete it. */
+    private static void requireApart(Path from, Path to) throws IOException {
+        Path source = from.toRealPath();
+        Path target = to.toAbsolutePath().normalize();
+        Path real = Files.exists(target) ? target.toRealPath() : target;
+        if (source.startsWith(real)) {
+            throw new CheckpointException(Reason.OUTPUT_EXISTS, to + " is or holds the checkpoint to convert; write to another folder");
         }
     }
 
@@ -132,34 +150,80 @@ public final class Conversion {
         }
     }
 
-    private List<Path> writeTensors(Path folder, List<TensorPlan> tensors, ObjectNode report, Progress progress) throws IOException {
+    /** A written file and its hash. */
+    private record Written(Path file, String hash) {}
+
+    /**
+     * Writes every tensor. While the next file is computed, the last one is synced and hashed: the one waits for the disk, the
+     * other reads what is still in memory.
+     */
+    private List<Written> writeTensors(Path folder, List<TensorPlan> tensors, ObjectNode report, Progress progress) throws IOException {
         List<List<TensorPlan>> files = split(tensors);
         long total = tensors.stream().mapToLong(tensor -> tensor.info().bytes()).sum();
         long done = 0;
-        List<Path> written = new ArrayList<>();
         Map<String, String> index = new TreeMap<>();
-        for (int f = 0; f < files.size(); f++) {
-            String name = files.size() == 1 ? "model.safetensors" : String.format("model-%05d-of-%05d.safetensors", f + 1, files.size());
-            List<TensorInfo> infos = files.get(f).stream().map(TensorPlan::info).toList();
-            try (SafetensorsWriter writer = SafetensorsWriter.create(folder.resolve(name), infos, metadata(report, infos))) {
-                for (TensorPlan tensor : files.get(f)) {
-                    progress.step("converting", done, total);
-                    TensorWriting.write(tensor, writer);
-                    done += tensor.info().bytes();
-                    index.put(tensor.info().name(), name);
+        List<Future<Written>> hashed = new ArrayList<>();
+        List<Future<Void>> synced = new ArrayList<>();
+        try (ExecutorService background = Executors.newVirtualThreadPerTaskExecutor()) {
+            for (int f = 0; f < files.size(); f++) {
+                String name = files.size() == 1 ? "model.safetensors" : String.format("model-%05d-of-%05d.safetensors", f + 1, files.size());
+                Path file = folder.resolve(name);
+                List<TensorInfo> infos = files.get(f).stream().map(TensorPlan::info).toList();
+                SafetensorsWriter writer = SafetensorsWriter.create(file, infos, metadata(report, infos));
+                try {
+                    for (TensorPlan tensor : files.get(f)) {
+                        progress.step("converting", done, total);
+                        TensorWriting.write(tensor, writer);
+                        done += tensor.info().bytes();
+                        index.put(tensor.info().name(), name);
+                    }
+                } finally {
+                    synced.add(background.submit(() -> {
+                        writer.close();
+                        return null;
+                    }));
                 }
+                hashed.add(background.submit(() -> new Written(file, Fingerprint.sha256(file))));
             }
-            written.add(folder.resolve(name));
+            progress.step("converting", done, total);
+            if (files.size() > 1) {
+                writeIndex(folder, total, index);
+            }
+            progress.step("syncing", 0, 1);
+            for (Future<Void> sync : synced) {
+                finished(sync);
+            }
+            List<Written> written = new ArrayList<>();
+            for (Future<Written> hash : hashed) {
+                written.add(finished(hash));
+            }
+            progress.step("syncing", 1, 1);
+            return written;
+        } finally {
+            Stored.unmapLast();
         }
-        progress.step("converting", done, total);
-        if (files.size() > 1) {
-            ObjectNode json = JSON.createObjectNode();
-            json.putObject("metadata").put("total_size", total);
-            ObjectNode map = json.putObject("weight_map");
-            index.forEach(map::put);
-            JSON.writeValue(folder.resolve("model.safetensors.index.json").toFile(), json);
+    }
+
+    private static <T> T finished(Future<T> future) throws IOException {
+        try {
+            return future.get();
+        } catch (ExecutionException e) {
+            if (e.getCause() instanceof IOException cause) {
+                throw cause;
+            }
+            throw new IllegalStateException(e.getCause());
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            throw new InterruptedIOException("interrupted while waiting for the disk");
         }
-        return written;
+    }
+
+    private static void writeIndex(Path folder, long total, Map<String, String> index) throws IOException {
+        ObjectNode json = JSON.createObjectNode();
+        json.putObject("metadata").put("total_size", total);
+        ObjectNode map = json.putObject("weight_map");
+        index.forEach(map::put);
+        JSON.writeValue(folder.resolve("model.safetensors.index.json").toFile(), json);
     }
 
     private static List<List<TensorPlan>> split(List<TensorPlan> tensors) {

@@ -109,7 +109,7 @@ final class Rewriting {
             Matrix weight = w.get(reader);
             if (affine.hasBias()) {
                 Matrix old = w.get(reader.field(BIAS));
-                w.put(reader.field(BIAS), Operation.biasWith(weight, old == null ? Operation.zeros(weight.rows()) : old, bias, 1));
+                w.put(reader.field(BIAS), Operation.biasPlus(weight, old == null ? Operation.zeros(weight.rows()) : old, bias));
             }
             w.put(reader, Operation.scaleColumns(weight, gain));
         }
@@ -202,7 +202,7 @@ final class Rewriting {
             Matrix total = w.remove(reader.field(BIAS));
             w.put(reader, weight);
             if (hasBias.test(reader)) {
-                w.put(reader.field(BIAS), Operation.biasWith(weight, total, bias, -1));
+                w.put(reader.field(BIAS), Operation.biasMinus(weight, total, bias));
             }
         }
         w.put(gainRole, gain);

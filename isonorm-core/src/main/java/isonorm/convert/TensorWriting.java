@@ -4,7 +4,7 @@ import isonorm.checkpoint.CheckpointException;
 import isonorm.checkpoint.CheckpointException.Reason;
 import isonorm.checkpoint.Dtype;
 import isonorm.checkpoint.SafetensorsWriter;
-import isonorm.weights.Matrix;
+import isonorm.weights.Matrix.Tile;
 import isonorm.weights.Numbers;
 import isonorm.weights.Scratch;
 import isonorm.weights.Slabs;
@@ -34,21 +34,56 @@ final class TensorWriting {
         }
     }
 
-    /** Slab after slab, each written where it belongs, so that no tensor is ever in memory as a whole. */
+    /** How many bytes of whole rows are put together before they are written. */
+    private static final int BAND_BYTES = 4 << 20;
+
+    /** Each thread's band, native so that the file system takes it as it is. */
+    private static final ThreadLocal<MemorySegment> BAND = new ThreadLocal<>();
+
+    private static MemorySegment band(long bytes) {
+        MemorySegment band = BAND.get();
+        if (band == null || band.byteSize() < bytes) {
+            band = Arena.ofAuto().allocate(Math.max(bytes, BAND_BYTES));
+            BAND.set(band);
+        }
+        return band.asSlice(0, bytes);
+    }
+
+    /** Band of rows after band, each written where it belongs, so that no tensor is ever in memory as a whole. */
     private static void writeRows(TensorPlan plan, SafetensorsWriter writer) throws IOException {
         Dtype dtype = plan.info().dtype();
         int columns = plan.columns();
+        int rowBytes = columns * dtype.bytes();
+        int band = Math.max(1, Math.min(Tile.ROWS, BAND_BYTES / rowBytes));
         for (TensorPlan.Part part : plan.parts()) {
-            Slabs.forEach(part.count(), part.matrix().slabRows(), (first, count) -> {
-                try (Scratch scratch = Scratch.borrow(count * columns)) {
-                    double[] values = scratch.values();
-                    part.matrix().read(part.from() + first, count, values);
-                    takeOff(plan.offset(), values, count * columns);
-                    MemorySegment bytes = MemorySegment.ofArray(new byte[count * columns * dtype.bytes()]);
-                    requireFits(plan, Numbers.encode(values, 0, count * columns, bytes, dtype, 0));
-                    writer.write(plan.info().name(), (long) (part.to() + first) * columns * dtype.bytes(), bytes);
-                }
+            Slabs.forEach(part.count(), band, (first, count) -> {
+                MemorySegment bytes = band((long) count * rowBytes);
+                forEachTile(plan, part, first, count, (tile, values) -> {
+                    for (int r = 0; r < tile.rows(); r++) {
+                        requireFits(plan, Numbers.encode(values, r * tile.columns(), tile.columns(), bytes, dtype,
+                                (long) r * columns + tile.column()));
+                    }
+                });
+                writer.write(plan.info().name(), (long) (part.to() + first) * rowBytes, bytes);
             });
+        }
+    }
+
+    private interface TileBody {
+        void run(Tile tile, double[] values) throws IOException;
+    }
+
+    /** Reads rows {@code first} to {@code first + count - 1} of a part in tiles, what is stored off them taken off. */
+    private static void forEachTile(TensorPlan plan, TensorPlan.Part part, int first, int count, TileBody body) throws IOException {
+        int columns = plan.columns();
+        try (Scratch scratch = Scratch.borrow(count * Math.min(Tile.COLUMNS, columns))) {
+            double[] values = scratch.values();
+            for (int column = 0; column < columns; column += Tile.COLUMNS) {
+                Tile tile = new Tile(part.from() + first, count, column, Math.min(Tile.COLUMNS, columns - column));
+                part.matrix().read(tile, values);
+                takeOff(plan.offset(), values, tile.size());
+                body.run(tile, values);
+            }
         }
     }
 
@@ -66,29 +101,23 @@ final class TensorWriting {
                     takeOff(plan.offset(), values, values.length);
                     requireFits(plan, Numbers.encode(values, part.from(), part.count(), whole, dtype, part.to()));
                 } else {
-                    Slabs.forEach(part.count(), part.matrix().slabRows(), (first, count) -> {
-                        try (Scratch scratch = Scratch.borrow(count * columns)) {
-                            double[] values = scratch.values();
-                            part.matrix().read(part.from() + first, count, values);
-                            takeOff(plan.offset(), values, count * columns);
-                            writeTransposed(plan, values, part.to() + first, count, rows, columns, whole);
-                        }
-                    });
+                    Slabs.forEach(part.count(), Tile.ROWS, (first, count) -> forEachTile(plan, part, first, count, (tile, values) ->
+                            writeTransposed(plan, tile, values, part.to() + first, rows, whole)));
                 }
             }
             writer.write(plan.info().name(), 0, whole.asSlice(0, plan.info().bytes()));
         }
     }
 
-    private static void writeTransposed(
-            TensorPlan plan, double[] values, int row, int count, int rows, int columns, MemorySegment whole) throws IOException {
-        try (Scratch scratch = Scratch.borrow(count)) {
+    private static void writeTransposed(TensorPlan plan, Tile tile, double[] values, int row, int rows, MemorySegment whole)
+            throws IOException {
+        try (Scratch scratch = Scratch.borrow(tile.rows())) {
             double[] column = scratch.values();
-            for (int c = 0; c < columns; c++) {
-                for (int r = 0; r < count; r++) {
-                    column[r] = values[r * columns + c];
+            for (int c = 0; c < tile.columns(); c++) {
+                for (int r = 0; r < tile.rows(); r++) {
+                    column[r] = values[r * tile.columns() + c];
                 }
-                requireFits(plan, Numbers.encode(column, 0, count, whole, plan.info().dtype(), (long) c * rows + row));
+                requireFits(plan, Numbers.encode(column, 0, tile.rows(), whole, plan.info().dtype(), (long) (tile.column() + c) * rows + row));
             }
         }
     }

@@ -32,8 +32,10 @@ public record Dense(int rows, int columns, double[] values, String origin) imple
     public void prepare() {}
 
     @Override
-    public void read(int first, int count, double[] into) {
-        System.arraycopy(values, first * columns, into, 0, count * columns);
+    public void read(Tile tile, double[] into) {
+        for (int r = 0; r < tile.rows(); r++) {
+            System.arraycopy(values, (tile.row() + r) * columns + tile.column(), into, r * tile.columns(), tile.columns());
+        }
     }
 
     @Override

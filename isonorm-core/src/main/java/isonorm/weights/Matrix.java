@@ -6,9 +6,12 @@ import java.util.List;
 /**
  * A matrix (rows, columns) of float64 values that is computed when it is read; a vector is a matrix of one row.
  *
- * <p>Call {@link #prepare} once before reading, from one thread; then {@link #read} from any number of threads; then
- * {@link #release}. Preparing does what needs the whole matrix, a column's mean for instance, and is repeated after a release
- * only for what was let go.
+ * <p>Call {@link #prepare} once before reading, from one thread; then read from any number of threads; then {@link #release}.
+ * Preparing does what needs the whole matrix, a column's mean for instance, and is repeated after a release only for what was
+ * let go.
+ *
+ * <p>What is read is a tile, some columns of some rows. Tiles that fit a core's cache make it cheap to read a matrix that a file
+ * stores the other way round, and to pass it through several operations.
  */
 public interface Matrix {
 
@@ -20,17 +23,46 @@ public interface Matrix {
     void prepare() throws IOException;
 
     /**
-     * Reads {@code count} rows from {@code first} on, row after row, to the start of {@code into}.
+     * Reads a tile to the start of {@code into}, row after row.
      *
      * @throws isonorm.checkpoint.CheckpointException if a stored value is NaN or infinite
      */
-    void read(int first, int count, double[] into) throws IOException;
+    void read(Tile tile, double[] into) throws IOException;
 
     /** Lets go of mapped files. */
     void release();
 
     /** Adds what this matrix went through, from the file on, in words. */
     void describe(List<String> steps);
+
+    /** Rows {@code row} to {@code row + rows - 1} and columns {@code column} to {@code column + columns - 1}. */
+    record Tile(int row, int rows, int column, int columns) {
+
+        /** How many rows tiles have: long runs where a file stores rows as columns. */
+        public static final int ROWS = 256;
+        /** How many columns tiles have: 128 KB with {@link #ROWS} rows. */
+        public static final int COLUMNS = 64;
+
+        /** How many values it has. */
+        public int size() {
+            return rows * columns;
+        }
+
+        /** The same rows of other columns. */
+        public Tile withColumns(int from, int count) {
+            return new Tile(row, rows, from, count);
+        }
+
+        /** The same columns of other rows. */
+        public Tile withRows(int from, int count) {
+            return new Tile(from, count, column, columns);
+        }
+    }
+
+    /** Reads {@code count} whole rows from {@code first} on, row after row, to the start of {@code into}. */
+    default void read(int first, int count, double[] into) throws IOException {
+        read(new Tile(first, count, 0, columns()), into);
+    }
 
     /** All values of a vector. */
     default double[] vector() throws IOException {
@@ -44,8 +76,42 @@ public interface Matrix {
         return values;
     }
 
-    /** How many rows to read at once: as many as fit a core's cache with room for a second copy. */
+    /** How many whole rows to read at once: as many as fit a core's cache with room for a second copy. */
     default int slabRows() {
         return Math.max(1, Math.min(rows(), 32_768 / Math.max(1, columns())));
+    }
+
+    /** Adds {@code sum over c of this[r][c] * by[c]} to {@code into[r]} for the rows of a band; {@code into} has all rows. */
+    default void addProduct(int row, int rows, double[] by, double[] into) throws IOException {
+        try (Scratch scratch = Scratch.borrow(rows * Math.min(Tile.COLUMNS, columns()))) {
+            double[] values = scratch.values();
+            for (int column = 0; column < columns(); column += Tile.COLUMNS) {
+                int columns = Math.min(Tile.COLUMNS, columns() - column);
+                read(new Tile(row, rows, column, columns), values);
+                for (int r = 0; r < rows; r++) {
+                    double sum = 0;
+                    for (int c = 0; c < columns; c++) {
+                        sum += values[r * columns + c] * by[column + c];
+                    }
+                    into[row + r] += sum;
+                }
+            }
+        }
+    }
+
+    /** Adds {@code sum over r of this[r][c]} to {@code into[c]} for the columns of a band; {@code into} has all columns. */
+    default void addColumnSums(int column, int columns, double[] into) throws IOException {
+        try (Scratch scratch = Scratch.borrow(columns * Math.min(Tile.ROWS, rows()))) {
+            double[] values = scratch.values();
+            for (int row = 0; row < rows(); row += Tile.ROWS) {
+                int rows = Math.min(Tile.ROWS, rows() - row);
+                read(new Tile(row, rows, column, columns), values);
+                for (int r = 0; r < rows; r++) {
+                    for (int c = 0; c < columns; c++) {
+                        into[column + c] += values[r * columns + c];
+                    }
+                }
+            }
+        }
     }
 }

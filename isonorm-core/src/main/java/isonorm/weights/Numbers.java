@@ -19,7 +19,19 @@ public final class Numbers {
 
     private static final int CHUNK = 1024;
 
+
+    /** What one thread needs for one chunk. */
+    private static final class Buffers {
+        private static final ThreadLocal<Buffers> OWN = ThreadLocal.withInitial(Buffers::new);
+
+        private final float[] floats = new float[CHUNK];
+        private final short[] halves = new short[CHUNK];
+    }
+
     private Numbers() {}
+
+    /** Whether the vector twin converts 16-bit types; the plain one does where the Vector API is missing or vectors are short. */
+    static final boolean VECTORS = ModuleLayer.boot().findModule("jdk.incubator.vector").isPresent() && VectorNumbers.wideEnough();
 
     /** Whether values of this type can be weights. */
     public static boolean readable(Dtype dtype) {
@@ -35,43 +47,66 @@ public final class Numbers {
      * @return the largest magnitude read; infinite or NaN if one of the values is
      */
     public static double decode(MemorySegment from, Dtype dtype, long first, int count, double[] into, int at) {
-        if (dtype == Dtype.F64) {
-            MemorySegment.copy(from, DOUBLE, first * Double.BYTES, into, at, count);
-            return largest(into, at, count);
-        }
-        float[] floats = new float[Math.min(count, CHUNK)];
-        short[] halves = dtype == Dtype.F32 ? new short[0] : new short[floats.length];
+        return switch (dtype) {
+            case F64 -> {
+                MemorySegment.copy(from, DOUBLE, first * Double.BYTES, into, at, count);
+                yield largest(into, at, count);
+            }
+            case F32 -> decodeFloats(from, first, count, into, at);
+            case F16, BF16 -> decodeHalves(from, dtype, first, count, into, at);
+            default -> throw new IllegalArgumentException("weights cannot be of type " + dtype);
+        };
+    }
+
+    private static double decodeFloats(MemorySegment from, long first, int count, double[] into, int at) {
+        float[] floats = Buffers.OWN.get().floats;
         float largest = 0;
         for (int done = 0; done < count; done += CHUNK) {
             int n = Math.min(CHUNK, count - done);
-            switch (dtype) {
-                case F32 -> MemorySegment.copy(from, FLOAT, (first + done) * Float.BYTES, floats, 0, n);
-                case F16 -> {
-                    MemorySegment.copy(from, SHORT, (first + done) * Short.BYTES, halves, 0, n);
-                    for (int i = 0; i < n; i++) {
-                        floats[i] = Float.float16ToFloat(halves[i]);
-                    }
-                }
-                case BF16 -> {
-                    MemorySegment.copy(from, SHORT, (first + done) * Short.BYTES, halves, 0, n);
-                    for (int i = 0; i < n; i++) {
-                        floats[i] = Float.intBitsToFloat(halves[i] << 16);
-                    }
-                }
-                default -> throw new IllegalArgumentException("weights cannot be of type " + dtype);
-            }
+            MemorySegment.copy(from, FLOAT, (first + done) * Float.BYTES, floats, 0, n);
             for (int i = 0; i < n; i++) {
                 largest = Math.max(largest, Math.abs(floats[i]));
             }
-            widen(floats, n, into, at + done);
+            for (int i = 0; i < n; i++) {
+                into[at + done + i] = floats[i];
+            }
         }
         return largest;
     }
 
-    private static void widen(float[] from, int n, double[] into, int at) {
-        for (int i = 0; i < n; i++) {
-            into[at + i] = from[i];
+    private static double decodeHalves(MemorySegment from, Dtype dtype, long first, int count, double[] into, int at) {
+        short[] halves = Buffers.OWN.get().halves;
+        int largest = 0;
+        for (int done = 0; done < count; done += CHUNK) {
+            int n = Math.min(CHUNK, count - done);
+            MemorySegment.copy(from, SHORT, (first + done) * Short.BYTES, halves, 0, n);
+            largest = Math.max(largest, largestSize(halves, n));
+            if (dtype == Dtype.F16) {
+                int i = VECTORS ? VectorNumbers.fromFloat16(halves, n, into, at + done) : 0;
+                for (; i < n; i++) {
+                    into[at + done + i] = Float.float16ToFloat(halves[i]);
+                }
+            } else {
+                int i = VECTORS ? VectorNumbers.fromBfloat16(halves, n, into, at + done) : 0;
+                for (; i < n; i++) {
+                    into[at + done + i] = Float.intBitsToFloat(halves[i] << 16);
+                }
+            }
         }
+        return magnitude(largest, dtype);
+    }
+
+    /** The largest of the bits without their signs, which are ordered as the magnitudes are. */
+    private static int largestSize(short[] halves, int n) {
+        int largest = 0;
+        for (int i = 0; i < n; i++) {
+            largest = Math.max(largest, halves[i] & 0x7fff);
+        }
+        return largest;
+    }
+
+    private static double magnitude(int bits, Dtype dtype) {
+        return dtype == Dtype.F16 ? Float.float16ToFloat((short) bits) : Float.intBitsToFloat(bits << 16);
     }
 
     private static double largest(double[] values, int at, int count) {
@@ -95,25 +130,23 @@ public final class Numbers {
         if (dtype == Dtype.F32) {
             return encodeFloats(from, at, count, into, first);
         }
-        short[] halves = new short[Math.min(count, CHUNK)];
+        short[] halves = Buffers.OWN.get().halves;
         int largest = 0;
         for (int done = 0; done < count; done += CHUNK) {
             int n = Math.min(CHUNK, count - done);
             switch (dtype) {
-                case F16 -> toFloat16(from, at + done, n, halves);
-                case BF16 -> toBfloat16(from, at + done, n, halves);
+                case F16 -> toFloat16(from, at + done, n, halves, VECTORS);
+                case BF16 -> toBfloat16(from, at + done, n, halves, VECTORS);
                 default -> throw new IllegalArgumentException("weights cannot be of type " + dtype);
             }
-            for (int i = 0; i < n; i++) {
-                largest = Math.max(largest, halves[i] & 0x7fff);
-            }
+            largest = Math.max(largest, largestSize(halves, n));
             MemorySegment.copy(halves, 0, into, SHORT, (first + done) * Short.BYTES, n);
         }
-        return dtype == Dtype.F16 ? Float.float16ToFloat((short) largest) : Float.intBitsToFloat(largest << 16);
+        return magnitude(largest, dtype);
     }
 
     private static double encodeFloats(double[] from, int at, int count, MemorySegment into, long first) {
-        float[] floats = new float[Math.min(count, CHUNK)];
+        float[] floats = Buffers.OWN.get().floats;
         float largest = 0;
         for (int done = 0; done < count; done += CHUNK) {
             int n = Math.min(CHUNK, count - done);
@@ -128,14 +161,14 @@ public final class Numbers {
         return largest;
     }
 
-    private static void toFloat16(double[] from, int at, int n, short[] into) {
-        for (int i = 0; i < n; i++) {
+    static void toFloat16(double[] from, int at, int n, short[] into, boolean vectors) {
+        for (int i = vectors ? VectorNumbers.toFloat16(from, at, n, into) : 0; i < n; i++) {
             into[i] = toFloat16(from[at + i]);
         }
     }
 
-    private static void toBfloat16(double[] from, int at, int n, short[] into) {
-        for (int i = 0; i < n; i++) {
+    static void toBfloat16(double[] from, int at, int n, short[] into, boolean vectors) {
+        for (int i = vectors ? VectorNumbers.toBfloat16(from, at, n, into) : 0; i < n; i++) {
             into[i] = toBfloat16(from[at + i]);
         }
     }

@@ -1,33 +1,34 @@
 package isonorm.weights;
 
+import isonorm.weights.Matrix.Tile;
 import java.io.IOException;
 import java.io.UncheckedIOException;
+import java.util.Arrays;
 import java.util.stream.IntStream;
 
-/** Runs over the rows of a matrix in slabs, on all cores. */
+/** Runs over a matrix in parts, on all cores, with results that do not depend on how many there are. */
 public final class Slabs {
 
-    /** What is done with one slab: its rows from {@code first} on, {@code count} of them. */
+    /** What is done with one part: {@code count} rows or columns from {@code first} on. */
     @FunctionalInterface
     public interface Body {
         void run(int first, int count) throws IOException;
-    }
-
-    private Slabs() {}
-
-    /** Runs {@code body} on every slab of {@code rows} rows, in any order, on several threads. */
-    public static void forEach(int rows, int slabRows, Body body) throws IOException {
-        int slabs = Math.ceilDiv(rows, slabRows);
-        parallel(slabs, slab -> {
-            int first = slab * slabRows;
-            body.run(first, Math.min(slabRows, rows - first));
-        });
     }
 
     /** A task with a number. */
     @FunctionalInterface
     public interface Task {
         void run(int index) throws IOException;
+    }
+
+    private Slabs() {}
+
+    /** Runs {@code body} on every run of {@code step} out of {@code total}, in any order, on several threads. */
+    public static void forEach(int total, int step, Body body) throws IOException {
+        parallel(Math.ceilDiv(total, step), slab -> {
+            int first = slab * step;
+            body.run(first, Math.min(step, total - first));
+        });
     }
 
     /** Runs tasks 0 to {@code count - 1} on several threads. */
@@ -49,43 +50,24 @@ public final class Slabs {
         }
     }
 
-    /**
-     * The sum of every column of {@code matrix} over its rows, each row multiplied by its factor where there are factors. The
-     * order of the additions does not depend on the number of threads.
-     */
+    /** {@code matrix by}: one value a row. The matrix must be prepared. */
+    public static double[] product(Matrix matrix, double[] by) throws IOException {
+        double[] product = new double[matrix.rows()];
+        forEach(matrix.rows(), Tile.ROWS, (first, count) -> matrix.addProduct(first, count, by, product));
+        return product;
+    }
+
+    /** The sum of every row. The matrix must be prepared. */
+    public static double[] rowSums(Matrix matrix) throws IOException {
+        double[] ones = new double[matrix.columns()];
+        Arrays.fill(ones, 1);
+        return product(matrix, ones);
+    }
+
+    /** The sum of every column. The matrix must be prepared. */
     public static double[] columnSums(Matrix matrix) throws IOException {
-        int rows = matrix.rows();
-        int columns = matrix.columns();
-        // A fixed number of runs of rows, each summed in order, then added in order.
-        int runs = Math.min(rows, 16);
-        double[][] partial = new double[runs][];
-        parallel(runs, run -> {
-            int from = (int) ((long) rows * run / runs);
-            int to = (int) ((long) rows * (run + 1) / runs);
-            int slab = matrix.slabRows();
-            double[] sums = new double[columns];
-            try (Scratch scratch = Scratch.borrow(slab * columns)) {
-                double[] values = scratch.values();
-                double[] row = new double[columns];
-                for (int first = from; first < to; first += slab) {
-                    int count = Math.min(slab, to - first);
-                    matrix.read(first, count, values);
-                    for (int r = 0; r < count; r++) {
-                        System.arraycopy(values, r * columns, row, 0, columns);
-                        for (int c = 0; c < columns; c++) {
-                            sums[c] += row[c];
-                        }
-                    }
-                }
-            }
-            partial[run] = sums;
-        });
-        double[] sums = partial[0];
-        for (int run = 1; run < runs; run++) {
-            for (int c = 0; c < columns; c++) {
-                sums[c] += partial[run][c];
-            }
-        }
+        double[] sums = new double[matrix.columns()];
+        forEach(matrix.columns(), Tile.COLUMNS, (first, count) -> matrix.addColumnSums(first, count, sums));
         return sums;
     }
 }

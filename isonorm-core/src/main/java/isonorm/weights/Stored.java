@@ -11,12 +11,15 @@ import java.lang.foreign.MemorySegment;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.atomic.AtomicReference;
 
 /** A matrix or vector in a checkpoint, found through a {@link Source}. */
 public final class Stored implements Matrix {
 
-    /** How many transposed columns are decoded before they are written as rows: eight float64 fill a cache line. */
-    private static final int TILE = 8;
+    /** Eight float64 fill a cache line. */
+    private static final int LINE = 8;
+
+    private static final AtomicReference<Stored> USED_LAST = new AtomicReference<>();
 
     private final Checkpoint checkpoint;
     private final Source source;
@@ -25,6 +28,7 @@ public final class Stored implements Matrix {
     private final boolean vector;
     private final int[] pieceStarts;
 
+    private int uses;
     private Arena arena;
     private final Map<String, MemorySegment> mapped = new HashMap<>();
 
@@ -98,6 +102,7 @@ public final class Stored implements Matrix {
 
     @Override
     public synchronized void prepare() throws IOException {
+        uses++;
         if (arena != null) {
             return;
         }
@@ -109,14 +114,39 @@ public final class Stored implements Matrix {
         } catch (IOException | RuntimeException e) {
             mapped.clear();
             opened.close();
+            uses--;
             throw e;
         }
         arena = opened;
     }
 
+    /**
+     * Keeps the mapping of what was used last until something else was: a bias is computed from the weight that was just written,
+     * and touching pages anew costs as much as reading them.
+     */
     @Override
-    public synchronized void release() {
-        if (arena != null) {
+    public void release() {
+        synchronized (this) {
+            if (--uses > 0) {
+                return;
+            }
+        }
+        Stored before = USED_LAST.getAndSet(this);
+        if (before != null && before != this) {
+            before.unmapUnused();
+        }
+    }
+
+    /** Unmaps what {@link #release} kept, so that nothing holds on to a file any more. */
+    public static void unmapLast() {
+        Stored last = USED_LAST.getAndSet(null);
+        if (last != null) {
+            last.unmapUnused();
+        }
+    }
+
+    private synchronized void unmapUnused() {
+        if (uses == 0 && arena != null) {
             mapped.clear();
             arena.close();
             arena = null;
@@ -124,70 +154,160 @@ public final class Stored implements Matrix {
     }
 
     @Override
-    public void read(int first, int count, double[] into) throws IOException {
+    public void read(Tile tile, double[] into) throws IOException {
         if (vector) {
-            readRows(0, rows, into);
+            readRows(new Tile(tile.column(), tile.columns(), 0, 1), into);
         } else {
-            readRows(first, count, into);
+            readRows(tile, into);
         }
         if (source.offset() != 0) {
-            int values = vector ? rows : count * columns;
-            for (int i = 0; i < values; i++) {
+            for (int i = 0; i < tile.size(); i++) {
                 into[i] += source.offset();
             }
         }
     }
 
-    private void readRows(int first, int count, double[] into) throws IOException {
-        int piece = pieceOf(first);
-        for (int done = 0; done < count; piece++) {
-            Source.Piece from = source.pieces().get(piece);
-            int skipped = first + done - pieceStarts[piece];
-            int n = Math.min(count - done, from.count() - skipped);
-            if (source.transposed() && !vector) {
-                readTransposed(from, from.from() + skipped, n, into, done * columns);
-            } else {
-                readStraight(from, from.from() + skipped, n, into, done * columns);
-            }
-            done += n;
-        }
+    /** What is done with rows {@code from} to {@code from + count - 1} of a piece's tensor, which are rows {@code row} on here. */
+    private interface Span {
+        void run(Source.Piece piece, int from, int row, int count) throws IOException;
     }
 
-    private int pieceOf(int row) {
+    private void forEachSpan(int row, int rows, Span span) throws IOException {
         int piece = 0;
         while (pieceStarts[piece + 1] <= row) {
             piece++;
         }
-        return piece;
+        for (int done = 0; done < rows; piece++) {
+            Source.Piece from = source.pieces().get(piece);
+            int skipped = row + done - pieceStarts[piece];
+            int count = Math.min(rows - done, from.count() - skipped);
+            span.run(from, from.from() + skipped, row + done, count);
+            done += count;
+        }
     }
 
-    private void readStraight(Source.Piece piece, int row, int n, double[] into, int at) throws IOException {
-        double largest = Numbers.decode(
-                mapped.get(piece.tensor()), dtypeOf(piece), (long) row * columns, n * columns, into, at);
+    private void readRows(Tile tile, double[] into) throws IOException {
+        forEachSpan(tile.row(), tile.rows(), (piece, from, row, count) -> {
+            Tile part = new Tile(from, count, tile.column(), tile.columns());
+            int at = (row - tile.row()) * tile.columns();
+            if (source.transposed() && !vector) {
+                readTransposed(piece, part, into, at);
+            } else {
+                readStraight(piece, part, into, at);
+            }
+        });
+    }
+
+    private void readStraight(Source.Piece piece, Tile part, double[] into, int at) throws IOException {
+        MemorySegment segment = mapped.get(piece.tensor());
+        Dtype dtype = dtypeOf(piece);
+        double largest = 0;
+        if (part.columns() == columns) {
+            largest = Numbers.decode(segment, dtype, (long) part.row() * columns, part.size(), into, at);
+        } else {
+            for (int r = 0; r < part.rows(); r++) {
+                long first = (long) (part.row() + r) * columns + part.column();
+                largest = Math.max(largest, Numbers.decode(segment, dtype, first, part.columns(), into, at + r * part.columns()));
+            }
+        }
         requireFinite(piece, largest);
     }
 
-    private void readTransposed(Source.Piece piece, int row, int n, double[] into, int at) throws IOException {
+    private void readTransposed(Source.Piece piece, Tile part, double[] into, int at) throws IOException {
         MemorySegment segment = mapped.get(piece.tensor());
         Dtype dtype = dtypeOf(piece);
         long stride = storedRows(piece);
+        int n = part.rows();
         double largest = 0;
-        try (Scratch scratch = Scratch.borrow(TILE * n)) {
-            double[] tile = scratch.values();
-            for (int c = 0; c < columns; c += TILE) {
-                int width = Math.min(TILE, columns - c);
+        try (Scratch scratch = Scratch.borrow(LINE * n)) {
+            double[] lines = scratch.values();
+            for (int c = 0; c < part.columns(); c += LINE) {
+                int width = Math.min(LINE, part.columns() - c);
                 for (int t = 0; t < width; t++) {
-                    largest = Math.max(largest, Numbers.decode(segment, dtype, (c + t) * stride + row, n, tile, t * n));
+                    long first = (part.column() + c + t) * stride + part.row();
+                    largest = Math.max(largest, Numbers.decode(segment, dtype, first, n, lines, t * n));
                 }
                 for (int r = 0; r < n; r++) {
-                    int to = at + r * columns + c;
+                    int to = at + r * part.columns() + c;
                     for (int t = 0; t < width; t++) {
-                        into[to + t] = tile[t * n + r];
+                        into[to + t] = lines[t * n + r];
                     }
                 }
             }
         }
         requireFinite(piece, largest);
+    }
+
+    /** Where the file holds (in, out), a stored row times one value of {@code by} is added to many rows at once. */
+    @Override
+    public void addProduct(int row, int rows, double[] by, double[] into) throws IOException {
+        if (vector || !source.transposed() || source.offset() != 0) {
+            Matrix.super.addProduct(row, rows, by, into);
+            return;
+        }
+        forEachSpan(row, rows, (piece, from, first, count) -> {
+            MemorySegment segment = mapped.get(piece.tensor());
+            Dtype dtype = dtypeOf(piece);
+            long stride = storedRows(piece);
+            double largest = 0;
+            double[] sums = new double[count];
+            try (Scratch scratch = Scratch.borrow(count)) {
+                double[] values = scratch.values();
+                for (int c = 0; c < columns; c++) {
+                    largest = Math.max(largest, Numbers.decode(segment, dtype, c * stride + from, count, values, 0));
+                    double factor = by[c];
+                    for (int r = 0; r < count; r++) {
+                        sums[r] += values[r] * factor;
+                    }
+                }
+            }
+            requireFinite(piece, largest);
+            for (int r = 0; r < count; r++) {
+                into[first + r] += sums[r];
+            }
+        });
+    }
+
+    /** Where the file holds (in, out), a column is a stored row. */
+    @Override
+    public void addColumnSums(int column, int columnCount, double[] into) throws IOException {
+        if (vector || !source.transposed() || source.offset() != 0) {
+            Matrix.super.addColumnSums(column, columnCount, into);
+            return;
+        }
+        forEachSpan(0, rows, (piece, from, _, count) -> {
+            MemorySegment segment = mapped.get(piece.tensor());
+            Dtype dtype = dtypeOf(piece);
+            long stride = storedRows(piece);
+            double largest = 0;
+            try (Scratch scratch = Scratch.borrow(count)) {
+                double[] values = scratch.values();
+                for (int c = column; c < column + columnCount; c++) {
+                    largest = Math.max(largest, Numbers.decode(segment, dtype, c * stride + from, count, values, 0));
+                    into[c] += sum(values, count);
+                }
+            }
+            requireFinite(piece, largest);
+        });
+    }
+
+    /** Eight sums side by side, so that they can be added in one instruction. */
+    private static double sum(double[] values, int count) {
+        double[] lanes = new double[LINE];
+        int whole = count - count % LINE;
+        for (int i = 0; i < whole; i += LINE) {
+            for (int t = 0; t < LINE; t++) {
+                lanes[t] += values[i + t];
+            }
+        }
+        double sum = 0;
+        for (int i = whole; i < count; i++) {
+            sum += values[i];
+        }
+        for (double lane : lanes) {
+            sum += lane;
+        }
+        return sum;
     }
 
     private long storedRows(Source.Piece piece) throws CheckpointException {
