@@ -1,0 +1,232 @@
+package isonorm.layer;
+
+import static isonorm.architecture.Part.CLASS_TOKEN;
+import static isonorm.architecture.Part.EMBEDDING_NORM;
+import static isonorm.architecture.Part.EMBEDDING_PROJECTION;
+import static isonorm.architecture.Part.PATCH_PROJECTION;
+import static isonorm.architecture.Part.POSITION_EMBEDDING;
+import static isonorm.architecture.Part.SEGMENT_EMBEDDING;
+import static isonorm.architecture.Part.TOKEN_EMBEDDING;
+import static isonorm.layer.Ops.cast;
+import static isonorm.layer.Ops.concatenate;
+import static isonorm.layer.Ops.recentre;
+import static isonorm.layer.Ops.times;
+
+import isonorm.architecture.Architecture;
+import isonorm.architecture.Embedding;
+import isonorm.architecture.Norm;
+import isonorm.architecture.Role;
+import isonorm.architecture.Role.Field;
+import isonorm.architecture.Stream;
+import java.io.IOException;
+import java.util.Optional;
+import org.bytedeco.pytorch.Tensor;
+
+/** What enters the stream: {@code recentre(norm(sum of embeddings))}, norm and recentring where there are any. */
+sealed interface EmbeddingLayer {
+
+    /** Refuses a batch that does not fit. */
+    void require(Batch batch);
+
+    /** How many vectors each row of a batch puts into the stream. */
+    int length(Batch batch);
+
+    /** (rows, tokens, stream width). */
+    Tensor forward(Batch batch) throws IOException;
+
+    static EmbeddingLayer load(Loader from, Architecture architecture) throws IOException {
+        Entrance entrance = Entrance.load(from, architecture);
+        return switch (architecture.embedding()) {
+            case Embedding.Tokens tokens -> Words.load(from, tokens, entrance);
+            case Embedding.Patches patches -> Patches.load(from, patches, architecture.streamWidth(), entrance);
+        };
+    }
+
+    /**
+     * Norm and recentring. A compressed stream enters with d - 1 values; if its norm has a gain, that gives d, of which the
+     * recentred first d - 1 stand for all.
+     */
+    record Entrance(Optional<NormLayer> norm, boolean recentre, boolean compressed, Compute compute) {
+
+        static Entrance load(Loader from, Architecture architecture) throws IOException {
+            boolean compressed = architecture.stream() == Stream.COMPRESSED;
+            Optional<Norm> norm = architecture.embedding().norm();
+            boolean recentre = architecture.embedding().recentre();
+            if (compressed && norm.isPresent() && norm.get().affine().hasGain() && !recentre) {
+                throw new IllegalArgumentException("a compressed stream must sum to zero; recentre behind the embedding's "
+                        + norm.get().kind().label() + " with a gain");
+            }
+            return new Entrance(
+                    norm.isPresent()
+                            ? Optional.of(from.norm(Role.of(EMBEDDING_NORM, Field.GAIN), norm.get(), architecture.width()))
+                            : Optional.empty(),
+                    recentre, compressed, from.compute());
+        }
+
+        Tensor forward(Tensor sum) {
+            Tensor h = norm.isPresent() ? norm.get().wide(sum) : sum;
+            boolean all = !compressed || norm.isPresent() && norm.get().gain().isPresent();
+            if (recentre && all) { // d - 1 values stand for a vector that sums to zero already
+                h = Ops.recentre(h);
+            }
+            if (compressed && all) {
+                h = h.narrow(-1, 0, h.size(-1) - 1);
+            }
+            return cast(h, compute);
+        }
+    }
+
+    /** {@code scale * token[id] + position[i + offset] + segment[0]}, a token passing through its projection first. */
+    record Words(
+            Embedding.Tokens shape,
+            Table tokens,
+            Optional<Linear> projection,
+            Optional<Table> positions,
+            Optional<Table> segments,
+            Entrance entrance,
+            Compute compute)
+            implements EmbeddingLayer {
+
+        static Words load(Loader from, Embedding.Tokens shape, Entrance entrance) throws IOException {
+            return new Words(
+                    shape,
+                    from.table(Role.of(TOKEN_EMBEDDING, Field.WEIGHT)),
+                    shape.projected() ? Optional.of(from.linear(Role.of(EMBEDDING_PROJECTION, Field.WEIGHT), false)) : Optional.empty(),
+                    shape.positions() > 0 ? Optional.of(from.table(Role.of(POSITION_EMBEDDING, Field.WEIGHT))) : Optional.empty(),
+                    shape.segments() > 0 ? Optional.of(from.table(Role.of(SEGMENT_EMBEDDING, Field.WEIGHT))) : Optional.empty(),
+                    entrance,
+                    from.compute());
+        }
+
+        @Override
+        public void require(Batch batch) {
+            if (!(batch instanceof Batch.Tokens given)) {
+                throw new IllegalArgumentException("this model reads tokens, got images");
+            }
+            for (long[] row : given.ids()) {
+                for (long id : row) {
+                    if (id < 0 || id >= shape.vocabulary()) {
+                        throw new IllegalArgumentException("token ids must be 0 to " + (shape.vocabulary() - 1) + ", got " + id);
+                    }
+                }
+            }
+            int room = shape.positions() - shape.positionOffset();
+            if (shape.positions() > 0 && given.length() > room) {
+                throw new IllegalArgumentException("this model has " + room + " positions, got a row of " + given.length()
+                        + " tokens; cut it");
+            }
+        }
+
+        @Override
+        public int length(Batch batch) {
+            return tokens(batch).length();
+        }
+
+        @Override
+        public Tensor forward(Batch batch) throws IOException {
+            Batch.Tokens given = tokens(batch);
+            int B = given.count();
+            int T = given.length();
+            Tensor token = tokens.lookUp(flat(given.ids()));
+            if (projection.isPresent()) {
+                token = projection.get().forward(token);
+            }
+            Tensor sum = wide(token);
+            if (shape.scale() != 1) {
+                sum = times(sum, shape.scale());
+            }
+            if (positions.isPresent()) {
+                sum = sum.add(wide(positions.get().lookUp(positionsOf(given))));
+            }
+            if (segments.isPresent()) {
+                sum = sum.add(wide(segments.get().lookUp(new long[] {0})));
+            }
+            return entrance.forward(sum.view(B, T, sum.size(-1)));
+        }
+
+        private Tensor wide(Tensor x) {
+            return cast(x, compute.statistics());
+        }
+
+        private static Batch.Tokens tokens(Batch batch) {
+            return (Batch.Tokens) batch;
+        }
+
+        private static long[] flat(long[][] rows) {
+            int T = rows[0].length;
+            long[] all = new long[rows.length * T];
+            for (int r = 0; r < rows.length; r++) {
+                System.arraycopy(rows[r], 0, all, r * T, T);
+            }
+            return all;
+        }
+
+        private long[] positionsOf(Batch.Tokens given) {
+            int T = given.length();
+            long[] rows = new long[given.count() * T];
+            for (int r = 0; r < given.count(); r++) {
+                int seen = 0;
+                for (int i = 0; i < T; i++) {
+                    int position = i;
+                    if (shape.maskedPositions()) {
+                        position = given.seen(r, i) ? seen++ : -1; // padding takes the row before the first position's
+                    }
+                    rows[r * T + i] = Math.max(0, position + shape.positionOffset());
+                }
+            }
+            return rows;
+        }
+    }
+
+    /** A class token, then the patches in row order, each projected; a position is added to every one. */
+    record Patches(Embedding.Patches shape, Tensor classToken, Linear projection, Tensor positions, Entrance entrance, Compute compute)
+            implements EmbeddingLayer {
+
+        static Patches load(Loader from, Embedding.Patches shape, int streamWidth, Entrance entrance) throws IOException {
+            return new Patches(
+                    shape,
+                    from.vector(Role.of(CLASS_TOKEN, Field.WEIGHT), 1, 1, streamWidth),
+                    from.linear(Role.of(PATCH_PROJECTION, Field.WEIGHT), shape.bias()),
+                    from.vector(Role.of(POSITION_EMBEDDING, Field.WEIGHT), shape.tokens(), streamWidth),
+                    entrance,
+                    from.compute());
+        }
+
+        @Override
+        public void require(Batch batch) {
+            if (!(batch instanceof Batch.Images given)) {
+                throw new IllegalArgumentException("this model reads images, got tokens");
+            }
+            if (given.channels() != shape.channels() || given.height() != shape.height() || given.width() != shape.width()) {
+                throw new IllegalArgumentException("this model reads images of " + shape.channels() + " x " + shape.height() + " x "
+                        + shape.width() + ", got " + given.channels() + " x " + given.height() + " x " + given.width());
+            }
+        }
+
+        @Override
+        public int length(Batch batch) {
+            return shape.tokens();
+        }
+
+        @Override
+        public Tensor forward(Batch batch) throws IOException {
+            Batch.Images images = (Batch.Images) batch;
+            long B = images.count();
+            Tensor patches = cast(projection.forward(unfolded(images)), compute.statistics());
+            Tensor first = classToken.expand(B, 1, classToken.size(2));
+            return entrance.forward(concatenate(1, first, patches).add(positions));
+        }
+
+        /** (images, patches, channels * patch * patch). */
+        private Tensor unfolded(Batch.Images images) {
+            long p = shape.patch();
+            double[] values = new double[images.pixels().length];
+            for (int i = 0; i < values.length; i++) {
+                values[i] = images.pixels()[i];
+            }
+            return Memory.of(compute, values, images.count(), shape.channels(), shape.height() / p, p, shape.width() / p, p)
+                    .permute(0, 2, 4, 1, 3, 5)
+                    .reshape(images.count(), shape.tokens() - 1, shape.channels() * p * p);
+        }
+    }
+}

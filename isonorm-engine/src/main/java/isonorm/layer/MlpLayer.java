@@ -1,0 +1,38 @@
+package isonorm.layer;
+
+import static isonorm.layer.Ops.cast;
+import static isonorm.layer.Ops.times;
+
+import isonorm.architecture.Activation;
+import java.io.IOException;
+import java.util.Optional;
+import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.global.torch;
+
+/** {@code down(activation(up(x)))}, or {@code down(activation(gate(x)) * up(x))} where there is a gate. */
+record MlpLayer(Activation activation, Optional<Linear> gate, Linear up, Linear down, Compute compute) {
+
+    Tensor forward(Tensor x) throws IOException {
+        Tensor inner = wide(up.forward(x));
+        Tensor hidden = gate.isPresent()
+                ? activate(activation, wide(gate.get().forward(x))).mul(inner)
+                : activate(activation, inner);
+        return down.forward(cast(hidden, compute));
+    }
+
+    private Tensor wide(Tensor x) {
+        return cast(x, compute.statistics());
+    }
+
+    static Tensor activate(Activation activation, Tensor x) {
+        return switch (activation) {
+            case GELU -> torch.gelu(x);
+            case GELU_TANH -> torch.gelu(x, "tanh");
+            case QUICK_GELU -> x.mul(times(x, 1.702).sigmoid());
+            case RELU -> x.relu();
+            case RELU_SQUARED -> x.relu().square();
+            case SILU -> torch.silu(x);
+            case TANH -> x.tanh();
+        };
+    }
+}

@@ -1,0 +1,62 @@
+package isonorm.layer;
+
+import static isonorm.layer.Ops.cast;
+import static isonorm.layer.Ops.expand;
+import static isonorm.layer.Ops.mean;
+import static isonorm.layer.Ops.plus;
+import static isonorm.layer.Ops.recentre;
+import static isonorm.layer.Ops.sum;
+import static isonorm.layer.Ops.times;
+
+import isonorm.architecture.Norm;
+import isonorm.architecture.NormKind;
+import java.util.Optional;
+import org.bytedeco.pytorch.Tensor;
+
+/**
+ * Normalizes the last dimension: {@code n = x / sqrt(q + epsilon)}, then {@code gain * n + bias}, where q is
+ *
+ * <pre>
+ * LayerNorm   mean((x - mean(x))²), and x is x - mean(x)
+ * RMSNorm     mean(x²)
+ * CRMSNorm    (sum(x²) + sum(x)²) / (n + 1), for n values that stand for n + 1 with the sum zero
+ * </pre>
+ *
+ * <p>On a vector whose mean is zero the three are one function. A CRMSNorm with an affine part gives all n + 1 values, because
+ * what it gives then no longer sums to zero. (Jiang et al., arXiv 2305.14858)
+ *
+ * @param gain in the type of the statistics, as the bias
+ */
+record NormLayer(Norm norm, Optional<Tensor> gain, Optional<Tensor> bias, Compute compute) {
+
+    Tensor forward(Tensor x) {
+        return cast(wide(x), compute);
+    }
+
+    /** The same, not yet rounded to the compute type. */
+    Tensor wide(Tensor x) {
+        Tensor n = normalized(cast(x, compute.statistics()));
+        if (gain.isPresent() && norm.kind() == NormKind.CRMS) {
+            n = expand(n);
+        }
+        if (gain.isPresent()) {
+            n = n.mul(gain.get());
+        }
+        return bias.isPresent() ? n.add(bias.get()) : n;
+    }
+
+    private Tensor normalized(Tensor x) {
+        return switch (norm.kind()) {
+            case LAYER -> {
+                Tensor centred = recentre(x); // before the squares: E[x²] - mean² cancels where the mean is large
+                yield centred.mul(reciprocalRoot(mean(centred.square())));
+            }
+            case RMS -> x.mul(reciprocalRoot(mean(x.square())));
+            case CRMS -> x.mul(reciprocalRoot(times(sum(x.square()).add(sum(x).square()), 1.0 / (x.size(-1) + 1))));
+        };
+    }
+
+    private Tensor reciprocalRoot(Tensor q) {
+        return plus(q, norm.epsilon()).rsqrt();
+    }
+}

@@ -1,0 +1,16 @@
+/**
+ * Runs a {@link isonorm.weights.Model} on libtorch.
+ *
+ * <p>A {@link isonorm.layer.ForwardPass} takes a {@link isonorm.layer.Batch} of tokens or images and gives a
+ * {@link isonorm.layer.Result}, computed in a type of your choice ({@link isonorm.layer.Compute}):
+ *
+ * <pre>{@code
+ * try (var pass = ForwardPass.streaming(model, Compute.F32);
+ *         var result = pass.run(Batch.Tokens.of(new long[] {464, 2068, 7586}))) {
+ *     double[] logits = result.outputValues();
+ * }
+ * }</pre>
+ *
+ * <p>The layers here follow from the architecture's values; none of them knows a model family.
+ */
+package isonorm.layer;

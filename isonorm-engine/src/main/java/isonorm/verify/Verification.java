@@ -1,0 +1,326 @@
+package isonorm.verify;
+
+import isonorm.architecture.Architecture;
+import isonorm.architecture.Embedding;
+import isonorm.architecture.Output;
+import isonorm.architecture.Output.Pooler;
+import isonorm.architecture.Stream;
+import isonorm.layer.Batch;
+import isonorm.layer.Compute;
+import isonorm.layer.ForwardPass;
+import isonorm.layer.Result;
+import isonorm.weights.Model;
+import isonorm.weights.Progress;
+import java.io.IOException;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Optional;
+import java.util.SplittableRandom;
+import java.util.function.IntPredicate;
+import java.util.function.IntToLongFunction;
+
+/**
+ * Runs two models on the same inputs and compares what they give.
+ *
+ * <p>The inputs are a text, given batches, or else {@value #PROMPTS} prompts of up to {@value #PROMPT} random tokens or
+ * {@value #IMAGES} random images, always the same. They are run in chunks whose outputs fit {@value #CHUNK_BYTES} bytes a model:
+ * A on all of a chunk, B on all of it, then both outputs are compared and let go.
+ */
+public final class Verification {
+
+    private static final int PROMPTS = 4;
+    private static final int PROMPT = 128;
+    private static final int IMAGES = 2;
+    private static final long SEED = 20_230_524;
+    private static final long CHUNK_BYTES = 256L << 20;
+    /** Models up to this size are held in memory, larger ones are streamed block by block for each chunk. */
+    private static final long RESIDENT_BYTES = 1L << 30;
+    private static final int ROWS_A_BATCH = 16;
+
+    private final Model a;
+    private final Model b;
+    private final Compute computeA;
+    private final Compute computeB;
+    private final Optional<TokenizedText> text;
+    private final List<Batch> inputs;
+
+    private Verification(Model a, Model b, Compute computeA, Compute computeB, Optional<TokenizedText> text, List<Batch> inputs) {
+        this.a = a;
+        this.b = b;
+        this.computeA = computeA;
+        this.computeB = computeB;
+        this.text = text;
+        this.inputs = inputs;
+    }
+
+    /** Of two models with the same inputs and outputs, both computed in float32. */
+    public static Verification of(Model a, Model b) {
+        requireComparable(a.architecture(), b.architecture());
+        return new Verification(a, b, Compute.F32, Compute.F32, Optional.empty(), List.of());
+    }
+
+    private static void requireComparable(Architecture a, Architecture b) {
+        if (!inputs(a).equals(inputs(b)) || !outputs(a).equals(outputs(b))) {
+            throw new IllegalArgumentException("models that are compared must read and give the same: one reads " + inputs(a)
+                    + " and gives " + outputs(a) + ", the other reads " + inputs(b) + " and gives " + outputs(b));
+        }
+    }
+
+    private static String inputs(Architecture architecture) {
+        return switch (architecture.embedding()) {
+            case Embedding.Tokens tokens -> "tokens of a vocabulary of " + tokens.vocabulary();
+            case Embedding.Patches patches -> "images of " + patches.channels() + " x " + patches.height() + " x " + patches.width();
+        };
+    }
+
+    private static String outputs(Architecture architecture) {
+        return switch (architecture.output()) {
+            case Output.Words _ -> "logits";
+            case Output.Labels labels -> "scores of " + labels.labels() + " labels";
+            case Output.Hidden hidden -> "hidden states of width " + architecture.width() + " with pooler " + hidden.pooler().label();
+        };
+    }
+
+    /** The same on a text, which also gives both perplexities where attention is causal. */
+    public Verification withText(TokenizedText words) {
+        if (!(a.architecture().embedding() instanceof Embedding.Tokens)) {
+            throw new IllegalArgumentException("a model that reads images cannot be verified on a text");
+        }
+        return new Verification(a, b, computeA, computeB, Optional.of(words), List.of());
+    }
+
+    /** The same on given inputs. */
+    public Verification withInputs(List<Batch> batches) {
+        if (batches.isEmpty()) {
+            throw new IllegalArgumentException("a verification needs an input");
+        }
+        return new Verification(a, b, computeA, computeB, Optional.empty(), List.copyOf(batches));
+    }
+
+    /** The same, computed in other types. */
+    public Verification compute(Compute ofA, Compute ofB) {
+        return new Verification(a, b, ofA, ofB, text, inputs);
+    }
+
+    /** Runs both models and compares them. */
+    public Comparison run(Progress progress) throws IOException {
+        List<List<Batch>> chunks = chunks();
+        Outcome outcome = Outcome.of(a.architecture(), b.architecture(), text.isPresent());
+        try (ForwardPass first = pass(a, computeA, resident()); ForwardPass second = pass(b, computeB, resident())) {
+            int stepsA = a.architecture().blocks().size() + 2;
+            int stepsB = b.architecture().blocks().size() + 2;
+            int total = chunks.size() * (stepsA + stepsB);
+            for (int c = 0; c < chunks.size(); c++) {
+                int before = c * (stepsA + stepsB);
+                List<Result> results = new ArrayList<>();
+                try {
+                    List<Batch> chunk = chunks.get(c);
+                    results.addAll(first.run(chunk, (what, done, _) -> progress.step("original, " + what, before + done, total)));
+                    results.addAll(second.run(chunk, (what, done, _) -> progress.step("converted, " + what, before + stepsA + done, total)));
+                    for (int i = 0; i < chunk.size(); i++) {
+                        outcome.add(chunk.get(i), results.get(i), results.get(chunk.size() + i));
+                    }
+                } finally {
+                    results.forEach(Result::close);
+                }
+            }
+        }
+        return outcome.comparison();
+    }
+
+    /**
+     * A model's perplexity on a text.
+     *
+     * @throws IllegalArgumentException if the model gives no logits over words, or sees the tokens it would predict
+     */
+    public static double perplexity(Model model, TokenizedText text, Compute compute, Progress progress) throws IOException {
+        requireWords(model.architecture());
+        Tally tally = new Tally(true);
+        List<List<Batch>> chunks = chunks(rows(text.windows()), model.architecture(), compute);
+        int steps = model.architecture().blocks().size() + 2;
+        try (ForwardPass runner = pass(model, compute, model.architecture().parameterCount() * compute.bytes() < RESIDENT_BYTES)) {
+            for (int c = 0; c < chunks.size(); c++) {
+                int before = c * steps;
+                List<Result> results = runner.run(chunks.get(c), (what, done, _) -> progress.step(what, before + done, chunks.size() * steps));
+                try {
+                    for (int i = 0; i < results.size(); i++) {
+                        addOutput(tally, chunks.get(c).get(i), results.get(i), results.get(i), true);
+                    }
+                } finally {
+                    results.forEach(Result::close);
+                }
+            }
+        }
+        return tally.perplexityA();
+    }
+
+    private static void requireWords(Architecture architecture) {
+        if (!(architecture.output() instanceof Output.Words) || !causal(architecture)) {
+            throw new IllegalArgumentException("a perplexity needs causal attention and logits over words; this model "
+                    + (causal(architecture) ? "gives " + outputs(architecture) : "sees the tokens it would predict"));
+        }
+    }
+
+    private static boolean causal(Architecture architecture) {
+        return architecture.blocks().stream().allMatch(block -> block.attention().causal());
+    }
+
+    private boolean resident() {
+        return a.architecture().parameterCount() * computeA.bytes() + b.architecture().parameterCount() * computeB.bytes() < RESIDENT_BYTES;
+    }
+
+    private List<List<Batch>> chunks() {
+        Compute larger = computeA.bytes() > computeB.bytes() ? computeA : computeB;
+        List<Batch> batches = text.isPresent() ? rows(text.get().windows()) : inputs.isEmpty() ? List.of(random()) : inputs;
+        return chunks(batches, a.architecture(), larger);
+    }
+
+    /** Batches of one row each. */
+    private static List<Batch> rows(long[][] windows) {
+        return Arrays.stream(windows).<Batch>map(Batch.Tokens::of).toList();
+    }
+
+    /** Batches in groups whose outputs fit the memory; neighbouring unpadded rows of one length are joined. */
+    private static List<List<Batch>> chunks(List<Batch> batches, Architecture architecture, Compute compute) {
+        List<List<Batch>> chunks = new ArrayList<>();
+        List<Batch> chunk = new ArrayList<>();
+        long bytes = 0;
+        for (Batch batch : batches) {
+            long more = outputValues(batch, architecture) * compute.bytes();
+            if (!chunk.isEmpty() && bytes + more > CHUNK_BYTES) {
+                chunks.add(chunk);
+                chunk = new ArrayList<>();
+                bytes = 0;
+            }
+            bytes += more;
+            Batch last = chunk.isEmpty() ? null : chunk.getLast();
+            if (last instanceof Batch.Tokens before && batch instanceof Batch.Tokens tokens && joinable(before, tokens)) {
+                long[][] joined = Arrays.copyOf(before.ids(), before.count() + tokens.count());
+                System.arraycopy(tokens.ids(), 0, joined, before.count(), tokens.count());
+                chunk.set(chunk.size() - 1, Batch.Tokens.of(joined));
+            } else {
+                chunk.add(batch);
+            }
+        }
+        chunks.add(chunk);
+        return chunks;
+    }
+
+    private static boolean joinable(Batch.Tokens before, Batch.Tokens tokens) {
+        return before.mask().isEmpty() && tokens.mask().isEmpty() && before.length() == tokens.length()
+                && before.count() + tokens.count() <= ROWS_A_BATCH;
+    }
+
+    private static long outputValues(Batch batch, Architecture architecture) {
+        long positions = switch (batch) {
+            case Batch.Tokens tokens -> (long) tokens.count() * tokens.length();
+            case Batch.Images images -> (long) images.count()
+                    * (architecture.embedding() instanceof Embedding.Patches patches ? patches.tokens() : 1);
+        };
+        return positions * switch (architecture.output()) {
+            case Output.Words _ -> architecture.embedding() instanceof Embedding.Tokens tokens ? tokens.vocabulary() : 1;
+            case Output.Labels labels -> labels.labels();
+            case Output.Hidden _ -> architecture.width();
+        };
+    }
+
+    private Batch random() {
+        SplittableRandom random = new SplittableRandom(SEED);
+        return switch (a.architecture().embedding()) {
+            case Embedding.Tokens tokens -> {
+                int length = Math.min(Math.min(PROMPT, room(a.architecture())), room(b.architecture()));
+                long[][] ids = new long[PROMPTS][length];
+                for (long[] row : ids) {
+                    Arrays.setAll(row, _ -> random.nextInt(tokens.vocabulary()));
+                }
+                yield Batch.Tokens.of(ids);
+            }
+            case Embedding.Patches patches -> {
+                float[] pixels = new float[IMAGES * patches.channels() * patches.height() * patches.width()];
+                for (int i = 0; i < pixels.length; i++) {
+                    pixels[i] = (float) random.nextGaussian();
+                }
+                yield new Batch.Images(pixels, IMAGES, patches.channels(), patches.height(), patches.width());
+            }
+        };
+    }
+
+    /** How long a prompt can be. */
+    private static int room(Architecture architecture) {
+        return architecture.embedding() instanceof Embedding.Tokens tokens && tokens.positions() > 0
+                ? Math.min(architecture.context(), tokens.positions() - tokens.positionOffset())
+                : architecture.context();
+    }
+
+    private static void addOutput(Tally tally, Batch batch, Result a, Result b, boolean predicts) throws IOException {
+        long[] shape = a.outputShape();
+        if (!Arrays.equals(shape, b.outputShape())) {
+            throw new IllegalArgumentException("the models give outputs of different shapes: " + Arrays.toString(shape) + " and "
+                    + Arrays.toString(b.outputShape()));
+        }
+        int width = (int) shape[shape.length - 1];
+        int rows = 1;
+        for (int d = 0; d < shape.length - 1; d++) {
+            rows *= (int) shape[d];
+        }
+        IntPredicate counted = _ -> true;
+        IntToLongFunction target = _ -> Tally.NO_TARGET;
+        if (batch instanceof Batch.Tokens tokens && shape.length == 3) {
+            int length = tokens.length();
+            counted = row -> tokens.seen(row / length, row % length);
+            if (predicts) {
+                target = row -> row % length + 1 < length ? tokens.ids()[row / length][row % length + 1] : Tally.NO_TARGET;
+            }
+        }
+        tally.add(rows, width, a::readOutput, b::readOutput, counted, target);
+    }
+
+    private static ForwardPass pass(Model model, Compute compute, boolean resident) throws IOException {
+        return resident ? ForwardPass.resident(model, compute) : ForwardPass.streaming(model, compute);
+    }
+
+    /**
+     * Which outputs are compared, and their tallies. An output that is the bare stream (CLIP's) differs by each token's mean
+     * once a model is centred, and its pooled vectors do not; so those are compared in its place.
+     */
+    private record Outcome(Optional<Tally> output, Optional<Tally> pooled, boolean predicts, String compared) {
+
+        static Outcome of(Architecture a, Architecture b, boolean withText) {
+            return switch (a.output()) {
+                case Output.Words _ -> new Outcome(Optional.of(new Tally(true)), Optional.empty(), withText && causal(a), "logits");
+                case Output.Labels _ -> new Outcome(Optional.of(new Tally(true)), Optional.empty(), false, "scores");
+                case Output.Hidden(Pooler pooler) -> {
+                    boolean stream = pooler == Pooler.NORMED_FIRST && (a.stream() != Stream.FREE || b.stream() != Stream.FREE);
+                    if (stream) {
+                        yield new Outcome(Optional.empty(), Optional.of(new Tally(false)), false,
+                                "pooled vectors, because the hidden states are the stream itself, whose mean a conversion takes out");
+                    }
+                    boolean both = pooler != Pooler.NONE;
+                    yield new Outcome(Optional.of(new Tally(false)), both ? Optional.of(new Tally(false)) : Optional.empty(), false,
+                            both ? "hidden states and pooled vectors" : "hidden states");
+                }
+            };
+        }
+
+        void add(Batch batch, Result a, Result b) throws IOException {
+            if (output.isPresent()) {
+                addOutput(output.get(), batch, a, b, predicts);
+            }
+            if (pooled.isPresent()) {
+                long[] shape = a.pooledShape().orElseThrow();
+                pooled.get().add((int) shape[0], (int) shape[1], a::readPooled, b::readPooled, _ -> true, _ -> Tally.NO_TARGET);
+            }
+        }
+
+        Comparison comparison() {
+            Tally main = output.or(() -> pooled).orElseThrow();
+            Tally other = pooled.orElse(main);
+            return new Comparison(
+                    Math.max(main.largestError(), other.largestError()),
+                    Math.max(main.meanError(), other.meanError()),
+                    main.kl(), main.top1Agreement(), main.perplexityA(), main.perplexityB(),
+                    main.positions(), main.deviation(), compared);
+        }
+    }
+}

@@ -1,0 +1,154 @@
+package isonorm.layer;
+
+import isonorm.checkpoint.Dtype;
+import isonorm.checkpoint.SafetensorsFile;
+import isonorm.family.LoadedModel;
+import isonorm.weights.Model;
+import isonorm.weights.Numbers;
+import java.io.IOException;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.net.URISyntaxException;
+import java.net.URL;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Optional;
+import java.util.stream.Stream;
+
+/** A tiny checkpoint with inputs and the reference implementation's outputs for them. */
+public record Fixture(Path folder) {
+
+    /** The fixture of this name. */
+    public static Fixture named(String name) {
+        return new Fixture(root().resolve(name));
+    }
+
+    /** Every fixture there is. */
+    public static List<Fixture> all() throws IOException {
+        try (Stream<Path> folders = Files.list(root())) {
+            return folders.filter(folder -> Files.exists(folder.resolve("golden.safetensors"))).sorted().map(Fixture::new).toList();
+        }
+    }
+
+    /** isonorm-core's test resources: files, in its folder or unpacked from its test-jar. */
+    private static Path root() {
+        URL url = Fixture.class.getResource("/fixtures/README.md");
+        try {
+            Path beside = Path.of("..", "isonorm-core", "src", "test", "resources", "fixtures");
+            Path found = url != null && url.getProtocol().equals("file") ? Path.of(url.toURI()).getParent() : beside;
+            if (!Files.isDirectory(found)) {
+                throw new IllegalStateException("no fixtures at " + found.toAbsolutePath());
+            }
+            return found;
+        } catch (URISyntaxException e) {
+            throw new IllegalStateException(e);
+        }
+    }
+
+    public String name() {
+        return folder.getFileName().toString();
+    }
+
+    public Model model() throws IOException {
+        return LoadedModel.open(folder).model();
+    }
+
+    /** The inputs. */
+    public Batch batch() throws IOException {
+        SafetensorsFile golden = golden();
+        if (golden.tensors().containsKey("pixel_values")) {
+            List<Long> shape = golden.tensors().get("pixel_values").shape();
+            double[] values = values("pixel_values").orElseThrow();
+            float[] pixels = new float[values.length];
+            for (int i = 0; i < pixels.length; i++) {
+                pixels[i] = (float) values[i];
+            }
+            return new Batch.Images(pixels, shape.get(0).intValue(), shape.get(1).intValue(), shape.get(2).intValue(),
+                    shape.get(3).intValue());
+        }
+        return new Batch.Tokens(whole("input_ids").orElseThrow(), whole("attention_mask"));
+    }
+
+    public double[] output() throws IOException {
+        return values("output").orElseThrow();
+    }
+
+    public Optional<double[]> pooled() throws IOException {
+        return values("pooled");
+    }
+
+    private SafetensorsFile golden() throws IOException {
+        return SafetensorsFile.open(folder.resolve("golden.safetensors"));
+    }
+
+    private Optional<double[]> values(String name) throws IOException {
+        SafetensorsFile golden = golden();
+        if (!golden.tensors().containsKey(name)) {
+            return Optional.empty();
+        }
+        try (Arena arena = Arena.ofConfined()) {
+            int count = (int) golden.tensors().get(name).elements();
+            double[] values = new double[count];
+            Numbers.decode(golden.map(name, arena), golden.tensors().get(name).dtype(), 0, count, values, 0);
+            return Optional.of(values);
+        }
+    }
+
+    private Optional<long[][]> whole(String name) throws IOException {
+        SafetensorsFile golden = golden();
+        if (!golden.tensors().containsKey(name)) {
+            return Optional.empty();
+        }
+        List<Long> shape = golden.tensors().get(name).shape();
+        boolean wide = golden.tensors().get(name).dtype() == Dtype.I64;
+        try (Arena arena = Arena.ofConfined()) {
+            MemorySegment bytes = golden.map(name, arena);
+            long[][] rows = new long[shape.get(0).intValue()][shape.get(1).intValue()];
+            for (int r = 0, at = 0; r < rows.length; r++) {
+                for (int i = 0; i < rows[r].length; i++, at++) {
+                    rows[r][i] = wide
+                            ? bytes.getAtIndex(ValueLayout.JAVA_LONG_UNALIGNED, at)
+                            : bytes.getAtIndex(ValueLayout.JAVA_INT_UNALIGNED, at);
+                }
+            }
+            return Optional.of(rows);
+        }
+    }
+
+    /** The largest difference of two outputs at positions that are not padding, as a part of the first one's standard deviation. */
+    public static double worst(double[] reference, double[] values, Batch batch) {
+        if (reference.length != values.length) {
+            throw new AssertionError("reference has " + reference.length + " values, got " + values.length);
+        }
+        int positions = batch instanceof Batch.Tokens tokens ? tokens.count() * tokens.length() : 1;
+        int width = reference.length / positions;
+        double sum = 0;
+        double squares = 0;
+        double worst = 0;
+        long count = 0;
+        for (int p = 0; p < positions; p++) {
+            if (batch instanceof Batch.Tokens tokens && !tokens.seen(p / tokens.length(), p % tokens.length())) {
+                continue;
+            }
+            for (int i = p * width; i < (p + 1) * width; i++) {
+                sum += reference[i];
+                squares += reference[i] * reference[i];
+                worst = Math.max(worst, Double.isNaN(values[i]) ? Double.POSITIVE_INFINITY : Math.abs(reference[i] - values[i]));
+                count++;
+            }
+        }
+        return worst / Math.sqrt(squares / count - (sum / count) * (sum / count));
+    }
+
+    /** The largest difference of two outputs as a part of the first one's standard deviation. */
+    public static double worst(double[] reference, double[] values) {
+        return worst(reference, values, new Batch.Images(new float[1], 1, 1, 1, 1));
+    }
+
+    @Override
+    public String toString() {
+        return name();
+    }
+}

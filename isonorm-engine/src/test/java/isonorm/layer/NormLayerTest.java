@@ -1,0 +1,109 @@
+package isonorm.layer;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import isonorm.architecture.Affine;
+import isonorm.architecture.Norm;
+import isonorm.architecture.NormKind;
+import java.io.IOException;
+import java.util.Arrays;
+import java.util.Optional;
+import java.util.SplittableRandom;
+import org.bytedeco.pytorch.Tensor;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+class NormLayerTest {
+
+    private static final double EPSILON = 1e-3; // large enough that leaving it out shows
+
+    @ParameterizedTest
+    @ValueSource(ints = {2, 3, 48, 769})
+    void layerNormIsItsFormula(int width) throws IOException {
+        double[] x = random(width, 1);
+        double mean = Arrays.stream(x).average().orElseThrow();
+        double variance = Arrays.stream(x).map(v -> (v - mean) * (v - mean)).average().orElseThrow();
+        double[] expected = Arrays.stream(x).map(v -> (v - mean) / Math.sqrt(variance + EPSILON)).toArray();
+        assertArrayEquals(expected, normalized(NormKind.LAYER, x, Compute.F64), 1e-13);
+    }
+
+    @ParameterizedTest
+    @ValueSource(ints = {2, 3, 48, 769})
+    void rmsNormIsItsFormula(int width) throws IOException {
+        double[] x = random(width, 1);
+        double square = Arrays.stream(x).map(v -> v * v).average().orElseThrow();
+        double[] expected = Arrays.stream(x).map(v -> v / Math.sqrt(square + EPSILON)).toArray();
+        assertArrayEquals(expected, normalized(NormKind.RMS, x, Compute.F64), 1e-13);
+    }
+
+    /** {@code CRMSNorm(x[:-1])}, the last value appended, is LayerNorm and RMSNorm of a zero-mean x. */
+    @ParameterizedTest
+    @ValueSource(ints = {2, 3, 48, 769})
+    void theThreeAreOneOnZeroMean(int width) throws IOException {
+        double[] x = centred(random(width, 1));
+        double[] layer = normalized(NormKind.LAYER, x, Compute.F64);
+        double[] compressed = normalized(NormKind.CRMS, Arrays.copyOf(x, width - 1), Compute.F64);
+        assertArrayEquals(layer, normalized(NormKind.RMS, x, Compute.F64), 1e-13);
+        assertArrayEquals(Arrays.copyOf(layer, width - 1), compressed, 1e-13);
+        assertEquals(layer[width - 1], -Arrays.stream(compressed).sum(), 1e-12);
+    }
+
+    /** A CRMSNorm with a gain appends the implied value first, then applies gain and bias to all. */
+    @Test
+    void crmsNormWithAffineGivesAllValues() throws IOException {
+        int width = 7;
+        double[] x = centred(random(width, 1));
+        double[] gain = random(width, 2);
+        double[] bias = random(width, 3);
+        Norm layer = Norm.of(NormKind.LAYER, EPSILON, Affine.GAIN_AND_BIAS);
+        double[] expected = run(layer, x, gain, bias, Compute.F64);
+        double[] actual = run(layer.withKind(NormKind.CRMS), Arrays.copyOf(x, width - 1), gain, bias, Compute.F64);
+        assertArrayEquals(expected, actual, 1e-12);
+    }
+
+    /** The variance of a stream with a large mean must not cancel, in float32 with float32 statistics. */
+    @Test
+    void aLargeMeanDoesNotCancel() throws IOException {
+        double[] x = Arrays.stream(random(48, 1)).map(v -> (float) (v + 4096)).toArray();
+        double[] exact = normalized(NormKind.LAYER, x, Compute.F64);
+        double[] single = normalized(NormKind.LAYER, x, Compute.F32);
+        assertArrayEquals(exact, single, 2e-3); // 4096 has a unit in the last place of 5e-4
+    }
+
+    @Test
+    void sixteenBitsHaveFloat32Statistics() throws IOException {
+        double[] x = new double[4096];
+        Arrays.fill(x, 300); // the sum of squares is far above float16's largest value
+        double[] y = normalized(NormKind.RMS, x, Compute.F16);
+        assertTrue(Arrays.stream(y).allMatch(v -> v == 1), () -> "got " + y[0]);
+    }
+
+    private static double[] normalized(NormKind kind, double[] x, Compute compute) throws IOException {
+        return run(Norm.of(kind, EPSILON, Affine.NONE), x, null, null, compute);
+    }
+
+    private static double[] run(Norm norm, double[] x, double[] gain, double[] bias, Compute compute) throws IOException {
+        Tensor y = Memory.kept(() -> new NormLayer(
+                        norm,
+                        Optional.ofNullable(gain).map(values -> Memory.of(compute.statistics(), values, values.length)),
+                        Optional.ofNullable(bias).map(values -> Memory.of(compute.statistics(), values, values.length)),
+                        compute)
+                .forward(Memory.of(compute, x, 1, 1, x.length)));
+        try (Result result = new Result(compute, new OutputLayer.Made(y, Optional.empty()))) {
+            return result.outputValues();
+        }
+    }
+
+    static double[] random(int count, long seed) {
+        SplittableRandom random = new SplittableRandom(seed);
+        return random.doubles(count, -1, 1).toArray();
+    }
+
+    private static double[] centred(double[] x) {
+        double mean = Arrays.stream(x).average().orElseThrow();
+        return Arrays.stream(x).map(v -> v - mean).toArray();
+    }
+}

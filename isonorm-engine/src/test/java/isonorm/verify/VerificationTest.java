@@ -1,0 +1,135 @@
+package isonorm.verify;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import isonorm.architecture.Part;
+import isonorm.architecture.Role;
+import isonorm.convert.Form;
+import isonorm.convert.Plan;
+import isonorm.family.LoadedModel;
+import isonorm.layer.Batch;
+import isonorm.layer.Compute;
+import isonorm.layer.Fixture;
+import isonorm.layer.Tolerance;
+import isonorm.weights.Dense;
+import isonorm.weights.Matrix;
+import isonorm.weights.Model;
+import isonorm.weights.Progress;
+import java.io.IOException;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+class VerificationTest {
+
+    @ParameterizedTest
+    @ValueSource(strings = {"gpt2", "opt", "vit", "clip_vision", "bert-base", "dinov2-classifier"})
+    void aModelIsItself(String name) throws IOException {
+        Model model = Fixture.named(name).model();
+        Comparison comparison = Verification.of(model, model).run(Progress.NONE);
+        assertEquals(0, comparison.largestError());
+        assertTrue(comparison.positions() > 0 && comparison.outputDeviation() > 0, comparison.toString());
+        if (comparison.compared().equals("logits") || comparison.compared().equals("scores")) {
+            assertEquals(0, comparison.kl());
+            assertEquals(1, comparison.top1Agreement());
+        } else {
+            assertTrue(Double.isNaN(comparison.kl()) && Double.isNaN(comparison.top1Agreement()), comparison.toString());
+        }
+    }
+
+    /** One bias of the last block, moved by a tenth, is far more than float32's rounding. */
+    @Test
+    void aChangedWeightIsSeen() throws IOException {
+        Model model = Fixture.named("gpt2").model();
+        Role role = Role.of(Part.MLP_DOWN, 2, Role.Field.BIAS);
+        double[] moved = model.weight(role).vector();
+        moved[5] += .1;
+        Comparison comparison = Verification.of(model, with(model, role, moved)).run(Progress.NONE);
+        assertFalse(comparison.within(Tolerance.WRITTEN_F32), comparison.toString());
+        assertTrue(comparison.kl() > 0, comparison.toString());
+    }
+
+    /** CLIP's hidden states are the stream, whose mean a conversion takes out; its pooled vectors are compared. */
+    @Test
+    void clipIsComparedByItsPooledVectors() throws IOException {
+        LoadedModel source = LoadedModel.open(Fixture.named("clip_vision").folder());
+        Model converted = Plan.of(source, Form.PRE_CRMSNORM, false).result();
+        Comparison comparison = Verification.of(source.model(), converted).compute(Compute.F64, Compute.F64).run(Progress.NONE);
+        assertTrue(comparison.compared().startsWith("pooled vectors"), comparison.compared());
+        assertTrue(comparison.within(Tolerance.SAME_FUNCTION_F64), comparison.toString());
+        assertEquals(2, comparison.positions());
+    }
+
+    /** A pooler is part of the model, so a wrong one is an error even where the hidden states agree. */
+    @Test
+    void aChangedPoolerIsSeen() throws IOException {
+        Model model = Fixture.named("bert-base").model();
+        Role role = Role.of(Part.POOLER, Role.Field.BIAS);
+        double[] moved = model.weight(role).vector();
+        moved[0] += 1;
+        assertFalse(Verification.of(model, with(model, role, moved)).run(Progress.NONE).within(Tolerance.WRITTEN_F16));
+    }
+
+    @Test
+    void paddingIsLeftOut() throws IOException {
+        Fixture fixture = Fixture.named("gpt2-mask");
+        Batch.Tokens batch = (Batch.Tokens) fixture.batch();
+        long seen = Arrays.stream(batch.mask().orElseThrow()).flatMapToLong(Arrays::stream).sum();
+        Model model = fixture.model();
+        assertEquals(seen, Verification.of(model, model).withInputs(List.of(batch)).run(Progress.NONE).positions());
+    }
+
+    /** The perplexity of random weights on random tokens is near that of guessing, and both ways to ask agree. */
+    @Test
+    void perplexity() throws IOException {
+        Model model = Fixture.named("gpt2").model();
+        long[][] windows = new long[40][32];
+        for (int w = 0; w < windows.length; w++) {
+            int at = w;
+            Arrays.setAll(windows[w], i -> (at * 31 + i * 17) % 160);
+        }
+        TokenizedText text = new TokenizedText(windows);
+        List<Long> steps = new ArrayList<>();
+        Comparison comparison = Verification.of(model, model).withText(text).compute(Compute.F64, Compute.F32)
+                .run((_, done, total) -> {
+                    steps.add(done);
+                    assertTrue(done <= total);
+                });
+        double alone = Verification.perplexity(model, text, Compute.F64, Progress.NONE);
+        assertEquals(alone, comparison.perplexityA(), 1e-9 * alone);
+        assertEquals(alone, comparison.perplexityB(), 1e-4 * alone);
+        assertTrue(alone > 40 && alone < 640, "got " + alone);
+        assertEquals(40 * 32, comparison.positions());
+        assertEquals(steps.stream().sorted().distinct().toList(), steps);
+    }
+
+    @Test
+    void whatCannotBeComparedIsRefused() throws IOException {
+        Model words = Fixture.named("gpt2").model();
+        Model images = Fixture.named("vit").model();
+        Model hidden = Fixture.named("gpt2-base").model();
+        Model masked = Fixture.named("bert").model();
+        TokenizedText text = new TokenizedText(new long[][] {{1, 2, 3}});
+        assertThrows(IllegalArgumentException.class, () -> Verification.of(words, images));
+        assertThrows(IllegalArgumentException.class, () -> Verification.of(words, hidden));
+        assertThrows(IllegalArgumentException.class, () -> Verification.of(images, images).withText(text));
+        assertThrows(IllegalArgumentException.class, () -> Verification.of(words, words).withInputs(List.of()));
+        assertThrows(IllegalArgumentException.class, () -> Verification.perplexity(hidden, text, Compute.F32, Progress.NONE));
+        assertThrows(IllegalArgumentException.class, () -> Verification.perplexity(masked, text, Compute.F32, Progress.NONE));
+        assertTrue(Double.isNaN(Verification.of(masked, masked).withText(text).run(Progress.NONE).perplexityA()));
+    }
+
+    private static Model with(Model model, Role role, double[] values) {
+        Map<Role, Matrix> weights = new LinkedHashMap<>(model.weights());
+        weights.put(role, Dense.of(1, values.length, values));
+        return new Model(model.architecture(), weights);
+    }
+}
