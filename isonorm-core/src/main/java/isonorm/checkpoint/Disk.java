@@ -37,8 +37,7 @@ final class Disk {
         }
         if (available < bytes) {
             throw new CheckpointException(NO_SPACE, String.format(Locale.ROOT,
-                    "%s needs %d bytes (%.1f GB), and its file system has %d (%.1f GB) available",
-                    path, bytes, bytes / 1e9, available, available / 1e9));
+                    "%s needs %.3g MB, and its file system has %.3g MB available", path, bytes / 1e6, available / 1e6));
         }
     }
 

@@ -28,6 +28,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 import java.util.TreeMap;
@@ -55,39 +56,47 @@ public final class Conversion {
     private final boolean untie;
     private final boolean overwrite;
     private final Verifier verifier;
+    private final long largestFile;
 
-    private Conversion(LoadedModel source, Form form, Optional<Dtype> dtype, boolean untie, boolean overwrite, Verifier verifier) {
+    private Conversion(LoadedModel source, Form form, Optional<Dtype> dtype, boolean untie, boolean overwrite, Verifier verifier,
+            long largestFile) {
         this.source = source;
         this.form = form;
         this.dtype = dtype;
         this.untie = untie;
         this.overwrite = overwrite;
         this.verifier = verifier;
+        this.largestFile = largestFile;
     }
 
     /** The conversion of {@code source} to {@code form} in the type each tensor has now. */
     public static Conversion of(LoadedModel source, Form form) {
-        return new Conversion(source, form, Optional.empty(), false, false, Verifier.NONE);
+        return new Conversion(source, form, Optional.empty(), false, false, Verifier.NONE, LARGEST_FILE);
     }
 
     /** Writes every matrix in {@code type}; in Isonorm's own forms vectors are float32 at least. */
     public Conversion inType(Dtype type) {
-        return new Conversion(source, form, Optional.of(type), untie, overwrite, verifier);
+        return new Conversion(source, form, Optional.of(type), untie, overwrite, verifier, largestFile);
     }
 
     /** Gives a tied head a weight of its own. */
     public Conversion untied() {
-        return new Conversion(source, form, dtype, true, overwrite, verifier);
+        return new Conversion(source, form, dtype, true, overwrite, verifier, largestFile);
     }
 
     /** Replaces a checkpoint that is already where the result goes. */
     public Conversion overwriting() {
-        return new Conversion(source, form, dtype, untie, true, verifier);
+        return new Conversion(source, form, dtype, untie, true, verifier, largestFile);
     }
 
     /** Has the result verified before it is moved to its place. */
     public Conversion verifiedBy(Verifier check) {
-        return new Conversion(source, form, dtype, untie, overwrite, check);
+        return new Conversion(source, form, dtype, untie, overwrite, check, largestFile);
+    }
+
+    /** Splits files at this size: for tests, which have no gigabytes to write. */
+    Conversion splitAt(long bytes) {
+        return new Conversion(source, form, dtype, untie, overwrite, verifier, bytes);
     }
 
     /**
@@ -102,7 +111,7 @@ public final class Conversion {
         Map<Role, Source> sources = plan.naming().sources(plan.result().architecture());
         List<TensorPlan> tensors = TensorPlan.all(plan.result().architecture(), plan.result().weights(), sources, this::typeOf);
         requireApart(source.checkpoint().folder(), folder);
-        try (OutputFolder output = OutputFolder.create(folder, overwrite)) {
+        try (OutputFolder output = OutputFolder.create(folder, overwrite); Cleanup _ = Cleanup.onShutdown(output)) {
             output.requireSpace(tensors.stream().mapToLong(tensor -> tensor.info().bytes()).sum());
             List<String> sourceHashes = fingerprints(source.checkpoint().weightFiles(), progress, "reading the source");
             ObjectNode report = report(plan, tensors, sourceHashes);
@@ -112,11 +121,30 @@ public final class Conversion {
                 Files.copy(companion, output.path().resolve(companion.getFileName().toString()));
             }
             report.set("result_files", files(written.stream().map(Written::file).toList(), written.stream().map(Written::hash).toList()));
-            Optional<ObjectNode> verification = verifier.verify(source, LoadedModel.open(output.path()));
+            Optional<ObjectNode> verification = verifier.verify(plan, LoadedModel.open(output.path()));
             verification.ifPresent(measured -> report.set("verification", measured));
             JSON.writeValue(output.path().resolve("report.json").toFile(), report);
             output.commit();
             return report;
+        }
+    }
+
+    /** Deletes the temporary folder of a conversion that the end of the program interrupts. */
+    private record Cleanup(Thread hook) implements AutoCloseable {
+
+        static Cleanup onShutdown(OutputFolder output) {
+            Thread hook = new Thread(output::close, "isonorm-cleanup");
+            Runtime.getRuntime().addShutdownHook(hook);
+            return new Cleanup(hook);
+        }
+
+        @Override
+        public void close() {
+            try {
+                Runtime.getRuntime().removeShutdownHook(hook);
+            } catch (IllegalStateException e) {
+                // The program is ending, and the hook is doing its work.
+            }
         }
     }
 
@@ -166,7 +194,7 @@ public final class Conversion {
         List<Future<Void>> synced = new ArrayList<>();
         try (ExecutorService background = Executors.newVirtualThreadPerTaskExecutor()) {
             for (int f = 0; f < files.size(); f++) {
-                String name = files.size() == 1 ? "model.safetensors" : String.format("model-%05d-of-%05d.safetensors", f + 1, files.size());
+                String name = files.size() == 1 ? "model.safetensors" : String.format(Locale.ROOT, "model-%05d-of-%05d.safetensors", f + 1, files.size());
                 Path file = folder.resolve(name);
                 List<TensorInfo> infos = files.get(f).stream().map(TensorPlan::info).toList();
                 SafetensorsWriter writer = SafetensorsWriter.create(file, infos, metadata(report, infos));
@@ -226,11 +254,11 @@ public final class Conversion {
         JSON.writeValue(folder.resolve("model.safetensors.index.json").toFile(), json);
     }
 
-    private static List<List<TensorPlan>> split(List<TensorPlan> tensors) {
+    private List<List<TensorPlan>> split(List<TensorPlan> tensors) {
         List<List<TensorPlan>> files = new ArrayList<>();
         long size = Long.MAX_VALUE;
         for (TensorPlan tensor : tensors) {
-            if (files.isEmpty() || size + tensor.info().bytes() > LARGEST_FILE) {
+            if (files.isEmpty() || size + tensor.info().bytes() > largestFile) {
                 files.add(new ArrayList<>());
                 size = 0;
             }

@@ -245,6 +245,7 @@ final class Operation {
         private final String step;
         private final Preparation preparation;
         private final Reading reading;
+        private int uses;
         private double[] prepared;
 
         Changed(Matrix of, int rows, int columns, String step, Preparation preparation, Reading reading) {
@@ -269,8 +270,14 @@ final class Operation {
         @Override
         public void prepare() throws IOException {
             of.prepare();
-            if (prepared == null) {
-                prepared = preparation.run();
+            try {
+                if (prepared == null) {
+                    prepared = preparation.run();
+                }
+                uses++;
+            } catch (IOException | RuntimeException e) {
+                of.release();
+                throw e;
             }
         }
 
@@ -282,7 +289,9 @@ final class Operation {
         @Override
         public void release() {
             of.release();
-            prepared = null;
+            if (--uses == 0) {
+                prepared = null;
+            }
         }
 
         @Override
@@ -298,6 +307,7 @@ final class Operation {
         private final int length;
         private final String step;
         private final Preparation computation;
+        private int uses;
         private double[] values;
 
         Computed(Matrix of, int length, String step, Preparation computation) {
@@ -321,9 +331,13 @@ final class Operation {
         public void prepare() throws IOException {
             if (values == null) {
                 of.prepare();
-                values = computation.run();
-                of.release();
+                try {
+                    values = computation.run();
+                } finally {
+                    of.release();
+                }
             }
+            uses++;
         }
 
         @Override
@@ -333,7 +347,9 @@ final class Operation {
 
         @Override
         public void release() {
-            values = null;
+            if (--uses == 0) {
+                values = null;
+            }
         }
 
         @Override

@@ -113,9 +113,8 @@ public sealed interface Rewrite {
                     }
                 }
             }
-            if (Rewriting.readsBareFinalNorm(architecture)) {
-                compressReader(w, Role.of(HEAD, WEIGHT), architecture.finalNorm().orElseThrow());
-            }
+            Rewriting.bareFinalReader(architecture)
+                    .ifPresent(reader -> compressReader(w, Role.of(reader, WEIGHT), architecture.finalNorm().orElseThrow()));
             return w.model(Rewriting.withKind(architecture, NormKind.CRMS).withStream(Stream.COMPRESSED));
         }
 
@@ -142,9 +141,7 @@ public sealed interface Rewrite {
                     }
                 }
             }
-            if (Rewriting.readsBareFinalNorm(architecture)) {
-                expandReader(w, Role.of(HEAD, WEIGHT));
-            }
+            Rewriting.bareFinalReader(architecture).ifPresent(reader -> expandReader(w, Role.of(reader, WEIGHT)));
             return w.model(Rewriting.withKind(architecture, NormKind.RMS).withStream(Stream.CENTRED));
         }
 

@@ -166,10 +166,13 @@ final class Rewriting {
         }
     }
 
-    /** Whether the head reads the stream through a final norm that applies nothing, and so reads d - 1 values when compressed. */
-    static boolean readsBareFinalNorm(Architecture architecture) {
-        return architecture.finalReader().isPresent()
-                && architecture.finalNorm().map(norm -> norm.affine() == Affine.NONE).orElse(false);
+    /** The layer that reads the stream through a final norm that applies nothing, and so reads d - 1 values when compressed. */
+    static Optional<Part> bareFinalReader(Architecture architecture) {
+        if (architecture.finalNorm().isEmpty() || architecture.finalNorm().get().affine() != Affine.NONE) {
+            return Optional.empty();
+        }
+        boolean projected = architecture.output() instanceof Output.Words words && words.projectedWidth() > 0;
+        return projected ? Optional.of(HEAD_PROJECTION) : architecture.finalReader();
     }
 
     static Block restoreBlock(Block block, Block family, int l, int width, Edit w) {
@@ -198,7 +201,9 @@ final class Rewriting {
             return;
         }
         for (Role reader : readers) {
-            Matrix weight = Operation.unscaleColumns(w.get(reader), gain, bias);
+            // A reader with a bias keeps in it what the norm's bias adds, where the gain is 0 too.
+            Matrix lost = hasBias.test(reader) ? Operation.zeros(bias.columns()) : bias;
+            Matrix weight = Operation.unscaleColumns(w.get(reader), gain, lost);
             Matrix total = w.remove(reader.field(BIAS));
             w.put(reader, weight);
             if (hasBias.test(reader)) {

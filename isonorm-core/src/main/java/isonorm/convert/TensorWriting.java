@@ -4,6 +4,7 @@ import isonorm.checkpoint.CheckpointException;
 import isonorm.checkpoint.CheckpointException.Reason;
 import isonorm.checkpoint.Dtype;
 import isonorm.checkpoint.SafetensorsWriter;
+import isonorm.weights.Matrix;
 import isonorm.weights.Matrix.Tile;
 import isonorm.weights.Numbers;
 import isonorm.weights.Scratch;
@@ -11,6 +12,8 @@ import isonorm.weights.Slabs;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.util.ArrayList;
+import java.util.List;
 
 /** Computes the values of one tensor in float64, rounds them once, and writes them. */
 final class TensorWriting {
@@ -18,19 +21,19 @@ final class TensorWriting {
     private TensorWriting() {}
 
     static void write(TensorPlan plan, SafetensorsWriter writer) throws IOException {
-        for (TensorPlan.Part part : plan.parts()) {
-            part.matrix().prepare();
-        }
+        List<Matrix> prepared = new ArrayList<>();
         try {
+            for (TensorPlan.Part part : plan.parts()) {
+                part.matrix().prepare();
+                prepared.add(part.matrix());
+            }
             if (plan.inRows()) {
                 writeRows(plan, writer);
             } else {
                 writeWhole(plan, writer);
             }
         } finally {
-            for (TensorPlan.Part part : plan.parts()) {
-                part.matrix().release();
-            }
+            prepared.forEach(Matrix::release);
         }
     }
 

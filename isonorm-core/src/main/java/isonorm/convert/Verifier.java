@@ -13,10 +13,12 @@ public interface Verifier {
     Verifier NONE = (_, _) -> Optional.empty();
 
     /**
-     * Compares the two.
+     * Compares the source with the rewritten model, before rounding and as it was written.
      *
+     * @param plan the source, and the rewritten model before rounding
+     * @param result what was written
      * @return what was measured, for the report
      * @throws IOException if they are not equal; nothing is left of the conversion then
      */
-    Optional<ObjectNode> verify(LoadedModel source, LoadedModel result) throws IOException;
+    Optional<ObjectNode> verify(Plan plan, LoadedModel result) throws IOException;
 }

@@ -25,6 +25,7 @@ import isonorm.checkpoint.CheckpointException;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Locale;
 import java.util.Optional;
 import java.util.OptionalDouble;
 import java.util.OptionalInt;
@@ -107,7 +108,7 @@ final class ArchitectureJson {
     }
 
     private static String label(Affine affine) {
-        return affine.name().toLowerCase().replace('_', '-');
+        return affine.name().toLowerCase(Locale.ROOT).replace('_', '-');
     }
 
     private static ObjectNode write(Block block, int repeat) {

@@ -71,8 +71,11 @@ public interface Matrix {
         }
         double[] values = new double[columns()];
         prepare();
-        read(0, 1, values);
-        release();
+        try {
+            read(0, 1, values);
+        } finally {
+            release();
+        }
         return values;
     }
 

@@ -59,8 +59,10 @@ final class VectorNumbers {
         int whole = DOUBLES.loopBound(n);
         for (int i = 0; i < whole; i += DOUBLES.length()) {
             IntVector bits = roundedToOdd(from, at + i);
-            IntVector odd = bits.lanewise(VectorOperators.LSHR, 16).and(1);
-            IntVector brain = bits.add(0x7fff).add(odd).lanewise(VectorOperators.LSHR, 16);
+            // A NaN of many bits would be rounded up past the last NaN, to -0; all become the one of fewest.
+            IntVector size = bits.and(0x7fffffff).min(0x7fc00000);
+            IntVector odd = size.lanewise(VectorOperators.LSHR, 16).and(1);
+            IntVector brain = bits.and(0x80000000).or(size.add(0x7fff).add(odd)).lanewise(VectorOperators.LSHR, 16);
             ((ShortVector) brain.convertShape(VectorOperators.I2S, SHORTS, 0)).intoArray(into, i);
             // A subnormal float32 has fewer bits, so what was cut is not where it is looked for.
             if (bits.and(0x7fffffff).compare(VectorOperators.LE, 0x00800000).anyTrue()) {

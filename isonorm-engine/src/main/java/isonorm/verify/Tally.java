@@ -19,7 +19,7 @@ final class Tally {
     }
 
     /** No next token is known. */
-    static final long NO_TARGET = -1;
+    static final long NO_TARGET = TokenizedText.NONE;
 
     private final boolean logits;
     private Sums sums = new Sums();

@@ -17,12 +17,17 @@ import java.util.Map;
 /**
  * A text as token ids, in windows of one length that follow each other; what does not fill a last window is left out.
  *
- * <p>The perplexity of a text is {@code exp} of the mean of {@code -log p(token)} over all tokens of every window but its first,
- * each given those before it in the window.
+ * <p>The perplexity of a text is {@code exp} of the mean of {@code -log p(token)} over the tokens that follow a token of a
+ * window: those of the window but its first, and the first of the next one, each given what stands before it in its window. So
+ * every token of the text is predicted once, but for the very first.
  *
  * @param windows at least one, of two tokens or more
+ * @param following the token behind each window, or {@link #NONE} behind the last one where the text ends there
  */
-public record TokenizedText(long[][] windows) {
+public record TokenizedText(long[][] windows, long[] following) {
+
+    /** No token follows. */
+    public static final long NONE = -1;
 
     private static final long LARGEST_FILE = 1L << 30;
     private static final int CHARACTERS_A_TOKEN = 64; // more than any text needs, see limited()
@@ -30,6 +35,9 @@ public record TokenizedText(long[][] windows) {
     public TokenizedText {
         if (windows.length == 0 || windows[0].length < 2) {
             throw new IllegalArgumentException("a text needs a window of two tokens or more");
+        }
+        if (following.length != windows.length) {
+            throw new IllegalArgumentException(windows.length + " windows need as many following tokens, got " + following.length);
         }
     }
 
@@ -55,10 +63,13 @@ public record TokenizedText(long[][] windows) {
         }
         int length = Math.min(window, taken);
         long[][] windows = new long[taken / length][];
+        long[] following = new long[windows.length];
         for (int w = 0; w < windows.length; w++) {
-            windows[w] = Arrays.copyOfRange(ids, w * length, (w + 1) * length);
+            int end = (w + 1) * length;
+            windows[w] = Arrays.copyOfRange(ids, w * length, end);
+            following[w] = end < taken ? ids[end] : NONE;
         }
-        return new TokenizedText(windows);
+        return new TokenizedText(windows, following);
     }
 
     private static String text(Path file) throws IOException {

@@ -106,7 +106,8 @@ public final class Verification {
     /** Runs both models and compares them. */
     public Comparison run(Progress progress) throws IOException {
         List<List<Batch>> chunks = chunks();
-        Outcome outcome = Outcome.of(a.architecture(), b.architecture(), text.isPresent());
+        Outcome outcome = Outcome.of(a.architecture(), b.architecture());
+        Targets targets = Targets.of(causal(a.architecture()) ? text : Optional.empty());
         try (ForwardPass first = pass(a, computeA, resident()); ForwardPass second = pass(b, computeB, resident())) {
             int stepsA = a.architecture().blocks().size() + 2;
             int stepsB = b.architecture().blocks().size() + 2;
@@ -119,7 +120,7 @@ public final class Verification {
                     results.addAll(first.run(chunk, (what, done, _) -> progress.step("original, " + what, before + done, total)));
                     results.addAll(second.run(chunk, (what, done, _) -> progress.step("converted, " + what, before + stepsA + done, total)));
                     for (int i = 0; i < chunk.size(); i++) {
-                        outcome.add(chunk.get(i), results.get(i), results.get(chunk.size() + i));
+                        outcome.add(chunk.get(i), results.get(i), results.get(chunk.size() + i), targets.of(chunk.get(i)));
                     }
                 } finally {
                     results.forEach(Result::close);
@@ -137,6 +138,7 @@ public final class Verification {
     public static double perplexity(Model model, TokenizedText text, Compute compute, Progress progress) throws IOException {
         requireWords(model.architecture());
         Tally tally = new Tally(true);
+        Targets targets = Targets.of(Optional.of(text));
         List<List<Batch>> chunks = chunks(rows(text.windows()), model.architecture(), compute);
         int steps = model.architecture().blocks().size() + 2;
         try (ForwardPass runner = pass(model, compute, model.architecture().parameterCount() * compute.bytes() < RESIDENT_BYTES)) {
@@ -145,7 +147,8 @@ public final class Verification {
                 List<Result> results = runner.run(chunks.get(c), (what, done, _) -> progress.step(what, before + done, chunks.size() * steps));
                 try {
                     for (int i = 0; i < results.size(); i++) {
-                        addOutput(tally, chunks.get(c).get(i), results.get(i), results.get(i), true);
+                        Batch batch = chunks.get(c).get(i);
+                        addOutput(tally, batch, results.get(i), results.get(i), targets.of(batch));
                     }
                 } finally {
                     results.forEach(Result::close);
@@ -253,7 +256,33 @@ public final class Verification {
                 : architecture.context();
     }
 
-    private static void addOutput(Tally tally, Batch batch, Result a, Result b, boolean predicts) throws IOException {
+    /** What comes true behind each token of a text, batch after batch in the text's order. */
+    private static final class Targets {
+        private final Optional<TokenizedText> text;
+        private int windows;
+
+        private Targets(Optional<TokenizedText> text) {
+            this.text = text;
+        }
+
+        static Targets of(Optional<TokenizedText> text) {
+            return new Targets(text);
+        }
+
+        /** The next token of each row of the output, or {@link Tally#NO_TARGET}. */
+        IntToLongFunction of(Batch batch) {
+            if (text.isEmpty() || !(batch instanceof Batch.Tokens tokens)) {
+                return _ -> Tally.NO_TARGET;
+            }
+            long[] following = text.get().following();
+            int first = windows;
+            windows += tokens.count();
+            int length = tokens.length();
+            return row -> row % length + 1 < length ? tokens.ids()[row / length][row % length + 1] : following[first + row / length];
+        }
+    }
+
+    private static void addOutput(Tally tally, Batch batch, Result a, Result b, IntToLongFunction targets) throws IOException {
         long[] shape = a.outputShape();
         if (!Arrays.equals(shape, b.outputShape())) {
             throw new IllegalArgumentException("the models give outputs of different shapes: " + Arrays.toString(shape) + " and "
@@ -265,15 +294,11 @@ public final class Verification {
             rows *= (int) shape[d];
         }
         IntPredicate counted = _ -> true;
-        IntToLongFunction target = _ -> Tally.NO_TARGET;
         if (batch instanceof Batch.Tokens tokens && shape.length == 3) {
             int length = tokens.length();
             counted = row -> tokens.seen(row / length, row % length);
-            if (predicts) {
-                target = row -> row % length + 1 < length ? tokens.ids()[row / length][row % length + 1] : Tally.NO_TARGET;
-            }
         }
-        tally.add(rows, width, a::readOutput, b::readOutput, counted, target);
+        tally.add(rows, width, a::readOutput, b::readOutput, counted, targets);
     }
 
     private static ForwardPass pass(Model model, Compute compute, boolean resident) throws IOException {
@@ -284,28 +309,28 @@ public final class Verification {
      * Which outputs are compared, and their tallies. An output that is the bare stream (CLIP's) differs by each token's mean
      * once a model is centred, and its pooled vectors do not; so those are compared in its place.
      */
-    private record Outcome(Optional<Tally> output, Optional<Tally> pooled, boolean predicts, String compared) {
+    private record Outcome(Optional<Tally> output, Optional<Tally> pooled, String compared) {
 
-        static Outcome of(Architecture a, Architecture b, boolean withText) {
+        static Outcome of(Architecture a, Architecture b) {
             return switch (a.output()) {
-                case Output.Words _ -> new Outcome(Optional.of(new Tally(true)), Optional.empty(), withText && causal(a), "logits");
-                case Output.Labels _ -> new Outcome(Optional.of(new Tally(true)), Optional.empty(), false, "scores");
+                case Output.Words _ -> new Outcome(Optional.of(new Tally(true)), Optional.empty(), "logits");
+                case Output.Labels _ -> new Outcome(Optional.of(new Tally(true)), Optional.empty(), "scores");
                 case Output.Hidden(Pooler pooler) -> {
                     boolean stream = pooler == Pooler.NORMED_FIRST && (a.stream() != Stream.FREE || b.stream() != Stream.FREE);
                     if (stream) {
-                        yield new Outcome(Optional.empty(), Optional.of(new Tally(false)), false,
+                        yield new Outcome(Optional.empty(), Optional.of(new Tally(false)),
                                 "pooled vectors, because the hidden states are the stream itself, whose mean a conversion takes out");
                     }
                     boolean both = pooler != Pooler.NONE;
-                    yield new Outcome(Optional.of(new Tally(false)), both ? Optional.of(new Tally(false)) : Optional.empty(), false,
+                    yield new Outcome(Optional.of(new Tally(false)), both ? Optional.of(new Tally(false)) : Optional.empty(),
                             both ? "hidden states and pooled vectors" : "hidden states");
                 }
             };
         }
 
-        void add(Batch batch, Result a, Result b) throws IOException {
+        void add(Batch batch, Result a, Result b, IntToLongFunction targets) throws IOException {
             if (output.isPresent()) {
-                addOutput(output.get(), batch, a, b, predicts);
+                addOutput(output.get(), batch, a, b, targets);
             }
             if (pooled.isPresent()) {
                 long[] shape = a.pooledShape().orElseThrow();

@@ -46,6 +46,7 @@ class TokenizedTextTest {
         assertArrayEquals(new long[] {1, 2, 3}, text.windows()[0]);
         assertArrayEquals(new long[] {4, 1, 2}, text.windows()[1]);
         assertEquals(6, text.tokens());
+        assertArrayEquals(new long[] {4, 3}, text.following());
     }
 
     @Test

@@ -14,6 +14,8 @@ import isonorm.layer.Batch;
 import isonorm.layer.Compute;
 import isonorm.layer.Fixture;
 import isonorm.layer.Tolerance;
+import isonorm.layer.ForwardPass;
+import isonorm.layer.Result;
 import isonorm.weights.Dense;
 import isonorm.weights.Matrix;
 import isonorm.weights.Model;
@@ -96,7 +98,9 @@ class VerificationTest {
             int at = w;
             Arrays.setAll(windows[w], i -> (at * 31 + i * 17) % 160);
         }
-        TokenizedText text = new TokenizedText(windows);
+        long[] following = new long[40];
+        Arrays.setAll(following, w -> w < 39 ? windows[w + 1][0] : TokenizedText.NONE);
+        TokenizedText text = new TokenizedText(windows, following);
         List<Long> steps = new ArrayList<>();
         Comparison comparison = Verification.of(model, model).withText(text).compute(Compute.F64, Compute.F32)
                 .run((_, done, total) -> {
@@ -117,7 +121,7 @@ class VerificationTest {
         Model images = Fixture.named("vit").model();
         Model hidden = Fixture.named("gpt2-base").model();
         Model masked = Fixture.named("bert").model();
-        TokenizedText text = new TokenizedText(new long[][] {{1, 2, 3}});
+        TokenizedText text = new TokenizedText(new long[][] {{1, 2, 3}}, new long[] {TokenizedText.NONE});
         assertThrows(IllegalArgumentException.class, () -> Verification.of(words, images));
         assertThrows(IllegalArgumentException.class, () -> Verification.of(words, hidden));
         assertThrows(IllegalArgumentException.class, () -> Verification.of(images, images).withText(text));
@@ -125,6 +129,26 @@ class VerificationTest {
         assertThrows(IllegalArgumentException.class, () -> Verification.perplexity(hidden, text, Compute.F32, Progress.NONE));
         assertThrows(IllegalArgumentException.class, () -> Verification.perplexity(masked, text, Compute.F32, Progress.NONE));
         assertTrue(Double.isNaN(Verification.of(masked, masked).withText(text).run(Progress.NONE).perplexityA()));
+    }
+
+    /** Every token but the first is predicted once: those at the end of a window predict the first of the next one. */
+    @Test
+    void theLastTokenOfAWindowPredictsTheNextWindow() throws IOException {
+        Model model = Fixture.named("gpt2").model();
+        long[][] windows = {{7, 3, 150}, {9, 11, 5}};
+        double[] log = new double[5];
+        for (int w = 0; w < 2; w++) {
+            try (ForwardPass pass = ForwardPass.resident(model, Compute.F64); Result result = pass.run(Batch.Tokens.of(windows[w]))) {
+                for (int i = 0; i < (w == 0 ? 3 : 2); i++) {
+                    long target = i < 2 ? windows[w][i + 1] : windows[1][0];
+                    double[] row = Arrays.copyOfRange(result.outputValues(), i * 160, (i + 1) * 160);
+                    log[3 * w + i] = Math.log(Arrays.stream(row).map(Math::exp).sum()) - row[(int) target];
+                }
+            }
+        }
+        double expected = Math.exp(Arrays.stream(log).average().orElseThrow());
+        TokenizedText text = new TokenizedText(windows, new long[] {9, TokenizedText.NONE});
+        assertEquals(expected, Verification.perplexity(model, text, Compute.F64, Progress.NONE), 1e-9 * expected);
     }
 
     private static Model with(Model model, Role role, double[] values) {

@@ -1,0 +1,140 @@
+package isonorm.cli;
+
+import java.io.PrintWriter;
+import java.nio.charset.StandardCharsets;
+import java.util.LinkedHashMap;
+import java.util.Map;
+import java.util.Optional;
+import java.util.function.Function;
+import picocli.CommandLine;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Help;
+import picocli.CommandLine.IVersionProvider;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.ParameterException;
+import picocli.CommandLine.UnmatchedArgumentException;
+
+/** The root of the command line: its commands, its exit codes (0 done, 1 failed or refused, 2 wrong usage) and its errors. */
+@Command(
+        name = "isonorm",
+        mixinStandardHelpOptions = true,
+        versionProvider = Main.Version.class,
+        usageHelpWidth = 100,
+        synopsisHeading = "Usage: ",
+        descriptionHeading = "%n",
+        description = "Turns Transformer checkpoints with LayerNorm into exactly equal ones with RMSNorm or CRMSNorm.",
+        optionListHeading = "%nOptions:%n",
+        commandListHeading = "%nCommands:%n",
+        footerHeading = "%nExamples:%n",
+        footer = {
+            "  isonorm tour                                        see all of it on a small GPT-2",
+            "  isonorm info gpt2/                                  what a checkpoint is and can become",
+            "  isonorm convert gpt2/ gpt2-crms/ --to pre-crmsnorm  convert and verify",
+            "",
+            "A checkpoint is a folder with config.json and safetensors, a file in it, or owner/name for a",
+            "model in the local Hugging Face cache. Exit codes: 0 done, 1 failed or refused, 2 wrong usage.",
+            "Environment: ISONORM_JAVA_OPTS (JVM options, -Xmx8g for instance), ISONORM_DEBUG=1 (stack traces), NO_COLOR."
+        })
+public final class Main implements Runnable {
+
+    private static final int WRONG_USAGE = 2;
+
+    private static final Map<String, Function<Console, Subcommand>> COMMANDS = new LinkedHashMap<>();
+
+    static {
+        COMMANDS.put("tour", Tour::new);
+        COMMANDS.put("info", Info::new);
+        COMMANDS.put("convert", Convert::new);
+        COMMANDS.put("verify", Verify::new);
+        COMMANDS.put("forward", Forward::new);
+    }
+
+    /** Set when the JVM was told to end: what fails from then on fails because of that. */
+    private static volatile boolean interrupted;
+
+    private final Console console;
+
+    private Main(Console console) {
+        this.console = console;
+    }
+
+    /** Runs one command and ends the JVM with its exit code. */
+    public static void main(String[] args) {
+        Stderr.takeBack();
+        Runtime.getRuntime().addShutdownHook(new Thread(() -> interrupted = true));
+        System.exit(run(Console.system(), args));
+    }
+
+    /** Runs one command and returns its exit code; nothing is thrown. */
+    static int run(Console console, String... args) {
+        CommandLine line = new CommandLine(new Main(console));
+        // Only the one that is asked for, if it is: reading the annotations of all takes a third of a start.
+        Map<String, Function<Console, Subcommand>> commands = args.length > 0 && COMMANDS.containsKey(args[0])
+                ? Map.of(args[0], COMMANDS.get(args[0]))
+                : COMMANDS;
+        commands.forEach((name, command) -> line.addSubcommand(name, command.apply(console)));
+        line.setColorScheme(Help.defaultColorScheme(console.colour() ? Help.Ansi.ON : Help.Ansi.OFF));
+        line.setOut(new PrintWriter(console.out(), true, StandardCharsets.UTF_8));
+        line.setErr(new PrintWriter(console.err(), true, StandardCharsets.UTF_8));
+        line.setParameterExceptionHandler((e, _) -> usageError(console, e));
+        line.setExecutionExceptionHandler((e, _, _) -> failure(console, e));
+        try {
+            return line.execute(args);
+        } catch (Throwable e) { // errors pass picocli's handler; out of memory is the usual one
+            return failure(console, e);
+        } finally {
+            console.out().flush();
+        }
+    }
+
+    private static int failure(Console console, Throwable e) {
+        if (interrupted) {
+            return Subcommand.FAILED;
+        }
+        if ("1".equals(System.getenv("ISONORM_DEBUG"))) {
+            e.printStackTrace(console.err());
+        }
+        console.error(Failures.describe(e));
+        return Subcommand.FAILED;
+    }
+
+    private static int usageError(Console console, ParameterException e) {
+        CommandSpec spec = e.getCommandLine().getCommandSpec();
+        String message = e instanceof UnmatchedArgumentException unmatched && !unmatched.getUnmatched().isEmpty()
+                ? unmatched(spec, unmatched.getUnmatched().getFirst())
+                : e.getMessage();
+        console.error(message);
+        console.err().println("Try '" + spec.qualifiedName() + " --help'.");
+        return WRONG_USAGE;
+    }
+
+    private static String unmatched(CommandSpec spec, String argument) {
+        String word = argument.contains("=") ? argument.substring(0, argument.indexOf('=')) : argument;
+        if (word.startsWith("-")) {
+            return "unknown option '" + word + "'" + Choice.didYouMean(word, spec.optionsMap().keySet());
+        }
+        return spec.subcommands().isEmpty()
+                ? "unexpected argument '" + argument + "'"
+                : "unknown command '" + word + "'" + Choice.didYouMean(word, spec.subcommands().keySet());
+    }
+
+    /** Without a command there is nothing to do. */
+    @Override
+    public void run() {
+        throw new ParameterException(new CommandLine(this), "name a command: " + String.join(", ", COMMANDS.keySet()));
+    }
+
+    /** What {@code --version} prints. */
+    static final class Version implements IVersionProvider {
+
+        static String isonorm() {
+            return Optional.ofNullable(Main.class.getPackage().getImplementationVersion()).orElse("0.1.0");
+        }
+
+        @Override
+        public String[] getVersion() {
+            return new String[] {"isonorm " + isonorm() + " (Java " + Runtime.version() + ", " + System.getProperty("os.name") + " "
+                    + System.getProperty("os.arch") + ")"};
+        }
+    }
+}

@@ -1,0 +1,62 @@
+package isonorm.cli;
+
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.concurrent.Callable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.ParameterException;
+import picocli.CommandLine.Spec;
+
+/** What every command has: where it writes, and how much of it. */
+@Command(
+        mixinStandardHelpOptions = true,
+        versionProvider = Main.Version.class,
+        sortOptions = false,
+        usageHelpWidth = 100,
+        optionListHeading = "%nOptions:%n",
+        parameterListHeading = "%nParameters:%n",
+        descriptionHeading = "%n",
+        footerHeading = "%nExamples:%n")
+abstract class Subcommand implements Callable<Integer> {
+
+    static final int DONE = 0;
+    static final int FAILED = 1;
+
+    final Console console;
+
+    @Option(names = "--json", description = "Print the result as JSON, for programs.")
+    boolean json;
+
+    @Option(names = {"-q", "--quiet"}, description = "Print no progress.")
+    boolean quiet;
+
+    @Spec
+    private CommandSpec spec;
+
+    Subcommand(Console console) {
+        this.console = console;
+    }
+
+    @Override
+    public abstract Integer call() throws IOException;
+
+    /** Says why the first command that computes takes so long; the engine's jars bring their native code packed. */
+    void announceEngine() {
+        String cache = System.getProperty("org.bytedeco.javacpp.cachedir", System.getProperty("user.home") + "/.javacpp/cache");
+        String[] unpacked = Path.of(cache).toFile().list((_, name) -> name.startsWith("pytorch"));
+        if (!quiet && (unpacked == null || unpacked.length == 0)) {
+            console.err().println("unpacking libtorch to " + cache + " (first use, 360 MB) ...");
+        }
+    }
+
+    /** Says that an option's value makes no sense. */
+    ParameterException wrongUsage(String message) {
+        return new ParameterException(spec.commandLine(), message);
+    }
+
+    ProgressBar progress() {
+        return ProgressBar.on(console, json || quiet);
+    }
+}

@@ -1,0 +1,92 @@
+package isonorm.cli;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.AccessDeniedException;
+import java.nio.file.FileSystemException;
+import java.nio.file.NoSuchFileException;
+import java.nio.file.Path;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/** The command line as a whole: help, versions, usage errors and failures. */
+class MainTest {
+
+    @ParameterizedTest
+    @ValueSource(strings = {"tour", "info", "convert", "verify", "forward"})
+    void everyCommandHasHelpWithAnExample(String command) {
+        assertTrue(Run.of("--help").ended(0).out().contains("\n  " + command + " "));
+        String help = Run.of(command, "--help").ended(0).out();
+        assertTrue(help.contains("Usage: isonorm " + command), help);
+        assertTrue(help.contains("Examples:"), help);
+        assertTrue(help.contains("  isonorm " + command), help);
+        assertTrue(help.contains("--json"), help);
+    }
+
+    @Test
+    void versionNamesTheVersion() {
+        assertTrue(Run.of("--version").ended(0).out().startsWith("isonorm "));
+        assertTrue(Run.of("info", "--version").ended(0).out().startsWith("isonorm "));
+    }
+
+    @ParameterizedTest
+    @CsvSource(delimiter = '|', quoteCharacter = '"', textBlock = """
+            inof                                 | unknown command 'inof'; did you mean info?
+            info --jsn x                         | unknown option '--jsn'; did you mean --json?
+            info                                 | Missing required parameter: 'CHECKPOINT'
+            info a b                             | unexpected argument 'b'
+            convert a b                          | Missing required option: '--to=FORM'
+            convert a b --to pre-rms             | did you mean pre-rmsnorm?
+            convert a b --to centred --dtype f8  | expected one of keep, f32, bf16, f16, got 'f8'
+            verify a b --compute f65             | did you mean f64?
+            verify a b --tolerance -1            | --tolerance must be zero or more
+            verify a b --tolerance x             | 'x' is not a double
+            forward a --inputs x                 | Missing required option: '--output=OUT'
+            """)
+    void wrongUsageIsOneLineAndAHint(String arguments, String message) {
+        Run run = Run.of((Object[]) arguments.split(" ")).ended(2);
+        assertEquals("", run.out());
+        assertEquals(2, run.errors().size(), run.err());
+        assertTrue(run.errors().getFirst().startsWith("isonorm: "), run.err());
+        assertTrue(run.errors().getFirst().contains(message), run.err());
+        assertTrue(run.errors().getLast().startsWith("Try 'isonorm"), run.err());
+    }
+
+    @Test
+    void noCommandIsWrongUsage() {
+        assertTrue(Run.of().ended(2).err().contains("name a command: tour, info, convert, verify, forward"));
+    }
+
+    @Test
+    void failuresAreOneLine(@TempDir Path folder) throws IOException {
+        Path missing = folder.resolve("missing");
+        for (Run run : new Run[] {
+            Run.of("info", missing),
+            Run.of("info", folder),
+            Run.of("convert", missing, folder.resolve("out"), "--to", "centred"),
+            Run.of("verify", missing, missing),
+            Run.of("forward", missing, "--inputs", missing, "--output", folder.resolve("out"))
+        }) {
+            run.ended(1);
+            assertEquals(1, run.errors().size(), run.err());
+            assertTrue(run.err().startsWith("isonorm: " + folder), run.err());
+        }
+        assertEquals(0, Run.names(folder).size());
+    }
+
+    @Test
+    void anUnexpectedErrorShowsNoTrace() {
+        assertEquals("internal error, NullPointerException: gone (ISONORM_DEBUG=1 shows where; please report it)",
+                Failures.describe(new NullPointerException("gone\nat a.b.C")));
+        assertTrue(Failures.describe(new OutOfMemoryError("Java heap space")).startsWith("out of memory: "));
+        assertEquals("x: No space left on device", Failures.describe(new FileSystemException("x", null, "No space left on device")));
+        assertEquals("x: permission denied", Failures.describe(new AccessDeniedException("x")));
+        assertEquals("x does not exist", Failures.describe(new UncheckedIOException(new NoSuchFileException("x"))));
+    }
+}

@@ -1,0 +1,56 @@
+package isonorm.cli;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import java.io.ByteArrayOutputStream;
+import java.io.IOException;
+import java.io.PrintStream;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.List;
+import java.util.stream.Stream;
+
+/** One run of the command line in this JVM: its exit code and what it printed. */
+record Run(int code, String out, String err) {
+
+    static final Path HOME = Path.of(System.getProperty("isonorm.home"));
+
+    static Run of(Object... arguments) {
+        ByteArrayOutputStream out = new ByteArrayOutputStream();
+        ByteArrayOutputStream err = new ByteArrayOutputStream();
+        Console console = new Console(
+                new PrintStream(out, true, StandardCharsets.UTF_8), new PrintStream(err, true, StandardCharsets.UTF_8), false, false);
+        int code = Main.run(console, Arrays.stream(arguments).map(Object::toString).toArray(String[]::new));
+        return new Run(code, out.toString(StandardCharsets.UTF_8), err.toString(StandardCharsets.UTF_8));
+    }
+
+    static Path fixture(String name) {
+        return HOME.resolve("isonorm-core/src/test/resources/fixtures").resolve(name);
+    }
+
+    /** The run, which must have ended with this code. */
+    Run ended(int expected) {
+        assertEquals(expected, code, () -> "stdout: " + out + "\nstderr: " + err);
+        return this;
+    }
+
+    /** The output as JSON; there must be nothing else. */
+    JsonNode json() throws IOException {
+        return new ObjectMapper().readTree(out);
+    }
+
+    /** The lines of stderr. */
+    List<String> errors() {
+        return err.lines().toList();
+    }
+
+    static List<String> names(Path folder) throws IOException {
+        try (Stream<Path> entries = Files.list(folder)) {
+            return entries.map(entry -> entry.getFileName().toString()).sorted().toList();
+        }
+    }
+}
