@@ -160,7 +160,7 @@ final class Tour extends Subcommand {
         String compressed = shown(output.resolve(Form.PRE_CRMSNORM.label()));
         List.of(
                 "info " + compressed,
-                "verify " + shown(original) + " " + compressed + " --text " + shown(text) + " --compute f32",
+                "verify " + shown(original) + " " + compressed + " --text " + shown(text) + " --window 128",
                 "convert " + compressed + " back --to pre-ln",
                 "convert YOUR-MODEL YOUR-MODEL-centred --to centred",
                 "--help").forEach(arguments -> console.out().println("    " + command + " " + arguments));

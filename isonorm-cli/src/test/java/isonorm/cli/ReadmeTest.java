@@ -1,0 +1,51 @@
+package isonorm.cli;
+
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import isonorm.convert.Conversion;
+import isonorm.convert.Form;
+import isonorm.family.LoadedModel;
+import isonorm.layer.Compute;
+import isonorm.layer.Tolerance;
+import isonorm.verify.Comparison;
+import isonorm.verify.Verification;
+import isonorm.weights.Progress;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.List;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** The library example of the README: it compiles, it is word for word what stands there, and it holds. */
+class ReadmeTest {
+
+    private static final Path ROOT = Path.of(System.getProperty("isonorm.home"));
+
+    @TempDir
+    private Path temporary;
+
+    @Test
+    void theFiveLinesOfTheReadmeConvertAndVerify() throws IOException {
+        Path folder = temporary.resolve("converted");
+        LoadedModel original = LoadedModel.open(ROOT.resolve("examples/shakespeare-gpt2"));
+        Conversion.of(original, Form.PRE_CRMSNORM).writeTo(folder, Progress.NONE);
+        LoadedModel converted = LoadedModel.open(folder);
+        Comparison comparison = Verification.of(original.model(), converted.model()).compute(Compute.F64, Compute.F64).run(Progress.NONE);
+        assertTrue(comparison.within(Tolerance.CONVERTED_F64), comparison.toString());
+    }
+
+    /** The lines above, but for how the test names its folder and what it does with the result. */
+    @Test
+    void theyAreTheReadmesLines() throws IOException {
+        List<String> test = Files.readAllLines(ROOT.resolve("isonorm-cli/src/test/java/isonorm/cli/ReadmeTest.java"));
+        String readme = Files.readString(ROOT.resolve("README.md"));
+        String[] block = readme.substring(readme.indexOf("```java") + 8).split("```")[0].strip().split("\n");
+        assertTrue(block.length == 5, "the example has " + block.length + " lines");
+        for (String line : Arrays.copyOf(block, 4)) {
+            String here = line.replace("Path.of(\"examples/shakespeare-gpt2\")", "ROOT.resolve(\"examples/shakespeare-gpt2\")");
+            assertTrue(test.stream().anyMatch(each -> each.strip().equals(here)), "not in the test: " + line);
+        }
+    }
+}
