@@ -37,7 +37,7 @@ final class Disk {
         }
         if (available < bytes) {
             throw new CheckpointException(NO_SPACE, String.format(Locale.ROOT,
-                    "%s needs %.3g MB, and its file system has %.3g MB available", path, bytes / 1e6, available / 1e6));
+                    "%s needs %d bytes, and its file system has %d available", path, bytes, available));
         }
     }
 
