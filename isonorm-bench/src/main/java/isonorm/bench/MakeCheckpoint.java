@@ -71,7 +71,7 @@ public final class MakeCheckpoint {
 
     private static void write(ObjectNode config, Dtype dtype, int shards, Path folder) throws IOException {
         config.put("dtype", Map.of(Dtype.F32, "float32", Dtype.F16, "float16", Dtype.BF16, "bfloat16").get(dtype));
-        Family.Description description = Families.of(Config.of(config)).describe(Config.of(config), Set.of());
+        Family.Description description = Families.describe(Config.of(config), Set.of());
         Map<String, TensorInfo> tensors = new LinkedHashMap<>();
         Map<String, Role> roles = new LinkedHashMap<>();
         Map<Role, Source> sources = description.naming().sources(description.architecture());

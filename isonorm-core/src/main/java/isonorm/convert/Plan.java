@@ -169,8 +169,8 @@ public record Plan(
         boolean untied = result.architecture().output() instanceof Output.Words words && !words.tied();
         ObjectNode config = untied ? Family.untied(familyConfig) : familyConfig.deepCopy();
         Naming naming = current.isPresent()
-                ? Families.of(Config.of(config)).describe(Config.of(config), Set.of()).naming()
-                : Families.of(Config.of(config)).describe(Config.of(config), source.checkpoint().names()).naming();
+                ? Families.describe(Config.of(config), Set.of()).naming()
+                : Families.describe(Config.of(config), source.checkpoint().names()).naming();
         return new Plan(source, form, rewrites, result, naming, config, notes(result.architecture()));
     }
 
@@ -190,7 +190,7 @@ public record Plan(
 
     private static Architecture describe(ObjectNode familyConfig) throws CheckpointException {
         Config config = Config.of(familyConfig);
-        return Families.of(config).describe(config, Set.of()).architecture();
+        return Families.describe(config, Set.of()).architecture();
     }
 
     private static boolean hasLayerScale(Architecture architecture) {

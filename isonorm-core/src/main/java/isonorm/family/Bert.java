@@ -31,7 +31,7 @@ final class Bert implements Family {
         Norm norm = Reading.layerNorm(config.numberOr(1e-12, "layer_norm_eps"));
         Activation activation = Reading.activation(config.textOr("gelu", "hidden_act"));
         int positions = config.integerOr(512, "max_position_embeddings");
-        boolean bare = config.modelClass().equals("BertModel");
+        boolean bare = config.isBareModel();
         boolean pooler = tensors.isEmpty() || tensors.stream().anyMatch(name -> name.endsWith("pooler.dense.weight"));
         Architecture architecture = Architecture.of("bert", width, positions,
                 Embedding.Tokens.of(config.integer("vocab_size"), width)
@@ -45,7 +45,7 @@ final class Bert implements Family {
                         ? new Output.Hidden(pooler ? Output.Pooler.DENSE_TANH : Output.Pooler.NONE)
                         : Output.Words.of(Reading.tied(config, true)).withBias(true)
                                 .withTransform(new Output.Transform(activation, norm)));
-        Naming naming = Naming.of(tensors, bare ? new String[] {"", "bert."} : new String[] {"bert.", ""})
+        Naming naming = Naming.of(config, tensors, "bert.")
                 .whole(TOKEN_EMBEDDING, "embeddings.word_embeddings")
                 .whole(POSITION_EMBEDDING, "embeddings.position_embeddings")
                 .whole(SEGMENT_EMBEDDING, "embeddings.token_type_embeddings")

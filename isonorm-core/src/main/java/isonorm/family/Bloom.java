@@ -32,7 +32,7 @@ final class Bloom implements Family {
                 Reading.repeated(config.integer("n_layer", "num_hidden_layers"), Block.of(Placement.PRE, Wiring.SEQUENTIAL, norm,
                         attention, Mlp.plain(4 * width, Activation.GELU_TANH))),
                 Optional.of(norm), Output.Words.of(Reading.tied(config, true)));
-        return new Description(architecture, Naming.of(tensors, "transformer.", "")
+        return new Description(architecture, Naming.of(config, tensors, "transformer.")
                 .whole(TOKEN_EMBEDDING, "word_embeddings")
                 .whole(EMBEDDING_NORM, "word_embeddings_layernorm")
                 .whole(ATTENTION_NORM, "h.*.input_layernorm")

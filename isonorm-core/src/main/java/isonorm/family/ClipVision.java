@@ -32,7 +32,7 @@ final class ClipVision implements Family {
                         Attention.of(heads, width / heads).bidirectional(),
                         Mlp.plain(config.integer("intermediate_size"), Reading.activation(config.textOr("quick_gelu", "hidden_act"))))),
                 Optional.of(norm), new Output.Hidden(Output.Pooler.NORMED_FIRST));
-        return new Description(architecture, Naming.of(tensors.isEmpty() ? Set.of("") : tensors, "vision_model.", "")
+        return new Description(architecture, Naming.of(config, tensors, "vision_model.")
                 .bare(CLASS_TOKEN, "embeddings.class_embedding")
                 .whole(PATCH_PROJECTION, "embeddings.patch_embedding")
                 .shaped(PATCH_PROJECTION, (long) width, (long) channels, (long) patch, (long) patch)

@@ -41,7 +41,7 @@ final class CodeGen implements Family {
                 Reading.repeated(config.integer("n_layer", "num_hidden_layers"),
                         Block.of(Placement.PRE, Wiring.PARALLEL_ONE_NORM, norm, attention, mlp)),
                 Optional.of(norm), Output.Words.of(Reading.tied(config, false)).withBias(true));
-        return new Description(architecture, Naming.of(tensors, "transformer.", "")
+        return new Description(architecture, Naming.of(config, tensors, "transformer.")
                 .whole(TOKEN_EMBEDDING, "wte")
                 .whole(ATTENTION_NORM, "h.*.ln_1")
                 .fused("h.*.attn.qkv_proj", CodeGen::fourRuns)

@@ -43,7 +43,7 @@ final class Cohere implements Family {
                         Mlp.gated(config.integer("intermediate_size"), Reading.activation(config.textOr("silu", "hidden_act"))))),
                 Optional.of(norm),
                 Output.Words.of(Reading.tied(config, true)).withScale(config.numberOr(0.0625, "logit_scale")));
-        return new Description(architecture, Naming.of(tensors, "model.", "")
+        return new Description(architecture, Naming.of(config, tensors, "model.")
                 .whole(TOKEN_EMBEDDING, "embed_tokens")
                 .whole(ATTENTION_NORM, "layers.*.input_layernorm")
                 .separate("layers.*.self_attn.q_proj", "layers.*.self_attn.k_proj", "layers.*.self_attn.v_proj")

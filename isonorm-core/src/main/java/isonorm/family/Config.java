@@ -106,6 +106,11 @@ public final class Config {
         return architectures.isEmpty() ? "" : architectures.getFirst();
     }
 
+    /** Whether the checkpoint was saved from a model without a head, {@code GPT2Model} for instance. */
+    public boolean isBareModel() {
+        return modelClass().endsWith("Model") && !modelClass().endsWith("LMHeadModel");
+    }
+
     /** Refuses the config unless {@code name} is absent or {@code only}. */
     public void requireFlag(boolean only, String name) throws CheckpointException {
         if (flagOr(only, name) != only) {

@@ -46,7 +46,7 @@ final class Dinov2 implements Family {
                 classifier
                         ? new Output.Labels(Vit.labels(config), Output.Pooling.FIRST_AND_MEAN, true)
                         : new Output.Hidden(Output.Pooler.FIRST));
-        Naming naming = Naming.of(tensors, classifier ? new String[] {"dinov2.", ""} : new String[] {"", "dinov2."})
+        Naming naming = Naming.of(config, tensors, "dinov2.")
                 .bare(CLASS_TOKEN, "embeddings.cls_token", 1L, 1L, (long) width)
                 .bare(MASK_TOKEN, "embeddings.mask_token", 1L, (long) width)
                 .whole(PATCH_PROJECTION, "embeddings.patch_embeddings.projection")

@@ -43,7 +43,7 @@ final class Falcon implements Family {
                 Embedding.Tokens.of(config.integer("vocab_size"), width),
                 Reading.repeated(config.integer("num_hidden_layers", "n_layer"), Block.of(Placement.PRE, wiring, norm, attention, mlp)),
                 Optional.of(norm), Output.Words.of(Reading.tied(config, true)));
-        return new Description(architecture, Naming.of(tensors, "transformer.", "")
+        return new Description(architecture, Naming.of(config, tensors, "transformer.")
                 .whole(TOKEN_EMBEDDING, "word_embeddings")
                 .whole(ATTENTION_NORM, twoNorms ? "h.*.ln_attn" : "h.*.input_layernorm")
                 .fused("h.*.self_attention.query_key_value", Reading::grouped)

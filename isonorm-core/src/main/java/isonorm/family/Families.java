@@ -1,5 +1,7 @@
 package isonorm.family;
 
+import isonorm.architecture.Architecture;
+import isonorm.architecture.Output;
 import isonorm.checkpoint.CheckpointException;
 import isonorm.checkpoint.CheckpointException.Reason;
 import isonorm.checkpoint.Names;
@@ -65,5 +67,18 @@ public final class Families {
                     + "; known are " + String.join(", ", types()) + hint);
         }
         return family;
+    }
+
+    /**
+     * What a checkpoint says of itself. A model that was saved without its head gives its hidden states.
+     *
+     * @param tensors the names in the checkpoint; empty for one that is to be written
+     */
+    public static Family.Description describe(Config config, Set<String> tensors) throws CheckpointException {
+        Family.Description description = of(config).describe(config, tensors);
+        Architecture architecture = description.architecture();
+        return config.isBareModel() && architecture.output() instanceof Output.Words
+                ? new Family.Description(architecture.withOutput(new Output.Hidden(Output.Pooler.NONE)), description.naming())
+                : description;
     }
 }

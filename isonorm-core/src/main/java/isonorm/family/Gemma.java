@@ -62,7 +62,7 @@ final class Gemma implements Family {
         Architecture architecture = Architecture.of(type, width, config.integerOr(8192, "max_position_embeddings"),
                 Embedding.Tokens.of(config.integer("vocab_size"), width).withScale(Math.sqrt(width)), all, Optional.of(norm),
                 cap > 0 ? head.withSoftcap(cap) : head);
-        Naming naming = LlamaNames.of(tensors).gainsMinusOne();
+        Naming naming = LlamaNames.of(config, tensors).gainsMinusOne();
         return new Description(architecture, !peri ? naming : naming
                 .whole(ATTENTION_OUTPUT_NORM, "layers.*.post_attention_layernorm")
                 .whole(MLP_NORM, "layers.*.pre_feedforward_layernorm")

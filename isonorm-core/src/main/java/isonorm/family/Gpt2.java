@@ -37,12 +37,10 @@ final class Gpt2 implements Family {
             all.add(Block.of(Placement.PRE, Wiring.SEQUENTIAL, norm, Attention.of(heads, width / heads).withScale(scale), mlp));
         }
         int positions = config.integerOr(1024, "n_positions", "n_ctx");
-        boolean bare = config.modelClass().equals("GPT2Model");
         Architecture architecture = Architecture.of("gpt2", width, positions,
                 Embedding.Tokens.of(config.integer("vocab_size"), width).withPositions(positions, 0, false),
-                all, Optional.of(norm),
-                bare ? new Output.Hidden(Output.Pooler.NONE) : Output.Words.of(Reading.tied(config, true)));
-        return new Description(architecture, Naming.of(tensors, bare ? new String[] {"", "transformer."} : new String[] {"transformer.", ""})
+                all, Optional.of(norm), Output.Words.of(Reading.tied(config, true)));
+        return new Description(architecture, Naming.of(config, tensors, "transformer.")
                 .whole(TOKEN_EMBEDDING, "wte")
                 .whole(POSITION_EMBEDDING, "wpe")
                 .whole(ATTENTION_NORM, "h.*.ln_1")

@@ -36,7 +36,7 @@ final class GptBigCode implements Family {
                 Reading.repeated(config.integer("n_layer", "num_hidden_layers"),
                         Block.of(Placement.PRE, Wiring.SEQUENTIAL, norm, attention, mlp)),
                 Optional.of(norm), Output.Words.of(Reading.tied(config, true)));
-        return new Description(architecture, Naming.of(tensors, "transformer.", "")
+        return new Description(architecture, Naming.of(config, tensors, "transformer.")
                 .whole(TOKEN_EMBEDDING, "wte")
                 .whole(POSITION_EMBEDDING, "wpe")
                 .whole(ATTENTION_NORM, "h.*.ln_1")

@@ -47,7 +47,7 @@ final class GptNeo implements Family {
         Architecture architecture = Architecture.of("gpt_neo", width, positions,
                 Embedding.Tokens.of(config.integer("vocab_size"), width).withPositions(positions, 0, false),
                 all, Optional.of(norm), Output.Words.of(Reading.tied(config, true)));
-        return new Description(architecture, Naming.of(tensors, "transformer.", "")
+        return new Description(architecture, Naming.of(config, tensors, "transformer.")
                 .whole(TOKEN_EMBEDDING, "wte")
                 .whole(POSITION_EMBEDDING, "wpe")
                 .whole(ATTENTION_NORM, "h.*.ln_1")

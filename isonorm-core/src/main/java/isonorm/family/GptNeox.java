@@ -39,7 +39,7 @@ final class GptNeox implements Family {
                 Embedding.Tokens.of(config.integer("vocab_size"), width),
                 Reading.repeated(config.integer("num_hidden_layers"), Block.of(Placement.PRE, wiring, norm, attention, mlp)),
                 Optional.of(norm), Output.Words.of(Reading.tied(config, false)));
-        return new Description(architecture, Naming.of(tensors, "gpt_neox.", "")
+        return new Description(architecture, Naming.of(config, tensors, "gpt_neox.")
                 .whole(TOKEN_EMBEDDING, "embed_in")
                 .whole(ATTENTION_NORM, "layers.*.input_layernorm")
                 .fused("layers.*.attention.query_key_value", Reading::headByHead)

@@ -58,7 +58,7 @@ final class Llama implements Family {
         Architecture architecture = Architecture.of(type, width, config.integerOr(2048, "max_position_embeddings"),
                 Embedding.Tokens.of(config.integer("vocab_size"), width), all, Optional.of(norm),
                 Output.Words.of(Reading.tied(config, false)));
-        return new Description(architecture, LlamaNames.of(tensors));
+        return new Description(architecture, LlamaNames.of(config, tensors));
     }
 
     /** How many positions block {@code l} sees; 0 for all. */

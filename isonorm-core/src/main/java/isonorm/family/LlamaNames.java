@@ -10,8 +10,8 @@ final class LlamaNames {
     private LlamaNames() {}
 
     /** Names for blocks whose MLP norm, if any, is called post_attention_layernorm. */
-    static Naming of(Set<String> tensors) {
-        return Naming.of(tensors, "model.", "")
+    static Naming of(Config config, Set<String> tensors) {
+        return Naming.of(config, tensors, "model.")
                 .whole(TOKEN_EMBEDDING, "embed_tokens")
                 .whole(ATTENTION_NORM, "layers.*.input_layernorm")
                 .separate("layers.*.self_attn.q_proj", "layers.*.self_attn.k_proj", "layers.*.self_attn.v_proj")

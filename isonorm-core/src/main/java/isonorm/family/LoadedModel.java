@@ -69,7 +69,7 @@ public record LoadedModel(Checkpoint checkpoint, Config config, Naming naming, M
 
     private static Family.Description describe(Checkpoint checkpoint, Config config) throws CheckpointException {
         try {
-            return Families.of(config).describe(config, checkpoint.names());
+            return Families.describe(config, checkpoint.names());
         } catch (IllegalArgumentException | ArithmeticException e) {
             throw new CheckpointException(Reason.CONFIG_UNSUPPORTED, checkpoint.folder() + ": config.json does not fit together: " + e.getMessage(), e);
         } catch (CheckpointException e) {

@@ -54,7 +54,7 @@ final class Mpt implements Family {
                 Reading.repeated(config.integer("n_layers", "num_hidden_layers"), Block.of(Placement.PRE, Wiring.SEQUENTIAL, norm,
                         clip > 0 ? plain.withClip(clip) : plain, Mlp.plain(4 * width, Activation.GELU).withBiases(false, false))),
                 Optional.of(norm), Output.Words.of(Reading.tied(config, true)));
-        return new Description(architecture, Naming.of(tensors, "transformer.", "")
+        return new Description(architecture, Naming.of(config, tensors, "transformer.")
                 .whole(TOKEN_EMBEDDING, "wte")
                 .whole(ATTENTION_NORM, "blocks.*.norm_1")
                 .whole(QUERY_KEY_VALUE, "blocks.*.attn.Wqkv")

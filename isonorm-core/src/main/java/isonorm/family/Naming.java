@@ -67,16 +67,12 @@ public final class Naming {
     }
 
     /**
-     * A naming whose names all begin with one of {@code prefixes}: the first that a tensor of the checkpoint begins with. An
-     * empty prefix fits any. Without tensors it is the first one.
+     * A naming whose names begin with {@code prefix}, the name of the model inside a model with a head. Checkpoints come with it
+     * and without, whatever class they name, so the tensors decide; for a checkpoint to be written, the class does.
      */
-    public static Naming of(Set<String> tensors, String... prefixes) {
-        for (String prefix : prefixes) {
-            if (tensors.isEmpty() || tensors.stream().anyMatch(name -> name.startsWith(prefix))) {
-                return new Naming(prefix);
-            }
-        }
-        return new Naming(prefixes[0]);
+    public static Naming of(Config config, Set<String> tensors, String prefix) {
+        boolean prefixed = tensors.isEmpty() ? !config.isBareModel() : tensors.stream().anyMatch(name -> name.startsWith(prefix));
+        return new Naming(prefixed ? prefix : "");
     }
 
     /** Every parameter under the path of its role: the names of Isonorm's own files. */

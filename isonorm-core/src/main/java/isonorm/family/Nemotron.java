@@ -38,7 +38,7 @@ final class Nemotron implements Family {
                 Embedding.Tokens.of(config.integer("vocab_size"), width),
                 Reading.repeated(config.integer("num_hidden_layers"), Block.of(Placement.PRE, Wiring.SEQUENTIAL, norm, attention, mlp)),
                 Optional.of(norm), Output.Words.of(Reading.tied(config, false)));
-        return new Description(architecture, Naming.of(tensors, "model.", "")
+        return new Description(architecture, Naming.of(config, tensors, "model.")
                 .gainsMinusOne()
                 .whole(TOKEN_EMBEDDING, "embed_tokens")
                 .whole(ATTENTION_NORM, "layers.*.input_layernorm")

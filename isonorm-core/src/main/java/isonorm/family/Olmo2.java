@@ -36,7 +36,7 @@ final class Olmo2 implements Family {
                 Reading.repeated(config.integer("num_hidden_layers"), Block.of(Placement.OUTPUT, Wiring.SEQUENTIAL, norm, attention,
                         Mlp.gated(config.integer("intermediate_size"), Reading.activation(config.textOr("silu", "hidden_act"))))),
                 Optional.of(norm), Output.Words.of(Reading.tied(config, false)));
-        return new Description(architecture, LlamaNames.of(tensors)
+        return new Description(architecture, LlamaNames.of(config, tensors)
                 .whole(ATTENTION_OUTPUT_NORM, "layers.*.post_attention_layernorm")
                 .whole(MLP_OUTPUT_NORM, "layers.*.post_feedforward_layernorm"));
     }

@@ -41,18 +41,18 @@ final class Opt implements Family {
                         Wiring.SEQUENTIAL, norm, Attention.of(heads, width / heads).withBiases(bias, bias), mlp)),
                 finalNorm ? Optional.of(norm) : Optional.empty(),
                 tableWidth == width ? head : head.withProjection(tableWidth));
-        return new Description(architecture, Naming.of(tensors, "model.decoder.", "decoder.")
-                .whole(TOKEN_EMBEDDING, "embed_tokens")
-                .whole(POSITION_EMBEDDING, "embed_positions")
-                .whole(EMBEDDING_PROJECTION, "project_in")
-                .whole(ATTENTION_NORM, "layers.*.self_attn_layer_norm")
-                .separate("layers.*.self_attn.q_proj", "layers.*.self_attn.k_proj", "layers.*.self_attn.v_proj")
-                .whole(ATTENTION_OUTPUT, "layers.*.self_attn.out_proj")
-                .whole(MLP_NORM, "layers.*.final_layer_norm")
-                .whole(MLP_UP, "layers.*.fc1")
-                .whole(MLP_DOWN, "layers.*.fc2")
-                .whole(FINAL_NORM, "final_layer_norm")
-                .whole(HEAD_PROJECTION, "project_out")
+        return new Description(architecture, Naming.of(config, tensors, "model.")
+                .whole(TOKEN_EMBEDDING, "decoder.embed_tokens")
+                .whole(POSITION_EMBEDDING, "decoder.embed_positions")
+                .whole(EMBEDDING_PROJECTION, "decoder.project_in")
+                .whole(ATTENTION_NORM, "decoder.layers.*.self_attn_layer_norm")
+                .separate("decoder.layers.*.self_attn.q_proj", "decoder.layers.*.self_attn.k_proj", "decoder.layers.*.self_attn.v_proj")
+                .whole(ATTENTION_OUTPUT, "decoder.layers.*.self_attn.out_proj")
+                .whole(MLP_NORM, "decoder.layers.*.final_layer_norm")
+                .whole(MLP_UP, "decoder.layers.*.fc1")
+                .whole(MLP_DOWN, "decoder.layers.*.fc2")
+                .whole(FINAL_NORM, "decoder.final_layer_norm")
+                .whole(HEAD_PROJECTION, "decoder.project_out")
                 .whole(HEAD, "/lm_head"));
     }
 }

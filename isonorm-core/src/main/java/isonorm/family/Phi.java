@@ -39,7 +39,7 @@ final class Phi implements Family {
                 Reading.repeated(config.integer("num_hidden_layers"),
                         Block.of(Placement.PRE, Wiring.PARALLEL_ONE_NORM, norm, attention, mlp)),
                 Optional.of(norm), Output.Words.of(Reading.tied(config, false)).withBias(true));
-        return new Description(architecture, Naming.of(tensors, "model.", "")
+        return new Description(architecture, Naming.of(config, tensors, "model.")
                 .whole(TOKEN_EMBEDDING, "embed_tokens")
                 .whole(ATTENTION_NORM, "layers.*.input_layernorm")
                 .separate("layers.*.self_attn.q_proj", "layers.*.self_attn.k_proj", "layers.*.self_attn.v_proj")

@@ -37,7 +37,7 @@ final class StarCoder2 implements Family {
                 Reading.repeated(config.integer("num_hidden_layers"), Block.of(Placement.PRE, Wiring.SEQUENTIAL, norm,
                         window > 0 ? everywhere.withWindow(window) : everywhere, mlp)),
                 Optional.of(norm), Output.Words.of(Reading.tied(config, true)));
-        return new Description(architecture, Naming.of(tensors, "model.", "")
+        return new Description(architecture, Naming.of(config, tensors, "model.")
                 .whole(TOKEN_EMBEDDING, "embed_tokens")
                 .whole(ATTENTION_NORM, "layers.*.input_layernorm")
                 .separate("layers.*.self_attn.q_proj", "layers.*.self_attn.k_proj", "layers.*.self_attn.v_proj")

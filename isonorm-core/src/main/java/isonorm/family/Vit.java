@@ -42,7 +42,7 @@ final class Vit implements Family {
                 classifier
                         ? new Output.Labels(labels(config), Output.Pooling.FIRST, true)
                         : new Output.Hidden(pooler ? Output.Pooler.DENSE_TANH : Output.Pooler.NONE));
-        return new Description(architecture, Naming.of(tensors, classifier ? new String[] {"vit.", ""} : new String[] {"", "vit."})
+        return new Description(architecture, Naming.of(config, tensors, "vit.")
                 .bare(CLASS_TOKEN, "embeddings.cls_token", 1L, 1L, (long) width)
                 .bare(MASK_TOKEN, "embeddings.mask_token", 1L, 1L, (long) width)
                 .whole(PATCH_PROJECTION, "embeddings.patch_embeddings.projection")
