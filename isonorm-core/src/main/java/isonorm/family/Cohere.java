@@ -43,20 +43,8 @@ final class Cohere implements Family {
                         Mlp.gated(config.integer("intermediate_size"), Reading.activation(config.textOr("silu", "hidden_act"))))),
                 Optional.of(norm),
                 Output.Words.of(Reading.tied(config, true)).withScale(config.numberOr(0.0625, "logit_scale")));
-        return new Description(architecture, Naming.of(config, tensors, "model.")
-                .whole(TOKEN_EMBEDDING, "embed_tokens")
-                .whole(ATTENTION_NORM, "layers.*.input_layernorm")
-                .separate("layers.*.self_attn.q_proj", "layers.*.self_attn.k_proj", "layers.*.self_attn.v_proj")
-                .whole(QUERY_NORM, "layers.*.self_attn.q_norm")
+        return new Description(architecture, LlamaNames.of(config, tensors)
                 .shaped(QUERY_NORM, (long) heads, (long) headWidth)
-                .whole(KEY_NORM, "layers.*.self_attn.k_norm")
-                .shaped(KEY_NORM, (long) keyValueHeads, (long) headWidth)
-                .whole(ATTENTION_OUTPUT, "layers.*.self_attn.o_proj")
-                .whole(MLP_GATE, "layers.*.mlp.gate_proj")
-                .whole(MLP_UP, "layers.*.mlp.up_proj")
-                .whole(MLP_DOWN, "layers.*.mlp.down_proj")
-                .whole(FINAL_NORM, "norm")
-                .whole(HEAD, "/lm_head")
-                .ignoring(Reading.BUFFERS));
+                .shaped(KEY_NORM, (long) keyValueHeads, (long) headWidth));
     }
 }

@@ -16,7 +16,7 @@ public final class Families {
             Map.entry("bert", new Bert()),
             Map.entry("bloom", new Bloom()),
             Map.entry("clip_vision_model", new ClipVision()),
-            Map.entry("codegen", new CodeGen()),
+            Map.entry("codegen", new Gptj()),
             Map.entry("cohere", new Cohere()),
             Map.entry("dinov2", new Dinov2()),
             Map.entry("falcon", new Falcon()),

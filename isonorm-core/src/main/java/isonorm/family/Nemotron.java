@@ -1,7 +1,5 @@
 package isonorm.family;
 
-import static isonorm.architecture.Part.*;
-
 import isonorm.architecture.Architecture;
 import isonorm.architecture.Attention;
 import isonorm.architecture.Block;
@@ -38,17 +36,6 @@ final class Nemotron implements Family {
                 Embedding.Tokens.of(config.integer("vocab_size"), width),
                 Reading.repeated(config.integer("num_hidden_layers"), Block.of(Placement.PRE, Wiring.SEQUENTIAL, norm, attention, mlp)),
                 Optional.of(norm), Output.Words.of(Reading.tied(config, false)));
-        return new Description(architecture, Naming.of(config, tensors, "model.")
-                .gainsMinusOne()
-                .whole(TOKEN_EMBEDDING, "embed_tokens")
-                .whole(ATTENTION_NORM, "layers.*.input_layernorm")
-                .separate("layers.*.self_attn.q_proj", "layers.*.self_attn.k_proj", "layers.*.self_attn.v_proj")
-                .whole(ATTENTION_OUTPUT, "layers.*.self_attn.o_proj")
-                .whole(MLP_NORM, "layers.*.post_attention_layernorm")
-                .whole(MLP_UP, "layers.*.mlp.up_proj")
-                .whole(MLP_DOWN, "layers.*.mlp.down_proj")
-                .whole(FINAL_NORM, "norm")
-                .whole(HEAD, "/lm_head")
-                .ignoring(Reading.BUFFERS));
+        return new Description(architecture, LlamaNames.of(config, tensors).gainsMinusOne());
     }
 }

@@ -41,19 +41,8 @@ final class StableLm implements Family {
                 Reading.repeated(config.integer("num_hidden_layers"), Block.of(Placement.PRE, wiring, norm, attention,
                         Mlp.gated(config.integer("intermediate_size"), Reading.activation(config.textOr("silu", "hidden_act"))))),
                 Optional.of(norm), Output.Words.of(Reading.tied(config, false)));
-        return new Description(architecture, Naming.of(config, tensors, "model.")
-                .whole(TOKEN_EMBEDDING, "embed_tokens")
-                .whole(ATTENTION_NORM, "layers.*.input_layernorm")
-                .separate("layers.*.self_attn.q_proj", "layers.*.self_attn.k_proj", "layers.*.self_attn.v_proj")
+        return new Description(architecture, LlamaNames.of(config, tensors)
                 .eachHead(QUERY_NORM, "layers.*.self_attn.q_layernorm.norms.#")
-                .eachHead(KEY_NORM, "layers.*.self_attn.k_layernorm.norms.#")
-                .whole(ATTENTION_OUTPUT, "layers.*.self_attn.o_proj")
-                .whole(MLP_NORM, "layers.*.post_attention_layernorm")
-                .whole(MLP_GATE, "layers.*.mlp.gate_proj")
-                .whole(MLP_UP, "layers.*.mlp.up_proj")
-                .whole(MLP_DOWN, "layers.*.mlp.down_proj")
-                .whole(FINAL_NORM, "norm")
-                .whole(HEAD, "/lm_head")
-                .ignoring(Reading.BUFFERS));
+                .eachHead(KEY_NORM, "layers.*.self_attn.k_layernorm.norms.#"));
     }
 }

@@ -37,16 +37,8 @@ final class StarCoder2 implements Family {
                 Reading.repeated(config.integer("num_hidden_layers"), Block.of(Placement.PRE, Wiring.SEQUENTIAL, norm,
                         window > 0 ? everywhere.withWindow(window) : everywhere, mlp)),
                 Optional.of(norm), Output.Words.of(Reading.tied(config, true)));
-        return new Description(architecture, Naming.of(config, tensors, "model.")
-                .whole(TOKEN_EMBEDDING, "embed_tokens")
-                .whole(ATTENTION_NORM, "layers.*.input_layernorm")
-                .separate("layers.*.self_attn.q_proj", "layers.*.self_attn.k_proj", "layers.*.self_attn.v_proj")
-                .whole(ATTENTION_OUTPUT, "layers.*.self_attn.o_proj")
-                .whole(MLP_NORM, "layers.*.post_attention_layernorm")
+        return new Description(architecture, LlamaNames.of(config, tensors)
                 .whole(MLP_UP, "layers.*.mlp.c_fc")
-                .whole(MLP_DOWN, "layers.*.mlp.c_proj")
-                .whole(FINAL_NORM, "norm")
-                .whole(HEAD, "/lm_head")
-                .ignoring(Reading.BUFFERS));
+                .whole(MLP_DOWN, "layers.*.mlp.c_proj"));
     }
 }
