@@ -282,6 +282,11 @@ final class Operation {
         }
 
         @Override
+        public Tile shape() {
+            return of.shape();
+        }
+
+        @Override
         public void read(Tile tile, double[] into) throws IOException {
             reading.run(prepared, tile, into);
         }

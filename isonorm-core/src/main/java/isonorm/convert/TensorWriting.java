@@ -40,31 +40,36 @@ final class TensorWriting {
     /** How many bytes of whole rows are put together before they are written. */
     private static final int BAND_BYTES = 4 << 20;
 
-    /** Each thread's band, native so that the file system takes it as it is. */
-    private static final ThreadLocal<MemorySegment> BAND = new ThreadLocal<>();
+    /** Memory of one thread, native so that the file system takes it as it is. */
+    private static final class Buffer {
+        private MemorySegment bytes = MemorySegment.NULL;
 
-    private static MemorySegment band(long bytes) {
-        MemorySegment band = BAND.get();
-        if (band == null || band.byteSize() < bytes) {
-            band = Arena.ofAuto().allocate(Math.max(bytes, BAND_BYTES));
-            BAND.set(band);
+        MemorySegment of(long size) {
+            if (bytes.byteSize() < size) {
+                bytes = Arena.ofAuto().allocate(size);
+            }
+            return bytes.asSlice(0, size);
         }
-        return band.asSlice(0, bytes);
     }
+
+    private static final ThreadLocal<Buffer> BAND = ThreadLocal.withInitial(Buffer::new);
+    private static final ThreadLocal<Buffer> TILE = ThreadLocal.withInitial(Buffer::new);
 
     /** Band of rows after band, each written where it belongs, so that no tensor is ever in memory as a whole. */
     private static void writeRows(TensorPlan plan, SafetensorsWriter writer) throws IOException {
         Dtype dtype = plan.info().dtype();
-        int columns = plan.columns();
-        int rowBytes = columns * dtype.bytes();
-        int band = Math.max(1, Math.min(Tile.ROWS, BAND_BYTES / rowBytes));
+        int rowBytes = plan.columns() * dtype.bytes();
         for (TensorPlan.Part part : plan.parts()) {
+            int band = Math.max(1, Math.min(Math.max(64, part.matrix().shape().rows()), BAND_BYTES / rowBytes));
             Slabs.forEach(part.count(), band, (first, count) -> {
-                MemorySegment bytes = band((long) count * rowBytes);
+                MemorySegment bytes = BAND.get().of((long) count * rowBytes);
                 forEachTile(plan, part, first, count, (tile, values) -> {
+                    MemorySegment encoded = TILE.get().of((long) tile.size() * dtype.bytes());
+                    requireFits(plan, Numbers.encode(values, 0, tile.size(), encoded, dtype, 0));
+                    int run = tile.columns() * dtype.bytes();
+                    long to = (long) (tile.row() - part.from() - first) * rowBytes + (long) tile.column() * dtype.bytes();
                     for (int r = 0; r < tile.rows(); r++) {
-                        requireFits(plan, Numbers.encode(values, r * tile.columns(), tile.columns(), bytes, dtype,
-                                (long) r * columns + tile.column()));
+                        MemorySegment.copy(encoded, (long) r * run, bytes, to + (long) r * rowBytes, run);
                     }
                 });
                 writer.write(plan.info().name(), (long) (part.to() + first) * rowBytes, bytes);
@@ -79,13 +84,17 @@ final class TensorWriting {
     /** Reads rows {@code first} to {@code first + count - 1} of a part in tiles, what is stored off them taken off. */
     private static void forEachTile(TensorPlan plan, TensorPlan.Part part, int first, int count, TileBody body) throws IOException {
         int columns = plan.columns();
-        try (Scratch scratch = Scratch.borrow(count * Math.min(Tile.COLUMNS, columns))) {
+        Tile shape = part.matrix().shape();
+        try (Scratch scratch = Scratch.borrow(Math.min(count, shape.rows()) * Math.min(columns, shape.columns()))) {
             double[] values = scratch.values();
-            for (int column = 0; column < columns; column += Tile.COLUMNS) {
-                Tile tile = new Tile(part.from() + first, count, column, Math.min(Tile.COLUMNS, columns - column));
-                part.matrix().read(tile, values);
-                takeOff(plan.offset(), values, tile.size());
-                body.run(tile, values);
+            for (int row = 0; row < count; row += shape.rows()) {
+                int rows = Math.min(shape.rows(), count - row);
+                for (int column = 0; column < columns; column += shape.columns()) {
+                    Tile tile = new Tile(part.from() + first + row, rows, column, Math.min(shape.columns(), columns - column));
+                    part.matrix().read(tile, values);
+                    takeOff(plan.offset(), values, tile.size());
+                    body.run(tile, values);
+                }
             }
         }
     }
@@ -104,8 +113,8 @@ final class TensorWriting {
                     takeOff(plan.offset(), values, values.length);
                     requireFits(plan, Numbers.encode(values, part.from(), part.count(), whole, dtype, part.to()));
                 } else {
-                    Slabs.forEach(part.count(), Tile.ROWS, (first, count) -> forEachTile(plan, part, first, count, (tile, values) ->
-                            writeTransposed(plan, tile, values, part.to() + first, rows, whole)));
+                    Slabs.forEach(part.count(), part.matrix().shape().rows(), (first, count) -> forEachTile(plan, part, first, count,
+                            (tile, values) -> writeTransposed(plan, tile, values, part.to() + tile.row() - part.from(), rows, whole)));
                 }
             }
             writer.write(plan.info().name(), 0, whole.asSlice(0, plan.info().bytes()));

@@ -35,13 +35,16 @@ public interface Matrix {
     /** Adds what this matrix went through, from the file on, in words. */
     void describe(List<String> steps);
 
+    /**
+     * The shape of the tiles that are cheapest to read, 128 KB: long runs of rows where a file stores rows as columns, long runs
+     * of columns elsewhere.
+     */
+    default Tile shape() {
+        return new Tile(0, 16, 0, 1024);
+    }
+
     /** Rows {@code row} to {@code row + rows - 1} and columns {@code column} to {@code column + columns - 1}. */
     record Tile(int row, int rows, int column, int columns) {
-
-        /** How many rows tiles have: long runs where a file stores rows as columns. */
-        public static final int ROWS = 256;
-        /** How many columns tiles have: 128 KB with {@link #ROWS} rows. */
-        public static final int COLUMNS = 64;
 
         /** How many values it has. */
         public int size() {
@@ -86,10 +89,11 @@ public interface Matrix {
 
     /** Adds {@code sum over c of this[r][c] * by[c]} to {@code into[r]} for the rows of a band; {@code into} has all rows. */
     default void addProduct(int row, int rows, double[] by, double[] into) throws IOException {
-        try (Scratch scratch = Scratch.borrow(rows * Math.min(Tile.COLUMNS, columns()))) {
+        int step = Math.min(shape().columns(), columns());
+        try (Scratch scratch = Scratch.borrow(rows * step)) {
             double[] values = scratch.values();
-            for (int column = 0; column < columns(); column += Tile.COLUMNS) {
-                int columns = Math.min(Tile.COLUMNS, columns() - column);
+            for (int column = 0; column < columns(); column += step) {
+                int columns = Math.min(step, columns() - column);
                 read(new Tile(row, rows, column, columns), values);
                 for (int r = 0; r < rows; r++) {
                     double sum = 0;
@@ -104,10 +108,11 @@ public interface Matrix {
 
     /** Adds {@code sum over r of this[r][c]} to {@code into[c]} for the columns of a band; {@code into} has all columns. */
     default void addColumnSums(int column, int columns, double[] into) throws IOException {
-        try (Scratch scratch = Scratch.borrow(columns * Math.min(Tile.ROWS, rows()))) {
+        int step = Math.min(shape().rows(), rows());
+        try (Scratch scratch = Scratch.borrow(columns * step)) {
             double[] values = scratch.values();
-            for (int row = 0; row < rows(); row += Tile.ROWS) {
-                int rows = Math.min(Tile.ROWS, rows() - row);
+            for (int row = 0; row < rows(); row += step) {
+                int rows = Math.min(step, rows() - row);
                 read(new Tile(row, rows, column, columns), values);
                 for (int r = 0; r < rows; r++) {
                     for (int c = 0; c < columns; c++) {

@@ -1,6 +1,5 @@
 package isonorm.weights;
 
-import isonorm.weights.Matrix.Tile;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.util.Arrays;
@@ -53,7 +52,7 @@ public final class Slabs {
     /** {@code matrix by}: one value a row. The matrix must be prepared. */
     public static double[] product(Matrix matrix, double[] by) throws IOException {
         double[] product = new double[matrix.rows()];
-        forEach(matrix.rows(), Tile.ROWS, (first, count) -> matrix.addProduct(first, count, by, product));
+        forEach(matrix.rows(), matrix.shape().rows(), (first, count) -> matrix.addProduct(first, count, by, product));
         return product;
     }
 
@@ -67,7 +66,7 @@ public final class Slabs {
     /** The sum of every column. The matrix must be prepared. */
     public static double[] columnSums(Matrix matrix) throws IOException {
         double[] sums = new double[matrix.columns()];
-        forEach(matrix.columns(), Tile.COLUMNS, (first, count) -> matrix.addColumnSums(first, count, sums));
+        forEach(matrix.columns(), matrix.shape().columns(), (first, count) -> matrix.addColumnSums(first, count, sums));
         return sums;
     }
 }

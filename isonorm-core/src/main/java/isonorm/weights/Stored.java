@@ -101,6 +101,11 @@ public final class Stored implements Matrix {
     }
 
     @Override
+    public Tile shape() {
+        return source.transposed() ? new Tile(0, 256, 0, 64) : Matrix.super.shape();
+    }
+
+    @Override
     public synchronized void prepare() throws IOException {
         uses++;
         if (arena != null) {

@@ -84,11 +84,12 @@ final class Memory {
         int columns = matrix.columns();
         Tensor tensor = empty(compute, count, columns);
         MemorySegment bytes = bytes(tensor);
-        Slabs.forEach(count, Tile.ROWS, (from, rows) -> {
-            try (Scratch scratch = Scratch.borrow(rows * Math.min(Tile.COLUMNS, columns))) {
+        Tile shape = matrix.shape();
+        Slabs.forEach(count, shape.rows(), (from, rows) -> {
+            try (Scratch scratch = Scratch.borrow(rows * Math.min(shape.columns(), columns))) {
                 double[] values = scratch.values();
-                for (int column = 0; column < columns; column += Tile.COLUMNS) {
-                    int width = Math.min(Tile.COLUMNS, columns - column);
+                for (int column = 0; column < columns; column += shape.columns()) {
+                    int width = Math.min(shape.columns(), columns - column);
                     matrix.read(new Tile(first + from, rows, column, width), values);
                     for (int r = 0; r < rows; r++) {
                         encode(values, r * width, width, bytes, compute, (long) (from + r) * columns + column, what);
