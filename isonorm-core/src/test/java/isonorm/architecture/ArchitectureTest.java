@@ -1,0 +1,263 @@
+package isonorm.architecture;
+
+import static isonorm.architecture.Part.*;
+import static isonorm.architecture.Role.Field.*;
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import isonorm.architecture.Rotary.Pairing;
+import isonorm.architecture.Rotary.Scaling;
+import isonorm.convert.Form;
+import isonorm.convert.Plan;
+import isonorm.family.Config;
+import isonorm.family.Families;
+import isonorm.family.Fixtures;
+import isonorm.family.Isonorm;
+import isonorm.family.LoadedModel;
+import java.io.IOException;
+import java.util.ArrayList;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Locale;
+import java.util.Optional;
+import java.util.Set;
+import org.junit.jupiter.api.Test;
+
+class ArchitectureTest {
+
+    private static final Norm NORM = Norm.of(NormKind.LAYER, 1e-5, Affine.GAIN_AND_BIAS);
+    private static final Norm BARE = Norm.of(NormKind.RMS, 1e-5, Affine.NONE);
+
+    private static List<String> parameters(Architecture architecture) {
+        return architecture.parameters().stream().map(p -> p.role().path() + " " + p.shape()).toList();
+    }
+
+    @Test
+    void anOrdinaryModelHasTheseParameters() {
+        Architecture gpt = Architecture.of("gpt", 8, 16, Embedding.Tokens.of(11, 8).withPositions(16, 0, false),
+                List.of(Block.of(Placement.PRE, Wiring.SEQUENTIAL, NORM, Attention.of(2, 4), Mlp.plain(32, Activation.GELU))),
+                Optional.of(NORM), Output.Words.of(true));
+        assertEquals(List.of("embedding.token.weight [11, 8]", "embedding.position.weight [16, 8]",
+                "blocks.0.attention_norm.gain [8]", "blocks.0.attention_norm.bias [8]",
+                "blocks.0.attention.query_key_value.weight [24, 8]", "blocks.0.attention.query_key_value.bias [24]",
+                "blocks.0.attention.output.weight [8, 8]", "blocks.0.attention.output.bias [8]",
+                "blocks.0.mlp_norm.gain [8]", "blocks.0.mlp_norm.bias [8]",
+                "blocks.0.mlp.up.weight [32, 8]", "blocks.0.mlp.up.bias [32]", "blocks.0.mlp.down.weight [8, 32]", "blocks.0.mlp.down.bias [8]",
+                "final_norm.gain [8]", "final_norm.bias [8]"), parameters(gpt));
+        assertEquals(11 * 8 + 16 * 8 + 16 + 24 * 8 + 24 + 8 * 8 + 8 + 16 + 32 * 8 + 32 + 8 * 32 + 8 + 16, gpt.parameterCount());
+        assertTrue(gpt.tied());
+        assertTrue(gpt.tokensEnterStream());
+        assertEquals(Optional.empty(), gpt.finalReader());
+        assertEquals(Optional.of(HEAD), gpt.withOutput(Output.Words.of(false)).finalReader());
+    }
+
+    @Test
+    void aCompressedModelHasOneValueLessWhereTheStreamPasses() {
+        Norm folded = Norm.of(NormKind.CRMS, 1e-5, Affine.NONE).withFolded(Affine.GAIN_AND_BIAS);
+        Attention attention = Attention.of(4, 3).withKeyValueHeads(2).withBiases(true, false);
+        Architecture compressed = Architecture.of("c", 8, 16, Embedding.Tokens.of(11, 8).withMeans(true),
+                List.of(Block.of(Placement.PRE, Wiring.PARALLEL_ONE_NORM, folded, attention, Mlp.gated(20, Activation.SILU).withBiases(true, false))),
+                Optional.of(Norm.of(NormKind.CRMS, 1e-5, Affine.GAIN)), Output.Words.of(true).withBias(true)).withStream(Stream.COMPRESSED);
+        assertEquals(List.of("embedding.token.weight [11, 7]", "embedding.token.means [11]",
+                "blocks.0.attention_norm.folded_gain [8]", "blocks.0.attention_norm.folded_bias [8]",
+                "blocks.0.attention.query_key_value.weight [24, 7]", "blocks.0.attention.query_key_value.bias [24]",
+                "blocks.0.attention.query_key_value.column [24]", "blocks.0.attention.output.weight [7, 12]",
+                "blocks.0.mlp.gate.weight [20, 7]", "blocks.0.mlp.gate.bias [20]", "blocks.0.mlp.gate.column [20]",
+                "blocks.0.mlp.up.weight [20, 7]", "blocks.0.mlp.up.bias [20]", "blocks.0.mlp.up.column [20]", "blocks.0.mlp.down.weight [7, 20]",
+                "final_norm.gain [8]", "head.bias [11]"), parameters(compressed));
+        assertEquals(7, compressed.streamWidth());
+        assertEquals(8, compressed.finalWidth());
+        assertEquals(7, compressed.withFinalNorm(Optional.of(BARE)).finalWidth());
+    }
+
+    @Test
+    void normsOutsideTheOrdinaryPlacesHaveTheirParameters() {
+        QueryKeyNorm head = new QueryKeyNorm(Norm.of(NormKind.RMS, 1e-6, Affine.GAIN), QueryKeyNorm.Span.HEAD);
+        Attention attention = Attention.of(4, 3).withKeyValueHeads(2).withBiases(false, false);
+        Norm gain = Norm.of(NormKind.RMS, 1e-6, Affine.GAIN);
+        Block peri = Block.of(Placement.PERI, Wiring.SEQUENTIAL, gain, attention.withQueryKeyNorm(head), Mlp.gated(20, Activation.GELU_TANH));
+        Block output = Block.of(Placement.OUTPUT, Wiring.SEQUENTIAL, gain,
+                attention.withQueryKeyNorm(new QueryKeyNorm(gain, QueryKeyNorm.Span.PROJECTION)), Mlp.gated(20, Activation.GELU_TANH));
+        Block scaled = Block.of(Placement.PRE, Wiring.PARALLEL, gain,
+                attention.withQueryKeyNorm(new QueryKeyNorm(NORM, QueryKeyNorm.Span.EACH_HEAD)), Mlp.plain(20, Activation.RELU).withBiases(false, false))
+                .withLayerScale(true);
+        Architecture all = Architecture.of("n", 8, 16, Embedding.Tokens.of(11, 8).withNorm(NORM), List.of(peri, output, scaled), Optional.empty(),
+                Output.Words.of(false));
+        List<String> names = parameters(all).stream().filter(name -> !name.contains("mlp.") && !name.contains("attention.output")).toList();
+        assertEquals(List.of("embedding.token.weight [11, 8]", "embedding.norm.gain [8]", "embedding.norm.bias [8]",
+                "blocks.0.attention_norm.gain [8]", "blocks.0.attention.query_key_value.weight [24, 8]", "blocks.0.attention.query_norm.gain [3]",
+                "blocks.0.attention.key_norm.gain [3]", "blocks.0.attention_output_norm.gain [8]", "blocks.0.mlp_norm.gain [8]",
+                "blocks.0.mlp_output_norm.gain [8]",
+                "blocks.1.attention.query_key_value.weight [24, 8]", "blocks.1.attention.query_norm.gain [12]", "blocks.1.attention.key_norm.gain [6]",
+                "blocks.1.attention_output_norm.gain [8]", "blocks.1.mlp_output_norm.gain [8]",
+                "blocks.2.attention_norm.gain [8]", "blocks.2.attention.query_key_value.weight [24, 8]",
+                "blocks.2.attention.query_norm.gain [12]", "blocks.2.attention.query_norm.bias [12]", "blocks.2.attention.key_norm.gain [6]",
+                "blocks.2.attention.key_norm.bias [6]", "blocks.2.attention_scale.weight [8]", "blocks.2.mlp_norm.gain [8]",
+                "blocks.2.mlp_scale.weight [8]", "head.weight [11, 8]"), names);
+    }
+
+    @Test
+    void imagesAndOtherHeadsHaveTheirParameters() {
+        Embedding.Patches patches = new Embedding.Patches(8, 12, 4, 3, true, true, Optional.empty(), false);
+        assertEquals(7, patches.tokens());
+        Architecture vit = Architecture.of("v", 8, 7, patches, List.of(), Optional.of(NORM), new Output.Labels(5, Output.Pooling.FIRST_AND_MEAN, true));
+        assertEquals(List.of("embedding.class_token.weight [8]", "embedding.mask_token.weight [8]", "embedding.patch.weight [8, 48]",
+                "embedding.patch.bias [8]", "embedding.position.weight [7, 8]", "final_norm.gain [8]", "final_norm.bias [8]", "head.weight [5, 16]",
+                "head.bias [5]"), parameters(vit));
+        assertEquals(Optional.empty(), vit.finalReader());
+        assertEquals(Optional.of(HEAD), vit.withOutput(new Output.Labels(5, Output.Pooling.FIRST, true)).finalReader());
+        Architecture opt = Architecture.of("o", 8, 7, Embedding.Tokens.of(11, 6).withProjection(), List.of(), Optional.empty(),
+                Output.Words.of(true).withProjection(6));
+        assertEquals(List.of("embedding.token.weight [11, 6]", "embedding.projection.weight [8, 6]", "head.projection.weight [6, 8]"), parameters(opt));
+        Architecture bert = Architecture.of("b", 8, 7, Embedding.Tokens.of(11, 8).withSegments(2), List.of(), Optional.empty(),
+                Output.Words.of(true).withBias(true).withTransform(new Output.Transform(Activation.GELU, NORM)));
+        assertEquals(List.of("embedding.token.weight [11, 8]", "embedding.segment.weight [2, 8]", "head.transform.weight [8, 8]", "head.transform.bias [8]",
+                "head.transform_norm.gain [8]", "head.transform_norm.bias [8]", "head.bias [11]"), parameters(bert));
+        Architecture pooled = bert.withOutput(new Output.Hidden(Output.Pooler.DENSE_TANH));
+        assertEquals(List.of("pooler.weight [8, 8]", "pooler.bias [8]"), parameters(pooled).subList(2, 4));
+        assertThrows(IllegalArgumentException.class, () -> vit.withOutput(Output.Words.of(false)).parameters());
+    }
+
+    @Test
+    void whatDoesNotFitTogetherIsRefused() {
+        assertThrows(IllegalArgumentException.class, () -> Attention.of(4, 3).withKeyValueHeads(3));
+        assertThrows(IllegalArgumentException.class, () -> Attention.of(0, 3));
+        assertThrows(IllegalArgumentException.class, () -> Attention.of(4, 3).withRotary(Rotary.of(4, 10000, Pairing.HALVES)));
+        assertThrows(IllegalArgumentException.class, () -> Rotary.of(3, 10000, Pairing.HALVES));
+        assertThrows(IllegalArgumentException.class, () -> Rotary.of(4, 0, Pairing.HALVES));
+        assertThrows(IllegalArgumentException.class, () -> Norm.of(NormKind.RMS, Double.NaN, Affine.NONE));
+        assertThrows(IllegalArgumentException.class, () -> Mlp.plain(0, Activation.RELU));
+        assertThrows(IllegalArgumentException.class,
+                () -> Block.of(Placement.POST, Wiring.PARALLEL, NORM, Attention.of(1, 1), Mlp.plain(1, Activation.RELU)));
+        assertThrows(IllegalArgumentException.class, () -> new Embedding.Patches(9, 8, 4, 3, true, false, Optional.empty(), false));
+        assertThrows(IllegalArgumentException.class, () -> Role.of(MLP_UP, WEIGHT));
+        assertThrows(IllegalArgumentException.class, () -> Role.of(HEAD, 0, WEIGHT));
+    }
+
+    @Test
+    void readersAndNormsFollowFromPlacementAndWiring() {
+        Attention attention = Attention.of(1, 2);
+        Mlp gated = Mlp.gated(3, Activation.SILU);
+        Block sequential = Block.of(Placement.PRE, Wiring.SEQUENTIAL, NORM, attention, gated);
+        assertEquals(List.of(ATTENTION_NORM, MLP_NORM), Architecture.norms(sequential));
+        assertEquals(List.of(QUERY_KEY_VALUE), Architecture.readers(sequential, ATTENTION_NORM));
+        assertEquals(List.of(MLP_GATE, MLP_UP), Architecture.readers(sequential, MLP_NORM));
+        Block one = Block.of(Placement.PRE, Wiring.PARALLEL_ONE_NORM, NORM, attention, Mlp.plain(3, Activation.SILU));
+        assertEquals(List.of(ATTENTION_NORM), Architecture.norms(one));
+        assertEquals(List.of(QUERY_KEY_VALUE, MLP_UP), Architecture.readers(one, ATTENTION_NORM));
+        Block output = Block.of(Placement.OUTPUT, Wiring.SEQUENTIAL, NORM, attention, gated);
+        assertEquals(List.of(), Architecture.norms(output));
+        assertEquals(List.of(ATTENTION_OUTPUT_NORM, MLP_OUTPUT_NORM), Architecture.outputNorms(output));
+        assertEquals(List.of(), Architecture.outputNorms(sequential));
+    }
+
+    @Test
+    void alibiSlopesAreThoseOfThePaper() {
+        assertArrayEquals(new double[] {0x1p-1, 0x1p-2, 0x1p-3, 0x1p-4, 0x1p-5, 0x1p-6, 0x1p-7, 0x1p-8}, Alibi.AFTER_SCALE.slopes(8));
+        assertArrayEquals(new double[] {0x1p-2, 0x1p-4, 0x1p-6, 0x1p-8}, Alibi.BEFORE_SCALE_BFLOAT16.slopes(4));
+        assertArrayEquals(new double[] {0x1p-2, 0x1p-4, 0x1p-6, 0x1p-8}, Alibi.AFTER_SCALE_INTERLEAVED.slopes(4));
+        // Six heads: those of four, then the first and third of eight.
+        assertArrayEquals(new double[] {0x1p-2, 0x1p-4, 0x1p-6, 0x1p-8, 0x1p-1, 0x1p-3}, Alibi.AFTER_SCALE.slopes(6));
+        // MPT: the second, fourth, sixth and eighth of eight, then the first and third.
+        assertArrayEquals(new double[] {0x1p-2, 0x1p-4, 0x1p-6, 0x1p-8, 0x1p-1, 0x1p-3}, Alibi.AFTER_SCALE_INTERLEAVED.slopes(6));
+        double root = Math.sqrt(0.5);
+        double[] twelve = {0x1p-1, 0x1p-2, 0x1p-3, 0x1p-4, 0x1p-5, 0x1p-6, 0x1p-7, 0x1p-8, root, root / 2, root / 4, root / 8};
+        assertArrayEquals(twelve, Alibi.AFTER_SCALE.slopes(12), 1e-15);
+        assertArrayEquals(new double[] {0x1p-8}, Alibi.AFTER_SCALE.slopes(1));
+        assertArrayEquals(new double[] {0x1p-4, 0x1p-8, 0x1p-2}, Alibi.AFTER_SCALE.slopes(3));
+    }
+
+    @Test
+    void rotaryFrequenciesAreThoseOfTheDefinition() {
+        assertArrayEquals(new double[] {1, 0.1, 0.01, 0.001}, Rotary.of(8, 10000, Pairing.HALVES).frequencies(), 1e-16);
+        // An odd share was rounded up, the exponents keep it: 100^(-2i/3) for i = 0, 1.
+        assertArrayEquals(new double[] {1, Math.exp(-Math.log(100) * 2 / 3)},
+                new Rotary(4, 3, 100, Pairing.HALVES, new Scaling.None()).frequencies(), 1e-16);
+        assertArrayEquals(new double[] {0.25, 0.025, 0.0025, 0.00025},
+                Rotary.of(8, 10000, Pairing.HALVES).withScaling(new Scaling.Linear(4)).frequencies(), 1e-16);
+        // Llama 3 on a context of 1000: turns are 1000 f / 2 pi = 159, 15.9, 1.59, 0.159; kept above 4, divided below 1.
+        double turns = 1000 * 0.01 / (2 * Math.PI);
+        double kept = (turns - 1) / (4 - 1);
+        assertArrayEquals(new double[] {1, 0.1, (1 - kept) * 0.01 / 8 + kept * 0.01, 0.001 / 8},
+                Rotary.of(8, 10000, Pairing.HALVES).withScaling(new Scaling.Llama3(8, 1, 4, 1000)).frequencies(), 1e-16);
+    }
+
+    private static Architecture reread(Architecture architecture) throws IOException {
+        ObjectNode config = Isonorm.config(architecture, "any", new ObjectMapper().createObjectNode(), "0");
+        Config again = Config.of((ObjectNode) new ObjectMapper().readTree(config.toString()));
+        return Families.describe(again, Set.of()).architecture();
+    }
+
+    @Test
+    void everyArchitectureInEveryFormIsReadAsItWasWritten() throws IOException {
+        int compared = 0;
+        for (String fixture : Fixtures.all()) {
+            LoadedModel source = Fixtures.open(fixture);
+            List<Architecture> forms = new ArrayList<>(List.of(source.model().architecture()));
+            for (Form form : Form.values()) {
+                for (boolean untie : new boolean[] {false, true}) {
+                    if (Plan.refusals(source, form).isEmpty()) {
+                        forms.add(Plan.of(source, form, untie).result().architecture());
+                    }
+                }
+            }
+            for (Architecture architecture : forms) {
+                assertEquals(architecture, reread(architecture), fixture);
+                compared++;
+            }
+        }
+        assertEquals(60 + 2 * (41 + 45 + 45 + 4), compared);
+    }
+
+    @Test
+    void everyWordIsReadAsItWasWrittenInEveryLanguage() throws IOException {
+        Locale before = Locale.getDefault();
+        try {
+            for (String language : List.of("en", "tr")) {
+                Locale.setDefault(Locale.forLanguageTag(language));
+                for (Affine affine : Affine.values()) {
+                    for (NormKind kind : NormKind.values()) {
+                        Norm norm = Norm.of(kind, 1e-6, affine).withFolded(affine);
+                        for (Activation activation : Activation.values()) {
+                            Architecture architecture = Architecture.of("any", 8, 16, Embedding.Tokens.of(11, 8).withScale(1 / 3.0),
+                                    List.of(Block.of(Placement.PRE, Wiring.PARALLEL, norm, Attention.of(2, 4).withSoftcap(0.1).withClip(8).withWindow(5),
+                                            Mlp.plain(32, activation))),
+                                    Optional.of(norm), Output.Words.of(false).withScale(0.0625).withSoftcap(30));
+                            assertEquals(architecture, reread(architecture));
+                            String json = Isonorm.config(architecture, "any", new ObjectMapper().createObjectNode(), "0").toString();
+                            assertTrue(json.chars().allMatch(c -> c < 128), json);
+                        }
+                    }
+                }
+            }
+        } finally {
+            Locale.setDefault(before);
+        }
+    }
+
+    @Test
+    void blocksThatDifferAreWrittenOneByOne() throws IOException {
+        Block a = Block.of(Placement.PRE, Wiring.SEQUENTIAL, NORM, Attention.of(2, 4), Mlp.plain(32, Activation.GELU));
+        Block b = a.withAttention(a.attention().withWindow(3)).withRecentre(true).withLayerScale(true);
+        Architecture mixed = Architecture.of("m", 8, 16, Embedding.Tokens.of(11, 8), List.of(a, a, b, a, b, b), Optional.empty(), Output.Words.of(true));
+        ObjectNode config = Isonorm.config(mixed, "any", new ObjectMapper().createObjectNode(), "0");
+        List<Integer> repeats = config.at("/architecture/blocks").valueStream().map(block -> block.get("repeat").asInt()).toList();
+        assertEquals(List.of(2, 1, 1, 2), repeats);
+        assertEquals(mixed, reread(mixed));
+    }
+
+    @Test
+    void everyRoleHasAPathOfItsOwn() {
+        Set<String> paths = new HashSet<>();
+        for (Part part : Part.values()) {
+            for (Role.Field field : Role.Field.values()) {
+                assertTrue(paths.add((part.perBlock() ? Role.of(part, 3, field) : Role.of(part, field)).path()));
+            }
+        }
+        assertEquals("blocks.3.attention.query_key_value.folded_gain", Role.of(QUERY_KEY_VALUE, 3, FOLDED_GAIN).path());
+    }
+}

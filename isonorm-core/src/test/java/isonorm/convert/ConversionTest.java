@@ -1,0 +1,578 @@
+package isonorm.convert;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.node.JsonNodeFactory;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import isonorm.checkpoint.CheckpointException;
+import isonorm.checkpoint.CheckpointException.Reason;
+import isonorm.checkpoint.Dtype;
+import isonorm.family.Fixtures;
+import isonorm.family.LoadedModel;
+import isonorm.weights.Progress;
+import isonorm.weights.Sample;
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.security.MessageDigest;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.HexFormat;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Optional;
+import java.util.Set;
+import java.util.SplittableRandom;
+import java.util.TreeMap;
+import java.util.TreeSet;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.function.Executable;
+import org.junit.jupiter.api.io.TempDir;
+
+/** What a conversion leaves on the disk. */
+class ConversionTest {
+
+    private static final ObjectMapper JSON = new ObjectMapper();
+
+    @TempDir
+    private Path temporary;
+
+    private Path out;
+
+    @BeforeEach
+    void name() {
+        out = temporary.resolve("out");
+    }
+
+    private static ObjectNode convert(Path source, Form form, Path to) throws IOException {
+        return Conversion.of(LoadedModel.open(source), form).writeTo(to, Progress.NONE);
+    }
+
+    private Map<String, Sample.Tensor> converted(String fixture, Form form) throws IOException {
+        convert(Fixtures.folder(fixture), form, out);
+        return Sample.read(out.resolve("model.safetensors"));
+    }
+
+    private static String sha256(Path file) throws Exception {
+        return HexFormat.of().formatHex(MessageDigest.getInstance("SHA-256").digest(Files.readAllBytes(file)));
+    }
+
+    private static Map<String, String> snapshot(Path folder) throws Exception {
+        Map<String, String> files = new TreeMap<>();
+        try (Stream<Path> paths = Files.walk(folder)) {
+            for (Path path : paths.toList()) {
+                files.put(folder.relativize(path).toString(), Files.isDirectory(path) ? "" : sha256(path));
+            }
+        }
+        return files;
+    }
+
+    private static CheckpointException refused(Reason reason, Executable action, String... named) {
+        CheckpointException e = assertThrows(CheckpointException.class, action);
+        assertEquals(reason, e.reason(), e.getMessage());
+        for (String name : named) {
+            assertTrue(e.getMessage().contains(name), () -> name + " is not in: " + e.getMessage());
+        }
+        return e;
+    }
+
+    // Contents
+
+    @Test
+    void aCompressedFileHasOneColumnLessWhereTheStreamPasses() throws IOException {
+        Map<String, Sample.Tensor> tensors = converted("gpt2", Form.PRE_CRMSNORM);
+        Map<String, List<Long>> shapes = new TreeMap<>();
+        tensors.forEach((name, tensor) -> shapes.put(name, tensor.shape()));
+        Map<String, List<Long>> wanted = new TreeMap<>(Map.of("embedding.token.weight", List.of(160L, 47L), "embedding.token.means", List.of(160L),
+                "embedding.position.weight", List.of(64L, 47L), "final_norm.gain", List.of(48L), "final_norm.bias", List.of(48L)));
+        for (int l = 0; l < 3; l++) {
+            wanted.put("blocks." + l + ".attention.query_key_value.weight", List.of(144L, 47L));
+            wanted.put("blocks." + l + ".attention.query_key_value.bias", List.of(144L));
+            wanted.put("blocks." + l + ".attention.output.weight", List.of(47L, 48L));
+            wanted.put("blocks." + l + ".attention.output.bias", List.of(47L));
+            wanted.put("blocks." + l + ".mlp.up.weight", List.of(192L, 47L));
+            wanted.put("blocks." + l + ".mlp.up.bias", List.of(192L));
+            wanted.put("blocks." + l + ".mlp.down.weight", List.of(47L, 192L));
+            wanted.put("blocks." + l + ".mlp.down.bias", List.of(47L));
+        }
+        assertEquals(wanted, shapes);
+        double[] table = Fixtures.sample("gpt2").tensors.get("transformer.wte.weight").values();
+        double[] written = tensors.get("embedding.token.weight").values();
+        double[] means = tensors.get("embedding.token.means").values();
+        for (int row = 0; row < 160; row++) {
+            double mean = 0;
+            for (int c = 0; c < 48; c++) {
+                mean += table[row * 48 + c] / 48;
+            }
+            assertEquals((float) mean, means[row], 1e-9);
+            for (int c = 0; c < 47; c++) {
+                double value = table[row * 48 + c] - mean;
+                assertEquals(value, written[row * 47 + c], Math.ulp((float) value), "row " + row);
+            }
+        }
+        JsonNode config = JSON.readTree(out.resolve("config.json").toFile());
+        assertEquals("isonorm", config.get("model_type").asText());
+        assertEquals(1, config.get("format_version").asInt());
+        assertEquals("pre-crmsnorm", config.get("form").asText());
+        assertEquals("compressed", config.at("/architecture/stream").asText());
+        assertEquals("crmsnorm", config.at("/architecture/blocks/0/norm/kind").asText());
+        assertEquals(Fixtures.sample("gpt2").config, config.get("source_config"));
+    }
+
+    @Test
+    void aCentredFileIsTheFamilysOwn() throws IOException {
+        Sample source = Fixtures.sample("nemotron"); // gains stored minus one, separate query, key and value
+        Map<String, Sample.Tensor> tensors = converted("nemotron", Form.CENTRED);
+        assertEquals(new TreeSet<>(source.tensors.keySet()), new TreeSet<>(tensors.keySet()));
+        assertEquals(source.config, JSON.readTree(out.resolve("config.json").toFile()));
+        Set<String> changed = new TreeSet<>();
+        source.tensors.forEach((name, tensor) -> {
+            assertEquals(tensor.shape(), tensors.get(name).shape());
+            assertEquals(tensor.dtype(), tensors.get(name).dtype());
+            if (!Arrays.equals(tensor.bytes(), tensors.get(name).bytes())) {
+                changed.add(name.replaceAll("\\d+", "*"));
+            }
+        });
+        assertEquals(Set.of("model.embed_tokens.weight", "model.layers.*.self_attn.o_proj.weight", "model.layers.*.mlp.down_proj.weight"), changed,
+                "all else is kept to the last bit");
+    }
+
+    @Test
+    void everyLayoutIsWrittenAsItWasRead() throws IOException {
+        // Centring twice changes nothing but rounding, so a reader of every layout must find what was written.
+        for (String fixture : List.of("gpt2-untied", "gpt_bigcode", "codegen", "falcon-new", "gpt_neox-sharded", "dinov2-swiglu", "mpt",
+                "cohere-qknorm", "stablelm-parallel", "vit")) {
+            Path once = temporary.resolve(fixture + "-once");
+            Path twice = temporary.resolve(fixture + "-twice");
+            convert(Fixtures.folder(fixture), Form.CENTRED, once);
+            convert(once, Form.CENTRED, twice);
+            Sample first = Sample.of(once);
+            Sample second = Sample.of(twice);
+            Sample original = Fixtures.sample(fixture);
+            assertTrue(first.tensors.keySet().containsAll(original.tensors.keySet()), fixture);
+            first.tensors.forEach((name, tensor) -> {
+                double[] a = tensor.values();
+                double[] b = second.tensors.get(name).values();
+                for (int i = 0; i < a.length; i++) {
+                    assertEquals(a[i], b[i], 1e-6, fixture + " " + name);
+                }
+                if (name.contains("q_proj") || name.contains("c_attn") || name.contains("qkv") || name.contains("query") || name.contains("weights_in")) {
+                    assertArrayEquals(original.tensors.get(name).bytes(), tensor.bytes(), fixture + " " + name);
+                }
+            });
+        }
+    }
+
+    @Test
+    void tensorsOfManyTilesAreWrittenWhole() throws IOException {
+        // More rows than a tile has, more columns, and neither a multiple: vocabulary 601, width 84, hidden 1100.
+        Sample large = Fixtures.sample("gpt2");
+        large.config.put("n_embd", 84).put("n_inner", 1100).put("n_layer", 1).put("vocab_size", 601);
+        SplittableRandom random = new SplittableRandom(8);
+        large.tensors.clear();
+        Map<String, List<Long>> shapes = Map.ofEntries(Map.entry("wte.weight", List.of(601L, 84L)), Map.entry("wpe.weight", List.of(64L, 84L)),
+                Map.entry("h.0.ln_1.weight", List.of(84L)), Map.entry("h.0.ln_1.bias", List.of(84L)),
+                Map.entry("h.0.attn.c_attn.weight", List.of(84L, 252L)), Map.entry("h.0.attn.c_attn.bias", List.of(252L)),
+                Map.entry("h.0.attn.c_proj.weight", List.of(84L, 84L)), Map.entry("h.0.attn.c_proj.bias", List.of(84L)),
+                Map.entry("h.0.ln_2.weight", List.of(84L)), Map.entry("h.0.ln_2.bias", List.of(84L)),
+                Map.entry("h.0.mlp.c_fc.weight", List.of(84L, 1100L)), Map.entry("h.0.mlp.c_fc.bias", List.of(1100L)),
+                Map.entry("h.0.mlp.c_proj.weight", List.of(1100L, 84L)), Map.entry("h.0.mlp.c_proj.bias", List.of(84L)),
+                Map.entry("ln_f.weight", List.of(84L)), Map.entry("ln_f.bias", List.of(84L)));
+        shapes.forEach((name, shape) -> {
+            long count = shape.stream().reduce(1L, (a, b) -> a * b);
+            large.put("transformer." + name, Dtype.F32, shape, random.doubles(count, -1, 1).map(v -> Math.rint(v * 64) / 64).toArray());
+        });
+        Path source = large.save(temporary.resolve("large"));
+        convert(source, Form.CENTRED, temporary.resolve("centred"));
+        Map<String, Sample.Tensor> centred = Sample.read(temporary.resolve("centred/model.safetensors"));
+        for (String kept : List.of("h.0.attn.c_attn.weight", "h.0.mlp.c_fc.weight", "h.0.mlp.c_fc.bias", "ln_f.weight")) {
+            assertArrayEquals(large.tensors.get("transformer." + kept).bytes(), centred.get("transformer." + kept).bytes(), kept);
+        }
+        assertArrayEquals(large.tensors.get("transformer.wte.weight").bytes(), centred.get("lm_head.weight").bytes());
+        // A row of each is one vector of the stream: of tables, and of writers stored (in, out).
+        for (String name : List.of("wte.weight", "wpe.weight", "h.0.attn.c_proj.weight", "h.0.mlp.c_proj.weight")) {
+            assertCentred(large.tensors.get("transformer." + name).values(), centred.get("transformer." + name).values(), 84, name);
+        }
+        convert(source, Form.PRE_RMSNORM, out);
+        Map<String, Sample.Tensor> rms = Sample.read(out.resolve("model.safetensors"));
+        for (String[] reader : new String[][] {{"attn.c_attn", "attention.query_key_value", "ln_1"}, {"mlp.c_fc", "mlp.up", "ln_2"}}) {
+            double[] stored = large.tensors.get("transformer.h.0." + reader[0] + ".weight").values();
+            double[] gain = large.tensors.get("transformer.h.0." + reader[2] + ".weight").values();
+            double[] shift = large.tensors.get("transformer.h.0." + reader[2] + ".bias").values();
+            double[] bias = large.tensors.get("transformer.h.0." + reader[0] + ".bias").values();
+            double[] weight = rms.get("blocks.0." + reader[1] + ".weight").values();
+            double[] folded = rms.get("blocks.0." + reader[1] + ".bias").values();
+            int rows = bias.length;
+            for (int r = 0; r < rows; r++) {
+                double sum = bias[r];
+                for (int c = 0; c < 84; c++) {
+                    assertEquals((float) (stored[c * rows + r] * gain[c]), weight[r * 84 + c]);
+                    sum += stored[c * rows + r] * shift[c];
+                }
+                assertEquals(sum, folded[r], 1e-6);
+            }
+        }
+    }
+
+    private static void assertCentred(double[] before, double[] after, int width, String name) {
+        assertEquals(before.length, after.length);
+        for (int row = 0; row < before.length / width; row++) {
+            double mean = 0;
+            for (int c = 0; c < width; c++) {
+                mean += before[row * width + c] / width;
+            }
+            for (int c = 0; c < width; c++) {
+                assertEquals(before[row * width + c] - mean, after[row * width + c], 6e-8, name + " row " + row);
+            }
+        }
+    }
+
+    @Test
+    void theMaskTokenIsCentredThoughNoForwardPassReadsIt() throws IOException {
+        Map<String, Sample.Tensor> tensors = converted("dinov2", Form.PRE_CRMSNORM);
+        double[] before = Fixtures.sample("dinov2").tensors.get("embeddings.mask_token").values();
+        convert(out, Form.PRE_LN, temporary.resolve("back"));
+        assertCentred(before, Sample.read(temporary.resolve("back/model.safetensors")).get("embeddings.mask_token").values(), 48, "mask token");
+        assertEquals(List.of(47L), tensors.get("embedding.mask_token.weight").shape());
+    }
+
+    @Test
+    void typesAreKeptAndVectorsOfIsonormFormsAreFloat32AtLeast() throws IOException {
+        for (String fixture : List.of("gpt2-f16", "gpt2-bf16", "gpt2")) {
+            Dtype own = fixture.endsWith("bf16") ? Dtype.BF16 : fixture.endsWith("f16") ? Dtype.F16 : Dtype.F32;
+            for (Form form : List.of(Form.CENTRED, Form.PRE_RMSNORM, Form.PRE_CRMSNORM)) {
+                Path to = temporary.resolve(fixture + form);
+                convert(Fixtures.folder(fixture), form, to);
+                for (Map.Entry<String, Sample.Tensor> entry : Sample.of(to).tensors.entrySet()) {
+                    boolean vector = entry.getValue().shape().size() == 1;
+                    assertEquals(vector && !form.isFamilyFormat() ? Dtype.F32 : own, entry.getValue().dtype(), fixture + " " + form + " " + entry.getKey());
+                }
+            }
+        }
+    }
+
+    @Test
+    void anyTypeCanBeAskedFor() throws IOException {
+        LoadedModel source = LoadedModel.open(Fixtures.folder("gpt2"));
+        double[] exact = null;
+        for (Dtype dtype : List.of(Dtype.F64, Dtype.F32, Dtype.F16, Dtype.BF16)) {
+            for (Form form : List.of(Form.CENTRED, Form.PRE_RMSNORM)) {
+                Path to = temporary.resolve(dtype + "-" + form);
+                Conversion.of(source, form).inType(dtype).writeTo(to, Progress.NONE);
+                Sample written = Sample.of(to);
+                for (Map.Entry<String, Sample.Tensor> entry : written.tensors.entrySet()) {
+                    boolean widened = entry.getValue().shape().size() == 1 && !form.isFamilyFormat() && dtype.bytes() < 4;
+                    assertEquals(widened ? Dtype.F32 : dtype, entry.getValue().dtype());
+                }
+                String word = Map.of(Dtype.F64, "float64", Dtype.F32, "float32", Dtype.F16, "float16", Dtype.BF16, "bfloat16").get(dtype);
+                JsonNode family = form.isFamilyFormat() ? written.config : written.config.get("source_config");
+                assertEquals(word, family.get("dtype").asText());
+                assertFalse(family.has("torch_dtype"), "a key that was not there stays away");
+                if (!form.isFamilyFormat()) {
+                    double[] down = written.tensors.get("blocks.1.mlp.down.weight").values();
+                    exact = dtype == Dtype.F64 ? down : exact;
+                    double unit = Map.of(Dtype.F64, 0.0, Dtype.F32, 0x1p-24, Dtype.F16, 0x1p-11, Dtype.BF16, 0x1p-8).get(dtype);
+                    for (int i = 0; i < down.length; i++) {
+                        assertEquals(exact[i], down[i], Math.abs(exact[i]) * unit + 0x1p-25, "rounded once, to the nearest");
+                    }
+                }
+            }
+        }
+    }
+
+    // Refusals
+
+    private void assertNothingIsLeft(String... expected) throws IOException {
+        try (Stream<Path> entries = Files.list(temporary)) {
+            assertEquals(Set.of(expected), entries.map(path -> path.getFileName().toString()).collect(Collectors.toSet()));
+        }
+    }
+
+    @Test
+    void aValueThatDoesNotFitIsRefusedByName() throws IOException {
+        Path large = Fixtures.sample("gpt2").set("transformer.h.1.mlp.c_proj.weight", 77, 1e6).save(temporary.resolve("large"));
+        LoadedModel source = LoadedModel.open(large);
+        refused(Reason.OVERFLOW, () -> Conversion.of(source, Form.PRE_RMSNORM).inType(Dtype.F16).writeTo(out, Progress.NONE),
+                "blocks.1.mlp.down.weight", "F16", "f32");
+        refused(Reason.OVERFLOW, () -> Conversion.of(source, Form.CENTRED).inType(Dtype.F16).writeTo(out, Progress.NONE),
+                "transformer.h.1.mlp.c_proj.weight");
+        assertNothingIsLeft("large");
+        Conversion.of(source, Form.PRE_RMSNORM).inType(Dtype.BF16).writeTo(out, Progress.NONE);
+        Path bias = Fixtures.sample("gpt2").set("transformer.h.1.mlp.c_fc.bias", 7, 1e6).save(temporary.resolve("bias"));
+        refused(Reason.OVERFLOW, () -> Conversion.of(LoadedModel.open(bias), Form.CENTRED).inType(Dtype.F16).writeTo(temporary.resolve("b"), Progress.NONE),
+                "transformer.h.1.mlp.c_fc.bias");
+        Conversion.of(LoadedModel.open(bias), Form.PRE_RMSNORM).inType(Dtype.F16).writeTo(temporary.resolve("b"), Progress.NONE); // a float32 vector
+    }
+
+    @Test
+    void aWeightThatIsNotFiniteIsRefusedByNameWhereverItIs() throws IOException {
+        int tried = 0;
+        for (String name : Fixtures.sample("gpt2").tensors.keySet()) {
+            if (name.contains(".h.0.") || name.contains(".h.2.")) {
+                continue; // as in the other block
+            }
+            double bad = tried % 2 == 0 ? Double.NaN : Double.NEGATIVE_INFINITY;
+            Sample sample = Fixtures.sample("gpt2");
+            int last = sample.tensors.get(name).values().length - 1;
+            Path source = sample.set(name, tried % 3 == 0 ? last : last / 2, bad).save(temporary.resolve("source"));
+            Form form = tried % 4 < 2 ? Form.CENTRED : Form.PRE_CRMSNORM;
+            refused(Reason.NOT_FINITE, () -> convert(source, form, out), name);
+            assertNothingIsLeft("source");
+            tried++;
+        }
+        assertEquals(16, tried);
+    }
+
+    @Test
+    void aRefusedFormLeavesNothing() throws IOException {
+        ConversionRefused e = assertThrows(ConversionRefused.class, () -> convert(Fixtures.folder("llama"), Form.PRE_RMSNORM, out.resolve("deep/er")));
+        assertEquals(1, e.reasons().size());
+        assertNothingIsLeft();
+    }
+
+    @Test
+    void whatIsThereIsReplacedOnlyWhenAsked() throws Exception {
+        LoadedModel source = LoadedModel.open(Fixtures.folder("gpt2"));
+        convert(Fixtures.folder("gpt2"), Form.CENTRED, out);
+        Files.writeString(out.resolve("old.txt"), "old");
+        Map<String, String> before = snapshot(temporary);
+        refused(Reason.OUTPUT_EXISTS, () -> Conversion.of(source, Form.PRE_RMSNORM).writeTo(out, Progress.NONE), "--overwrite");
+        assertEquals(before, snapshot(temporary));
+        Path nan = Fixtures.sample("gpt2").set("transformer.wte.weight", 0, Double.NaN).save(Files.createTempDirectory("isonorm").resolve("nan"));
+        refused(Reason.NOT_FINITE, () -> Conversion.of(LoadedModel.open(nan), Form.PRE_RMSNORM).overwriting().writeTo(out, Progress.NONE));
+        assertEquals(before, snapshot(temporary), "a failed conversion leaves what it would have replaced");
+        Conversion.of(source, Form.PRE_RMSNORM).overwriting().writeTo(out, Progress.NONE);
+        assertFalse(Files.exists(out.resolve("old.txt")));
+        assertEquals(Form.PRE_RMSNORM, Plan.currentForm(LoadedModel.open(out)).orElseThrow());
+        Path mine = Files.createDirectory(temporary.resolve("mine"));
+        Files.writeString(mine.resolve("thesis.tex"), "years of work");
+        refused(Reason.OUTPUT_EXISTS, () -> Conversion.of(source, Form.PRE_RMSNORM).overwriting().writeTo(mine, Progress.NONE));
+        assertEquals("years of work", Files.readString(mine.resolve("thesis.tex")));
+        Files.delete(nan.resolve("config.json"));
+        Files.delete(nan.resolve("model.safetensors"));
+        Files.delete(nan);
+        Files.delete(nan.getParent());
+    }
+
+    @Test
+    void theSourceIsNeverTouched() throws Exception {
+        Path source = Fixtures.sample("gpt2").save(temporary.resolve("a/b/source"));
+        Path link = Files.createSymbolicLink(temporary.resolve("link"), source);
+        Map<String, String> before = snapshot(temporary.resolve("a"));
+        LoadedModel model = LoadedModel.open(source);
+        for (Path target : List.of(source, source.resolve("."), source.getParent(), temporary.resolve("a"), link, temporary.resolve("x/../a/b/source"))) {
+            for (Conversion conversion : List.of(Conversion.of(model, Form.CENTRED), Conversion.of(model, Form.CENTRED).overwriting())) {
+                refused(Reason.OUTPUT_EXISTS, () -> conversion.writeTo(target, Progress.NONE), "write to another folder");
+            }
+        }
+        assertEquals(before, snapshot(temporary.resolve("a")));
+        for (Form form : List.of(Form.CENTRED, Form.PRE_RMSNORM, Form.PRE_CRMSNORM)) {
+            convert(source, form, temporary.resolve("to-" + form));
+        }
+        assertEquals(before, snapshot(temporary.resolve("a")));
+        convert(source, Form.CENTRED, source.resolve("centred")); // beside the files of the source is no harm
+        assertEquals(before.get("b/source/model.safetensors"), sha256(source.resolve("model.safetensors")));
+    }
+
+    // Verification
+
+    @Test
+    void aResultThatIsNotEqualIsNotKept() throws IOException {
+        List<Path> seen = new ArrayList<>();
+        Verifier unequal = (plan, result) -> {
+            seen.add(result.checkpoint().folder());
+            assertEquals(Fixtures.folder("gpt2"), plan.source().checkpoint().folder());
+            assertEquals(Form.PRE_RMSNORM, Plan.currentForm(result).orElseThrow());
+            throw new IOException("they differ");
+        };
+        Conversion conversion = Conversion.of(LoadedModel.open(Fixtures.folder("gpt2")), Form.PRE_RMSNORM).verifiedBy(unequal);
+        assertEquals("they differ", assertThrows(IOException.class, () -> conversion.writeTo(out, Progress.NONE)).getMessage());
+        assertNothingIsLeft();
+        assertEquals(1, seen.size());
+        assertNotEquals(out, seen.getFirst(), "nobody can see it before it is verified");
+    }
+
+    @Test
+    void whatWasMeasuredIsReported() throws IOException {
+        ObjectNode measured = JsonNodeFactory.instance.objectNode().put("largest_difference", 1e-7);
+        ObjectNode report = Conversion.of(LoadedModel.open(Fixtures.folder("gpt2")), Form.PRE_RMSNORM)
+                .verifiedBy((_, _) -> Optional.of(measured)).writeTo(out, Progress.NONE);
+        assertEquals(measured, report.get("verification"));
+        assertEquals(measured, JSON.readTree(out.resolve("report.json").toFile()).get("verification"));
+    }
+
+    // Reports
+
+    private static JsonNode header(Path file) throws IOException {
+        byte[] bytes = Files.readAllBytes(file);
+        return JSON.readTree(bytes, 8, (int) ByteBuffer.wrap(bytes).order(ByteOrder.LITTLE_ENDIAN).getLong());
+    }
+
+    private static long elements(Map<String, Sample.Tensor> tensors) {
+        return tensors.values().stream().mapToLong(tensor -> tensor.bytes().length / tensor.dtype().bytes()).sum();
+    }
+
+    @Test
+    void theReportSaysWhatWasDone() throws Exception {
+        ObjectNode returned = convert(Fixtures.folder("gpt2"), Form.PRE_CRMSNORM, out);
+        JsonNode report = JSON.readTree(out.resolve("report.json").toFile());
+        assertEquals(report, JSON.readTree(returned.toString()));
+        assertEquals("gpt2", report.get("family").asText());
+        assertEquals("the family's checkpoint", report.get("from").asText());
+        assertEquals("pre-crmsnorm", report.get("to").asText());
+        assertEquals(elements(Fixtures.sample("gpt2").tensors), report.get("parameters_before").asLong());
+        assertEquals(elements(Sample.read(out.resolve("model.safetensors"))), report.get("parameters_after").asLong());
+        assertEquals(0, report.get("notes").size());
+        assertEquals(0, report.get("left_out").size());
+        assertEquals(1, report.get("source_files").size());
+        assertEquals("model.safetensors", report.at("/source_files/0/file").asText());
+        assertEquals(sha256(Fixtures.folder("gpt2").resolve("model.safetensors")), report.at("/source_files/0/sha256").asText());
+        assertEquals(1, report.get("result_files").size());
+        assertEquals(sha256(out.resolve("model.safetensors")), report.at("/result_files/0/sha256").asText());
+        assertFalse(report.has("verification"));
+        JsonNode down = report.at("/tensors/blocks.2.mlp.down.weight");
+        assertEquals("F32", down.get("dtype").asText());
+        assertEquals("[47,192]", down.get("shape").toString());
+        assertEquals("[\"read transformer.h.2.mlp.c_proj.weight (stored (in, out))\",\"took the mean out of each column\",\"dropped the last row\"]",
+                down.get("steps").toString());
+        assertEquals("[\"read transformer.h.0.attn.c_attn.weight (stored (in, out))\",\"folded the norm's bias into the bias\"]",
+                report.at("/tensors/blocks.0.attention.query_key_value.bias/steps").toString());
+
+        JsonNode header = header(out.resolve("model.safetensors"));
+        assertEquals("pt", header.at("/__metadata__/format").asText());
+        ObjectNode inside = (ObjectNode) JSON.readTree(header.at("/__metadata__/isonorm").asText());
+        ObjectNode known = report.deepCopy();
+        known.remove("result_files"); // no file can hold its own hash
+        assertEquals(known, inside);
+        Set<String> names = new TreeSet<>();
+        header.fieldNames().forEachRemaining(names::add);
+        names.remove("__metadata__");
+        Set<String> reported = new TreeSet<>();
+        report.get("tensors").fieldNames().forEachRemaining(reported::add);
+        assertEquals(names, reported);
+    }
+
+    @Test
+    void aSecondConversionReportsWhereItCameFrom() throws IOException {
+        convert(Fixtures.folder("clip_vision"), Form.PRE_CRMSNORM, out);
+        ObjectNode report = convert(out, Form.PRE_RMSNORM, temporary.resolve("second"));
+        assertEquals("pre-crmsnorm", report.get("from").asText());
+        assertEquals("clip_vision_model", report.get("family").asText());
+        assertTrue(report.at("/notes/0").asText().contains("without each token's mean"));
+    }
+
+    @Test
+    void progressOnlyGrowsAndEndsWhole() throws IOException {
+        Map<String, long[]> last = new TreeMap<>();
+        Conversion.of(LoadedModel.open(Fixtures.folder("gpt2")), Form.CENTRED).writeTo(out, (what, done, total) -> {
+            long[] before = last.getOrDefault(what, new long[] {0, total});
+            assertTrue(done >= before[0] && done <= total && total == before[1], what);
+            last.put(what, new long[] {done, total});
+        });
+        assertEquals(Set.of("reading the source", "converting", "syncing"), last.keySet());
+        last.forEach((what, at) -> assertEquals(at[1], at[0], what));
+        assertEquals(elements(Fixtures.sample("gpt2").tensors) * 4 + 160 * 48 * 4, last.get("converting")[1], "the untied head is written too");
+    }
+
+    @Test
+    void companionFilesAreCarriedAndOthersAreNot() throws Exception {
+        Path source = Fixtures.sample("gpt2").save(temporary.resolve("source"));
+        for (String name : List.of("tokenizer.json", "tokenizer_config.json", "merges.txt", "vocab.json", "generation_config.json",
+                "special_tokens_map.json", "tokenizer.model", "README.md", "modeling_gpt2.py", "pytorch_model.bin")) {
+            Files.writeString(source.resolve(name), "of " + name);
+        }
+        convert(source, Form.PRE_RMSNORM, out);
+        assertEquals(Set.of("", "config.json", "report.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "merges.txt",
+                "vocab.json", "generation_config.json", "special_tokens_map.json", "tokenizer.model"), snapshot(out).keySet());
+        assertEquals("of merges.txt", Files.readString(out.resolve("merges.txt")));
+        convert(Fixtures.folder("gpt_neox-sharded"), Form.CENTRED, temporary.resolve("neox"));
+        assertArrayEquals(Files.readAllBytes(Fixtures.folder("gpt_neox-sharded").resolve("generation_config.json")),
+                Files.readAllBytes(temporary.resolve("neox/generation_config.json")));
+    }
+
+    // Shards
+
+    @Test
+    void aShardedSourceBecomesOneFile() throws Exception {
+        ObjectNode report = convert(Fixtures.folder("gpt_neox-sharded"), Form.CENTRED, out);
+        assertEquals(3, report.get("source_files").size());
+        for (JsonNode file : report.get("source_files")) {
+            assertEquals(sha256(Fixtures.folder("gpt_neox-sharded").resolve(file.get("file").asText())), file.get("sha256").asText());
+        }
+        assertEquals(1, report.get("result_files").size());
+        assertFalse(Files.exists(out.resolve("model.safetensors.index.json")));
+        assertEquals(Fixtures.sample("gpt_neox-sharded").tensors.keySet(), Sample.read(out.resolve("model.safetensors")).keySet());
+    }
+
+    @Test
+    void aLargeResultIsSplitAndIndexed() throws Exception {
+        LoadedModel source = LoadedModel.open(Fixtures.folder("gpt2"));
+        ObjectNode report = Conversion.of(source, Form.PRE_RMSNORM).splitAt(100_000).writeTo(out, Progress.NONE);
+        Conversion.of(source, Form.PRE_RMSNORM).writeTo(temporary.resolve("one"), Progress.NONE);
+        Map<String, Sample.Tensor> whole = Sample.read(temporary.resolve("one/model.safetensors"));
+        JsonNode index = JSON.readTree(out.resolve("model.safetensors.index.json").toFile());
+        int files = report.get("result_files").size();
+        assertTrue(files > 3, "only " + files);
+        assertEquals(elements(whole) * 4, index.at("/metadata/total_size").asLong());
+        assertEquals(whole.keySet().stream().sorted().toList(), index.get("weight_map").propertyStream().map(Map.Entry::getKey).toList());
+        Set<String> seen = new TreeSet<>();
+        for (int f = 0; f < files; f++) {
+            String name = String.format(Locale.ROOT, "model-%05d-of-%05d.safetensors", f + 1, files);
+            assertEquals(name, report.at("/result_files/" + f + "/file").asText());
+            assertEquals(sha256(out.resolve(name)), report.at("/result_files/" + f + "/sha256").asText());
+            Map<String, Sample.Tensor> tensors = Sample.read(out.resolve(name));
+            JsonNode inside = JSON.readTree(header(out.resolve(name)).at("/__metadata__/isonorm").asText());
+            assertEquals(tensors.keySet(), inside.get("tensors").propertyStream().map(Map.Entry::getKey).collect(Collectors.toCollection(TreeSet::new)));
+            assertTrue(tensors.size() == 1 || tensors.values().stream().mapToLong(t -> t.bytes().length).sum() <= 100_000);
+            tensors.forEach((tensor, values) -> {
+                assertEquals(name, index.get("weight_map").get(tensor).asText());
+                assertArrayEquals(whole.get(tensor).bytes(), values.bytes(), tensor);
+                assertTrue(seen.add(tensor));
+            });
+        }
+        assertEquals(whole.keySet(), seen);
+        assertEquals(whole.size(), LoadedModel.open(out).model().weights().size());
+    }
+
+    // Surroundings
+
+    @Test
+    void filesAreTheSameInEveryLanguage() throws Exception {
+        Locale before = Locale.getDefault();
+        LoadedModel source = LoadedModel.open(Fixtures.folder("gpt2"));
+        Conversion.of(source, Form.PRE_RMSNORM).splitAt(100_000).writeTo(out, Progress.NONE);
+        try {
+            for (String language : List.of("tr-TR", "ar-EG-u-nu-arab", "hi-IN-u-nu-deva")) {
+                Locale.setDefault(Locale.forLanguageTag(language));
+                Path other = temporary.resolve(language);
+                Conversion.of(source, Form.PRE_RMSNORM).splitAt(100_000).writeTo(other, Progress.NONE);
+                assertEquals(snapshot(out), snapshot(other), language);
+            }
+        } finally {
+            Locale.setDefault(before);
+        }
+    }
+
+    @Test
+    void theSameConversionGivesTheSameBytes() throws Exception {
+        for (String fixture : List.of("codegen", "bert")) {
+            Form form = fixture.equals("bert") ? Form.RMSNORM : Form.PRE_CRMSNORM;
+            convert(Fixtures.folder(fixture), form, temporary.resolve(fixture + 1));
+            convert(Fixtures.folder(fixture), form, temporary.resolve(fixture + 2));
+            assertEquals(snapshot(temporary.resolve(fixture + 1)), snapshot(temporary.resolve(fixture + 2)));
+        }
+    }
+}

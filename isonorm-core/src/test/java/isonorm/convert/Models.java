@@ -1,0 +1,149 @@
+package isonorm.convert;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import isonorm.architecture.Output;
+import isonorm.architecture.Parameter;
+import isonorm.architecture.Role;
+import isonorm.convert.PlainForward.Input;
+import isonorm.convert.PlainForward.Result;
+import isonorm.family.Config;
+import isonorm.family.Families;
+import isonorm.family.Family;
+import isonorm.family.Fixtures;
+import isonorm.family.LoadedModel;
+import isonorm.weights.Dense;
+import isonorm.weights.Matrix;
+import isonorm.weights.Model;
+import isonorm.weights.Sample;
+import java.io.IOException;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.SplittableRandom;
+
+/** What the tests here share: inputs, models in memory, and how far two results are apart. */
+final class Models {
+
+    private Models() {}
+
+    /** The inputs of a fixture, row by row of the batch. */
+    static List<Input> inputs(Map<String, Sample.Tensor> golden) {
+        Sample.Tensor ids = golden.get("input_ids");
+        Sample.Tensor pixels = golden.get("pixel_values");
+        Sample.Tensor mask = golden.get("attention_mask");
+        int batch = (ids == null ? pixels : ids).shape().getFirst().intValue();
+        List<Input> inputs = new ArrayList<>();
+        for (int b = 0; b < batch; b++) {
+            if (ids == null) {
+                double[] all = pixels.values();
+                inputs.add(new Input(null, Arrays.copyOfRange(all, b * all.length / batch, (b + 1) * all.length / batch), null));
+            } else {
+                int length = ids.shape().get(1).intValue();
+                int[] tokens = new int[length];
+                boolean[] seen = new boolean[length];
+                for (int i = 0; i < length; i++) {
+                    tokens[i] = (int) ids.values()[b * length + i];
+                    seen[i] = mask == null || mask.values()[b * length + i] == 1;
+                }
+                inputs.add(new Input(tokens, null, seen));
+            }
+        }
+        return inputs;
+    }
+
+    static double deviation(double[] values) {
+        double mean = Arrays.stream(values).average().orElseThrow();
+        return Math.sqrt(Arrays.stream(values).map(v -> (v - mean) * (v - mean)).average().orElseThrow());
+    }
+
+    static double largestDifference(double[] reference, double[] values, boolean[] counts) {
+        assertEquals(reference.length, values.length);
+        double largest = 0;
+        for (int i = 0; i < reference.length; i++) {
+            if (counts == null || counts[i]) {
+                double difference = Math.abs(reference[i] - values[i]);
+                largest = difference <= largest ? largest : difference; // NaN too
+            }
+        }
+        return largest;
+    }
+
+    /** One input of a fixture, short: what a conversion changes shows at any position. */
+    static Input sample(Map<String, Sample.Tensor> golden) {
+        Input input = inputs(golden).getFirst();
+        return input.ids() == null ? input : new Input(Arrays.copyOf(input.ids(), 10), null, Arrays.copyOf(input.seen(), 10));
+    }
+
+    static double[] flat(double[][] rows) {
+        return Arrays.stream(rows).flatMapToDouble(Arrays::stream).toArray();
+    }
+
+    static boolean outputIsTheStream(Model model) {
+        return model.architecture().output() instanceof Output.Hidden(Output.Pooler pooler) && pooler == Output.Pooler.NORMED_FIRST;
+    }
+
+    static double[][] withoutMeans(double[][] rows) {
+        return Arrays.stream(rows).map(row -> {
+            double mean = Arrays.stream(row).average().orElseThrow();
+            return Arrays.stream(row).map(value -> value - mean).toArray();
+        }).toArray(double[][]::new);
+    }
+
+    /** How far two results are apart, in standard deviations of the first. Where the stream is the output its means may differ. */
+    static double difference(Model original, Result wanted, Result result) {
+        boolean stream = outputIsTheStream(original);
+        double[] output = flat(stream ? withoutMeans(wanted.output()) : wanted.output());
+        double[] other = flat(stream ? withoutMeans(result.output()) : result.output());
+        double apart = largestDifference(output, other, null) / deviation(output);
+        if (wanted.pooled() == null) {
+            return apart;
+        }
+        double pooled = largestDifference(wanted.pooled(), result.pooled(), null) / deviation(wanted.pooled());
+        return apart >= pooled ? apart : pooled;
+    }
+
+    /** The same model with its weights in memory, since many others are made of them. */
+    static Model inMemory(Model model) throws IOException {
+        Map<Role, Matrix> weights = new LinkedHashMap<>();
+        for (Map.Entry<Role, Matrix> entry : model.weights().entrySet()) {
+            Matrix matrix = entry.getValue();
+            double[] values = new double[matrix.rows() * matrix.columns()];
+            matrix.prepare();
+            matrix.read(0, matrix.rows(), values);
+            matrix.release();
+            weights.put(entry.getKey(), Dense.of(matrix.rows(), matrix.columns(), values));
+        }
+        return new Model(model.architecture(), weights);
+    }
+
+    static LoadedModel inMemory(String fixture) throws IOException {
+        LoadedModel source = Fixtures.open(fixture);
+        return new LoadedModel(source.checkpoint(), source.config(), source.naming(), inMemory(source.model()), source.unused());
+    }
+
+    /** What a written result would be when it is opened again, without rounding. */
+    static LoadedModel loaded(Plan plan) {
+        return new LoadedModel(plan.source().checkpoint(), Config.of(plan.config()), plan.naming(), plan.result(), List.of());
+    }
+
+    /** A model of a config that no fixture has, with random weights. Gains are random too, so that none hides what it should do. */
+    static LoadedModel random(ObjectNode json, long seed) throws IOException {
+        Config config = Config.of(json);
+        Family.Description description = Families.describe(config, Set.of());
+        SplittableRandom random = new SplittableRandom(seed);
+        Map<Role, Matrix> weights = new LinkedHashMap<>();
+        for (Parameter parameter : description.architecture().parameters()) {
+            int rows = Math.max(1, parameter.rows());
+            double size = parameter.isVector() ? 1 : 3 / Math.sqrt(parameter.columns());
+            weights.put(parameter.role(), Dense.of(rows, parameter.columns(),
+                    random.doubles((long) rows * parameter.columns(), -size, size).map(v -> v + size / 4).toArray()));
+        }
+        return new LoadedModel(Fixtures.open("gpt2").checkpoint(), config, description.naming(),
+                new Model(description.architecture(), weights), List.of());
+    }
+}

@@ -1,0 +1,582 @@
+package isonorm.convert;
+
+import static isonorm.architecture.Part.*;
+import static isonorm.architecture.Role.Field.*;
+
+import isonorm.architecture.Activation;
+import isonorm.architecture.Affine;
+import isonorm.architecture.Alibi;
+import isonorm.architecture.Architecture;
+import isonorm.architecture.Attention;
+import isonorm.architecture.Block;
+import isonorm.architecture.Embedding;
+import isonorm.architecture.Mlp;
+import isonorm.architecture.Norm;
+import isonorm.architecture.NormKind;
+import isonorm.architecture.Output;
+import isonorm.architecture.Part;
+import isonorm.architecture.QueryKeyNorm;
+import isonorm.architecture.Role;
+import isonorm.architecture.Rotary;
+import isonorm.architecture.Stream;
+import isonorm.architecture.Wiring;
+import isonorm.weights.Matrix;
+import isonorm.weights.Model;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.util.Arrays;
+import java.util.HashMap;
+import java.util.Map;
+import java.util.function.DoubleUnaryOperator;
+
+/**
+ * A forward pass over one input in plain double loops, written from what the architecture's records say. It is slow, it is for
+ * tests, and it shares nothing with the engine.
+ */
+final class PlainForward {
+
+    /**
+     * One input.
+     *
+     * @param ids tokens, or null for an image
+     * @param pixels channel after channel, row after row; or null
+     * @param seen which tokens the attention mask keeps
+     */
+    record Input(int[] ids, double[] pixels, boolean[] seen) {
+        static Input tokens(int... ids) {
+            boolean[] seen = new boolean[ids.length];
+            Arrays.fill(seen, true);
+            return new Input(ids, null, seen);
+        }
+    }
+
+    /** One row a position, or one row of scores; and the pooled vector or null. */
+    record Result(double[][] output, double[] pooled) {}
+
+    private final Model model;
+    private final Architecture architecture;
+    private final Map<Role, double[][]> weights = new HashMap<>();
+
+    PlainForward(Model model) {
+        this.model = model;
+        this.architecture = model.architecture();
+    }
+
+    Result run(Input input) {
+        double[][] x = embed(input);
+        for (int l = 0; l < architecture.blocks().size(); l++) {
+            x = block(architecture.blocks().get(l), l, x, input);
+        }
+        return output(x);
+    }
+
+    // Weights
+
+    private double[][] matrix(Role role) {
+        return weights.computeIfAbsent(role, _ -> {
+            try {
+                Matrix matrix = model.weight(role);
+                double[] values = new double[matrix.rows() * matrix.columns()];
+                matrix.prepare();
+                matrix.read(0, matrix.rows(), values);
+                matrix.release();
+                double[][] rows = new double[matrix.rows()][];
+                for (int r = 0; r < rows.length; r++) {
+                    rows[r] = Arrays.copyOfRange(values, r * matrix.columns(), (r + 1) * matrix.columns());
+                }
+                return rows;
+            } catch (IOException e) {
+                throw new UncheckedIOException(e);
+            }
+        });
+    }
+
+    private double[] vector(Role role) {
+        return matrix(role)[0];
+    }
+
+    private boolean has(Role role) {
+        return model.weights().containsKey(role);
+    }
+
+    // Vectors
+
+    private static double dot(double[] a, double[] b) {
+        if (a.length != b.length) {
+            throw new IllegalArgumentException("a row of " + a.length + " values cannot meet " + b.length);
+        }
+        double sum = 0;
+        for (int i = 0; i < a.length; i++) {
+            sum += a[i] * b[i];
+        }
+        return sum;
+    }
+
+    private static double[] plus(double[] a, double[] b) {
+        if (a.length != b.length) {
+            throw new IllegalArgumentException(a.length + " values cannot be added to " + b.length);
+        }
+        double[] sum = new double[a.length];
+        for (int i = 0; i < a.length; i++) {
+            sum[i] = a[i] + b[i];
+        }
+        return sum;
+    }
+
+    private static double[] times(double[] a, double[] b) {
+        double[] product = new double[a.length];
+        for (int i = 0; i < a.length; i++) {
+            product[i] = a[i] * b[i];
+        }
+        return product;
+    }
+
+    private static double[] each(double[] a, DoubleUnaryOperator change) {
+        double[] changed = new double[a.length];
+        for (int i = 0; i < a.length; i++) {
+            changed[i] = change.applyAsDouble(a[i]);
+        }
+        return changed;
+    }
+
+    private static double mean(double[] a) {
+        double sum = 0;
+        for (double value : a) {
+            sum += value;
+        }
+        return sum / a.length;
+    }
+
+    private static double[] centred(double[] a) {
+        double mean = mean(a);
+        return each(a, value -> value - mean);
+    }
+
+    /** W x + b. */
+    private double[] linear(Part part, int l, double[] x) {
+        Role role = new Role(part, l, WEIGHT);
+        double[][] rows = matrix(role);
+        double[] y = new double[rows.length];
+        for (int r = 0; r < y.length; r++) {
+            y[r] = dot(rows[r], x);
+        }
+        return has(role.field(BIAS)) ? plus(y, vector(role.field(BIAS))) : y;
+    }
+
+    /** The d values that a vector of the stream stands for. */
+    private double[] full(double[] x) {
+        if (architecture.stream() != Stream.COMPRESSED || x.length == architecture.width()) {
+            return x;
+        }
+        double[] all = Arrays.copyOf(x, x.length + 1);
+        for (double value : x) {
+            all[x.length] -= value;
+        }
+        return all;
+    }
+
+    // Norms
+
+    private static double[] normalized(NormKind kind, double epsilon, double[] x) {
+        double sum = 0;
+        double squares = 0;
+        for (double value : x) {
+            sum += value;
+            squares += value * value;
+        }
+        int n = x.length;
+        double divisor = switch (kind) {
+            case LAYER -> {
+                double variance = 0;
+                for (double value : x) {
+                    variance += (value - sum / n) * (value - sum / n);
+                }
+                yield Math.sqrt(variance / n + epsilon);
+            }
+            case RMS -> Math.sqrt(squares / n + epsilon);
+            case CRMS -> Math.sqrt((squares + sum * sum) / (n + 1) + epsilon);
+        };
+        double shift = kind == NormKind.LAYER ? sum / n : 0;
+        return each(x, value -> (value - shift) / divisor);
+    }
+
+    /** A norm on the stream. With a gain it gives all d values, with nothing as many as the stream carries. */
+    private double[] norm(Norm norm, Part part, int l, double[] x) {
+        double[] y = normalized(norm.kind(), norm.epsilon(), x);
+        if (norm.affine() == Affine.NONE) {
+            return y;
+        }
+        y = times(full(y), vector(new Role(part, l, GAIN)));
+        return norm.affine() == Affine.GAIN_AND_BIAS ? plus(y, vector(new Role(part, l, BIAS))) : y;
+    }
+
+    // Embedding
+
+    private double[][] embed(Input input) {
+        Embedding embedding = architecture.embedding();
+        double[][] x = switch (embedding) {
+            case Embedding.Tokens tokens -> tokens(tokens, input);
+            case Embedding.Patches patches -> patches(patches, input.pixels());
+        };
+        for (int i = 0; i < x.length; i++) {
+            if (embedding.norm().isPresent()) {
+                x[i] = norm(embedding.norm().get(), EMBEDDING_NORM, -1, x[i]);
+            }
+            if (embedding.recentre()) {
+                x[i] = centred(full(x[i]));
+            }
+            if (x[i].length > architecture.streamWidth()) {
+                x[i] = Arrays.copyOf(x[i], architecture.streamWidth());
+            }
+        }
+        return x;
+    }
+
+    private double[][] tokens(Embedding.Tokens tokens, Input input) {
+        double[][] x = new double[input.ids().length][];
+        int[] counted = positions(input.seen());
+        for (int i = 0; i < x.length; i++) {
+            x[i] = each(matrix(Role.of(TOKEN_EMBEDDING, WEIGHT))[input.ids()[i]], value -> value * tokens.scale());
+            if (tokens.projected()) {
+                x[i] = linear(EMBEDDING_PROJECTION, -1, x[i]);
+            }
+            if (tokens.positions() > 0) {
+                int position = tokens.maskedPositions() ? input.seen()[i] ? counted[i] : -1 : i;
+                x[i] = plus(x[i], matrix(Role.of(POSITION_EMBEDDING, WEIGHT))[position + tokens.positionOffset()]);
+            }
+            if (tokens.segments() > 0) {
+                x[i] = plus(x[i], matrix(Role.of(SEGMENT_EMBEDDING, WEIGHT))[0]);
+            }
+        }
+        return x;
+    }
+
+    /** How many tokens the mask keeps before each that it keeps; 0 for the others. */
+    private static int[] positions(boolean[] seen) {
+        int[] positions = new int[seen.length];
+        int count = 0;
+        for (int i = 0; i < seen.length; i++) {
+            positions[i] = seen[i] ? count++ : 0;
+        }
+        return positions;
+    }
+
+    private double[][] patches(Embedding.Patches patches, double[] pixels) {
+        int p = patches.patch();
+        int across = patches.width() / p;
+        double[][] x = new double[patches.tokens()][];
+        x[0] = vector(Role.of(CLASS_TOKEN, WEIGHT));
+        for (int i = 1; i < x.length; i++) {
+            int top = (i - 1) / across * p;
+            int left = (i - 1) % across * p;
+            double[] patch = new double[patches.channels() * p * p];
+            int at = 0;
+            for (int c = 0; c < patches.channels(); c++) {
+                for (int r = 0; r < p; r++) {
+                    for (int s = 0; s < p; s++) {
+                        patch[at++] = pixels[(c * patches.height() + top + r) * patches.width() + left + s];
+                    }
+                }
+            }
+            x[i] = linear(PATCH_PROJECTION, -1, patch);
+        }
+        for (int i = 0; i < x.length; i++) {
+            x[i] = plus(x[i], matrix(Role.of(POSITION_EMBEDDING, WEIGHT))[i]);
+        }
+        return x;
+    }
+
+    // Blocks
+
+    private double[][] block(Block block, int l, double[][] x, Input input) {
+        if (block.wiring() != Wiring.SEQUENTIAL) {
+            double[][] attended = normed(block, ATTENTION_NORM, l, x);
+            double[][] fed = block.wiring() == Wiring.PARALLEL ? normed(block, MLP_NORM, l, x) : attended;
+            double[][] branch = scaled(block, ATTENTION_SCALE, l, attention(block.attention(), l, attended, input));
+            double[][] other = scaled(block, MLP_SCALE, l, mlp(block.mlp(), l, fed));
+            return added(block, added(block, x, branch), other);
+        }
+        double[][] read = block.placement().normalizesInput() ? normed(block, ATTENTION_NORM, l, x) : x;
+        double[][] h = joined(block, ATTENTION_NORM, ATTENTION_OUTPUT_NORM, l, x,
+                scaled(block, ATTENTION_SCALE, l, attention(block.attention(), l, read, input)));
+        read = block.placement().normalizesInput() ? normed(block, MLP_NORM, l, h) : h;
+        return joined(block, MLP_NORM, MLP_OUTPUT_NORM, l, h, scaled(block, MLP_SCALE, l, mlp(block.mlp(), l, read)));
+    }
+
+    private double[][] joined(Block block, Part behindSum, Part behindBranch, int l, double[][] x, double[][] branch) {
+        return switch (block.placement()) {
+            case PRE -> added(block, x, branch);
+            case POST -> normed(block, behindSum, l, added(block, x, branch));
+            case PERI, OUTPUT -> added(block, x, normed(block, behindBranch, l, branch));
+        };
+    }
+
+    private double[][] normed(Block block, Part part, int l, double[][] x) {
+        double[][] y = new double[x.length][];
+        for (int i = 0; i < x.length; i++) {
+            y[i] = norm(block.norm(), part, l, x[i]);
+        }
+        return y;
+    }
+
+    private double[][] scaled(Block block, Part part, int l, double[][] x) {
+        if (!block.layerScale()) {
+            return x;
+        }
+        double[][] y = new double[x.length][];
+        for (int i = 0; i < x.length; i++) {
+            y[i] = times(x[i], vector(new Role(part, l, WEIGHT)));
+        }
+        return y;
+    }
+
+    private static double[][] added(Block block, double[][] x, double[][] branch) {
+        double[][] y = new double[x.length][];
+        for (int i = 0; i < x.length; i++) {
+            y[i] = plus(block.recentre() ? centred(x[i]) : x[i], branch[i]);
+        }
+        return y;
+    }
+
+    private double[][] mlp(Mlp mlp, int l, double[][] x) {
+        double[][] y = new double[x.length][];
+        for (int i = 0; i < x.length; i++) {
+            double[] up = linear(MLP_UP, l, x[i]);
+            double[] hidden = mlp.gated()
+                    ? times(each(linear(MLP_GATE, l, x[i]), v -> activated(mlp.activation(), v)), up)
+                    : each(up, v -> activated(mlp.activation(), v));
+            y[i] = linear(MLP_DOWN, l, hidden);
+        }
+        return y;
+    }
+
+    static double activated(Activation activation, double v) {
+        return switch (activation) {
+            case GELU -> v * (1 + erf(v / Math.sqrt(2))) / 2;
+            case GELU_TANH -> v / 2 * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (v + 0.044715 * v * v * v)));
+            case QUICK_GELU -> v / (1 + Math.exp(-1.702 * v));
+            case RELU -> Math.max(v, 0);
+            case RELU_SQUARED -> Math.max(v, 0) * Math.max(v, 0);
+            case SILU -> v / (1 + Math.exp(-v));
+            case TANH -> Math.tanh(v);
+        };
+    }
+
+    /** Kummer's series, whose terms are all of one sign: exact to the last digits wherever it matters. */
+    static double erf(double x) {
+        if (Math.abs(x) > 6) {
+            return Math.signum(x);
+        }
+        double term = x;
+        double sum = x;
+        for (int n = 1; Math.abs(term) > Math.abs(sum) * 1e-17; n++) {
+            term *= 2 * x * x / (2 * n + 1);
+            sum += term;
+        }
+        return 2 / Math.sqrt(Math.PI) * Math.exp(-x * x) * sum;
+    }
+
+    // Attention
+
+    private double[][] attention(Attention attention, int l, double[][] x, Input input) {
+        int width = attention.headWidth();
+        int heads = attention.heads();
+        int shared = attention.keyValueHeads();
+        double[][] q = new double[x.length][];
+        double[][] k = new double[x.length][];
+        double[][] v = new double[x.length][];
+        for (int i = 0; i < x.length; i++) {
+            double[] all = linear(QUERY_KEY_VALUE, l, x[i]);
+            if (attention.clip().isPresent()) {
+                double limit = attention.clip().getAsDouble();
+                all = each(all, value -> Math.min(Math.max(value, -limit), limit));
+            }
+            q[i] = Arrays.copyOfRange(all, 0, heads * width);
+            k[i] = Arrays.copyOfRange(all, heads * width, (heads + shared) * width);
+            v[i] = Arrays.copyOfRange(all, (heads + shared) * width, all.length);
+            if (attention.queryKeyNorm().isPresent()) {
+                q[i] = queryKeyNormed(attention.queryKeyNorm().get(), QUERY_NORM, l, q[i], width);
+                k[i] = queryKeyNormed(attention.queryKeyNorm().get(), KEY_NORM, l, k[i], width);
+            }
+            if (attention.rotary().isPresent()) {
+                turn(attention.rotary().get(), q[i], width, i);
+                turn(attention.rotary().get(), k[i], width, i);
+            }
+        }
+        boolean[] seen = input.seen();
+        int[] counted = seen == null ? null : positions(seen);
+        double[] slopes = attention.alibi().map(alibi -> alibi.slopes(heads)).orElse(null);
+        double[][] y = new double[x.length][];
+        for (int i = 0; i < x.length; i++) {
+            double[] mixed = new double[heads * width];
+            for (int h = 0; h < heads; h++) {
+                int g = h / (heads / shared);
+                double[] scores = new double[x.length];
+                double largest = Double.NEGATIVE_INFINITY;
+                for (int j = 0; j < x.length; j++) {
+                    scores[j] = sees(attention, i, j, seen)
+                            ? score(attention, part(q[i], h, width), part(k[j], g, width), slopes == null ? 0 : slopes[h],
+                                    slopes == null ? 0 : counted[j])
+                            : Double.NEGATIVE_INFINITY;
+                    largest = Math.max(largest, scores[j]);
+                }
+                double total = 0;
+                for (int j = 0; j < x.length; j++) {
+                    scores[j] = scores[j] == Double.NEGATIVE_INFINITY ? 0 : Math.exp(scores[j] - largest);
+                    total += scores[j];
+                }
+                for (int j = 0; j < x.length && total > 0; j++) {
+                    for (int c = 0; c < width; c++) {
+                        mixed[h * width + c] += scores[j] / total * v[j][g * width + c];
+                    }
+                }
+            }
+            y[i] = linear(ATTENTION_OUTPUT, l, mixed);
+        }
+        return y;
+    }
+
+    private static double[] part(double[] all, int head, int width) {
+        return Arrays.copyOfRange(all, head * width, (head + 1) * width);
+    }
+
+    private static boolean sees(Attention attention, int query, int key, boolean[] seen) {
+        return (!attention.causal() || key <= query)
+                && (attention.window().isEmpty() || key > query - attention.window().getAsInt())
+                && (seen == null || seen[key]);
+    }
+
+    private static double score(Attention attention, double[] q, double[] k, double slope, int position) {
+        double score = dot(q, k);
+        if (attention.alibi().isPresent() && attention.alibi().get() == Alibi.BEFORE_SCALE_BFLOAT16) {
+            score = (score + bfloat16(bfloat16(slope) * position)) * attention.scale();
+        } else {
+            score = score * attention.scale() + slope * position;
+        }
+        if (attention.softcap().isPresent()) {
+            double cap = attention.softcap().getAsDouble();
+            score = cap * Math.tanh(score / cap);
+        }
+        return score;
+    }
+
+    /** Eight bits of a positive number are kept, ties to even. */
+    private static double bfloat16(double value) {
+        if (value == 0) {
+            return 0;
+        }
+        double unit = Math.scalb(1.0, Math.getExponent(value) - 7);
+        return Math.rint(value / unit) * unit;
+    }
+
+    private double[] queryKeyNormed(QueryKeyNorm norm, Part part, int l, double[] x, int width) {
+        int span = norm.span() == QueryKeyNorm.Span.PROJECTION ? x.length : width;
+        double[] gain = norm.norm().affine().hasGain() ? vector(new Role(part, l, GAIN)) : null;
+        double[] bias = norm.norm().affine().hasBias() ? vector(new Role(part, l, BIAS)) : null;
+        double[] y = new double[x.length];
+        for (int from = 0; from < x.length; from += span) {
+            double[] n = normalized(norm.norm().kind(), norm.norm().epsilon(), Arrays.copyOfRange(x, from, from + span));
+            for (int c = 0; c < span; c++) {
+                int at = norm.span() == QueryKeyNorm.Span.HEAD ? c : from + c;
+                y[from + c] = n[c] * (gain == null ? 1 : gain[at]) + (bias == null ? 0 : bias[at]);
+            }
+        }
+        return y;
+    }
+
+    private static void turn(Rotary rotary, double[] x, int width, int position) {
+        double[] frequencies = rotary.frequencies();
+        for (int from = 0; from < x.length; from += width) {
+            for (int i = 0; i < frequencies.length; i++) {
+                boolean halves = rotary.pairing() == Rotary.Pairing.HALVES;
+                int a = from + (halves ? i : 2 * i);
+                int b = from + (halves ? i + rotary.width() / 2 : 2 * i + 1);
+                double cos = Math.cos(position * frequencies[i]);
+                double sin = Math.sin(position * frequencies[i]);
+                double before = x[a];
+                x[a] = before * cos - x[b] * sin;
+                x[b] = x[b] * cos + before * sin;
+            }
+        }
+    }
+
+    // Output
+
+    private Result output(double[][] x) {
+        if (architecture.output() instanceof Output.Hidden(Output.Pooler pooler) && pooler == Output.Pooler.NORMED_FIRST) {
+            double[][] bare = new double[x.length][];
+            for (int i = 0; i < x.length; i++) {
+                bare[i] = full(x[i]);
+            }
+            return new Result(bare, full(norm(architecture.finalNorm().orElseThrow(), FINAL_NORM, -1, x[0])));
+        }
+        double[][] y = new double[x.length][];
+        for (int i = 0; i < x.length; i++) {
+            y[i] = architecture.finalNorm().isPresent() ? norm(architecture.finalNorm().get(), FINAL_NORM, -1, x[i]) : x[i];
+        }
+        return switch (architecture.output()) {
+            case Output.Words words -> {
+                double[][] logits = new double[y.length][];
+                for (int i = 0; i < y.length; i++) {
+                    logits[i] = words(words, y[i]);
+                }
+                yield new Result(logits, null);
+            }
+            case Output.Labels labels -> new Result(new double[][] {labels(labels, y)}, null);
+            case Output.Hidden(Output.Pooler pooler) -> new Result(all(y), switch (pooler) {
+                case NONE, NORMED_FIRST -> null;
+                case FIRST -> full(y[0]);
+                case DENSE_TANH -> each(linear(POOLER, -1, y[0]), Math::tanh);
+            });
+        };
+    }
+
+    private double[][] all(double[][] y) {
+        double[][] hidden = new double[y.length][];
+        for (int i = 0; i < y.length; i++) {
+            hidden[i] = full(y[i]);
+        }
+        return hidden;
+    }
+
+    private double[] labels(Output.Labels labels, double[][] y) {
+        if (labels.pooling() == Output.Pooling.FIRST) {
+            return linear(HEAD, -1, y[0]);
+        }
+        double[] both = Arrays.copyOf(y[0], 2 * y[0].length);
+        for (int i = 1; i < y.length; i++) {
+            for (int c = 0; c < y[i].length; c++) {
+                both[y[0].length + c] += y[i][c] / (y.length - 1);
+            }
+        }
+        return linear(HEAD, -1, both);
+    }
+
+    private double[] words(Output.Words words, double[] read) {
+        double[] y = words.projectedWidth() > 0 ? linear(HEAD_PROJECTION, -1, read) : read;
+        if (words.transform().isPresent()) {
+            Output.Transform transform = words.transform().get();
+            y = each(linear(HEAD_TRANSFORM, -1, y), v -> activated(transform.activation(), v));
+            y = norm(transform.norm(), HEAD_TRANSFORM_NORM, -1, y);
+        }
+        double[] logits;
+        if (words.tied()) {
+            // A compressed table stands for rows of d values that sum to zero, as the stream does.
+            double[][] table = matrix(Role.of(TOKEN_EMBEDDING, WEIGHT));
+            boolean compressed = architecture.stream() == Stream.COMPRESSED && architecture.tokensEnterStream();
+            double[] whole = compressed ? full(y) : y;
+            logits = new double[table.length];
+            for (int t = 0; t < table.length; t++) {
+                logits[t] = dot(compressed ? full(table[t]) : table[t], whole);
+                if (has(Role.of(TOKEN_EMBEDDING, MEANS))) {
+                    logits[t] += vector(Role.of(TOKEN_EMBEDDING, MEANS))[t] * mean(whole) * whole.length;
+                }
+            }
+            logits = words.bias() ? plus(logits, vector(Role.of(HEAD, BIAS))) : logits;
+        } else {
+            logits = linear(HEAD, -1, y);
+        }
+        double[] scaled = each(logits, v -> v * words.scale());
+        return words.softcap().isEmpty() ? scaled : each(scaled, v -> words.softcap().getAsDouble() * Math.tanh(v / words.softcap().getAsDouble()));
+    }
+}
