@@ -210,16 +210,25 @@ public record Plan(
                     rewrites.add(new Rewrite.Compress());
                 }
             }
-            case RMSNORM -> rewrites.add(new Rewrite.PostToRmsNorm());
-            case PRE_LN -> {}
+            case RMSNORM -> {
+                if (untie) {
+                    rewrites.add(new Rewrite.Untie());
+                }
+                rewrites.add(new Rewrite.PostToRmsNorm());
+            }
+            case PRE_LN -> {
+                if (untie) {
+                    rewrites.add(new Rewrite.Untie());
+                }
+            }
         }
     }
 
     private static List<String> notes(Architecture result) {
         List<String> notes = new ArrayList<>();
         if (result.output() instanceof Output.Hidden(Output.Pooler pooler) && pooler == Output.Pooler.NORMED_FIRST) {
-            notes.add("The last hidden state of this model is the residual stream itself: it comes without each token's mean now. "
-                    + "The pooled output is unchanged.");
+            notes.add("The last hidden state of this model is the residual stream itself: a converted model gives it without each token's "
+                    + "mean. The pooled output is unchanged.");
         }
         return notes;
     }

@@ -9,6 +9,7 @@ import isonorm.architecture.Block;
 import isonorm.architecture.Embedding;
 import isonorm.architecture.Norm;
 import isonorm.architecture.NormKind;
+import isonorm.architecture.Output;
 import isonorm.architecture.Part;
 import isonorm.architecture.Role;
 import isonorm.architecture.Stream;
@@ -202,6 +203,19 @@ public sealed interface Rewrite {
             }
             // Here the recentring is done by the blocks, so that the first attention reads what it always read.
             return w.model(Rewriting.withKind(centred.withBlocks(blocks).withEmbedding(embedding.withNorm(embedding.norm(), false)), NormKind.RMS));
+        }
+    }
+
+    /** Gives a tied head a weight of its own, a copy of the token table as it is. */
+    record Untie() implements Rewrite {
+        @Override
+        public Model apply(Model model) {
+            if (!(model.architecture().output() instanceof Output.Words words) || !words.tied()) {
+                return model;
+            }
+            Edit w = Edit.of(model);
+            w.put(Role.of(HEAD, WEIGHT), w.get(Role.of(TOKEN_EMBEDDING, WEIGHT)));
+            return w.model(model.architecture().withOutput(words.withTied(false)));
         }
     }
 

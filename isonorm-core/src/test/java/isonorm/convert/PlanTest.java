@@ -267,4 +267,14 @@ class PlanTest {
         assertTrue(e.getMessage().contains("apply_residual_connection_post_layernorm = true"), e.getMessage());
         assertInstanceOf(CheckpointException.class, e.getCause());
     }
+
+    /** A head is untied wherever it is asked for: in the Post-LN form and on the way back too. */
+    @Test
+    void untieReachesEveryForm() throws IOException {
+        Plan bert = Plan.of(Fixtures.open("bert"), Form.RMSNORM, true);
+        assertFalse(bert.result().architecture().tied());
+        assertArrayEquals(values(bert.source().model().weight(Role.of(TOKEN_EMBEDDING, Role.Field.WEIGHT))), values(bert.result().weight(HEAD_WEIGHT)));
+        Plan opt = Plan.of(Fixtures.open("opt-postln"), Form.RMSNORM, true);
+        assertFalse(opt.result().architecture().tied());
+    }
 }
