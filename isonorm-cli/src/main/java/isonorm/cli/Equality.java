@@ -130,7 +130,7 @@ final class Equality implements Verifier {
     }
 
     /** JSON has no NaN; what was not measured is left out. */
-    private static void put(ObjectNode json, String name, double value) {
+    static void put(ObjectNode json, String name, double value) {
         if (Double.isFinite(value)) {
             json.put(name, value);
         }

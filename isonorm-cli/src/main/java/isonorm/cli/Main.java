@@ -46,6 +46,8 @@ public final class Main implements Runnable {
         COMMANDS.put("info", Info::new);
         COMMANDS.put("convert", Convert::new);
         COMMANDS.put("verify", Verify::new);
+        COMMANDS.put("eval", Eval::new);
+        COMMANDS.put("score", Score::new);
         COMMANDS.put("forward", Forward::new);
     }
 

@@ -19,7 +19,7 @@ import org.junit.jupiter.params.provider.ValueSource;
 class MainTest {
 
     @ParameterizedTest
-    @ValueSource(strings = {"tour", "info", "convert", "verify", "forward"})
+    @ValueSource(strings = {"tour", "info", "convert", "verify", "eval", "score", "forward"})
     void everyCommandHasHelpWithAnExample(String command) {
         assertTrue(Run.of("--help").ended(0).out().contains("\n  " + command + " "));
         String help = Run.of(command, "--help").ended(0).out();
@@ -47,6 +47,13 @@ class MainTest {
             verify a b --compute f65             | did you mean f64?
             verify a b --tolerance -1            | --tolerance must be zero or more
             verify a b --tolerance x             | 'x' is not a double
+            eval a                               | Missing required option: '--text=FILE'
+            eval a --text x --window 1           | --window and --tokens must be 2 or more
+            eval a --text x --stride 0           | --stride must be 1 to the window
+            eval a --text x --window 8 --stride 9 | --stride must be 1 to the window, or tokens are left out, got 9
+            eval a --text x --compute f16        | expected one of f64, f32, bf16, got 'f16'
+            score a                              | Missing required option: '--data=FILE'
+            score a --data x --limit 0           | --limit must be 1 or more, got 0
             forward a --inputs x                 | Missing required option: '--output=OUT'
             """)
     void wrongUsageIsOneLineAndAHint(String arguments, String message) {
@@ -60,7 +67,7 @@ class MainTest {
 
     @Test
     void noCommandIsWrongUsage() {
-        assertTrue(Run.of().ended(2).err().contains("name a command: tour, info, convert, verify, forward"));
+        assertTrue(Run.of().ended(2).err().contains("name a command: tour, info, convert, verify, eval, score, forward"));
     }
 
     @Test
@@ -71,6 +78,8 @@ class MainTest {
             Run.of("info", folder),
             Run.of("convert", missing, folder.resolve("out"), "--to", "centred"),
             Run.of("verify", missing, missing),
+            Run.of("eval", missing, "--text", missing),
+            Run.of("score", missing, "--data", missing),
             Run.of("forward", missing, "--inputs", missing, "--output", folder.resolve("out"))
         }) {
             run.ended(1);

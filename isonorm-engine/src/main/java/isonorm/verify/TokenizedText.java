@@ -1,48 +1,52 @@
 package isonorm.verify;
 
-import ai.djl.huggingface.tokenizers.HuggingFaceTokenizer;
 import java.io.IOException;
-import java.io.InputStream;
-import java.nio.ByteBuffer;
-import java.nio.CharBuffer;
-import java.nio.charset.CharsetDecoder;
-import java.nio.charset.CodingErrorAction;
-import java.nio.charset.CoderResult;
-import java.nio.charset.StandardCharsets;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
-import java.util.Map;
 
 /**
- * A text as token ids, in windows of one length that follow each other; what does not fill a last window is left out.
+ * A text as token ids, in windows that each begin a stride behind the one before.
  *
- * <p>The perplexity of a text is {@code exp} of the mean of {@code -log p(token)} over the tokens that follow a token of a
- * window: those of the window but its first, and the first of the next one, each given what stands before it in its window. So
- * every token of the text is predicted once, but for the very first.
+ * <p>The perplexity of a text is {@code exp} of the mean of {@code -log p(token)} over the tokens that some window predicts, each
+ * given what stands before it in its window. Every token of the text is predicted once, but for the very first:
  *
- * @param windows at least one, of two tokens or more
- * @param following the token behind each window, or {@link #NONE} behind the last one where the text ends there
+ * <ul>
+ *   <li>Where the stride is the window, windows follow each other. Each predicts its own tokens but its first, and the first of the
+ *       next one. What does not fill a last window is left out.
+ *   <li>Where it is shorter, windows overlap, and each predicts those of its tokens that no window before it has. So all but those
+ *       of the first window have at least {@code window - stride} tokens before them. The last window ends where the text does, and
+ *       may be shorter. This is how Hugging Face's guide to the perplexity of fixed-length models defines it.
+ * </ul>
+ *
+ * @param window how many tokens a window has, two or more and no more than there are
+ * @param stride how many tokens behind each other windows begin, at most {@code window}
+ * @param bytes how many bytes of UTF-8 the predicted tokens stand for: all of the text but the first token, up to the last
+ *     predicted one. A character that several tokens share counts for the last of them. 0 where this is not known
  */
-public record TokenizedText(long[][] windows, long[] following) {
+public record TokenizedText(long[] ids, int window, int stride, long bytes) {
 
     /** No token follows. */
     public static final long NONE = -1;
 
-    private static final long LARGEST_FILE = 1L << 30;
     private static final int CHARACTERS_A_TOKEN = 64; // more than any text needs, see limited()
 
     public TokenizedText {
-        if (windows.length == 0 || windows[0].length < 2) {
-            throw new IllegalArgumentException("a text needs a window of two tokens or more");
+        if (window < 2 || window > ids.length) {
+            throw new IllegalArgumentException("a text needs a window of two tokens or more and all of its own, got a window of " + window
+                    + " in " + ids.length + " tokens");
         }
-        if (following.length != windows.length) {
-            throw new IllegalArgumentException(windows.length + " windows need as many following tokens, got " + following.length);
+        if (stride < 1 || stride > window) {
+            throw new IllegalArgumentException("a stride must be 1 to the window, " + window + ", or tokens are left out, got " + stride);
         }
     }
 
+    /** Windows that follow each other, of a text of unknown bytes. */
+    public static TokenizedText of(int window, long... ids) {
+        return new TokenizedText(ids, window, window, 0);
+    }
+
     /**
-     * Reads and tokenizes a text. No special tokens are added.
+     * Reads and tokenizes a text, for windows that follow each other. No special tokens are added.
      *
      * @param window how many tokens a window has; a text that is shorter makes one window of its own length
      * @param limit how many tokens are taken at most
@@ -50,49 +54,32 @@ public record TokenizedText(long[][] windows, long[] following) {
      *     be read
      */
     public static TokenizedText read(Path tokenizerJson, Path textFile, int window, long limit) throws IOException {
+        return read(tokenizerJson, textFile, window, window, limit);
+    }
+
+    /**
+     * The same with windows that begin {@code stride} tokens behind each other.
+     *
+     * @param stride 1 to {@code window}
+     */
+    public static TokenizedText read(Path tokenizerJson, Path textFile, int window, int stride, long limit) throws IOException {
         if (window < 2 || limit < 2) {
             throw new IllegalArgumentException("a window and the limit must be two tokens or more, got " + window + " and " + limit);
         }
-        if (!Files.isRegularFile(tokenizerJson)) {
-            throw new IOException(tokenizerJson + " does not exist; a text needs the model's tokenizer.json");
+        if (stride < 1 || stride > window) {
+            throw new IllegalArgumentException("a stride must be 1 to the window, " + window + ", or tokens are left out, got " + stride);
         }
-        long[] ids = tokenize(tokenizerJson, limited(text(textFile), limit));
-        int taken = (int) Math.min(ids.length, limit);
-        if (taken < 2) {
-            throw new IOException(textFile + " has " + taken + " token; a perplexity needs two or more");
+        try (Tokenizer tokenizer = Tokenizer.open(tokenizerJson)) {
+            Tokenizer.Encoded encoded = tokenizer.encode(limited(TextFile.read(textFile), limit));
+            long[] all = encoded.ids();
+            int taken = (int) Math.min(all.length, limit);
+            if (taken < 2) {
+                throw new IOException(textFile + " has " + taken + " token; a perplexity needs two or more");
+            }
+            int length = Math.min(window, taken);
+            TokenizedText text = new TokenizedText(Arrays.copyOf(all, taken), length, Math.min(stride, length), 0);
+            return new TokenizedText(text.ids, length, text.stride, encoded.bytes(0, text.predicted()));
         }
-        int length = Math.min(window, taken);
-        long[][] windows = new long[taken / length][];
-        long[] following = new long[windows.length];
-        for (int w = 0; w < windows.length; w++) {
-            int end = (w + 1) * length;
-            windows[w] = Arrays.copyOfRange(ids, w * length, end);
-            following[w] = end < taken ? ids[end] : NONE;
-        }
-        return new TokenizedText(windows, following);
-    }
-
-    private static String text(Path file) throws IOException {
-        if (!Files.isRegularFile(file)) {
-            throw new IOException(file + " does not exist");
-        }
-        long size = Files.size(file);
-        if (size == 0) {
-            throw new IOException(file + " is empty");
-        }
-        if (size > LARGEST_FILE) {
-            throw new IOException(file + " has " + size + " bytes, more than the " + LARGEST_FILE + " that are read; cut it");
-        }
-        ByteBuffer bytes = ByteBuffer.wrap(Files.readAllBytes(file));
-        CharBuffer text = CharBuffer.allocate(bytes.remaining());
-        CharsetDecoder decoder = StandardCharsets.UTF_8.newDecoder()
-                .onMalformedInput(CodingErrorAction.REPORT)
-                .onUnmappableCharacter(CodingErrorAction.REPORT);
-        CoderResult result = decoder.decode(bytes, text, true);
-        if (result.isError()) {
-            throw new IOException(file + " is not UTF-8: byte " + bytes.position() + " starts no character");
-        }
-        return text.flip().toString();
     }
 
     /** As much of a text as {@code limit} tokens can need: no more is tokenized, and what would follow is cut off anyway. */
@@ -104,37 +91,35 @@ public record TokenizedText(long[][] windows, long[] following) {
         return text.substring(0, Character.isHighSurrogate(text.charAt(end - 1)) ? end - 1 : end);
     }
 
-    private static long[] tokenize(Path tokenizerJson, String text) throws IOException {
-        stayOffline();
-        Map<String, String> options = Map.of("addSpecialTokens", "false", "truncation", "false", "padding", "false");
-        try (InputStream json = Files.newInputStream(tokenizerJson);
-                HuggingFaceTokenizer tokenizer = HuggingFaceTokenizer.newInstance(json, options)) {
-            return tokenizer.encode(text, false, false).getIds();
-        } catch (RuntimeException e) { // the native library's word for a file it cannot read
-            throw new IOException(tokenizerJson + " is no tokenizer that can be read: " + e.getMessage(), e);
-        }
+    /** How many windows there are. */
+    public int windows() {
+        return overlapping() ? 1 + Math.ceilDiv(ids.length - window, stride) : ids.length / window;
     }
 
-    /** The tokenizer's library would look for a CUDA build of itself on the network, and write about logging to stderr. */
-    private static void stayOffline() {
-        setIfAbsent("ai.djl.offline", "true");
-        setIfAbsent("RUST_FLAVOR", "cpu");
-        setIfAbsent("slf4j.internal.verbosity", "ERROR");
+    private boolean overlapping() {
+        return stride < window;
     }
 
-    private static void setIfAbsent(String property, String value) {
-        if (System.getProperty(property) == null) {
-            System.setProperty(property, value);
-        }
+    /** The tokens of a window. */
+    public long[] window(int index) {
+        return Arrays.copyOfRange(ids, index * stride, Math.min(index * stride + window, ids.length));
     }
 
-    /** How many tokens a window has. */
-    public int window() {
-        return windows[0].length;
+    /** The token that a window predicts behind one of its positions, or {@link #NONE}. */
+    public long target(int index, int position) {
+        int at = index * stride + position + 1;
+        boolean outside = at >= ids.length || overlapping() && position + 1 >= window;
+        boolean predicted = index > 0 && at < (index - 1) * stride + window; // by the window before
+        return outside || predicted ? NONE : ids[at];
     }
 
-    /** How many tokens all windows have together. */
-    public long tokens() {
-        return (long) windows.length * window();
+    /** How many tokens the windows cover. */
+    public int tokens() {
+        return overlapping() ? ids.length : windows() * window;
+    }
+
+    /** How many tokens are predicted: from the second on, this many. */
+    public int predicted() {
+        return Math.min(tokens() + 1, ids.length) - 1;
     }
 }

@@ -17,8 +17,10 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
 import java.util.SplittableRandom;
+import java.util.function.Function;
 import java.util.function.IntPredicate;
 import java.util.function.IntToLongFunction;
+import java.util.stream.IntStream;
 
 /**
  * Runs two models on the same inputs and compares what they give.
@@ -36,7 +38,7 @@ public final class Verification {
     private static final long CHUNK_BYTES = 256L << 20;
     /** Models up to this size are held in memory, larger ones are streamed block by block for each chunk. */
     private static final long RESIDENT_BYTES = 1L << 30;
-    private static final int ROWS_A_BATCH = 16;
+    static final int ROWS_A_BATCH = 16;
 
     private final Model a;
     private final Model b;
@@ -133,35 +135,84 @@ public final class Verification {
     /**
      * A model's perplexity on a text.
      *
-     * @throws IllegalArgumentException if the model gives no logits over words, or sees the tokens it would predict
+     * @throws IllegalArgumentException as {@link #likelihood} does
      */
     public static double perplexity(Model model, TokenizedText text, Compute compute, Progress progress) throws IOException {
-        requireWords(model.architecture());
-        Tally tally = new Tally(true);
+        return likelihood(model, text, compute, progress).perplexity();
+    }
+
+    /**
+     * How likely a model finds a text. Windows are run in chunks whose outputs fit the memory.
+     *
+     * @throws IllegalArgumentException if {@link #requirePrediction} does
+     */
+    public static Likelihood likelihood(Model model, TokenizedText text, Compute compute, Progress progress) throws IOException {
+        requirePrediction(model.architecture(), text.window());
         Targets targets = Targets.of(Optional.of(text));
-        List<List<Batch>> chunks = chunks(rows(text.windows()), model.architecture(), compute);
-        int steps = model.architecture().blocks().size() + 2;
-        try (ForwardPass runner = pass(model, compute, model.architecture().parameterCount() * compute.bytes() < RESIDENT_BYTES)) {
-            for (int c = 0; c < chunks.size(); c++) {
-                int before = c * steps;
-                List<Result> results = runner.run(chunks.get(c), (what, done, _) -> progress.step(what, before + done, chunks.size() * steps));
-                try {
-                    for (int i = 0; i < results.size(); i++) {
-                        Batch batch = chunks.get(c).get(i);
-                        addOutput(tally, batch, results.get(i), results.get(i), targets.of(batch));
-                    }
-                } finally {
-                    results.forEach(Result::close);
+        long bytes = outputValues(Batch.Tokens.of(text.window(0)), model.architecture()) * compute.bytes();
+        int step = Math.clamp(CHUNK_BYTES / bytes, 1, text.windows());
+        long total = (long) Math.ceilDiv(text.windows(), step) * steps(model);
+        double sum = 0;
+        try (ForwardPass runner = pass(model, compute)) {
+            long before = 0;
+            for (int first = 0; first < text.windows(); first += step) {
+                List<Batch> windows = rows(text, first, Math.min(step, text.windows() - first));
+                for (List<Batch> chunk : chunks(windows, model.architecture(), compute)) {
+                    sum += sum(run(runner, chunk, targets::of, progress, before, total));
+                    before += steps(model);
                 }
             }
         }
-        return tally.perplexityA();
+        return new Likelihood(text.predicted(), sum, text.bytes());
     }
 
-    private static void requireWords(Architecture architecture) {
+    /** The log probabilities of what follows each position of each batch, and 0 where nothing does. */
+    static List<double[]> run(ForwardPass runner, List<Batch> chunk, Function<Batch, IntToLongFunction> targets, Progress progress,
+            long before, long total) throws IOException {
+        List<double[]> all = new ArrayList<>();
+        List<Result> results = runner.run(chunk, (what, done, _) -> progress.step(what, before + done, total));
+        try {
+            for (int i = 0; i < chunk.size(); i++) {
+                all.add(LogProbabilities.of(results.get(i), targets.apply(chunk.get(i))));
+            }
+        } finally {
+            results.forEach(Result::close);
+        }
+        return all;
+    }
+
+    private static double sum(List<double[]> all) {
+        double sum = 0;
+        for (double[] values : all) {
+            for (double value : values) {
+                sum += value;
+            }
+        }
+        return sum;
+    }
+
+    /** How many steps of progress a pass makes. */
+    static int steps(Model model) {
+        return model.architecture().blocks().size() + 2;
+    }
+
+    /**
+     * Refuses what cannot predict the tokens of a text.
+     *
+     * @throws IllegalArgumentException if the model gives no logits over words, sees the tokens it would predict, or has fewer
+     *     positions than {@code window}
+     */
+    public static void requirePrediction(Architecture architecture, int window) {
         if (!(architecture.output() instanceof Output.Words) || !causal(architecture)) {
-            throw new IllegalArgumentException("a perplexity needs causal attention and logits over words; this model "
-                    + (causal(architecture) ? "gives " + outputs(architecture) : "sees the tokens it would predict"));
+            throw new IllegalArgumentException("predicting tokens needs causal attention and logits over words; this model "
+                    + (architecture.output() instanceof Output.Words ? "sees the tokens it would predict" : "gives " + outputs(architecture)));
+        }
+        if (architecture.embedding() instanceof Embedding.Tokens tokens && tokens.positions() > 0) {
+            int room = tokens.positions() - tokens.positionOffset();
+            if (window > room) {
+                throw new IllegalArgumentException("this model has " + room + " positions, got a window of " + window
+                        + " tokens; take a shorter one");
+            }
         }
     }
 
@@ -175,17 +226,17 @@ public final class Verification {
 
     private List<List<Batch>> chunks() {
         Compute larger = computeA.bytes() > computeB.bytes() ? computeA : computeB;
-        List<Batch> batches = text.isPresent() ? rows(text.get().windows()) : inputs.isEmpty() ? List.of(random()) : inputs;
+        List<Batch> batches = text.isPresent() ? rows(text.get(), 0, text.get().windows()) : inputs.isEmpty() ? List.of(random()) : inputs;
         return chunks(batches, a.architecture(), larger);
     }
 
     /** Batches of one row each. */
-    private static List<Batch> rows(long[][] windows) {
-        return Arrays.stream(windows).<Batch>map(Batch.Tokens::of).toList();
+    private static List<Batch> rows(TokenizedText text, int first, int count) {
+        return IntStream.range(first, first + count).<Batch>mapToObj(w -> Batch.Tokens.of(text.window(w))).toList();
     }
 
     /** Batches in groups whose outputs fit the memory; neighbouring unpadded rows of one length are joined. */
-    private static List<List<Batch>> chunks(List<Batch> batches, Architecture architecture, Compute compute) {
+    static List<List<Batch>> chunks(List<Batch> batches, Architecture architecture, Compute compute) {
         List<List<Batch>> chunks = new ArrayList<>();
         List<Batch> chunk = new ArrayList<>();
         long bytes = 0;
@@ -250,7 +301,7 @@ public final class Verification {
     }
 
     /** How long a prompt can be. */
-    private static int room(Architecture architecture) {
+    static int room(Architecture architecture) {
         return architecture.embedding() instanceof Embedding.Tokens tokens && tokens.positions() > 0
                 ? Math.min(architecture.context(), tokens.positions() - tokens.positionOffset())
                 : architecture.context();
@@ -274,11 +325,10 @@ public final class Verification {
             if (text.isEmpty() || !(batch instanceof Batch.Tokens tokens)) {
                 return _ -> Tally.NO_TARGET;
             }
-            long[] following = text.get().following();
             int first = windows;
             windows += tokens.count();
             int length = tokens.length();
-            return row -> row % length + 1 < length ? tokens.ids()[row / length][row % length + 1] : following[first + row / length];
+            return row -> text.get().target(first + row / length, row % length);
         }
     }
 
@@ -299,6 +349,11 @@ public final class Verification {
             counted = row -> tokens.seen(row / length, row % length);
         }
         tally.add(rows, width, a::readOutput, b::readOutput, counted, targets);
+    }
+
+    /** Resident where the model is small enough. */
+    static ForwardPass pass(Model model, Compute compute) throws IOException {
+        return pass(model, compute, model.architecture().parameterCount() * compute.bytes() < RESIDENT_BYTES);
     }
 
     private static ForwardPass pass(Model model, Compute compute, boolean resident) throws IOException {

@@ -9,9 +9,15 @@ import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.stream.IntStream;
+import java.util.stream.LongStream;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 
 class TokenizedTextTest {
 
@@ -42,11 +48,64 @@ class TokenizedTextTest {
     @Test
     void windowsFollowEachOther() throws IOException {
         TokenizedText text = TokenizedText.read(tokenizer, text("the cat sat é the cat sat"), 3, 100);
-        assertEquals(2, text.windows().length);
-        assertArrayEquals(new long[] {1, 2, 3}, text.windows()[0]);
-        assertArrayEquals(new long[] {4, 1, 2}, text.windows()[1]);
+        assertEquals(2, text.windows());
+        assertArrayEquals(new long[] {1, 2, 3}, text.window(0));
+        assertArrayEquals(new long[] {4, 1, 2}, text.window(1));
         assertEquals(6, text.tokens());
-        assertArrayEquals(new long[] {4, 3}, text.following());
+        assertEquals(6, text.predicted());
+        assertArrayEquals(new long[] {2, 3, 4}, targets(text, 0));
+        assertArrayEquals(new long[] {1, 2, 3}, targets(text, 1));
+        assertEquals(" cat sat é the cat sat".getBytes(StandardCharsets.UTF_8).length, text.bytes());
+    }
+
+    /** Each token but the first once, by the first window that has it; the last window is as long as the text allows. */
+    @Test
+    void overlappingWindowsPredictWhatNoneBeforeThemHas() throws IOException {
+        TokenizedText text = TokenizedText.read(tokenizer, text("the cat sat é the cat é sat"), 4, 3, 100);
+        assertEquals(3, text.windows());
+        assertArrayEquals(new long[] {2, 3, 4, TokenizedText.NONE}, targets(text, 0));
+        assertArrayEquals(new long[] {4, 1, 2, 4}, text.window(1));
+        assertArrayEquals(new long[] {1, 2, 4, TokenizedText.NONE}, targets(text, 1));
+        assertArrayEquals(new long[] {4, 3}, text.window(2));
+        assertArrayEquals(new long[] {3, TokenizedText.NONE}, targets(text, 2));
+        assertEquals(7, text.predicted());
+    }
+
+    @ParameterizedTest
+    @CsvSource({"8, 1", "8, 3", "8, 7", "8, 8", "50, 20", "49, 2", "2, 1"})
+    void everyTokenButTheFirstIsPredictedOnce(int window, int stride) {
+        long[] ids = LongStream.range(0, 48).toArray();
+        TokenizedText text = new TokenizedText(ids, Math.min(window, 48), Math.min(stride, window), 0);
+        List<Long> predicted = new ArrayList<>();
+        for (int w = 0; w < text.windows(); w++) {
+            for (int i = 0; i < text.window(w).length; i++) {
+                if (text.target(w, i) != TokenizedText.NONE) {
+                    predicted.add(text.target(w, i));
+                    assertTrue(w == 0 || stride == window || i + 1 >= window - stride, "window " + w + ", position " + i);
+                }
+            }
+        }
+        assertEquals(LongStream.range(1, 48).boxed().toList(), predicted);
+        assertEquals(47, text.predicted());
+    }
+
+    /** Spaces count for the token behind them, and what is behind the last token for that one. */
+    @Test
+    void bytesAreThoseOfThePredictedTokens() throws IOException {
+        assertEquals(3 + 5 + 1, TokenizedText.read(tokenizer, text("é é  sat "), 8, 100).bytes());
+        assertEquals(3, TokenizedText.read(tokenizer, text("é é  sat "), 8, 2).bytes());
+        assertEquals(3, TokenizedText.read(tokenizer, text("\ud83d\ude00 é sat cat"), 2, 2).bytes());
+        assertEquals(3 + 4, TokenizedText.read(tokenizer, text("\ud83d\ude00 é sat cat"), 2, 3).bytes());
+    }
+
+    /** A character in several tokens, as a tokenizer of bytes makes them, counts for the last of these. */
+    @Test
+    void aCharacterCountsForTheLastOfItsTokens() throws IOException {
+        Path bytes = Path.of("..", "examples", "shakespeare-gpt2", "tokenizer.json");
+        Path face = text("\ud83d\ude00é"); // four tokens and two
+        for (int taken = 2; taken <= 6; taken++) {
+            assertEquals(taken < 4 ? 0 : taken < 6 ? 4 : 6, TokenizedText.read(bytes, face, 8, taken).bytes(), taken + " tokens");
+        }
     }
 
     @Test
@@ -75,6 +134,10 @@ class TokenizedTextTest {
     private static void refused(String message, Path text, Path tokenizer) {
         IOException e = assertThrows(IOException.class, () -> TokenizedText.read(tokenizer, text, 8, 100));
         assertTrue(e.getMessage().contains(message), e.getMessage());
+    }
+
+    private static long[] targets(TokenizedText text, int window) {
+        return IntStream.range(0, text.window(window).length).mapToLong(i -> text.target(window, i)).toArray();
     }
 
     private Path text(String words) throws IOException {

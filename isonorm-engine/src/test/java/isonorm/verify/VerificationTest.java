@@ -93,14 +93,9 @@ class VerificationTest {
     @Test
     void perplexity() throws IOException {
         Model model = Fixture.named("gpt2").model();
-        long[][] windows = new long[40][32];
-        for (int w = 0; w < windows.length; w++) {
-            int at = w;
-            Arrays.setAll(windows[w], i -> (at * 31 + i * 17) % 160);
-        }
-        long[] following = new long[40];
-        Arrays.setAll(following, w -> w < 39 ? windows[w + 1][0] : TokenizedText.NONE);
-        TokenizedText text = new TokenizedText(windows, following);
+        long[] ids = new long[40 * 32];
+        Arrays.setAll(ids, i -> (i / 32 * 31 + i % 32 * 17) % 160);
+        TokenizedText text = TokenizedText.of(32, ids);
         List<Long> steps = new ArrayList<>();
         Comparison comparison = Verification.of(model, model).withText(text).compute(Compute.F64, Compute.F32)
                 .run((_, done, total) -> {
@@ -121,7 +116,7 @@ class VerificationTest {
         Model images = Fixture.named("vit").model();
         Model hidden = Fixture.named("gpt2-base").model();
         Model masked = Fixture.named("bert").model();
-        TokenizedText text = new TokenizedText(new long[][] {{1, 2, 3}}, new long[] {TokenizedText.NONE});
+        TokenizedText text = TokenizedText.of(3, 1, 2, 3);
         assertThrows(IllegalArgumentException.class, () -> Verification.of(words, images));
         assertThrows(IllegalArgumentException.class, () -> Verification.of(words, hidden));
         assertThrows(IllegalArgumentException.class, () -> Verification.of(images, images).withText(text));
@@ -147,8 +142,39 @@ class VerificationTest {
             }
         }
         double expected = Math.exp(Arrays.stream(log).average().orElseThrow());
-        TokenizedText text = new TokenizedText(windows, new long[] {9, TokenizedText.NONE});
+        TokenizedText text = TokenizedText.of(3, 7, 3, 150, 9, 11, 5);
         assertEquals(expected, Verification.perplexity(model, text, Compute.F64, Progress.NONE), 1e-9 * expected);
+    }
+
+    /** The likelihood of overlapping windows is that of each token behind as much of the text as its window shows. */
+    @Test
+    void overlappingWindowsPredictBehindWhatTheyShow() throws IOException {
+        Model model = Fixture.named("gpt2").model();
+        long[] ids = {7, 3, 150, 9, 11, 5, 80, 2};
+        int[] begins = {0, 0, 0, 0, 0, 3, 3, 3}; // of the first window of five, a stride of three apart, that has the token
+        double sum = 0;
+        try (ForwardPass pass = ForwardPass.resident(model, Compute.F64)) {
+            for (int at = 1; at < ids.length; at++) {
+                try (Result result = pass.run(Batch.Tokens.of(Arrays.copyOfRange(ids, begins[at], at)))) {
+                    double[] values = result.outputValues();
+                    double[] row = Arrays.copyOfRange(values, values.length - 160, values.length);
+                    sum += row[(int) ids[at]] - Math.log(Arrays.stream(row).map(Math::exp).sum());
+                }
+            }
+        }
+        Likelihood likelihood = Verification.likelihood(model, new TokenizedText(ids, 5, 3, 14), Compute.F64, Progress.NONE);
+        assertEquals(sum, likelihood.logLikelihood(), 1e-9);
+        assertEquals(7, likelihood.predicted());
+        assertEquals(Math.exp(-sum / 7), likelihood.perplexity(), 1e-9 * likelihood.perplexity());
+        assertEquals(-sum / Math.log(2) / 14, likelihood.bitsPerByte(), 1e-9);
+    }
+
+    @Test
+    void aWindowBeyondThePositionsIsRefused() throws IOException {
+        Model model = Fixture.named("gpt2").model();
+        IllegalArgumentException e = assertThrows(IllegalArgumentException.class,
+                () -> Verification.requirePrediction(model.architecture(), 100_000));
+        assertTrue(e.getMessage().contains("positions, got a window of 100000 tokens"), e.getMessage());
     }
 
     private static Model with(Model model, Role role, double[] values) {

@@ -1,0 +1,96 @@
+package isonorm.verify;
+
+import ai.djl.huggingface.tokenizers.Encoding;
+import ai.djl.huggingface.tokenizers.HuggingFaceTokenizer;
+import ai.djl.huggingface.tokenizers.jni.CharSpan;
+import java.io.IOException;
+import java.io.InputStream;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Map;
+
+/** A model's tokenizer.json. It adds no special tokens, and neither cuts nor pads. */
+final class Tokenizer implements AutoCloseable {
+
+    private final Path file;
+    private final HuggingFaceTokenizer tokenizer;
+
+    private Tokenizer(Path file, HuggingFaceTokenizer tokenizer) {
+        this.file = file;
+        this.tokenizer = tokenizer;
+    }
+
+    static Tokenizer open(Path file) throws IOException {
+        if (!Files.isRegularFile(file)) {
+            throw new IOException(file + " does not exist; a text needs the model's tokenizer.json");
+        }
+        stayOffline();
+        Map<String, String> options = Map.of("addSpecialTokens", "false", "truncation", "false", "padding", "false");
+        try (InputStream json = Files.newInputStream(file)) {
+            return new Tokenizer(file, HuggingFaceTokenizer.newInstance(json, options));
+        } catch (RuntimeException e) {
+            throw unreadable(file, e);
+        }
+    }
+
+    /** What the native library says of a file that it cannot read. */
+    private static IOException unreadable(Path file, RuntimeException e) {
+        return new IOException(file + " is no tokenizer that can be read: " + e.getMessage(), e);
+    }
+
+    /** The tokenizer's library would look for a CUDA build of itself on the network, and write about logging to stderr. */
+    private static void stayOffline() {
+        setIfAbsent("ai.djl.offline", "true");
+        setIfAbsent("RUST_FLAVOR", "cpu");
+        setIfAbsent("slf4j.internal.verbosity", "ERROR");
+    }
+
+    private static void setIfAbsent(String property, String value) {
+        if (System.getProperty(property) == null) {
+            System.setProperty(property, value);
+        }
+    }
+
+    Encoded encode(String text) throws IOException {
+        try {
+            return new Encoded(text, tokenizer.encode(text, false, false));
+        } catch (RuntimeException e) {
+            throw unreadable(file, e);
+        }
+    }
+
+    long[] ids(String text) throws IOException {
+        return encode(text).ids();
+    }
+
+    @Override
+    public void close() {
+        tokenizer.close();
+    }
+
+    /** A text's tokens and where they stand in it. */
+    record Encoded(String text, Encoding encoding) {
+
+        long[] ids() {
+            return encoding.getIds();
+        }
+
+        /**
+         * How many bytes of UTF-8 the tokens behind {@code first}, up to and with {@code last}, stand for. A character that
+         * several tokens share counts for the last of them, and what no token covers for the token behind it, or the very last.
+         */
+        long bytes(int first, int last) {
+            int from = text.offsetByCodePoints(0, end(first));
+            int to = last == ids().length - 1 ? text.length() : text.offsetByCodePoints(from, end(last) - end(first));
+            return text.substring(from, to).getBytes(StandardCharsets.UTF_8).length;
+        }
+
+        /** In code points, which the spans count. */
+        private int end(int token) {
+            CharSpan[] spans = encoding.getCharTokenSpans();
+            int end = spans[token].getEnd();
+            return token + 1 < spans.length ? Math.min(end, spans[token + 1].getStart()) : end;
+        }
+    }
+}
