@@ -73,31 +73,17 @@ final class Eval extends Subcommand {
             likelihood = Verification.likelihood(model.model(), words, Compute.named(compute),
                     (_, done, total) -> progress.step("predicting in " + compute, done, total));
         }
-        ObjectNode result = result(words, likelihood, (System.nanoTime() - start) / 1e9);
+        ObjectNode result = JsonNodeFactory.instance.objectNode();
+        result.put("checkpoint", checkpoint);
+        result.put("text", text.toString());
+        result.put("compute", compute);
+        result.setAll(Measured.likelihood(words, likelihood, (System.nanoTime() - start) / 1e9));
         if (json) {
             console.json(result);
         } else {
             print(result);
         }
         return DONE;
-    }
-
-    private ObjectNode result(TokenizedText words, Likelihood likelihood, double seconds) {
-        ObjectNode result = JsonNodeFactory.instance.objectNode();
-        result.put("checkpoint", checkpoint);
-        result.put("text", text.toString());
-        result.put("compute", compute);
-        result.put("window", words.window());
-        result.put("stride", words.stride());
-        result.put("tokens", words.ids().length);
-        result.put("predicted_tokens", likelihood.predicted());
-        result.put("predicted_bytes", likelihood.bytes());
-        Equality.put(result, "perplexity", likelihood.perplexity());
-        Equality.put(result, "nats_per_token", likelihood.nats());
-        Equality.put(result, "bits_per_byte", likelihood.bitsPerByte());
-        result.put("seconds", seconds);
-        result.put("tokens_per_second", likelihood.predicted() / seconds);
-        return result;
     }
 
     private void print(JsonNode result) {

@@ -5,7 +5,6 @@ import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import isonorm.family.LoadedModel;
 import isonorm.layer.Compute;
-import isonorm.verify.Accuracy;
 import isonorm.verify.Answered;
 import isonorm.verify.MultipleChoice;
 import isonorm.verify.Question;
@@ -67,30 +66,17 @@ final class Score extends Subcommand {
             answered = MultipleChoice.answer(model, questions, delimiter, Compute.named(compute),
                     (_, done, total) -> progress.step("scoring in " + compute, done, total));
         }
-        ObjectNode result = result(answered, (System.nanoTime() - start) / 1e9);
+        ObjectNode result = JsonNodeFactory.instance.objectNode();
+        result.put("checkpoint", checkpoint);
+        result.put("data", data.toString());
+        result.put("compute", compute);
+        result.setAll(Measured.accuracy(answered, (System.nanoTime() - start) / 1e9));
         if (json) {
             console.json(result);
         } else {
             print(result);
         }
         return DONE;
-    }
-
-    private ObjectNode result(List<Answered> answered, double seconds) {
-        Accuracy accuracy = Accuracy.of(answered, Answered::chosen);
-        Accuracy normalized = Accuracy.of(answered, Answered::chosenByLength);
-        ObjectNode result = JsonNodeFactory.instance.objectNode();
-        result.put("checkpoint", checkpoint);
-        result.put("data", data.toString());
-        result.put("compute", compute);
-        result.put("questions", answered.size());
-        result.put("choices", answered.stream().mapToLong(one -> one.logLikelihoods().size()).sum());
-        result.put("accuracy", accuracy.value());
-        Equality.put(result, "accuracy_standard_error", accuracy.standardError());
-        result.put("normalized_accuracy", normalized.value());
-        Equality.put(result, "normalized_accuracy_standard_error", normalized.standardError());
-        result.put("seconds", seconds);
-        return result;
     }
 
     private void print(JsonNode result) {
