@@ -1,7 +1,12 @@
 package isonorm.layer;
 
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import isonorm.architecture.Output;
+import isonorm.checkpoint.Dtype;
+import isonorm.convert.Conversion;
 import isonorm.convert.Form;
 import isonorm.convert.Plan;
 import isonorm.family.LoadedModel;
@@ -10,11 +15,13 @@ import isonorm.verify.Verification;
 import isonorm.weights.Model;
 import isonorm.weights.Progress;
 import java.io.IOException;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.EnumMap;
 import java.util.List;
 import java.util.Map;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 
@@ -64,5 +71,46 @@ class ConvertedTest {
                 .compute(Compute.F64, Compute.F64)
                 .run(Progress.NONE);
         assertTrue(comparison.within(Tolerance.SAME_FUNCTION_F64), comparison.toString());
+    }
+
+    /** The file itself, against the reference's outputs: rounded once to float32, computed in float64 and in float32. */
+    @ParameterizedTest
+    @MethodSource("cases")
+    void writtenInFloat32ItGivesTheReferencesOutput(Case one, @TempDir Path temporary) throws IOException {
+        Path folder = temporary.resolve("out");
+        Conversion.of(LoadedModel.open(one.fixture().folder()), one.form()).inType(Dtype.F32).writeTo(folder, Progress.NONE);
+        Model written = LoadedModel.open(folder).model();
+        boolean bareStream = written.architecture().output().equals(new Output.Hidden(Output.Pooler.NORMED_FIRST));
+        Batch batch = one.fixture().batch();
+        double[] reference = bareStream ? one.fixture().pooled().orElseThrow() : one.fixture().output();
+        Map<Compute, Double> tolerances = Map.of(Compute.F64, Tolerance.CONVERTED_F64, Compute.F32, Tolerance.CONVERTED_F32);
+        for (Map.Entry<Compute, Double> each : tolerances.entrySet()) {
+            try (ForwardPass pass = ForwardPass.resident(written, each.getKey()); Result result = pass.run(batch)) {
+                double[] values = bareStream ? result.pooledValues().orElseThrow() : result.outputValues();
+                double worst = bareStream ? Fixture.worst(reference, values) : Fixture.worst(reference, values, batch);
+                assertTrue(worst <= each.getValue(), one + " in " + each.getKey().label() + " is " + worst + " away");
+                if (written.architecture().output() instanceof Output.Words) {
+                    int width = (int) result.outputShape()[2];
+                    assertEquals(tops(reference, width, batch), tops(values, width, batch), one + " in " + each.getKey().label());
+                }
+            }
+        }
+    }
+
+    /** The likeliest word at every position that is not padding. */
+    private static List<Integer> tops(double[] logits, int width, Batch batch) {
+        Batch.Tokens tokens = (Batch.Tokens) batch;
+        List<Integer> tops = new ArrayList<>();
+        for (int p = 0; p < logits.length / width; p++) {
+            if (tokens.seen(p / tokens.length(), p % tokens.length())) {
+                int top = 0;
+                for (int i = 1; i < width; i++) {
+                    top = logits[p * width + i] > logits[p * width + top] ? i : top;
+                }
+                tops.add(top);
+            }
+        }
+        assertFalse(tops.isEmpty(), "nothing was compared");
+        return tops;
     }
 }
