@@ -1,0 +1,127 @@
+package isonorm.kernel;
+
+import isonorm.architecture.Activation;
+import isonorm.architecture.NormKind;
+
+/**
+ * The memory-bound work of a forward pass, over rows in native memory.
+ *
+ * <p>Everything is read exactly, computed in float32 or better, and rounded once where it is stored. Sums of squares neither
+ * overflow nor vanish, whatever finite values they are of. Every call runs on the caller's thread; to use several, give each its
+ * {@link Rows#slice slice}. Arguments marked in place are overwritten; no other two may overlap unless it is said.
+ *
+ * <p>There are two implementations: {@link PlainKernels} is the specification, {@link VectorKernels} is the fast one, and they
+ * agree but for the order of summation. {@link #provider()} gives the one for this JVM.
+ */
+public sealed interface Kernels permits PlainKernels, VectorKernels {
+
+    /** The implementation for this JVM, chosen once. */
+    static Kernels provider() {
+        return Provider.CHOSEN.kernels();
+    }
+
+    /** Why it is that one. */
+    static String reason() {
+        return Provider.CHOSEN.reason();
+    }
+
+    /** {@code out = norm(x)}. The two may be the same rows. */
+    void norm(Rows x, Normalization norm, Rows out);
+
+    /**
+     * {@code stream += branch + branchBias} in place, rounded, and {@code out = norm(stream)} of what was rounded.
+     *
+     * <p>For {@link NormKind#CRMS} the stream has d - 1 columns, best in rows of stride d. A free slot behind a row's last column,
+     * which a stride above the columns says there is, is set to zero, in {@code out} too where it has as many columns.
+     */
+    void addNorm(Rows stream, Rows branch, Values branchBias, Normalization norm, Rows out);
+
+    /**
+     * {@code scales[row] = 1 / sqrt(q + epsilon)}, with the q of {@link Normalization}: all that is left of a norm before a linear
+     * layer, since scaling a row commutes with the layer. Not for {@link NormKind#LAYER}, which also subtracts. Without an epsilon
+     * the scale of a row of zeros, or of values below 1e-38, is infinite.
+     */
+    void squares(Rows x, NormKind kind, double epsilon, Values scales);
+
+    /** {@code stream += branch + branchBias} as {@link #addNorm} does it, and the scales of {@link #squares}. */
+    void addSquares(Rows stream, Rows branch, Values branchBias, NormKind kind, double epsilon, Values scales);
+
+    /** {@code y = scales[row] * y + bias[column]} in place; either may be none. */
+    void scaleRowsAddBias(Rows y, Values scales, Values bias);
+
+    /** {@code y += bias[column]} in place. */
+    default void addBias(Rows y, Values bias) {
+        scaleRowsAddBias(y, Values.NONE, bias);
+    }
+
+    /** {@code y = activation(scales[row] * y + bias[column])} in place; scales and bias may be none. */
+    void activate(Rows y, Values scales, Values bias, Activation activation);
+
+    /**
+     * {@code out = activation(scales[row] * gate + gateBias) * (scales[row] * up + upBias)}; scales and biases may be none. The
+     * rows of {@code out} may be those of {@code gate} or {@code up}.
+     */
+    void gate(Rows gate, Rows up, Values scales, Values gateBias, Values upBias, Activation activation, Rows out);
+
+    /**
+     * {@code out[r] = softmax(score(scores[r]) + keyBias)} over the keys that row r reaches, zero elsewhere.
+     *
+     * <p>A key bias of minus infinity hides a key. A row that sees no key gives all of them the same weight, as transformers' eager
+     * attention does, and never NaN. Each row of {@code out} may lie in the memory of the same row of {@code scores}.
+     *
+     * @param scores products of queries and keys, (rows, keys), F32
+     * @param keyBias one value a key, such as slope times position (ALiBi), or none
+     * @param out F32 or BF16
+     */
+    void softmax(Rows scores, Scoring scoring, Values keyBias, Reach reach, Rows out);
+
+    /**
+     * Turns the first {@link Turns#width() width} values of every head, in place, row r by the angles of position
+     * {@code first + r}.
+     *
+     * @param x (rows, heads * head width)
+     */
+    void rotary(Rows x, int heads, Turns turns, int first);
+
+    /** {@code out[i] = scale * table[ids[i]]}. */
+    void gather(Rows table, int[] ids, float scale, Rows out);
+
+    /** {@code out[i] = scale * table[ids[i]] + positions[first + i]}. */
+    void gather(Rows table, int[] ids, float scale, Rows positions, int first, Rows out);
+
+    /**
+     * {@code y = x weights^T}, for few rows of x: each row of weights is read once for four rows of x.
+     *
+     * @param weights (out, in), of any type
+     * @param x (n, in)
+     * @param y (n, out)
+     */
+    void matrixVectors(Rows weights, Rows x, Rows y);
+
+    /** {@code y += x weights^T}, as {@link #matrixVectors}. */
+    void addMatrixVectors(Rows weights, Rows x, Rows y);
+
+    /**
+     * Attention of one query per head: {@code out[h] = sum over p of softmax(score(q[h] · k[p]) + slopes[h] * (p - (to - 1))) v[p]},
+     * p from {@code from} to {@code to - 1}.
+     *
+     * <p>The cache keeps each key-value head's positions together: head k's position p is row {@code k * (keys.rows() / K) + p},
+     * K being {@code keyValueHeads}. Query head h uses key-value head {@code h / (H / K)}. A part of the heads is a slice of queries,
+     * keys, values, slopes and out.
+     *
+     * @param queries (H, head width)
+     * @param keys (K * capacity, head width), as values
+     * @param from the first position that is seen: zero, or the window's begin
+     * @param to the position behind the last one that is seen
+     * @param slopes of linear biases (ALiBi), one a query head, or none
+     * @param out (H, head width)
+     */
+    void attendOne(
+            Rows queries, Rows keys, Rows values, int keyValueHeads, Scoring scoring, int from, int to, Values slopes, Rows out);
+
+    /** Where a row's largest value is, the first if there are several; NaN is never the largest. */
+    int argmax(Rows x, int row);
+
+    /** {@code log(sum(exp(x)))} of a row. */
+    double logSumExp(Rows x, int row);
+}

@@ -1,0 +1,159 @@
+package isonorm.kernel;
+
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.nio.ByteOrder;
+import java.util.Arrays;
+import jdk.incubator.vector.FloatVector;
+import jdk.incubator.vector.IntVector;
+import jdk.incubator.vector.ShortVector;
+import jdk.incubator.vector.VectorMask;
+import jdk.incubator.vector.VectorOperators;
+import jdk.incubator.vector.VectorShape;
+import jdk.incubator.vector.VectorSpecies;
+
+/**
+ * Between native memory and vectors of float32.
+ *
+ * <p>A row whose length n is no multiple of the lanes ends in a vector that begins at n - lanes and overlaps the one before: what
+ * is computed twice is stored twice, the same. Rows shorter than one vector are handled one by one.
+ *
+ * <p>Types are told apart before a loop, never inside: a path that the profile saw seldom is not inlined, and then every vector
+ * of the loop is allocated, on the other path too.
+ */
+final class Lanes {
+
+    static final VectorSpecies<Float> FLOATS = FloatVector.SPECIES_PREFERRED;
+    static final VectorSpecies<Integer> INTS = IntVector.SPECIES_PREFERRED;
+    private static final VectorSpecies<Short> SHORTS =
+            VectorSpecies.of(short.class, VectorShape.forBitSize(Math.max(64, FLOATS.vectorBitSize() / 2)));
+
+    /** Lanes of a vector. */
+    static final int L = FLOATS.length();
+
+    /**
+     * All memory, addressed absolutely. A constant of the global scope leaves no check of liveness or of the segment's kind in the
+     * loops; where a kernel may read and write was checked when its {@link Rows} were made.
+     */
+    @SuppressWarnings("restricted")
+    static final MemorySegment ALL = MemorySegment.NULL.reinterpret(Long.MAX_VALUE);
+
+    static final ByteOrder ORDER = ByteOrder.nativeOrder();
+    private static final ValueLayout.OfShort SHORT = ValueLayout.JAVA_SHORT_UNALIGNED;
+    private static final ValueLayout.OfFloat FLOAT = ValueLayout.JAVA_FLOAT_UNALIGNED;
+
+    private Lanes() {}
+
+    /** Room for a row, filled up with zeros to whole vectors. */
+    static float[] room(int columns) {
+        return new float[whole(columns)];
+    }
+
+    /** {@code columns} rounded up to whole vectors. */
+    static int whole(int columns) {
+        return Math.ceilDiv(columns, L) * L;
+    }
+
+    /** A copy filled up with {@code rest} to whole vectors; of none, {@code rest} alone. */
+    static float[] padded(Values values, int columns, float rest) {
+        float[] copy = new float[whole(columns)];
+        Arrays.fill(copy, rest);
+        System.arraycopy(values.array(), values.first(), copy, 0, values.count());
+        return copy;
+    }
+
+    static FloatVector floats(long address) {
+        return FloatVector.fromMemorySegment(FLOATS, ALL, address, ORDER);
+    }
+
+    static FloatVector brains(long address) {
+        ShortVector halves = ShortVector.fromMemorySegment(SHORTS, ALL, address, ORDER);
+        IntVector bits = (IntVector) halves.convertShape(VectorOperators.ZERO_EXTEND_S2I, INTS, 0);
+        return bits.lanewise(VectorOperators.LSHL, 16).reinterpretAsFloats();
+    }
+
+    /** Bits whose upper halves are the nearest bfloat16, ties to even; NaN stays NaN. */
+    static IntVector toBrains(FloatVector values) {
+        IntVector bits = values.reinterpretAsInts();
+        IntVector odd = bits.lanewise(VectorOperators.LSHR, 16).and(1);
+        VectorMask<Integer> nan = values.test(VectorOperators.IS_NAN).cast(INTS);
+        return bits.add(0x7fff).add(odd).blend(0x7fc00000, nan);
+    }
+
+    /** Stores the upper halves. */
+    static void store(long address, IntVector brains) {
+        IntVector bits = brains.lanewise(VectorOperators.LSHR, 16);
+        ((ShortVector) bits.convertShape(VectorOperators.I2S, SHORTS, 0)).intoMemorySegment(ALL, address, ORDER);
+    }
+
+    static float get(Type type, long address) {
+        return switch (type) {
+            case F32 -> ALL.get(FLOAT, address);
+            case BF16 -> Float.intBitsToFloat(ALL.get(SHORT, address) << 16);
+            case F16 -> Float.float16ToFloat(ALL.get(SHORT, address));
+        };
+    }
+
+    static void set(Type type, long address, float value) {
+        if (type == Type.F32) {
+            ALL.set(FLOAT, address, value);
+        } else {
+            ALL.set(SHORT, address, brain(value));
+        }
+    }
+
+    private static short brain(float value) {
+        int bits = Float.floatToRawIntBits(value);
+        return Float.isNaN(value) ? 0x7fc0 : (short) (bits + 0x7fff + (bits >>> 16 & 1) >>> 16);
+    }
+
+    /** The value as it is read back after {@link #set}. */
+    static float rounded(Type type, float value) {
+        return type == Type.F32 ? value : Float.intBitsToFloat(brain(value) << 16);
+    }
+
+    /** Reads {@code n} values. */
+    static void read(Type type, long address, int n, float[] into) {
+        if (type == Type.F32) {
+            MemorySegment.copy(ALL, FLOAT, address, into, 0, n);
+        } else if (n < L || type == Type.F16) {
+            for (int i = 0; i < n; i++) {
+                into[i] = get(type, address + (long) i * type.bytes());
+            }
+        } else {
+            readBrains(address, n, into);
+        }
+    }
+
+    private static void readBrains(long address, int n, float[] into) {
+        for (int i = 0; i < n - L; i += L) {
+            brains(address + (long) i * Short.BYTES).intoArray(into, i);
+        }
+        brains(address + (n - L) * (long) Short.BYTES).intoArray(into, n - L);
+    }
+
+    /** Writes {@code n} values, rounded. */
+    static void write(Type type, long address, int n, float[] from) {
+        if (type == Type.F32) {
+            MemorySegment.copy(from, 0, ALL, FLOAT, address, n);
+        } else if (n < L) {
+            for (int i = 0; i < n; i++) {
+                set(type, address + (long) i * type.bytes(), from[i]);
+            }
+        } else {
+            writeBrains(address, n, from);
+        }
+    }
+
+    private static void writeBrains(long address, int n, float[] from) {
+        for (int i = 0; i < n - L; i += L) {
+            store(address + (long) i * Short.BYTES, toBrains(FloatVector.fromArray(FLOATS, from, i)));
+        }
+        store(address + (n - L) * (long) Short.BYTES, toBrains(FloatVector.fromArray(FLOATS, from, n - L)));
+    }
+
+    /** Writes {@code n} zeros. */
+    static void clear(Type type, long address, int n) {
+        ALL.asSlice(address, (long) n * type.bytes()).fill((byte) 0);
+    }
+}

@@ -1,0 +1,333 @@
+package isonorm.kernel;
+
+import isonorm.architecture.Activation;
+import isonorm.architecture.NormKind;
+import isonorm.architecture.Rotary.Pairing;
+
+/**
+ * The kernels as simple loops in float64: what {@link VectorKernels} must agree with, and what runs where there are no vectors.
+ * Only the residual sum is in float32, so that both round a stream to the same bits.
+ */
+public final class PlainKernels implements Kernels {
+
+    @Override
+    public void norm(Rows x, Normalization norm, Rows out) {
+        Shapes.norm(x, norm, out);
+        for (int row = 0; row < x.rows(); row++) {
+            normRow(x, row, norm, out);
+        }
+    }
+
+    @Override
+    public void addNorm(Rows stream, Rows branch, Values branchBias, Normalization norm, Rows out) {
+        Shapes.add(stream, branch, branchBias);
+        Shapes.norm(stream, norm, out);
+        Shapes.spare(norm.kind(), stream);
+        for (int row = 0; row < stream.rows(); row++) {
+            addRow(stream, row, branch, branchBias, norm.kind());
+            normRow(stream, row, norm, out);
+        }
+    }
+
+    @Override
+    public void squares(Rows x, NormKind kind, double epsilon, Values scales) {
+        Shapes.squares(x, kind, epsilon, scales);
+        for (int row = 0; row < x.rows(); row++) {
+            scales.set(row, (float) scale(x, row, kind, epsilon));
+        }
+    }
+
+    @Override
+    public void addSquares(Rows stream, Rows branch, Values branchBias, NormKind kind, double epsilon, Values scales) {
+        Shapes.add(stream, branch, branchBias);
+        Shapes.squares(stream, kind, epsilon, scales);
+        Shapes.spare(kind, stream);
+        for (int row = 0; row < stream.rows(); row++) {
+            addRow(stream, row, branch, branchBias, kind);
+            scales.set(row, (float) scale(stream, row, kind, epsilon));
+        }
+    }
+
+    private static void addRow(Rows stream, int row, Rows branch, Values bias, NormKind kind) {
+        int C = stream.columns();
+        for (int c = 0; c < C; c++) {
+            float added = bias.present() ? branch.get(row, c) + bias.get(c) : branch.get(row, c);
+            stream.set(row, c, stream.get(row, c) + added);
+        }
+        clearSpare(stream, row, kind);
+    }
+
+    private static void clearSpare(Rows x, int row, NormKind kind) {
+        if (kind == NormKind.CRMS && x.stride() > x.columns()) {
+            x.set(row, x.columns(), 0);
+        }
+    }
+
+    /** One row of {@link #norm}; the two may be the same. */
+    static void normRow(Rows x, int row, Normalization norm, Rows out) {
+        int C = x.columns();
+        double mean = norm.kind() == NormKind.LAYER ? sum(x, row) / C : 0;
+        double scale = scale(x, row, norm.kind(), norm.epsilon());
+        double sum = 0;
+        for (int c = 0; c < C; c++) {
+            double n = (x.get(row, c) - mean) * scale;
+            sum += n;
+            out.set(row, c, affine(n, norm, c));
+        }
+        if (out.columns() > C) {
+            out.set(row, C, affine(-sum, norm, C));
+        } else {
+            clearSpare(out, row, norm.kind());
+        }
+    }
+
+    private static double affine(double n, Normalization norm, int column) {
+        double scaled = norm.gain().present() ? n * norm.gain().get(column) : n;
+        return norm.bias().present() ? scaled + norm.bias().get(column) : scaled;
+    }
+
+    /** {@code 1 / sqrt(q + epsilon)}. */
+    static double scale(Rows x, int row, NormKind kind, double epsilon) {
+        int C = x.columns();
+        double sum = kind == NormKind.RMS ? 0 : sum(x, row);
+        double mean = kind == NormKind.LAYER ? sum / C : 0;
+        double squares = 0;
+        for (int c = 0; c < C; c++) {
+            double centred = x.get(row, c) - mean;
+            squares += centred * centred;
+        }
+        double q = kind == NormKind.CRMS ? (squares + sum * sum) / (C + 1) : squares / C;
+        return 1 / Math.sqrt(q + epsilon);
+    }
+
+    private static double sum(Rows x, int row) {
+        double sum = 0;
+        for (int c = 0; c < x.columns(); c++) {
+            sum += x.get(row, c);
+        }
+        return sum;
+    }
+
+    @Override
+    public void scaleRowsAddBias(Rows y, Values scales, Values bias) {
+        Shapes.activate(y, scales, bias);
+        for (int row = 0; row < y.rows(); row++) {
+            for (int c = 0; c < y.columns(); c++) {
+                y.set(row, c, scaled(y, row, c, scales, bias));
+            }
+        }
+    }
+
+    @Override
+    public void activate(Rows y, Values scales, Values bias, Activation activation) {
+        Shapes.activate(y, scales, bias);
+        for (int row = 0; row < y.rows(); row++) {
+            for (int c = 0; c < y.columns(); c++) {
+                y.set(row, c, activated(activation, scaled(y, row, c, scales, bias)));
+            }
+        }
+    }
+
+    @Override
+    public void gate(Rows gate, Rows up, Values scales, Values gateBias, Values upBias, Activation activation, Rows out) {
+        Shapes.gate(gate, up, scales, gateBias, upBias, out);
+        for (int row = 0; row < gate.rows(); row++) {
+            for (int c = 0; c < gate.columns(); c++) {
+                out.set(row, c, activated(activation, scaled(gate, row, c, scales, gateBias)) * scaled(up, row, c, scales, upBias));
+            }
+        }
+    }
+
+    private static double scaled(Rows y, int row, int column, Values scales, Values bias) {
+        double value = y.get(row, column);
+        double scaled = scales.present() ? value * scales.get(row) : value;
+        return bias.present() ? scaled + bias.get(column) : scaled;
+    }
+
+    /** {@code activation(x)}. */
+    static double activated(Activation activation, double x) {
+        return switch (activation) {
+            case GELU -> x * Gauss.distribution(x);
+            case GELU_TANH -> x * sigmoid(2 * Math.sqrt(2 / Math.PI) * (x + 0.044715 * x * x * x)); // (1 + tanh(u)) / 2 = sigmoid(2u)
+            case QUICK_GELU -> x * sigmoid(1.702 * x);
+            case RELU -> Math.max(x, 0);
+            case RELU_SQUARED -> Math.max(x, 0) * Math.max(x, 0);
+            case SILU -> x * sigmoid(x);
+            case TANH -> Math.tanh(x);
+        };
+    }
+
+    private static double sigmoid(double x) {
+        return 1 / (1 + Math.exp(-x));
+    }
+
+    @Override
+    public void softmax(Rows scores, Scoring scoring, Values keyBias, Reach reach, Rows out) {
+        Shapes.softmax(scores, keyBias, out);
+        int T = scores.columns();
+        double[] s = new double[T];
+        for (int row = 0; row < scores.rows(); row++) {
+            int from = reach.from(row, T);
+            int to = Math.max(from, reach.to(row, T));
+            for (int key = from; key < to; key++) {
+                double score = score(scoring, scores.get(row, key));
+                s[key] = keyBias.present() ? score + keyBias.get(key) : score;
+            }
+            boolean seen = softmax(s, from, to);
+            for (int key = 0; key < T; key++) {
+                out.set(row, key, !seen ? 1.0 / T : key >= from && key < to ? s[key] : 0);
+            }
+        }
+    }
+
+    private static double score(Scoring scoring, double product) {
+        double score = product * scoring.scale();
+        return scoring.softcap() > 0 ? scoring.softcap() * Math.tanh(score / scoring.softcap()) : score;
+    }
+
+    /** Replaces scores by weights that add up to one; says whether there were any above minus infinity. */
+    private static boolean softmax(double[] s, int from, int to) {
+        double largest = Double.NEGATIVE_INFINITY;
+        for (int key = from; key < to; key++) {
+            largest = Math.max(largest, s[key]);
+        }
+        if (largest == Double.NEGATIVE_INFINITY) {
+            return false;
+        }
+        double sum = 0;
+        for (int key = from; key < to; key++) {
+            s[key] = Math.exp(s[key] - largest);
+            sum += s[key];
+        }
+        for (int key = from; key < to; key++) {
+            s[key] /= sum;
+        }
+        return true;
+    }
+
+    @Override
+    public void rotary(Rows x, int heads, Turns turns, int first) {
+        Shapes.rotary(x, heads, turns, first);
+        int D = x.columns() / heads;
+        int pairs = turns.width() / 2;
+        boolean halves = turns.pairing() == Pairing.HALVES;
+        for (int row = 0; row < x.rows(); row++) {
+            for (int head = 0; head < heads; head++) {
+                for (int i = 0; i < pairs; i++) {
+                    int at = head * D + (halves ? i : 2 * i);
+                    int beside = halves ? at + pairs : at + 1;
+                    double a = x.get(row, at);
+                    double b = x.get(row, beside);
+                    double cosine = turns.cosine().get(first + row, i);
+                    double sine = turns.sine().get(first + row, i);
+                    x.set(row, at, a * cosine - b * sine);
+                    x.set(row, beside, b * cosine + a * sine);
+                }
+            }
+        }
+    }
+
+    @Override
+    public void gather(Rows table, int[] ids, float scale, Rows out) {
+        Shapes.gather(table, ids, out);
+        for (int i = 0; i < ids.length; i++) {
+            for (int c = 0; c < out.columns(); c++) {
+                out.set(i, c, (double) scale * table.get(ids[i], c));
+            }
+        }
+    }
+
+    @Override
+    public void gather(Rows table, int[] ids, float scale, Rows positions, int first, Rows out) {
+        Shapes.gather(table, ids, out);
+        Shapes.positions(positions, first, out);
+        for (int i = 0; i < ids.length; i++) {
+            for (int c = 0; c < out.columns(); c++) {
+                out.set(i, c, (double) scale * table.get(ids[i], c) + positions.get(first + i, c));
+            }
+        }
+    }
+
+    @Override
+    public void matrixVectors(Rows weights, Rows x, Rows y) {
+        Shapes.product(weights, x, y);
+        for (int i = 0; i < x.rows(); i++) {
+            for (int row = 0; row < weights.rows(); row++) {
+                y.set(i, row, dot(weights, row, x, i));
+            }
+        }
+    }
+
+    @Override
+    public void addMatrixVectors(Rows weights, Rows x, Rows y) {
+        Shapes.product(weights, x, y);
+        for (int i = 0; i < x.rows(); i++) {
+            for (int row = 0; row < weights.rows(); row++) {
+                y.set(i, row, y.get(i, row) + dot(weights, row, x, i));
+            }
+        }
+    }
+
+    private static double dot(Rows a, int rowA, Rows b, int rowB) {
+        double sum = 0;
+        for (int c = 0; c < a.columns(); c++) {
+            sum += (double) a.get(rowA, c) * b.get(rowB, c);
+        }
+        return sum;
+    }
+
+    @Override
+    public void attendOne(
+            Rows queries, Rows keys, Rows values, int keyValueHeads, Scoring scoring, int from, int to, Values slopes, Rows out) {
+        Shapes.attendOne(queries, keys, values, keyValueHeads, from, to, slopes, out);
+        int H = queries.rows();
+        int D = queries.columns();
+        int G = H / keyValueHeads;
+        int capacity = keys.rows() / keyValueHeads;
+        double[] s = new double[to];
+        for (int h = 0; h < H; h++) {
+            int first = h / G * capacity;
+            for (int p = from; p < to; p++) {
+                double score = score(scoring, dot(queries, h, keys, first + p));
+                s[p] = slopes.present() ? score + slopes.get(h) * (p - (to - 1.0)) : score;
+            }
+            softmax(s, from, to);
+            for (int d = 0; d < D; d++) {
+                double sum = 0;
+                for (int p = from; p < to; p++) {
+                    sum += s[p] * values.get(first + p, d);
+                }
+                out.set(h, d, sum);
+            }
+        }
+    }
+
+    @Override
+    public int argmax(Rows x, int row) {
+        Shapes.row(x, row);
+        int best = 0;
+        for (int c = 1; c < x.columns(); c++) {
+            if (x.get(row, c) > x.get(row, best) || Float.isNaN(x.get(row, best))) {
+                best = c;
+            }
+        }
+        return Float.isNaN(x.get(row, best)) ? 0 : best;
+    }
+
+    @Override
+    public double logSumExp(Rows x, int row) {
+        Shapes.row(x, row);
+        double largest = Double.NEGATIVE_INFINITY;
+        for (int c = 0; c < x.columns(); c++) {
+            largest = Math.max(largest, x.get(row, c));
+        }
+        if (Double.isInfinite(largest)) {
+            return largest;
+        }
+        double sum = 0;
+        for (int c = 0; c < x.columns(); c++) {
+            sum += Math.exp(x.get(row, c) - largest);
+        }
+        return largest + Math.log(sum);
+    }
+}

@@ -1,0 +1,24 @@
+package isonorm.kernel;
+
+/**
+ * How a product of query and key becomes a score: {@code s = scale * product}, then {@code s = softcap * tanh(s / softcap)}.
+ *
+ * @param softcap zero for none
+ */
+public record Scoring(float scale, float softcap) {
+
+    public Scoring {
+        if (!(softcap >= 0)) { // also refuses NaN
+            throw new IllegalArgumentException("the softcap must be positive, or zero for none, got " + softcap);
+        }
+    }
+
+    /** Without a softcap. */
+    public static Scoring of(double scale) {
+        return new Scoring((float) scale, 0);
+    }
+
+    public Scoring withSoftcap(double other) {
+        return new Scoring(scale, (float) other);
+    }
+}

@@ -1,0 +1,170 @@
+package isonorm.kernel;
+
+import isonorm.architecture.NormKind;
+
+/** What both implementations require of their arguments. */
+final class Shapes {
+
+    private Shapes() {}
+
+    static void norm(Rows x, Normalization norm, Rows out) {
+        written(out);
+        sameRows("x", x, "out", out);
+        int columns = norm.columnsOut(x.columns());
+        if (out.columns() != columns) {
+            throw new IllegalArgumentException(norm.kind() + (norm.affine() ? " with" : " without") + " gain or bias makes " + columns
+                    + " columns of " + x.columns() + ", got out " + out);
+        }
+        perColumn("gain", norm.gain(), columns);
+        perColumn("bias", norm.bias(), columns);
+        if (columns == x.columns()) {
+            spare(norm.kind(), out);
+        }
+    }
+
+    /** A stride above the columns promises a slot behind each row of a {@link NormKind#CRMS}. */
+    static void spare(NormKind kind, Rows x) {
+        if (kind == NormKind.CRMS && x.rows() > 0 && x.stride() > x.columns() && !x.spare()) {
+            throw new IllegalArgumentException("a CRMS stream with a stride above its columns needs the slot behind the last row, got " + x
+                    + "; allocate whole strides");
+        }
+    }
+
+    static void add(Rows stream, Rows branch, Values bias) {
+        written(stream);
+        sameSize("stream", stream, "branch", branch);
+        perColumn("branch bias", bias, stream.columns());
+    }
+
+    static void squares(Rows x, NormKind kind, double epsilon, Values scales) {
+        if (kind == NormKind.LAYER) {
+            throw new IllegalArgumentException("only RMS and CRMS are scales of rows, got LAYER; use norm or addNorm");
+        }
+        if (!(epsilon >= 0)) {
+            throw new IllegalArgumentException("epsilon must be zero or more, got " + epsilon);
+        }
+        if (scales.count() != x.rows()) {
+            throw new IllegalArgumentException("scales must be one a row, got " + scales.count() + " for " + x);
+        }
+    }
+
+    static void activate(Rows y, Values scales, Values bias) {
+        written(y);
+        perRow(scales, y.rows());
+        perColumn("bias", bias, y.columns());
+    }
+
+    static void gate(Rows gate, Rows up, Values scales, Values gateBias, Values upBias, Rows out) {
+        written(out);
+        sameSize("gate", gate, "up", up);
+        sameSize("gate", gate, "out", out);
+        perRow(scales, gate.rows());
+        perColumn("gate bias", gateBias, gate.columns());
+        perColumn("up bias", upBias, gate.columns());
+    }
+
+    static void softmax(Rows scores, Values keyBias, Rows out) {
+        written(out);
+        sameSize("scores", scores, "out", out);
+        if (scores.type() != Type.F32) {
+            throw new IllegalArgumentException("scores must be F32, got " + scores);
+        }
+        perColumn("key bias", keyBias, scores.columns());
+    }
+
+    static void rotary(Rows x, int heads, Turns turns, int first) {
+        written(x);
+        if (heads < 1 || x.columns() % heads != 0 || x.columns() / heads < turns.width()) {
+            throw new IllegalArgumentException("columns must be heads of " + turns.width() + " values or more, got " + heads + " heads in " + x);
+        }
+        if (first < 0 || x.rows() > turns.cosine().rows() - first) {
+            throw new IllegalArgumentException("positions must lie in the tables, got " + x.rows() + " from " + first + " on, of "
+                    + turns.cosine().rows());
+        }
+    }
+
+    static void gather(Rows table, int[] ids, Rows out) {
+        written(out);
+        if (out.rows() != ids.length || out.columns() != table.columns()) {
+            throw new IllegalArgumentException("out must have a row an id, as wide as the table, got " + ids.length + " ids, table " + table
+                    + ", out " + out);
+        }
+        for (int id : ids) {
+            if (id < 0 || id >= table.rows()) {
+                throw new IllegalArgumentException("ids must be rows of the table, 0 to " + (table.rows() - 1) + ", got " + id);
+            }
+        }
+    }
+
+    static void positions(Rows positions, int first, Rows out) {
+        if (positions.columns() != out.columns() || first < 0 || out.rows() > positions.rows() - first) {
+            throw new IllegalArgumentException("positions must have the rows from " + first + " on and the columns of out, got " + positions
+                    + " for " + out);
+        }
+    }
+
+    static void product(Rows weights, Rows x, Rows y) {
+        written(y);
+        sameRows("x", x, "y", y);
+        if (weights.columns() != x.columns() || weights.rows() != y.columns()) {
+            throw new IllegalArgumentException("weights must be (columns of y) x (columns of x), got weights " + weights + ", x " + x + ", y " + y);
+        }
+    }
+
+    static void attendOne(Rows queries, Rows keys, Rows values, int keyValueHeads, int from, int to, Values slopes, Rows out) {
+        written(out);
+        sameSize("queries", queries, "out", out);
+        sameSize("keys", keys, "values", values);
+        if (keyValueHeads < 1 || queries.rows() % keyValueHeads != 0 || keys.rows() % keyValueHeads != 0) {
+            throw new IllegalArgumentException("query heads and cache rows must be multiples of the key-value heads, got " + queries.rows()
+                    + " and " + keys.rows() + " for " + keyValueHeads);
+        }
+        if (keys.type() != values.type() || keys.columns() != queries.columns()) {
+            throw new IllegalArgumentException("keys and values must have one type and the queries' columns, got queries " + queries + ", keys "
+                    + keys + ", values " + values);
+        }
+        if (from < 0 || to <= from || to > keys.rows() / keyValueHeads) {
+            throw new IllegalArgumentException("a query must see positions of the cache, got " + from + " to " + to + " of "
+                    + keys.rows() / keyValueHeads);
+        }
+        if (slopes.present() && slopes.count() != queries.rows()) {
+            throw new IllegalArgumentException("slopes must be one a query head, got " + slopes.count() + " for " + queries.rows());
+        }
+    }
+
+    static void row(Rows x, int row) {
+        if (row < 0 || row >= x.rows() || x.columns() == 0) {
+            throw new IllegalArgumentException("the row must be there and have columns, got row " + row + " of " + x);
+        }
+    }
+
+    private static void written(Rows x) {
+        if (x.type() == Type.F16) {
+            throw new IllegalArgumentException("only F32 and BF16 are written, got " + x);
+        }
+    }
+
+    private static void sameRows(String a, Rows x, String b, Rows y) {
+        if (x.rows() != y.rows()) {
+            throw new IllegalArgumentException(a + " and " + b + " must have the same rows, got " + x + " and " + y);
+        }
+    }
+
+    private static void sameSize(String a, Rows x, String b, Rows y) {
+        if (x.rows() != y.rows() || x.columns() != y.columns()) {
+            throw new IllegalArgumentException(a + " and " + b + " must be of one size, got " + x + " and " + y);
+        }
+    }
+
+    private static void perRow(Values scales, int rows) {
+        if (scales.present() && scales.count() != rows) {
+            throw new IllegalArgumentException("scales must be one a row or none, got " + scales.count() + " for " + rows + " rows");
+        }
+    }
+
+    private static void perColumn(String what, Values values, int columns) {
+        if (values.present() && values.count() != columns) {
+            throw new IllegalArgumentException(what + " must be one a column or none, got " + values.count() + " for " + columns + " columns");
+        }
+    }
+}

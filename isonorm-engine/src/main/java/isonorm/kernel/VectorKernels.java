@@ -1,0 +1,147 @@
+package isonorm.kernel;
+
+import isonorm.architecture.Activation;
+import isonorm.architecture.NormKind;
+import java.lang.ref.Reference;
+
+/**
+ * The kernels with vectors of float32, as wide as the machine has them; the sums are in float32, several side by side.
+ *
+ * <p>The memory of automatic arenas is kept from being collected while a kernel runs, since kernels use bare addresses.
+ */
+public final class VectorKernels implements Kernels {
+
+    /** Only {@link Provider} makes them, where vectors are at hand. */
+    VectorKernels() {}
+
+    /** The width of a vector. */
+    static int bits() {
+        return Lanes.FLOATS.vectorBitSize();
+    }
+
+    @Override
+    public void norm(Rows x, Normalization norm, Rows out) {
+        Shapes.norm(x, norm, out);
+        VectorNorms.norm(x, norm, out);
+        keep(x, out);
+    }
+
+    @Override
+    public void addNorm(Rows stream, Rows branch, Values branchBias, Normalization norm, Rows out) {
+        Shapes.add(stream, branch, branchBias);
+        Shapes.norm(stream, norm, out);
+        Shapes.spare(norm.kind(), stream);
+        VectorNorms.addNorm(stream, branch, branchBias, norm, out);
+        keep(stream, branch, out);
+    }
+
+    @Override
+    public void squares(Rows x, NormKind kind, double epsilon, Values scales) {
+        Shapes.squares(x, kind, epsilon, scales);
+        VectorNorms.squares(x, kind, epsilon, scales);
+        keep(x);
+    }
+
+    @Override
+    public void addSquares(Rows stream, Rows branch, Values branchBias, NormKind kind, double epsilon, Values scales) {
+        Shapes.add(stream, branch, branchBias);
+        Shapes.squares(stream, kind, epsilon, scales);
+        Shapes.spare(kind, stream);
+        VectorNorms.addSquares(stream, branch, branchBias, kind, epsilon, scales);
+        keep(stream, branch);
+    }
+
+    @Override
+    public void scaleRowsAddBias(Rows y, Values scales, Values bias) {
+        Shapes.activate(y, scales, bias);
+        VectorActivations.scaleRowsAddBias(y, scales, bias);
+        keep(y);
+    }
+
+    @Override
+    public void activate(Rows y, Values scales, Values bias, Activation activation) {
+        Shapes.activate(y, scales, bias);
+        VectorActivations.activate(y, scales, bias, activation);
+        keep(y);
+    }
+
+    @Override
+    public void gate(Rows gate, Rows up, Values scales, Values gateBias, Values upBias, Activation activation, Rows out) {
+        Shapes.gate(gate, up, scales, gateBias, upBias, out);
+        VectorActivations.gate(gate, up, scales, gateBias, upBias, activation, out);
+        keep(gate, up, out);
+    }
+
+    @Override
+    public void softmax(Rows scores, Scoring scoring, Values keyBias, Reach reach, Rows out) {
+        Shapes.softmax(scores, keyBias, out);
+        VectorSoftmax.softmax(scores, scoring, keyBias, reach, out);
+        keep(scores, out);
+    }
+
+    @Override
+    public void rotary(Rows x, int heads, Turns turns, int first) {
+        Shapes.rotary(x, heads, turns, first);
+        VectorRows.rotary(x, heads, turns, first);
+        keep(x, turns.cosine(), turns.sine());
+    }
+
+    @Override
+    public void gather(Rows table, int[] ids, float scale, Rows out) {
+        Shapes.gather(table, ids, out);
+        VectorRows.gather(table, ids, scale, out);
+        keep(table, out);
+    }
+
+    @Override
+    public void gather(Rows table, int[] ids, float scale, Rows positions, int first, Rows out) {
+        Shapes.gather(table, ids, out);
+        Shapes.positions(positions, first, out);
+        VectorRows.gather(table, ids, scale, positions, first, out);
+        keep(table, positions, out);
+    }
+
+    @Override
+    public void matrixVectors(Rows weights, Rows x, Rows y) {
+        Shapes.product(weights, x, y);
+        VectorProducts.product(weights, x, y, false);
+        keep(weights, x, y);
+    }
+
+    @Override
+    public void addMatrixVectors(Rows weights, Rows x, Rows y) {
+        Shapes.product(weights, x, y);
+        VectorProducts.product(weights, x, y, true);
+        keep(weights, x, y);
+    }
+
+    @Override
+    public void attendOne(
+            Rows queries, Rows keys, Rows values, int keyValueHeads, Scoring scoring, int from, int to, Values slopes, Rows out) {
+        Shapes.attendOne(queries, keys, values, keyValueHeads, from, to, slopes, out);
+        VectorAttention.attendOne(queries, keys, values, keyValueHeads, scoring, from, to, slopes, out);
+        keep(queries, keys, values, out);
+    }
+
+    @Override
+    public int argmax(Rows x, int row) {
+        Shapes.row(x, row);
+        int best = VectorRows.argmax(x, row);
+        keep(x);
+        return best;
+    }
+
+    @Override
+    public double logSumExp(Rows x, int row) {
+        Shapes.row(x, row);
+        double result = VectorRows.logSumExp(x, row);
+        keep(x);
+        return result;
+    }
+
+    private static void keep(Rows... rows) {
+        for (Rows each : rows) {
+            Reference.reachabilityFence(each.data());
+        }
+    }
+}

@@ -1,0 +1,304 @@
+package isonorm.kernel;
+
+import static isonorm.kernel.Lanes.FLOATS;
+import static isonorm.kernel.Lanes.L;
+
+import isonorm.architecture.NormKind;
+import java.util.Arrays;
+import java.util.function.ObjIntConsumer;
+import jdk.incubator.vector.FloatVector;
+import jdk.incubator.vector.IntVector;
+import jdk.incubator.vector.VectorOperators;
+
+/**
+ * The vector twins of the norms.
+ *
+ * <p>A row is read once, into an array that stays in the nearest cache; its statistics are float32 sums, four vectors of them side by side.
+ * A LayerNorm shifts by the mean as float32 knows it and then corrects by the mean of what is left, so that a large mean costs no
+ * digits. A row whose squares leave the range of float32 is left to the plain twin. An instance is at one row after the other.
+ */
+final class VectorNorms {
+
+    /** Beyond these a sum of squares may have overflowed, or lost what was below the smallest number. */
+    private static final float LARGE = 1e36f;
+    private static final float SMALL = 1e-30f;
+
+    private static final Loop<VectorNorms> SUMMAND = loop(VectorNorms::readSummand);
+    private static final Loop<VectorNorms> ADD = loop(VectorNorms::add);
+    private static final Loop<VectorNorms> MEASURE = loop((row, _) -> row.measure());
+    private static final Loop<VectorNorms> GIVE = loop(VectorNorms::give);
+
+    private final Rows rows;
+    private final NormKind kind;
+    private final double epsilon;
+    private final int C;
+    private final float[] x;
+    private final float[] summand;
+
+    /** What {@link #measure} found: {@code n = (x - shift - correction) * scale}, and the sum of the row for CRMS. */
+    private float shift;
+    private float correction;
+    private float scale;
+    private float sum;
+    private boolean measured;
+
+    /** What is added, or null. */
+    private Rows branch;
+    private float[] branchBias;
+
+    /** Where it goes, or null; gain and bias are both null or both there. */
+    private Rows out;
+    private float[] gain;
+    private float[] bias;
+
+    private VectorNorms(Rows rows, NormKind kind, double epsilon) {
+        this.rows = rows;
+        this.kind = kind;
+        this.epsilon = epsilon;
+        this.C = rows.columns();
+        this.x = Lanes.room(C);
+        this.summand = Lanes.room(C);
+    }
+
+    private static Loop<VectorNorms> loop(ObjIntConsumer<VectorNorms> step) {
+        return Loop.of((row, r) -> {
+            step.accept(row, r);
+            return 0;
+        });
+    }
+
+    private VectorNorms adding(Rows other, Values otherBias) {
+        branch = other;
+        branchBias = otherBias.present() ? Lanes.padded(otherBias, C, 0) : null;
+        return this;
+    }
+
+    private void normalize(Normalization norm, Rows into) {
+        out = into;
+        gain = norm.affine() ? Lanes.padded(norm.gain(), out.columns(), 1) : null;
+        bias = norm.affine() ? Lanes.padded(norm.bias(), out.columns(), 0) : null;
+        for (int r = 0; r < rows.rows(); r++) {
+            read(r);
+            if (measured) {
+                GIVE.run(this, r);
+            } else {
+                PlainKernels.normRow(rows, r, norm, out);
+            }
+        }
+    }
+
+    private void scale(Values scales) {
+        for (int r = 0; r < rows.rows(); r++) {
+            read(r);
+            scales.set(r, measured ? scale : (float) PlainKernels.scale(rows, r, kind, epsilon));
+        }
+    }
+
+    static void norm(Rows x, Normalization norm, Rows out) {
+        new VectorNorms(x, norm.kind(), norm.epsilon()).normalize(norm, out);
+    }
+
+    static void addNorm(Rows stream, Rows branch, Values branchBias, Normalization norm, Rows out) {
+        new VectorNorms(stream, norm.kind(), norm.epsilon()).adding(branch, branchBias).normalize(norm, out);
+    }
+
+    static void squares(Rows x, NormKind kind, double epsilon, Values scales) {
+        new VectorNorms(x, kind, epsilon).scale(scales);
+    }
+
+    static void addSquares(Rows stream, Rows branch, Values branchBias, NormKind kind, double epsilon, Values scales) {
+        new VectorNorms(stream, kind, epsilon).adding(branch, branchBias).scale(scales);
+    }
+
+    /** Row r into {@link #x}, with what is added to it, and measured. */
+    private void read(int r) {
+        if (branch == null) {
+            Lanes.read(rows.type(), rows.address(r), C, x);
+        } else {
+            SUMMAND.run(this, r);
+            ADD.run(this, r);
+        }
+        MEASURE.run(this, r);
+    }
+
+    private void readSummand(int r) {
+        Lanes.read(branch.type(), branch.address(r), C, summand);
+        if (branchBias != null) {
+            for (int i = 0; i < summand.length; i += L) {
+                FloatVector.fromArray(FLOATS, summand, i).add(FloatVector.fromArray(FLOATS, branchBias, i)).intoArray(summand, i);
+            }
+        }
+    }
+
+    /** Adds to row r of the stream and keeps in {@link #x} what it became. */
+    private void add(int r) {
+        long address = rows.address(r);
+        if (C < L) {
+            for (int c = 0; c < C; c++) {
+                long at = address + (long) c * rows.type().bytes();
+                x[c] = Lanes.rounded(rows.type(), Lanes.get(rows.type(), at) + summand[c]);
+                Lanes.set(rows.type(), at, x[c]);
+            }
+        } else if (rows.type() == Type.F32) {
+            addToFloats(address);
+        } else {
+            addToBrains(address);
+        }
+        clearSpare(rows, r);
+    }
+
+    private void addToFloats(long address) {
+        int last = C - L;
+        long end = address + (long) last * Float.BYTES;
+        // Before the loop, which overwrites a part of what the last vector reads.
+        FloatVector h = Lanes.floats(end).add(FloatVector.fromArray(FLOATS, summand, last));
+        for (int i = 0; i < last; i += L) {
+            long at = address + (long) i * Float.BYTES;
+            FloatVector sum = Lanes.floats(at).add(FloatVector.fromArray(FLOATS, summand, i));
+            sum.intoArray(x, i);
+            sum.intoMemorySegment(Lanes.ALL, at, Lanes.ORDER);
+        }
+        h.intoArray(x, last);
+        h.intoMemorySegment(Lanes.ALL, end, Lanes.ORDER);
+    }
+
+    private void addToBrains(long address) {
+        int last = C - L;
+        long end = address + (long) last * Short.BYTES;
+        IntVector h = Lanes.toBrains(Lanes.brains(end).add(FloatVector.fromArray(FLOATS, summand, last)));
+        for (int i = 0; i < last; i += L) {
+            long at = address + (long) i * Short.BYTES;
+            IntVector sum = Lanes.toBrains(Lanes.brains(at).add(FloatVector.fromArray(FLOATS, summand, i)));
+            sum.and(0xffff0000).reinterpretAsFloats().intoArray(x, i);
+            Lanes.store(at, sum);
+        }
+        h.and(0xffff0000).reinterpretAsFloats().intoArray(x, last);
+        Lanes.store(end, h);
+    }
+
+    private void clearSpare(Rows written, int r) {
+        if (kind == NormKind.CRMS && written.stride() > C) {
+            Lanes.set(written.type(), written.address(r) + (long) C * written.type().bytes(), 0);
+        }
+    }
+
+    /** Normalizes {@link #x} into row r of {@link #out}. */
+    private void give(int r) {
+        if (gain == null) {
+            normalize();
+        } else {
+            normalizeAffine();
+        }
+        Lanes.write(out.type(), out.address(r), C, x);
+        Arrays.fill(x, C, x.length, 0);
+        if (out.columns() > C) {
+            Lanes.set(out.type(), out.address(r) + (long) C * out.type().bytes(), -sum * scale * gain[C] + bias[C]);
+        } else {
+            clearSpare(out, r);
+        }
+    }
+
+    /** Finds shift and scale, where float32 can. */
+    private void measure() {
+        double q = switch (kind) {
+            case RMS -> squares() / C;
+            case CRMS -> {
+                float squares = squares();
+                sum = sum();
+                yield (squares + (double) sum * sum) / (C + 1);
+            }
+            case LAYER -> centredSquares();
+        };
+        scale = (float) (1 / Math.sqrt(q + epsilon));
+        measured = q * C < LARGE && (q + epsilon) * C > SMALL; // false for NaN too
+    }
+
+    private float sum() {
+        FloatVector a = FloatVector.zero(FLOATS);
+        FloatVector b = FloatVector.zero(FLOATS);
+        FloatVector c = FloatVector.zero(FLOATS);
+        FloatVector d = FloatVector.zero(FLOATS);
+        int i = 0;
+        for (; i <= x.length - 4 * L; i += 4 * L) {
+            a = a.add(FloatVector.fromArray(FLOATS, x, i));
+            b = b.add(FloatVector.fromArray(FLOATS, x, i + L));
+            c = c.add(FloatVector.fromArray(FLOATS, x, i + 2 * L));
+            d = d.add(FloatVector.fromArray(FLOATS, x, i + 3 * L));
+        }
+        for (; i < x.length; i += L) {
+            a = a.add(FloatVector.fromArray(FLOATS, x, i));
+        }
+        return a.add(b).add(c.add(d)).reduceLanes(VectorOperators.ADD);
+    }
+
+    private float squares() {
+        FloatVector a = FloatVector.zero(FLOATS);
+        FloatVector b = FloatVector.zero(FLOATS);
+        FloatVector c = FloatVector.zero(FLOATS);
+        FloatVector d = FloatVector.zero(FLOATS);
+        int i = 0;
+        for (; i <= x.length - 4 * L; i += 4 * L) {
+            FloatVector p = FloatVector.fromArray(FLOATS, x, i);
+            FloatVector q = FloatVector.fromArray(FLOATS, x, i + L);
+            FloatVector r = FloatVector.fromArray(FLOATS, x, i + 2 * L);
+            FloatVector s = FloatVector.fromArray(FLOATS, x, i + 3 * L);
+            a = p.fma(p, a);
+            b = q.fma(q, b);
+            c = r.fma(r, c);
+            d = s.fma(s, d);
+        }
+        for (; i < x.length; i += L) {
+            FloatVector p = FloatVector.fromArray(FLOATS, x, i);
+            a = p.fma(p, a);
+        }
+        return a.add(b).add(c.add(d)).reduceLanes(VectorOperators.ADD);
+    }
+
+    /** Sets {@link #shift} to the mean and gives the variance. */
+    private double centredSquares() {
+        float mean = sum() / C;
+        Arrays.fill(x, C, x.length, mean); // what fills up the last vector must not count
+        FloatVector a = FloatVector.zero(FLOATS);
+        FloatVector b = FloatVector.zero(FLOATS);
+        FloatVector sumA = FloatVector.zero(FLOATS);
+        FloatVector sumB = FloatVector.zero(FLOATS);
+        FloatVector m = FloatVector.broadcast(FLOATS, mean);
+        int i = 0;
+        for (; i <= x.length - 2 * L; i += 2 * L) {
+            FloatVector p = FloatVector.fromArray(FLOATS, x, i).sub(m);
+            FloatVector q = FloatVector.fromArray(FLOATS, x, i + L).sub(m);
+            sumA = sumA.add(p);
+            sumB = sumB.add(q);
+            a = p.fma(p, a);
+            b = q.fma(q, b);
+        }
+        if (i < x.length) {
+            FloatVector p = FloatVector.fromArray(FLOATS, x, i).sub(m);
+            sumA = sumA.add(p);
+            a = p.fma(p, a);
+        }
+        double rest = (double) sumA.add(sumB).reduceLanes(VectorOperators.ADD) / C;
+        shift = mean;
+        correction = (float) rest;
+        return (double) a.add(b).reduceLanes(VectorOperators.ADD) / C - rest * rest;
+    }
+
+    private void normalize() {
+        FloatVector first = FloatVector.broadcast(FLOATS, shift);
+        FloatVector second = FloatVector.broadcast(FLOATS, correction);
+        FloatVector factor = FloatVector.broadcast(FLOATS, scale);
+        for (int i = 0; i < x.length; i += L) {
+            FloatVector.fromArray(FLOATS, x, i).sub(first).sub(second).mul(factor).intoArray(x, i);
+        }
+    }
+
+    private void normalizeAffine() {
+        FloatVector first = FloatVector.broadcast(FLOATS, shift);
+        FloatVector second = FloatVector.broadcast(FLOATS, correction);
+        FloatVector factor = FloatVector.broadcast(FLOATS, scale);
+        for (int i = 0; i < x.length; i += L) {
+            FloatVector n = FloatVector.fromArray(FLOATS, x, i).sub(first).sub(second).mul(factor);
+            n.fma(FloatVector.fromArray(FLOATS, gain, i), FloatVector.fromArray(FLOATS, bias, i)).intoArray(x, i);
+        }
+    }
+}

@@ -1,0 +1,352 @@
+package isonorm.kernel;
+
+import static isonorm.kernel.Lanes.ALL;
+import static isonorm.kernel.Lanes.FLOATS;
+import static isonorm.kernel.Lanes.INTS;
+import static isonorm.kernel.Lanes.L;
+import static isonorm.kernel.Lanes.ORDER;
+
+import jdk.incubator.vector.FloatVector;
+import jdk.incubator.vector.IntVector;
+import jdk.incubator.vector.VectorOperators;
+
+/**
+ * The vector twin of a matrix times few vectors.
+ *
+ * <p>Weights of 16 bits are loaded as pairs in ints: one half of each is shifted up, the other masked, which costs less than widening
+ * them; x is split into its even and odd values beforehand. In the code W is how many weights are loaded at once, a block; the
+ * last block of a row ends with the row and overlaps the one before, and x is zero there.
+ */
+final class VectorProducts {
+
+    /** So many rows of weights at once keep enough loads and sums under way. */
+    private static final int ROWS = 4;
+    /** For so many vectors the rows are read from memory once, and again from a near cache for every two. */
+    private static final int VECTORS = 4;
+
+    private static final IntVector UPPER = IntVector.broadcast(INTS, 0xffff0000);
+    /** The sign, and a float16's exponent and fraction three places to the right. */
+    private static final IntVector HALF = IntVector.broadcast(INTS, 0x8fffe000);
+    private static final FloatVector HALF_BIAS = FloatVector.broadcast(FLOATS, 0x1p112f);
+
+    private final Type type;
+    private final int C;
+    private final int W;
+    private final int blocks;
+
+    private VectorProducts(Type type, int columns) {
+        this.type = type;
+        this.C = columns;
+        this.W = block(type);
+        this.blocks = Math.ceilDiv(columns, W);
+    }
+
+    /** How many values of a type are loaded at once. */
+    static int block(Type type) {
+        return type == Type.F32 ? L : 2 * L;
+    }
+
+    static void product(Rows weights, Rows x, Rows y, boolean add) {
+        int C = weights.columns();
+        if (C < block(weights.type())) {
+            plainly(weights, x, y, add);
+            return;
+        }
+        VectorProducts product = new VectorProducts(weights.type(), C);
+        float[] row = Lanes.room(C);
+        int n = x.rows();
+        for (int first = 0; first < n; first += VECTORS) {
+            int count = Math.min(VECTORS, n - first);
+            float[][] split = new float[count][];
+            for (int i = 0; i < count; i++) {
+                Lanes.read(x.type(), x.address(first + i), C, row);
+                split[i] = product.split(row);
+            }
+            product.product(weights, split, y.slice(first, count), add);
+        }
+    }
+
+    private static void plainly(Rows weights, Rows x, Rows y, boolean add) {
+        if (add) {
+            new PlainKernels().addMatrixVectors(weights, x, y);
+        } else {
+            new PlainKernels().matrixVectors(weights, x, y);
+        }
+    }
+
+    /** Blocks as the weights have them: for pairs the even values of a block, then its odd ones. */
+    private float[] split(float[] x) {
+        float[] split = new float[blocks * W];
+        for (int b = 0; b < blocks; b++) {
+            int start = start(b);
+            for (int i = b * W - start; i < W; i++) { // before that it is the block before
+                int at = type == Type.F32 ? i : i / 2 + (i % 2) * L;
+                split[b * W + at] = x[start + i];
+            }
+        }
+        return split;
+    }
+
+    private int start(int block) {
+        return Math.min(block * W, C - W);
+    }
+
+    static IntVector pairs(long address) {
+        return IntVector.fromMemorySegment(INTS, ALL, address, ORDER);
+    }
+
+    /** The lower halves of pairs of bfloat16: on a little-endian machine the even ones. */
+    static FloatVector even(IntVector pairs) {
+        return pairs.lanewise(VectorOperators.LSHL, 16).reinterpretAsFloats();
+    }
+
+    static FloatVector odd(IntVector pairs) {
+        return pairs.and(UPPER).reinterpretAsFloats();
+    }
+
+    /** The same of float16: sign and bits moved to their places; the exponent's bias differs by 112. */
+    private static FloatVector evenHalf(IntVector pairs) {
+        return oddHalf(pairs.lanewise(VectorOperators.LSHL, 16));
+    }
+
+    private static FloatVector oddHalf(IntVector pairs) {
+        return pairs.lanewise(VectorOperators.ASHR, 3).and(HALF).reinterpretAsFloats().mul(HALF_BIAS);
+    }
+
+    private static void put(Rows y, int i, int row, float value, boolean add) {
+        long at = y.address(i) + (long) row * y.type().bytes();
+        Lanes.set(y.type(), at, add ? Lanes.get(y.type(), at) + value : value);
+    }
+
+    private void product(Rows weights, float[][] x, Rows y, boolean add) {
+        float[] sums = new float[2 * ROWS];
+        int R = weights.rows();
+        for (int row = 0; row < R; row += ROWS) {
+            // Fewer than four are left: the last one again.
+            long w0 = weights.address(row);
+            long w1 = weights.address(Math.min(row + 1, R - 1));
+            long w2 = weights.address(Math.min(row + 2, R - 1));
+            long w3 = weights.address(Math.min(row + 3, R - 1));
+            for (int i = 0; i < x.length; i += 2) {
+                boolean both = i + 1 < x.length;
+                if (both) {
+                    two(w0, w1, w2, w3, x[i], x[i + 1], sums);
+                } else {
+                    one(w0, w1, w2, w3, x[i], sums);
+                }
+                for (int r = 0; r < Math.min(ROWS, R - row); r++) {
+                    put(y, i, row + r, sums[r], add);
+                    if (both) {
+                        put(y, i + 1, row + r, sums[ROWS + r], add);
+                    }
+                }
+            }
+        }
+    }
+
+    private void one(long w0, long w1, long w2, long w3, float[] x, float[] sums) {
+        switch (type) {
+            case F32 -> float32(w0, w1, w2, w3, x, sums);
+            case BF16 -> brain(w0, w1, w2, w3, x, sums);
+            case F16 -> {
+                for (int r = 0; r < ROWS; r += 2) {
+                    half(r == 0 ? w0 : w2, r == 0 ? w1 : w3, x, sums, r);
+                }
+            }
+        }
+    }
+
+    private void two(long w0, long w1, long w2, long w3, float[] x, float[] y, float[] sums) {
+        switch (type) {
+            case F32 -> float32(w0, w1, w2, w3, x, y, sums);
+            case BF16 -> brain(w0, w1, w2, w3, x, y, sums);
+            case F16 -> { // one call, so that it is inlined once
+                for (int r = 0; r < ROWS; r += 2) {
+                    half(r == 0 ? w0 : w2, r == 0 ? w1 : w3, x, y, sums, r);
+                }
+            }
+        }
+    }
+
+    private void float32(long w0, long w1, long w2, long w3, float[] x, float[] sums) {
+        FloatVector a = FloatVector.zero(FLOATS);
+        FloatVector b = FloatVector.zero(FLOATS);
+        FloatVector c = FloatVector.zero(FLOATS);
+        FloatVector d = FloatVector.zero(FLOATS);
+        for (int i = 0; i < blocks; i++) {
+            long at = (long) start(i) * Float.BYTES;
+            FloatVector v = FloatVector.fromArray(FLOATS, x, i * L);
+            a = Lanes.floats(w0 + at).fma(v, a);
+            b = Lanes.floats(w1 + at).fma(v, b);
+            c = Lanes.floats(w2 + at).fma(v, c);
+            d = Lanes.floats(w3 + at).fma(v, d);
+        }
+        sums[0] = a.reduceLanes(VectorOperators.ADD);
+        sums[1] = b.reduceLanes(VectorOperators.ADD);
+        sums[2] = c.reduceLanes(VectorOperators.ADD);
+        sums[3] = d.reduceLanes(VectorOperators.ADD);
+    }
+
+    private void brain(long w0, long w1, long w2, long w3, float[] x, float[] sums) {
+        FloatVector a = FloatVector.zero(FLOATS);
+        FloatVector b = FloatVector.zero(FLOATS);
+        FloatVector c = FloatVector.zero(FLOATS);
+        FloatVector d = FloatVector.zero(FLOATS);
+        FloatVector e = FloatVector.zero(FLOATS);
+        FloatVector f = FloatVector.zero(FLOATS);
+        FloatVector g = FloatVector.zero(FLOATS);
+        FloatVector h = FloatVector.zero(FLOATS);
+        for (int i = 0; i < blocks; i++) {
+            long at = (long) start(i) * Short.BYTES;
+            FloatVector v = FloatVector.fromArray(FLOATS, x, 2 * i * L);
+            FloatVector w = FloatVector.fromArray(FLOATS, x, (2 * i + 1) * L);
+            IntVector p = pairs(w0 + at);
+            a = even(p).fma(v, a);
+            b = odd(p).fma(w, b);
+            p = pairs(w1 + at);
+            c = even(p).fma(v, c);
+            d = odd(p).fma(w, d);
+            p = pairs(w2 + at);
+            e = even(p).fma(v, e);
+            f = odd(p).fma(w, f);
+            p = pairs(w3 + at);
+            g = even(p).fma(v, g);
+            h = odd(p).fma(w, h);
+        }
+        sums[0] = a.add(b).reduceLanes(VectorOperators.ADD);
+        sums[1] = c.add(d).reduceLanes(VectorOperators.ADD);
+        sums[2] = e.add(f).reduceLanes(VectorOperators.ADD);
+        sums[3] = g.add(h).reduceLanes(VectorOperators.ADD);
+    }
+
+    /** Two rows at once: with four, unpacking would be more than the compiler takes in. */
+    private void half(long w0, long w1, float[] x, float[] sums, int at) {
+        FloatVector a = FloatVector.zero(FLOATS);
+        FloatVector b = FloatVector.zero(FLOATS);
+        FloatVector c = FloatVector.zero(FLOATS);
+        FloatVector d = FloatVector.zero(FLOATS);
+        for (int i = 0; i < blocks; i++) {
+            long offset = (long) start(i) * Short.BYTES;
+            FloatVector v = FloatVector.fromArray(FLOATS, x, 2 * i * L);
+            FloatVector w = FloatVector.fromArray(FLOATS, x, (2 * i + 1) * L);
+            IntVector p = pairs(w0 + offset);
+            a = evenHalf(p).fma(v, a);
+            b = oddHalf(p).fma(w, b);
+            p = pairs(w1 + offset);
+            c = evenHalf(p).fma(v, c);
+            d = oddHalf(p).fma(w, d);
+        }
+        sums[at] = a.add(b).reduceLanes(VectorOperators.ADD);
+        sums[at + 1] = c.add(d).reduceLanes(VectorOperators.ADD);
+    }
+
+    private void float32(long w0, long w1, long w2, long w3, float[] x, float[] y, float[] sums) {
+        FloatVector a = FloatVector.zero(FLOATS);
+        FloatVector b = FloatVector.zero(FLOATS);
+        FloatVector c = FloatVector.zero(FLOATS);
+        FloatVector d = FloatVector.zero(FLOATS);
+        FloatVector e = FloatVector.zero(FLOATS);
+        FloatVector f = FloatVector.zero(FLOATS);
+        FloatVector g = FloatVector.zero(FLOATS);
+        FloatVector h = FloatVector.zero(FLOATS);
+        for (int i = 0; i < blocks; i++) {
+            long at = (long) start(i) * Float.BYTES;
+            FloatVector v = FloatVector.fromArray(FLOATS, x, i * L);
+            FloatVector w = FloatVector.fromArray(FLOATS, y, i * L);
+            FloatVector p = Lanes.floats(w0 + at);
+            a = p.fma(v, a);
+            b = p.fma(w, b);
+            p = Lanes.floats(w1 + at);
+            c = p.fma(v, c);
+            d = p.fma(w, d);
+            p = Lanes.floats(w2 + at);
+            e = p.fma(v, e);
+            f = p.fma(w, f);
+            p = Lanes.floats(w3 + at);
+            g = p.fma(v, g);
+            h = p.fma(w, h);
+        }
+        sums[0] = a.reduceLanes(VectorOperators.ADD);
+        sums[1] = c.reduceLanes(VectorOperators.ADD);
+        sums[2] = e.reduceLanes(VectorOperators.ADD);
+        sums[3] = g.reduceLanes(VectorOperators.ADD);
+        sums[4] = b.reduceLanes(VectorOperators.ADD);
+        sums[5] = d.reduceLanes(VectorOperators.ADD);
+        sums[6] = f.reduceLanes(VectorOperators.ADD);
+        sums[7] = h.reduceLanes(VectorOperators.ADD);
+    }
+
+    private void brain(long w0, long w1, long w2, long w3, float[] x, float[] y, float[] sums) {
+        FloatVector a = FloatVector.zero(FLOATS);
+        FloatVector b = FloatVector.zero(FLOATS);
+        FloatVector c = FloatVector.zero(FLOATS);
+        FloatVector d = FloatVector.zero(FLOATS);
+        FloatVector e = FloatVector.zero(FLOATS);
+        FloatVector f = FloatVector.zero(FLOATS);
+        FloatVector g = FloatVector.zero(FLOATS);
+        FloatVector h = FloatVector.zero(FLOATS);
+        for (int i = 0; i < blocks; i++) {
+            long at = (long) start(i) * Short.BYTES;
+            FloatVector v = FloatVector.fromArray(FLOATS, x, 2 * i * L);
+            FloatVector w = FloatVector.fromArray(FLOATS, y, 2 * i * L);
+            FloatVector vOdd = FloatVector.fromArray(FLOATS, x, (2 * i + 1) * L);
+            FloatVector wOdd = FloatVector.fromArray(FLOATS, y, (2 * i + 1) * L);
+            IntVector p = pairs(w0 + at);
+            FloatVector even = even(p);
+            FloatVector odd = odd(p);
+            a = odd.fma(vOdd, even.fma(v, a));
+            b = odd.fma(wOdd, even.fma(w, b));
+            p = pairs(w1 + at);
+            even = even(p);
+            odd = odd(p);
+            c = odd.fma(vOdd, even.fma(v, c));
+            d = odd.fma(wOdd, even.fma(w, d));
+            p = pairs(w2 + at);
+            even = even(p);
+            odd = odd(p);
+            e = odd.fma(vOdd, even.fma(v, e));
+            f = odd.fma(wOdd, even.fma(w, f));
+            p = pairs(w3 + at);
+            even = even(p);
+            odd = odd(p);
+            g = odd.fma(vOdd, even.fma(v, g));
+            h = odd.fma(wOdd, even.fma(w, h));
+        }
+        sums[0] = a.reduceLanes(VectorOperators.ADD);
+        sums[1] = c.reduceLanes(VectorOperators.ADD);
+        sums[2] = e.reduceLanes(VectorOperators.ADD);
+        sums[3] = g.reduceLanes(VectorOperators.ADD);
+        sums[4] = b.reduceLanes(VectorOperators.ADD);
+        sums[5] = d.reduceLanes(VectorOperators.ADD);
+        sums[6] = f.reduceLanes(VectorOperators.ADD);
+        sums[7] = h.reduceLanes(VectorOperators.ADD);
+    }
+
+    private void half(long w0, long w1, float[] x, float[] y, float[] sums, int at) {
+        FloatVector a = FloatVector.zero(FLOATS);
+        FloatVector b = FloatVector.zero(FLOATS);
+        FloatVector c = FloatVector.zero(FLOATS);
+        FloatVector d = FloatVector.zero(FLOATS);
+        for (int i = 0; i < blocks; i++) {
+            long offset = (long) start(i) * Short.BYTES;
+            FloatVector v = FloatVector.fromArray(FLOATS, x, 2 * i * L);
+            FloatVector w = FloatVector.fromArray(FLOATS, y, 2 * i * L);
+            FloatVector vOdd = FloatVector.fromArray(FLOATS, x, (2 * i + 1) * L);
+            FloatVector wOdd = FloatVector.fromArray(FLOATS, y, (2 * i + 1) * L);
+            IntVector p = pairs(w0 + offset);
+            FloatVector even = evenHalf(p);
+            FloatVector odd = oddHalf(p);
+            a = odd.fma(vOdd, even.fma(v, a));
+            b = odd.fma(wOdd, even.fma(w, b));
+            p = pairs(w1 + offset);
+            even = evenHalf(p);
+            odd = oddHalf(p);
+            c = odd.fma(vOdd, even.fma(v, c));
+            d = odd.fma(wOdd, even.fma(w, d));
+        }
+        sums[at] = a.reduceLanes(VectorOperators.ADD);
+        sums[at + 1] = c.reduceLanes(VectorOperators.ADD);
+        sums[ROWS + at] = b.reduceLanes(VectorOperators.ADD);
+        sums[ROWS + at + 1] = d.reduceLanes(VectorOperators.ADD);
+    }
+}

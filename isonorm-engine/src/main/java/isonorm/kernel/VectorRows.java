@@ -1,0 +1,180 @@
+package isonorm.kernel;
+
+import static isonorm.kernel.Lanes.FLOATS;
+import static isonorm.kernel.Lanes.L;
+
+import isonorm.architecture.Rotary.Pairing;
+import java.util.Arrays;
+import jdk.incubator.vector.FloatVector;
+import jdk.incubator.vector.VectorMask;
+import jdk.incubator.vector.VectorOperators;
+import jdk.incubator.vector.VectorShuffle;
+
+/** The vector twins of rotary embeddings, of gathering rows, and of what is asked of a single row. */
+final class VectorRows {
+
+    /** Each lane and its neighbour exchanged. */
+    private static final VectorShuffle<Float> NEIGHBOUR = VectorShuffle.fromOp(FLOATS, lane -> lane ^ 1);
+
+    /** Values of a row that are looked at together; a sum of so many in float32 loses little. */
+    private static final int CHUNK = 1024;
+
+    private VectorRows() {}
+
+    static void rotary(Rows x, int heads, Turns turns, int first) {
+        int C = x.columns();
+        int D = C / heads;
+        int pairs = turns.width() / 2;
+        float[] row = Lanes.room(C);
+        float[] cosine = Lanes.room(turns.width());
+        float[] sine = Lanes.room(turns.width());
+        for (int r = 0; r < x.rows(); r++) {
+            long address = x.address(r);
+            Lanes.read(x.type(), address, C, row);
+            Lanes.read(Type.F32, turns.cosine().address(first + r), pairs, cosine);
+            Lanes.read(Type.F32, turns.sine().address(first + r), pairs, sine);
+            if (turns.pairing() == Pairing.HALVES) {
+                for (int head = 0; head < heads; head++) {
+                    turnHalves(row, head * D, pairs, cosine, sine);
+                }
+            } else {
+                spread(pairs, cosine, sine);
+                for (int head = 0; head < heads; head++) {
+                    turnNeighbours(row, head * D, 2 * pairs, cosine, sine);
+                }
+            }
+            Lanes.write(x.type(), address, C, row);
+        }
+    }
+
+    private static void turnHalves(float[] row, int at, int pairs, float[] cosine, float[] sine) {
+        int i = 0;
+        for (; i <= pairs - L; i += L) {
+            FloatVector a = FloatVector.fromArray(FLOATS, row, at + i);
+            FloatVector b = FloatVector.fromArray(FLOATS, row, at + pairs + i);
+            FloatVector c = FloatVector.fromArray(FLOATS, cosine, i);
+            FloatVector s = FloatVector.fromArray(FLOATS, sine, i);
+            a.mul(c).sub(b.mul(s)).intoArray(row, at + i);
+            b.mul(c).add(a.mul(s)).intoArray(row, at + pairs + i);
+        }
+        for (; i < pairs; i++) {
+            float a = row[at + i];
+            float b = row[at + pairs + i];
+            row[at + i] = a * cosine[i] - b * sine[i];
+            row[at + pairs + i] = b * cosine[i] + a * sine[i];
+        }
+    }
+
+    /** Makes (c0, c1, ...) into (c0, c0, c1, c1, ...) and (s0, s1, ...) into (-s0, s0, -s1, s1, ...). */
+    private static void spread(int pairs, float[] cosine, float[] sine) {
+        for (int i = pairs - 1; i >= 0; i--) {
+            cosine[2 * i + 1] = cosine[i];
+            cosine[2 * i] = cosine[i];
+            sine[2 * i + 1] = sine[i];
+            sine[2 * i] = -sine[2 * i + 1];
+        }
+    }
+
+    private static void turnNeighbours(float[] row, int at, int width, float[] cosine, float[] sine) {
+        int i = 0;
+        for (; i <= width - L; i += L) {
+            FloatVector x = FloatVector.fromArray(FLOATS, row, at + i);
+            FloatVector beside = x.rearrange(NEIGHBOUR);
+            x.mul(FloatVector.fromArray(FLOATS, cosine, i)).add(beside.mul(FloatVector.fromArray(FLOATS, sine, i))).intoArray(row, at + i);
+        }
+        for (; i < width; i += 2) {
+            float a = row[at + i];
+            float b = row[at + i + 1];
+            row[at + i] = a * cosine[i] + b * sine[i];
+            row[at + i + 1] = b * cosine[i + 1] + a * sine[i + 1];
+        }
+    }
+
+    static void gather(Rows table, int[] ids, float scale, Rows out) {
+        int C = out.columns();
+        float[] row = Lanes.room(C);
+        for (int i = 0; i < ids.length; i++) {
+            Lanes.read(table.type(), table.address(ids[i]), C, row);
+            if (scale != 1) {
+                VectorSoftmax.times(scale, row, C);
+            }
+            Lanes.write(out.type(), out.address(i), C, row);
+        }
+    }
+
+    static void gather(Rows table, int[] ids, float scale, Rows positions, int first, Rows out) {
+        int C = out.columns();
+        float[] row = Lanes.room(C);
+        float[] position = Lanes.room(C);
+        FloatVector factor = FloatVector.broadcast(FLOATS, scale);
+        for (int i = 0; i < ids.length; i++) {
+            Lanes.read(table.type(), table.address(ids[i]), C, row);
+            Lanes.read(positions.type(), positions.address(first + i), C, position);
+            for (int c = 0; c < C; c += L) {
+                FloatVector.fromArray(FLOATS, row, c).fma(factor, FloatVector.fromArray(FLOATS, position, c)).intoArray(row, c);
+            }
+            Lanes.write(out.type(), out.address(i), C, row);
+        }
+    }
+
+    static int argmax(Rows x, int row) {
+        float[] chunk = new float[Lanes.whole(Math.min(CHUNK, x.columns()))];
+        float largest = Float.NEGATIVE_INFINITY;
+        int best = -1;
+        for (int at = 0; at < x.columns(); at += CHUNK) {
+            int n = readChunk(x, row, at, chunk);
+            float here = VectorSoftmax.largest(chunk, Lanes.whole(n));
+            if (here > largest || best < 0 && !(here < largest)) {
+                int found = find(chunk, n, here);
+                best = found < 0 ? best : at + found;
+                largest = here;
+            }
+        }
+        return Math.max(0, best);
+    }
+
+    private static int find(float[] chunk, int n, float value) {
+        for (int i = 0; i < n; i += L) {
+            VectorMask<Float> equal = FloatVector.fromArray(FLOATS, chunk, i).compare(VectorOperators.EQ, value);
+            if (equal.anyTrue()) {
+                int at = i + equal.firstTrue();
+                return at < n ? at : -1;
+            }
+        }
+        return -1;
+    }
+
+    static double logSumExp(Rows x, int row) {
+        float[] chunk = new float[Lanes.whole(Math.min(CHUNK, x.columns()))];
+        float largest = Float.NEGATIVE_INFINITY;
+        double sum = 0;
+        for (int at = 0; at < x.columns(); at += CHUNK) {
+            int n = readChunk(x, row, at, chunk);
+            float here = VectorSoftmax.largest(chunk, Lanes.whole(n));
+            if (here > largest) {
+                sum *= Math.exp(largest - (double) here); // what was summed up was less than the largest: zero at first
+                largest = here;
+            }
+            if (largest > Float.NEGATIVE_INFINITY) {
+                sum += sumOfExponentials(chunk, n, largest);
+            }
+        }
+        return Float.isInfinite(largest) ? largest : largest + Math.log(sum);
+    }
+
+    private static double sumOfExponentials(float[] chunk, int n, float largest) {
+        FloatVector a = FloatVector.zero(FLOATS);
+        for (int i = 0; i < n; i += L) {
+            a = a.add(VectorMath.exp(FloatVector.fromArray(FLOATS, chunk, i).sub(largest)));
+        }
+        return a.reduceLanes(VectorOperators.ADD);
+    }
+
+    /** Reads up to a chunk, filled up to whole vectors with minus infinity. */
+    private static int readChunk(Rows x, int row, int at, float[] chunk) {
+        int n = Math.min(CHUNK, x.columns() - at);
+        Lanes.read(x.type(), x.address(row) + (long) at * x.type().bytes(), n, chunk);
+        Arrays.fill(chunk, n, Lanes.whole(n), Float.NEGATIVE_INFINITY);
+        return n;
+    }
+}

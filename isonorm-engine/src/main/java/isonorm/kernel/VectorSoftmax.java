@@ -1,0 +1,114 @@
+package isonorm.kernel;
+
+import static isonorm.kernel.Lanes.FLOATS;
+import static isonorm.kernel.Lanes.L;
+
+import isonorm.architecture.Activation;
+import java.util.Arrays;
+import jdk.incubator.vector.FloatVector;
+import jdk.incubator.vector.VectorOperators;
+
+/**
+ * The vector twin of softmax. A row is read once into an array; the largest score, the sum and the quotients are passes over that,
+ * in the nearest cache, where a running maximum would cost more than a pass.
+ */
+final class VectorSoftmax {
+
+    private static final Loop<float[]> TANH = VectorActivations.function(Activation.TANH);
+    private static final Loop<float[]> EXPONENTIALS = Loop.of(VectorSoftmax::exponentialsOf);
+
+    private VectorSoftmax() {}
+
+    static void softmax(Rows scores, Scoring scoring, Values keyBias, Reach reach, Rows out) {
+        int T = scores.columns();
+        float[] s = Lanes.room(T);
+        float[] bias = Lanes.room(keyBias.present() ? T : 0);
+        for (int row = 0; row < scores.rows(); row++) {
+            int from = reach.from(row, T);
+            int seen = Math.max(0, reach.to(row, T) - from);
+            Lanes.read(Type.F32, scores.address(row) + (long) from * Float.BYTES, seen, s);
+            score(scoring, s, seen);
+            if (keyBias.present()) {
+                System.arraycopy(keyBias.array(), keyBias.first() + from, bias, 0, seen);
+                add(bias, s, seen);
+            }
+            weigh(s, from, seen, out, row);
+        }
+    }
+
+    private static void add(float[] bias, float[] s, int n) {
+        for (int i = 0; i < n; i += L) {
+            FloatVector.fromArray(FLOATS, s, i).add(FloatVector.fromArray(FLOATS, bias, i)).intoArray(s, i);
+        }
+    }
+
+    private static void weigh(float[] s, int from, int seen, Rows out, int row) {
+        int T = out.columns();
+        long address = out.address(row);
+        int size = out.type().bytes();
+        float sum = exponentials(s, seen);
+        if (sum == 0) {
+            Arrays.fill(s, 0, T, 1f / T);
+            Lanes.write(out.type(), address, T, s);
+            return;
+        }
+        times(1 / sum, s, seen);
+        Lanes.clear(out.type(), address, from);
+        Lanes.write(out.type(), address + (long) from * size, seen, s);
+        Lanes.clear(out.type(), address + (long) (from + seen) * size, T - from - seen);
+    }
+
+    /** Products to scores. */
+    static void score(Scoring scoring, float[] s, int n) {
+        float softcap = scoring.softcap();
+        if (softcap == 0) {
+            times(scoring.scale(), s, n);
+            return;
+        }
+        times(scoring.scale() / softcap, s, n);
+        TANH.run(s, n);
+        times(softcap, s, n);
+    }
+
+    static void times(float factor, float[] s, int n) {
+        for (int i = 0; i < n; i += L) {
+            FloatVector.fromArray(FLOATS, s, i).mul(factor).intoArray(s, i);
+        }
+    }
+
+    /** Replaces scores by {@code exp(score - largest)} and gives their sum; zero if none is above minus infinity. */
+    static float exponentials(float[] s, int n) {
+        return EXPONENTIALS.run(s, n);
+    }
+
+    private static float exponentialsOf(float[] s, int n) {
+        int whole = Lanes.whole(n);
+        Arrays.fill(s, n, whole, Float.NEGATIVE_INFINITY);
+        float largest = largest(s, whole);
+        if (largest == Float.NEGATIVE_INFINITY) {
+            return 0;
+        }
+        FloatVector a = FloatVector.zero(FLOATS);
+        for (int i = 0; i < whole; i += L) {
+            FloatVector e = VectorMath.exp(FloatVector.fromArray(FLOATS, s, i).sub(largest));
+            a = a.add(e);
+            e.intoArray(s, i);
+        }
+        return a.reduceLanes(VectorOperators.ADD);
+    }
+
+    /** The largest of whole vectors, leaving out NaN. */
+    static float largest(float[] s, int whole) {
+        FloatVector a = FloatVector.broadcast(FLOATS, Float.NEGATIVE_INFINITY);
+        FloatVector b = a;
+        int i = 0;
+        for (; i <= whole - 2 * L; i += 2 * L) {
+            a = VectorMath.larger(a, FloatVector.fromArray(FLOATS, s, i));
+            b = VectorMath.larger(b, FloatVector.fromArray(FLOATS, s, i + L));
+        }
+        if (i < whole) {
+            a = VectorMath.larger(a, FloatVector.fromArray(FLOATS, s, i));
+        }
+        return VectorMath.larger(a, b).reduceLanes(VectorOperators.MAX);
+    }
+}

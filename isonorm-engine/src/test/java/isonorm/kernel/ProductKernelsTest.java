@@ -1,0 +1,160 @@
+package isonorm.kernel;
+
+import static isonorm.kernel.Sample.assertClose;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+
+import java.lang.foreign.Arena;
+import java.util.SplittableRandom;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
+
+/** Products with few vectors, and attention of one query, of both twins against sums in float64. */
+class ProductKernelsTest {
+
+    /** A sum of n products in float32 over 16 and more partial sums, relative to the sum of the products' sizes. */
+    private static final double F32_SUM = 6 * Sample.F32;
+
+    @ParameterizedTest
+    @EnumSource(Type.class)
+    void products(Type type) {
+        try (Arena arena = Arena.ofConfined()) {
+            for (Kernels kernels : Sample.twins()) {
+                for (int columns : Sample.SIZES) {
+                    for (int rows : new int[] {1, 2, 3, 4, 5, 9}) {
+                        for (int n : new int[] {1, 2, 3, 4, 7}) {
+                            Rows weights = Sample.rows(arena, type, rows, columns, columns + 3, columns);
+                            Rows x = Sample.rows(arena, n == 2 ? Type.BF16 : Type.F32, n, columns, columns + 1, 5);
+                            Rows y = Sample.rows(arena, n == 3 ? Type.BF16 : Type.F32, n, rows, rows + 2, 6);
+                            Rows before = Sample.copy(arena, y);
+                            kernels.matrixVectors(weights, x, y);
+                            assertProducts(weights, x, y, null);
+                            y.data().copyFrom(before.data());
+                            kernels.addMatrixVectors(weights, x, y);
+                            assertProducts(weights, x, y, before);
+                            Sample.assertGapsKept(y, rows, "product");
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /** Large, tiny and subnormal weights all count. */
+    @ParameterizedTest
+    @EnumSource(Type.class)
+    void weightsOfEverySize(Type type) {
+        double[] sizes = type == Type.F16 ? new double[] {65504, 1, 6.2e-5, 6e-8} : new double[] {1e18, 1, 1e-20, 1e-39};
+        SplittableRandom random = new SplittableRandom(8);
+        try (Arena arena = Arena.ofConfined()) {
+            for (Kernels kernels : Sample.twins()) {
+                for (double size : sizes) {
+                    Rows weights = Rows.allocate(arena, type, 4, 77, 77);
+                    for (int i = 0; i < 4 * 77; i++) {
+                        weights.set(i / 77, i % 77, size * (random.nextBoolean() ? 1 : -0.5));
+                    }
+                    for (int n = 1; n <= 4; n++) {
+                        Rows x = Sample.rows(arena, Type.F32, n, 77, 77, 9);
+                        Rows y = Rows.allocate(arena, Type.F32, n, 4, 4);
+                        kernels.matrixVectors(weights, x, y);
+                        assertProducts(weights, x, y, null);
+                    }
+                }
+            }
+        }
+    }
+
+    private static void assertProducts(Rows weights, Rows x, Rows y, Rows before) {
+        for (int i = 0; i < x.rows(); i++) {
+            for (int row = 0; row < weights.rows(); row++) {
+                double sum = before == null ? 0 : before.get(i, row);
+                double size = Math.abs(sum);
+                for (int c = 0; c < x.columns(); c++) {
+                    double product = (double) weights.get(row, c) * x.get(i, c);
+                    sum += product;
+                    size += Math.abs(product);
+                }
+                // The last summand: float32 has no numbers between zero and that.
+                assertClose(sum, y.get(i, row), F32_SUM * size + Sample.rounding(y.type(), sum) + 64 * Float.MIN_VALUE,
+                        weights + " " + i + ", " + row);
+            }
+        }
+    }
+
+    @Test
+    void attentionOfOneQuery() {
+        try (Arena arena = Arena.ofConfined()) {
+            for (Kernels kernels : Sample.twins()) {
+                for (Type type : Type.values()) {
+                    for (int D : new int[] {1, 15, 16, 17, 31, 32, 33, 48, 64, 80, 128}) {
+                        for (int[] span : new int[][] {{0, 1}, {0, 15}, {3, 20}, {0, 33}, {10, 700}}) {
+                            for (int group : new int[] {1, 3}) {
+                                assertAttention(kernels, arena, type, D, group, span[0], span[1]);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    private static void assertAttention(Kernels kernels, Arena arena, Type type, int D, int G, int from, int to) {
+        int K = 2;
+        int capacity = to + 3;
+        Rows queries = Sample.rows(arena, type == Type.F16 ? Type.F32 : type, K * G, D, D + 1, 1);
+        Rows keys = Sample.rows(arena, type, K * capacity, D, D + 2, 2);
+        Rows values = Sample.rows(arena, type, K * capacity, D, D + 1, 3);
+        Rows out = Sample.rows(arena, queries.type(), K * G, D, D + 3, 4);
+        Scoring scoring = G == 3 ? Scoring.of(0.2).withSoftcap(3) : Scoring.of(1 / Math.sqrt(D));
+        Values slopes = to > 20 ? Sample.values(K * G, 5) : Values.NONE;
+        for (int h = 0; slopes.present() && h < K * G; h++) {
+            slopes.set(h, Math.abs(slopes.get(h)) / 8);
+        }
+        kernels.attendOne(queries, keys, values, K, scoring, from, to, slopes, out);
+        for (int h = 0; h < K * G; h++) {
+            int first = h / G * capacity;
+            double[] sums = new double[D];
+            double total = 0;
+            for (int p = from; p < to; p++) {
+                double score = 0;
+                for (int d = 0; d < D; d++) {
+                    score += (double) queries.get(h, d) * keys.get(first + p, d);
+                }
+                score *= scoring.scale();
+                score = scoring.softcap() > 0 ? scoring.softcap() * Math.tanh(score / scoring.softcap()) : score;
+                double weight = Math.exp(score + (slopes.present() ? slopes.get(h) * (p - to) : 0));
+                total += weight;
+                for (int d = 0; d < D; d++) {
+                    sums[d] += weight * values.get(first + p, d);
+                }
+            }
+            for (int d = 0; d < D; d++) {
+                double expected = sums[d] / total;
+                // Weights sum to one and values are of size one; scores of size 4 and their biases carry theirs over; 7 roundings were seen.
+                assertClose(expected, out.get(h, d), 16 * Sample.F32 + Sample.rounding(out.type(), expected),
+                        kernels + " " + type + " head " + h + " of " + D + ", " + from + " to " + to);
+            }
+        }
+        Sample.assertGapsKept(out, D, "attention");
+    }
+
+    @Test
+    void refusesWhatDoesNotFit() {
+        try (Arena arena = Arena.ofConfined()) {
+            Rows a = Rows.allocate(arena, Type.F32, 4, 8, 8);
+            Rows b = Rows.allocate(arena, Type.F32, 6, 8, 8);
+            for (Kernels kernels : Sample.twins()) {
+                assertThrows(IllegalArgumentException.class, () -> kernels.matrixVectors(a, b, b));
+                assertThrows(IllegalArgumentException.class, () -> kernels.matrixVectors(a, a.sliceColumns(0, 7), a.sliceColumns(0, 4)));
+                assertThrows(IllegalArgumentException.class, () -> attend(kernels, a, b, b, 3, 0, 1, a));
+                assertThrows(IllegalArgumentException.class, () -> attend(kernels, a, b, b, 2, 0, 4, a));
+                assertThrows(IllegalArgumentException.class, () -> attend(kernels, a, b, b, 2, 1, 1, a));
+                assertThrows(IllegalArgumentException.class, () -> attend(kernels, a, b, a, 2, 0, 1, a));
+            }
+        }
+    }
+
+    private static void attend(Kernels kernels, Rows q, Rows k, Rows v, int heads, int from, int to, Rows out) {
+        kernels.attendOne(q, k, v, heads, Scoring.of(1), from, to, Values.NONE, out);
+    }
+}

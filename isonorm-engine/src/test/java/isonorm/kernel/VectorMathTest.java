@@ -1,0 +1,101 @@
+package isonorm.kernel;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.util.function.DoubleUnaryOperator;
+import java.util.function.UnaryOperator;
+import jdk.incubator.vector.FloatVector;
+import org.junit.jupiter.api.Test;
+
+/** The functions of vectors against float64, over numbers of every size; errors in units in the last place of the exact result. */
+class VectorMathTest {
+
+    /** {@code Phi(x)} by {@code mpmath.ncdf} with 30 digits. */
+    private static final double[][] DISTRIBUTION = {
+        {-37, 5.725571222524577e-300}, {-14, 7.7935368191928003e-45}, {-5, 2.8665157187919391e-7}, {-3, 0.0013498980316300945},
+        {-1.25, 0.10564977366685526}, {-1, 0.15865525393145705}, {-0.75, 0.22662735237686820}, {-0.5, 0.3085375387259869},
+        {-0.0078125, 0.49688329513915742}, {0, 0.5}, {0.5, 0.6914624612740131}, {1, 0.84134474606854295}, {1.5, 0.93319279873114193},
+        {4, 0.99996832875816688}, {9, 1}};
+
+    @Test
+    void distribution() {
+        for (double[] at : DISTRIBUTION) {
+            assertEquals(at[1], Gauss.distribution(at[0]), 1e-13 * at[1], "Phi(" + at[0] + ")");
+        }
+        assertEquals(1, Gauss.distribution(Double.POSITIVE_INFINITY));
+        assertEquals(0, Gauss.distribution(Double.NEGATIVE_INFINITY));
+        assertTrue(Double.isNaN(Gauss.distribution(Double.NaN)));
+    }
+
+    @Test
+    void exp() {
+        assertWithin(1.1, VectorMath::exp, Math::exp, -103.9f, 88.72f);
+        assertAt(VectorMath::exp, Float.NEGATIVE_INFINITY, 0);
+        assertAt(VectorMath::exp, -1e30f, 0);
+        assertAt(VectorMath::exp, 0, 1);
+        assertAt(VectorMath::exp, 89, Float.POSITIVE_INFINITY);
+        assertAt(VectorMath::exp, Float.POSITIVE_INFINITY, Float.POSITIVE_INFINITY);
+        assertAt(VectorMath::exp, Float.NaN, Float.NaN);
+    }
+
+    @Test
+    void tanh() {
+        assertWithin(1.5, VectorMath::tanh, Math::tanh, -100, 100);
+        assertAt(VectorMath::tanh, Float.NEGATIVE_INFINITY, -1);
+        assertAt(VectorMath::tanh, 1e30f, 1);
+        assertAt(VectorMath::tanh, -0f, 0); // the sign of zero is not kept
+        assertAt(VectorMath::tanh, Float.NaN, Float.NaN);
+    }
+
+    @Test
+    void erf() {
+        // Near zero Phi - 1/2 cancels: there the first term of the series is exact enough.
+        DoubleUnaryOperator exact = x -> Math.abs(x) < 1e-4
+                ? 2 / Math.sqrt(Math.PI) * x * (1 - x * x / 3)
+                : Math.signum(x) * (1 - 2 * Gauss.distribution(-Math.abs(x) * Math.sqrt(2)));
+        assertWithin(1.2, VectorMath::erf, exact, -20, 20);
+        assertAt(VectorMath::erf, Float.POSITIVE_INFINITY, 1);
+        assertAt(VectorMath::erf, -0f, -0f);
+        assertAt(VectorMath::erf, Float.NaN, Float.NaN);
+    }
+
+    @Test
+    void upperTail() {
+        assertWithin(4.5, VectorMath::upperTail, a -> 2 * Gauss.distribution(-a * Math.sqrt(2)), 0, 9.9f);
+        assertAt(VectorMath::upperTail, Float.POSITIVE_INFINITY, 0);
+        assertAt(VectorMath::upperTail, Float.NaN, Float.NaN);
+    }
+
+    private static void assertAt(UnaryOperator<FloatVector> function, float x, float expected) {
+        assertEquals(expected, function.apply(FloatVector.broadcast(Lanes.FLOATS, x)).lane(0), "at " + x);
+    }
+
+    /** Every 1009th float between the two. */
+    private static void assertWithin(
+            double ulps, UnaryOperator<FloatVector> function, DoubleUnaryOperator exact, float from, float to) {
+        float[] x = new float[Lanes.L];
+        double worst = 0;
+        float worstAt = 0;
+        int compared = 0;
+        for (int bits = 0; bits < Float.floatToRawIntBits(0x1p127f); bits += 1009 * x.length) {
+            for (int sign = 0; sign < 2; sign++) {
+                for (int i = 0; i < x.length; i++) {
+                    float at = Float.intBitsToFloat(bits + 1009 * i);
+                    x[i] = Math.clamp(sign == 0 ? at : -at, from, to);
+                }
+                FloatVector y = function.apply(FloatVector.fromArray(Lanes.FLOATS, x, 0));
+                for (int i = 0; i < x.length; i++, compared++) {
+                    double expected = exact.applyAsDouble(x[i]);
+                    double error = Math.abs(y.lane(i) - expected) / Math.ulp((float) expected);
+                    if (!(error <= worst)) {
+                        worst = error;
+                        worstAt = x[i];
+                    }
+                }
+            }
+        }
+        assertTrue(compared > 1_000_000);
+        assertTrue(worst <= ulps, "off by " + worst + " ulp at " + worstAt);
+    }
+}
