@@ -8,7 +8,6 @@ import isonorm.convert.Conversion;
 import isonorm.convert.ConversionRefused;
 import isonorm.convert.Form;
 import isonorm.convert.Verifier;
-import isonorm.family.LoadedModel;
 import isonorm.weights.Progress;
 import java.io.IOException;
 import java.nio.file.Path;

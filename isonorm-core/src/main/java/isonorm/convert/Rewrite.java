@@ -10,7 +10,6 @@ import isonorm.architecture.Embedding;
 import isonorm.architecture.Norm;
 import isonorm.architecture.NormKind;
 import isonorm.architecture.Output;
-import isonorm.architecture.Part;
 import isonorm.architecture.Role;
 import isonorm.architecture.Stream;
 import isonorm.weights.Matrix;
@@ -106,16 +105,7 @@ public sealed interface Rewrite {
             Edit w = Edit.of(model);
             Architecture architecture = model.architecture();
             Rewriting.mapStream(architecture, w, Operation::dropLastRow, Operation::dropLastColumn);
-            for (int l = 0; l < architecture.blocks().size(); l++) {
-                Block block = architecture.blocks().get(l);
-                for (Part norm : Architecture.norms(block)) {
-                    for (Part reader : Architecture.readers(block, norm)) {
-                        compressReader(w, Role.of(reader, l, WEIGHT), block.norm());
-                    }
-                }
-            }
-            Rewriting.bareFinalReader(architecture)
-                    .ifPresent(reader -> compressReader(w, Role.of(reader, WEIGHT), architecture.finalNorm().orElseThrow()));
+            Rewriting.forEachReader(architecture, (role, norm) -> compressReader(w, role, norm));
             return w.model(Rewriting.withKind(architecture, NormKind.CRMS).withStream(Stream.COMPRESSED));
         }
 
@@ -134,15 +124,7 @@ public sealed interface Rewrite {
             Edit w = Edit.of(model);
             Architecture architecture = model.architecture();
             Rewriting.mapStream(architecture, w, Operation::appendNegativeSumRow, Operation::appendNegativeSum);
-            for (int l = 0; l < architecture.blocks().size(); l++) {
-                Block block = architecture.blocks().get(l);
-                for (Part norm : Architecture.norms(block)) {
-                    for (Part reader : Architecture.readers(block, norm)) {
-                        expandReader(w, Role.of(reader, l, WEIGHT));
-                    }
-                }
-            }
-            Rewriting.bareFinalReader(architecture).ifPresent(reader -> expandReader(w, Role.of(reader, WEIGHT)));
+            Rewriting.forEachReader(architecture, (role, _) -> expandReader(w, role));
             return w.model(Rewriting.withKind(architecture, NormKind.RMS).withStream(Stream.CENTRED));
         }
 

@@ -17,6 +17,7 @@ import isonorm.weights.Matrix;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
+import java.util.function.BiConsumer;
 import java.util.function.Predicate;
 import java.util.function.UnaryOperator;
 
@@ -166,8 +167,21 @@ final class Rewriting {
         }
     }
 
+    /** Runs {@code action} on every weight that reads the stream, with the norm it reads it through. */
+    static void forEachReader(Architecture architecture, BiConsumer<Role, Norm> action) {
+        for (int l = 0; l < architecture.blocks().size(); l++) {
+            Block block = architecture.blocks().get(l);
+            for (Part norm : Architecture.norms(block)) {
+                for (Part reader : Architecture.readers(block, norm)) {
+                    action.accept(Role.of(reader, l, WEIGHT), block.norm());
+                }
+            }
+        }
+        bareFinalReader(architecture).ifPresent(reader -> action.accept(Role.of(reader, WEIGHT), architecture.finalNorm().orElseThrow()));
+    }
+
     /** The layer that reads the stream through a final norm that applies nothing, and so reads d - 1 values when compressed. */
-    static Optional<Part> bareFinalReader(Architecture architecture) {
+    private static Optional<Part> bareFinalReader(Architecture architecture) {
         if (architecture.finalNorm().isEmpty() || architecture.finalNorm().get().affine() != Affine.NONE) {
             return Optional.empty();
         }
