@@ -239,7 +239,7 @@ public final class Checkpoint {
             }
             return JSON.readTree(Files.readAllBytes(file));
         } catch (JsonProcessingException e) {
-            throw new CheckpointException(notJson, file + " is not JSON: " + e.getOriginalMessage()
+            throw new CheckpointException(notJson, file + " is not JSON: " + SafetensorsFile.notJson(e)
                     + (e.getLocation() == null ? "" : " at line " + e.getLocation().getLineNr()), e);
         } catch (IOException e) {
             throw SafetensorsFile.failed(file, e);

@@ -139,7 +139,7 @@ record Header(long dataStart, List<Placed> tensors, Map<String, String> metadata
                     HEADER_MALFORMED, file + " has a header beyond all bounds: " + e.getOriginalMessage(), e);
         } catch (JsonProcessingException e) {
             throw new CheckpointException(HEADER_NOT_JSON, file + " has a header that is not JSON: "
-                    + e.getOriginalMessage() + (e.getLocation() == null ? "" : " at character " + e.getLocation().getCharOffset()), e);
+                    + SafetensorsFile.notJson(e) + (e.getLocation() == null ? "" : " at character " + e.getLocation().getCharOffset()), e);
         } catch (IOException e) {
             throw new AssertionError("an array is read without input or output", e);
         }

@@ -6,6 +6,7 @@ import static isonorm.checkpoint.CheckpointException.Reason.NOT_A_CHECKPOINT;
 import static isonorm.checkpoint.CheckpointException.Reason.READ_FAILED;
 import static isonorm.checkpoint.CheckpointException.Reason.TRUNCATED;
 
+import com.fasterxml.jackson.core.JsonProcessingException;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
@@ -156,6 +157,13 @@ public final class SafetensorsFile {
             throw new IllegalArgumentException("tensor " + info.name() + " has " + info.bytes() + " bytes, got " + byteCount
                     + " from " + byteOffset);
         }
+    }
+
+    /** What a JSON parser found wrong, without its words about itself. */
+    static String notJson(JsonProcessingException e) {
+        String words = e.getOriginalMessage();
+        int itself = words.indexOf(" (start marker at");
+        return itself < 0 ? words : words.substring(0, itself);
     }
 
     /** What the system says; some exceptions carry only a file name and say the rest by their class. */

@@ -12,6 +12,7 @@ import static isonorm.checkpoint.Samples.assertRefused;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.IOException;
@@ -230,6 +231,13 @@ class CheckpointTest {
         Samples.checkpoint(folder, "a");
         put("config.json", config);
         assertRefused(CONFIG_NOT_JSON, () -> Checkpoint.open(folder), folder.resolve("config.json"));
+    }
+
+    @Test
+    void theParserDoesNotTalkOfItself() throws IOException {
+        Files.writeString(folder.resolve("config.json"), "{\"model_type\":\"gpt2\"");
+        String message = assertThrows(CheckpointException.class, () -> Checkpoint.open(folder)).getMessage();
+        assertTrue(message.contains("is not JSON: Unexpected end-of-input") && !message.contains("REDACTED"), message);
     }
 
     @ParameterizedTest
