@@ -82,11 +82,6 @@ public interface Matrix {
         return values;
     }
 
-    /** How many whole rows to read at once: as many as fit a core's cache with room for a second copy. */
-    default int slabRows() {
-        return Math.max(1, Math.min(rows(), 32_768 / Math.max(1, columns())));
-    }
-
     /** Adds {@code sum over c of this[r][c] * by[c]} to {@code into[r]} for the rows of a band; {@code into} has all rows. */
     default void addProduct(int row, int rows, double[] by, double[] into) throws IOException {
         int step = Math.min(shape().columns(), columns());
