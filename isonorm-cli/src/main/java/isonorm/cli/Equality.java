@@ -7,7 +7,7 @@ import isonorm.checkpoint.Dtype;
 import isonorm.convert.Plan;
 import isonorm.convert.Verifier;
 import isonorm.family.LoadedModel;
-import isonorm.layer.Compute;
+import isonorm.tensor.Compute;
 import isonorm.layer.Tolerance;
 import isonorm.verify.Comparison;
 import isonorm.verify.TokenizedText;

@@ -10,7 +10,7 @@ import isonorm.checkpoint.SafetensorsFile;
 import isonorm.checkpoint.SafetensorsWriter;
 import isonorm.checkpoint.TensorInfo;
 import isonorm.layer.Batch;
-import isonorm.layer.Compute;
+import isonorm.tensor.Compute;
 import isonorm.layer.ForwardPass;
 import isonorm.layer.Result;
 import isonorm.weights.Model;

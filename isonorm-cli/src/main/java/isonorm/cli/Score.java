@@ -4,7 +4,7 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import isonorm.family.LoadedModel;
-import isonorm.layer.Compute;
+import isonorm.tensor.Compute;
 import isonorm.verify.Answered;
 import isonorm.verify.MultipleChoice;
 import isonorm.verify.Question;

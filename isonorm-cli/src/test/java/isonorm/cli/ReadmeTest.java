@@ -5,7 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import isonorm.convert.Conversion;
 import isonorm.convert.Form;
 import isonorm.family.LoadedModel;
-import isonorm.layer.Compute;
+import isonorm.tensor.Compute;
 import isonorm.layer.Tolerance;
 import isonorm.verify.Comparison;
 import isonorm.verify.Verification;

@@ -1,18 +1,21 @@
 package isonorm.layer;
 
-import static isonorm.layer.Ops.cast;
-import static isonorm.layer.Ops.clamp;
-import static isonorm.layer.Ops.concatenate;
-import static isonorm.layer.Ops.fillInPlace;
-import static isonorm.layer.Ops.softcap;
-import static isonorm.layer.Ops.softmax;
-import static isonorm.layer.Ops.stack;
-import static isonorm.layer.Ops.times;
+import static isonorm.tensor.Ops.cast;
+import static isonorm.tensor.Ops.clamp;
+import static isonorm.tensor.Ops.concatenate;
+import static isonorm.tensor.Ops.fillInPlace;
+import static isonorm.tensor.Ops.softcap;
+import static isonorm.tensor.Ops.softmax;
+import static isonorm.tensor.Ops.stack;
+import static isonorm.tensor.Ops.times;
 
 import isonorm.architecture.Alibi;
 import isonorm.architecture.Attention;
 import isonorm.architecture.QueryKeyNorm;
 import isonorm.architecture.Rotary;
+import isonorm.tensor.Compute;
+import isonorm.tensor.Memory;
+import isonorm.tensor.Threads;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;

@@ -1,6 +1,10 @@
 package isonorm.layer;
 
 import isonorm.architecture.Architecture;
+import isonorm.tensor.Compute;
+import isonorm.tensor.Memory;
+import isonorm.tensor.Ops;
+import isonorm.tensor.Threads;
 import isonorm.weights.Model;
 import isonorm.weights.Progress;
 import java.io.IOException;

@@ -1,5 +1,8 @@
 package isonorm.layer;
 
+import isonorm.tensor.Memory;
+import isonorm.tensor.Ops;
+import isonorm.tensor.Threads;
 import java.io.IOException;
 import java.util.Optional;
 import org.bytedeco.pytorch.Tensor;

@@ -1,8 +1,11 @@
 package isonorm.layer;
 
 import isonorm.architecture.Norm;
-import isonorm.architecture.Role;
 import isonorm.architecture.Role.Field;
+import isonorm.architecture.Role;
+import isonorm.tensor.Compute;
+import isonorm.tensor.Memory;
+import isonorm.tensor.Ops;
 import isonorm.weights.Matrix;
 import isonorm.weights.Model;
 import java.io.IOException;

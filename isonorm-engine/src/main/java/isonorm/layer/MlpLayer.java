@@ -1,9 +1,10 @@
 package isonorm.layer;
 
-import static isonorm.layer.Ops.cast;
-import static isonorm.layer.Ops.times;
+import static isonorm.tensor.Ops.cast;
+import static isonorm.tensor.Ops.times;
 
 import isonorm.architecture.Activation;
+import isonorm.tensor.Compute;
 import java.io.IOException;
 import java.util.Optional;
 import org.bytedeco.pytorch.Tensor;

@@ -1,15 +1,16 @@
 package isonorm.layer;
 
-import static isonorm.layer.Ops.cast;
-import static isonorm.layer.Ops.expand;
-import static isonorm.layer.Ops.mean;
-import static isonorm.layer.Ops.plus;
-import static isonorm.layer.Ops.recentre;
-import static isonorm.layer.Ops.sum;
-import static isonorm.layer.Ops.times;
+import static isonorm.tensor.Ops.cast;
+import static isonorm.tensor.Ops.expand;
+import static isonorm.tensor.Ops.mean;
+import static isonorm.tensor.Ops.plus;
+import static isonorm.tensor.Ops.recentre;
+import static isonorm.tensor.Ops.sum;
+import static isonorm.tensor.Ops.times;
 
 import isonorm.architecture.Norm;
 import isonorm.architecture.NormKind;
+import isonorm.tensor.Compute;
 import java.util.Optional;
 import org.bytedeco.pytorch.Tensor;
 

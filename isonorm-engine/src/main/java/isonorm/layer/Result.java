@@ -1,5 +1,8 @@
 package isonorm.layer;
 
+import isonorm.tensor.Compute;
+import isonorm.tensor.Memory;
+import isonorm.tensor.Ops;
 import isonorm.weights.Numbers;
 import java.util.Optional;
 import org.bytedeco.pytorch.Tensor;

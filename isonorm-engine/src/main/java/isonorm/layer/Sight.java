@@ -3,6 +3,8 @@ package isonorm.layer;
 import isonorm.architecture.Alibi;
 import isonorm.architecture.Attention;
 import isonorm.architecture.Rotary;
+import isonorm.tensor.Compute;
+import isonorm.tensor.Memory;
 import isonorm.weights.Numbers;
 import java.io.IOException;
 import java.util.ArrayList;

@@ -1,5 +1,7 @@
 package isonorm.layer;
 
+import isonorm.tensor.Compute;
+import isonorm.tensor.Memory;
 import isonorm.weights.Matrix;
 import java.io.IOException;
 import org.bytedeco.pytorch.Tensor;

@@ -2,7 +2,7 @@
  * Runs a {@link isonorm.weights.Model} on libtorch.
  *
  * <p>A {@link isonorm.layer.ForwardPass} takes a {@link isonorm.layer.Batch} of tokens or images and gives a
- * {@link isonorm.layer.Result}, computed in a type of your choice ({@link isonorm.layer.Compute}):
+ * {@link isonorm.layer.Result}, computed in a type of your choice ({@link isonorm.tensor.Compute}):
  *
  * <pre>{@code
  * try (var pass = ForwardPass.streaming(model, Compute.F32);

@@ -4,7 +4,7 @@ import com.fasterxml.jackson.databind.JsonNode;
 import isonorm.family.Config;
 import isonorm.family.LoadedModel;
 import isonorm.layer.Batch;
-import isonorm.layer.Compute;
+import isonorm.tensor.Compute;
 import isonorm.layer.ForwardPass;
 import isonorm.weights.Model;
 import isonorm.weights.Progress;

@@ -6,7 +6,7 @@ import isonorm.architecture.Output;
 import isonorm.architecture.Output.Pooler;
 import isonorm.architecture.Stream;
 import isonorm.layer.Batch;
-import isonorm.layer.Compute;
+import isonorm.tensor.Compute;
 import isonorm.layer.ForwardPass;
 import isonorm.layer.Result;
 import isonorm.weights.Model;

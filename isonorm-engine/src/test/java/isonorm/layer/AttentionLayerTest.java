@@ -8,6 +8,8 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import isonorm.architecture.Alibi;
 import isonorm.architecture.Attention;
 import isonorm.architecture.Rotary;
+import isonorm.tensor.Compute;
+import isonorm.tensor.Memory;
 import java.io.IOException;
 import java.util.Arrays;
 import java.util.Optional;

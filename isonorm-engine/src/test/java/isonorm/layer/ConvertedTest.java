@@ -10,6 +10,7 @@ import isonorm.convert.Conversion;
 import isonorm.convert.Form;
 import isonorm.convert.Plan;
 import isonorm.family.LoadedModel;
+import isonorm.tensor.Compute;
 import isonorm.verify.Comparison;
 import isonorm.verify.Verification;
 import isonorm.weights.Model;

@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import isonorm.checkpoint.CheckpointException;
+import isonorm.tensor.Compute;
 import isonorm.weights.Model;
 import java.io.IOException;
 import java.util.List;

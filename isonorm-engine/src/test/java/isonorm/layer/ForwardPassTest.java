@@ -8,6 +8,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import isonorm.architecture.Part;
 import isonorm.architecture.Role;
 import isonorm.checkpoint.CheckpointException;
+import isonorm.tensor.Compute;
 import isonorm.weights.Dense;
 import isonorm.weights.Matrix;
 import isonorm.weights.Model;

@@ -7,6 +7,8 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import isonorm.architecture.Affine;
 import isonorm.architecture.Norm;
 import isonorm.architecture.NormKind;
+import isonorm.tensor.Compute;
+import isonorm.tensor.Memory;
 import java.io.IOException;
 import java.util.Arrays;
 import java.util.Optional;

@@ -8,7 +8,7 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import isonorm.family.Config;
 import isonorm.family.LoadedModel;
 import isonorm.layer.Batch;
-import isonorm.layer.Compute;
+import isonorm.tensor.Compute;
 import isonorm.layer.Fixture;
 import isonorm.layer.ForwardPass;
 import isonorm.layer.Result;

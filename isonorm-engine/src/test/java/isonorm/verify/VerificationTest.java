@@ -11,7 +11,7 @@ import isonorm.convert.Form;
 import isonorm.convert.Plan;
 import isonorm.family.LoadedModel;
 import isonorm.layer.Batch;
-import isonorm.layer.Compute;
+import isonorm.tensor.Compute;
 import isonorm.layer.Fixture;
 import isonorm.layer.Tolerance;
 import isonorm.layer.ForwardPass;

@@ -1,4 +1,4 @@
-package isonorm.layer;
+package isonorm.tensor;
 
 import isonorm.checkpoint.CheckpointException;
 import isonorm.weights.Matrix;
@@ -23,24 +23,24 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
  * <p>A tensor made inside {@link #kept} or {@link #scoped} is freed at its end. What {@code kept} returns lives on and
  * belongs to the caller, who hands it to {@link #free}.
  */
-final class Memory {
+public final class Memory {
 
     /** Makes tensors; may read files. */
     @FunctionalInterface
-    interface Body {
+    public interface Body {
         Tensor run() throws IOException;
     }
 
     /** Uses tensors; may read files. */
     @FunctionalInterface
-    interface Task {
+    public interface Task {
         void run() throws IOException;
     }
 
     private Memory() {}
 
     /** Frees everything that {@code body} made, but for the tensor it returns. */
-    static Tensor kept(Body body) throws IOException {
+    public static Tensor kept(Body body) throws IOException {
         Threads.share(); // settles this thread's settings
         try (PointerScope _ = new PointerScope()) {
             new NoGradGuard();
@@ -51,7 +51,7 @@ final class Memory {
     }
 
     /** Frees everything that {@code task} made. */
-    static void scoped(Task task) throws IOException {
+    public static void scoped(Task task) throws IOException {
         Threads.share();
         try (PointerScope _ = new PointerScope()) {
             new NoGradGuard();
@@ -60,12 +60,12 @@ final class Memory {
     }
 
     /** Frees a tensor that {@link #kept} returned. */
-    static void free(Tensor tensor) {
+    public static void free(Tensor tensor) {
         tensor.releaseReference();
     }
 
     /** A tensor of whatever its memory held. */
-    static Tensor empty(Compute compute, long... shape) {
+    public static Tensor empty(Compute compute, long... shape) {
         return empty(compute.type(), shape);
     }
 
@@ -75,12 +75,12 @@ final class Memory {
 
     /** The bytes of a contiguous tensor; valid while the tensor lives. */
     @SuppressWarnings("restricted")
-    static MemorySegment bytes(Tensor tensor) {
+    public static MemorySegment bytes(Tensor tensor) {
         return MemorySegment.ofAddress(tensor.data_ptr().address()).reinterpret(tensor.numel() * tensor.element_size());
     }
 
     /** The rows {@code first} to {@code first + count - 1} of a prepared matrix, (count, columns). */
-    static Tensor rows(Matrix matrix, int first, int count, Compute compute, String what) throws IOException {
+    public static Tensor rows(Matrix matrix, int first, int count, Compute compute, String what) throws IOException {
         int columns = matrix.columns();
         Tensor tensor = empty(compute, count, columns);
         MemorySegment bytes = bytes(tensor);
@@ -101,7 +101,7 @@ final class Memory {
     }
 
     /** Single rows of a prepared matrix, in the order of {@code ids}, (ids, columns). */
-    static Tensor rows(Matrix matrix, long[] ids, Compute compute, String what) throws IOException {
+    public static Tensor rows(Matrix matrix, long[] ids, Compute compute, String what) throws IOException {
         int columns = matrix.columns();
         Tensor tensor = empty(compute, ids.length, columns);
         MemorySegment bytes = bytes(tensor);
@@ -127,21 +127,21 @@ final class Memory {
     }
 
     /** Given values. */
-    static Tensor of(Compute compute, double[] values, long... shape) {
+    public static Tensor of(Compute compute, double[] values, long... shape) {
         Tensor tensor = empty(compute, shape);
         Numbers.encode(values, 0, values.length, bytes(tensor), compute.dtype(), 0);
         return tensor;
     }
 
     /** Given indices. */
-    static Tensor of(long[] values) {
+    public static Tensor of(long[] values) {
         Tensor tensor = empty(ScalarType.Long, values.length);
         MemorySegment.copy(values, 0, bytes(tensor), ValueLayout.JAVA_LONG, 0, values.length);
         return tensor;
     }
 
     /** Given truths, 1 for true. */
-    static Tensor of(byte[] values, long... shape) {
+    public static Tensor of(byte[] values, long... shape) {
         Tensor tensor = empty(ScalarType.Bool, shape);
         MemorySegment.copy(values, 0, bytes(tensor), ValueLayout.JAVA_BYTE, 0, values.length);
         return tensor;

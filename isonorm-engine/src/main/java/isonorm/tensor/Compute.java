@@ -1,4 +1,4 @@
-package isonorm.layer;
+package isonorm.tensor;
 
 import isonorm.checkpoint.Dtype;
 import java.util.Arrays;
@@ -45,7 +45,7 @@ public enum Compute {
     }
 
     /** The element type of a file that has the same bytes. */
-    Dtype dtype() {
+    public Dtype dtype() {
         return switch (this) {
             case F64 -> Dtype.F64;
             case F32 -> Dtype.F32;
@@ -55,7 +55,7 @@ public enum Compute {
     }
 
     /** libtorch's name of it. */
-    ScalarType type() {
+    public ScalarType type() {
         return switch (this) {
             case F64 -> ScalarType.Double;
             case F32 -> ScalarType.Float;
@@ -65,12 +65,12 @@ public enum Compute {
     }
 
     /** The type of sums, roots and exponentials. */
-    Compute statistics() {
+    public Compute statistics() {
         return this == F64 ? F64 : F32;
     }
 
     /** The lowest finite value of the type of the statistics. */
-    double lowest() {
+    public double lowest() {
         return this == F64 ? -Double.MAX_VALUE : -Float.MAX_VALUE;
     }
 }

@@ -1,4 +1,4 @@
-package isonorm.layer;
+package isonorm.tensor;
 
 import isonorm.weights.Slabs;
 import java.io.IOException;
@@ -12,7 +12,7 @@ import org.bytedeco.pytorch.global.torch;
  * <p>Left alone, libtorch's OpenMP workers spin while they wait and starve OpenBLAS's own threads: the attention of a small
  * model then takes thirty times as long. These settings hold for the whole process.
  */
-final class Threads {
+public final class Threads {
 
     private static final int ALL = Runtime.getRuntime().availableProcessors();
 
@@ -30,12 +30,12 @@ final class Threads {
     private Threads() {}
 
     /** How many tasks at once keep this thread's share of the processors busy. */
-    static int share() {
+    public static int share() {
         return SHARE.get();
     }
 
     /** Runs tasks 0 to {@code count - 1} on several threads, each task on its part of this thread's share. */
-    static void parallel(int count, Slabs.Task task) throws IOException {
+    public static void parallel(int count, Slabs.Task task) throws IOException {
         int each = Math.max(1, share() / Math.max(1, count));
         Slabs.parallel(count, index -> {
             int before = SHARE.get();

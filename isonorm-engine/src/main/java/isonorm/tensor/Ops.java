@@ -1,4 +1,4 @@
-package isonorm.layer;
+package isonorm.tensor;
 
 import java.util.Arrays;
 import org.bytedeco.pytorch.Scalar;
@@ -14,79 +14,79 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
  *
  * <p>libtorch's in-place operations return a reference that does not keep its tensor alive, so those here return nothing.
  */
-final class Ops {
+public final class Ops {
 
     private static final long[] LAST = {-1};
 
     private Ops() {}
 
     /** The lengths of all dimensions. */
-    static long[] shape(Tensor x) {
+    public static long[] shape(Tensor x) {
         long[] shape = new long[(int) x.dim()];
         Arrays.setAll(shape, x::size); // one by one: a list of them would be native memory that nobody frees
         return shape;
     }
 
     /** The same values in another type; the tensor itself where it has that type, so never change the result in place. */
-    static Tensor cast(Tensor x, Compute to) {
+    public static Tensor cast(Tensor x, Compute to) {
         ScalarType type = to.type();
         return x.scalar_type() == type ? x : x.to(type);
     }
 
-    static Tensor times(Tensor x, double factor) {
+    public static Tensor times(Tensor x, double factor) {
         return x.mul(new Scalar(factor));
     }
 
-    static Tensor plus(Tensor x, double term) {
+    public static Tensor plus(Tensor x, double term) {
         return x.add(new Scalar(term));
     }
 
-    static void multiplyInPlace(Tensor x, double factor) {
+    public static void multiplyInPlace(Tensor x, double factor) {
         x.mul_(new Scalar(factor));
     }
 
-    static void fillInPlace(Tensor x, Tensor where, double value) {
+    public static void fillInPlace(Tensor x, Tensor where, double value) {
         x.masked_fill_(where, new Scalar(value));
     }
 
     /** {@code cap * tanh(x / cap)}. */
-    static Tensor softcap(Tensor x, double cap) {
+    public static Tensor softcap(Tensor x, double cap) {
         return times(times(x, 1 / cap).tanh(), cap);
     }
 
-    static Tensor clamp(Tensor x, double limit) {
+    public static Tensor clamp(Tensor x, double limit) {
         return x.clamp(new ScalarOptional(new Scalar(-limit)), new ScalarOptional(new Scalar(limit)));
     }
 
     /** The sum over the last dimension, which stays with length 1. */
-    static Tensor sum(Tensor x) {
+    public static Tensor sum(Tensor x) {
         return x.sum(LAST, true, new ScalarTypeOptional());
     }
 
     /** The mean over the last dimension, which stays with length 1. */
-    static Tensor mean(Tensor x) {
+    public static Tensor mean(Tensor x) {
         return x.mean(LAST, true, new ScalarTypeOptional());
     }
 
     /** Without the mean over the last dimension. */
-    static Tensor recentre(Tensor x) {
+    public static Tensor recentre(Tensor x) {
         return x.sub(mean(x));
     }
 
     /** The d values that the d - 1 given ones stand for: the last one is minus their sum. */
-    static Tensor expand(Tensor x) {
+    public static Tensor expand(Tensor x) {
         return concatenate(-1, x, sum(x).neg());
     }
 
-    static Tensor softmax(Tensor x) {
+    public static Tensor softmax(Tensor x) {
         return torch.softmax(x, -1);
     }
 
-    static Tensor concatenate(long dimension, Tensor... parts) {
+    public static Tensor concatenate(long dimension, Tensor... parts) {
         return torch.cat(new TensorVector(parts), dimension);
     }
 
-    static Tensor stack(long dimension, Tensor... parts) {
+    public static Tensor stack(long dimension, Tensor... parts) {
         return torch.stack(new TensorVector(parts), dimension);
     }
 }
