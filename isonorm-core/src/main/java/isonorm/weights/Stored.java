@@ -8,6 +8,7 @@ import isonorm.checkpoint.TensorInfo;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -88,6 +89,34 @@ public final class Stored implements Matrix {
     /** The type its values are stored in. */
     public Dtype dtype() throws CheckpointException {
         return checkpoint.info(source.tensors().getFirst()).dtype();
+    }
+
+    /**
+     * A part of this matrix where it lies in a file: {@code rows} of its rows from {@code row} on.
+     *
+     * @param values the whole tensor
+     * @param transposed whether the tensor holds them as columns
+     * @param offset of the first value in the tensor, in values
+     * @param stride from one row of the tensor to the next, in values
+     */
+    public record Region(MemorySegment values, Dtype dtype, boolean transposed, int row, int rows, long offset, int stride) {}
+
+    /** Maps the files for as long as {@code arena} is open; none where what is stored is not yet the matrix. */
+    public List<Region> regions(Arena arena) throws IOException {
+        if (vector || source.offset() != 0) {
+            return List.of();
+        }
+        Map<String, MemorySegment> tensors = new HashMap<>();
+        for (String name : source.tensors()) {
+            tensors.put(name, checkpoint.map(name, arena));
+        }
+        List<Region> regions = new ArrayList<>();
+        forEachSpan(0, rows, (piece, from, row, count) -> {
+            int stride = source.transposed() ? Math.toIntExact(storedRows(piece)) : columns;
+            long offset = source.transposed() ? from : (long) from * columns;
+            regions.add(new Region(tensors.get(piece.tensor()), dtypeOf(piece), source.transposed(), row, count, offset, stride));
+        });
+        return regions;
     }
 
     @Override

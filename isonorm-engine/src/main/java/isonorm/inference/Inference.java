@@ -1,40 +1,244 @@
 package isonorm.inference;
 
 import isonorm.architecture.Architecture;
+import isonorm.architecture.Embedding;
+import isonorm.architecture.Output;
+import isonorm.inference.Workspace.Use;
+import isonorm.kernel.Kernels;
+import isonorm.kernel.Rows;
+import isonorm.kernel.Type;
 import isonorm.layer.Batch;
+import isonorm.layer.Ends;
 import isonorm.layer.Result;
 import isonorm.tensor.Compute;
+import isonorm.tensor.Memory;
 import isonorm.weights.Model;
 import java.io.IOException;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
+import java.util.Optional;
+import org.bytedeco.pytorch.Tensor;
 
 /**
  * A model in memory, ready to run.
  *
- * <p>An instance is for one thread at a time, which it helps with threads of its own.
+ * <p>Every form of a model runs: as it was published, or rewritten to Pre-RMSNorm or Pre-CRMSNorm, which is the same function and
+ * faster (Jiang et al., arXiv 2305.14858). An instance is for one thread at a time, which it helps with threads of its own.
  */
 public final class Inference implements AutoCloseable {
 
-    private Inference() {}
+    /** So many tokens go through the blocks together: enough for products to be efficient, few enough for the caches. */
+    private static final int TOKENS = 512;
+
+    private static final Kernels KERNELS = Kernels.provider();
+
+    private final Architecture architecture;
+    private final Compute compute;
+    private final Arena arena;
+    private final Team team;
+    private final Workspace room;
+    private final Angles angles;
+    private final List<BlockStep> blocks;
+    private final Optional<Words> words;
+    private final Optional<Head> head;
+    private final Optional<Ends> ends;
+
+    private Inference(
+            Architecture architecture, Compute compute, Arena arena, Team team, List<BlockStep> blocks, Optional<Words> words,
+            Optional<Head> head, Optional<Ends> ends) {
+        this.architecture = architecture;
+        this.compute = compute;
+        this.arena = arena;
+        this.team = team;
+        this.room = new Workspace(compute == Compute.BF16 ? Type.BF16 : Type.F32);
+        this.angles = new Angles(arena);
+        this.blocks = blocks;
+        this.words = words;
+        this.head = head;
+        this.ends = ends;
+    }
+
+    /** Loads a model, to be run by as many threads as there are processors. */
+    public static Inference load(Model model, Compute compute) throws IOException {
+        return load(model, compute, Runtime.getRuntime().availableProcessors());
+    }
 
     /**
-     * Loads a model.
+     * Loads a model. Matrices that are stored in the type asked for are mapped and not copied.
      *
      * @param compute F32 or BF16, for weights and activations; F16 for weights, with activations in float32
      * @param threads how many threads work, the caller's included
      */
     public static Inference load(Model model, Compute compute, int threads) throws IOException {
-        throw new UnsupportedOperationException();
+        Architecture architecture = model.architecture();
+        Arena arena = Arena.ofShared();
+        Team team = null;
+        try {
+            Weights from = new Weights(model, compute, arena);
+            List<BlockStep> blocks = new ArrayList<>();
+            for (int l = 0; l < architecture.blocks().size(); l++) {
+                blocks.add(BlockStep.load(from, architecture, l));
+            }
+            Optional<Words> words = architecture.embedding() instanceof Embedding.Tokens tokens
+                    ? Optional.of(Words.load(from, architecture, tokens))
+                    : Optional.empty();
+            Optional<Head> head = architecture.output() instanceof Output.Words shape
+                    ? Optional.of(Head.load(from, architecture, shape))
+                    : Optional.empty();
+            Optional<Ends> ends = words.isPresent() && head.isPresent()
+                    ? Optional.empty()
+                    : Optional.of(Ends.load(model, compute == Compute.F16 ? Compute.F32 : compute));
+            team = Team.of(threads);
+            return new Inference(architecture, compute, arena, team, blocks, words, head, ends);
+        } catch (IOException | RuntimeException e) {
+            arena.close();
+            if (team != null) {
+                team.close();
+            }
+            throw e;
+        }
     }
 
     /** What it computes. */
     public Architecture architecture() {
-        throw new UnsupportedOperationException();
+        return architecture;
+    }
+
+    /** The type of the weights. */
+    public Compute compute() {
+        return compute;
     }
 
     /** The output of a batch of images, or of tokens without a mask; close it. */
     public Result run(Batch batch) throws IOException {
-        throw new UnsupportedOperationException();
+        if (batch instanceof Batch.Tokens tokens && tokens.mask().isPresent()) {
+            throw new IllegalArgumentException("rows of one length without padding are needed, got a mask; take ForwardPass, or Sequences");
+        }
+        require(batch);
+        int length = words.isPresent() ? ((Batch.Tokens) batch).length() : ends.orElseThrow().length(batch);
+        int count = batch.count();
+        Tensor output = null;
+        List<Tensor> streams = new ArrayList<>();
+        try {
+            int together = Math.max(1, TOKENS / length * team.size());
+            for (int first = 0; first < count; first += together) {
+                int rows = Math.min(together, count - first);
+                Rows stream = through(batch, first, rows, length);
+                if (head.isEmpty()) {
+                    streams.add(copy(stream, rows, length));
+                } else {
+                    output = output == null ? logits(count, length) : output;
+                    head.get().logits(stream, pass(spans(rows, length)), logitsOf(output).slice(first * length, rows * length));
+                }
+            }
+            if (head.isPresent()) {
+                Tensor made = output;
+                output = null;
+                return Result.of(activations(), made);
+            }
+            return ends.orElseThrow().leave(streams);
+        } finally {
+            streams.forEach(Memory::free);
+            if (output != null) {
+                Memory.free(output);
+            }
+        }
+    }
+
+    private void require(Batch batch) {
+        if (words.isEmpty()) {
+            ends.orElseThrow().require(batch);
+        } else if (batch instanceof Batch.Tokens tokens) {
+            for (long[] row : tokens.ids()) {
+                words.get().require(narrow(row), row.length);
+            }
+        } else {
+            throw new IllegalArgumentException("this model reads tokens, got images");
+        }
+    }
+
+    /** The stream behind the last block for some rows of a batch. */
+    private Rows through(Batch batch, int first, int rows, int length) throws IOException {
+        Rows stream = stream(rows * length);
+        if (words.isPresent()) {
+            for (int r = 0; r < rows; r++) {
+                words.get().enter(narrow(((Batch.Tokens) batch).ids()[first + r]), 0, stream.slice(r * length, length), room);
+            }
+        } else {
+            enter(((Batch.Images) batch).slice(first, rows), stream);
+        }
+        return through(stream, pass(spans(rows, length)));
+    }
+
+    private void enter(Batch.Images images, Rows stream) throws IOException {
+        Tensor entered = Memory.kept(() -> ends.orElseThrow().enter(images).contiguous());
+        try {
+            Rows values = Rows.of(Memory.bytes(entered), room.type(), stream.rows(), architecture.streamWidth());
+            KERNELS.copy(values, stream.sliceColumns(0, architecture.streamWidth()));
+        } finally {
+            Memory.free(entered);
+        }
+    }
+
+    private Rows stream(int rows) {
+        Rows stream = room.rows(Use.STREAM, rows, architecture.width());
+        if (architecture.streamWidth() < architecture.width()) {
+            for (int r = 0; r < rows; r++) {
+                stream.set(r, architecture.streamWidth(), 0);
+            }
+        }
+        return stream;
+    }
+
+    private Rows through(Rows stream, Pass pass) {
+        Residual h = new Residual(team, stream, room.rows(Use.NORMALIZED, stream.rows(), stream.columns()), architecture.streamWidth());
+        blocks.forEach(block -> block.forward(h, pass));
+        return h.settled();
+    }
+
+    private Pass pass(List<Span> spans) {
+        return new Pass(team, spans, room, angles);
+    }
+
+    private static List<Span> spans(int rows, int length) {
+        List<Span> spans = new ArrayList<>();
+        for (int r = 0; r < rows; r++) {
+            spans.add(Span.whole(r * length, length));
+        }
+        return spans;
+    }
+
+    private Tensor logits(int count, int length) throws IOException {
+        return Memory.kept(() -> Memory.empty(activations(), count, length, head.orElseThrow().vocabulary()));
+    }
+
+    private Rows logitsOf(Tensor tensor) {
+        int vocabulary = head.orElseThrow().vocabulary();
+        return Rows.of(Memory.bytes(tensor), room.type(), Math.toIntExact(tensor.numel() / vocabulary), vocabulary);
+    }
+
+    private Tensor copy(Rows stream, int rows, int length) throws IOException {
+        int carried = architecture.streamWidth();
+        Tensor copy = Memory.kept(() -> Memory.empty(activations(), rows, length, carried));
+        KERNELS.copy(stream.sliceColumns(0, carried),
+                Rows.of(Memory.bytes(copy), room.type(), stream.rows(), carried));
+        return copy;
+    }
+
+    private Compute activations() {
+        return room.type() == Type.BF16 ? Compute.BF16 : Compute.F32;
+    }
+
+    private static int[] narrow(long[] ids) {
+        int[] narrow = new int[ids.length];
+        for (int i = 0; i < ids.length; i++) {
+            narrow[i] = Math.toIntExact(ids[i]);
+        }
+        return narrow;
     }
 
     /**
@@ -43,7 +247,15 @@ public final class Inference implements AutoCloseable {
      * @throws IllegalArgumentException if the model does not predict the next word
      */
     public Sequence start() {
-        throw new UnsupportedOperationException();
+        if (words.isEmpty() || head.isEmpty()) {
+            throw new IllegalArgumentException("only a model with a language head can continue a text; this " + architecture.family()
+                    + " has none");
+        }
+        if (architecture.blocks().stream().anyMatch(block -> !block.attention().causal())) {
+            throw new IllegalArgumentException("only a model whose tokens do not see later ones can continue a text; this "
+                    + architecture.family() + " sees all");
+        }
+        return new Sequence(architecture.blocks(), room.type(), architecture.context());
     }
 
     /**
@@ -53,9 +265,109 @@ public final class Inference implements AutoCloseable {
      * @throws IllegalArgumentException if a sequence would become longer than the context, or a token is not in the vocabulary
      */
     public List<float[]> next(List<Sequence> sequences, List<int[]> tokens) throws IOException {
-        throw new UnsupportedOperationException();
+        requireRoom(sequences, tokens);
+        float[][] logits = new float[sequences.size()][];
+        int[] done = new int[sequences.size()];
+        int at = 0;
+        while (at < sequences.size()) {
+            List<Span> spans = new ArrayList<>();
+            List<int[]> ids = new ArrayList<>();
+            List<Integer> finished = new ArrayList<>();
+            for (int rows = 0; at < sequences.size() && rows < TOKENS; ) {
+                Sequence sequence = sequences.get(at);
+                int[] all = tokens.get(at);
+                int count = Math.min(TOKENS - rows, all.length - done[at]);
+                spans.add(new Span(rows, count, sequence.length(), Optional.of(sequence)));
+                ids.add(Arrays.copyOfRange(all, done[at], done[at] + count));
+                rows += count;
+                done[at] += count;
+                if (done[at] < all.length) {
+                    break;
+                }
+                finished.add(spans.size() - 1);
+                at++;
+            }
+            int firstFinished = at - finished.size();
+            List<float[]> made = advance(spans, ids, finished);
+            for (int i = 0; i < made.size(); i++) {
+                logits[firstFinished + i] = made.get(i);
+            }
+        }
+        return List.of(logits);
+    }
+
+    private void requireRoom(List<Sequence> sequences, List<int[]> tokens) {
+        if (sequences.isEmpty() || sequences.size() != tokens.size()) {
+            throw new IllegalArgumentException("every sequence needs its tokens, got " + sequences.size() + " sequences and "
+                    + tokens.size() + " lists");
+        }
+        for (int i = 0; i < sequences.size(); i++) {
+            int end = sequences.get(i).length() + tokens.get(i).length;
+            if (tokens.get(i).length == 0) {
+                throw new IllegalArgumentException("a sequence needs a token to go on from, got none");
+            }
+            if (!sequences.get(i).of(architecture.blocks())) {
+                throw new IllegalArgumentException("a sequence can only be continued by the model that started it");
+            }
+            if (sequences.indexOf(sequences.get(i)) != i) {
+                throw new IllegalArgumentException("a sequence can be continued once at a time, got it twice");
+            }
+            if (end > architecture.context()) {
+                throw new IllegalArgumentException("this model has a context of " + architecture.context() + " tokens, got " + end);
+            }
+            words.orElseThrow().require(tokens.get(i), end);
+        }
+    }
+
+    /** Reads the tokens of some spans and gives the logits behind those that {@code finished} names. */
+    private List<float[]> advance(List<Span> spans, List<int[]> ids, List<Integer> finished) {
+        Pass pass = pass(spans);
+        Rows stream = stream(pass.rows());
+        for (int s = 0; s < spans.size(); s++) {
+            Span span = spans.get(s);
+            span.sequence().orElseThrow().reserve(span.end());
+            words.orElseThrow().enter(ids.get(s), span.position(), stream.slice(span.first(), span.count()), room);
+        }
+        Rows settled = through(stream, pass);
+        for (Span span : spans) {
+            span.sequence().orElseThrow().extend(span.count());
+        }
+        if (finished.isEmpty()) {
+            return List.of();
+        }
+        Rows last = room.rows(Use.LAST, finished.size(), architecture.width());
+        for (int i = 0; i < finished.size(); i++) {
+            Span span = spans.get(finished.get(i));
+            KERNELS.copy(settled.slice(span.first() + span.count() - 1, 1), last.slice(i, 1));
+        }
+        Type type = finished.size() <= Products.FEW ? Type.F32 : room.type();
+        Rows logits = room.rows(Use.LOGITS, type, finished.size(), head.orElseThrow().vocabulary());
+        head.orElseThrow().logits(last, pass, logits);
+        List<float[]> made = new ArrayList<>();
+        for (int i = 0; i < finished.size(); i++) {
+            made.add(floats(logits, i));
+        }
+        return made;
+    }
+
+    private static float[] floats(Rows rows, int row) {
+        float[] values = new float[rows.columns()];
+        if (rows.type() == Type.F32) {
+            long first = (rows.offset() + (long) row * rows.stride()) * Float.BYTES;
+            MemorySegment.copy(rows.data(), ValueLayout.JAVA_FLOAT_UNALIGNED, first, values, 0, values.length);
+            return values;
+        }
+        for (int c = 0; c < values.length; c++) {
+            values[c] = rows.get(row, c);
+        }
+        return values;
     }
 
     @Override
-    public void close() {}
+    public void close() {
+        team.close();
+        room.close();
+        ends.ifPresent(Ends::close);
+        arena.close();
+    }
 }

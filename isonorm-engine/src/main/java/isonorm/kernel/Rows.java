@@ -90,7 +90,7 @@ public record Rows(MemorySegment data, Type type, long offset, int rows, int col
     }
 
     /** Where a row begins. */
-    long address(int row) {
+    public long address(int row) {
         return data.address() + (offset + (long) row * stride) * type.bytes();
     }
 

@@ -1,5 +1,6 @@
 package isonorm.layer;
 
+import java.util.Arrays;
 import java.util.Optional;
 
 /** What one forward pass reads: rows of token ids of one length, or images of one size. */
@@ -74,6 +75,14 @@ public sealed interface Batch permits Batch.Tokens, Batch.Images {
                 throw new IllegalArgumentException(count + " images of " + channels + " x " + height + " x " + width
                         + " have as many values as that says, got " + pixels.length);
             }
+        }
+
+        /** Images {@code first} to {@code first + number - 1}. */
+        public Images slice(int first, int number) {
+            int each = channels * height * width;
+            return first == 0 && number == count
+                    ? this
+                    : new Images(Arrays.copyOfRange(pixels, first * each, (first + number) * each), number, channels, height, width);
         }
     }
 }

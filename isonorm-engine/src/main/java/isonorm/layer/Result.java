@@ -26,6 +26,11 @@ public final class Result implements AutoCloseable {
         this.pooled = made.pooled();
     }
 
+    /** A result of which {@code output} is all, whose memory it then owns. */
+    public static Result of(Compute compute, Tensor output) {
+        return new Result(compute, new OutputLayer.Made(output, Optional.empty()));
+    }
+
     /** The type of the values. */
     public Compute compute() {
         return compute;

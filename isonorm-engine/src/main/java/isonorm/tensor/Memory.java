@@ -81,9 +81,15 @@ public final class Memory {
 
     /** The rows {@code first} to {@code first + count - 1} of a prepared matrix, (count, columns). */
     public static Tensor rows(Matrix matrix, int first, int count, Compute compute, String what) throws IOException {
+        Tensor tensor = empty(compute, count, matrix.columns());
+        read(matrix, first, count, compute, bytes(tensor), matrix.columns(), what);
+        return tensor;
+    }
+
+    /** Reads rows of a prepared matrix into memory, where one begins {@code stride} values behind the other. */
+    public static void read(Matrix matrix, int first, int count, Compute compute, MemorySegment into, int stride, String what)
+            throws IOException {
         int columns = matrix.columns();
-        Tensor tensor = empty(compute, count, columns);
-        MemorySegment bytes = bytes(tensor);
         Tile shape = matrix.shape();
         Slabs.forEach(count, shape.rows(), (from, rows) -> {
             try (Scratch scratch = Scratch.borrow(rows * Math.min(shape.columns(), columns))) {
@@ -92,12 +98,11 @@ public final class Memory {
                     int width = Math.min(shape.columns(), columns - column);
                     matrix.read(new Tile(first + from, rows, column, width), values);
                     for (int r = 0; r < rows; r++) {
-                        encode(values, r * width, width, bytes, compute, (long) (from + r) * columns + column, what);
+                        encode(values, r * width, width, into, compute, (long) (from + r) * stride + column, what);
                     }
                 }
             }
         });
-        return tensor;
     }
 
     /** Single rows of a prepared matrix, in the order of {@code ids}, (ids, columns). */

@@ -1,0 +1,181 @@
+package isonorm.inference;
+
+import isonorm.tensor.Threads;
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.atomic.AtomicReference;
+import java.util.concurrent.locks.LockSupport;
+
+/**
+ * Threads that work on one thing after the other together, the caller's among them.
+ *
+ * <p>A forward pass has a hundred short steps, and waking a thread takes as long as many of them. So a thread that has nothing
+ * to do looks for work for a moment before it sleeps. What a step wrote, the next one sees. An exception in one part is thrown
+ * to the caller when all parts have ended.
+ */
+final class Team implements AutoCloseable {
+
+    /** What is done with the part that has this number. */
+    @FunctionalInterface
+    interface Part {
+        void run(int number);
+    }
+
+    /** What is done with {@code count} things from {@code first} on. */
+    @FunctionalInterface
+    interface Slice {
+        void run(int first, int count);
+    }
+
+    /** What is done with a part of the rows and a part of the columns. */
+    @FunctionalInterface
+    interface Tile {
+        void run(int row, int rows, int column, int columns);
+    }
+
+    /** Looks for work so often before it sleeps: about a tenth of a millisecond. */
+    private static final int LOOKS = 4_000;
+
+    /** Fewer rows than these make a matrix product slower than the columns of more rows. */
+    private static final int ROWS = 48;
+
+    private final Thread[] helpers;
+    private final AtomicInteger[] asleep;
+    private final AtomicInteger next = new AtomicInteger();
+    private final AtomicInteger busy = new AtomicInteger();
+    private final AtomicReference<Throwable> thrown = new AtomicReference<>();
+
+    private Part work;
+    private int parts;
+    private volatile int round;
+    private volatile boolean closed;
+
+    private Team(int threads) {
+        helpers = new Thread[threads - 1];
+        asleep = new AtomicInteger[threads - 1];
+    }
+
+    /** A team of {@code threads}, the caller's included. */
+    static Team of(int threads) {
+        if (threads < 1) {
+            throw new IllegalArgumentException("a model needs one thread or more, got " + threads);
+        }
+        Team team = new Team(threads);
+        for (int t = 0; t < team.helpers.length; t++) {
+            AtomicInteger sleeps = new AtomicInteger();
+            team.asleep[t] = sleeps;
+            team.helpers[t] = Thread.ofPlatform().daemon().name("isonorm-" + (t + 1)).unstarted(() -> team.help(sleeps));
+        }
+        for (Thread helper : team.helpers) {
+            helper.start();
+        }
+        return team;
+    }
+
+    int size() {
+        return helpers.length + 1;
+    }
+
+    /** Runs parts 0 to {@code count - 1}, whoever is free taking the next. */
+    void each(int count, Part part) {
+        Threads.share(); // settles this thread's settings
+        if (count <= 1 || helpers.length == 0) {
+            for (int number = 0; number < count; number++) {
+                part.run(number);
+            }
+            return;
+        }
+        work = part;
+        parts = count;
+        next.set(0);
+        busy.set(helpers.length);
+        round++; // publishes what is above
+        for (int t = 0; t < helpers.length; t++) {
+            if (asleep[t].get() != 0) {
+                LockSupport.unpark(helpers[t]);
+            }
+        }
+        take();
+        for (int looks = 0; busy.get() > 0; looks++) {
+            if (looks < LOOKS) {
+                Thread.onSpinWait();
+            } else {
+                Thread.yield();
+            }
+        }
+        Throwable first = thrown.getAndSet(null);
+        switch (first) {
+            case null -> {}
+            case RuntimeException e -> throw e;
+            case Error e -> throw e;
+            default -> throw new IllegalStateException(first);
+        }
+    }
+
+    /** Runs {@code slice} on all of {@code total}, a share for each thread, beginning at multiples of {@code step}. */
+    void split(int total, int step, Slice slice) {
+        int steps = Math.ceilDiv(total, step);
+        int shares = Math.min(size(), steps);
+        each(shares, share -> {
+            int first = (int) ((long) steps * share / shares) * step;
+            int end = Math.min(total, (int) ((long) steps * (share + 1) / shares) * step);
+            slice.run(first, end - first);
+        });
+    }
+
+    /** Runs {@code tile} on a grid of {@code rows} by {@code columns}, cut where products stay efficient. */
+    void grid(int rows, int columns, int step, Tile tile) {
+        int across = Math.clamp(rows / ROWS, 1, size());
+        int down = Math.min(Math.ceilDiv(size(), across), Math.ceilDiv(columns, step));
+        int steps = Math.ceilDiv(columns, step);
+        each(across * down, number -> {
+            int a = number / down;
+            int d = number % down;
+            int row = (int) ((long) rows * a / across);
+            int column = (int) ((long) steps * d / down) * step;
+            int end = Math.min(columns, (int) ((long) steps * (d + 1) / down) * step);
+            tile.run(row, (int) ((long) rows * (a + 1) / across) - row, column, end - column);
+        });
+    }
+
+    private void take() {
+        try {
+            for (int number = next.getAndIncrement(); number < parts; number = next.getAndIncrement()) {
+                work.run(number);
+            }
+        } catch (RuntimeException | Error e) {
+            thrown.compareAndSet(null, e);
+        }
+    }
+
+    private void help(AtomicInteger sleeps) {
+        Threads.share();
+        int seen = 0;
+        while (true) {
+            for (int looks = 0; round == seen && !closed; looks++) {
+                if (looks < LOOKS) {
+                    Thread.onSpinWait();
+                    continue;
+                }
+                sleeps.set(1);
+                if (round == seen && !closed) {
+                    LockSupport.park(this);
+                }
+                sleeps.set(0);
+            }
+            if (closed) {
+                return;
+            }
+            seen = round;
+            take();
+            busy.decrementAndGet();
+        }
+    }
+
+    @Override
+    public void close() {
+        closed = true;
+        for (Thread helper : helpers) {
+            LockSupport.unpark(helper);
+        }
+    }
+}

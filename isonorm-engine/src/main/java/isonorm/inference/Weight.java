@@ -1,0 +1,81 @@
+package isonorm.inference;
+
+import isonorm.kernel.Kernels;
+import isonorm.kernel.Rows;
+import isonorm.kernel.Type;
+import java.lang.foreign.Arena;
+import java.util.List;
+
+/**
+ * A linear layer's matrix, (out, in), in one part or more, each a run of rows as (out, in) or (in, out).
+ *
+ * <p>Parts are what lets a checkpoint's own bytes be used: some families have one tensor for queries, keys and values, some have
+ * three, and GPT-2 stores them the other way round.
+ */
+record Weight(List<Part> parts, int outputs, int inputs) {
+
+    /** Outputs {@code first} to {@code first + count - 1}. */
+    record Part(Rows values, boolean transposed, int first, int count) {
+
+        /** Some of its outputs. */
+        private Rows outputs(int from, int number) {
+            return transposed ? values.sliceColumns(from, number) : values.slice(from, number);
+        }
+    }
+
+    /** So many values are widened at once: half a megabyte. */
+    private static final int WIDENED = 128 * 1024;
+
+    static Weight of(Rows values) {
+        return new Weight(List.of(new Part(values, false, 0, values.rows())), values.rows(), values.columns());
+    }
+
+    /** The bytes that a product with few rows reads. */
+    long bytes() {
+        return parts.stream().mapToLong(part -> (long) part.values().rows() * part.values().columns() * part.values().type().bytes()).sum();
+    }
+
+    /** {@code y = x W^T} for outputs {@code first} to {@code first + y.columns() - 1}. */
+    void multiply(Rows x, int first, Rows y) {
+        int end = first + y.columns();
+        for (Part part : parts) {
+            int from = Math.max(first, part.first());
+            int to = Math.min(end, part.first() + part.count());
+            if (from < to) {
+                multiply(x, part.outputs(from - part.first(), to - from), part.transposed(), y.sliceColumns(from - first, to - from));
+            }
+        }
+    }
+
+    private static void multiply(Rows x, Rows w, boolean transposed, Rows y) {
+        if (x.rows() > Products.FEW && w.type() != x.type()) {
+            widened(x, w, transposed, y);
+        } else if (transposed) {
+            Products.times(x, w, y);
+        } else {
+            Products.timesTransposed(x, w, y);
+        }
+    }
+
+    /** Weights of another type than x are copied into its type, some outputs at a time. */
+    private static void widened(Rows x, Rows w, boolean transposed, Rows y) {
+        Kernels kernels = Kernels.provider();
+        int outputs = y.columns();
+        int step = Math.clamp(WIDENED / x.columns(), 16, Math.max(16, outputs));
+        try (Arena arena = Arena.ofConfined()) {
+            int width = transposed ? Math.min(step, outputs) : x.columns();
+            Rows room = Rows.allocate(arena, x.type(), transposed ? x.columns() : Math.min(step, outputs), width, width);
+            for (int first = 0; first < outputs; first += step) {
+                int count = Math.min(step, outputs - first);
+                Rows some = transposed ? room.sliceColumns(0, count) : room.slice(0, count);
+                kernels.copy(transposed ? w.sliceColumns(first, count) : w.slice(first, count), some);
+                Products.product(x, some, !transposed, y.sliceColumns(first, count));
+            }
+        }
+    }
+
+    /** The type of its values. */
+    Type type() {
+        return parts.getFirst().values().type();
+    }
+}

@@ -1,0 +1,182 @@
+package isonorm.inference;
+
+import isonorm.architecture.Norm;
+import isonorm.architecture.Role;
+import isonorm.architecture.Role.Field;
+import isonorm.checkpoint.Dtype;
+import isonorm.kernel.Normalization;
+import isonorm.kernel.Rows;
+import isonorm.kernel.Type;
+import isonorm.kernel.Values;
+import isonorm.tensor.Compute;
+import isonorm.tensor.Memory;
+import isonorm.weights.Matrix;
+import isonorm.weights.Model;
+import isonorm.weights.Stored;
+import isonorm.weights.Stored.Region;
+import java.io.IOException;
+import java.lang.foreign.Arena;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+
+/**
+ * Brings a model's weights into memory: matrices whose file has the right type stay where they are, mapped, so that nothing is
+ * copied and processes share them; all others are computed and rounded once.
+ */
+final class Weights {
+
+    /** Of more parts than query, key and value a product would be too many small ones. */
+    private static final int PARTS = 3;
+
+    private final Model model;
+    private final Compute compute;
+    private final Arena arena;
+
+    Weights(Model model, Compute compute, Arena arena) {
+        this.model = model;
+        this.compute = compute;
+        this.arena = arena;
+    }
+
+    /** A linear layer. */
+    Weight linear(Role role) throws IOException {
+        Matrix matrix = model.weight(role);
+        return padded(role, matrix.rows(), matrix.columns());
+    }
+
+    /** A linear layer with zeros for outputs and inputs that it lacks. */
+    Weight padded(Role role, int outputs, int inputs) throws IOException {
+        Matrix matrix = model.weight(role);
+        boolean whole = matrix.rows() == outputs && matrix.columns() == inputs;
+        List<Weight.Part> parts = whole ? mapped(matrix) : List.of();
+        return parts.isEmpty() ? Weight.of(copied(role, matrix, outputs, inputs)) : new Weight(parts, outputs, inputs);
+    }
+
+    /** A linear layer whose outputs are multiplied with a vector, such as a LayerScale. */
+    Weight scaled(Role role, Role factor) throws IOException {
+        Matrix matrix = new ScaledRows(model.weight(role), model.weight(factor).vector());
+        return Weight.of(copied(role, matrix, matrix.rows(), matrix.columns()));
+    }
+
+    private record ScaledRows(Matrix of, double[] factor) implements Matrix {
+        @Override
+        public int rows() {
+            return of.rows();
+        }
+
+        @Override
+        public int columns() {
+            return of.columns();
+        }
+
+        @Override
+        public Tile shape() {
+            return of.shape();
+        }
+
+        @Override
+        public void prepare() throws IOException {
+            of.prepare();
+        }
+
+        @Override
+        public void read(Tile tile, double[] into) throws IOException {
+            of.read(tile, into);
+            for (int i = 0; i < tile.size(); i++) {
+                into[i] *= factor[tile.row() + i / tile.columns()];
+            }
+        }
+
+        @Override
+        public void release() {
+            of.release();
+        }
+
+        @Override
+        public void describe(List<String> steps) {
+            of.describe(steps);
+            steps.add("multiplied each row by LayerScale");
+        }
+    }
+
+    /** A table whose rows are looked up, (rows, columns). */
+    Rows table(Role role) throws IOException {
+        Weight weight = linear(role);
+        Weight.Part first = weight.parts().getFirst();
+        Matrix matrix = model.weight(role);
+        return weight.parts().size() == 1 && !first.transposed()
+                ? first.values()
+                : copied(role, matrix, matrix.rows(), matrix.columns());
+    }
+
+    private List<Weight.Part> mapped(Matrix matrix) throws IOException {
+        if (!(matrix instanceof Stored stored) || stored.source().pieces().size() > PARTS) {
+            return List.of();
+        }
+        List<Weight.Part> parts = new ArrayList<>();
+        for (Region region : stored.regions(arena)) {
+            if (!fits(region)) {
+                return List.of();
+            }
+            int rows = region.transposed() ? matrix.columns() : region.rows();
+            int columns = region.transposed() ? region.rows() : matrix.columns();
+            Rows values = new Rows(region.values(), type(), region.offset(), rows, columns, region.stride());
+            parts.add(new Weight.Part(values, region.transposed(), region.row(), region.rows()));
+        }
+        return parts;
+    }
+
+    private boolean fits(Region region) {
+        Dtype dtype = region.dtype();
+        return dtype == compute.dtype() && region.values().address() % dtype.bytes() == 0;
+    }
+
+    private Rows copied(Role role, Matrix matrix, int rows, int columns) throws IOException {
+        Rows copy = Rows.allocate(arena, type(), rows, columns, columns);
+        matrix.prepare();
+        try {
+            Memory.read(matrix, 0, matrix.rows(), compute, copy.data(), columns, role.path());
+        } finally {
+            matrix.release();
+        }
+        return copy;
+    }
+
+    /** The type of the weights. */
+    private Type type() {
+        return switch (compute) {
+            case F32 -> Type.F32;
+            case BF16 -> Type.BF16;
+            case F16 -> Type.F16;
+            case F64 -> throw new IllegalArgumentException("the kernels compute in f32, bf16 or f16; take ForwardPass for f64");
+        };
+    }
+
+    Values vector(Role role) throws IOException {
+        return Values.of(floats(model.weight(role).vector()));
+    }
+
+    /** The bias of a linear layer, where there is one. */
+    Values bias(Role weight, boolean there) throws IOException {
+        return there ? vector(weight.field(Field.BIAS)) : Values.NONE;
+    }
+
+    Optional<Normalization> norm(Role gain, boolean there, Norm norm) throws IOException {
+        return there ? Optional.of(norm(gain, norm)) : Optional.empty();
+    }
+
+    Normalization norm(Role gain, Norm norm) throws IOException {
+        return new Normalization(norm.kind(), norm.epsilon(),
+                norm.affine().hasGain() ? vector(gain) : Values.NONE,
+                norm.affine().hasBias() ? vector(gain.field(Field.BIAS)) : Values.NONE);
+    }
+
+    static float[] floats(double[] values) {
+        float[] floats = new float[values.length];
+        for (int i = 0; i < values.length; i++) {
+            floats[i] = (float) values[i];
+        }
+        return floats;
+    }
+}
