@@ -9,6 +9,7 @@ import isonorm.kernel.Normalization;
 import isonorm.kernel.Reach;
 import isonorm.kernel.Rows;
 import isonorm.kernel.Scoring;
+import isonorm.kernel.Turns;
 import isonorm.kernel.Type;
 import isonorm.kernel.Values;
 import isonorm.weights.Numbers;
@@ -59,13 +60,7 @@ record AttentionStep(
             }
             attention.clip().ifPresent(limit -> clip(tile, limit));
         });
-        positioned(qkv, pass);
-        for (Span span : pass.spans()) {
-            span.sequence().ifPresent(sequence -> {
-                Rows rows = qkv.slice(span.first(), span.count());
-                sequence.keep(l, span.position(), keys(rows), values(rows));
-            });
-        }
+        positioned(qkv, pass, l);
         Rows attended = pass.room().rows(Use.ATTENDED, n, attention.outputColumns());
         attend(qkv, attended, pass, l);
         Rows written = pass.room().rows(Use.ATTENTION_BRANCH, n, output.outputs());
@@ -95,26 +90,35 @@ record AttentionStep(
         return qkv.sliceColumns((attention.heads() + attention.keyValueHeads()) * D, attention.keyValueHeads() * D);
     }
 
-    /** Queries and keys normalized, and turned by their positions' angles. */
-    private void positioned(Rows qkv, Pass pass) {
-        if (queryNorm.isEmpty() && attention.rotary().isEmpty()) {
+    /** Queries and keys normalized and turned by their positions' angles; keys and values kept where a sequence goes on. */
+    private void positioned(Rows qkv, Pass pass, int l) {
+        boolean kept = pass.spans().stream().anyMatch(span -> span.sequence().isPresent());
+        if (queryNorm.isEmpty() && attention.rotary().isEmpty() && !kept) {
             return;
         }
-        for (Span span : pass.spans()) {
-            attention.rotary().ifPresent(rotary -> pass.angles().of(rotary, span.end())); // on one thread
-        }
-        for (Span span : pass.spans()) {
-            pass.team().split(span.count(), 1, (first, count) -> {
-                Rows rows = qkv.slice(span.first() + first, count);
-                queryNorm.ifPresent(norm -> normalize(queries(rows), attention.heads(), norm));
-                keyNorm.ifPresent(norm -> normalize(keys(rows), attention.keyValueHeads(), norm));
-                attention.rotary().ifPresent(rotary -> {
-                    int position = span.position() + first;
-                    KERNELS.rotary(queries(rows), attention.heads(), pass.angles().of(rotary, span.end()), position);
-                    KERNELS.rotary(keys(rows), attention.keyValueHeads(), pass.angles().of(rotary, span.end()), position);
-                });
-            });
-        }
+        int longest = pass.spans().stream().mapToInt(Span::end).max().orElseThrow();
+        Optional<Turns> turns = attention.rotary().map(rotary -> pass.angles().of(rotary, longest));
+        pass.rows((first, count) -> {
+            for (Span span : pass.spans()) {
+                int from = Math.max(first, span.first());
+                int to = Math.min(first + count, span.first() + span.count());
+                if (from < to) {
+                    positioned(qkv.slice(from, to - from), span, span.position() + from - span.first(), turns, l);
+                }
+            }
+        });
+    }
+
+    private void positioned(Rows qkv, Span span, int position, Optional<Turns> turns, int l) {
+        Rows queries = queries(qkv);
+        Rows keys = keys(qkv);
+        queryNorm.ifPresent(norm -> normalize(queries, attention.heads(), norm));
+        keyNorm.ifPresent(norm -> normalize(keys, attention.keyValueHeads(), norm));
+        turns.ifPresent(angles -> {
+            KERNELS.rotary(queries, attention.heads(), angles, position);
+            KERNELS.rotary(keys, attention.keyValueHeads(), angles, position);
+        });
+        span.sequence().ifPresent(sequence -> sequence.keep(l, position, keys, values(qkv)));
     }
 
     private void normalize(Rows x, int heads, Normalization norm) {
@@ -143,12 +147,12 @@ record AttentionStep(
         List<Task> tasks = new ArrayList<>();
         for (Span span : pass.spans()) {
             if (single(span)) {
-                shareHeads(span, Math.ceilDiv(pass.team().size(), pass.spans().size()), tasks);
+                shareHeads(span, Math.ceilDiv(pass.threads(), pass.spans().size()), tasks);
             } else {
                 shareQueries(span, pass, tasks);
             }
         }
-        pass.team().each(tasks.size(), number -> {
+        pass.each(tasks.size(), number -> {
             Task task = tasks.get(number);
             if (single(task.span)) {
                 attendOne(qkv, attended, task, l);
@@ -173,7 +177,7 @@ record AttentionStep(
     private void shareQueries(Span span, Pass pass, List<Task> tasks) {
         int H = attention.heads();
         int blocks = Math.ceilDiv(span.count(), Math.max(QUERIES, SCORES / span.end()));
-        int wanted = Math.ceilDiv(2 * pass.team().size(), H * pass.spans().size()); // two tasks a thread at least, so that they end together
+        int wanted = Math.ceilDiv(2 * pass.threads(), H * pass.spans().size()); // two tasks a thread at least, so that they end together
         int count = Math.clamp(wanted, blocks, Math.max(blocks, span.count() / QUERIES));
         int queries = Math.ceilDiv(span.count(), count);
         for (int query = 0; query < span.count(); query += queries) {

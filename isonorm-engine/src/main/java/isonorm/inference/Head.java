@@ -79,12 +79,12 @@ record Head(
     /** The logits of every row of {@code h}, which has no gaps, (rows, vocabulary). */
     void logits(Rows h, Pass pass, Rows logits) {
         Read read = read(h, pass);
-        Team team = pass.team();
-        team.grid(logits.rows(), logits.columns(), 16, (row, rows, column, columns) -> {
+        pass.grid(logits.columns(), 16, (row, rows, column, columns) -> {
             Rows tile = logits.slice(row, rows).sliceColumns(column, columns);
             words.multiply(read.values.slice(row, rows), column, tile);
             finish(tile, read.sums.slice(row, rows), column);
         });
+        pass.settle();
     }
 
     private void finish(Rows tile, Values sums, int column) {
@@ -149,6 +149,7 @@ record Head(
     private static Rows multiplied(Rows y, Weight weight, Pass pass, Use use) {
         Rows product = pass.room().rows(use, Type.F32, y.rows(), weight.outputs());
         pass.linear(y, weight, product);
+        pass.settle();
         return product;
     }
 

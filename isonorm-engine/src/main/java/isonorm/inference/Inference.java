@@ -195,9 +195,11 @@ public final class Inference implements AutoCloseable {
     }
 
     private Rows through(Rows stream, Pass pass) {
-        Residual h = new Residual(team, stream, room.rows(Use.NORMALIZED, stream.rows(), stream.columns()), architecture.streamWidth());
+        Residual h = new Residual(pass, stream, room.rows(Use.NORMALIZED, stream.rows(), stream.columns()), architecture.streamWidth());
         blocks.forEach(block -> block.forward(h, pass));
-        return h.settled();
+        Rows settled = h.settled();
+        pass.settle();
+        return settled;
     }
 
     private Pass pass(List<Span> spans) {
@@ -342,7 +344,7 @@ public final class Inference implements AutoCloseable {
         }
         Type type = finished.size() <= Products.FEW ? Type.F32 : room.type();
         Rows logits = room.rows(Use.LOGITS, type, finished.size(), head.orElseThrow().vocabulary());
-        head.orElseThrow().logits(last, pass, logits);
+        head.orElseThrow().logits(last, pass(List.of(Span.whole(0, finished.size()))), logits);
         List<float[]> made = new ArrayList<>();
         for (int i = 0; i < finished.size(); i++) {
             made.add(floats(logits, i));

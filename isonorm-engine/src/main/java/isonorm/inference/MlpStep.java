@@ -35,7 +35,7 @@ record MlpStep(Mlp mlp, Optional<Weight> gate, Values gateBias, Weight up, Value
     }
 
     private void gate(Residual.Read read, Rows inner, Rows gated, Pass pass) {
-        pass.team().grid(gated.rows(), gated.columns(), STEP, (row, rows, column, columns) -> {
+        pass.grid(gated.columns(), STEP, (row, rows, column, columns) -> {
             Residual.Read some = read.slice(row, rows);
             Rows tile = gated.slice(row, rows).sliceColumns(column, columns);
             gate.orElseThrow().multiply(some.x(), column, tile);

@@ -2,28 +2,113 @@ package isonorm.inference;
 
 import isonorm.kernel.Rows;
 import isonorm.kernel.Values;
+import java.util.ArrayList;
 import java.util.List;
 
-/** One forward pass on its way: who computes, which rows belong to which sequence, and room for what lies in between. */
-record Pass(Team team, List<Span> spans, Workspace room, Angles angles) {
+/**
+ * One forward pass on its way: who computes, which rows belong to which sequence, and room for what lies in between.
+ *
+ * <p>Most steps treat every row by itself. Where there are rows enough for everyone, such steps are not run at once: each thread
+ * later takes its rows through all of them, without waiting for the others, and while they are in its cache. Only attention,
+ * which looks at other rows, waits for all ({@link #each}). With few rows every step is run at once, its columns shared out.
+ */
+final class Pass {
 
-    /** How many rows there are. */
-    int rows() {
-        Span last = spans.getLast();
-        return last.first() + last.count();
-    }
-
-    /** Finishes a tile of a product: {@code count} columns from {@code column} on, of the rows that {@code scales} are for. */
+    /** Finishes a tile of a product: its columns from {@code column} on, of the rows that {@code scales} are for. */
     @FunctionalInterface
     interface Finish {
         void run(Rows tile, Values scales, int column);
     }
 
+    /** Fewer rows than these a thread make a matrix product slower than the columns of more rows. */
+    private static final int ROWS = 48;
+
+    /** So many rows go through the steps together. */
+    private static final int TOGETHER = Integer.getInteger("isonorm.together", 256);
+
+    private final Team team;
+    private final List<Span> spans;
+    private final Workspace room;
+    private final Angles angles;
+    private final int rows;
+    private final boolean apart;
+    private final List<Team.Slice> waiting = new ArrayList<>();
+
+    Pass(Team team, List<Span> spans, Workspace room, Angles angles) {
+        this.team = team;
+        this.spans = spans;
+        this.room = room;
+        this.angles = angles;
+        this.rows = spans.getLast().first() + spans.getLast().count();
+        this.apart = rows >= ROWS * team.size();
+    }
+
+    List<Span> spans() {
+        return spans;
+    }
+
+    Workspace room() {
+        return room;
+    }
+
+    Angles angles() {
+        return angles;
+    }
+
+    int threads() {
+        return team.size();
+    }
+
+    /** How many rows there are. */
+    int rows() {
+        return rows;
+    }
+
+    /** A step that treats every row by itself. */
+    void rows(Team.Slice step) {
+        if (apart) {
+            waiting.add(step);
+        } else {
+            team.split(rows, 1, step);
+        }
+    }
+
+    /** A step that treats every row by itself, and some columns by themselves, in multiples of {@code step}. */
+    void grid(int columns, int step, Team.Tile tile) {
+        if (apart) {
+            waiting.add((first, count) -> tile.run(first, count, 0, columns));
+        } else {
+            team.grid(rows, columns, step, tile);
+        }
+    }
+
+    /** Parts of a step that look at all rows, as the steps before have left them. */
+    void each(int count, Team.Part part) {
+        settle();
+        team.each(count, part);
+    }
+
+    /** Runs what waits. */
+    void settle() {
+        if (waiting.isEmpty()) {
+            return;
+        }
+        team.split(rows, 1, (first, count) -> {
+            int parts = Math.ceilDiv(count, TOGETHER);
+            for (int part = 0; part < parts; part++) {
+                int from = (int) ((long) count * part / parts);
+                int some = (int) ((long) count * (part + 1) / parts) - from;
+                waiting.forEach(step -> step.run(first + from, some));
+            }
+        });
+        waiting.clear();
+    }
+
     /** {@code y = finish(x W^T)}, the columns in multiples of {@code step}. */
     void linear(Residual.Read read, Weight weight, Rows y, int step, Finish finish) {
-        team.grid(y.rows(), y.columns(), step, (row, rows, column, columns) -> {
-            Residual.Read some = read.slice(row, rows);
-            Rows tile = y.slice(row, rows).sliceColumns(column, columns);
+        grid(y.columns(), step, (row, count, column, columns) -> {
+            Residual.Read some = read.slice(row, count);
+            Rows tile = y.slice(row, count).sliceColumns(column, columns);
             weight.multiply(some.x(), column, tile);
             finish.run(tile, some.scales(), column);
         });

@@ -3,6 +3,8 @@ package isonorm.inference;
 import isonorm.kernel.Kernels;
 import isonorm.kernel.Rows;
 import isonorm.kernel.Type;
+import java.util.HashMap;
+import java.util.Map;
 import org.bytedeco.javacpp.FloatPointer;
 import org.bytedeco.javacpp.Pointer;
 import org.bytedeco.javacpp.PointerScope;
@@ -26,6 +28,11 @@ final class Products {
     private static final int TRANSPOSED = 112;
 
     private static final Kernels KERNELS = Kernels.provider();
+
+    /** How many views a thread keeps, some hundred bytes each. */
+    private static final int MOST_VIEWS = 4096;
+
+    private static final ThreadLocal<Map<View, Tensor>> VIEWS = ThreadLocal.withInitial(HashMap::new);
 
     private Products() {}
 
@@ -62,16 +69,31 @@ final class Products {
     }
 
     private static void bfloat16(Rows x, Rows w, boolean transposed, Rows y) {
+        if (VIEWS.get().size() > MOST_VIEWS) {
+            VIEWS.get().values().forEach(Tensor::releaseReference);
+            VIEWS.get().clear();
+        }
         try (PointerScope _ = new PointerScope()) {
-            Tensor weights = tensor(w);
-            torch.mm_out(tensor(y), tensor(x), transposed ? weights.t() : weights);
+            torch.mm_out(tensor(y), tensor(x), transposed ? tensor(w).t() : tensor(w));
         }
     }
 
+    /** A matrix in memory as libtorch knows it. */
+    private record View(long address, int rows, int columns, int stride) {}
+
+    /** Making such a tensor takes as long as a small product, and most are asked for again in the next pass. */
     private static Tensor tensor(Rows rows) {
-        long[] shape = {rows.rows(), rows.columns()};
-        long[] strides = {rows.stride(), 1};
-        return torch.from_blob(new Address(rows.address(0)), shape, strides, new TensorOptions(ScalarType.BFloat16));
+        Map<View, Tensor> known = VIEWS.get();
+        View view = new View(rows.address(0), rows.rows(), rows.columns(), rows.stride());
+        Tensor tensor = known.get(view);
+        if (tensor == null) {
+            long[] shape = {rows.rows(), rows.columns()};
+            long[] strides = {rows.stride(), 1};
+            tensor = torch.from_blob(new Address(view.address), shape, strides, new TensorOptions(ScalarType.BFloat16));
+            tensor.retainReference();
+            known.put(view, tensor);
+        }
+        return tensor;
     }
 
     /** Memory that someone else frees. */

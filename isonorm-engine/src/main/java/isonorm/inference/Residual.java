@@ -28,7 +28,7 @@ final class Residual {
 
     private static final Kernels KERNELS = Kernels.provider();
 
-    private final Team team;
+    private final Pass pass;
     private final Rows stream;
     private final Rows normalized;
     private final Values scales;
@@ -42,8 +42,8 @@ final class Residual {
      * @param normalized room for as much
      * @param carried how many values of a row are carried: width, or width - 1
      */
-    Residual(Team team, Rows stream, Rows normalized, int carried) {
-        this.team = team;
+    Residual(Pass pass, Rows stream, Rows normalized, int carried) {
+        this.pass = pass;
         this.stream = stream;
         this.normalized = normalized;
         this.scales = Values.room(stream.rows());
@@ -54,7 +54,8 @@ final class Residual {
     Rows settled() {
         if (branch != null) {
             Rows added = take();
-            rows((h, first) -> KERNELS.addSquares(h, part(added, first, h.rows()), bias, NormKind.RMS, 1,
+            Values addedBias = bias;
+            rows((h, first) -> KERNELS.addSquares(h, part(added, first, h.rows()), addedBias, NormKind.RMS, 1,
                     scales.slice(first, h.rows())));
         }
         return stream;
@@ -63,6 +64,7 @@ final class Residual {
     /** {@code norm(h)}. */
     Read read(Normalization norm) {
         Rows added = branch == null ? null : take();
+        Values addedBias = bias;
         boolean commutes = norm.kind() != NormKind.LAYER && !norm.affine();
         rows((h, first) -> {
             int count = h.rows();
@@ -71,11 +73,11 @@ final class Residual {
             if (commutes && added == null) {
                 KERNELS.squares(h, norm.kind(), norm.epsilon(), each);
             } else if (commutes) {
-                KERNELS.addSquares(h, part(added, first, count), bias, norm.kind(), norm.epsilon(), each);
+                KERNELS.addSquares(h, part(added, first, count), addedBias, norm.kind(), norm.epsilon(), each);
             } else if (added == null) {
                 KERNELS.norm(h, norm, out);
             } else {
-                KERNELS.addNorm(h, part(added, first, count), bias, norm, out);
+                KERNELS.addNorm(h, part(added, first, count), addedBias, norm, out);
             }
         });
         return commutes ? new Read(stream, scales) : new Read(normalized, Values.NONE);
@@ -133,7 +135,7 @@ final class Residual {
     }
 
     private void rows(Body body) {
-        team.split(stream.rows(), 1, (first, count) -> body.run(part(stream, first, count), first));
+        pass.rows((first, count) -> body.run(part(stream, first, count), first));
     }
 
     private Rows part(Rows x, int first, int count) {

@@ -35,9 +35,6 @@ final class Team implements AutoCloseable {
     /** Looks for work so often before it sleeps: about a tenth of a millisecond. */
     private static final int LOOKS = 4_000;
 
-    /** Fewer rows than these make a matrix product slower than the columns of more rows. */
-    private static final int ROWS = 48;
-
     private final Thread[] helpers;
     private final AtomicInteger[] asleep;
     private final AtomicInteger next = new AtomicInteger();
@@ -122,19 +119,9 @@ final class Team implements AutoCloseable {
         });
     }
 
-    /** Runs {@code tile} on a grid of {@code rows} by {@code columns}, cut where products stay efficient. */
+    /** Runs {@code tile} on all rows and a share of the columns for each thread, beginning at multiples of {@code step}. */
     void grid(int rows, int columns, int step, Tile tile) {
-        int across = Math.clamp(rows / ROWS, 1, size());
-        int down = Math.min(Math.ceilDiv(size(), across), Math.ceilDiv(columns, step));
-        int steps = Math.ceilDiv(columns, step);
-        each(across * down, number -> {
-            int a = number / down;
-            int d = number % down;
-            int row = (int) ((long) rows * a / across);
-            int column = (int) ((long) steps * d / down) * step;
-            int end = Math.min(columns, (int) ((long) steps * (d + 1) / down) * step);
-            tile.run(row, (int) ((long) rows * (a + 1) / across) - row, column, end - column);
-        });
+        split(columns, step, (first, count) -> tile.run(0, rows, first, count));
     }
 
     private void take() {

@@ -124,24 +124,4 @@ public sealed interface Kernels permits PlainKernels, VectorKernels {
 
     /** {@code log(sum(exp(x)))} of a row. */
     double logSumExp(Rows x, int row);
-
-    default void copy(Rows x, Rows out) {
-        for (int r = 0; r < x.rows(); r++) {
-            for (int c = 0; c < x.columns(); c++) {
-                out.set(r, c, x.get(r, c));
-            }
-        }
-    }
-
-    default void vectorMatrices(Rows x, Rows w, Rows y) {
-        for (int r = 0; r < x.rows(); r++) {
-            for (int c = 0; c < y.columns(); c++) {
-                double sum = 0;
-                for (int k = 0; k < x.columns(); k++) {
-                    sum += (double) x.get(r, k) * w.get(k, c);
-                }
-                y.set(r, c, sum);
-            }
-        }
-    }
 }

@@ -66,7 +66,7 @@ final class Shapes {
     static void softmax(Rows scores, Values keyBias, Rows out) {
         written(out);
         sameSize("scores", scores, "out", out);
-        if (scores.type() == Type.F16) {
+        if (scores.type() != Type.F32) {
             throw new IllegalArgumentException("scores must be F32, got " + scores);
         }
         perColumn("key bias", keyBias, scores.columns());

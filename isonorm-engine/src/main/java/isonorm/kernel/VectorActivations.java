@@ -27,9 +27,9 @@ final class VectorActivations {
             Activation.SILU, loop(VectorActivations::silu),
             Activation.TANH, loop(VectorActivations::tanh)));
 
+    private static final Loop<float[]> SHORT_GELU = loop(VectorActivations::shortGelu);
+
     private static final FloatVector ZERO = FloatVector.zero(FLOATS);
-    private static final FloatVector HALF = FloatVector.broadcast(FLOATS, 0.5f);
-    private static final FloatVector ROOT_HALF = FloatVector.broadcast(FLOATS, 0.70710678f);
     /** {@code 2 sqrt(2/pi)}, and that times 0.044715. */
     private static final FloatVector SLOPE = FloatVector.broadcast(FLOATS, 1.5957691f);
     private static final FloatVector CUBIC = FloatVector.broadcast(FLOATS, 0.07135481f);
@@ -44,9 +44,9 @@ final class VectorActivations {
         });
     }
 
-    /** The loop of a function, over the first values of a row. */
-    static Loop<float[]> function(Activation activation) {
-        return FUNCTIONS.get(activation);
+    /** The loop of a function whose results are stored as {@code type}, over the first values of a row. */
+    static Loop<float[]> function(Activation activation, Type type) {
+        return activation == Activation.GELU && type == Type.BF16 ? SHORT_GELU : FUNCTIONS.get(activation);
     }
 
     static void scaleRowsAddBias(Rows y, Values scales, Values bias) {
@@ -65,7 +65,7 @@ final class VectorActivations {
         int C = y.columns();
         float[] row = Lanes.room(C);
         float[] added = bias.present() ? Lanes.padded(bias, C, 0) : null;
-        Loop<float[]> function = function(activation);
+        Loop<float[]> function = function(activation, y.type());
         for (int r = 0; r < y.rows(); r++) {
             long address = y.address(r);
             Lanes.read(y.type(), address, C, row);
@@ -81,7 +81,7 @@ final class VectorActivations {
         float[] u = Lanes.room(C);
         float[] gateAdded = gateBias.present() ? Lanes.padded(gateBias, C, 0) : null;
         float[] upAdded = upBias.present() ? Lanes.padded(upBias, C, 0) : null;
-        Loop<float[]> function = function(activation);
+        Loop<float[]> function = function(activation, out.type());
         for (int r = 0; r < gate.rows(); r++) {
             float scale = scales.present() ? scales.get(r) : 1;
             Lanes.read(gate.type(), gate.address(r), C, g);
@@ -109,11 +109,19 @@ final class VectorActivations {
         }
     }
 
-    /** {@code x Phi(x)}, from the tail {@code Phi(-|x|) = erfc(|x| / sqrt(2)) / 2}, so that nothing cancels where x is negative. */
+    /** {@code x Phi(x)}, from the tail {@code Phi(-|x|)}, so that nothing cancels where x is negative. */
     private static void gelu(float[] row, int n) {
         for (int i = 0; i < n; i += L) {
             FloatVector x = FloatVector.fromArray(FLOATS, row, i);
-            FloatVector tail = VectorMath.upperTail(x.abs().mul(ROOT_HALF)).mul(HALF);
+            FloatVector tail = VectorMath.tail(x.abs());
+            x.mul(VectorMath.ONE.sub(tail).blend(tail, x.lt(ZERO))).intoArray(row, i);
+        }
+    }
+
+    private static void shortGelu(float[] row, int n) {
+        for (int i = 0; i < n; i += L) {
+            FloatVector x = FloatVector.fromArray(FLOATS, row, i);
+            FloatVector tail = VectorMath.shortTail(x.abs());
             x.mul(VectorMath.ONE.sub(tail).blend(tail, x.lt(ZERO))).intoArray(row, i);
         }
     }
