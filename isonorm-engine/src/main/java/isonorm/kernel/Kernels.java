@@ -102,6 +102,15 @@ public sealed interface Kernels permits PlainKernels, VectorKernels {
     void addMatrixVectors(Rows weights, Rows x, Rows y);
 
     /**
+     * {@code y = x weights}, for few rows of x: each row of weights is read once for four rows of x.
+     *
+     * @param x (n, in)
+     * @param weights (in, out), of any type; a part of the columns is a slice of weights and y
+     * @param y (n, out)
+     */
+    void vectorMatrices(Rows x, Rows weights, Rows y);
+
+    /**
      * Attention of one query per head: {@code out[h] = sum over p of softmax(score(q[h] · k[p]) + slopes[h] * (p - (to - 1))) v[p]},
      * p from {@code from} to {@code to - 1}.
      *

@@ -111,6 +111,14 @@ final class Shapes {
         }
     }
 
+    static void vectorMatrices(Rows x, Rows weights, Rows y) {
+        written(y);
+        sameRows("x", x, "y", y);
+        if (weights.rows() != x.columns() || weights.columns() != y.columns()) {
+            throw new IllegalArgumentException("weights must be (columns of x) x (columns of y), got x " + x + ", weights " + weights + ", y " + y);
+        }
+    }
+
     static void attendOne(Rows queries, Rows keys, Rows values, int keyValueHeads, int from, int to, Values slopes, Rows out) {
         written(out);
         sameSize("queries", queries, "out", out);

@@ -27,7 +27,6 @@ final class VectorProducts {
     private static final IntVector UPPER = IntVector.broadcast(INTS, 0xffff0000);
     /** The sign, and a float16's exponent and fraction three places to the right. */
     private static final IntVector HALF = IntVector.broadcast(INTS, 0x8fffe000);
-    private static final FloatVector HALF_BIAS = FloatVector.broadcast(FLOATS, 0x1p112f);
 
     private final Type type;
     private final int C;
@@ -58,11 +57,13 @@ final class VectorProducts {
         for (int first = 0; first < n; first += VECTORS) {
             int count = Math.min(VECTORS, n - first);
             float[][] split = new float[count][];
+            float[] scales = new float[count];
             for (int i = 0; i < count; i++) {
                 Lanes.read(x.type(), x.address(first + i), C, row);
+                scales[i] = product.type == Type.F16 ? scaleForHalves(row, C) : 1;
                 split[i] = product.split(row);
             }
-            product.product(weights, split, y.slice(first, count), add);
+            product.product(weights, split, scales, y.slice(first, count), add);
         }
     }
 
@@ -104,13 +105,34 @@ final class VectorProducts {
         return pairs.and(UPPER).reinterpretAsFloats();
     }
 
-    /** The same of float16: sign and bits moved to their places; the exponent's bias differs by 112. */
-    private static FloatVector evenHalf(IntVector pairs) {
+    /** The same of float16, times {@code 2^-112}: sign and bits moved to their places; the exponent's bias differs by 112. */
+    static FloatVector evenHalf(IntVector pairs) {
         return oddHalf(pairs.lanewise(VectorOperators.LSHL, 16));
     }
 
-    private static FloatVector oddHalf(IntVector pairs) {
-        return pairs.lanewise(VectorOperators.ASHR, 3).and(HALF).reinterpretAsFloats().mul(HALF_BIAS);
+    static FloatVector oddHalf(IntVector pairs) {
+        return pairs.lanewise(VectorOperators.ASHR, 3).and(HALF).reinterpretAsFloats();
+    }
+
+    /**
+     * Multiplies x by a power of two, as large as float32 has room for, since {@link #evenHalf} and {@link #oddHalf} give weights that
+     * are too small by {@code 2^-112}: their products then are none that float32 rounds to zero.
+     *
+     * @return what sums of products are to be multiplied with
+     */
+    static float scaleForHalves(float[] x, int n) {
+        int largest = 0; // bits are ordered as sizes are
+        for (int i = 0; i < n; i++) {
+            largest = Math.max(largest, Float.floatToRawIntBits(x[i]) & Integer.MAX_VALUE);
+        }
+        int exponent = Math.min(Math.getExponent(Float.intBitsToFloat(largest)), Float.MAX_EXPONENT);
+        int power = Float.MAX_EXPONENT - 1 - exponent;
+        float one = Math.scalb(1f, power / 2); // in two steps: the power itself can be too large
+        float other = Math.scalb(1f, power - power / 2);
+        for (int i = 0; i < n; i++) {
+            x[i] = x[i] * one * other;
+        }
+        return Math.scalb(1f, 112 - power);
     }
 
     private static void put(Rows y, int i, int row, float value, boolean add) {
@@ -118,7 +140,7 @@ final class VectorProducts {
         Lanes.set(y.type(), at, add ? Lanes.get(y.type(), at) + value : value);
     }
 
-    private void product(Rows weights, float[][] x, Rows y, boolean add) {
+    private void product(Rows weights, float[][] x, float[] scales, Rows y, boolean add) {
         float[] sums = new float[2 * ROWS];
         int R = weights.rows();
         for (int row = 0; row < R; row += ROWS) {
@@ -135,9 +157,9 @@ final class VectorProducts {
                     one(w0, w1, w2, w3, x[i], sums);
                 }
                 for (int r = 0; r < Math.min(ROWS, R - row); r++) {
-                    put(y, i, row + r, sums[r], add);
+                    put(y, i, row + r, sums[r] * scales[i], add);
                     if (both) {
-                        put(y, i + 1, row + r, sums[ROWS + r], add);
+                        put(y, i + 1, row + r, sums[ROWS + r] * scales[i + 1], add);
                     }
                 }
             }
