@@ -19,6 +19,9 @@ import jdk.incubator.vector.VectorOperators;
  */
 final class VectorProducts {
 
+    private static final Loop<VectorProducts> BRAINS = Loop.of(VectorProducts::brain);
+    private static final Loop<VectorProducts> HALVES = Loop.of(VectorProducts::half);
+
     /** So many rows of weights at once keep enough loads and sums under way. */
     private static final int ROWS = 4;
     /** For so many vectors the rows are read from memory once, and again from a near cache for every two. */
@@ -32,6 +35,9 @@ final class VectorProducts {
     private final int C;
     private final int W;
     private final int blocks;
+    /** The row of weights and the split x that the loops are for. */
+    private long row;
+    private float[] vector;
 
     private VectorProducts(Type type, int columns) {
         this.type = type;
@@ -167,14 +173,15 @@ final class VectorProducts {
     }
 
     private void one(long w0, long w1, long w2, long w3, float[] x, float[] sums) {
-        switch (type) {
-            case F32 -> float32(w0, w1, w2, w3, x, sums);
-            case BF16 -> brain(w0, w1, w2, w3, x, sums);
-            case F16 -> {
-                for (int r = 0; r < ROWS; r += 2) {
-                    half(r == 0 ? w0 : w2, r == 0 ? w1 : w3, x, sums, r);
-                }
-            }
+        if (type == Type.F32) {
+            float32(w0, w1, w2, w3, x, sums);
+            return;
+        }
+        vector = x;
+        Loop<VectorProducts> dot = type == Type.BF16 ? BRAINS : HALVES;
+        for (int r = 0; r < ROWS; r++) {
+            row = r < 2 ? r == 0 ? w0 : w1 : r == 2 ? w2 : w3;
+            sums[r] = dot.run(this, 0);
         }
     }
 
@@ -209,7 +216,12 @@ final class VectorProducts {
         sums[3] = d.reduceLanes(VectorOperators.ADD);
     }
 
-    private void brain(long w0, long w1, long w2, long w3, float[] x, float[] sums) {
+    /**
+     * One row after the other, four blocks at once: rows of 16 bits are short, and memory gives one long stream faster than four
+     * short ones beside each other.
+     */
+    private static float brain(VectorProducts on, int unused) {
+        float[] x = on.vector;
         FloatVector a = FloatVector.zero(FLOATS);
         FloatVector b = FloatVector.zero(FLOATS);
         FloatVector c = FloatVector.zero(FLOATS);
@@ -218,48 +230,55 @@ final class VectorProducts {
         FloatVector f = FloatVector.zero(FLOATS);
         FloatVector g = FloatVector.zero(FLOATS);
         FloatVector h = FloatVector.zero(FLOATS);
-        for (int i = 0; i < blocks; i++) {
-            long at = (long) start(i) * Short.BYTES;
-            FloatVector v = FloatVector.fromArray(FLOATS, x, 2 * i * L);
-            FloatVector w = FloatVector.fromArray(FLOATS, x, (2 * i + 1) * L);
-            IntVector p = pairs(w0 + at);
-            a = even(p).fma(v, a);
-            b = odd(p).fma(w, b);
-            p = pairs(w1 + at);
-            c = even(p).fma(v, c);
-            d = odd(p).fma(w, d);
-            p = pairs(w2 + at);
-            e = even(p).fma(v, e);
-            f = odd(p).fma(w, f);
-            p = pairs(w3 + at);
-            g = even(p).fma(v, g);
-            h = odd(p).fma(w, h);
+        int i = 0;
+        for (; i <= on.blocks - 5; i += 4) { // the last block can overlap
+            long w = on.row + (long) i * 2 * L * Short.BYTES;
+            int at = 2 * i * L;
+            IntVector p = pairs(w);
+            a = even(p).fma(FloatVector.fromArray(FLOATS, x, at), a);
+            b = odd(p).fma(FloatVector.fromArray(FLOATS, x, at + L), b);
+            p = pairs(w + 2 * L * Short.BYTES);
+            c = even(p).fma(FloatVector.fromArray(FLOATS, x, at + 2 * L), c);
+            d = odd(p).fma(FloatVector.fromArray(FLOATS, x, at + 3 * L), d);
+            p = pairs(w + 4 * L * Short.BYTES);
+            e = even(p).fma(FloatVector.fromArray(FLOATS, x, at + 4 * L), e);
+            f = odd(p).fma(FloatVector.fromArray(FLOATS, x, at + 5 * L), f);
+            p = pairs(w + 6 * L * Short.BYTES);
+            g = even(p).fma(FloatVector.fromArray(FLOATS, x, at + 6 * L), g);
+            h = odd(p).fma(FloatVector.fromArray(FLOATS, x, at + 7 * L), h);
         }
-        sums[0] = a.add(b).reduceLanes(VectorOperators.ADD);
-        sums[1] = c.add(d).reduceLanes(VectorOperators.ADD);
-        sums[2] = e.add(f).reduceLanes(VectorOperators.ADD);
-        sums[3] = g.add(h).reduceLanes(VectorOperators.ADD);
+        for (; i < on.blocks; i++) {
+            IntVector p = pairs(on.row + (long) on.start(i) * Short.BYTES);
+            a = even(p).fma(FloatVector.fromArray(FLOATS, x, 2 * i * L), a);
+            b = odd(p).fma(FloatVector.fromArray(FLOATS, x, (2 * i + 1) * L), b);
+        }
+        return a.add(b).add(c.add(d)).add(e.add(f).add(g.add(h))).reduceLanes(VectorOperators.ADD);
     }
 
-    /** Two rows at once: with four, unpacking would be more than the compiler takes in. */
-    private void half(long w0, long w1, float[] x, float[] sums, int at) {
+    /** Two blocks at once: with four, unpacking would be more than the compiler takes in. */
+    private static float half(VectorProducts on, int unused) {
+        float[] x = on.vector;
         FloatVector a = FloatVector.zero(FLOATS);
         FloatVector b = FloatVector.zero(FLOATS);
         FloatVector c = FloatVector.zero(FLOATS);
         FloatVector d = FloatVector.zero(FLOATS);
-        for (int i = 0; i < blocks; i++) {
-            long offset = (long) start(i) * Short.BYTES;
-            FloatVector v = FloatVector.fromArray(FLOATS, x, 2 * i * L);
-            FloatVector w = FloatVector.fromArray(FLOATS, x, (2 * i + 1) * L);
-            IntVector p = pairs(w0 + offset);
-            a = evenHalf(p).fma(v, a);
-            b = oddHalf(p).fma(w, b);
-            p = pairs(w1 + offset);
-            c = evenHalf(p).fma(v, c);
-            d = oddHalf(p).fma(w, d);
+        int i = 0;
+        for (; i <= on.blocks - 3; i += 2) {
+            long w = on.row + (long) i * 2 * L * Short.BYTES;
+            int at = 2 * i * L;
+            IntVector p = pairs(w);
+            a = evenHalf(p).fma(FloatVector.fromArray(FLOATS, x, at), a);
+            b = oddHalf(p).fma(FloatVector.fromArray(FLOATS, x, at + L), b);
+            p = pairs(w + 2 * L * Short.BYTES);
+            c = evenHalf(p).fma(FloatVector.fromArray(FLOATS, x, at + 2 * L), c);
+            d = oddHalf(p).fma(FloatVector.fromArray(FLOATS, x, at + 3 * L), d);
         }
-        sums[at] = a.add(b).reduceLanes(VectorOperators.ADD);
-        sums[at + 1] = c.add(d).reduceLanes(VectorOperators.ADD);
+        for (; i < on.blocks; i++) {
+            IntVector p = pairs(on.row + (long) on.start(i) * Short.BYTES);
+            a = evenHalf(p).fma(FloatVector.fromArray(FLOATS, x, 2 * i * L), a);
+            b = oddHalf(p).fma(FloatVector.fromArray(FLOATS, x, (2 * i + 1) * L), b);
+        }
+        return a.add(b).add(c.add(d)).reduceLanes(VectorOperators.ADD);
     }
 
     private void float32(long w0, long w1, long w2, long w3, float[] x, float[] y, float[] sums) {
