@@ -69,7 +69,7 @@ public sealed interface Kernels permits PlainKernels, VectorKernels {
      * <p>A key bias of minus infinity hides a key. A row that sees no key gives all of them the same weight, as transformers' eager
      * attention does, and never NaN. Each row of {@code out} may lie in the memory of the same row of {@code scores}.
      *
-     * @param scores products of queries and keys, (rows, keys), F32
+     * @param scores products of queries and keys, (rows, keys), F32 or BF16
      * @param keyBias one value a key, such as slope times position (ALiBi), or none
      * @param out F32 or BF16
      */
@@ -102,6 +102,15 @@ public sealed interface Kernels permits PlainKernels, VectorKernels {
     void addMatrixVectors(Rows weights, Rows x, Rows y);
 
     /**
+     * {@code y = x weights}, for few rows of x: each row of weights is read once for four rows of x.
+     *
+     * @param x (n, in)
+     * @param weights (in, out), of any type; a part of the columns is a slice of weights and y
+     * @param y (n, out)
+     */
+    void vectorMatrices(Rows x, Rows weights, Rows y);
+
+    /**
      * Attention of one query per head: {@code out[h] = sum over p of softmax(score(q[h] · k[p]) + slopes[h] * (p - (to - 1))) v[p]},
      * p from {@code from} to {@code to - 1}.
      *
@@ -110,7 +119,7 @@ public sealed interface Kernels permits PlainKernels, VectorKernels {
      * keys, values, slopes and out.
      *
      * @param queries (H, head width)
-     * @param keys (K * capacity, head width), as values
+     * @param keys (K * capacity, head width), F32 or BF16, as values
      * @param from the first position that is seen: zero, or the window's begin
      * @param to the position behind the last one that is seen
      * @param slopes of linear biases (ALiBi), one a query head, or none

@@ -3,6 +3,7 @@ package isonorm.kernel;
 import isonorm.architecture.Activation;
 import isonorm.architecture.NormKind;
 import isonorm.architecture.Rotary.Pairing;
+import java.util.Arrays;
 
 /**
  * The kernels as simple loops in float64: what {@link VectorKernels} must agree with, and what runs where there are no vectors.
@@ -274,6 +275,23 @@ public final class PlainKernels implements Kernels {
             sum += (double) a.get(rowA, c) * b.get(rowB, c);
         }
         return sum;
+    }
+
+    @Override
+    public void vectorMatrices(Rows x, Rows weights, Rows y) {
+        Shapes.vectorMatrices(x, weights, y);
+        double[] sums = new double[y.columns()];
+        for (int i = 0; i < x.rows(); i++) {
+            Arrays.fill(sums, 0);
+            for (int row = 0; row < weights.rows(); row++) {
+                for (int c = 0; c < sums.length; c++) {
+                    sums[c] += (double) x.get(i, row) * weights.get(row, c);
+                }
+            }
+            for (int c = 0; c < sums.length; c++) {
+                y.set(i, c, sums[c]);
+            }
+        }
     }
 
     @Override

@@ -66,8 +66,8 @@ final class Shapes {
     static void softmax(Rows scores, Values keyBias, Rows out) {
         written(out);
         sameSize("scores", scores, "out", out);
-        if (scores.type() != Type.F32) {
-            throw new IllegalArgumentException("scores must be F32, got " + scores);
+        if (scores.type() == Type.F16) {
+            throw new IllegalArgumentException("scores must be F32 or BF16, got " + scores);
         }
         perColumn("key bias", keyBias, scores.columns());
     }
@@ -111,6 +111,14 @@ final class Shapes {
         }
     }
 
+    static void vectorMatrices(Rows x, Rows weights, Rows y) {
+        written(y);
+        sameRows("x", x, "y", y);
+        if (weights.rows() != x.columns() || weights.columns() != y.columns()) {
+            throw new IllegalArgumentException("weights must be (columns of x) x (columns of y), got x " + x + ", weights " + weights + ", y " + y);
+        }
+    }
+
     static void attendOne(Rows queries, Rows keys, Rows values, int keyValueHeads, int from, int to, Values slopes, Rows out) {
         written(out);
         sameSize("queries", queries, "out", out);
@@ -118,6 +126,9 @@ final class Shapes {
         if (keyValueHeads < 1 || queries.rows() % keyValueHeads != 0 || keys.rows() % keyValueHeads != 0) {
             throw new IllegalArgumentException("query heads and cache rows must be multiples of the key-value heads, got " + queries.rows()
                     + " and " + keys.rows() + " for " + keyValueHeads);
+        }
+        if (keys.type() == Type.F16) {
+            throw new IllegalArgumentException("keys and values must be F32 or BF16, got keys " + keys);
         }
         if (keys.type() != values.type() || keys.columns() != queries.columns()) {
             throw new IllegalArgumentException("keys and values must have one type and the queries' columns, got queries " + queries + ", keys "

@@ -1,8 +1,11 @@
 package isonorm.kernel;
 
+import static isonorm.kernel.Lanes.ALL;
 import static isonorm.kernel.Lanes.FLOATS;
 import static isonorm.kernel.Lanes.L;
 
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
 import java.util.Arrays;
 import jdk.incubator.vector.FloatVector;
 import jdk.incubator.vector.IntVector;
@@ -37,8 +40,8 @@ final class VectorAttention {
 
     static void attendOne(
             Rows queries, Rows keys, Rows values, int keyValueHeads, Scoring scoring, int from, int to, Values slopes, Rows out) {
-        if (keys.type() == Type.F16 || keys.columns() < VectorProducts.block(keys.type())) {
-            new PlainKernels().attendOne(queries, keys, values, keyValueHeads, scoring, from, to, slopes, out);
+        if (keys.columns() < VectorProducts.block(keys.type())) {
+            attendNarrow(queries, keys, values, keyValueHeads, scoring, from, to, slopes, out);
             return;
         }
         VectorAttention attention = new VectorAttention(keys, values);
@@ -66,6 +69,43 @@ final class VectorAttention {
                 attention.join(sums[g], row);
                 Lanes.write(out.type(), out.address(head * G + g), D, row);
             }
+        }
+    }
+
+    /** Heads that fill no block are filled up with zeros, which add nothing to a product, in memory for one of them. */
+    private static void attendNarrow(
+            Rows queries, Rows keys, Rows values, int keyValueHeads, Scoring scoring, int from, int to, Values slopes, Rows out) {
+        int G = queries.rows() / keyValueHeads;
+        int capacity = keys.rows() / keyValueHeads;
+        int D = queries.columns();
+        int n = to - from;
+        int W = VectorProducts.block(keys.type());
+        float[] row = Lanes.room(W);
+        try (Arena arena = Arena.ofConfined()) {
+            Rows wideQueries = Rows.allocate(arena, Type.F32, G, W, W);
+            Rows wideKeys = Rows.allocate(arena, keys.type(), n, W, W);
+            Rows wideValues = Rows.allocate(arena, keys.type(), n, W, W);
+            Rows wideOut = Rows.allocate(arena, Type.F32, G, W, W);
+            for (int head = 0; head < keyValueHeads; head++) {
+                for (int g = 0; g < G; g++) {
+                    Lanes.read(queries.type(), queries.address(head * G + g), D, row);
+                    Lanes.write(Type.F32, wideQueries.address(g), D, row);
+                }
+                copy(keys, head * capacity + from, wideKeys);
+                copy(values, head * capacity + from, wideValues);
+                attendOne(wideQueries, wideKeys, wideValues, 1, scoring, 0, n, slopes.slice(head * G, G), wideOut);
+                for (int g = 0; g < G; g++) {
+                    Lanes.read(Type.F32, wideOut.address(g), D, row);
+                    Lanes.write(out.type(), out.address(head * G + g), D, row);
+                }
+            }
+        }
+    }
+
+    private static void copy(Rows narrow, int first, Rows wide) {
+        long bytes = (long) narrow.columns() * narrow.type().bytes();
+        for (int p = 0; p < wide.rows(); p++) {
+            MemorySegment.copy(ALL, narrow.address(first + p), ALL, wide.address(p), bytes);
         }
     }
 

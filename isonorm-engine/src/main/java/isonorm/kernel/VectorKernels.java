@@ -116,6 +116,13 @@ public final class VectorKernels implements Kernels {
     }
 
     @Override
+    public void vectorMatrices(Rows x, Rows weights, Rows y) {
+        Shapes.vectorMatrices(x, weights, y);
+        VectorMatrices.product(x, weights, y);
+        keep(x, weights, y);
+    }
+
+    @Override
     public void attendOne(
             Rows queries, Rows keys, Rows values, int keyValueHeads, Scoring scoring, int from, int to, Values slopes, Rows out) {
         Shapes.attendOne(queries, keys, values, keyValueHeads, from, to, slopes, out);

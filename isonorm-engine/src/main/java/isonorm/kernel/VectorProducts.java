@@ -19,6 +19,9 @@ import jdk.incubator.vector.VectorOperators;
  */
 final class VectorProducts {
 
+    private static final Loop<VectorProducts> BRAINS = Loop.of(VectorProducts::brain);
+    private static final Loop<VectorProducts> HALVES = Loop.of(VectorProducts::half);
+
     /** So many rows of weights at once keep enough loads and sums under way. */
     private static final int ROWS = 4;
     /** For so many vectors the rows are read from memory once, and again from a near cache for every two. */
@@ -27,12 +30,14 @@ final class VectorProducts {
     private static final IntVector UPPER = IntVector.broadcast(INTS, 0xffff0000);
     /** The sign, and a float16's exponent and fraction three places to the right. */
     private static final IntVector HALF = IntVector.broadcast(INTS, 0x8fffe000);
-    private static final FloatVector HALF_BIAS = FloatVector.broadcast(FLOATS, 0x1p112f);
 
     private final Type type;
     private final int C;
     private final int W;
     private final int blocks;
+    /** The row of weights and the split x that the loops are for. */
+    private long row;
+    private float[] vector;
 
     private VectorProducts(Type type, int columns) {
         this.type = type;
@@ -58,11 +63,13 @@ final class VectorProducts {
         for (int first = 0; first < n; first += VECTORS) {
             int count = Math.min(VECTORS, n - first);
             float[][] split = new float[count][];
+            float[] scales = new float[count];
             for (int i = 0; i < count; i++) {
                 Lanes.read(x.type(), x.address(first + i), C, row);
+                scales[i] = product.type == Type.F16 ? scaleForHalves(row, C) : 1;
                 split[i] = product.split(row);
             }
-            product.product(weights, split, y.slice(first, count), add);
+            product.product(weights, split, scales, y.slice(first, count), add);
         }
     }
 
@@ -104,13 +111,34 @@ final class VectorProducts {
         return pairs.and(UPPER).reinterpretAsFloats();
     }
 
-    /** The same of float16: sign and bits moved to their places; the exponent's bias differs by 112. */
-    private static FloatVector evenHalf(IntVector pairs) {
+    /** The same of float16, times {@code 2^-112}: sign and bits moved to their places; the exponent's bias differs by 112. */
+    static FloatVector evenHalf(IntVector pairs) {
         return oddHalf(pairs.lanewise(VectorOperators.LSHL, 16));
     }
 
-    private static FloatVector oddHalf(IntVector pairs) {
-        return pairs.lanewise(VectorOperators.ASHR, 3).and(HALF).reinterpretAsFloats().mul(HALF_BIAS);
+    static FloatVector oddHalf(IntVector pairs) {
+        return pairs.lanewise(VectorOperators.ASHR, 3).and(HALF).reinterpretAsFloats();
+    }
+
+    /**
+     * Multiplies x by a power of two, as large as float32 has room for, since {@link #evenHalf} and {@link #oddHalf} give weights that
+     * are too small by {@code 2^-112}: their products then are none that float32 rounds to zero.
+     *
+     * @return what sums of products are to be multiplied with
+     */
+    static float scaleForHalves(float[] x, int n) {
+        int largest = 0; // bits are ordered as sizes are
+        for (int i = 0; i < n; i++) {
+            largest = Math.max(largest, Float.floatToRawIntBits(x[i]) & Integer.MAX_VALUE);
+        }
+        int exponent = Math.min(Math.getExponent(Float.intBitsToFloat(largest)), Float.MAX_EXPONENT);
+        int power = Float.MAX_EXPONENT - 1 - exponent;
+        float one = Math.scalb(1f, power / 2); // in two steps: the power itself can be too large
+        float other = Math.scalb(1f, power - power / 2);
+        for (int i = 0; i < n; i++) {
+            x[i] = x[i] * one * other;
+        }
+        return Math.scalb(1f, 112 - power);
     }
 
     private static void put(Rows y, int i, int row, float value, boolean add) {
@@ -118,7 +146,7 @@ final class VectorProducts {
         Lanes.set(y.type(), at, add ? Lanes.get(y.type(), at) + value : value);
     }
 
-    private void product(Rows weights, float[][] x, Rows y, boolean add) {
+    private void product(Rows weights, float[][] x, float[] scales, Rows y, boolean add) {
         float[] sums = new float[2 * ROWS];
         int R = weights.rows();
         for (int row = 0; row < R; row += ROWS) {
@@ -135,9 +163,9 @@ final class VectorProducts {
                     one(w0, w1, w2, w3, x[i], sums);
                 }
                 for (int r = 0; r < Math.min(ROWS, R - row); r++) {
-                    put(y, i, row + r, sums[r], add);
+                    put(y, i, row + r, sums[r] * scales[i], add);
                     if (both) {
-                        put(y, i + 1, row + r, sums[ROWS + r], add);
+                        put(y, i + 1, row + r, sums[ROWS + r] * scales[i + 1], add);
                     }
                 }
             }
@@ -145,14 +173,15 @@ final class VectorProducts {
     }
 
     private void one(long w0, long w1, long w2, long w3, float[] x, float[] sums) {
-        switch (type) {
-            case F32 -> float32(w0, w1, w2, w3, x, sums);
-            case BF16 -> brain(w0, w1, w2, w3, x, sums);
-            case F16 -> {
-                for (int r = 0; r < ROWS; r += 2) {
-                    half(r == 0 ? w0 : w2, r == 0 ? w1 : w3, x, sums, r);
-                }
-            }
+        if (type == Type.F32) {
+            float32(w0, w1, w2, w3, x, sums);
+            return;
+        }
+        vector = x;
+        Loop<VectorProducts> dot = type == Type.BF16 ? BRAINS : HALVES;
+        for (int r = 0; r < ROWS; r++) {
+            row = r < 2 ? r == 0 ? w0 : w1 : r == 2 ? w2 : w3;
+            sums[r] = dot.run(this, 0);
         }
     }
 
@@ -187,7 +216,12 @@ final class VectorProducts {
         sums[3] = d.reduceLanes(VectorOperators.ADD);
     }
 
-    private void brain(long w0, long w1, long w2, long w3, float[] x, float[] sums) {
+    /**
+     * One row after the other, four blocks at once: rows of 16 bits are short, and memory gives one long stream faster than four
+     * short ones beside each other.
+     */
+    private static float brain(VectorProducts on, int unused) {
+        float[] x = on.vector;
         FloatVector a = FloatVector.zero(FLOATS);
         FloatVector b = FloatVector.zero(FLOATS);
         FloatVector c = FloatVector.zero(FLOATS);
@@ -196,48 +230,55 @@ final class VectorProducts {
         FloatVector f = FloatVector.zero(FLOATS);
         FloatVector g = FloatVector.zero(FLOATS);
         FloatVector h = FloatVector.zero(FLOATS);
-        for (int i = 0; i < blocks; i++) {
-            long at = (long) start(i) * Short.BYTES;
-            FloatVector v = FloatVector.fromArray(FLOATS, x, 2 * i * L);
-            FloatVector w = FloatVector.fromArray(FLOATS, x, (2 * i + 1) * L);
-            IntVector p = pairs(w0 + at);
-            a = even(p).fma(v, a);
-            b = odd(p).fma(w, b);
-            p = pairs(w1 + at);
-            c = even(p).fma(v, c);
-            d = odd(p).fma(w, d);
-            p = pairs(w2 + at);
-            e = even(p).fma(v, e);
-            f = odd(p).fma(w, f);
-            p = pairs(w3 + at);
-            g = even(p).fma(v, g);
-            h = odd(p).fma(w, h);
+        int i = 0;
+        for (; i <= on.blocks - 5; i += 4) { // the last block can overlap
+            long w = on.row + (long) i * 2 * L * Short.BYTES;
+            int at = 2 * i * L;
+            IntVector p = pairs(w);
+            a = even(p).fma(FloatVector.fromArray(FLOATS, x, at), a);
+            b = odd(p).fma(FloatVector.fromArray(FLOATS, x, at + L), b);
+            p = pairs(w + 2 * L * Short.BYTES);
+            c = even(p).fma(FloatVector.fromArray(FLOATS, x, at + 2 * L), c);
+            d = odd(p).fma(FloatVector.fromArray(FLOATS, x, at + 3 * L), d);
+            p = pairs(w + 4 * L * Short.BYTES);
+            e = even(p).fma(FloatVector.fromArray(FLOATS, x, at + 4 * L), e);
+            f = odd(p).fma(FloatVector.fromArray(FLOATS, x, at + 5 * L), f);
+            p = pairs(w + 6 * L * Short.BYTES);
+            g = even(p).fma(FloatVector.fromArray(FLOATS, x, at + 6 * L), g);
+            h = odd(p).fma(FloatVector.fromArray(FLOATS, x, at + 7 * L), h);
         }
-        sums[0] = a.add(b).reduceLanes(VectorOperators.ADD);
-        sums[1] = c.add(d).reduceLanes(VectorOperators.ADD);
-        sums[2] = e.add(f).reduceLanes(VectorOperators.ADD);
-        sums[3] = g.add(h).reduceLanes(VectorOperators.ADD);
+        for (; i < on.blocks; i++) {
+            IntVector p = pairs(on.row + (long) on.start(i) * Short.BYTES);
+            a = even(p).fma(FloatVector.fromArray(FLOATS, x, 2 * i * L), a);
+            b = odd(p).fma(FloatVector.fromArray(FLOATS, x, (2 * i + 1) * L), b);
+        }
+        return a.add(b).add(c.add(d)).add(e.add(f).add(g.add(h))).reduceLanes(VectorOperators.ADD);
     }
 
-    /** Two rows at once: with four, unpacking would be more than the compiler takes in. */
-    private void half(long w0, long w1, float[] x, float[] sums, int at) {
+    /** Two blocks at once: with four, unpacking would be more than the compiler takes in. */
+    private static float half(VectorProducts on, int unused) {
+        float[] x = on.vector;
         FloatVector a = FloatVector.zero(FLOATS);
         FloatVector b = FloatVector.zero(FLOATS);
         FloatVector c = FloatVector.zero(FLOATS);
         FloatVector d = FloatVector.zero(FLOATS);
-        for (int i = 0; i < blocks; i++) {
-            long offset = (long) start(i) * Short.BYTES;
-            FloatVector v = FloatVector.fromArray(FLOATS, x, 2 * i * L);
-            FloatVector w = FloatVector.fromArray(FLOATS, x, (2 * i + 1) * L);
-            IntVector p = pairs(w0 + offset);
-            a = evenHalf(p).fma(v, a);
-            b = oddHalf(p).fma(w, b);
-            p = pairs(w1 + offset);
-            c = evenHalf(p).fma(v, c);
-            d = oddHalf(p).fma(w, d);
+        int i = 0;
+        for (; i <= on.blocks - 3; i += 2) {
+            long w = on.row + (long) i * 2 * L * Short.BYTES;
+            int at = 2 * i * L;
+            IntVector p = pairs(w);
+            a = evenHalf(p).fma(FloatVector.fromArray(FLOATS, x, at), a);
+            b = oddHalf(p).fma(FloatVector.fromArray(FLOATS, x, at + L), b);
+            p = pairs(w + 2 * L * Short.BYTES);
+            c = evenHalf(p).fma(FloatVector.fromArray(FLOATS, x, at + 2 * L), c);
+            d = oddHalf(p).fma(FloatVector.fromArray(FLOATS, x, at + 3 * L), d);
         }
-        sums[at] = a.add(b).reduceLanes(VectorOperators.ADD);
-        sums[at + 1] = c.add(d).reduceLanes(VectorOperators.ADD);
+        for (; i < on.blocks; i++) {
+            IntVector p = pairs(on.row + (long) on.start(i) * Short.BYTES);
+            a = evenHalf(p).fma(FloatVector.fromArray(FLOATS, x, 2 * i * L), a);
+            b = oddHalf(p).fma(FloatVector.fromArray(FLOATS, x, (2 * i + 1) * L), b);
+        }
+        return a.add(b).add(c.add(d)).reduceLanes(VectorOperators.ADD);
     }
 
     private void float32(long w0, long w1, long w2, long w3, float[] x, float[] y, float[] sums) {

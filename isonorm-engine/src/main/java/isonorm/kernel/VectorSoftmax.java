@@ -26,7 +26,7 @@ final class VectorSoftmax {
         for (int row = 0; row < scores.rows(); row++) {
             int from = reach.from(row, T);
             int seen = Math.max(0, reach.to(row, T) - from);
-            Lanes.read(Type.F32, scores.address(row) + (long) from * Float.BYTES, seen, s);
+            Lanes.read(scores.type(), scores.address(row) + (long) from * scores.type().bytes(), seen, s);
             score(scoring, s, seen);
             if (keyBias.present()) {
                 System.arraycopy(keyBias.array(), keyBias.first() + from, bias, 0, seen);

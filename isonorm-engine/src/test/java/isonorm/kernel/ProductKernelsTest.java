@@ -58,10 +58,95 @@ class ProductKernelsTest {
                         Rows y = Rows.allocate(arena, Type.F32, n, 4, 4);
                         kernels.matrixVectors(weights, x, y);
                         assertProducts(weights, x, y, null);
+                        assertOtherOrientation(kernels, arena, weights, n);
                     }
                 }
             }
         }
+    }
+
+    /** Float16 is unpacked with a power of two missing, which x makes up for, whatever its size. */
+    @Test
+    void vectorsOfEverySize() {
+        try (Arena arena = Arena.ofConfined()) {
+            for (Kernels kernels : Sample.twins()) {
+                for (double size : new double[] {0, 1e-40, 1e-30, 1, 1e5, 1e30}) {
+                    Rows weights = Sample.rows(arena, Type.F16, 5, 77, 77, 1);
+                    Rows x = Sample.rows(arena, Type.F32, 3, 77, 77, 2, 0, size);
+                    Rows y = Rows.allocate(arena, Type.F32, 3, 5, 5);
+                    kernels.matrixVectors(weights, x, y);
+                    assertProducts(weights, x, y, null);
+                    Rows across = Sample.rows(arena, Type.F32, 3, 5, 5, 2, 0, size);
+                    Rows out = Rows.allocate(arena, Type.F32, 3, 77, 77);
+                    kernels.vectorMatrices(across, weights, out);
+                    for (int c = 0; c < 77; c++) {
+                        double sum = 0;
+                        double sizes = 0;
+                        for (int row = 0; row < 5; row++) {
+                            sum += (double) across.get(2, row) * weights.get(row, c);
+                            sizes += Math.abs((double) across.get(2, row) * weights.get(row, c));
+                        }
+                        assertClose(sum, out.get(2, c), F32_SUM * sizes + 64 * Float.MIN_VALUE, "x of " + size);
+                    }
+                }
+            }
+        }
+    }
+
+    /** Of a matrix stored (in, out): y = x weights, with weights and y being columns of wider ones. */
+    @ParameterizedTest
+    @EnumSource(Type.class)
+    void productsOfTheOtherOrientation(Type type) {
+        try (Arena arena = Arena.ofConfined()) {
+            for (Kernels kernels : Sample.twins()) {
+                for (int columns : Sample.SIZES) {
+                    for (int rows : new int[] {1, 3, 4, 5, 9}) {
+                        for (int n : new int[] {1, 2, 3, 4, 7}) {
+                            Rows weights = Sample.rows(arena, type, rows, columns + 3, columns + 8, columns).sliceColumns(2, columns);
+                            assertOtherOrientation(kernels, arena, weights, n);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /** Many rows are added in parts, and many columns are done one part after the other. */
+    @ParameterizedTest
+    @EnumSource(Type.class)
+    void largeProductsOfTheOtherOrientation(Type type) {
+        try (Arena arena = Arena.ofConfined()) {
+            Kernels kernels = new VectorKernels();
+            for (int n : new int[] {1, 3}) {
+                for (double mean : new double[] {0, 30}) {
+                    assertOtherOrientation(kernels, arena, Sample.rows(arena, type, 4097, 49, 49, 3, mean, 1), n);
+                    assertOtherOrientation(kernels, arena, Sample.rows(arena, type, 5, 3 * 4096 + 7, 3 * 4096 + 7, 3, mean, 1), n);
+                }
+            }
+        }
+    }
+
+    private static void assertOtherOrientation(Kernels kernels, Arena arena, Rows weights, int n) {
+        int rows = weights.rows();
+        int columns = weights.columns();
+        Rows x = Sample.rows(arena, n == 2 ? Type.BF16 : Type.F32, n, rows, rows + 1, 5);
+        Rows y = Sample.rows(arena, n == 3 ? Type.BF16 : Type.F32, n, columns, columns + 2, 6);
+        kernels.vectorMatrices(x, weights, y);
+        for (int i = 0; i < n; i++) {
+            for (int c = 0; c < columns; c++) {
+                double sum = 0;
+                double size = 0;
+                for (int row = 0; row < rows; row++) {
+                    double product = (double) x.get(i, row) * weights.get(row, c);
+                    sum += product;
+                    size += Math.abs(product);
+                }
+                double smallest = y.type() == Type.BF16 ? 0x1p-133 : 64 * Float.MIN_VALUE; // there are no numbers below it
+                assertClose(sum, y.get(i, c), F32_SUM * size + Sample.rounding(y.type(), sum) + smallest,
+                        kernels + " " + weights + " " + i + ", " + c);
+            }
+        }
+        Sample.assertGapsKept(y, columns, "product");
     }
 
     private static void assertProducts(Rows weights, Rows x, Rows y, Rows before) {
@@ -85,8 +170,8 @@ class ProductKernelsTest {
     void attentionOfOneQuery() {
         try (Arena arena = Arena.ofConfined()) {
             for (Kernels kernels : Sample.twins()) {
-                for (Type type : Type.values()) {
-                    for (int D : new int[] {1, 15, 16, 17, 31, 32, 33, 48, 64, 80, 128}) {
+                for (Type type : new Type[] {Type.F32, Type.BF16}) {
+                    for (int D : new int[] {1, 7, 8, 15, 16, 17, 31, 32, 33, 48, 64, 80, 128}) {
                         for (int[] span : new int[][] {{0, 1}, {0, 15}, {3, 20}, {0, 33}, {10, 700}}) {
                             for (int group : new int[] {1, 3}) {
                                 assertAttention(kernels, arena, type, D, group, span[0], span[1]);
@@ -101,7 +186,7 @@ class ProductKernelsTest {
     private static void assertAttention(Kernels kernels, Arena arena, Type type, int D, int G, int from, int to) {
         int K = 2;
         int capacity = to + 3;
-        Rows queries = Sample.rows(arena, type == Type.F16 ? Type.F32 : type, K * G, D, D + 1, 1);
+        Rows queries = Sample.rows(arena, type, K * G, D, D + 1, 1);
         Rows keys = Sample.rows(arena, type, K * capacity, D, D + 2, 2);
         Rows values = Sample.rows(arena, type, K * capacity, D, D + 1, 3);
         Rows out = Sample.rows(arena, queries.type(), K * G, D, D + 3, 4);
@@ -146,10 +231,14 @@ class ProductKernelsTest {
             for (Kernels kernels : Sample.twins()) {
                 assertThrows(IllegalArgumentException.class, () -> kernels.matrixVectors(a, b, b));
                 assertThrows(IllegalArgumentException.class, () -> kernels.matrixVectors(a, a.sliceColumns(0, 7), a.sliceColumns(0, 4)));
+                assertThrows(IllegalArgumentException.class, () -> kernels.vectorMatrices(b, a, b));
+                assertThrows(IllegalArgumentException.class, () -> kernels.vectorMatrices(a.sliceColumns(0, 4), a, a.sliceColumns(0, 7)));
                 assertThrows(IllegalArgumentException.class, () -> attend(kernels, a, b, b, 3, 0, 1, a));
                 assertThrows(IllegalArgumentException.class, () -> attend(kernels, a, b, b, 2, 0, 4, a));
                 assertThrows(IllegalArgumentException.class, () -> attend(kernels, a, b, b, 2, 1, 1, a));
                 assertThrows(IllegalArgumentException.class, () -> attend(kernels, a, b, a, 2, 0, 1, a));
+                Rows halves = Rows.allocate(arena, Type.F16, 6, 8, 8);
+                assertThrows(IllegalArgumentException.class, () -> attend(kernels, a, halves, halves, 2, 0, 1, a));
             }
         }
     }

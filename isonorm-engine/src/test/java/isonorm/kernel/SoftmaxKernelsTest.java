@@ -39,9 +39,18 @@ class SoftmaxKernelsTest {
     private static void assertSoftmax(
             Kernels kernels, Arena arena, int keys, Type type, Scoring scoring, Values bias, Reach reach) {
         Rows scores = Sample.rows(arena, Type.F32, 5, keys, keys + 2, keys, 0, 30);
-        Rows before = Sample.copy(arena, scores);
         // A bfloat16 row over the first half of its float32 row.
         Rows out = type == Type.F32 ? scores : Rows.of(scores.data(), type, 5, keys, 2 * (keys + 2));
+        assertSoftmax(kernels, arena, scores, scoring, bias, reach, out);
+        Rows brains = Sample.rows(arena, Type.BF16, 5, keys, keys + 2, keys, 0, 30);
+        assertSoftmax(kernels, arena, brains, scoring, bias, reach, type == Type.BF16 ? brains : Rows.allocate(arena, type, 5, keys, keys));
+    }
+
+    private static void assertSoftmax(
+            Kernels kernels, Arena arena, Rows scores, Scoring scoring, Values bias, Reach reach, Rows out) {
+        int keys = scores.columns();
+        Type type = out.type();
+        Rows before = Sample.copy(arena, scores);
         kernels.softmax(scores, scoring, bias, reach, out);
         for (int row = 0; row < 5; row++) {
             long position = (long) reach.first() + row % reach.queries();
@@ -124,8 +133,9 @@ class SoftmaxKernelsTest {
         try (Arena arena = Arena.ofConfined()) {
             Rows scores = Rows.allocate(arena, Type.F32, 2, 8, 8);
             Rows brain = Rows.allocate(arena, Type.BF16, 2, 8, 8);
+            Rows half = Rows.allocate(arena, Type.F16, 2, 8, 8);
             for (Kernels kernels : Sample.twins()) {
-                assertThrows(IllegalArgumentException.class, () -> kernels.softmax(brain, Scoring.of(1), Values.NONE, Reach.all(), brain));
+                assertThrows(IllegalArgumentException.class, () -> kernels.softmax(half, Scoring.of(1), Values.NONE, Reach.all(), brain));
                 assertThrows(IllegalArgumentException.class, () -> kernels.softmax(scores, Scoring.of(1), Values.room(7), Reach.all(), scores));
             }
             assertThrows(IllegalArgumentException.class, () -> Scoring.of(1).withSoftcap(-1));

@@ -4,12 +4,12 @@ import isonorm.kernel.Kernels;
 import isonorm.kernel.Rows;
 import isonorm.kernel.Type;
 import java.util.concurrent.TimeUnit;
+import org.openjdk.jmh.annotations.AuxCounters;
 import org.openjdk.jmh.annotations.Benchmark;
 import org.openjdk.jmh.annotations.BenchmarkMode;
 import org.openjdk.jmh.annotations.Fork;
 import org.openjdk.jmh.annotations.Measurement;
 import org.openjdk.jmh.annotations.Mode;
-import org.openjdk.jmh.annotations.OperationsPerInvocation;
 import org.openjdk.jmh.annotations.OutputTimeUnit;
 import org.openjdk.jmh.annotations.Param;
 import org.openjdk.jmh.annotations.Scope;
@@ -17,7 +17,10 @@ import org.openjdk.jmh.annotations.Setup;
 import org.openjdk.jmh.annotations.State;
 import org.openjdk.jmh.annotations.Warmup;
 
-/** Products of 768 x 3072 weights with few vectors, one matrix after the other out of memory, on two threads. GB/s. */
+/**
+ * Products of few vectors with weights stored (out, in) and (in, out), one matrix after the other out of memory, each cut along its
+ * outputs for two threads. The figure called bytes is GB/s.
+ */
 @State(Scope.Benchmark)
 @BenchmarkMode(Mode.Throughput)
 @OutputTimeUnit(TimeUnit.NANOSECONDS)
@@ -26,10 +29,8 @@ import org.openjdk.jmh.annotations.Warmup;
 @Measurement(iterations = 5, time = 1)
 public class MatrixVectorBenchmark {
 
-    private static final int OUT = 768;
-    private static final int IN = 3072;
-    /** Together too large for any cache. */
-    private static final int MATRICES = 27;
+    /** Of every type and shape, so that they are too large for any cache. */
+    private static final int BYTES = 3 << 26;
 
     @Param({"plain", "vector"})
     private String twin;
@@ -37,37 +38,60 @@ public class MatrixVectorBenchmark {
     @Param({"1", "2", "4"})
     private int vectors;
 
+    @Param({"F32", "BF16", "F16"})
+    private Type type;
+
+    /** Inputs x outputs. */
+    @Param({"768x2304", "768x3072", "3072x768", "4096x4096"})
+    private String shape;
+
     private Kernels kernels;
+    private int in;
+    private int out;
     private Rows x;
     private Rows y;
-    private final Rows floats = Benchmarks.rows(Type.F32, MATRICES * OUT, IN, IN);
-    private final Rows brains = Benchmarks.rows(Type.BF16, MATRICES * OUT, IN, IN);
+    private Rows outIn;
+    private Rows inOut;
 
     @Setup
     public void make() {
         kernels = Benchmarks.twin(twin);
-        x = Benchmarks.rows(Type.F32, vectors, IN, IN);
-        y = Benchmarks.rows(Type.F32, vectors, OUT, OUT);
+        in = Integer.parseInt(shape.split("x")[0]);
+        out = Integer.parseInt(shape.split("x")[1]);
+        x = Benchmarks.rows(Type.F32, vectors, in, in);
+        y = Benchmarks.rows(Type.F32, vectors, out, out);
+        int matrices = BYTES / type.bytes() / (in * out);
+        outIn = Benchmarks.rows(type, matrices * out, in, in);
+        inOut = Rows.of(outIn.data(), type, matrices * in, out);
+    }
+
+    /** Bytes that were read. */
+    @AuxCounters(AuxCounters.Type.OPERATIONS)
+    @State(Scope.Thread)
+    public static class Read {
+        /** Of weights. */
+        public long bytes;
     }
 
     @Benchmark
-    @OperationsPerInvocation(MATRICES * OUT * IN * Float.BYTES)
-    public void float32() {
-        products(floats);
-    }
-
-    @Benchmark
-    @OperationsPerInvocation(MATRICES * OUT * IN * Short.BYTES)
-    public void bfloat16() {
-        products(brains);
-    }
-
-    private void products(Rows weights) {
-        int part = OUT / Benchmarks.THREADS;
-        for (int m = 0; m < MATRICES; m++) {
-            int first = m * OUT;
+    public void storedOutIn(Read read) {
+        int part = out / Benchmarks.THREADS;
+        for (int first = 0; first < outIn.rows(); first += out) {
+            Rows weights = outIn.slice(first, out);
             Benchmarks.parallel(thread ->
-                    kernels.matrixVectors(weights.slice(first + thread * part, part), x, y.sliceColumns(thread * part, part)));
+                    kernels.matrixVectors(weights.slice(thread * part, part), x, y.sliceColumns(thread * part, part)));
         }
+        read.bytes += outIn.data().byteSize();
+    }
+
+    @Benchmark
+    public void storedInOut(Read read) {
+        int part = out / Benchmarks.THREADS;
+        for (int first = 0; first < inOut.rows(); first += in) {
+            Rows weights = inOut.slice(first, in);
+            Benchmarks.parallel(thread ->
+                    kernels.vectorMatrices(x, weights.sliceColumns(thread * part, part), y.sliceColumns(thread * part, part)));
+        }
+        read.bytes += outIn.data().byteSize();
     }
 }
