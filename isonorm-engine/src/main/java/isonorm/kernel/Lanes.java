@@ -152,8 +152,26 @@ final class Lanes {
         store(address + (n - L) * (long) Short.BYTES, toBrains(FloatVector.fromArray(FLOATS, from, n - L)));
     }
 
+    /** Writes {@code n} values times a factor, rounded once; what lies behind them in the array is changed. */
+    static void writeTimes(float factor, Type type, long address, int n, float[] from) {
+        if (type == Type.BF16 && n >= L) {
+            for (int i = 0; i < n - L; i += L) {
+                store(address + (long) i * Short.BYTES, toBrains(FloatVector.fromArray(FLOATS, from, i).mul(factor)));
+            }
+            store(address + (n - L) * (long) Short.BYTES, toBrains(FloatVector.fromArray(FLOATS, from, n - L).mul(factor)));
+            return;
+        }
+        for (int i = 0; i < whole(n); i += L) {
+            FloatVector.fromArray(FLOATS, from, i).mul(factor).intoArray(from, i);
+        }
+        write(type, address, n, from);
+    }
+
     /** Writes {@code n} zeros. */
     static void clear(Type type, long address, int n) {
+        if (n == 0) {
+            return;
+        }
         ALL.asSlice(address, (long) n * type.bytes()).fill((byte) 0);
     }
 }

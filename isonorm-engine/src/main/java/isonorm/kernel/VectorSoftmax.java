@@ -15,24 +15,35 @@ import jdk.incubator.vector.VectorOperators;
 final class VectorSoftmax {
 
     private static final Loop<float[]> TANH = VectorActivations.function(Activation.TANH, Type.F32);
-    private static final Loop<float[]> EXPONENTIALS = Loop.of(VectorSoftmax::exponentialsOf);
+    private static final Loop<VectorSoftmax> EXPONENTIALS = Loop.of(VectorSoftmax::exponentialsOf);
 
-    private VectorSoftmax() {}
+    private final float[] scores;
+    private final float factor;
+
+    /** @param factor what scores are multiplied with before the exponential; positive */
+    private VectorSoftmax(float[] scores, float factor) {
+        this.scores = scores;
+        this.factor = factor;
+    }
 
     static void softmax(Rows scores, Scoring scoring, Values keyBias, Reach reach, Rows out) {
         int T = scores.columns();
         float[] s = Lanes.room(T);
         float[] bias = Lanes.room(keyBias.present() ? T : 0);
+        boolean plain = scoring.softcap() == 0 && scoring.scale() > 0 && !keyBias.present();
+        VectorSoftmax softmax = new VectorSoftmax(s, plain ? scoring.scale() : 1);
         for (int row = 0; row < scores.rows(); row++) {
             int from = reach.from(row, T);
             int seen = Math.max(0, reach.to(row, T) - from);
             Lanes.read(scores.type(), scores.address(row) + (long) from * scores.type().bytes(), seen, s);
-            score(scoring, s, seen);
+            if (!plain) {
+                score(scoring, s, seen);
+            }
             if (keyBias.present()) {
                 System.arraycopy(keyBias.array(), keyBias.first() + from, bias, 0, seen);
                 add(bias, s, seen);
             }
-            weigh(s, from, seen, out, row);
+            softmax.weigh(from, seen, out, row);
         }
     }
 
@@ -42,19 +53,18 @@ final class VectorSoftmax {
         }
     }
 
-    private static void weigh(float[] s, int from, int seen, Rows out, int row) {
+    private void weigh(int from, int seen, Rows out, int row) {
         int T = out.columns();
         long address = out.address(row);
         int size = out.type().bytes();
-        float sum = exponentials(s, seen);
+        float sum = EXPONENTIALS.run(this, seen);
         if (sum == 0) {
-            Arrays.fill(s, 0, T, 1f / T);
-            Lanes.write(out.type(), address, T, s);
+            Arrays.fill(scores, 0, T, 1f / T);
+            Lanes.write(out.type(), address, T, scores);
             return;
         }
-        times(1 / sum, s, seen);
         Lanes.clear(out.type(), address, from);
-        Lanes.write(out.type(), address + (long) from * size, seen, s);
+        Lanes.writeTimes(1 / sum, out.type(), address + (long) from * size, seen, scores);
         Lanes.clear(out.type(), address + (long) (from + seen) * size, T - from - seen);
     }
 
@@ -78,21 +88,22 @@ final class VectorSoftmax {
 
     /** Replaces scores by {@code exp(score - largest)} and gives their sum; zero if none is above minus infinity. */
     static float exponentials(float[] s, int n) {
-        return EXPONENTIALS.run(s, n);
+        return EXPONENTIALS.run(new VectorSoftmax(s, 1), n);
     }
 
-    private static float exponentialsOf(float[] s, int n) {
+    private float exponentialsOf(int n) {
         int whole = Lanes.whole(n);
-        Arrays.fill(s, n, whole, Float.NEGATIVE_INFINITY);
-        float largest = largest(s, whole);
+        Arrays.fill(scores, n, whole, Float.NEGATIVE_INFINITY);
+        float largest = largest(scores, whole);
         if (largest == Float.NEGATIVE_INFINITY) {
             return 0;
         }
+        FloatVector times = FloatVector.broadcast(FLOATS, factor);
         FloatVector a = FloatVector.zero(FLOATS);
         for (int i = 0; i < whole; i += L) {
-            FloatVector e = VectorMath.exp(FloatVector.fromArray(FLOATS, s, i).sub(largest));
+            FloatVector e = VectorMath.exp(FloatVector.fromArray(FLOATS, scores, i).sub(largest).mul(times));
             a = a.add(e);
-            e.intoArray(s, i);
+            e.intoArray(scores, i);
         }
         return a.reduceLanes(VectorOperators.ADD);
     }
