@@ -47,6 +47,7 @@ public class RowBenchmark {
     private Rows gate;
     private Rows up;
     private Rows gated;
+    private Rows halfGate;
     private Rows heads;
     private Rows table;
     private Rows logits;
@@ -60,6 +61,7 @@ public class RowBenchmark {
         gate = Benchmarks.rows(type, ROWS, HIDDEN, HIDDEN);
         up = Benchmarks.rows(type, ROWS, HIDDEN, HIDDEN);
         gated = Benchmarks.rows(type, ROWS, HIDDEN, HIDDEN);
+        halfGate = Benchmarks.rows(Type.F16, ROWS, HIDDEN, HIDDEN);
         heads = Benchmarks.rows(type, ROWS, HEADS * WIDTH, HEADS * WIDTH);
         table = Benchmarks.rows(type, 4 * ROWS, HEADS * WIDTH, HEADS * WIDTH);
         logits = Benchmarks.rows(type, 1, VOCABULARY, VOCABULARY);
@@ -111,6 +113,12 @@ public class RowBenchmark {
     public void gather(Moved moved) {
         kernels.gather(table, ids, 1, heads);
         moved.bytes += 2 * bytes(heads);
+    }
+
+    @Benchmark
+    public void copyOfHalves(Moved moved) {
+        kernels.copy(halfGate, gated);
+        moved.bytes += bytes(gate) + (long) ROWS * HIDDEN * Short.BYTES;
     }
 
     @Benchmark
