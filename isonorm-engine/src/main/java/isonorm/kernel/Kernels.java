@@ -83,6 +83,14 @@ public sealed interface Kernels permits PlainKernels, VectorKernels {
      */
     void rotary(Rows x, int heads, Turns turns, int first);
 
+    /**
+     * {@code out = x}, rounded if out's type holds less.
+     *
+     * @param x of any type; infinity and NaN stay what they are
+     * @param out F32 or BF16
+     */
+    void copy(Rows x, Rows out);
+
     /** {@code out[i] = scale * table[ids[i]]}. */
     void gather(Rows table, int[] ids, float scale, Rows out);
 

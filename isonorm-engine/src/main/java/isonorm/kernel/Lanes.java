@@ -42,6 +42,10 @@ final class Lanes {
     private static final ValueLayout.OfShort SHORT = ValueLayout.JAVA_SHORT_UNALIGNED;
     private static final ValueLayout.OfFloat FLOAT = ValueLayout.JAVA_FLOAT_UNALIGNED;
 
+    /** A float16's sign, and its exponent and fraction where those of a float32 end and begin. */
+    private static final IntVector HALF = IntVector.broadcast(INTS, 0x8fffe000);
+    private static final FloatVector HALF_BIAS = FloatVector.broadcast(FLOATS, 0x1p112f);
+
     private Lanes() {}
 
     /** Room for a row, filled up with zeros to whole vectors. */
@@ -70,6 +74,18 @@ final class Lanes {
         ShortVector halves = ShortVector.fromMemorySegment(SHORTS, ALL, address, ORDER);
         IntVector bits = (IntVector) halves.convertShape(VectorOperators.ZERO_EXTEND_S2I, INTS, 0);
         return bits.lanewise(VectorOperators.LSHL, 16).reinterpretAsFloats();
+    }
+
+    /**
+     * Float16, exactly. Sign, exponent and fraction moved to their places are too small by {@code 2^-112}, which a product mends, for
+     * subnormal numbers too; infinity and NaN need the largest exponent besides.
+     */
+    static FloatVector halves(long address) {
+        ShortVector halves = ShortVector.fromMemorySegment(SHORTS, ALL, address, ORDER);
+        IntVector bits = ((IntVector) halves.convertShape(VectorOperators.S2I, INTS, 0)).lanewise(VectorOperators.LSHL, 13).and(HALF);
+        IntVector value = bits.reinterpretAsFloats().mul(HALF_BIAS).reinterpretAsInts();
+        VectorMask<Integer> infinite = bits.lanewise(VectorOperators.LSHL, 1).compare(VectorOperators.UGE, 0x1f000000);
+        return value.blend(value.or(0x7f800000), infinite).reinterpretAsFloats();
     }
 
     /** Bits whose upper halves are the nearest bfloat16, ties to even; NaN stays NaN. */

@@ -229,6 +229,16 @@ public final class PlainKernels implements Kernels {
     }
 
     @Override
+    public void copy(Rows x, Rows out) {
+        Shapes.copy(x, out);
+        for (int row = 0; row < x.rows(); row++) {
+            for (int c = 0; c < x.columns(); c++) {
+                out.set(row, c, x.get(row, c));
+            }
+        }
+    }
+
+    @Override
     public void gather(Rows table, int[] ids, float scale, Rows out) {
         Shapes.gather(table, ids, out);
         for (int i = 0; i < ids.length; i++) {

@@ -83,6 +83,11 @@ final class Shapes {
         }
     }
 
+    static void copy(Rows x, Rows out) {
+        written(out);
+        sameSize("x", x, "out", out);
+    }
+
     static void gather(Rows table, int[] ids, Rows out) {
         written(out);
         if (out.rows() != ids.length || out.columns() != table.columns()) {

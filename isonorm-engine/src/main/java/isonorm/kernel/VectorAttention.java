@@ -22,15 +22,28 @@ final class VectorAttention {
     /** Positions of a chunk: 64 KB of keys for heads of 128 bfloat16. */
     private static final int CHUNK = 256;
 
-    private final Rows keys;
+    private static final Loop<VectorAttention> FLOAT_PRODUCTS = Loop.of(VectorAttention::floatProducts);
+    private static final Loop<VectorAttention> BRAIN_PRODUCTS = Loop.of(VectorAttention::brainProducts);
+    private static final Loop<VectorAttention> FLOAT_SUMS = Loop.of(VectorAttention::floatSums);
+    private static final Loop<VectorAttention> BRAIN_SUMS = Loop.of(VectorAttention::brainSums);
+
+    private final long keyAddress;
+    private final long keyStep;
     private final Rows values;
     private final Type type;
     private final int D;
     private final int W;
     private final int blocks;
+    /** What the loops are for: a split query, its scores or weights, its sums, and where in scores and cache a chunk begins. */
+    private float[] query;
+    private float[] s;
+    private float[] sums;
+    private int at;
+    private int first;
 
     private VectorAttention(Rows keys, Rows values) {
-        this.keys = keys;
+        this.keyAddress = keys.address(0);
+        this.keyStep = (long) keys.stride() * keys.type().bytes();
         this.values = values;
         this.type = keys.type();
         this.D = keys.columns();
@@ -110,19 +123,31 @@ final class VectorAttention {
     }
 
     private void products(float[][] q, int first, int n, float[][] s) {
+        Loop<VectorAttention> products = type == Type.F32 ? FLOAT_PRODUCTS : BRAIN_PRODUCTS;
         for (int chunk = 0; chunk < n; chunk += CHUNK) {
             for (int g = 0; g < q.length; g++) {
-                products(q[g], first + chunk, Math.min(CHUNK, n - chunk), s[g], chunk);
+                this.query = q[g];
+                take(s[g], chunk, first + chunk);
+                products.run(this, Math.min(CHUNK, n - chunk));
             }
         }
     }
 
     private void weigh(float[][] s, int first, int n, float[][] sums) {
+        Loop<VectorAttention> weighted = type == Type.F32 ? FLOAT_SUMS : BRAIN_SUMS;
         for (int chunk = 0; chunk < n; chunk += CHUNK) {
             for (int g = 0; g < s.length; g++) {
-                weigh(s[g], chunk, first + chunk, Math.min(CHUNK, n - chunk), sums[g]);
+                this.sums = sums[g];
+                take(s[g], chunk, first + chunk);
+                weighted.run(this, Math.min(CHUNK, n - chunk));
             }
         }
+    }
+
+    private void take(float[] s, int at, int first) {
+        this.s = s;
+        this.at = at;
+        this.first = first;
     }
 
     private static void weights(Scoring scoring, float slope, float[] s, int n) {
@@ -170,21 +195,30 @@ final class VectorAttention {
         return type == Type.F32 ? i : i / 2 + (i % 2) * L;
     }
 
-    /** {@code s[at + i] = q · key(first + i)}, four keys side by side. */
-    private void products(float[] q, int first, int count, float[] s, int at) {
-        int last = first + count - 1;
+    /** {@code s[at + i] = query · key(first + i)}, four keys side by side. */
+    private static float floatProducts(VectorAttention on, int count) {
+        int last = on.first + count - 1;
         for (int i = 0; i < count; i += 4) {
             // Fewer than four are left: the last one again, and the scores behind it are written over or not used.
-            long k0 = keys.address(first + i);
-            long k1 = keys.address(Math.min(first + i + 1, last));
-            long k2 = keys.address(Math.min(first + i + 2, last));
-            long k3 = keys.address(Math.min(first + i + 3, last));
-            if (type == Type.F32) {
-                float32(q, k0, k1, k2, k3, s, at + i);
-            } else {
-                brain(q, k0, k1, k2, k3, s, at + i);
-            }
+            int key = on.first + i;
+            on.float32(on.query, on.key(key), on.key(Math.min(key + 1, last)), on.key(Math.min(key + 2, last)),
+                    on.key(Math.min(key + 3, last)), on.s, on.at + i);
         }
+        return 0;
+    }
+
+    private static float brainProducts(VectorAttention on, int count) {
+        int last = on.first + count - 1;
+        for (int i = 0; i < count; i += 4) {
+            int key = on.first + i;
+            on.brain(on.query, on.key(key), on.key(Math.min(key + 1, last)), on.key(Math.min(key + 2, last)),
+                    on.key(Math.min(key + 3, last)), on.s, on.at + i);
+        }
+        return 0;
+    }
+
+    private long key(int row) {
+        return keyAddress + row * keyStep;
     }
 
     private void float32(float[] q, long k0, long k1, long k2, long k3, float[] s, int at) {
@@ -231,16 +265,22 @@ final class VectorAttention {
     }
 
     /** {@code sums += s[at + i] * value(first + i)}, block by block, so that the sums stay in registers. */
-    private void weigh(float[] s, int at, int first, int count, float[] sums) {
-        long step = (long) values.stride() * type.bytes();
-        for (int b = 0; b < blocks; b++) {
-            long address = values.address(first) + (long) start(b) * type.bytes();
-            if (type == Type.F32) {
-                float32(s, at, address, step, count, sums, b * L);
-            } else {
-                brain(s, at, address, step, count, sums, 2 * b * L);
-            }
+    private static float floatSums(VectorAttention on, int count) {
+        long step = (long) on.values.stride() * Float.BYTES;
+        long address = on.values.address(on.first);
+        for (int b = 0; b < on.blocks; b++) {
+            float32(on.s, on.at, address + (long) on.start(b) * Float.BYTES, step, count, on.sums, b * L);
         }
+        return 0;
+    }
+
+    private static float brainSums(VectorAttention on, int count) {
+        long step = (long) on.values.stride() * Short.BYTES;
+        long address = on.values.address(on.first);
+        for (int b = 0; b < on.blocks; b++) {
+            brain(on.s, on.at, address + (long) on.start(b) * Short.BYTES, step, count, on.sums, 2 * b * L);
+        }
+        return 0;
     }
 
     private static void float32(float[] s, int at, long address, long step, int count, float[] sums, int block) {

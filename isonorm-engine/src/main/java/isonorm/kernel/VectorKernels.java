@@ -87,6 +87,13 @@ public final class VectorKernels implements Kernels {
     }
 
     @Override
+    public void copy(Rows x, Rows out) {
+        Shapes.copy(x, out);
+        VectorCopy.copy(x, out);
+        keep(x, out);
+    }
+
+    @Override
     public void gather(Rows table, int[] ids, float scale, Rows out) {
         Shapes.gather(table, ids, out);
         VectorRows.gather(table, ids, scale, out);

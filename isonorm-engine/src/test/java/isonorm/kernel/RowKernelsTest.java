@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 
 import isonorm.architecture.Rotary.Pairing;
 import java.lang.foreign.Arena;
+import java.lang.foreign.ValueLayout;
 import org.junit.jupiter.api.Test;
 
 /** Rotary embeddings, gathered rows, and what is asked of a single row, of both twins. */
@@ -107,6 +108,55 @@ class RowKernelsTest {
     }
 
     @Test
+    void copiesRoundOnce() {
+        try (Arena arena = Arena.ofConfined()) {
+            for (Kernels kernels : Sample.twins()) {
+                for (int columns : Sample.SIZES) {
+                    for (Type from : Type.values()) {
+                        for (Type to : new Type[] {Type.F32, Type.BF16}) {
+                            Rows x = Sample.rows(arena, from, 3, columns, columns + 1, columns, 100, 300);
+                            Rows out = Sample.rows(arena, to, 3, columns, columns + 2, 3);
+                            kernels.copy(x, out);
+                            assertCopied(x, out);
+                            Sample.assertGapsKept(out, columns, "copy");
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /** Every float16 and every bfloat16 there is: subnormal ones, infinities and NaN too. */
+    @Test
+    void copiesOfAllShortNumbers() {
+        try (Arena arena = Arena.ofConfined()) {
+            for (Kernels kernels : Sample.twins()) {
+                for (Type from : new Type[] {Type.BF16, Type.F16}) {
+                    for (Type to : new Type[] {Type.F32, Type.BF16}) {
+                        Rows x = Rows.allocate(arena, from, 1, 1 << 16, 1 << 16);
+                        for (int i = 0; i < 1 << 16; i++) {
+                            x.data().setAtIndex(ValueLayout.JAVA_SHORT, i, (short) i);
+                        }
+                        Rows out = Rows.allocate(arena, to, 1, 1 << 16, 1 << 16);
+                        kernels.copy(x, out);
+                        assertCopied(x, out);
+                    }
+                }
+            }
+        }
+    }
+
+    private static void assertCopied(Rows x, Rows out) {
+        Rows expected = Rows.allocate(Arena.ofAuto(), out.type(), 1, 1, 1);
+        for (int r = 0; r < x.rows(); r++) {
+            for (int c = 0; c < x.columns(); c++) {
+                expected.set(0, 0, x.get(r, c));
+                assertEquals(expected.get(0, 0), out.get(r, c));
+            }
+        }
+    }
+
+    @Test
     void largestAndLogarithmOfTheSum() {
         try (Arena arena = Arena.ofConfined()) {
             for (Kernels kernels : Sample.twins()) {
@@ -176,6 +226,7 @@ class RowKernelsTest {
                 assertThrows(IllegalArgumentException.class, () -> kernels.gather(x, new int[] {0, 2}, 1, x));
                 assertThrows(IllegalArgumentException.class, () -> kernels.gather(x, new int[] {-1, 1}, 1, x));
                 assertThrows(IllegalArgumentException.class, () -> kernels.gather(x, new int[] {0, 1}, 1, x, 1, x));
+                assertThrows(IllegalArgumentException.class, () -> kernels.copy(x, x.slice(0, 1)));
                 assertThrows(IllegalArgumentException.class, () -> kernels.argmax(x, 2));
                 assertThrows(IllegalArgumentException.class, () -> kernels.logSumExp(x.sliceColumns(0, 0), 0));
             }
