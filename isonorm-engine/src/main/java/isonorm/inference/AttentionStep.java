@@ -3,6 +3,7 @@ package isonorm.inference;
 import isonorm.architecture.Alibi;
 import isonorm.architecture.Attention;
 import isonorm.architecture.QueryKeyNorm;
+import isonorm.inference.Products.Stack;
 import isonorm.inference.Workspace.Use;
 import isonorm.kernel.Kernels;
 import isonorm.kernel.Normalization;
@@ -140,7 +141,7 @@ record AttentionStep(
         }
     }
 
-    /** Some queries of one head, or, for a single query, some heads. */
+    /** Some queries of some heads; one key-value head is enough for them, or each has its own. */
     private record Task(Span span, int head, int heads, int query, int queries) {}
 
     private void attend(Rows qkv, Rows attended, Pass pass, int l) {
@@ -174,17 +175,35 @@ record AttentionStep(
         }
     }
 
+    /** Tasks whose scores stay in a cache, and so many of them that all threads end together. */
     private void shareQueries(Span span, Pass pass, List<Task> tasks) {
         int H = attention.heads();
-        int blocks = Math.ceilDiv(span.count(), Math.max(QUERIES, SCORES / span.end()));
-        int wanted = Math.ceilDiv(2 * pass.threads(), H * pass.spans().size()); // two tasks a thread at least, so that they end together
-        int count = Math.clamp(wanted, blocks, Math.max(blocks, span.count() / QUERIES));
-        int queries = Math.ceilDiv(span.count(), count);
+        int alike = group() == 1 ? H : group();
+        int heads = Math.clamp(SCORES / ((long) span.count() * stride(span.end())), 1, alike);
+        int chunks = H / alike * Math.ceilDiv(alike, heads);
+        int blocks = Math.ceilDiv(span.count(), Math.max(QUERIES, SCORES / stride(span.end())));
+        int threads = pass.threads();
+        int most = Math.max(blocks, span.count() / QUERIES);
+        for (int all = pass.spans().size() * chunks; all * blocks % threads != 0 && all * blocks < 4 * threads && blocks < most; ) {
+            blocks++;
+        }
+        int queries = Math.ceilDiv(span.count(), blocks);
         for (int query = 0; query < span.count(); query += queries) {
-            for (int head = 0; head < H; head++) {
-                tasks.add(new Task(span, head, 1, query, Math.min(queries, span.count() - query)));
+            for (int first = 0; first < H; first += alike) {
+                for (int head = 0; head < alike; head += heads) {
+                    tasks.add(new Task(span, first + head, Math.min(heads, alike - head), query, Math.min(queries, span.count() - query)));
+                }
             }
         }
+    }
+
+    /** How many query heads share a key-value head. */
+    private int group() {
+        return attention.heads() / attention.keyValueHeads();
+    }
+
+    private static int stride(int keys) {
+        return Math.ceilDiv(keys, LINE) * LINE;
     }
 
     private Scoring scoring() {
@@ -197,7 +216,7 @@ record AttentionStep(
 
     private void attendOne(Rows qkv, Rows attended, Task task, int l) {
         int D = attention.headWidth();
-        int G = attention.heads() / attention.keyValueHeads();
+        int G = group();
         Span span = task.span;
         Sequence sequence = span.sequence().orElseThrow();
         Sequence.Cache cache = sequence.cache(l);
@@ -225,29 +244,49 @@ record AttentionStep(
 
     private void attendBlock(Rows qkv, Rows attended, Task task, int l) {
         int D = attention.headWidth();
-        int K = task.head / (attention.heads() / attention.keyValueHeads());
+        int N = task.heads;
         Span span = task.span;
         int position = span.position() + task.query;
         int from = Math.max(0, position - (window() - 1));
         int to = attention.causal() ? position + task.queries : span.end();
         Rows rows = qkv.slice(span.first(), span.count());
-        Rows k = span.sequence().map(sequence -> sequence.keys(l, K)).orElseGet(() -> keys(rows).sliceColumns(K * D, D)).slice(from, to - from);
-        Rows v = span.sequence().map(sequence -> sequence.values(l, K)).orElseGet(() -> values(rows).sliceColumns(K * D, D)).slice(from, to - from);
-        Rows q = rows.slice(task.query, task.queries).sliceColumns(task.head * D, D);
-        Rows out = attended.slice(span.first() + task.query, task.queries).sliceColumns(task.head * D, D);
-        Rows scores = scores(qkv.type(), task.queries, to - from);
-        Products.product(q, k, true, scores);
+        Stack q = new Stack(rows.slice(task.query, task.queries).sliceColumns(task.head * D, D), N, D);
+        Stack k = cached(span.sequence().map(sequence -> sequence.cache(l).keys()), span, keys(rows), task, from, to);
+        Stack v = cached(span.sequence().map(sequence -> sequence.cache(l).values()), span, values(rows), task, from, to);
+        Stack out = new Stack(attended.slice(span.first() + task.query, task.queries).sliceColumns(task.head * D, D), N, D);
+        Rows all = scores(qkv.type(), N * task.queries, to - from);
+        Stack scores = new Stack(all.slice(0, task.queries), N, (long) task.queries * all.stride());
+        Products.products(q, k, true, scores);
         Reach reach = new Reach(position - from, task.queries, attention.causal(), window());
-        KERNELS.softmax(scores, scoring(), keyBias(task.head, from, to), reach, scores);
-        Products.product(scores, v, false, out);
+        if (attention.alibi().isEmpty()) {
+            KERNELS.softmax(all, scoring(), Values.NONE, reach, all);
+        } else {
+            for (int i = 0; i < N; i++) {
+                Rows one = all.slice(i * task.queries, task.queries);
+                KERNELS.softmax(one, scoring(), keyBias(task.head + i, from, to), reach, one);
+            }
+        }
+        Products.products(scores, v, false, out);
     }
 
-    private static Rows scores(Type type, int queries, int keys) {
-        int stride = Math.ceilDiv(keys, LINE) * LINE;
-        if (ROOM.get().columns() < queries * stride) {
-            ROOM.set(room(queries * stride));
+    /** Keys or values of a task's heads, from the cache or from the rows that were just projected. */
+    private Stack cached(Optional<Rows> cache, Span span, Rows projected, Task task, int from, int to) {
+        int D = attention.headWidth();
+        int head = task.head / group();
+        int step = group() == 1 ? 1 : 0;
+        if (cache.isEmpty()) {
+            return new Stack(projected.sliceColumns(head * D, D).slice(from, to - from), task.heads, (long) step * D);
         }
-        return Rows.of(ROOM.get().data(), type, queries, keys, stride);
+        int capacity = span.sequence().orElseThrow().capacity();
+        return new Stack(cache.get().slice(head * capacity + from, to - from), task.heads, (long) step * capacity * D);
+    }
+
+    private static Rows scores(Type type, int rows, int keys) {
+        int stride = stride(keys);
+        if (ROOM.get().columns() < rows * stride) {
+            ROOM.set(room(rows * stride));
+        }
+        return Rows.of(ROOM.get().data(), type, rows, keys, stride);
     }
 
     /** What is added to the scores of keys {@code from} to {@code to - 1}. A term that all keys of a row share changes nothing. */

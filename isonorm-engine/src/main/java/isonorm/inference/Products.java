@@ -56,8 +56,23 @@ final class Products {
 
     /** The same for any number of rows, of one type. */
     static void product(Rows x, Rows w, boolean transposed, Rows y) {
-        if (x.type() == Type.F32) {
-            float32(x, w, transposed, y);
+        products(new Stack(x, 1, 0), new Stack(w, 1, 0), transposed, new Stack(y, 1, 0));
+    }
+
+    /** Matrices of one shape, {@code count} of them, each {@code step} values behind the one before. */
+    record Stack(Rows first, int count, long step) {
+
+        private Rows get(int index) {
+            return new Rows(first.data(), first.type(), first.offset() + index * step, first.rows(), first.columns(), first.stride());
+        }
+    }
+
+    /** As many products as there are matrices in each stack. */
+    static void products(Stack x, Stack w, boolean transposed, Stack y) {
+        if (x.first.type() == Type.F32) {
+            for (int i = 0; i < x.count; i++) {
+                float32(x.get(i), w.get(i), transposed, y.get(i));
+            }
         } else {
             bfloat16(x, w, transposed, y);
         }
@@ -68,32 +83,40 @@ final class Products {
                 1, new Floats(x), x.stride(), new Floats(w), w.stride(), 0, new Floats(y), y.stride());
     }
 
-    private static void bfloat16(Rows x, Rows w, boolean transposed, Rows y) {
+    private static void bfloat16(Stack x, Stack w, boolean transposed, Stack y) {
         if (VIEWS.get().size() > MOST_VIEWS) {
             VIEWS.get().values().forEach(Tensor::releaseReference);
             VIEWS.get().clear();
         }
-        try (PointerScope _ = new PointerScope()) {
-            torch.mm_out(tensor(y), tensor(x), transposed ? tensor(w).t() : tensor(w));
+        if (x.count == 1) {
+            torch.mm_out(tensor(y, false), tensor(x, false), tensor(w, transposed));
+        } else {
+            torch.bmm_out(tensor(y, false), tensor(x, false), tensor(w, transposed));
         }
     }
 
-    /** A matrix in memory as libtorch knows it. */
-    private record View(long address, int rows, int columns, int stride) {}
+    /** A stack of matrices in memory as libtorch knows it. */
+    private record View(long address, int count, long step, int rows, int columns, int stride, boolean transposed) {}
 
     /** Making such a tensor takes as long as a small product, and most are asked for again in the next pass. */
-    private static Tensor tensor(Rows rows) {
-        Map<View, Tensor> known = VIEWS.get();
-        View view = new View(rows.address(0), rows.rows(), rows.columns(), rows.stride());
-        Tensor tensor = known.get(view);
-        if (tensor == null) {
-            long[] shape = {rows.rows(), rows.columns()};
-            long[] strides = {rows.stride(), 1};
-            tensor = torch.from_blob(new Address(view.address), shape, strides, new TensorOptions(ScalarType.BFloat16));
-            tensor.retainReference();
-            known.put(view, tensor);
+    private static Tensor tensor(Stack stack, boolean transposed) {
+        Rows rows = stack.first;
+        View view = new View(rows.address(0), stack.count, stack.step, rows.rows(), rows.columns(), rows.stride(), transposed);
+        return VIEWS.get().computeIfAbsent(view, Products::made);
+    }
+
+    private static Tensor made(View view) {
+        long[] shape = view.transposed ? new long[] {view.columns, view.rows} : new long[] {view.rows, view.columns};
+        long[] strides = view.transposed ? new long[] {1, view.stride} : new long[] {view.stride, 1};
+        if (view.count > 1) {
+            shape = new long[] {view.count, shape[0], shape[1]};
+            strides = new long[] {view.step, strides[0], strides[1]};
         }
-        return tensor;
+        try (PointerScope _ = new PointerScope()) {
+            Tensor tensor = torch.from_blob(new Address(view.address), shape, strides, new TensorOptions(ScalarType.BFloat16));
+            tensor.retainReference();
+            return tensor;
+        }
     }
 
     /** Memory that someone else frees. */

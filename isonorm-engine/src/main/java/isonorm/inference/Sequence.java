@@ -51,15 +51,6 @@ public final class Sequence implements AutoCloseable {
         return blocks == others;
     }
 
-    /** The keys of one head and block, those that are there first. */
-    Rows keys(int l, int head) {
-        return caches.get(l).keys().slice(head * capacity, capacity);
-    }
-
-    Rows values(int l, int head) {
-        return caches.get(l).values().slice(head * capacity, capacity);
-    }
-
     Cache cache(int l) {
         return caches.get(l);
     }
@@ -87,8 +78,8 @@ public final class Sequence implements AutoCloseable {
             Attention attention = blocks.get(l).attention();
             Cache copy = Cache.allocate(opened, type, attention, larger);
             for (int head = 0; head < attention.keyValueHeads() && length > 0; head++) {
-                copy(keys(l, head), copy.keys(), head * larger);
-                copy(values(l, head), copy.values(), head * larger);
+                copy(caches.get(l).keys().slice(head * capacity, length), copy.keys(), head * larger);
+                copy(caches.get(l).values().slice(head * capacity, length), copy.values(), head * larger);
             }
             copies.add(copy);
         }
