@@ -134,7 +134,7 @@ record BarChart(String title, String description, String line, List<String> seri
 
         double y(double value) {
             double part = last == first ? 0.5 : (value / step - first) / (last - first);
-            return Math.round(100 * (top + PANEL * (1 - part))) / 100.0;
+            return top + PANEL * (1 - part);
         }
 
         String label(double value) {
@@ -142,7 +142,7 @@ record BarChart(String title, String description, String line, List<String> seri
         }
     }
 
-    /** Writes elements with attributes given as names and values in turn. */
+    /** Writes elements with attributes given as names and values in turn; places to a hundredth. */
     private record Pen(XMLStreamWriter xml) {
 
         void open(String element, Object... attributes) throws XMLStreamException {
@@ -171,7 +171,8 @@ record BarChart(String title, String description, String line, List<String> seri
 
         private void attributes(Object... attributes) throws XMLStreamException {
             for (int a = 0; a < attributes.length; a += 2) {
-                xml.writeAttribute(attributes[a].toString(), attributes[a + 1].toString());
+                Object value = attributes[a + 1] instanceof Double place ? Math.round(100 * place) / 100.0 : attributes[a + 1];
+                xml.writeAttribute(attributes[a].toString(), value.toString());
             }
         }
     }
