@@ -48,6 +48,17 @@ class NormTimesTest {
         assertEquals(Stream.COMPRESSED, compressed.stream());
     }
 
+    /** What is fast computes what is plain, norms or none. */
+    @Test
+    void theEngineRunsEveryVariant() throws IOException {
+        Model preLn = RandomWeights.model(Tiny.vit(), 1);
+        for (Variant variant : Variant.values()) {
+            try (Loaded loaded = Loaded.Engine.INFERENCE.load(variant.of(preLn), Compute.F32, 2); Result result = loaded.run(images())) {
+                assertTrue(NormTimes.error(result.outputValues(), output(variant.of(preLn))) < 1e-4, variant.label());
+            }
+        }
+    }
+
     @Test
     void everyShapeHasAPreLnModel() throws IOException {
         for (String name : Shape.names()) {
@@ -94,12 +105,16 @@ class NormTimesTest {
     }
 
     private static double[] output(Model model) throws IOException {
+        try (ForwardPass pass = ForwardPass.resident(model, Compute.F64); Result result = pass.run(images())) {
+            return result.outputValues();
+        }
+    }
+
+    private static Batch images() {
         float[] pixels = new float[2 * 3 * 8 * 8];
         for (int i = 0; i < pixels.length; i++) {
             pixels[i] = (float) Math.sin(i * i);
         }
-        try (ForwardPass pass = ForwardPass.resident(model, Compute.F64); Result result = pass.run(new Batch.Images(pixels, 2, 3, 8, 8))) {
-            return result.outputValues();
-        }
+        return new Batch.Images(pixels, 2, 3, 8, 8);
     }
 }
