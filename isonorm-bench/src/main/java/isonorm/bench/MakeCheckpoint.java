@@ -10,6 +10,8 @@ import isonorm.checkpoint.TensorInfo;
 import isonorm.family.Config;
 import isonorm.family.Families;
 import isonorm.family.Family;
+import isonorm.measure.RandomWeights;
+import isonorm.measure.Shape;
 import isonorm.weights.Numbers;
 import isonorm.weights.Slabs;
 import isonorm.weights.Source;
@@ -29,7 +31,7 @@ import java.util.TreeMap;
  *
  * <pre>MakeCheckpoint SHAPE DTYPE SHARDS FOLDER</pre>
  *
- * where SHAPE is gpt2-small, gpt2-xl or llama-134m. Values depend on the tensor's name and position alone, so two runs write the
+ * where SHAPE is one of {@link Shape#names}. Values depend on the tensor's name and position alone, so two runs write the
  * same bytes.
  */
 public final class MakeCheckpoint {
@@ -40,33 +42,10 @@ public final class MakeCheckpoint {
 
     public static void main(String[] arguments) throws IOException {
         if (arguments.length != 4) {
-            System.err.println("usage: MakeCheckpoint gpt2-small|gpt2-xl|llama-134m f32|f16|bf16 SHARDS FOLDER");
+            System.err.println("usage: MakeCheckpoint " + String.join("|", Shape.names()) + " f32|f16|bf16 SHARDS FOLDER");
             System.exit(2);
         }
-        write(config(arguments[0]), Dtype.named(arguments[1].toUpperCase()).orElseThrow(), Integer.parseInt(arguments[2]), Path.of(arguments[3]));
-    }
-
-    private static ObjectNode config(String shape) {
-        ObjectNode json = new ObjectMapper().createObjectNode();
-        return switch (shape) {
-            case "gpt2-small" -> gpt2(json, 768, 12, 12);
-            case "gpt2-xl" -> gpt2(json, 1600, 48, 25);
-            case "llama-134m" -> {
-                json.putArray("architectures").add("LlamaForCausalLM");
-                yield json.put("model_type", "llama").put("hidden_size", 768).put("num_hidden_layers", 12).put("num_attention_heads", 12)
-                        .put("num_key_value_heads", 12).put("intermediate_size", 2048).put("vocab_size", 32000)
-                        .put("max_position_embeddings", 2048).put("rms_norm_eps", 1e-6).put("rope_theta", 10000.0)
-                        .put("tie_word_embeddings", false).put("hidden_act", "silu");
-            }
-            default -> throw new IllegalArgumentException("unknown shape " + shape + "; known are gpt2-small, gpt2-xl, llama-134m");
-        };
-    }
-
-    private static ObjectNode gpt2(ObjectNode json, int width, int blocks, int heads) {
-        json.putArray("architectures").add("GPT2LMHeadModel");
-        return json.put("model_type", "gpt2").put("n_embd", width).put("n_layer", blocks).put("n_head", heads).put("n_positions", 1024)
-                .put("vocab_size", 50257).put("activation_function", "gelu_new").put("layer_norm_epsilon", 1e-5)
-                .put("tie_word_embeddings", true);
+        write(Shape.named(arguments[0]).config(), Dtype.named(arguments[1].toUpperCase()).orElseThrow(), Integer.parseInt(arguments[2]), Path.of(arguments[3]));
     }
 
     private static void write(ObjectNode config, Dtype dtype, int shards, Path folder) throws IOException {
@@ -114,30 +93,18 @@ public final class MakeCheckpoint {
     }
 
     private static void fill(SafetensorsWriter writer, TensorInfo tensor, Role role) throws IOException {
-        double centre = role.field() == Role.Field.GAIN ? 1 : 0;
-        double spread = role.field() == Role.Field.WEIGHT ? 0.02 : 0.1;
-        long seed = tensor.name().hashCode() * 0x9E3779B97F4A7C15L;
+        RandomWeights values = RandomWeights.of(role, 1, Math.toIntExact(tensor.elements()), tensor.name().hashCode() * 0x9E3779B97F4A7C15L);
         int chunks = (int) Math.ceilDiv(tensor.elements(), (long) CHUNK);
         Slabs.parallel(chunks, chunk -> {
             long first = (long) chunk * CHUNK;
             int count = (int) Math.min(CHUNK, tensor.elements() - first);
-            double[] values = new double[count];
+            double[] chosen = new double[count];
             for (int i = 0; i < count; i++) {
-                values[i] = centre + spread * normal(seed + first + i);
+                chosen[i] = values.at(first + i);
             }
             MemorySegment bytes = MemorySegment.ofArray(new byte[count * tensor.dtype().bytes()]);
-            Numbers.encode(values, 0, count, bytes, tensor.dtype(), 0);
+            Numbers.encode(chosen, 0, count, bytes, tensor.dtype(), 0);
             writer.write(tensor.name(), first * tensor.dtype().bytes(), bytes);
         });
-    }
-
-    /** The sum of four uniform values of 16 bits, scaled to variance one: near enough to normal for weights. */
-    private static double normal(long counter) {
-        long z = counter * 0x9E3779B97F4A7C15L;
-        z = (z ^ z >>> 30) * 0xBF58476D1CE4E5B9L;
-        z = (z ^ z >>> 27) * 0x94D049BB133111EBL;
-        z ^= z >>> 31;
-        long sum = (z & 0xffff) + (z >>> 16 & 0xffff) + (z >>> 32 & 0xffff) + (z >>> 48);
-        return (sum - 2 * 65535) / 37837.2;
     }
 }

@@ -2,6 +2,7 @@ package isonorm.cli;
 
 import isonorm.checkpoint.Names;
 import isonorm.convert.Form;
+import isonorm.measure.Shape;
 import java.util.Arrays;
 import java.util.Collection;
 import java.util.List;
@@ -40,6 +41,30 @@ final class Choice {
         @Override
         public String convert(String word) {
             return oneOf(List.of("keep", "f32", "bf16", "f16"), word);
+        }
+    }
+
+    /** The type to measure in. */
+    static final class Measurable implements ITypeConverter<String> {
+        @Override
+        public String convert(String word) {
+            return oneOf(List.of("f32", "bf16"), word);
+        }
+    }
+
+    /** The model to measure. */
+    static final class Shapes implements ITypeConverter<String> {
+        @Override
+        public String convert(String word) {
+            return oneOf(Shape.names(), word);
+        }
+    }
+
+    /** How rows of results are printed. */
+    static final class Formats implements ITypeConverter<String> {
+        @Override
+        public String convert(String word) {
+            return oneOf(List.of("table", "md", "csv", "json"), word);
         }
     }
 

@@ -39,7 +39,8 @@ public final class Main implements Runnable {
 
     private static final int WRONG_USAGE = 2;
 
-    private static final Map<String, Function<Console, Subcommand>> COMMANDS = new LinkedHashMap<>();
+    /** What picocli takes for a command: an object with its annotations, or a line of them. */
+    private static final Map<String, Function<Console, Object>> COMMANDS = new LinkedHashMap<>();
 
     static {
         COMMANDS.put("tour", Tour::new);
@@ -49,6 +50,7 @@ public final class Main implements Runnable {
         COMMANDS.put("eval", Eval::new);
         COMMANDS.put("score", Score::new);
         COMMANDS.put("forward", Forward::new);
+        COMMANDS.put("bench", Bench::line);
     }
 
     /** Set when the JVM was told to end: what fails from then on fails because of that. */
@@ -71,7 +73,7 @@ public final class Main implements Runnable {
     static int run(Console console, String... args) {
         CommandLine line = new CommandLine(new Main(console));
         // Only the one that is asked for, if it is: reading the annotations of all takes a third of a start.
-        Map<String, Function<Console, Subcommand>> commands = args.length > 0 && COMMANDS.containsKey(args[0])
+        Map<String, Function<Console, Object>> commands = args.length > 0 && COMMANDS.containsKey(args[0])
                 ? Map.of(args[0], COMMANDS.get(args[0]))
                 : COMMANDS;
         commands.forEach((name, command) -> line.addSubcommand(name, command.apply(console)));

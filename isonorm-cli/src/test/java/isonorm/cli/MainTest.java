@@ -54,6 +54,19 @@ class MainTest {
             eval a --text x --compute f16        | expected one of f64, f32, bf16, got 'f16'
             score a                              | Missing required option: '--data=FILE'
             score a --data x --limit 0           | --limit must be 1 or more, got 0
+            bench                                | name what to measure: norms, generate
+            bench norm                           | unknown command 'norm'; did you mean norms?
+            bench norms --model vit-x            | expected one of vit-ti, vit-s, vit-b, vit-l, gpt2-small, gpt2-medium, gpt2-xl, llama-134m, got 'vit-x'
+            bench norms --dtype f32,f8           | expected one of f32, bf16, got 'f8'
+            bench norms --format xml             | expected one of table, md, csv, json, got 'xml'
+            bench norms --batch 1,0              | --batch must be 1 or more, got 0
+            bench norms --batch x                | 'x' is not an int
+            bench norms --runs -1                | --runs, --tokens and --threads must be 1 or more
+            bench norms --threads 0              | --runs, --tokens and --threads must be 1 or more
+            bench norms --warm-up -1             | --warm-up must be 0 to 3600 seconds, got -1.0
+            bench generate                       | Missing required parameter: 'CHECKPOINT'
+            bench generate a --dtype f64         | expected one of f32, bf16, got 'f64'
+            bench generate a --tokens 0          | --prompt, --tokens and --threads must be 1 or more
             forward a --inputs x                 | Missing required option: '--output=OUT'
             """)
     void wrongUsageIsOneLineAndAHint(String arguments, String message) {
@@ -67,7 +80,7 @@ class MainTest {
 
     @Test
     void noCommandIsWrongUsage() {
-        assertTrue(Run.of().ended(2).err().contains("name a command: tour, info, convert, verify, eval, score, forward"));
+        assertTrue(Run.of().ended(2).err().contains("name a command: tour, info, convert, verify, eval, score, forward, bench"));
     }
 
     @Test
@@ -80,6 +93,7 @@ class MainTest {
             Run.of("verify", missing, missing),
             Run.of("eval", missing, "--text", missing),
             Run.of("score", missing, "--data", missing),
+            Run.of("bench", "generate", missing),
             Run.of("forward", missing, "--inputs", missing, "--output", folder.resolve("out"))
         }) {
             run.ended(1);

@@ -19,6 +19,7 @@ class NativeTest {
     void infoHelpAndUnverifiedConversionsLoadNoEngine(@TempDir Path folder) throws Exception {
         assertEquals(List.of(), engineClasses(folder, "info", Run.fixture("gpt2")));
         assertEquals(List.of(), engineClasses(folder, "--help"));
+        assertEquals(List.of(), engineClasses(folder, "bench", "norms", "--help"));
         assertEquals(List.of(), engineClasses(folder, "convert", Run.fixture("gpt2"), folder.resolve("out"), "--to", "pre-crmsnorm", "--no-verify"));
     }
 
@@ -35,6 +36,6 @@ class NativeTest {
         assertEquals(0, process.waitFor(), output);
         List<String> loaded = Files.readAllLines(log);
         assertTrue(loaded.stream().anyMatch(line -> line.contains("isonorm.cli.Main")), "the log does not show what was loaded");
-        return loaded.stream().filter(line -> line.matches(".*\\b(org\\.bytedeco|ai\\.djl|isonorm\\.layer|isonorm\\.verify)\\..*")).toList();
+        return loaded.stream().filter(line -> line.matches(".*\\b(org\\.bytedeco|ai\\.djl|isonorm\\.(layer|verify|inference|kernel|tensor))\\..*")).toList();
     }
 }

@@ -86,7 +86,7 @@ public record Architecture(
 
     /** The norms of one block that read the stream before a sub-layer or behind the sum. */
     public static List<Part> norms(Block block) {
-        if (block.placement() == Placement.OUTPUT) {
+        if (block.placement() == Placement.OUTPUT || block.placement() == Placement.NONE) {
             return List.of();
         }
         return block.wiring() == Wiring.PARALLEL_ONE_NORM ? List.of(ATTENTION_NORM) : List.of(ATTENTION_NORM, MLP_NORM);

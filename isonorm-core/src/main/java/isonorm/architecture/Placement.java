@@ -9,7 +9,9 @@ public enum Placement {
     /** {@code h + norm(F(norm(h)))}. */
     PERI("peri"),
     /** {@code h + norm(F(h))}. */
-    OUTPUT("output");
+    OUTPUT("output"),
+    /** {@code h + F(h)}: there are none, which is what a norm's cost is measured against. */
+    NONE("none");
 
     private final String label;
 

@@ -37,6 +37,9 @@ import java.util.function.Function;
  */
 final class ArchitectureJson {
 
+    /** Those a form of a model can have; one without norms is made to be measured, not to be kept. */
+    private static final Placement[] PLACEMENTS = {Placement.PRE, Placement.POST, Placement.PERI, Placement.OUTPUT};
+
     private ArchitectureJson() {}
 
     static ObjectNode write(Architecture architecture) {
@@ -253,7 +256,7 @@ final class ArchitectureJson {
 
     private static Block block(Config json) throws CheckpointException {
         return new Block(
-                word(json, "placement", Placement.values(), Placement::label),
+                word(json, "placement", PLACEMENTS, Placement::label),
                 word(json, "wiring", Wiring.values(), Wiring::label),
                 norm(json.object("norm")),
                 attention(json.object("attention")),

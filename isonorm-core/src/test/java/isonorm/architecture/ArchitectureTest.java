@@ -153,6 +153,10 @@ class ArchitectureTest {
         assertEquals(List.of(), Architecture.norms(output));
         assertEquals(List.of(ATTENTION_OUTPUT_NORM, MLP_OUTPUT_NORM), Architecture.outputNorms(output));
         assertEquals(List.of(), Architecture.outputNorms(sequential));
+        Block bare = sequential.withoutNorms();
+        assertEquals(List.of(), Architecture.norms(bare));
+        assertEquals(List.of(), Architecture.outputNorms(bare));
+        assertThrows(IllegalArgumentException.class, () -> bare.withNorm(NORM));
     }
 
     @Test

@@ -305,7 +305,7 @@ final class PlainForward {
 
     private double[][] joined(Block block, Part behindSum, Part behindBranch, int l, double[][] x, double[][] branch) {
         return switch (block.placement()) {
-            case PRE -> added(block, x, branch);
+            case PRE, NONE -> added(block, x, branch);
             case POST -> normed(block, behindSum, l, added(block, x, branch));
             case PERI, OUTPUT -> added(block, x, normed(block, behindBranch, l, branch));
         };

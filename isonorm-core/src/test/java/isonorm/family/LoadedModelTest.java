@@ -8,6 +8,8 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import isonorm.architecture.Architecture;
+import isonorm.architecture.Block;
 import isonorm.architecture.Rotary;
 import isonorm.checkpoint.CheckpointException;
 import isonorm.checkpoint.CheckpointException.Reason;
@@ -390,5 +392,15 @@ class LoadedModelTest {
         sample.tensors.put("transformer.ln_f.weight", new Sample.Tensor(gain.dtype(), List.of(1L, 48L), gain.bytes()));
         assertIs("gpt2", open(sample));
         assertEquals(48, Arrays.stream(gain.values()).filter(Double::isFinite).count());
+    }
+
+    /** Its blocks could be taken for ones whose norms were folded. */
+    @Test
+    void noFileHasBlocksWithoutNorms() throws IOException {
+        LoadedModel gpt2 = Fixtures.open("gpt2");
+        Architecture bare = gpt2.model().architecture();
+        bare = bare.withBlocks(bare.blocks().stream().map(Block::withoutNorms).toList());
+        ObjectNode config = Isonorm.config(bare, "pre-rmsnorm", gpt2.config().json(), "1");
+        refused(Reason.CONFIG_UNSUPPORTED, () -> Families.describe(Config.of(config), Set.of()), "placement = none; supported is pre or post");
     }
 }

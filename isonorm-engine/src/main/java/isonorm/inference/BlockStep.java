@@ -36,6 +36,7 @@ import java.util.Optional;
  * post     N(h + A(h)), then N(h + M(h)); h's mean is taken out before the sum where the block recentres
  * peri     h + N(A(N(h))), then h + N(M(N(h)))
  * output   h + N(A(h)), then h + N(M(h))
+ * none     h + A(h), then h + M(h)
  * </pre>
  *
  * A LayerScale vector is multiplied into what stands before it when the block is loaded.
@@ -155,6 +156,7 @@ record BlockStep(Block block, Branch attention, Branch mlp) {
     private void then(Branch branch, Residual h, Pass pass) {
         switch (block.placement()) {
             case PRE -> h.add(branch.subLayer.forward(h.read(branch.norm.orElseThrow()), pass), branch.bias);
+            case NONE -> h.add(branch.subLayer.forward(bare(h), pass), branch.bias);
             case PERI -> addNormalized(branch, h, h.read(branch.norm.orElseThrow()), pass);
             case OUTPUT -> addNormalized(branch, h, bare(h), pass);
             case POST -> {

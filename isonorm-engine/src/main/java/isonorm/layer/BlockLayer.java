@@ -140,7 +140,7 @@ record BlockLayer(Block block, Branch attention, Branch mlp, Compute compute) {
     private Tensor then(Branch branch, Tensor h, Sight sight) throws IOException {
         return switch (block.placement()) {
             case PRE, PERI -> h.add(written(branch, branch.norm.orElseThrow().forward(h), sight));
-            case OUTPUT -> h.add(written(branch, h, sight));
+            case OUTPUT, NONE -> h.add(written(branch, h, sight));
             case POST -> branch.norm.orElseThrow().forward((block.recentre() ? recentre(h) : h).add(written(branch, h, sight)));
         };
     }

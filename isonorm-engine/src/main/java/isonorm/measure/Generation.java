@@ -1,0 +1,176 @@
+package isonorm.measure;
+
+import isonorm.architecture.Architecture;
+import isonorm.architecture.Embedding;
+import isonorm.architecture.Output;
+import isonorm.architecture.Parameter;
+import isonorm.architecture.Part;
+import isonorm.layer.Batch;
+import isonorm.layer.Result;
+import isonorm.tensor.Compute;
+import isonorm.weights.Model;
+import isonorm.weights.Progress;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.Optional;
+import java.util.OptionalLong;
+import java.util.Set;
+import java.util.SplittableRandom;
+import java.util.stream.Stream;
+
+/**
+ * How fast a model reads a prompt and continues it, word after word, and how near the latter comes to what memory can give.
+ *
+ * <p>A step of decoding at batch 1 reads every matrix once and does little else, so the bytes of its weights, over the time it takes,
+ * are a part of the memory's bandwidth: the share that is not lost to anything else.
+ *
+ * @param prompt how many tokens are read
+ * @param tokens how many words follow
+ */
+public record Generation(Loaded.Engine engine, int threads, int prompt, int tokens) {
+
+    private static final int PREFILLS = 4;
+    private static final int CONTINUATIONS = 3;
+
+    /** What each continuation follows. */
+    private static final int BEFORE = 32;
+
+    /** Tables of which a step reads a row, and not all. */
+    private static final Set<Part> GATHERED = Set.of(Part.TOKEN_EMBEDDING, Part.POSITION_EMBEDDING, Part.SEGMENT_EMBEDDING);
+
+    public Generation {
+        if (prompt < 1 || tokens < 1 || threads < 1) {
+            throw new IllegalArgumentException("prompt, tokens and threads must be 1 or more, got " + prompt + ", " + tokens + " and " + threads);
+        }
+    }
+
+    /**
+     * The best of some runs each.
+     *
+     * @param prefill tokens a second of a prompt that is to be continued: the logits behind its last token
+     * @param prefillAllLogits the same with the logits behind every token
+     * @param decode words a second
+     * @param bandwidth gigabytes a second that a plain sum reads, the better of before and after
+     * @param bytesPerToken the bytes of weights that one step of decoding reads
+     * @param peak the most bytes the process had in memory so far, where the system says it
+     */
+    public record Speed(double prefill, double prefillAllLogits, double decode, double bandwidth, long bytesPerToken, OptionalLong peak) {
+
+        /** Which part of the bandwidth decoding uses. */
+        public double share() {
+            return bytesPerToken * decode / (1e9 * bandwidth);
+        }
+    }
+
+    /** Refuses a model that predicts no next word, or has too few positions. */
+    public void require(Architecture architecture) {
+        if (!(architecture.output() instanceof Output.Words) || !(architecture.embedding() instanceof Embedding.Tokens)) {
+            throw new IllegalArgumentException("generation needs a model with a head over words, this one gives "
+                    + (architecture.output() instanceof Output.Labels ? "scores" : "hidden states"));
+        }
+        if (architecture.blocks().stream().anyMatch(block -> !block.attention().causal())) {
+            throw new IllegalArgumentException("generation needs a model that predicts the next word, this one sees the words it would predict");
+        }
+        int needed = Math.max(prompt, before() + tokens);
+        if (needed > architecture.context()) {
+            throw new IllegalArgumentException("this model has " + architecture.context() + " positions, got a prompt of " + prompt + " tokens and "
+                    + tokens + " words behind " + before());
+        }
+    }
+
+    /** Measures a model. */
+    public Speed of(Model model, Compute compute, Progress progress) throws IOException {
+        require(model.architecture());
+        int steps = 2 * PREFILLS + CONTINUATIONS;
+        try (Loaded loaded = engine.load(model, compute, threads)) {
+            int[] ids = ids(((Embedding.Tokens) model.architecture().embedding()).vocabulary());
+            long read = Long.MAX_VALUE;
+            long readAll = Long.MAX_VALUE;
+            for (int run = 0; run < PREFILLS; run++) {
+                progress.step("reading " + prompt + " tokens", 2L * run, steps);
+                read = Math.min(read, prefill(loaded, ids));
+                progress.step("reading " + prompt + " tokens, all logits", 2L * run + 1, steps);
+                readAll = Math.min(readAll, prefillAllLogits(loaded, ids));
+            }
+            OptionalLong peakBefore = peak(); // the probe's own memory is not the model's
+            Bandwidth probe = Bandwidth.with(threads);
+            double bandwidth = probe.gigabytesPerSecond();
+            long step = Long.MAX_VALUE;
+            for (int run = 0; run < CONTINUATIONS; run++) {
+                progress.step("writing " + tokens + " tokens", 2L * PREFILLS + run, steps);
+                step = Math.min(step, decode(loaded, ids) / tokens);
+            }
+            bandwidth = Math.max(bandwidth, probe.gigabytesPerSecond());
+            return new Speed(1e9 * prompt / read, 1e9 * prompt / readAll, 1e9 / step, bandwidth, bytesPerToken(model.architecture(), compute), peakBefore);
+        }
+    }
+
+    private int before() {
+        return Math.min(BEFORE, prompt);
+    }
+
+    private int[] ids(int vocabulary) {
+        return new SplittableRandom(1).ints(prompt, Math.min(4, vocabulary - 1), vocabulary).toArray();
+    }
+
+    private static long prefill(Loaded loaded, int[] ids) throws IOException {
+        try (Loaded.Text text = loaded.start()) {
+            long start = System.nanoTime();
+            text.next(ids);
+            return System.nanoTime() - start;
+        }
+    }
+
+    private static long prefillAllLogits(Loaded loaded, int[] ids) throws IOException {
+        Batch batch = Batch.Tokens.of(Arrays.stream(ids).asLongStream().toArray());
+        long start = System.nanoTime();
+        try (Result _ = loaded.run(batch)) {
+            return System.nanoTime() - start;
+        }
+    }
+
+    /** Greedily; the choice of each word belongs to the work. */
+    private long decode(Loaded loaded, int[] ids) throws IOException {
+        try (Loaded.Text text = loaded.start()) {
+            int word = likeliest(text.next(Arrays.copyOf(ids, before())));
+            long start = System.nanoTime();
+            for (int t = 0; t < tokens; t++) {
+                word = likeliest(text.next(word));
+            }
+            return System.nanoTime() - start;
+        }
+    }
+
+    private static int likeliest(float[] logits) {
+        int best = 0;
+        for (int i = 1; i < logits.length; i++) {
+            if (logits[i] > logits[best]) {
+                best = i;
+            }
+        }
+        return best;
+    }
+
+    /** The bytes of all matrices, but for tables of which only a row is read. */
+    static long bytesPerToken(Architecture architecture, Compute compute) {
+        return architecture.parameters().stream()
+                .filter(parameter -> !parameter.isVector())
+                .filter(parameter -> !GATHERED.contains(parameter.role().part())
+                        || parameter.role().part() == Part.TOKEN_EMBEDDING && architecture.tied())
+                .mapToLong(Parameter::elements).sum() * compute.bytes();
+    }
+
+    /** Linux says it of every process; elsewhere nobody does. */
+    private static OptionalLong peak() throws IOException {
+        Path status = Path.of("/proc/self/status");
+        if (!Files.isReadable(status)) {
+            return OptionalLong.empty();
+        }
+        try (Stream<String> lines = Files.lines(status)) {
+            Optional<String> peak = lines.filter(line -> line.startsWith("VmHWM:")).findFirst();
+            return peak.isPresent() ? OptionalLong.of(1024 * Long.parseLong(peak.get().replaceAll("\\D", ""))) : OptionalLong.empty();
+        }
+    }
+}
