@@ -48,6 +48,7 @@ public final class Main implements Runnable {
         COMMANDS.put("verify", Verify::new);
         COMMANDS.put("eval", Eval::new);
         COMMANDS.put("score", Score::new);
+        COMMANDS.put("generate", Generate::new);
         COMMANDS.put("forward", Forward::new);
     }
 
