@@ -10,12 +10,15 @@ import java.util.random.RandomGenerator;
  * Chooses tokens as a {@link Sampling} says. For one thread; the memory it works in is kept from one token to the next.
  *
  * <p>Top-k and top-p keep the likeliest tokens down to some last one, so both come down to finding that one. A token is a {@code long}
- * here, its logit above its id, which orders tokens by both; the last one is found by partitioning, as quickselect does, in time that
- * grows with the vocabulary and not faster.
+ * here, its logit above its id, which orders tokens by both; the last one is found by partitioning, as quickselect does. It is looked
+ * for among the few tokens near the likeliest first, and only where it is not there, among all.
  */
 final class Sampler {
 
     private static final int ID = 32; // bits
+
+    /** A token is near the likeliest if its logit is less than this below, or as many times the temperature. */
+    private static final double NEAR = 10;
 
     private final Sampling sampling;
     private float[] scores = {};
@@ -43,9 +46,8 @@ final class Sampler {
         if (sampling.temperature() == 0) {
             return likeliest;
         }
-        weigh(logits.length, scores[likeliest]);
         // In the order of the ids, so that what is drawn does not hang on how the tokens were partitioned.
-        double at = random.nextDouble() * Arrays.stream(weights, 0, logits.length).sum();
+        double at = random.nextDouble() * weigh(logits.length, scores[likeliest]);
         int last = likeliest;
         for (int id = 0; id < logits.length; id++) {
             if (weights[id] > 0) {
@@ -68,8 +70,7 @@ final class Sampler {
             probabilities[likeliest] = 1;
             return probabilities;
         }
-        weigh(logits.length, scores[likeliest]);
-        double sum = Arrays.stream(weights, 0, logits.length).sum();
+        double sum = weigh(logits.length, scores[likeliest]);
         Arrays.setAll(probabilities, id -> weights[id] / sum);
         return probabilities;
     }
@@ -109,35 +110,31 @@ final class Sampler {
         return largest;
     }
 
-    /** How likely each token is as a part of the likeliest, 0 for what does not stay, into {@link #weights}. */
-    private void weigh(int count, float largest) {
-        for (int id = 0; id < count; id++) {
-            keys[id] = key(scores[id], id);
-        }
+    /** How likely each token is as a part of the likeliest, 0 for what does not stay, into {@link #weights}; their sum. */
+    private double weigh(int count, float largest) {
+        float near = (float) (largest - NEAR * Math.max(1, sampling.temperature()));
         long last = Long.MIN_VALUE; // of those that stay
         if (sampling.topK() > 0 && sampling.topK() < count) {
-            long kth = last(count, sampling.topK(), _ -> 1);
+            long kth = last(count, last, near, sampling.topK(), _ -> 1);
             last = kth >> ID << ID; // with those that are equal to it
         }
         double sum = 0;
-        int staying = 0;
         for (int id = 0; id < count; id++) {
-            long key = key(scores[id], id);
-            boolean stays = key >= last;
+            boolean stays = key(scores[id], id) >= last;
             weights[id] = stays ? Math.exp(((double) scores[id] - largest) / sampling.temperature()) : 0;
-            if (stays) {
-                keys[staying++] = key;
-                sum += weights[id];
-            }
+            sum += weights[id];
         }
         if (sampling.topP() < 1) {
-            last = last(staying, sampling.topP() * sum, id -> weights[id]);
+            last = last(count, last, near, sampling.topP() * sum, id -> weights[id]);
         }
+        double staying = 0;
         for (int id = 0; id < count; id++) {
             if (key(scores[id], id) < last || weights[id] < sampling.minP()) {
                 weights[id] = 0;
             }
+            staying += weights[id];
         }
+        return staying;
     }
 
     /** Orders tokens by their logits, and equal ones by their ids, the smaller id above the larger. */
@@ -152,10 +149,27 @@ final class Sampler {
     }
 
     /**
-     * The token at which, from the largest on, the sum of values reaches {@code target}; the smallest where none does. The first
-     * {@code count} of {@link #keys} come into another order.
+     * The token at which, from the largest on, the sum of values reaches {@code target}.
+     *
+     * @param least the smallest token there is
+     * @param floor a logit that this token probably has at least
      */
-    private long last(int count, double target, IntToDoubleFunction value) {
+    private long last(int vocabulary, long least, float floor, double target, IntToDoubleFunction value) {
+        int count = 0;
+        double reached = 0;
+        for (int id = 0; id < vocabulary; id++) {
+            if (scores[id] >= floor && key(scores[id], id) >= least) {
+                keys[count++] = key(scores[id], id);
+                reached += value.applyAsDouble(id);
+            }
+        }
+        return reached < target && floor > Float.NEGATIVE_INFINITY
+                ? last(vocabulary, least, Float.NEGATIVE_INFINITY, target, value)
+                : select(count, target, value);
+    }
+
+    /** The same among the first keys, which come into another order; the smallest of them where all sum to less. */
+    private long select(int count, double target, IntToDoubleFunction value) {
         int from = 0;
         int to = count;
         double before = 0; // the sum of what is larger than all of from to to
