@@ -108,12 +108,12 @@ final class Generate extends Subcommand {
         }
         LoadedModel model = Checkpoints.open(checkpoint);
         List<String> texts = promptFile == null ? prompts : List.of(TextFile.read(promptFile).replaceFirst("\\R\\z", ""));
-        Compute type = Compute.named(compute != null ? compute : stored(model.checkpoint()));
+        String type = compute != null ? compute : stored(model.checkpoint());
         int workers = threads != null ? threads : Runtime.getRuntime().availableProcessors();
         announceEngine();
         ObjectNode result = JsonNodeFactory.instance.objectNode();
         result.put("checkpoint", checkpoint);
-        result.put("compute", type.label());
+        result.put("compute", type);
         result.put("threads", workers);
         if (draws) {
             result.put("seed", drawn);
@@ -122,11 +122,11 @@ final class Generate extends Subcommand {
         try (ProgressBar progress = ProgressBar.on(console, json || quiet || streams)) {
             long most = (long) texts.size() * maximum;
             long[] pieces = {0};
-            result.setAll(Continued.texts(model, type, workers, texts, options, (_, piece) -> {
+            result.setAll(Continued.texts(model, Compute.named(type), workers, texts, options, (_, piece) -> {
                 if (streams) {
                     write((pieces[0]++ == 0 && echo ? texts.getFirst() : "") + piece);
                 } else {
-                    progress.step("generating in " + type.label(), ++pieces[0], most);
+                    progress.step("generating in " + type, ++pieces[0], most);
                 }
             }));
         } catch (ClosedOutput _) {
@@ -148,7 +148,7 @@ final class Generate extends Subcommand {
         return DONE;
     }
 
-    /** The type that most of a model's weights need, of those that a model runs in. */
+    /** The type that keeps weights as they are stored, of those that a model runs in. */
     private static String stored(Checkpoint checkpoint) throws IOException {
         return switch (Checkpoints.coarsest(checkpoint)) {
             case BF16 -> "bf16";

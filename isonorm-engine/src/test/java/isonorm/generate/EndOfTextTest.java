@@ -9,7 +9,6 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import isonorm.checkpoint.CheckpointException;
 import isonorm.convert.Conversion;
 import isonorm.convert.Form;
-import isonorm.family.Fixtures;
 import isonorm.family.LoadedModel;
 import isonorm.weights.Progress;
 import java.io.IOException;
@@ -28,7 +27,7 @@ class EndOfTextTest {
     @BeforeEach
     void copy() throws IOException {
         for (String file : new String[] {"config.json", "model.safetensors"}) {
-            Files.copy(Fixtures.folder("gpt2").resolve(file), folder.resolve(file));
+            Files.copy(Path.of("..", "isonorm-core", "src", "test", "resources", "fixtures", "gpt2", file), folder.resolve(file));
         }
         config("3");
     }
