@@ -28,7 +28,7 @@ import picocli.CommandLine.Parameters;
         footer = {
             "  isonorm generate gpt2/ --prompt \"The meaning of life is\"",
             "  isonorm generate gpt2/ --prompt-file story.txt --max-tokens 500 --temperature 0.8 --top-p 0.95",
-            "  isonorm generate gpt2/ --prompt \"Q: Why?\\nA:\" --prompt \"Once\" --stop \".\" --json"
+            "  isonorm generate gpt2/ --prompt \"Once upon\" --prompt \"Twice\" --stop \".\" --json"
         })
 final class Generate extends Subcommand {
 
@@ -119,9 +119,9 @@ final class Generate extends Subcommand {
             result.put("seed", drawn);
         }
         boolean streams = !json && texts.size() == 1;
+        long[] pieces = {0};
         try (ProgressBar progress = ProgressBar.on(console, json || quiet || streams)) {
             long most = (long) texts.size() * maximum;
-            long[] pieces = {0};
             result.setAll(Continued.texts(model, Compute.named(type), workers, texts, options, (_, piece) -> {
                 if (streams) {
                     write((pieces[0]++ == 0 && echo ? texts.getFirst() : "") + piece);
@@ -137,7 +137,7 @@ final class Generate extends Subcommand {
             return DONE;
         }
         if (streams) {
-            console.out().println();
+            console.out().println(pieces[0] == 0 && echo ? texts.getFirst() : "");
         } else {
             print(result.path("rows"));
         }

@@ -24,50 +24,36 @@ class GenerateTest {
 
     private static final Path EXAMPLE = Run.HOME.resolve("examples/shakespeare-gpt2");
 
-    /** What transformers' {@code generate(max_new_tokens=40, do_sample=False)} gives, in float32. */
-    private static final String ROMEO = """
+    /** What transformers' {@code generate(max_new_tokens=20, do_sample=False)} gives, in float32. */
+    private static final String ROMEO = "\nI'll believe me, and I'll believe my busin";
 
-            I'll believe me, and I'll believe my business.
-
-            KING RICHARD II:
-            I am a boy, and I'll be b""";
-
-    private static final String LIGHT = """
-            'd,
-            And in the body of the chamber,
-            And in the body of the chamber of the fire,
-            And in the bod""";
+    private static final String LIGHT = "'d,\nAnd in the body of the chamber,\nAnd in the";
 
     /** The same with {@code repetition_penalty=1.3}. */
-    private static final String PENALIZED = """
-
-            I'll believe me, and I am back to see.
-
-            KING RICHARD III:
-            God said, my lord; fortune is nothing?""";
+    private static final String PENALIZED = "\nI'll believe me, and I am back to see.\n\nKING";
 
     @TempDir
     Path folder;
 
     @Test
     void greedyTextIsThatOfTransformers() {
-        Run run = generate("--prompt", "ROMEO:", "--max-tokens", 40).ended(0);
+        Run run = generate("--prompt", "ROMEO:", "--max-tokens", 20).ended(0);
         assertEquals(ROMEO + System.lineSeparator(), run.out());
-        assertTrue(run.err().matches("prompt 2 tokens, [\\d.,]+ tokens/s; generated 40 tokens, [\\d.,]+ tokens/s\\R"), run.err());
-        run = generate("--prompt", "ROMEO:", "--max-tokens", 40, "--repetition-penalty", 1.3, "--echo", "--quiet").ended(0);
+        assertTrue(run.err().matches("prompt 2 tokens, [\\d.,]+ tokens/s; generated 20 tokens, [\\d.,]+ tokens/s\\R"), run.err());
+        run = generate("--prompt", "ROMEO:", "--max-tokens", 20, "--repetition-penalty", 1.3, "--echo", "--quiet").ended(0);
         assertEquals("ROMEO:" + PENALIZED + System.lineSeparator(), run.out());
         assertEquals("", run.err());
     }
 
     @Test
     void aBatchGivesWhatEachPromptAloneGives() throws IOException {
-        Object[] arguments = {"--prompt", "ROMEO:", "--prompt", "What light through yonder window", "--max-tokens", 40, "--json"};
+        Object[] arguments = {"--prompt", "ROMEO:", "--prompt", "What light through yonder window", "--max-tokens", 20, "--json"};
         JsonNode json = generate(arguments).ended(0).json();
         assertEquals(ROMEO, json.at("/rows/0/text").asText());
         assertEquals(LIGHT, json.at("/rows/1/text").asText());
         assertEquals("length", json.at("/rows/1/ending").asText());
-        assertEquals(40, json.at("/rows/1/ids").size());
-        assertEquals(80, json.path("generated_tokens").asInt());
+        assertEquals(20, json.at("/rows/1/ids").size());
+        assertEquals(40, json.path("generated_tokens").asInt());
         assertEquals("f32", json.path("compute").asText());
         arguments[arguments.length - 1] = "--echo";
         String out = generate(arguments).ended(0).out();
@@ -80,7 +66,7 @@ class GenerateTest {
     void everyFormContinuesAsTheOriginal(String form) {
         Path converted = folder.resolve(form);
         Run.of("convert", EXAMPLE, converted, "--to", form, "--no-verify", "--quiet").ended(0);
-        assertEquals(ROMEO + System.lineSeparator(), Run.of("generate", converted, "--prompt", "ROMEO:", "--max-tokens", 40).ended(0).out());
+        assertEquals(ROMEO + System.lineSeparator(), Run.of("generate", converted, "--prompt", "ROMEO:", "--max-tokens", 20).ended(0).out());
     }
 
     @Test
@@ -101,8 +87,23 @@ class GenerateTest {
         assertEquals("\nI'll believe me", stopped.at("/rows/0/text").asText());
         assertEquals("stop_string", stopped.at("/rows/0/ending").asText());
         assertEquals("ROMEO:", stopped.at("/rows/0/prompt").asText());
-        Run full = generate("--prompt", "a ".repeat(200), "--max-tokens", 1000).ended(0);
-        assertTrue(full.err().contains("; the context is full"), full.err());
+        Run full = generate("--prompt", "a".repeat(250), "--max-tokens", 1000).ended(0);
+        assertTrue(full.err().contains("generated 7 tokens") && full.err().contains("; the context is full"), full.err());
+    }
+
+    @Test
+    void aTextThatEndsAtOnceIsEmpty() throws IOException {
+        Path ending = folder.resolve("ending");
+        Files.createDirectory(ending);
+        for (String file : Run.names(EXAMPLE)) {
+            Files.copy(EXAMPLE.resolve(file), ending.resolve(file));
+        }
+        int first = generate("--prompt", "ROMEO:", "--max-tokens", 1, "--json").ended(0).json().at("/rows/0/ids/0").asInt();
+        Files.writeString(ending.resolve("generation_config.json"), "{\"eos_token_id\": [5, " + first + "]}");
+        Run run = Run.of("generate", ending, "--prompt", "ROMEO:", "--max-tokens", 5, "--echo").ended(0);
+        assertEquals("ROMEO:" + System.lineSeparator(), run.out());
+        run = Run.of("generate", ending, "--prompt", "ROMEO:", "--max-tokens", 20, "--ignore-end").ended(0);
+        assertEquals(ROMEO + System.lineSeparator(), run.out());
     }
 
     /** As behind {@code | head -c 10}: no more is generated and nothing is said. */
