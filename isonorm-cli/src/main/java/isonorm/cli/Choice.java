@@ -75,4 +75,12 @@ final class Choice {
             return oneOf(List.of("f64", "f32", "bf16"), word);
         }
     }
+
+    /** The type to keep weights in. */
+    static final class Weights implements ITypeConverter<String> {
+        @Override
+        public String convert(String word) {
+            return oneOf(List.of("f32", "bf16", "f16"), word);
+        }
+    }
 }

@@ -19,7 +19,7 @@ import org.junit.jupiter.params.provider.ValueSource;
 class MainTest {
 
     @ParameterizedTest
-    @ValueSource(strings = {"tour", "info", "convert", "verify", "eval", "score", "forward"})
+    @ValueSource(strings = {"tour", "info", "convert", "verify", "eval", "score", "generate", "forward"})
     void everyCommandHasHelpWithAnExample(String command) {
         assertTrue(Run.of("--help").ended(0).out().contains("\n  " + command + " "));
         String help = Run.of(command, "--help").ended(0).out();
@@ -67,6 +67,16 @@ class MainTest {
             bench generate                       | Missing required parameter: 'CHECKPOINT'
             bench generate a --dtype f64         | expected one of f32, bf16, got 'f64'
             bench generate a --tokens 0          | --prompt, --tokens and --threads must be 1 or more
+            generate a                           | give a text to continue: --prompt TEXT or --prompt-file FILE
+            generate a --prompt x --prompt-file y | --prompt and --prompt-file exclude each other
+            generate a --prompt x --max-tokens 0 | --max-tokens and --threads must be 1 or more
+            generate a --prompt x --threads 0    | --max-tokens and --threads must be 1 or more
+            generate a --prompt x --temperature -1 | a temperature must be a number of 0 (the likeliest token) or more, got -1.0
+            generate a --prompt x --top-p 0      | top-p must be above 0 and at most 1
+            generate a --prompt x --top-k -1     | top-k must be 0 (all tokens) or more, got -1
+            generate a --prompt x --min-p NaN    | min-p must be 0 (all tokens) or more and below 1, got NaN
+            generate a --prompt x --repetition-penalty 0 | a repetition penalty must be a number above 0
+            generate a --prompt x --compute f64  | expected one of f32, bf16, f16, got 'f64'
             forward a --inputs x                 | Missing required option: '--output=OUT'
             """)
     void wrongUsageIsOneLineAndAHint(String arguments, String message) {
@@ -80,7 +90,7 @@ class MainTest {
 
     @Test
     void noCommandIsWrongUsage() {
-        assertTrue(Run.of().ended(2).err().contains("name a command: tour, info, convert, verify, eval, score, forward, bench"));
+        assertTrue(Run.of().ended(2).err().contains("name a command: tour, info, convert, verify, eval, score, generate, forward, bench"));
     }
 
     @Test
@@ -94,6 +104,7 @@ class MainTest {
             Run.of("eval", missing, "--text", missing),
             Run.of("score", missing, "--data", missing),
             Run.of("bench", "generate", missing),
+            Run.of("generate", missing, "--prompt", "a"),
             Run.of("forward", missing, "--inputs", missing, "--output", folder.resolve("out"))
         }) {
             run.ended(1);

@@ -24,6 +24,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
 import java.util.TreeMap;
 import java.util.regex.Pattern;
@@ -45,6 +46,7 @@ import java.util.regex.Pattern;
 public final class Checkpoint {
 
     private static final String CONFIG = "config.json";
+    private static final String GENERATION_CONFIG = "generation_config.json";
     private static final String WEIGHTS = "model.safetensors";
     private static final String INDEX = "model.safetensors.index.json";
     private static final String SAFETENSORS = ".safetensors";
@@ -101,11 +103,7 @@ public final class Checkpoint {
                             ? "; this is an adapter, merge it into its base model first"
                             : ""));
         }
-        JsonNode root = readJson(config, CONFIG_NOT_JSON);
-        if (!(root instanceof ObjectNode object)) {
-            throw new CheckpointException(CONFIG_NOT_JSON, config + " must be a JSON object, got "
-                    + root.getNodeType().name().toLowerCase(Locale.ROOT));
-        }
+        ObjectNode object = readObject(config);
         List<SafetensorsFile> files = new ArrayList<>();
         if (entries.containsKey(WEIGHTS)) {
             files.add(SafetensorsFile.open(entries.get(WEIGHTS)));
@@ -231,6 +229,15 @@ public final class Checkpoint {
         return List.copyOf(shards.values());
     }
 
+    private static ObjectNode readObject(Path file) throws CheckpointException {
+        JsonNode root = readJson(file, CONFIG_NOT_JSON);
+        if (root instanceof ObjectNode object) {
+            return object;
+        }
+        throw new CheckpointException(CONFIG_NOT_JSON, file + " must be a JSON object, got "
+                + root.getNodeType().name().toLowerCase(Locale.ROOT));
+    }
+
     private static JsonNode readJson(Path file, CheckpointException.Reason notJson) throws CheckpointException {
         try {
             if (Files.size(file) > LONGEST_JSON) {
@@ -254,6 +261,12 @@ public final class Checkpoint {
     /** The content of {@code config.json}, a copy of the caller's own. */
     public ObjectNode config() {
         return config.deepCopy();
+    }
+
+    /** The content of {@code generation_config.json}, which not every model has; it is read now. */
+    public Optional<ObjectNode> generationConfig() throws CheckpointException {
+        Path file = folder.resolve(GENERATION_CONFIG);
+        return companions.stream().anyMatch(each -> each.endsWith(GENERATION_CONFIG)) ? Optional.of(readObject(file)) : Optional.empty();
     }
 
     /** The names of all tensors: files in the order of {@link #weightFiles()}, tensors in the order of their bytes. */

@@ -47,7 +47,7 @@ public final class CheckpointException extends IOException {
         INDEX_MALFORMED,
         /** The index of shards and the shards do not hold the same tensors. */
         INDEX_DISAGREES,
-        /** {@code config.json} is not a JSON object. */
+        /** {@code config.json} or {@code generation_config.json} is not a JSON object. */
         CONFIG_NOT_JSON,
         /** The model type of {@code config.json} is not known. */
         UNKNOWN_MODEL_TYPE,

@@ -32,8 +32,8 @@ final class Team implements AutoCloseable {
         void run(int row, int rows, int column, int columns);
     }
 
-    /** Looks for work so often before it sleeps: about a tenth of a millisecond. */
-    private static final int LOOKS = 4_000;
+    /** Looks for work so often before it sleeps: about a millisecond. */
+    private static final int LOOKS = 40_000;
 
     private final Thread[] helpers;
     private final AtomicInteger[] asleep;

@@ -6,6 +6,7 @@ import isonorm.family.LoadedModel;
 import isonorm.layer.Batch;
 import isonorm.tensor.Compute;
 import isonorm.layer.ForwardPass;
+import isonorm.text.Tokenizer;
 import isonorm.weights.Model;
 import isonorm.weights.Progress;
 import java.io.IOException;

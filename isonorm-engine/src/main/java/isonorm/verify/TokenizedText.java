@@ -1,5 +1,7 @@
 package isonorm.verify;
 
+import isonorm.text.TextFile;
+import isonorm.text.Tokenizer;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.Arrays;

@@ -13,6 +13,7 @@ import isonorm.layer.Fixture;
 import isonorm.layer.ForwardPass;
 import isonorm.layer.Result;
 import isonorm.weights.Progress;
+import isonorm.text.Tokenizer;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;

@@ -1,4 +1,4 @@
-package isonorm.verify;
+package isonorm.text;
 
 import java.io.IOException;
 import java.nio.ByteBuffer;
@@ -11,14 +11,14 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 
 /** Reads files of UTF-8 text and takes nothing else. */
-final class TextFile {
+public final class TextFile {
 
     private static final long LARGEST = 1L << 30;
 
     private TextFile() {}
 
     /** The text of a file that has any. */
-    static String read(Path file) throws IOException {
+    public static String read(Path file) throws IOException {
         if (!Files.isRegularFile(file)) {
             throw new IOException(file + " does not exist");
         }

@@ -1,4 +1,4 @@
-package isonorm.verify;
+package isonorm.text;
 
 import ai.djl.huggingface.tokenizers.Encoding;
 import ai.djl.huggingface.tokenizers.HuggingFaceTokenizer;
@@ -10,8 +10,8 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Map;
 
-/** A model's tokenizer.json. It adds no special tokens, and neither cuts nor pads. */
-final class Tokenizer implements AutoCloseable {
+/** A model's tokenizer.json, which turns text into token ids and back. It neither cuts nor pads. */
+public final class Tokenizer implements AutoCloseable {
 
     private final Path file;
     private final HuggingFaceTokenizer tokenizer;
@@ -21,7 +21,12 @@ final class Tokenizer implements AutoCloseable {
         this.tokenizer = tokenizer;
     }
 
-    static Tokenizer open(Path file) throws IOException {
+    /**
+     * Reads a tokenizer.json; close it.
+     *
+     * @throws IOException if the file is missing, or no tokenizer that can be read
+     */
+    public static Tokenizer open(Path file) throws IOException {
         if (!Files.isRegularFile(file)) {
             throw new IOException(file + " does not exist; a text needs the model's tokenizer.json");
         }
@@ -52,16 +57,36 @@ final class Tokenizer implements AutoCloseable {
         }
     }
 
-    Encoded encode(String text) throws IOException {
+    /** The tokens of a text and nothing else. */
+    public Encoded encode(String text) throws IOException {
+        return new Encoded(text, encoding(text, false));
+    }
+
+    /** The ids of a text and nothing else. */
+    public long[] ids(String text) throws IOException {
+        return encode(text).ids();
+    }
+
+    /** The ids of a text with the special tokens that the tokenizer puts around one, the token that begins it for instance. */
+    public long[] prompt(String text) throws IOException {
+        return encoding(text, true).getIds();
+    }
+
+    private Encoding encoding(String text, boolean special) throws IOException {
         try {
-            return new Encoded(text, tokenizer.encode(text, false, false));
+            return tokenizer.encode(text, special, false);
         } catch (RuntimeException e) {
             throw unreadable(file, e);
         }
     }
 
-    long[] ids(String text) throws IOException {
-        return encode(text).ids();
+    /** The text of tokens, without the special ones. Bytes that make no character come out as U+FFFD, unknown ids as nothing. */
+    public String decode(long... ids) throws IOException {
+        try {
+            return tokenizer.decode(ids, true);
+        } catch (RuntimeException e) {
+            throw unreadable(file, e);
+        }
     }
 
     @Override
@@ -70,9 +95,18 @@ final class Tokenizer implements AutoCloseable {
     }
 
     /** A text's tokens and where they stand in it. */
-    record Encoded(String text, Encoding encoding) {
+    public static final class Encoded {
 
-        long[] ids() {
+        private final String text;
+        private final Encoding encoding;
+
+        private Encoded(String text, Encoding encoding) {
+            this.text = text;
+            this.encoding = encoding;
+        }
+
+        /** The tokens. */
+        public long[] ids() {
             return encoding.getIds();
         }
 
@@ -80,7 +114,7 @@ final class Tokenizer implements AutoCloseable {
          * How many bytes of UTF-8 the tokens behind {@code first}, up to and with {@code last}, stand for. A character that
          * several tokens share counts for the last of them, and what no token covers for the token behind it, or the very last.
          */
-        long bytes(int first, int last) {
+        public long bytes(int first, int last) {
             int from = text.offsetByCodePoints(0, end(first));
             int to = last == ids().length - 1 ? text.length() : text.offsetByCodePoints(from, end(last) - end(first));
             return text.substring(from, to).getBytes(StandardCharsets.UTF_8).length;

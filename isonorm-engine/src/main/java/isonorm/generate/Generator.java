@@ -1,0 +1,142 @@
+package isonorm.generate;
+
+import isonorm.architecture.Architecture;
+import isonorm.inference.Inference;
+import isonorm.text.Decoding;
+import isonorm.text.Tokenizer;
+import java.io.IOException;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Set;
+
+/**
+ * Continues texts: a {@link TokenGenerator} between a tokenizer's two directions.
+ *
+ * <p>A prompt begins as the tokenizer begins a text. Of what is generated, special tokens are not in the text. For one thread, as the
+ * {@link Inference} is.
+ */
+public final class Generator {
+
+    private final Words<?> words;
+    private final Tokenizer tokenizer;
+    private final Set<Long> ends;
+
+    private Generator(Words<?> words, Tokenizer tokenizer, Set<Long> ends) {
+        this.words = words;
+        this.tokenizer = tokenizer;
+        this.ends = Set.copyOf(ends);
+    }
+
+    /**
+     * Continues with what a model says. The caller closes both.
+     *
+     * @param ends the ids that end a text, see {@link EndOfText}
+     */
+    public static Generator of(Inference inference, Tokenizer tokenizer, Set<Long> ends) {
+        return of(Words.of(inference), tokenizer, ends);
+    }
+
+    static Generator of(Words<?> words, Tokenizer tokenizer, Set<Long> ends) {
+        return new Generator(words, tokenizer, ends);
+    }
+
+    /**
+     * The tokens of prompts, as {@link #generate} makes them; to know that they fit before a model is loaded.
+     *
+     * @throws IllegalArgumentException if one has no token, or more than the context
+     */
+    public static List<long[]> tokens(List<String> prompts, Tokenizer tokenizer, Architecture architecture) throws IOException {
+        return tokens(prompts, tokenizer, architecture.context());
+    }
+
+    private static List<long[]> tokens(List<String> prompts, Tokenizer tokenizer, int context) throws IOException {
+        List<long[]> all = new ArrayList<>();
+        for (String prompt : prompts) {
+            all.add(tokenizer.prompt(prompt));
+        }
+        TokenGenerator.requireFitting(all, context);
+        return all;
+    }
+
+    /**
+     * Continues each prompt.
+     *
+     * @throws IllegalArgumentException if a prompt has no token or more than the context, if the model does not predict tokens, or its
+     *     logits are not finite
+     */
+    public Generated generate(List<String> prompts, Options options, TextListener listener) throws IOException {
+        List<long[]> read = tokens(prompts, tokenizer, words.context());
+        List<Text> texts = new ArrayList<>();
+        for (int row = 0; row < read.size(); row++) {
+            int number = row;
+            texts.add(new Text(Decoding.behind(tokenizer, read.get(row)), new StopStrings(options.stops()),
+                    piece -> listener.text(number, piece)));
+        }
+        GeneratedTokens tokens = TokenGenerator.of(words).generate(read, options.maximumTokens(), options.sampling(),
+                options.ignoreEnd() ? Set.of() : ends, new TokenListener() {
+                    @Override
+                    public boolean token(int row, long id) throws IOException {
+                        return texts.get(row).add(id);
+                    }
+
+                    @Override
+                    public void ended(int row, Ending ending) throws IOException {
+                        texts.get(row).end();
+                    }
+                });
+        List<GeneratedTokens.Row> rows = new ArrayList<>();
+        for (int row = 0; row < texts.size(); row++) {
+            GeneratedTokens.Row ended = tokens.rows().get(row);
+            rows.add(texts.get(row).stops.stopped() ? new GeneratedTokens.Row(ended.prompt(), ended.ids(), Ending.STOP_STRING) : ended);
+        }
+        return new Generated(texts.stream().map(Text::written).toList(),
+                new GeneratedTokens(rows, tokens.reading(), tokens.writing()));
+    }
+
+    /** Where a piece of one row goes. */
+    @FunctionalInterface
+    private interface Out {
+        void write(String piece) throws IOException;
+    }
+
+    /** The text of one row, on its way out. */
+    private static final class Text {
+
+        private final Decoding decoding;
+        private final StopStrings stops;
+        private final Out out;
+        private final StringBuilder written = new StringBuilder();
+
+        Text(Decoding decoding, StopStrings stops, Out out) {
+            this.decoding = decoding;
+            this.stops = stops;
+            this.out = out;
+        }
+
+        /** Whether the text goes on behind this token. */
+        boolean add(long id) throws IOException {
+            write(stops.add(decoding.add(id)));
+            return !stops.stopped();
+        }
+
+        void end() throws IOException {
+            if (!stops.stopped()) {
+                write(stops.add(decoding.end()));
+            }
+            if (!stops.stopped()) {
+                write(stops.end());
+            }
+        }
+
+        private void write(String piece) throws IOException {
+            if (!piece.isEmpty()) {
+                written.append(piece);
+                out.write(piece);
+            }
+        }
+
+        String written() {
+            return written.toString();
+        }
+    }
+}

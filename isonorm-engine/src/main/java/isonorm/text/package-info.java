@@ -1,0 +1,2 @@
+/** Text as models read and write it: files of UTF-8, and tokens there and back, all at once or as they come. */
+package isonorm.text;
