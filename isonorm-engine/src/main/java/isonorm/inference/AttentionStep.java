@@ -37,8 +37,8 @@ record AttentionStep(
 
     private static final Kernels KERNELS = Kernels.provider();
 
-    /** How many scores a task has in memory: half a megabyte, which stays in a core's own cache. */
-    private static final int SCORES = 128 * 1024;
+    /** The bytes of the scores that a task has in memory: they stay in a core's own cache. */
+    private static final int SCORES = 512 * 1024;
 
     /** Fewer queries than these make its products slow, however many keys they see. */
     private static final int QUERIES = 32;
@@ -48,8 +48,8 @@ record AttentionStep(
 
     private static final ThreadLocal<Rows> ROOM = ThreadLocal.withInitial(() -> room(SCORES));
 
-    private static Rows room(int values) {
-        return Rows.allocate(Arena.ofAuto(), Type.F32, 1, values, values);
+    private static Rows room(int bytes) {
+        return Rows.allocate(Arena.ofAuto(), Type.F32, 1, bytes / Float.BYTES, bytes / Float.BYTES);
     }
 
     Rows forward(Residual.Read read, Pass pass, int l) {
@@ -179,9 +179,11 @@ record AttentionStep(
     private void shareQueries(Span span, Pass pass, List<Task> tasks) {
         int H = attention.heads();
         int alike = group() == 1 ? H : group();
-        int heads = Math.clamp(SCORES / ((long) span.count() * stride(span.end())), 1, alike);
-        int chunks = H / alike * Math.ceilDiv(alike, heads);
-        int blocks = Math.ceilDiv(span.count(), Math.max(QUERIES, SCORES / stride(span.end())));
+        int scores = SCORES / pass.room().type().bytes();
+        int parts = Math.ceilDiv(alike, Math.clamp(scores / ((long) span.count() * stride(span.end())), 1, alike));
+        int heads = Math.ceilDiv(alike, parts);
+        int chunks = H / alike * parts;
+        int blocks = Math.ceilDiv(span.count(), Math.max(QUERIES, scores / stride(span.end())));
         int threads = pass.threads();
         int most = Math.max(blocks, span.count() / QUERIES);
         for (int all = pass.spans().size() * chunks; all * blocks % threads != 0 && all * blocks < 4 * threads && blocks < most; ) {
@@ -283,8 +285,9 @@ record AttentionStep(
 
     private static Rows scores(Type type, int rows, int keys) {
         int stride = stride(keys);
-        if (ROOM.get().columns() < rows * stride) {
-            ROOM.set(room(rows * stride));
+        int bytes = rows * stride * type.bytes();
+        if (ROOM.get().data().byteSize() < bytes) {
+            ROOM.set(room(bytes));
         }
         return Rows.of(ROOM.get().data(), type, rows, keys, stride);
     }

@@ -92,8 +92,9 @@ final class Lanes {
     static IntVector toBrains(FloatVector values) {
         IntVector bits = values.reinterpretAsInts();
         IntVector odd = bits.lanewise(VectorOperators.LSHR, 16).and(1);
-        VectorMask<Integer> nan = values.test(VectorOperators.IS_NAN).cast(INTS);
-        return bits.add(0x7fff).add(odd).blend(0x7fc00000, nan);
+        // All ones for NaN. A mask would do the same, but masks are what HotSpot most often leaves as objects.
+        IntVector nan = bits.and(0x7fffffff).neg().add(0x7f800000).lanewise(VectorOperators.ASHR, 31);
+        return bits.add(0x7fff).add(odd).or(nan.and(0x7fc00000));
     }
 
     /** Stores the upper halves. */

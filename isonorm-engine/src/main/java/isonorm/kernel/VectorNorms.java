@@ -24,7 +24,10 @@ final class VectorNorms {
     private static final float SMALL = 1e-30f;
 
     private static final Loop<VectorNorms> SUMMAND = loop(VectorNorms::readSummand);
-    private static final Loop<VectorNorms> ADD = loop(VectorNorms::add);
+    private static final Loop<VectorNorms> ADD_FLOATS = loop((row, r) -> row.addToFloats(row.rows.address(r)));
+    private static final Loop<VectorNorms> READ_BRAINS = loop((row, r) -> Lanes.read(Type.BF16, row.rows.address(r), row.C, row.x));
+    private static final Loop<VectorNorms> ADD_BRAINS = loop((row, _) -> row.addBrains());
+    private static final Loop<VectorNorms> STORE_BRAINS = loop((row, r) -> row.storeBrains(row.rows.address(r)));
     private static final Loop<VectorNorms> MEASURE = loop((row, _) -> row.measure());
     private static final Loop<VectorNorms> GIVE = loop(VectorNorms::give);
 
@@ -116,8 +119,9 @@ final class VectorNorms {
             Lanes.read(rows.type(), rows.address(r), C, x);
         } else {
             SUMMAND.run(this, r);
-            ADD.run(this, r);
+            add(r);
         }
+        Arrays.fill(x, C, x.length, 0); // a LayerNorm leaves its mean there
         MEASURE.run(this, r);
     }
 
@@ -132,17 +136,18 @@ final class VectorNorms {
 
     /** Adds to row r of the stream and keeps in {@link #x} what it became. */
     private void add(int r) {
-        long address = rows.address(r);
         if (C < L) {
             for (int c = 0; c < C; c++) {
-                long at = address + (long) c * rows.type().bytes();
+                long at = rows.address(r) + (long) c * rows.type().bytes();
                 x[c] = Lanes.rounded(rows.type(), Lanes.get(rows.type(), at) + summand[c]);
                 Lanes.set(rows.type(), at, x[c]);
             }
         } else if (rows.type() == Type.F32) {
-            addToFloats(address);
+            ADD_FLOATS.run(this, r);
         } else {
-            addToBrains(address);
+            READ_BRAINS.run(this, r);
+            ADD_BRAINS.run(this, r);
+            STORE_BRAINS.run(this, r);
         }
         clearSpare(rows, r);
     }
@@ -162,18 +167,20 @@ final class VectorNorms {
         h.intoMemorySegment(Lanes.ALL, end, Lanes.ORDER);
     }
 
-    private void addToBrains(long address) {
-        int last = C - L;
-        long end = address + (long) last * Short.BYTES;
-        IntVector h = Lanes.toBrains(Lanes.brains(end).add(FloatVector.fromArray(FLOATS, summand, last)));
-        for (int i = 0; i < last; i += L) {
-            long at = address + (long) i * Short.BYTES;
-            IntVector sum = Lanes.toBrains(Lanes.brains(at).add(FloatVector.fromArray(FLOATS, summand, i)));
+    /** The sum, rounded. */
+    private void addBrains() {
+        for (int i = 0; i < x.length; i += L) {
+            IntVector sum = Lanes.toBrains(FloatVector.fromArray(FLOATS, x, i).add(FloatVector.fromArray(FLOATS, summand, i)));
             sum.and(0xffff0000).reinterpretAsFloats().intoArray(x, i);
-            Lanes.store(at, sum);
         }
-        h.and(0xffff0000).reinterpretAsFloats().intoArray(x, last);
-        Lanes.store(end, h);
+    }
+
+    private void storeBrains(long address) {
+        int last = C - L;
+        for (int i = 0; i < last; i += L) {
+            Lanes.store(address + (long) i * Short.BYTES, FloatVector.fromArray(FLOATS, x, i).reinterpretAsInts());
+        }
+        Lanes.store(address + (long) last * Short.BYTES, FloatVector.fromArray(FLOATS, x, last).reinterpretAsInts());
     }
 
     private void clearSpare(Rows written, int r) {
@@ -190,7 +197,6 @@ final class VectorNorms {
             normalizeAffine();
         }
         Lanes.write(out.type(), out.address(r), C, x);
-        Arrays.fill(x, C, x.length, 0);
         if (out.columns() > C) {
             Lanes.set(out.type(), out.address(r) + (long) C * out.type().bytes(), -sum * scale * gain[C] + bias[C]);
         } else {

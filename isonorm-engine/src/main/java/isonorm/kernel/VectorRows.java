@@ -19,6 +19,8 @@ final class VectorRows {
     /** Values of a row that are looked at together; a sum of so many in float32 loses little. */
     private static final int CHUNK = 1024;
 
+    private static final Loop<float[]> LARGEST = Loop.of(VectorRows::largestOf);
+
     private VectorRows() {}
 
     static void rotary(Rows x, int heads, Turns turns, int first) {
@@ -123,7 +125,7 @@ final class VectorRows {
         int best = -1;
         for (int at = 0; at < x.columns(); at += CHUNK) {
             int n = readChunk(x, row, at, chunk);
-            float here = VectorSoftmax.largest(chunk, Lanes.whole(n));
+            float here = LARGEST.run(chunk, Lanes.whole(n));
             if (here > largest || best < 0 && !(here < largest)) {
                 int found = find(chunk, n, here);
                 best = found < 0 ? best : at + found;
@@ -150,7 +152,7 @@ final class VectorRows {
         double sum = 0;
         for (int at = 0; at < x.columns(); at += CHUNK) {
             int n = readChunk(x, row, at, chunk);
-            float here = VectorSoftmax.largest(chunk, Lanes.whole(n));
+            float here = LARGEST.run(chunk, Lanes.whole(n));
             if (here > largest) {
                 sum *= Math.exp(largest - (double) here); // what was summed up was less than the largest: zero at first
                 largest = here;
@@ -176,5 +178,20 @@ final class VectorRows {
         Lanes.read(x.type(), x.address(row) + (long) at * x.type().bytes(), n, chunk);
         Arrays.fill(chunk, n, Lanes.whole(n), Float.NEGATIVE_INFINITY);
         return n;
+    }
+
+    /** The largest of whole vectors, leaving out NaN. */
+    private static float largestOf(float[] s, int whole) {
+        FloatVector a = FloatVector.broadcast(FLOATS, Float.NEGATIVE_INFINITY);
+        FloatVector b = a;
+        int i = 0;
+        for (; i <= whole - 2 * L; i += 2 * L) {
+            a = VectorMath.larger(a, FloatVector.fromArray(FLOATS, s, i));
+            b = VectorMath.larger(b, FloatVector.fromArray(FLOATS, s, i + L));
+        }
+        if (i < whole) {
+            a = VectorMath.larger(a, FloatVector.fromArray(FLOATS, s, i));
+        }
+        return VectorMath.larger(a, b).reduceLanes(VectorOperators.MAX);
     }
 }

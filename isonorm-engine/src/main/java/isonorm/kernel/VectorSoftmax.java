@@ -16,9 +16,19 @@ final class VectorSoftmax {
 
     private static final Loop<float[]> TANH = VectorActivations.function(Activation.TANH, Type.F32);
     private static final Loop<VectorSoftmax> EXPONENTIALS = Loop.of(VectorSoftmax::exponentialsOf);
+    private static final Loop<float[]> LARGEST = Loop.of(VectorSoftmax::largestOf);
+    private static final Loop<VectorSoftmax> WRITE = Loop.of((softmax, n) -> {
+        Lanes.writeTimes(softmax.share, softmax.type, softmax.address, n, softmax.scores);
+        return 0;
+    });
 
     private final float[] scores;
     private final float factor;
+
+    /** Where {@link #WRITE} writes the exponentials, and what it multiplies them with. */
+    private Type type;
+    private long address;
+    private float share;
 
     /** @param factor what scores are multiplied with before the exponential; positive */
     private VectorSoftmax(float[] scores, float factor) {
@@ -64,7 +74,10 @@ final class VectorSoftmax {
             return;
         }
         Lanes.clear(out.type(), address, from);
-        Lanes.writeTimes(1 / sum, out.type(), address + (long) from * size, seen, scores);
+        type = out.type();
+        this.address = address + (long) from * size;
+        share = 1 / sum;
+        WRITE.run(this, seen);
         Lanes.clear(out.type(), address + (long) (from + seen) * size, T - from - seen);
     }
 
@@ -94,7 +107,7 @@ final class VectorSoftmax {
     private float exponentialsOf(int n) {
         int whole = Lanes.whole(n);
         Arrays.fill(scores, n, whole, Float.NEGATIVE_INFINITY);
-        float largest = largest(scores, whole);
+        float largest = LARGEST.run(scores, whole);
         if (largest == Float.NEGATIVE_INFINITY) {
             return 0;
         }
@@ -108,18 +121,18 @@ final class VectorSoftmax {
         return a.reduceLanes(VectorOperators.ADD);
     }
 
-    /** The largest of whole vectors, leaving out NaN. */
-    static float largest(float[] s, int whole) {
+    /** The largest of whole vectors; NaN if there is one. */
+    private static float largestOf(float[] s, int whole) {
         FloatVector a = FloatVector.broadcast(FLOATS, Float.NEGATIVE_INFINITY);
         FloatVector b = a;
         int i = 0;
         for (; i <= whole - 2 * L; i += 2 * L) {
-            a = VectorMath.larger(a, FloatVector.fromArray(FLOATS, s, i));
-            b = VectorMath.larger(b, FloatVector.fromArray(FLOATS, s, i + L));
+            a = a.max(FloatVector.fromArray(FLOATS, s, i));
+            b = b.max(FloatVector.fromArray(FLOATS, s, i + L));
         }
         if (i < whole) {
-            a = VectorMath.larger(a, FloatVector.fromArray(FLOATS, s, i));
+            a = a.max(FloatVector.fromArray(FLOATS, s, i));
         }
-        return VectorMath.larger(a, b).reduceLanes(VectorOperators.MAX);
+        return a.max(b).reduceLanes(VectorOperators.MAX);
     }
 }
