@@ -44,12 +44,13 @@ public final class Inference implements AutoCloseable {
     private final Angles angles;
     private final List<BlockStep> blocks;
     private final Optional<Words> words;
+    private final Optional<Patches> patches;
     private final Optional<Head> head;
     private final Optional<Ends> ends;
 
     private Inference(
             Architecture architecture, Compute compute, Arena arena, Team team, List<BlockStep> blocks, Optional<Words> words,
-            Optional<Head> head, Optional<Ends> ends) {
+            Optional<Patches> patches, Optional<Head> head, Optional<Ends> ends) {
         this.architecture = architecture;
         this.compute = compute;
         this.arena = arena;
@@ -58,6 +59,7 @@ public final class Inference implements AutoCloseable {
         this.angles = new Angles(arena);
         this.blocks = blocks;
         this.words = words;
+        this.patches = patches;
         this.head = head;
         this.ends = ends;
     }
@@ -86,6 +88,9 @@ public final class Inference implements AutoCloseable {
             Optional<Words> words = architecture.embedding() instanceof Embedding.Tokens tokens
                     ? Optional.of(Words.load(from, architecture, tokens))
                     : Optional.empty();
+            Optional<Patches> patches = architecture.embedding() instanceof Embedding.Patches shape && Patches.fit(shape)
+                    ? Optional.of(Patches.load(from, architecture, shape, arena))
+                    : Optional.empty();
             Optional<Head> head = architecture.output() instanceof Output.Words shape
                     ? Optional.of(Head.load(from, architecture, shape))
                     : Optional.empty();
@@ -93,7 +98,7 @@ public final class Inference implements AutoCloseable {
                     ? Optional.empty()
                     : Optional.of(Ends.load(model, compute == Compute.F16 ? Compute.F32 : compute));
             team = Team.of(threads);
-            return new Inference(architecture, compute, arena, team, blocks, words, head, ends);
+            return new Inference(architecture, compute, arena, team, blocks, words, patches, head, ends);
         } catch (IOException | RuntimeException e) {
             arena.close();
             if (team != null) {
@@ -168,6 +173,8 @@ public final class Inference implements AutoCloseable {
             for (int r = 0; r < rows; r++) {
                 words.get().enter(narrow(((Batch.Tokens) batch).ids()[first + r]), 0, stream.slice(r * length, length), room);
             }
+        } else if (patches.isPresent()) {
+            patches.get().enter((Batch.Images) batch, first, rows, stream, team, room);
         } else {
             enter(((Batch.Images) batch).slice(first, rows), stream);
         }

@@ -16,6 +16,7 @@ final class VectorSoftmax {
 
     private static final Loop<float[]> TANH = VectorActivations.function(Activation.TANH, Type.F32);
     private static final Loop<VectorSoftmax> EXPONENTIALS = Loop.of(VectorSoftmax::exponentialsOf);
+    private static final Loop<VectorSoftmax> SHORT_EXPONENTIALS = Loop.of(VectorSoftmax::shortExponentialsOf);
     private static final Loop<float[]> LARGEST = Loop.of(VectorSoftmax::largestOf);
     private static final Loop<VectorSoftmax> WRITE = Loop.of((softmax, n) -> {
         Lanes.writeTimes(softmax.share, softmax.type, softmax.address, n, softmax.scores);
@@ -24,16 +25,21 @@ final class VectorSoftmax {
 
     private final float[] scores;
     private final float factor;
+    private final boolean brief;
 
     /** Where {@link #WRITE} writes the exponentials, and what it multiplies them with. */
     private Type type;
     private long address;
     private float share;
 
-    /** @param factor what scores are multiplied with before the exponential; positive */
-    private VectorSoftmax(float[] scores, float factor) {
+    /**
+     * @param factor what scores are multiplied with before the exponential; positive
+     * @param brief whether exponentials of few bits do: then no score may be minus infinity
+     */
+    private VectorSoftmax(float[] scores, float factor, boolean brief) {
         this.scores = scores;
         this.factor = factor;
+        this.brief = brief;
     }
 
     static void softmax(Rows scores, Scoring scoring, Values keyBias, Reach reach, Rows out) {
@@ -41,7 +47,7 @@ final class VectorSoftmax {
         float[] s = Lanes.room(T);
         float[] bias = Lanes.room(keyBias.present() ? T : 0);
         boolean plain = scoring.softcap() == 0 && scoring.scale() > 0 && !keyBias.present();
-        VectorSoftmax softmax = new VectorSoftmax(s, plain ? scoring.scale() : 1);
+        VectorSoftmax softmax = new VectorSoftmax(s, plain ? scoring.scale() : 1, plain && out.type() == Type.BF16);
         for (int row = 0; row < scores.rows(); row++) {
             int from = reach.from(row, T);
             int seen = Math.max(0, reach.to(row, T) - from);
@@ -67,7 +73,7 @@ final class VectorSoftmax {
         int T = out.columns();
         long address = out.address(row);
         int size = out.type().bytes();
-        float sum = EXPONENTIALS.run(this, seen);
+        float sum = (brief ? SHORT_EXPONENTIALS : EXPONENTIALS).run(this, seen);
         if (sum == 0) {
             Arrays.fill(scores, 0, T, 1f / T);
             Lanes.write(out.type(), address, T, scores);
@@ -101,24 +107,43 @@ final class VectorSoftmax {
 
     /** Replaces scores by {@code exp(score - largest)} and gives their sum; zero if none is above minus infinity. */
     static float exponentials(float[] s, int n) {
-        return EXPONENTIALS.run(new VectorSoftmax(s, 1), n);
+        return EXPONENTIALS.run(new VectorSoftmax(s, 1, false), n);
     }
 
     private float exponentialsOf(int n) {
-        int whole = Lanes.whole(n);
-        Arrays.fill(scores, n, whole, Float.NEGATIVE_INFINITY);
-        float largest = LARGEST.run(scores, whole);
+        float largest = largest(n);
         if (largest == Float.NEGATIVE_INFINITY) {
             return 0;
         }
         FloatVector times = FloatVector.broadcast(FLOATS, factor);
         FloatVector a = FloatVector.zero(FLOATS);
-        for (int i = 0; i < whole; i += L) {
+        for (int i = 0; i < n; i += L) {
             FloatVector e = VectorMath.exp(FloatVector.fromArray(FLOATS, scores, i).sub(largest).mul(times));
             a = a.add(e);
             e.intoArray(scores, i);
         }
         return a.reduceLanes(VectorOperators.ADD);
+    }
+
+    private float shortExponentialsOf(int n) {
+        float largest = largest(n);
+        if (largest == Float.NEGATIVE_INFINITY) {
+            return 0;
+        }
+        FloatVector times = FloatVector.broadcast(FLOATS, factor);
+        FloatVector a = FloatVector.zero(FLOATS);
+        for (int i = 0; i < n; i += L) {
+            FloatVector e = VectorMath.shortExp(FloatVector.fromArray(FLOATS, scores, i).sub(largest).mul(times));
+            a = a.add(e);
+            e.intoArray(scores, i);
+        }
+        return a.reduceLanes(VectorOperators.ADD);
+    }
+
+    private float largest(int n) {
+        int whole = Lanes.whole(n);
+        Arrays.fill(scores, n, whole, Float.NEGATIVE_INFINITY);
+        return LARGEST.run(scores, whole);
     }
 
     /** The largest of whole vectors; NaN if there is one. */

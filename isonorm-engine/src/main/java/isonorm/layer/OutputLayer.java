@@ -239,16 +239,18 @@ sealed interface OutputLayer {
         public List<Made> forward(List<Tensor> streams) throws IOException {
             List<Made> made = new ArrayList<>();
             for (Tensor h : streams) {
-                made.add(new Made(Memory.kept(() -> head.forward(cast(pooled(last.read(h)), compute))), Optional.empty()));
+                made.add(new Made(Memory.kept(() -> head.forward(cast(pooled(h), compute))), Optional.empty()));
             }
             return made;
         }
 
-        private Tensor pooled(Tensor y) {
-            Tensor first = y.select(1, 0);
+        private Tensor pooled(Tensor h) {
             return switch (pooling) {
-                case FIRST -> first;
-                case FIRST_AND_MEAN -> concatenate(-1, first, y.narrow(1, 1, y.size(1) - 1).mean(1));
+                case FIRST -> last.read(h.select(1, 0));
+                case FIRST_AND_MEAN -> {
+                    Tensor y = last.read(h);
+                    yield concatenate(-1, y.select(1, 0), y.narrow(1, 1, y.size(1) - 1).mean(1));
+                }
             };
         }
     }

@@ -27,7 +27,7 @@ import org.junit.jupiter.params.provider.MethodSource;
 /** The fused runtime gives what the layers give, for every fixture and every form it can take. */
 class InferenceTest {
 
-    private static final int THREADS = 3;
+    private static final int THREADS = 2;
 
     record Case(Fixture fixture, Optional<Form> form) {
         Model model() throws IOException {

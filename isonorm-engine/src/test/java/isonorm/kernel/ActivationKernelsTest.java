@@ -19,8 +19,8 @@ class ActivationKernelsTest {
      * argument; the functions themselves are within 4 roundings.
      */
     private static final double F32_ACTIVATION = 8 * Sample.F32;
-    /** Results that are rounded to 8 bits are computed to 15. */
-    private static final double SHORT_ACTIVATION = 0x1p-14;
+    /** Results that are rounded to 8 bits are computed to 13. */
+    private static final double SHORT_ACTIVATION = 0x1p-13;
 
     @ParameterizedTest
     @EnumSource(Activation.class)

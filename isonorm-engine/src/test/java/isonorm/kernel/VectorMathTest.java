@@ -57,7 +57,7 @@ class VectorMathTest {
 
     @Test
     void shortTail() {
-        assertWithin(0x1p10, VectorMath::shortTail, a -> Gauss.distribution(-a), 0, 12.9f);
+        assertWithin(0x1p11, VectorMath::shortTail, a -> Gauss.distribution(-a), 0, 12.9f);
         assertAt(VectorMath::shortTail, Float.POSITIVE_INFINITY, 0);
         assertAt(VectorMath::shortTail, Float.NaN, Float.NaN);
     }
