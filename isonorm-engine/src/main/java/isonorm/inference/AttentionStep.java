@@ -43,6 +43,9 @@ record AttentionStep(
     /** Fewer queries than these make its products slow, however many keys they see. */
     private static final int QUERIES = 32;
 
+    /** More queries than these together would, where later keys are hidden, compute too many hidden scores. */
+    private static final int CAUSAL = 128;
+
     /** A row of scores begins on a cache line. */
     private static final int LINE = 32;
 
@@ -180,17 +183,18 @@ record AttentionStep(
         int H = attention.heads();
         int alike = group() == 1 ? H : group();
         int scores = SCORES / pass.room().type().bytes();
-        int parts = Math.ceilDiv(alike, Math.clamp(scores / ((long) span.count() * stride(span.end())), 1, alike));
+        int keys = stride(span.end());
+        int blocks = Math.ceilDiv(span.count(), Math.max(QUERIES, Math.min(scores / keys, attention.causal() ? CAUSAL : scores)));
+        int parts = Math.ceilDiv(alike, Math.clamp(scores / (Math.ceilDiv(span.count(), blocks) * (long) keys), 1, alike));
         int heads = Math.ceilDiv(alike, parts);
-        int chunks = H / alike * parts;
-        int blocks = Math.ceilDiv(span.count(), Math.max(QUERIES, scores / stride(span.end())));
-        int threads = pass.threads();
+        int chunks = pass.spans().size() * (H / alike) * Math.ceilDiv(alike, heads);
         int most = Math.max(blocks, span.count() / QUERIES);
-        for (int all = pass.spans().size() * chunks; all * blocks % threads != 0 && all * blocks < 4 * threads && blocks < most; ) {
+        while (chunks * blocks % pass.threads() != 0 && chunks * blocks < 4 * pass.threads() && blocks < most) {
             blocks++;
         }
         int queries = Math.ceilDiv(span.count(), blocks);
-        for (int query = 0; query < span.count(); query += queries) {
+        for (int block = Math.ceilDiv(span.count(), queries) - 1; block >= 0; block--) { // the last see most keys: the longest first
+            int query = block * queries;
             for (int first = 0; first < H; first += alike) {
                 for (int head = 0; head < alike; head += heads) {
                     tasks.add(new Task(span, first + head, Math.min(heads, alike - head), query, Math.min(queries, span.count() - query)));

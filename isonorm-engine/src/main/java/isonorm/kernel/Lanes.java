@@ -46,6 +46,9 @@ final class Lanes {
     private static final IntVector HALF = IntVector.broadcast(INTS, 0x8fffe000);
     private static final FloatVector HALF_BIAS = FloatVector.broadcast(FLOATS, 0x1p112f);
 
+    private static final Transfer READ_BRAINS = Transfer.of(Lanes::readBrains);
+    private static final Transfer WRITE_BRAINS = Transfer.of(Lanes::writeBrains);
+
     private Lanes() {}
 
     /** Room for a row, filled up with zeros to whole vectors. */
@@ -138,7 +141,7 @@ final class Lanes {
                 into[i] = get(type, address + (long) i * type.bytes());
             }
         } else {
-            readBrains(address, n, into);
+            READ_BRAINS.run(address, n, into);
         }
     }
 
@@ -158,7 +161,7 @@ final class Lanes {
                 set(type, address + (long) i * type.bytes(), from[i]);
             }
         } else {
-            writeBrains(address, n, from);
+            WRITE_BRAINS.run(address, n, from);
         }
     }
 

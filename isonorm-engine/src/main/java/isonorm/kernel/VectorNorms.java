@@ -25,7 +25,6 @@ final class VectorNorms {
 
     private static final Loop<VectorNorms> SUMMAND = loop(VectorNorms::readSummand);
     private static final Loop<VectorNorms> ADD_FLOATS = loop((row, r) -> row.addToFloats(row.rows.address(r)));
-    private static final Loop<VectorNorms> READ_BRAINS = loop((row, r) -> Lanes.read(Type.BF16, row.rows.address(r), row.C, row.x));
     private static final Loop<VectorNorms> ADD_BRAINS = loop((row, _) -> row.addBrains());
     private static final Loop<VectorNorms> STORE_BRAINS = loop((row, r) -> row.storeBrains(row.rows.address(r)));
     private static final Loop<VectorNorms> MEASURE = loop((row, _) -> row.measure());
@@ -145,7 +144,7 @@ final class VectorNorms {
         } else if (rows.type() == Type.F32) {
             ADD_FLOATS.run(this, r);
         } else {
-            READ_BRAINS.run(this, r);
+            Lanes.read(Type.BF16, rows.address(r), C, x);
             ADD_BRAINS.run(this, r);
             STORE_BRAINS.run(this, r);
         }

@@ -19,6 +19,17 @@ final class VectorRows {
     /** Values of a row that are looked at together; a sum of so many in float32 loses little. */
     private static final int CHUNK = 1024;
 
+    /** A row that is turned, with the angles of its position. */
+    private record Turn(float[] row, int pairs, float[] cosine, float[] sine) {}
+
+    private static final Loop<Turn> TURN_HALVES = Loop.of((turn, at) -> {
+        turnHalves(turn.row, at, turn.pairs, turn.cosine, turn.sine);
+        return 0;
+    });
+    private static final Loop<Turn> TURN_NEIGHBOURS = Loop.of((turn, at) -> {
+        turnNeighbours(turn.row, at, 2 * turn.pairs, turn.cosine, turn.sine);
+        return 0;
+    });
     private static final Loop<float[]> LARGEST = Loop.of(VectorRows::largestOf);
 
     private VectorRows() {}
@@ -30,6 +41,7 @@ final class VectorRows {
         float[] row = Lanes.room(C);
         float[] cosine = Lanes.room(turns.width());
         float[] sine = Lanes.room(turns.width());
+        Turn turn = new Turn(row, pairs, cosine, sine);
         for (int r = 0; r < x.rows(); r++) {
             long address = x.address(r);
             Lanes.read(x.type(), address, C, row);
@@ -37,12 +49,12 @@ final class VectorRows {
             Lanes.read(Type.F32, turns.sine().address(first + r), pairs, sine);
             if (turns.pairing() == Pairing.HALVES) {
                 for (int head = 0; head < heads; head++) {
-                    turnHalves(row, head * D, pairs, cosine, sine);
+                    TURN_HALVES.run(turn, head * D);
                 }
             } else {
                 spread(pairs, cosine, sine);
                 for (int head = 0; head < heads; head++) {
-                    turnNeighbours(row, head * D, 2 * pairs, cosine, sine);
+                    TURN_NEIGHBOURS.run(turn, head * D);
                 }
             }
             Lanes.write(x.type(), address, C, row);
