@@ -47,6 +47,7 @@ public final class Inference implements AutoCloseable {
     private final Optional<Patches> patches;
     private final Optional<Head> head;
     private final Optional<Ends> ends;
+    private final List<float[]> given = new ArrayList<>();
 
     private Inference(
             Architecture architecture, Compute compute, Arena arena, Team team, List<BlockStep> blocks, Optional<Words> words,
@@ -275,7 +276,7 @@ public final class Inference implements AutoCloseable {
      */
     public List<float[]> next(List<Sequence> sequences, List<int[]> tokens) throws IOException {
         requireRoom(sequences, tokens);
-        float[][] logits = new float[sequences.size()][];
+        List<float[]> logits = logits(sequences.size());
         int[] done = new int[sequences.size()];
         int at = 0;
         while (at < sequences.size()) {
@@ -297,12 +298,17 @@ public final class Inference implements AutoCloseable {
                 at++;
             }
             int firstFinished = at - finished.size();
-            List<float[]> made = advance(spans, ids, finished);
-            for (int i = 0; i < made.size(); i++) {
-                logits[firstFinished + i] = made.get(i);
-            }
+            advance(spans, ids, finished, logits.subList(firstFinished, at));
         }
-        return List.of(logits);
+        return logits;
+    }
+
+    /** Room for the logits of so many sequences, the same at every call. */
+    private List<float[]> logits(int count) {
+        while (given.size() < count) {
+            given.add(new float[head.orElseThrow().vocabulary()]);
+        }
+        return List.copyOf(given.subList(0, count));
     }
 
     private void requireRoom(List<Sequence> sequences, List<int[]> tokens) {
@@ -328,8 +334,8 @@ public final class Inference implements AutoCloseable {
         }
     }
 
-    /** Reads the tokens of some spans and gives the logits behind those that {@code finished} names. */
-    private List<float[]> advance(List<Span> spans, List<int[]> ids, List<Integer> finished) {
+    /** Reads the tokens of some spans; fills in the logits behind those that {@code finished} names. */
+    private void advance(List<Span> spans, List<int[]> ids, List<Integer> finished, List<float[]> into) {
         Pass pass = pass(spans);
         Rows stream = stream(pass.rows());
         for (int s = 0; s < spans.size(); s++) {
@@ -342,7 +348,7 @@ public final class Inference implements AutoCloseable {
             span.sequence().orElseThrow().extend(span.count());
         }
         if (finished.isEmpty()) {
-            return List.of();
+            return;
         }
         Rows last = room.rows(Use.LAST, finished.size(), architecture.width());
         for (int i = 0; i < finished.size(); i++) {
@@ -352,24 +358,20 @@ public final class Inference implements AutoCloseable {
         Type type = finished.size() <= Products.FEW ? Type.F32 : room.type();
         Rows logits = room.rows(Use.LOGITS, type, finished.size(), head.orElseThrow().vocabulary());
         head.orElseThrow().logits(last, pass(List.of(Span.whole(0, finished.size()))), logits);
-        List<float[]> made = new ArrayList<>();
         for (int i = 0; i < finished.size(); i++) {
-            made.add(floats(logits, i));
+            read(logits, i, into.get(i));
         }
-        return made;
     }
 
-    private static float[] floats(Rows rows, int row) {
-        float[] values = new float[rows.columns()];
+    private static void read(Rows rows, int row, float[] values) {
         if (rows.type() == Type.F32) {
             long first = (rows.offset() + (long) row * rows.stride()) * Float.BYTES;
             MemorySegment.copy(rows.data(), ValueLayout.JAVA_FLOAT_UNALIGNED, first, values, 0, values.length);
-            return values;
+        } else {
+            for (int c = 0; c < values.length; c++) {
+                values[c] = rows.get(row, c);
+            }
         }
-        for (int c = 0; c < values.length; c++) {
-            values[c] = rows.get(row, c);
-        }
-        return values;
     }
 
     @Override

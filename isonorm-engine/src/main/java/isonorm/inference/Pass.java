@@ -1,9 +1,12 @@
 package isonorm.inference;
 
+import isonorm.kernel.Kernels;
 import isonorm.kernel.Rows;
+import isonorm.kernel.Type;
 import isonorm.kernel.Values;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.stream.IntStream;
 
 /**
  * One forward pass on its way: who computes, which rows belong to which sequence, and room for what lies in between.
@@ -19,6 +22,8 @@ final class Pass {
     interface Finish {
         void run(Rows tile, Values scales, int column);
     }
+
+    private static final Kernels KERNELS = Kernels.provider();
 
     /** Fewer rows than these a thread make a matrix product slower than the columns of more rows. */
     private static final int ROWS = 48;
@@ -106,11 +111,41 @@ final class Pass {
 
     /** {@code y = finish(x W^T)}, the columns in multiples of {@code step}. */
     void linear(Residual.Read read, Weight weight, Rows y, int step, Finish finish) {
+        if (rows <= Products.FEW && team.size() > 1 && weight.transposed()) {
+            byInputs(read, weight, y, step, finish);
+            return;
+        }
         grid(y.columns(), step, (row, count, column, columns) -> {
             Residual.Read some = read.slice(row, count);
             Rows tile = y.slice(row, count).sliceColumns(column, columns);
             weight.multiply(some.x(), column, tile);
             finish.run(tile, some.scales(), column);
+        });
+    }
+
+    /**
+     * The same for a matrix stored as (in, out), of which columns would be short runs of memory: each thread reads whole rows,
+     * and what they make is added up.
+     */
+    private void byInputs(Residual.Read read, Weight weight, Rows y, int step, Finish finish) {
+        int shares = team.size();
+        int inputs = weight.inputs();
+        Rows partial = room.rows(Workspace.Use.PARTIAL, Type.F32, shares * rows, weight.outputs());
+        team.each(shares, share -> {
+            int first = (int) ((long) inputs * share / shares);
+            int count = (int) ((long) inputs * (share + 1) / shares) - first;
+            weight.multiplyInputs(read.x().sliceColumns(first, count), first, partial.slice(share * rows, rows));
+        });
+        int[] each = IntStream.range(0, rows).toArray();
+        team.split(y.columns(), step, (column, columns) -> {
+            Rows some = partial.sliceColumns(column, columns);
+            Rows sum = some.slice(0, rows);
+            for (int share = 1; share < shares - 1; share++) {
+                KERNELS.gather(some.slice(share * rows, rows), each, 1, sum, 0, sum);
+            }
+            Rows tile = y.sliceColumns(column, columns);
+            KERNELS.gather(some.slice((shares - 1) * rows, rows), each, 1, sum, 0, tile);
+            finish.run(tile, read.scales(), column);
         });
     }
 

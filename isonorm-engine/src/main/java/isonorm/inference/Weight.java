@@ -47,6 +47,21 @@ record Weight(List<Part> parts, int outputs, int inputs) {
         }
     }
 
+    /** Whether every part is stored as (in, out). */
+    boolean transposed() {
+        return parts.stream().allMatch(Part::transposed);
+    }
+
+    /**
+     * {@code y = x W^T} for inputs {@code first} to {@code first + x.columns() - 1} alone, of a {@link #transposed} matrix: its
+     * memory in one run.
+     */
+    void multiplyInputs(Rows x, int first, Rows y) {
+        for (Part part : parts) {
+            Products.times(x, part.values().slice(first, x.columns()), y.sliceColumns(part.first(), part.count()));
+        }
+    }
+
     private static void multiply(Rows x, Rows w, boolean transposed, Rows y) {
         if (x.rows() > Products.FEW && w.type() != x.type()) {
             widened(x, w, transposed, y);

@@ -19,6 +19,7 @@ final class Workspace implements AutoCloseable {
         MLP_BRANCH,
         INNER,
         GATE,
+        PARTIAL,
         EMBEDDED,
         LAST,
         READ,

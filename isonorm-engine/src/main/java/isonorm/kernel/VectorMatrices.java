@@ -15,7 +15,8 @@ import jdk.incubator.vector.IntVector;
 /**
  * The vector twin of few vectors times a matrix stored (in, out).
  *
- * <p>Some rows of weights at a time are read side by side, from their first column to their last, and added to sums that stay in
+ * <p>16-bit weights for one vector are read row after row, which is memory in its own order; all others some rows side by side, which
+ * lessens what is done with the sums. Their products are added to sums that stay in
  * the nearest cache. 16-bit weights are taken as pairs in ints, as in {@link VectorProducts}, so the sums of a block are those of its
  * even columns, then those of its odd ones. In the code W is a block's columns; the last block ends with the row and overlaps the
  * one before, where it comes to the same sums.
@@ -29,6 +30,8 @@ final class VectorMatrices {
     private static final Loop<VectorMatrices> HALVES_FOR_ONE = Loop.of(VectorMatrices::halfForOne);
     private static final Loop<VectorMatrices> HALVES_FOR_TWO = Loop.of(VectorMatrices::halfForTwo);
 
+    /** The bytes that are read at once. */
+    private static final int BYTES = 4 * L;
     /** So many rows of weights at once: of more the compiler could not take in all. */
     private static final int ROWS = 4;
     /** For so many vectors the rows are read from memory once, and again from a near cache for every two. */
@@ -199,33 +202,22 @@ final class VectorMatrices {
     private static float brainForOne(VectorMatrices on, int row) {
         float[] x = on.x[on.vector];
         float[] sums = on.sums[on.vector];
-        int from = on.from;
-        int to = on.to;
-        long w0 = on.row(row);
-        long w1 = on.row(row + 1);
-        long w2 = on.row(row + 2);
-        long w3 = on.row(row + 3);
-        FloatVector x0 = factor(x, row);
-        FloatVector x1 = factor(x, row + 1);
-        FloatVector x2 = factor(x, row + 2);
-        FloatVector x3 = factor(x, row + 3);
-        for (int b = from; b < to; b++) {
-            long at = (long) on.start(b) * Short.BYTES;
-            int s = 2 * (b - from) * L;
-            IntVector w = pairs(w0 + at);
-            FloatVector p = even(w).mul(x0);
-            FloatVector q = odd(w).mul(x0);
-            w = pairs(w1 + at);
-            p = even(w).fma(x1, p);
-            q = odd(w).fma(x1, q);
-            w = pairs(w2 + at);
-            p = even(w).fma(x2, p);
-            q = odd(w).fma(x2, q);
-            w = pairs(w3 + at);
-            p = even(w).fma(x3, p);
-            q = odd(w).fma(x3, q);
-            at(sums, s).add(p).intoArray(sums, s);
-            at(sums, s + L).add(q).intoArray(sums, s + L);
+        int whole = Math.min(on.to, on.C / on.W) - on.from;
+        for (int r = row; r < row + ROWS; r++) {
+            long w = on.row(r) + (long) on.from * on.W * Short.BYTES;
+            FloatVector f = factor(x, r);
+            for (int b = 0; b < whole; b++) {
+                IntVector p = pairs(w + (long) b * BYTES);
+                int s = 2 * b * L;
+                even(p).fma(f, at(sums, s)).intoArray(sums, s);
+                odd(p).fma(f, at(sums, s + L)).intoArray(sums, s + L);
+            }
+            if (on.from + whole < on.to) {
+                IntVector p = pairs(on.row(r) + (long) on.start(on.to - 1) * Short.BYTES);
+                int s = 2 * whole * L;
+                even(p).fma(f, at(sums, s)).intoArray(sums, s);
+                odd(p).fma(f, at(sums, s + L)).intoArray(sums, s + L);
+            }
         }
         return 0;
     }
@@ -233,33 +225,22 @@ final class VectorMatrices {
     private static float halfForOne(VectorMatrices on, int row) {
         float[] x = on.x[on.vector];
         float[] sums = on.sums[on.vector];
-        int from = on.from;
-        int to = on.to;
-        long w0 = on.row(row);
-        long w1 = on.row(row + 1);
-        long w2 = on.row(row + 2);
-        long w3 = on.row(row + 3);
-        FloatVector x0 = factor(x, row);
-        FloatVector x1 = factor(x, row + 1);
-        FloatVector x2 = factor(x, row + 2);
-        FloatVector x3 = factor(x, row + 3);
-        for (int b = from; b < to; b++) {
-            long at = (long) on.start(b) * Short.BYTES;
-            int s = 2 * (b - from) * L;
-            IntVector w = pairs(w0 + at);
-            FloatVector p = evenHalf(w).mul(x0);
-            FloatVector q = oddHalf(w).mul(x0);
-            w = pairs(w1 + at);
-            p = evenHalf(w).fma(x1, p);
-            q = oddHalf(w).fma(x1, q);
-            w = pairs(w2 + at);
-            p = evenHalf(w).fma(x2, p);
-            q = oddHalf(w).fma(x2, q);
-            w = pairs(w3 + at);
-            p = evenHalf(w).fma(x3, p);
-            q = oddHalf(w).fma(x3, q);
-            at(sums, s).add(p).intoArray(sums, s);
-            at(sums, s + L).add(q).intoArray(sums, s + L);
+        int whole = Math.min(on.to, on.C / on.W) - on.from;
+        for (int r = row; r < row + ROWS; r++) {
+            long w = on.row(r) + (long) on.from * on.W * Short.BYTES;
+            FloatVector f = factor(x, r);
+            for (int b = 0; b < whole; b++) {
+                IntVector p = pairs(w + (long) b * BYTES);
+                int s = 2 * b * L;
+                evenHalf(p).fma(f, at(sums, s)).intoArray(sums, s);
+                oddHalf(p).fma(f, at(sums, s + L)).intoArray(sums, s + L);
+            }
+            if (on.from + whole < on.to) {
+                IntVector p = pairs(on.row(r) + (long) on.start(on.to - 1) * Short.BYTES);
+                int s = 2 * whole * L;
+                evenHalf(p).fma(f, at(sums, s)).intoArray(sums, s);
+                oddHalf(p).fma(f, at(sums, s + L)).intoArray(sums, s + L);
+            }
         }
         return 0;
     }
