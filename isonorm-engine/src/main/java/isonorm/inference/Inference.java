@@ -265,7 +265,7 @@ public final class Inference implements AutoCloseable {
             throw new IllegalArgumentException("only a model whose tokens do not see later ones can continue a text; this "
                     + architecture.family() + " sees all");
         }
-        return new Sequence(architecture.blocks(), room.type(), architecture.context());
+        return new Sequence(this, architecture.blocks(), room.type(), architecture.context());
     }
 
     /**
@@ -321,7 +321,7 @@ public final class Inference implements AutoCloseable {
             if (tokens.get(i).length == 0) {
                 throw new IllegalArgumentException("a sequence needs a token to go on from, got none");
             }
-            if (!sequences.get(i).of(architecture.blocks())) {
+            if (!sequences.get(i).of(this)) {
                 throw new IllegalArgumentException("a sequence can only be continued by the model that started it");
             }
             if (sequences.indexOf(sequences.get(i)) != i) {

@@ -26,6 +26,7 @@ public final class Sequence implements AutoCloseable {
         }
     }
 
+    private final Inference owner;
     private final List<Block> blocks;
     private final Type type;
     private final int context;
@@ -35,7 +36,8 @@ public final class Sequence implements AutoCloseable {
     private int length;
     private boolean closed;
 
-    Sequence(List<Block> blocks, Type type, int context) {
+    Sequence(Inference owner, List<Block> blocks, Type type, int context) {
+        this.owner = owner;
         this.blocks = blocks;
         this.type = type;
         this.context = context;
@@ -46,9 +48,9 @@ public final class Sequence implements AutoCloseable {
         return length;
     }
 
-    /** Which model it is for is known by its blocks. */
-    boolean of(List<Block> others) {
-        return blocks == others;
+    /** Whether {@code inference} started it. */
+    boolean of(Inference inference) {
+        return owner == inference;
     }
 
     Cache cache(int l) {

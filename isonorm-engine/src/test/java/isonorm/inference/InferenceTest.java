@@ -1,13 +1,16 @@
 package isonorm.inference;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import isonorm.architecture.Output;
+import isonorm.architecture.Part;
+import isonorm.architecture.Role;
 import isonorm.convert.Form;
 import isonorm.convert.Plan;
 import isonorm.family.LoadedModel;
-import isonorm.kernel.Rows;
 import isonorm.layer.Batch;
 import isonorm.layer.Fixture;
 import isonorm.layer.ForwardPass;
@@ -16,13 +19,18 @@ import isonorm.layer.Tolerance;
 import isonorm.tensor.Compute;
 import isonorm.weights.Model;
 import java.io.IOException;
+import java.lang.foreign.Arena;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
 import java.util.Set;
+import java.util.SplittableRandom;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.function.Executable;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** The fused runtime gives what the layers give, for every fixture and every form it can take. */
 class InferenceTest {
@@ -116,6 +124,105 @@ class InferenceTest {
             }
             assertEquals(length, first.length());
         }
+    }
+
+    /** What a model says next does not depend on its form, and so what it generates. */
+    @ParameterizedTest
+    @MethodSource("originals")
+    void everyFormGeneratesTheSameTokens(Fixture fixture) throws IOException {
+        LoadedModel source = LoadedModel.open(fixture.folder());
+        List<Integer> expected = greedy(source.model());
+        for (Form form : Form.values()) {
+            if (Plan.refusals(source, form).isEmpty()) {
+                assertEquals(expected, greedy(Plan.of(source, form, false).result()), fixture + " as " + form.label());
+            }
+        }
+    }
+
+    static List<Fixture> originals() throws IOException {
+        return continuing().stream().filter(one -> one.form().isEmpty()).map(Case::fixture).toList();
+    }
+
+    private static List<Integer> greedy(Model model) throws IOException {
+        List<Integer> said = new ArrayList<>();
+        try (Inference inference = Inference.load(model, Compute.F32, 1); Sequence sequence = inference.start()) {
+            int[] next = {5, 3, 11};
+            for (int i = 0; i < 8; i++) {
+                float[] logits = inference.next(List.of(sequence), List.of(next)).getFirst();
+                int best = 0;
+                for (int word = 1; word < logits.length; word++) {
+                    best = logits[word] > logits[best] ? word : best;
+                }
+                said.add(best);
+                next = new int[] {best};
+            }
+        }
+        return said;
+    }
+
+    /** Long enough for rows to be taken through the steps apart, and for attention in blocks. */
+    @ParameterizedTest
+    @ValueSource(ints = {1, 2, 3, 5})
+    void theNumberOfThreadsChangesNothingButRoundings(int threads) throws IOException {
+        Model model = Fixture.named("llama").model();
+        int length = model.architecture().context();
+        long[] ids = new SplittableRandom(7).longs(length, 0, 60).toArray();
+        try (ForwardPass reference = ForwardPass.streaming(model, Compute.F64);
+                Result expected = reference.run(Batch.Tokens.of(ids, ids, ids));
+                Inference inference = Inference.load(model, Compute.F32, threads);
+                Result result = inference.run(Batch.Tokens.of(ids, ids, ids));
+                Sequence sequence = inference.start()) {
+            requireWithin(threads + " threads", Compute.F32, expected.outputValues(), result.outputValues());
+            float[] last = inference.next(List.of(sequence), List.of(part(ids, 0, length))).getFirst();
+            double[] all = expected.outputValues();
+            requireWithin("the last of " + length, Compute.F32, Arrays.copyOfRange(all, all.length - last.length, all.length), doubles(last));
+        }
+    }
+
+    @Test
+    void matricesOfTheTypeAskedForStayInTheFile() throws IOException {
+        Model model = Fixture.named("gpt2").model();
+        try (Arena arena = Arena.ofConfined()) {
+            Weights mapped = new Weights(model, Compute.F32, arena);
+            Weights copied = new Weights(model, Compute.BF16, arena);
+            for (Part part : List.of(Part.QUERY_KEY_VALUE, Part.ATTENTION_OUTPUT, Part.MLP_UP, Part.MLP_DOWN)) {
+                Role role = Role.of(part, 0, Role.Field.WEIGHT);
+                assertTrue(mapped.linear(role).parts().stream().allMatch(one -> one.values().data().isMapped()), part + " was copied");
+                assertFalse(copied.linear(role).parts().stream().anyMatch(one -> one.values().data().isMapped()), part + " is of another type");
+            }
+            assertTrue(mapped.table(Role.of(Part.TOKEN_EMBEDDING, Role.Field.WEIGHT)).data().isMapped());
+        }
+    }
+
+    @Test
+    void whatDoesNotFitIsRefusedInOneLine() throws IOException {
+        Model model = Fixture.named("gpt2").model();
+        int context = model.architecture().context();
+        try (Inference inference = Inference.load(model, Compute.F32, 1);
+                Inference other = Inference.load(model, Compute.F32, 1);
+                Sequence sequence = inference.start();
+                Sequence foreign = other.start()) {
+            requireRefused("context of " + context, () -> inference.next(List.of(sequence), List.of(new int[context + 1])));
+            requireRefused("got none", () -> inference.next(List.of(sequence), List.of(new int[0])));
+            requireRefused("token ids must be", () -> inference.next(List.of(sequence), List.of(new int[] {1_000_000})));
+            requireRefused("token ids must be", () -> inference.run(Batch.Tokens.of(new long[] {-1})));
+            requireRefused("twice", () -> inference.next(List.of(sequence, sequence), List.of(new int[] {1}, new int[] {2})));
+            requireRefused("the model that started it", () -> inference.next(List.of(foreign), List.of(new int[] {1})));
+            requireRefused("got images", () -> inference.run(new Batch.Images(new float[1], 1, 1, 1, 1)));
+            assertEquals(0, sequence.length());
+        }
+        requireRefused("take ForwardPass", () -> Inference.load(model, Compute.F64, 1));
+        requireRefused("one thread or more", () -> Inference.load(model, Compute.F32, 0));
+        try (Inference encoder = Inference.load(Fixture.named("bert").model(), Compute.F32, 1);
+                Inference pictures = Inference.load(Fixture.named("vit").model(), Compute.F32, 1)) {
+            requireRefused("sees all", encoder::start);
+            requireRefused("language head", pictures::start);
+        }
+    }
+
+    private static void requireRefused(String words, Executable what) {
+        String message = assertThrows(IllegalArgumentException.class, what).getMessage();
+        assertTrue(message.contains(words) && !message.contains("\n"), message);
     }
 
     private static int[] part(long[] ids, int from, int to) {
