@@ -24,7 +24,7 @@ import java.util.Optional;
  * adds as a bias is left to the stream.
  *
  * <p>Scores are computed for some queries of one head at a time, against the keys these can see, so that memory grows with the
- * length of a sequence and not with its square. A single query, as in generation, needs no matrix product and is one kernel. In
+ * length of a sequence and not with its square. Few queries, as in generation, need no matrix products. In
  * the code T is tokens, H heads, K key-value heads, G = H / K and D the head's width.
  */
 record AttentionStep(
@@ -39,6 +39,9 @@ record AttentionStep(
 
     /** The bytes of the scores that a task has in memory: they stay in a core's own cache. */
     private static final int SCORES = 512 * 1024;
+
+    /** So few queries are taken one by one. */
+    private static final int FEW = 16;
 
     /** Fewer queries than these make its products slow, however many keys they see. */
     private static final int QUERIES = 32;
@@ -144,21 +147,21 @@ record AttentionStep(
         }
     }
 
-    /** Some queries of some heads; one key-value head is enough for them, or each has its own. */
+    /** Some queries of some heads, which share a key-value head or have each their own; or one query of some key-value heads. */
     private record Task(Span span, int head, int heads, int query, int queries) {}
 
     private void attend(Rows qkv, Rows attended, Pass pass, int l) {
         List<Task> tasks = new ArrayList<>();
         for (Span span : pass.spans()) {
-            if (single(span)) {
-                shareHeads(span, Math.ceilDiv(pass.threads(), pass.spans().size()), tasks);
+            if (oneByOne(span)) {
+                shareHeads(span, Math.ceilDiv(pass.threads(), pass.spans().size() * span.count()), tasks);
             } else {
                 shareQueries(span, pass, tasks);
             }
         }
         pass.each(tasks.size(), number -> {
             Task task = tasks.get(number);
-            if (single(task.span)) {
+            if (oneByOne(task.span)) {
                 attendOne(qkv, attended, task, l);
             } else {
                 attendBlock(qkv, attended, task, l);
@@ -166,15 +169,19 @@ record AttentionStep(
         });
     }
 
-    private boolean single(Span span) {
-        return span.count() == 1 && span.sequence().isPresent() && !attention.alibi().equals(Optional.of(Alibi.BEFORE_SCALE_BFLOAT16));
+    /** Whether there are so few queries that each is one kernel's work. */
+    private boolean oneByOne(Span span) {
+        return span.count() <= FEW && span.sequence().isPresent()
+                && !attention.alibi().equals(Optional.of(Alibi.BEFORE_SCALE_BFLOAT16));
     }
 
     private void shareHeads(Span span, int shares, List<Task> tasks) {
         int K = attention.keyValueHeads();
         int each = Math.ceilDiv(K, shares);
-        for (int head = 0; head < K; head += each) {
-            tasks.add(new Task(span, head, Math.min(each, K - head), 0, 1));
+        for (int query = 0; query < span.count(); query++) {
+            for (int head = 0; head < K; head += each) {
+                tasks.add(new Task(span, head, Math.min(each, K - head), query, 1));
+            }
         }
     }
 
@@ -228,13 +235,15 @@ record AttentionStep(
         Sequence.Cache cache = sequence.cache(l);
         int capacity = sequence.capacity();
         int rows = task.heads * capacity;
+        int row = span.first() + task.query;
+        int end = span.position() + task.query + 1;
         KERNELS.attendOne(
-                heads(qkv, span.first(), task.head * G, task.heads * G, D),
+                heads(qkv, row, task.head * G, task.heads * G, D),
                 cache.keys().slice(task.head * capacity, rows),
                 cache.values().slice(task.head * capacity, rows),
-                task.heads, scoring(), Math.max(0, span.end() - window()), span.end(),
+                task.heads, scoring(), Math.max(0, end - window()), end,
                 slopes().slice(task.head * G, task.heads * G),
-                heads(attended, span.first(), task.head * G, task.heads * G, D));
+                heads(attended, row, task.head * G, task.heads * G, D));
     }
 
     /** Heads of one row as rows. */

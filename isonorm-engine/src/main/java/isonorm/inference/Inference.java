@@ -355,7 +355,7 @@ public final class Inference implements AutoCloseable {
             Span span = spans.get(finished.get(i));
             KERNELS.copy(settled.slice(span.first() + span.count() - 1, 1), last.slice(i, 1));
         }
-        Type type = finished.size() <= Products.FEW ? Type.F32 : room.type();
+        Type type = finished.size() <= Weight.FEW ? Type.F32 : room.type();
         Rows logits = room.rows(Use.LOGITS, type, finished.size(), head.orElseThrow().vocabulary());
         head.orElseThrow().logits(last, pass(List.of(Span.whole(0, finished.size()))), logits);
         for (int i = 0; i < finished.size(); i++) {

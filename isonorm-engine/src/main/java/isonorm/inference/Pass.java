@@ -111,7 +111,7 @@ final class Pass {
 
     /** {@code y = finish(x W^T)}, the columns in multiples of {@code step}. */
     void linear(Residual.Read read, Weight weight, Rows y, int step, Finish finish) {
-        if (rows <= Products.FEW && team.size() > 1 && weight.transposed()) {
+        if (rows <= Weight.FEW && team.size() > 1 && weight.transposed()) {
             byInputs(read, weight, y, step, finish);
             return;
         }

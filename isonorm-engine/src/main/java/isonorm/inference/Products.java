@@ -1,8 +1,8 @@
 package isonorm.inference;
 
-import isonorm.kernel.Kernels;
 import isonorm.kernel.Rows;
 import isonorm.kernel.Type;
+import isonorm.tensor.Threads;
 import java.util.HashMap;
 import java.util.Map;
 import org.bytedeco.javacpp.FloatPointer;
@@ -11,23 +11,18 @@ import org.bytedeco.javacpp.PointerScope;
 import org.bytedeco.openblas.global.openblas_nolapack;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorOptions;
-import org.bytedeco.pytorch.global.torch;
 import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.bytedeco.pytorch.global.torch;
 
 /**
- * Matrix products of rows in native memory: our kernels for few rows, OpenBLAS for float32, oneDNN through libtorch for bfloat16.
- * Each runs on the caller's thread.
+ * Matrix products of rows in native memory: OpenBLAS for float32, oneDNN through libtorch for bfloat16. Each runs on the caller's
+ * thread.
  */
 final class Products {
-
-    /** For so few rows reading the weights is all that counts. */
-    static final int FEW = 4;
 
     private static final int ROW_MAJOR = 101;
     private static final int AS_IT_IS = 111;
     private static final int TRANSPOSED = 112;
-
-    private static final Kernels KERNELS = Kernels.provider();
 
     /** How many views a thread keeps, some hundred bytes each. */
     private static final int MOST_VIEWS = 4096;
@@ -36,25 +31,7 @@ final class Products {
 
     private Products() {}
 
-    /** {@code y = x w^T} for w (out, in). */
-    static void timesTransposed(Rows x, Rows w, Rows y) {
-        if (x.rows() <= FEW) {
-            KERNELS.matrixVectors(w, x, y);
-        } else {
-            product(x, w, true, y);
-        }
-    }
-
-    /** {@code y = x w} for w (in, out). */
-    static void times(Rows x, Rows w, Rows y) {
-        if (x.rows() <= FEW) {
-            KERNELS.vectorMatrices(x, w, y);
-        } else {
-            product(x, w, false, y);
-        }
-    }
-
-    /** The same for any number of rows, of one type. */
+    /** {@code y = x w}, or {@code y = x w^T}, of one type. */
     static void product(Rows x, Rows w, boolean transposed, Rows y) {
         products(new Stack(x, 1, 0), new Stack(w, 1, 0), transposed, new Stack(y, 1, 0));
     }
@@ -69,6 +46,7 @@ final class Products {
 
     /** As many products as there are matrices in each stack. */
     static void products(Stack x, Stack w, boolean transposed, Stack y) {
+        Threads.share(); // loads libtorch, which few rows never need, and settles this thread's settings
         if (x.first.type() == Type.F32) {
             for (int i = 0; i < x.count; i++) {
                 float32(x.get(i), w.get(i), transposed, y.get(i));

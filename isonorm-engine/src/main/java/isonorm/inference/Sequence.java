@@ -13,7 +13,7 @@ import java.util.List;
 public final class Sequence implements AutoCloseable {
 
     /** Room for so many tokens at first; twice as many whenever that is full. */
-    private static final int FIRST = 256;
+    private static final int FIRST = 64;
 
     /** One block's keys and values, the positions of a head together: head k's position p is row {@code k * capacity + p}. */
     record Cache(Rows keys, Rows values) {

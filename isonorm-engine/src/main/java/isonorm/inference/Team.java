@@ -1,6 +1,5 @@
 package isonorm.inference;
 
-import isonorm.tensor.Threads;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicReference;
 import java.util.concurrent.locks.LockSupport;
@@ -74,7 +73,6 @@ final class Team implements AutoCloseable {
 
     /** Runs parts 0 to {@code count - 1}, whoever is free taking the next. */
     void each(int count, Part part) {
-        Threads.share(); // settles this thread's settings
         if (count <= 1 || helpers.length == 0) {
             for (int number = 0; number < count; number++) {
                 part.run(number);
@@ -135,7 +133,6 @@ final class Team implements AutoCloseable {
     }
 
     private void help(AtomicInteger sleeps) {
-        Threads.share();
         int seen = 0;
         while (true) {
             for (int looks = 0; round == seen && !closed; looks++) {

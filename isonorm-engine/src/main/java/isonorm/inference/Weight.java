@@ -23,6 +23,14 @@ record Weight(List<Part> parts, int outputs, int inputs) {
         }
     }
 
+    private static final Kernels KERNELS = Kernels.provider();
+
+    /** For so few rows reading the weights is all that counts, and our kernels do nothing else. */
+    static final int FEW = 4;
+
+    /** Widening weights costs as much as reading them a few times. */
+    private static final int FEW_OF_ANOTHER_TYPE = 16;
+
     /** So many values are widened at once: half a megabyte. */
     private static final int WIDENED = 128 * 1024;
 
@@ -58,23 +66,31 @@ record Weight(List<Part> parts, int outputs, int inputs) {
      */
     void multiplyInputs(Rows x, int first, Rows y) {
         for (Part part : parts) {
-            Products.times(x, part.values().slice(first, x.columns()), y.sliceColumns(part.first(), part.count()));
+            KERNELS.vectorMatrices(x, part.values().slice(first, x.columns()), y.sliceColumns(part.first(), part.count()));
         }
     }
 
     private static void multiply(Rows x, Rows w, boolean transposed, Rows y) {
-        if (x.rows() > Products.FEW && w.type() != x.type()) {
-            widened(x, w, transposed, y);
-        } else if (transposed) {
-            Products.times(x, w, y);
+        boolean same = w.type() == x.type();
+        if (x.rows() <= (same ? FEW : FEW_OF_ANOTHER_TYPE)) {
+            few(x, w, transposed, y);
+        } else if (same) {
+            Products.product(x, w, !transposed, y);
         } else {
-            Products.timesTransposed(x, w, y);
+            widened(x, w, transposed, y);
+        }
+    }
+
+    private static void few(Rows x, Rows w, boolean transposed, Rows y) {
+        if (transposed) {
+            KERNELS.vectorMatrices(x, w, y);
+        } else {
+            KERNELS.matrixVectors(w, x, y);
         }
     }
 
     /** Weights of another type than x are copied into its type, some outputs at a time. */
     private static void widened(Rows x, Rows w, boolean transposed, Rows y) {
-        Kernels kernels = Kernels.provider();
         int outputs = y.columns();
         int step = Math.clamp(WIDENED / x.columns(), 16, Math.max(16, outputs));
         try (Arena arena = Arena.ofConfined()) {
@@ -83,7 +99,7 @@ record Weight(List<Part> parts, int outputs, int inputs) {
             for (int first = 0; first < outputs; first += step) {
                 int count = Math.min(step, outputs - first);
                 Rows some = transposed ? room.sliceColumns(0, count) : room.slice(0, count);
-                kernels.copy(transposed ? w.sliceColumns(first, count) : w.slice(first, count), some);
+                KERNELS.copy(transposed ? w.sliceColumns(first, count) : w.slice(first, count), some);
                 Products.product(x, some, !transposed, y.sliceColumns(first, count));
             }
         }
