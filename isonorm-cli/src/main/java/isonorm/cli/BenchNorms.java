@@ -39,7 +39,7 @@ final class BenchNorms extends Subcommand {
     @Option(names = "--runs", paramLabel = "N", defaultValue = "15", description = "How often each form is timed. Default: ${DEFAULT-VALUE}.")
     private int runs;
 
-    @Option(names = "--warm-up", paramLabel = "SECONDS", defaultValue = "2",
+    @Option(names = "--warm-up", paramLabel = "SECONDS", defaultValue = "5",
             description = "How long each form runs before that. Default: ${DEFAULT-VALUE}.")
     private double warmUp;
 

@@ -193,8 +193,11 @@ record AttentionStep(
         int keys = stride(span.end());
         int blocks = Math.ceilDiv(span.count(), Math.max(QUERIES, Math.min(scores / keys, attention.causal() ? CAUSAL : scores)));
         int parts = Math.ceilDiv(alike, Math.clamp(scores / (Math.ceilDiv(span.count(), blocks) * (long) keys), 1, alike));
-        int heads = Math.ceilDiv(alike, parts);
-        int chunks = pass.spans().size() * (H / alike) * Math.ceilDiv(alike, heads);
+        while (alike % parts != 0) { // tasks of one size
+            parts++;
+        }
+        int heads = alike / parts;
+        int chunks = pass.spans().size() * (H / alike) * parts;
         int most = Math.max(blocks, span.count() / QUERIES);
         while (chunks * blocks % pass.threads() != 0 && chunks * blocks < 4 * pass.threads() && blocks < most) {
             blocks++;

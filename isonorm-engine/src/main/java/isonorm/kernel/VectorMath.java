@@ -56,8 +56,8 @@ final class VectorMath {
     private static final FloatVector TANH_3 = all(0.13331328f);
     private static final FloatVector TANH_4 = all(-0.33333278f);
 
-    /** Beyond this {@code exp(-a² / 2)} is zero. */
-    private static final FloatVector TAIL_END = all(14.4f);
+    /** Beyond this the density stays what it is, next to nothing. */
+    private static final FloatVector TAIL_END = all(13.1f);
     private static final FloatVector MINUS_HALF = all(-0.5f);
     /** {@code exp(a² / 2) Phi(-a) / t} in {@code t = 1 / (1 + 0.21 a)}. */
     private static final FloatVector TAIL_SCALE = all(0.21f);
@@ -149,7 +149,7 @@ final class VectorMath {
      */
     static FloatVector tail(FloatVector a) {
         FloatVector inside = a.blend(TAIL_END, TAIL_END.lt(a));
-        FloatVector t = ONE.div(inside.fma(TAIL_SCALE, ONE));
+        FloatVector t = ONE.div(a.fma(TAIL_SCALE, ONE));
         FloatVector p = t.fma(TAIL_0, TAIL_1);
         p = p.fma(t, TAIL_2);
         p = p.fma(t, TAIL_3);
@@ -161,7 +161,7 @@ final class VectorMath {
         // The rounding of a² / 2 matters where it is large: exp(-(s + e)) = exp(-s)(1 - e).
         FloatVector half = inside.mul(MINUS_HALF);
         FloatVector minus = half.mul(inside);
-        FloatVector density = exp(minus);
+        FloatVector density = expInside(minus);
         density = density.add(density.mul(half.fma(inside, minus.neg())));
         return density.mul(p.mul(t));
     }
