@@ -29,7 +29,7 @@ final class Pass {
     private static final int ROWS = 48;
 
     /** So many rows go through the steps together. */
-    private static final int TOGETHER = Integer.getInteger("isonorm.together", 256);
+    private static final int TOGETHER = 256;
 
     private final Team team;
     private final List<Span> spans;

@@ -2,7 +2,6 @@ package isonorm.inference;
 
 import isonorm.kernel.Kernels;
 import isonorm.kernel.Rows;
-import isonorm.kernel.Type;
 import java.lang.foreign.Arena;
 import java.util.List;
 
@@ -36,11 +35,6 @@ record Weight(List<Part> parts, int outputs, int inputs) {
 
     static Weight of(Rows values) {
         return new Weight(List.of(new Part(values, false, 0, values.rows())), values.rows(), values.columns());
-    }
-
-    /** The bytes that a product with few rows reads. */
-    long bytes() {
-        return parts.stream().mapToLong(part -> (long) part.values().rows() * part.values().columns() * part.values().type().bytes()).sum();
     }
 
     /** {@code y = x W^T} for outputs {@code first} to {@code first + y.columns() - 1}. */
@@ -103,10 +97,5 @@ record Weight(List<Part> parts, int outputs, int inputs) {
                 Products.product(x, some, !transposed, y.sliceColumns(first, count));
             }
         }
-    }
-
-    /** The type of its values. */
-    Type type() {
-        return parts.getFirst().values().type();
     }
 }
