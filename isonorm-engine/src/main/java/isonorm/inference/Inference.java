@@ -48,6 +48,7 @@ public final class Inference implements AutoCloseable {
     private final Optional<Head> head;
     private final Optional<Ends> ends;
     private final List<float[]> given = new ArrayList<>();
+    private boolean closed;
 
     private Inference(
             Architecture architecture, Compute compute, Arena arena, Team team, List<BlockStep> blocks, Optional<Words> words,
@@ -121,6 +122,7 @@ public final class Inference implements AutoCloseable {
 
     /** The output of a batch of images, or of tokens without a mask; close it. */
     public Result run(Batch batch) throws IOException {
+        requireOpen();
         if (batch instanceof Batch.Tokens tokens && tokens.mask().isPresent()) {
             throw new IllegalArgumentException("rows of one length without padding are needed, got a mask; take ForwardPass, or Sequences");
         }
@@ -257,6 +259,7 @@ public final class Inference implements AutoCloseable {
      * @throws IllegalArgumentException if the model does not predict the next word
      */
     public Sequence start() {
+        requireOpen();
         if (words.isEmpty() || head.isEmpty()) {
             throw new IllegalArgumentException("only a model with a language head can continue a text; this " + architecture.family()
                     + " has none");
@@ -275,6 +278,7 @@ public final class Inference implements AutoCloseable {
      * @throws IllegalArgumentException if a sequence would become longer than the context, or a token is not in the vocabulary
      */
     public List<float[]> next(List<Sequence> sequences, List<int[]> tokens) throws IOException {
+        requireOpen();
         requireRoom(sequences, tokens);
         List<float[]> logits = logits(sequences.size());
         int[] done = new int[sequences.size()];
@@ -374,8 +378,19 @@ public final class Inference implements AutoCloseable {
         }
     }
 
+    /** Kernels address memory absolutely: on what was freed they would end the process. */
+    private void requireOpen() {
+        if (closed) {
+            throw new IllegalStateException("this inference was closed, and its memory freed");
+        }
+    }
+
     @Override
     public void close() {
+        if (closed) {
+            return;
+        }
+        closed = true;
         team.close();
         room.close();
         ends.ifPresent(Ends::close);

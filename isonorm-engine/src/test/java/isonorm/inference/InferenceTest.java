@@ -220,6 +220,23 @@ class InferenceTest {
         }
     }
 
+    @Test
+    void whatWasClosedIsNotTouched() throws IOException {
+        Inference inference = Inference.load(Fixture.named("gpt2").model(), Compute.F32, 2);
+        Sequence closed = inference.start();
+        inference.next(List.of(closed), List.of(new int[] {1}));
+        closed.close();
+        assertThrows(IllegalStateException.class, () -> inference.next(List.of(closed), List.of(new int[] {2})));
+        Sequence left = inference.start();
+        inference.close();
+        inference.close();
+        assertThrows(IllegalStateException.class, () -> inference.next(List.of(left), List.of(new int[] {1})));
+        assertThrows(IllegalStateException.class, () -> inference.run(Batch.Tokens.of(new long[] {1})));
+        assertThrows(IllegalStateException.class, inference::start);
+        left.close();
+        left.close();
+    }
+
     private static void requireRefused(String words, Executable what) {
         String message = assertThrows(IllegalArgumentException.class, what).getMessage();
         assertTrue(message.contains(words) && !message.contains("\n"), message);
