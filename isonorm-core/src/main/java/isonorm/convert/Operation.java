@@ -11,7 +11,7 @@ import java.util.List;
  * The operations on one matrix that rewrites are made of. Each is a matrix that reads another and changes what it reads.
  * Linear weights are (out, in): a column for each input, a row for each output.
  */
-final class Operation {
+public final class Operation {
 
     private Operation() {}
 
@@ -51,7 +51,7 @@ final class Operation {
     }
 
     /** {@code diag(factor) of}: LayerScale folded into the layer before it. */
-    static Matrix scaleRows(Matrix of, Matrix factor) {
+    public static Matrix scaleRows(Matrix of, Matrix factor) {
         return changed(of, "multiplied each row by LayerScale", factor::vector, (f, values, tile) -> {
             for (int r = 0, at = 0; r < tile.rows(); r++) {
                 for (int c = 0; c < tile.columns(); c++, at++) {

@@ -17,12 +17,12 @@ import java.util.Set;
  */
 public final class Generator {
 
-    private final Words<?> words;
+    private final LanguageModel<?> model;
     private final Tokenizer tokenizer;
     private final Set<Long> ends;
 
-    private Generator(Words<?> words, Tokenizer tokenizer, Set<Long> ends) {
-        this.words = words;
+    private Generator(LanguageModel<?> model, Tokenizer tokenizer, Set<Long> ends) {
+        this.model = model;
         this.tokenizer = tokenizer;
         this.ends = Set.copyOf(ends);
     }
@@ -33,11 +33,11 @@ public final class Generator {
      * @param ends the ids that end a text, see {@link EndOfText}
      */
     public static Generator of(Inference inference, Tokenizer tokenizer, Set<Long> ends) {
-        return of(Words.of(inference), tokenizer, ends);
+        return of(LanguageModel.of(inference), tokenizer, ends);
     }
 
-    static Generator of(Words<?> words, Tokenizer tokenizer, Set<Long> ends) {
-        return new Generator(words, tokenizer, ends);
+    static Generator of(LanguageModel<?> model, Tokenizer tokenizer, Set<Long> ends) {
+        return new Generator(model, tokenizer, ends);
     }
 
     /**
@@ -65,14 +65,14 @@ public final class Generator {
      *     logits are not finite
      */
     public Generated generate(List<String> prompts, Options options, TextListener listener) throws IOException {
-        List<long[]> read = tokens(prompts, tokenizer, words.context());
+        List<long[]> read = tokens(prompts, tokenizer, model.context());
         List<Text> texts = new ArrayList<>();
         for (int row = 0; row < read.size(); row++) {
             int number = row;
             texts.add(new Text(Decoding.behind(tokenizer, read.get(row)), new StopStrings(options.stops()),
                     piece -> listener.text(number, piece)));
         }
-        GeneratedTokens tokens = TokenGenerator.of(words).generate(read, options.maximumTokens(), options.sampling(),
+        GeneratedTokens tokens = TokenGenerator.of(model).generate(read, options.maximumTokens(), options.sampling(),
                 options.ignoreEnd() ? Set.of() : ends, new TokenListener() {
                     @Override
                     public boolean token(int row, long id) throws IOException {

@@ -18,19 +18,19 @@ import java.util.random.RandomGenerator;
  */
 public final class TokenGenerator {
 
-    private final Words<?> words;
+    private final LanguageModel<?> model;
 
-    private TokenGenerator(Words<?> words) {
-        this.words = words;
+    private TokenGenerator(LanguageModel<?> model) {
+        this.model = model;
     }
 
     /** Continues with what a model says, which the caller closes. */
     public static TokenGenerator of(Inference inference) {
-        return of(Words.of(inference));
+        return of(LanguageModel.of(inference));
     }
 
-    static TokenGenerator of(Words<?> words) {
-        return new TokenGenerator(words);
+    static TokenGenerator of(LanguageModel<?> model) {
+        return new TokenGenerator(model);
     }
 
     /**
@@ -44,8 +44,8 @@ public final class TokenGenerator {
     public GeneratedTokens generate(List<long[]> prompts, int maximum, Sampling sampling, Set<Long> ends, TokenListener listener)
             throws IOException {
         Options.requireTokens(maximum);
-        requireFitting(prompts, words.context());
-        return new Run<>(words, maximum, new Sampler(sampling), ends, listener).of(prompts);
+        requireFitting(prompts, model.context());
+        return new Run<>(model, maximum, new Sampler(sampling), ends, listener).of(prompts);
     }
 
     /** Checks that every prompt has a token and no more than a context of this length. */
@@ -69,7 +69,7 @@ public final class TokenGenerator {
     }
 
     /** One call of generate. */
-    private record Run<S>(Words<S> words, int maximum, Sampler sampler, Set<Long> ends, TokenListener listener) {
+    private record Run<S>(LanguageModel<S> model, int maximum, Sampler sampler, Set<Long> ends, TokenListener listener) {
 
         GeneratedTokens of(List<long[]> prompts) throws IOException {
             List<Row<S>> rows = new ArrayList<>();
@@ -78,16 +78,16 @@ public final class TokenGenerator {
                 long start = System.nanoTime();
                 for (int number = 0; number < prompts.size(); number++) {
                     long[] prompt = prompts.get(number);
-                    Row<S> row = new Row<>(number, words.start(), prompt, sampler.random(number));
+                    Row<S> row = new Row<>(number, model.start(), prompt, sampler.random(number));
                     rows.add(row);
                     live.add(row);
                     int[] tokens = Arrays.stream(prompt).mapToInt(Math::toIntExact).toArray();
-                    take(row, words.next(List.of(row.sequence), List.of(tokens)).getFirst());
+                    take(row, model.next(List.of(row.sequence), List.of(tokens)).getFirst());
                     letGo(live);
                 }
                 long read = System.nanoTime();
                 while (!live.isEmpty()) {
-                    List<float[]> logits = words.next(live.stream().map(row -> row.sequence).toList(), live.stream().map(Row::last).toList());
+                    List<float[]> logits = model.next(live.stream().map(row -> row.sequence).toList(), live.stream().map(Row::last).toList());
                     for (int i = 0; i < live.size(); i++) {
                         take(live.get(i), logits.get(i));
                     }
@@ -96,7 +96,7 @@ public final class TokenGenerator {
                 return new GeneratedTokens(rows.stream().map(Row::result).toList(),
                         Duration.ofNanos(read - start), Duration.ofNanos(System.nanoTime() - read));
             } finally {
-                live.forEach(row -> words.end(row.sequence));
+                live.forEach(row -> model.end(row.sequence));
             }
         }
 
@@ -110,7 +110,7 @@ public final class TokenGenerator {
                 row.ending = Ending.LISTENER;
             } else if (row.count == maximum) {
                 row.ending = Ending.LENGTH;
-            } else if (row.prompt + row.count > words.context()) { // the token that came cannot be read any more
+            } else if (row.prompt + row.count > model.context()) { // the token that came cannot be read any more
                 row.ending = Ending.CONTEXT;
             }
             if (row.ending != null) {
@@ -122,7 +122,7 @@ public final class TokenGenerator {
         private void letGo(List<Row<S>> live) {
             live.removeIf(row -> {
                 if (row.ending != null) {
-                    words.end(row.sequence);
+                    model.end(row.sequence);
                 }
                 return row.ending != null;
             });

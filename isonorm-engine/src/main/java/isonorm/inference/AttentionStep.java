@@ -2,7 +2,6 @@ package isonorm.inference;
 
 import isonorm.architecture.Alibi;
 import isonorm.architecture.Attention;
-import isonorm.architecture.QueryKeyNorm;
 import isonorm.inference.Products.Stack;
 import isonorm.inference.Workspace.Use;
 import isonorm.kernel.Kernels;

@@ -43,16 +43,16 @@ public final class Inference implements AutoCloseable {
     private final Workspace room;
     private final Angles angles;
     private final List<BlockStep> blocks;
-    private final Optional<Words> words;
-    private final Optional<Patches> patches;
+    private final Optional<TokenEmbedding> words;
+    private final Optional<PatchEmbedding> patches;
     private final Optional<Head> head;
     private final Optional<Ends> ends;
     private final List<float[]> given = new ArrayList<>();
     private boolean closed;
 
     private Inference(
-            Architecture architecture, Compute compute, Arena arena, Team team, List<BlockStep> blocks, Optional<Words> words,
-            Optional<Patches> patches, Optional<Head> head, Optional<Ends> ends) {
+            Architecture architecture, Compute compute, Arena arena, Team team, List<BlockStep> blocks, Optional<TokenEmbedding> words,
+            Optional<PatchEmbedding> patches, Optional<Head> head, Optional<Ends> ends) {
         this.architecture = architecture;
         this.compute = compute;
         this.arena = arena;
@@ -87,18 +87,18 @@ public final class Inference implements AutoCloseable {
             for (int l = 0; l < architecture.blocks().size(); l++) {
                 blocks.add(BlockStep.load(from, architecture, l));
             }
-            Optional<Words> words = architecture.embedding() instanceof Embedding.Tokens tokens
-                    ? Optional.of(Words.load(from, architecture, tokens))
+            Optional<TokenEmbedding> words = architecture.embedding() instanceof Embedding.Tokens tokens
+                    ? Optional.of(TokenEmbedding.load(from, architecture, tokens))
                     : Optional.empty();
-            Optional<Patches> patches = architecture.embedding() instanceof Embedding.Patches shape && Patches.fit(shape)
-                    ? Optional.of(Patches.load(from, architecture, shape, arena))
+            Optional<PatchEmbedding> patches = architecture.embedding() instanceof Embedding.Patches shape && PatchEmbedding.fit(shape)
+                    ? Optional.of(PatchEmbedding.load(from, architecture, shape, arena))
                     : Optional.empty();
             Optional<Head> head = architecture.output() instanceof Output.Words shape
                     ? Optional.of(Head.load(from, architecture, shape))
                     : Optional.empty();
             Optional<Ends> ends = words.isPresent() && head.isPresent()
                     ? Optional.empty()
-                    : Optional.of(Ends.load(model, compute == Compute.F16 ? Compute.F32 : compute));
+                    : Optional.of(Ends.load(model, compute == Compute.F16 ? Compute.F32 : compute, patches.isEmpty()));
             team = Team.of(threads);
             return new Inference(architecture, compute, arena, team, blocks, words, patches, head, ends);
         } catch (IOException | RuntimeException e) {
@@ -126,8 +126,8 @@ public final class Inference implements AutoCloseable {
         if (batch instanceof Batch.Tokens tokens && tokens.mask().isPresent()) {
             throw new IllegalArgumentException("rows of one length without padding are needed, got a mask; take ForwardPass, or Sequences");
         }
-        require(batch);
-        int length = words.isPresent() ? ((Batch.Tokens) batch).length() : ends.orElseThrow().length(batch);
+        batch.requireFor(architecture.embedding());
+        int length = batch.lengthIn(architecture.embedding());
         int count = batch.count();
         Tensor output = null;
         List<Tensor> streams = new ArrayList<>();
@@ -154,18 +154,6 @@ public final class Inference implements AutoCloseable {
             if (output != null) {
                 Memory.free(output);
             }
-        }
-    }
-
-    private void require(Batch batch) {
-        if (words.isEmpty()) {
-            ends.orElseThrow().require(batch);
-        } else if (batch instanceof Batch.Tokens tokens) {
-            for (long[] row : tokens.ids()) {
-                words.get().require(narrow(row), row.length);
-            }
-        } else {
-            throw new IllegalArgumentException("this model reads tokens, got images");
         }
     }
 
@@ -334,7 +322,7 @@ public final class Inference implements AutoCloseable {
             if (end > architecture.context()) {
                 throw new IllegalArgumentException("this model has a context of " + architecture.context() + " tokens, got " + end);
             }
-            words.orElseThrow().require(tokens.get(i), end);
+            Batch.Tokens.requireFor((Embedding.Tokens) architecture.embedding(), Arrays.stream(tokens.get(i)).asLongStream().toArray(), end);
         }
     }
 

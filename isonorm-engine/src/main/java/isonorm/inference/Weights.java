@@ -4,6 +4,7 @@ import isonorm.architecture.Norm;
 import isonorm.architecture.Role;
 import isonorm.architecture.Role.Field;
 import isonorm.checkpoint.Dtype;
+import isonorm.convert.Operation;
 import isonorm.kernel.Normalization;
 import isonorm.kernel.Rows;
 import isonorm.kernel.Type;
@@ -55,49 +56,8 @@ final class Weights {
 
     /** A linear layer whose outputs are multiplied with a vector, such as a LayerScale. */
     Weight scaled(Role role, Role factor) throws IOException {
-        Matrix matrix = new ScaledRows(model.weight(role), model.weight(factor).vector());
+        Matrix matrix = Operation.scaleRows(model.weight(role), model.weight(factor));
         return Weight.of(copied(role, matrix, matrix.rows(), matrix.columns()));
-    }
-
-    private record ScaledRows(Matrix of, double[] factor) implements Matrix {
-        @Override
-        public int rows() {
-            return of.rows();
-        }
-
-        @Override
-        public int columns() {
-            return of.columns();
-        }
-
-        @Override
-        public Tile shape() {
-            return of.shape();
-        }
-
-        @Override
-        public void prepare() throws IOException {
-            of.prepare();
-        }
-
-        @Override
-        public void read(Tile tile, double[] into) throws IOException {
-            of.read(tile, into);
-            for (int i = 0; i < tile.size(); i++) {
-                into[i] *= factor[tile.row() + i / tile.columns()];
-            }
-        }
-
-        @Override
-        public void release() {
-            of.release();
-        }
-
-        @Override
-        public void describe(List<String> steps) {
-            of.describe(steps);
-            steps.add("multiplied each row by LayerScale");
-        }
     }
 
     /** A table whose rows are looked up, (rows, columns). */

@@ -1,5 +1,6 @@
 package isonorm.layer;
 
+import isonorm.architecture.Embedding;
 import java.util.Arrays;
 import java.util.Optional;
 
@@ -8,6 +9,30 @@ public sealed interface Batch permits Batch.Tokens, Batch.Images {
 
     /** How many prompts or images there are. */
     int count();
+
+    /** Refuses what a model with this embedding cannot read. */
+    default void requireFor(Embedding embedding) {
+        switch (embedding) {
+            case Embedding.Tokens shape when this instanceof Tokens given -> {
+                for (long[] row : given.ids()) {
+                    Tokens.requireFor(shape, row, row.length);
+                }
+            }
+            case Embedding.Patches shape when this instanceof Images given -> {
+                if (given.channels() != shape.channels() || given.height() != shape.height() || given.width() != shape.width()) {
+                    throw new IllegalArgumentException("this model reads images of " + shape.channels() + " x " + shape.height() + " x "
+                            + shape.width() + ", got " + given.channels() + " x " + given.height() + " x " + given.width());
+                }
+            }
+            case Embedding.Tokens _ -> throw new IllegalArgumentException("this model reads tokens, got images");
+            case Embedding.Patches _ -> throw new IllegalArgumentException("this model reads images, got tokens");
+        }
+    }
+
+    /** How many vectors each row puts into the stream of a model with this embedding. */
+    default int lengthIn(Embedding embedding) {
+        return embedding instanceof Embedding.Patches patches ? patches.tokens() : ((Tokens) this).length();
+    }
 
     /**
      * Token ids, a row for each prompt.
@@ -30,6 +55,19 @@ public sealed interface Batch permits Batch.Tokens, Batch.Images {
                         }
                     }
                 }
+            }
+        }
+
+        /** Refuses ids that are no words of an embedding, and sequences of {@code length} tokens where it has fewer positions. */
+        public static void requireFor(Embedding.Tokens shape, long[] ids, int length) {
+            for (long id : ids) {
+                if (id < 0 || id >= shape.vocabulary()) {
+                    throw new IllegalArgumentException("token ids must be 0 to " + (shape.vocabulary() - 1) + ", got " + id);
+                }
+            }
+            int room = shape.positions() - shape.positionOffset();
+            if (shape.positions() > 0 && length > room) {
+                throw new IllegalArgumentException("this model has " + room + " positions, got a row of " + length + " tokens; cut it");
             }
         }
 

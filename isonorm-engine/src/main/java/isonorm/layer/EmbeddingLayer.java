@@ -28,12 +28,6 @@ import org.bytedeco.pytorch.Tensor;
 /** What enters the stream: {@code recentre(norm(sum of embeddings))}, norm and recentring where there are any. */
 sealed interface EmbeddingLayer {
 
-    /** Refuses a batch that does not fit. */
-    void require(Batch batch);
-
-    /** How many vectors each row of a batch puts into the stream. */
-    int length(Batch batch);
-
     /** (rows, tokens, stream width). */
     Tensor forward(Batch batch) throws IOException;
 
@@ -102,32 +96,8 @@ sealed interface EmbeddingLayer {
         }
 
         @Override
-        public void require(Batch batch) {
-            if (!(batch instanceof Batch.Tokens given)) {
-                throw new IllegalArgumentException("this model reads tokens, got images");
-            }
-            for (long[] row : given.ids()) {
-                for (long id : row) {
-                    if (id < 0 || id >= shape.vocabulary()) {
-                        throw new IllegalArgumentException("token ids must be 0 to " + (shape.vocabulary() - 1) + ", got " + id);
-                    }
-                }
-            }
-            int room = shape.positions() - shape.positionOffset();
-            if (shape.positions() > 0 && given.length() > room) {
-                throw new IllegalArgumentException("this model has " + room + " positions, got a row of " + given.length()
-                        + " tokens; cut it");
-            }
-        }
-
-        @Override
-        public int length(Batch batch) {
-            return tokens(batch).length();
-        }
-
-        @Override
         public Tensor forward(Batch batch) throws IOException {
-            Batch.Tokens given = tokens(batch);
+            Batch.Tokens given = (Batch.Tokens) batch;
             int B = given.count();
             int T = given.length();
             Tensor token = tokens.lookUp(flat(given.ids()));
@@ -149,10 +119,6 @@ sealed interface EmbeddingLayer {
 
         private Tensor wide(Tensor x) {
             return cast(x, compute.statistics());
-        }
-
-        private static Batch.Tokens tokens(Batch batch) {
-            return (Batch.Tokens) batch;
         }
 
         private static long[] flat(long[][] rows) {
@@ -193,22 +159,6 @@ sealed interface EmbeddingLayer {
                     from.vector(Role.of(POSITION_EMBEDDING, Field.WEIGHT), shape.tokens(), streamWidth),
                     entrance,
                     from.compute());
-        }
-
-        @Override
-        public void require(Batch batch) {
-            if (!(batch instanceof Batch.Images given)) {
-                throw new IllegalArgumentException("this model reads images, got tokens");
-            }
-            if (given.channels() != shape.channels() || given.height() != shape.height() || given.width() != shape.width()) {
-                throw new IllegalArgumentException("this model reads images of " + shape.channels() + " x " + shape.height() + " x "
-                        + shape.width() + ", got " + given.channels() + " x " + given.height() + " x " + given.width());
-            }
-        }
-
-        @Override
-        public int length(Batch batch) {
-            return shape.tokens();
         }
 
         @Override

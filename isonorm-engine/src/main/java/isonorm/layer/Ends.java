@@ -12,7 +12,7 @@ import java.util.List;
 import java.util.Optional;
 import org.bytedeco.pytorch.Tensor;
 
-/** The layers around the blocks that are not made of words: patches of images before them, labels or hidden states behind. */
+/** Layers around the blocks for those who run the blocks themselves: patches of images before them, labels or hidden states behind. */
 public final class Ends implements AutoCloseable {
 
     private final Loader loader;
@@ -27,14 +27,18 @@ public final class Ends implements AutoCloseable {
         this.output = output;
     }
 
-    /** Loads those a model has. */
-    public static Ends load(Model model, Compute compute) throws IOException {
+    /**
+     * Loads those a model has, but for words, which are not of these.
+     *
+     * @param patches whether the patches are wanted too
+     */
+    public static Ends load(Model model, Compute compute, boolean patches) throws IOException {
         Architecture architecture = model.architecture();
         Loader loader = new Loader(model, compute, true);
         try {
             return new Ends(
                     loader,
-                    architecture.embedding() instanceof Embedding.Patches
+                    patches && architecture.embedding() instanceof Embedding.Patches
                             ? Optional.of(EmbeddingLayer.load(loader, architecture))
                             : Optional.empty(),
                     architecture.output() instanceof Output.Words
@@ -44,16 +48,6 @@ public final class Ends implements AutoCloseable {
             loader.close();
             throw e;
         }
-    }
-
-    /** Refuses a batch that does not fit. */
-    public void require(Batch batch) {
-        embedding.orElseThrow().require(batch);
-    }
-
-    /** How many vectors each row of a batch puts into the stream. */
-    public int length(Batch batch) {
-        return embedding.orElseThrow().length(batch);
     }
 
     /** What enters the stream, (rows, tokens, stream width). */

@@ -85,13 +85,13 @@ public final class ForwardPass implements AutoCloseable {
     }
 
     private List<Result> run(Ends around, List<Batch> batches, Progress progress) throws IOException {
-        batches.forEach(around.embedding::require);
+        batches.forEach(batch -> batch.requireFor(architecture.embedding()));
         int steps = architecture.blocks().size() + 2;
         List<List<Passage>> passages = new ArrayList<>();
         List<Tensor> streams = new ArrayList<>();
         try {
             for (Batch batch : batches) {
-                passages.add(Passage.enter(batch, around.embedding, compute));
+                passages.add(Passage.enter(batch, around.embedding, batch.lengthIn(architecture.embedding()), compute));
             }
             progress.step("embedding", 1, steps);
             List<Passage> parts = passages.stream().flatMap(List::stream).toList();
@@ -134,7 +134,7 @@ public final class ForwardPass implements AutoCloseable {
         }
 
         /** A batch in as many parts as there are threads, where it has that many rows. */
-        static List<Passage> enter(Batch batch, EmbeddingLayer embedding, Compute compute) throws IOException {
+        static List<Passage> enter(Batch batch, EmbeddingLayer embedding, int length, Compute compute) throws IOException {
             Tensor whole = Memory.kept(() -> embedding.forward(batch));
             List<Passage> parts = new ArrayList<>();
             try {
@@ -143,7 +143,7 @@ public final class ForwardPass implements AutoCloseable {
                     int first = (int) ((long) batch.count() * p / count);
                     int rows = (int) ((long) batch.count() * (p + 1) / count) - first;
                     Tensor part = Memory.kept(() -> whole.narrow(0, first, rows).contiguous());
-                    parts.add(new Passage(new Sight(batch, first, rows, embedding.length(batch), compute), part));
+                    parts.add(new Passage(new Sight(batch, first, rows, length, compute), part));
                 }
                 return parts;
             } finally {

@@ -7,12 +7,12 @@ import java.util.Random;
 import java.util.function.Function;
 
 /**
- * Words of no model: logits that follow from what a sequence holds, and a strict reading of what a caller may do.
+ * LanguageModel of no model: logits that follow from what a sequence holds, and a strict reading of what a caller may do.
  *
  * @param logits of a whole sequence
  */
 record Invented(int context, Function<List<Integer>, float[]> logits, List<String> calls, List<float[]> given, List<Object> open)
-        implements Words<List<Integer>> {
+        implements LanguageModel<List<Integer>> {
 
     private Invented(int context, Function<List<Integer>, float[]> logits) {
         this(context, logits, new ArrayList<>(), new ArrayList<>(), new ArrayList<>());

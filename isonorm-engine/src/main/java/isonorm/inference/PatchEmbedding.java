@@ -25,7 +25,7 @@ import java.util.stream.IntStream;
  *
  * @param places what is added at each place: the position, with the projection's bias or, at the first place, the class token
  */
-record Patches(Embedding.Patches shape, Weight projection, Rows places) {
+record PatchEmbedding(Embedding.Patches shape, Weight projection, Rows places) {
 
     private static final Kernels KERNELS = Kernels.provider();
 
@@ -34,7 +34,7 @@ record Patches(Embedding.Patches shape, Weight projection, Rows places) {
         return shape.norm().isEmpty() && !shape.recentre();
     }
 
-    static Patches load(Weights from, Architecture architecture, Embedding.Patches shape, Arena arena) throws IOException {
+    static PatchEmbedding load(Weights from, Architecture architecture, Embedding.Patches shape, Arena arena) throws IOException {
         Role projection = Role.of(PATCH_PROJECTION, Field.WEIGHT);
         Values bias = from.bias(projection, shape.bias());
         Values first = from.vector(Role.of(CLASS_TOKEN, Field.WEIGHT));
@@ -47,7 +47,7 @@ record Patches(Embedding.Patches shape, Weight projection, Rows places) {
             }
         }
         int values = shape.channels() * shape.patch() * shape.patch();
-        return new Patches(shape, from.padded(projection, architecture.width(), values), places);
+        return new PatchEmbedding(shape, from.padded(projection, architecture.width(), values), places);
     }
 
     /** Images {@code first} to {@code first + count - 1} into the rows of the stream, some rows of patches at a time. */

@@ -10,7 +10,7 @@ import java.util.List;
  *
  * @param <S> a sequence, which is continued
  */
-interface Words<S> {
+interface LanguageModel<S> {
 
     /** How many tokens a sequence may have. */
     int context();
@@ -22,8 +22,8 @@ interface Words<S> {
 
     void end(S sequence);
 
-    static Words<Sequence> of(Inference inference) {
-        return new Words<>() {
+    static LanguageModel<Sequence> of(Inference inference) {
+        return new LanguageModel<>() {
             @Override
             public int context() {
                 return inference.architecture().context();

@@ -19,7 +19,7 @@ import java.io.IOException;
 import java.util.Optional;
 
 /** Tokens entering the stream: {@code recentre(norm(scale * token[id] + position[i + offset] + segment[0]))}. */
-record Words(
+record TokenEmbedding(
         Embedding.Tokens shape,
         Rows tokens,
         Optional<Weight> projection,
@@ -30,8 +30,8 @@ record Words(
 
     private static final Kernels KERNELS = Kernels.provider();
 
-    static Words load(Weights from, Architecture architecture, Embedding.Tokens shape) throws IOException {
-        return new Words(
+    static TokenEmbedding load(Weights from, Architecture architecture, Embedding.Tokens shape) throws IOException {
+        return new TokenEmbedding(
                 shape,
                 from.table(Role.of(TOKEN_EMBEDDING, Field.WEIGHT)),
                 shape.projected() ? Optional.of(from.linear(Role.of(EMBEDDING_PROJECTION, Field.WEIGHT))) : Optional.empty(),
@@ -39,18 +39,6 @@ record Words(
                 shape.segments() > 0 ? Optional.of(from.table(Role.of(SEGMENT_EMBEDDING, Field.WEIGHT))) : Optional.empty(),
                 from.norm(Role.of(EMBEDDING_NORM, Field.GAIN), shape.norm().isPresent(), shape.norm().orElse(null)),
                 architecture.streamWidth());
-    }
-
-    void require(int[] ids, int end) {
-        for (int id : ids) {
-            if (id < 0 || id >= shape.vocabulary()) {
-                throw new IllegalArgumentException("token ids must be 0 to " + (shape.vocabulary() - 1) + ", got " + id);
-            }
-        }
-        int room = shape.positions() - shape.positionOffset();
-        if (shape.positions() > 0 && end > room) {
-            throw new IllegalArgumentException("this model has " + room + " positions, got " + end + " tokens");
-        }
     }
 
     /** The tokens of one span into its rows of the stream. */
