@@ -14,25 +14,9 @@ import argparse
 import json
 import os
 import statistics
-import subprocess
 import sys
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-
-
-def spread(values, digits=2):
-    """The median, with the quartiles where there are any."""
-    if len(values) < 2:
-        return f"{values[0]:.{digits}f}"
-    low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
-    return f"{middle:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
-
-
-def run(command):
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
-    if done.returncode != 0:
-        sys.exit(f"{' '.join(command)} ended with {done.returncode}")
-    return json.loads(done.stdout.strip().splitlines()[-1])
+from rounds import ISONORM, run, spread
 
 
 def main():
@@ -46,21 +30,21 @@ def main():
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
-    subprocess.run([os.path.join(ROOT, "isonorm"), "--version"], check=True, stdout=subprocess.DEVNULL)  # builds, if need be
+    run([ISONORM, "--version"])  # builds, if need be
     print("| checkpoint | type | what | isonorm | transformers | ratio |")
     print("|---|---|---|--:|--:|--:|")
     for checkpoint in options.checkpoints:
         for dtype in options.dtypes.split(","):
             sizes = ["--dtype", dtype, "--prompt", str(options.prompt), "--tokens", str(options.tokens), "--threads", str(options.threads)]
             programs = {
-                "us": [os.path.join(ROOT, "isonorm"), "bench", "generate", checkpoint, "--quiet", *sizes],
+                "us": [ISONORM, "bench", "generate", checkpoint, "--quiet", *sizes],
                 "them": [options.python, os.path.join(options.peers, "generate.py"), checkpoint, *sizes],
             }
             rounds = []
             for number in range(options.rounds):
                 print(f"{checkpoint}, {dtype}: round {number + 1} of {options.rounds}", file=sys.stderr)
                 order = list(programs) if number % 2 == 0 else list(programs)[::-1]
-                rounds.append({name: run(programs[name]) for name in order})
+                rounds.append({name: json.loads(run(programs[name]).strip().splitlines()[-1]) for name in order})
             name = os.path.basename(os.path.normpath(checkpoint))
             for what, our, their in [
                 ("prefill, tokens/s", "prefill_tokens_per_s", "prefill_tokens_per_s"),
@@ -72,9 +56,9 @@ def main():
                 if pairs:
                     print("| " + " | ".join([
                         name, dtype, what, f"{statistics.median(a for a, _ in pairs):.1f}", f"{statistics.median(b for _, b in pairs):.1f}",
-                        spread([a / b for a, b in pairs])]) + " |", flush=True)
+                        spread([a / b for a, b in pairs], 2)]) + " |", flush=True)
             shares = [each["us"]["bandwidth_share"] for each in rounds]
-            print("| " + " | ".join([name, dtype, "decode, part of the read bandwidth", spread(shares), "", ""]) + " |", flush=True)
+            print("| " + " | ".join([name, dtype, "decode, part of the read bandwidth", spread(shares, 2), "", ""]) + " |", flush=True)
 
 
 if __name__ == "__main__":

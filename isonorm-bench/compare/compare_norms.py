@@ -12,31 +12,16 @@ import argparse
 import json
 import os
 import statistics
-import subprocess
 import sys
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from rounds import ISONORM, run, spread
+
 FORMS = {"none": "none", "pre-ln": "ln", "pre-rmsnorm": "rms", "pre-crmsnorm": "crms"}
-
-
-def spread(values, digits=3):
-    """The median, with the quartiles where there are any."""
-    if len(values) < 2:
-        return f"{values[0]:.{digits}f}"
-    low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
-    return f"{middle:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
-
-
-def run(command):
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
-    if done.returncode != 0:
-        sys.exit(f"{' '.join(command)} ended with {done.returncode}")
-    return done.stdout
 
 
 def ours(options, size, batch, dtype):
     rows = json.loads(run([
-        os.path.join(ROOT, "isonorm"), "bench", "norms", "--quiet", "--json", "--model", "vit-" + size.lower(), "--batch", batch,
+        ISONORM, "bench", "norms", "--quiet", "--json", "--model", "vit-" + size.lower(), "--batch", batch,
         "--dtype", dtype, "--runs", str(options.runs), "--threads", str(options.threads)]))
     return {row["form"]: (row["median_ms"], row["ratio_to_pre_ln"]) for row in rows}
 
@@ -60,7 +45,7 @@ def main():
     parser.add_argument("--runs", type=int, default=15)
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
-    subprocess.run([os.path.join(ROOT, "isonorm"), "--version"], check=True, stdout=subprocess.DEVNULL)  # builds, if need be
+    run([ISONORM, "--version"])  # builds, if need be
     print("| model | batch | type | form | isonorm ms | to its Pre-LN | PyTorch | ms | to its LayerNorm | isonorm / PyTorch |")
     print("|---|--:|---|---|--:|--:|---|--:|--:|--:|")
     for size in options.sizes.split(","):
@@ -79,9 +64,9 @@ def main():
                         us = [each["isonorm"][form] for each in rounds]
                         them = [each[mode][form] for each in rounds]
                         print("| " + " | ".join([
-                            "vit-" + size.lower(), batch, dtype, f"`{form}`", f"{statistics.median(t for t, _ in us):.2f}", spread([r for _, r in us]),
-                            mode, f"{statistics.median(t for t, _ in them):.2f}", spread([r for _, r in them]),
-                            spread([a[0] / b[0] for a, b in zip(us, them)])]) + " |", flush=True)
+                            "vit-" + size.lower(), batch, dtype, f"`{form}`", f"{statistics.median(t for t, _ in us):.2f}", spread([r for _, r in us], 3),
+                            mode, f"{statistics.median(t for t, _ in them):.2f}", spread([r for _, r in them], 3),
+                            spread([a[0] / b[0] for a, b in zip(us, them)], 3)]) + " |", flush=True)
 
 
 if __name__ == "__main__":

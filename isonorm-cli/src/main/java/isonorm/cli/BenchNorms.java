@@ -4,7 +4,7 @@ import com.fasterxml.jackson.databind.node.ArrayNode;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.StandardCopyOption;
+import java.nio.file.StandardOpenOption;
 import java.util.List;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
@@ -82,7 +82,9 @@ final class BenchNorms extends Subcommand {
                     tokens, progress);
         }
         if (plot != null) {
-            write(NormReport.chart(rows).svg(), plot);
+            String svg = NormReport.chart(rows).svg();
+            OutputFile.write(plot, temporary -> Files.writeString(
+                    temporary, svg, StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE, StandardOpenOption.SYNC));
         }
         switch (json ? "json" : format) {
             case "json" -> console.json(rows);
@@ -95,16 +97,5 @@ final class BenchNorms extends Subcommand {
 
     private static Path folder(Path file) {
         return file.toAbsolutePath().getParent();
-    }
-
-    /** Whoever looks sees the old file or all of the new one. */
-    private static void write(String text, Path file) throws IOException {
-        Path temporary = folder(file).resolve("." + file.getFileName() + "." + ProcessHandle.current().pid());
-        try {
-            Files.writeString(temporary, text);
-            Files.move(temporary, file, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
-        } finally {
-            Files.deleteIfExists(temporary);
-        }
     }
 }

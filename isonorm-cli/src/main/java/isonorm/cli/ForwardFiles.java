@@ -20,9 +20,7 @@ import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
-import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.StandardCopyOption;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -150,7 +148,6 @@ final class ForwardFiles {
         return batches;
     }
 
-    /** Written beside its place, synced and renamed, so that it is complete or not there. */
     private static ObjectNode write(List<Result> results, Path output, String compute) throws IOException {
         Dtype dtype = compute.equals("f64") ? Dtype.F64 : Dtype.F32;
         List<TensorInfo> tensors = new ArrayList<>();
@@ -158,20 +155,14 @@ final class ForwardFiles {
         if (results.getFirst().pooledShape().isPresent()) {
             tensors.add(joined("pooled", dtype, results.stream().map(result -> result.pooledShape().orElseThrow()).toList()));
         }
-        Path target = output.toAbsolutePath();
-        Path temporary = target.resolveSibling("." + target.getFileName() + ".tmp-" + ProcessHandle.current().pid());
-        temporary.toFile().deleteOnExit(); // an interrupt leaves nothing
-        try {
+        OutputFile.write(output, temporary -> {
             try (SafetensorsWriter writer = SafetensorsWriter.create(temporary, tensors, Map.of("format", "pt", "compute", compute))) {
                 for (TensorInfo tensor : tensors) {
                     boolean pooled = tensor.name().equals("pooled");
                     write(tensor, results, pooled ? Result::readPooled : Result::readOutput, writer);
                 }
             }
-            Files.move(temporary, target, StandardCopyOption.ATOMIC_MOVE);
-        } finally {
-            Files.deleteIfExists(temporary);
-        }
+        });
         ObjectNode json = JsonNodeFactory.instance.objectNode();
         json.put("compute", compute);
         ObjectNode shapes = json.putObject("tensors");

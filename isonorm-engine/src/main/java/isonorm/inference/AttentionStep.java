@@ -22,9 +22,9 @@ import java.util.Optional;
  * {@code output(softmax(softcap(scale q k^T) + positions + mask) v)} with q, k and v from one projection. What {@code output}
  * adds as a bias is left to the stream.
  *
- * <p>Scores are computed for some queries of one head at a time, against the keys these can see, so that memory grows with the
- * length of a sequence and not with its square. Few queries, as in generation, need no matrix products. In
- * the code T is tokens, H heads, K key-value heads, G = H / K and D the head's width.
+ * <p>Scores are computed for some queries of some heads at a time, against the keys these can see, so that memory grows with the
+ * length of a sequence and not with its square. Few queries, as in generation, need no matrix products. In the code H is heads,
+ * K key-value heads, G = H / K and D the head's width.
  */
 record AttentionStep(
         Attention attention,

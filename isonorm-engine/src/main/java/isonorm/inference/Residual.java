@@ -55,6 +55,7 @@ final class Residual {
         if (branch != null) {
             Rows added = take();
             Values addedBias = bias;
+            // No kernel only adds: few models need it. The squares are not used.
             rows((h, first) -> KERNELS.addSquares(h, part(added, first, h.rows()), addedBias, NormKind.RMS, 1,
                     scales.slice(first, h.rows())));
         }

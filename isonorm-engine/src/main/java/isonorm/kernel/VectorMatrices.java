@@ -15,11 +15,12 @@ import jdk.incubator.vector.IntVector;
 /**
  * The vector twin of few vectors times a matrix stored (in, out).
  *
- * <p>16-bit weights for one vector are read row after row, which is memory in its own order; all others some rows side by side, which
- * lessens what is done with the sums. Their products are added to sums that stay in
- * the nearest cache. 16-bit weights are taken as pairs in ints, as in {@link VectorProducts}, so the sums of a block are those of its
- * even columns, then those of its odd ones. In the code W is a block's columns; the last block ends with the row and overlaps the
- * one before, where it comes to the same sums.
+ * <p>16-bit weights for one vector are read row after row, which is memory in its own order; all others some rows side by side,
+ * which lessens what is done with the sums. Products are added to sums that stay in the nearest cache. 16-bit weights are taken as
+ * pairs in ints, as in {@link VectorProducts}, so the sums of a block are those of its even columns, then those of its odd ones.
+ * There is a loop for every type and for one vector and two: a choice inside a loop would keep vectors from staying in registers.
+ * In the code W is a block's columns; the last block ends with the row and overlaps the one before, where it comes to the same
+ * sums.
  */
 final class VectorMatrices {
 

@@ -125,6 +125,7 @@ final class VectorSoftmax {
         return a.reduceLanes(VectorOperators.ADD);
     }
 
+    /** The same loop over again: a choice inside it would keep its vectors from staying in registers. */
     private float shortExponentialsOf(int n) {
         float largest = largest(n);
         if (largest == Float.NEGATIVE_INFINITY) {

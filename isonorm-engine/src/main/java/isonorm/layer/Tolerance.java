@@ -66,7 +66,29 @@ public final class Tolerance {
     /** The same stored in float64: nothing is rounded that counts. */
     public static final double WRITTEN_F64 = 1e-9;
 
+    /**
+     * The forms of one model of random weights, computed in one type: the root of the mean squared difference as a part of the
+     * outputs' spread, which is milder than the worst element. Twelve blocks make up to 1.2e-6; another function makes one.
+     */
+    public static final double SAME_FUNCTION_RMS_F32 = 1e-4;
+
+    /** The same in bfloat16: twelve blocks make up to .02, and it grows with depth. */
+    public static final double SAME_FUNCTION_RMS_BF16 = .1;
+
+    /** The same in float16, whose roundings are an eighth of those of bfloat16. */
+    public static final double SAME_FUNCTION_RMS_F16 = .05;
+
     private Tolerance() {}
+
+    /** For two forms of one model, both computed in {@code compute}, by the root of the mean squared difference. */
+    public static double sameFunctionRms(Compute compute) {
+        return switch (compute) {
+            case F64 -> SAME_FUNCTION_F64;
+            case F32 -> SAME_FUNCTION_RMS_F32;
+            case BF16 -> SAME_FUNCTION_RMS_BF16;
+            case F16 -> SAME_FUNCTION_RMS_F16;
+        };
+    }
 
     /** For a model whose weights were written in {@code dtype}, against its original, both computed in float64. */
     public static double written(Dtype dtype) {

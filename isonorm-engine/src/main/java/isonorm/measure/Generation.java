@@ -52,7 +52,7 @@ public record Generation(Loaded.Engine engine, int threads, int prompt, int toke
      * @param prefill tokens a second of a prompt that is to be continued: the logits behind its last token
      * @param prefillAllLogits the same with the logits behind every token
      * @param decode words a second
-     * @param bandwidth gigabytes a second that a plain sum reads, the better of before and after
+     * @param bandwidth gigabytes a second that a plain sum reads, right after decoding
      * @param bytesPerToken the bytes of weights that one step of decoding reads
      * @param peak the most bytes the process had in memory so far, where the system says it
      */
@@ -94,16 +94,14 @@ public record Generation(Loaded.Engine engine, int threads, int prompt, int toke
                 progress.step("reading " + prompt + " tokens, all logits", 2L * run + 1, steps);
                 readAll = Math.min(readAll, prefillAllLogits(loaded, ids));
             }
-            OptionalLong peakBefore = peak(); // the probe's own memory is not the model's
-            Bandwidth probe = Bandwidth.with(threads);
-            double bandwidth = probe.gigabytesPerSecond();
             long step = Long.MAX_VALUE;
             for (int run = 0; run < CONTINUATIONS; run++) {
                 progress.step("writing " + tokens + " tokens", 2L * PREFILLS + run, steps);
                 step = Math.min(step, decode(loaded, ids) / tokens);
             }
-            bandwidth = Math.max(bandwidth, probe.gigabytesPerSecond());
-            return new Speed(1e9 * prompt / read, 1e9 * prompt / readAll, 1e9 / step, bandwidth, bytesPerToken(model.architecture(), compute), peakBefore);
+            OptionalLong peak = peak(); // before the probe, whose memory is not the model's
+            double bandwidth = Bandwidth.with(threads).gigabytesPerSecond();
+            return new Speed(1e9 * prompt / read, 1e9 * prompt / readAll, 1e9 / step, bandwidth, bytesPerToken(model.architecture(), compute), peak);
         }
     }
 

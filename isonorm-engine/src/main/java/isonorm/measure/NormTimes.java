@@ -4,6 +4,7 @@ import isonorm.architecture.Architecture;
 import isonorm.architecture.Embedding;
 import isonorm.layer.Batch;
 import isonorm.layer.Result;
+import isonorm.layer.Tolerance;
 import isonorm.tensor.Compute;
 import isonorm.weights.Model;
 import isonorm.weights.Progress;
@@ -25,9 +26,6 @@ import java.util.stream.LongStream;
  * @param tokens how long a prompt is, for models of language
  */
 public record NormTimes(Loaded.Engine engine, int threads, int runs, Duration warmUp, int tokens) {
-
-    /** What a variant's outputs may be away from the Pre-LN model's, as a part of their own spread: rounding, and not another function. */
-    private static final Map<Compute, Double> TOLERANCE = Map.of(Compute.F64, 1e-8, Compute.F32, 1e-3, Compute.BF16, 0.15, Compute.F16, 0.05);
 
     private static final int COMPARED = 1 << 18;
 
@@ -124,11 +122,12 @@ public record NormTimes(Loaded.Engine engine, int threads, int runs, Duration wa
         double[] expected = output(loaded.get(Variant.PRE_LN), batch);
         for (Variant variant : List.of(Variant.PRE_RMSNORM, Variant.PRE_CRMSNORM)) {
             double error = error(output(loaded.get(variant), batch), expected);
-            if (!(error <= TOLERANCE.get(compute))) { // also NaN
+            double tolerance = Tolerance.sameFunctionRms(compute);
+            if (!(error <= tolerance)) { // also NaN
                 throw new IOException(String.format(Locale.ROOT,
                         "the %s form of %s must be the function of the pre-ln one, its outputs in %s are off by %.1e of their spread where %.0e is rounding; "
                                 + "times of different functions say nothing",
-                        variant.label(), name, compute.label(), error, TOLERANCE.get(compute)));
+                        variant.label(), name, compute.label(), error, tolerance));
             }
         }
     }

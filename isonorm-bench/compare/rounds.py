@@ -1,0 +1,23 @@
+"""What the comparisons share: running a program, and a sample's middle with its spread."""
+import os
+import statistics
+import subprocess
+import sys
+
+ISONORM = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "isonorm")
+
+
+def spread(values, digits):
+    """The median, with the quartiles where there are any."""
+    if len(values) < 2:
+        return f"{values[0]:.{digits}f}"
+    low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
+    return f"{middle:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+
+
+def run(command):
+    """What a program prints; where it fails, so does this one."""
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+    if done.returncode != 0:
+        sys.exit(f"{' '.join(command)} ended with {done.returncode}")
+    return done.stdout
