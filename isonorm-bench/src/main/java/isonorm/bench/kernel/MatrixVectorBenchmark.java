@@ -24,7 +24,7 @@ import org.openjdk.jmh.annotations.Warmup;
 @State(Scope.Benchmark)
 @BenchmarkMode(Mode.Throughput)
 @OutputTimeUnit(TimeUnit.NANOSECONDS)
-@Fork(value = 1, jvmArgsPrepend = {Benchmarks.VECTORS, Benchmarks.NATIVE})
+@Fork(value = 1, jvmArgsPrepend = {Benchmarks.VECTORS, Benchmarks.INLINE, Benchmarks.NATIVE})
 @Warmup(iterations = 5, time = 1)
 @Measurement(iterations = 5, time = 1)
 public class MatrixVectorBenchmark {
@@ -50,6 +50,7 @@ public class MatrixVectorBenchmark {
     private int out;
     private Rows x;
     private Rows y;
+    private Rows sums;
     private Rows outIn;
     private Rows inOut;
 
@@ -60,6 +61,7 @@ public class MatrixVectorBenchmark {
         out = Integer.parseInt(shape.split("x")[1]);
         x = Benchmarks.rows(Type.F32, vectors, in, in);
         y = Benchmarks.rows(Type.F32, vectors, out, out);
+        sums = Benchmarks.rows(Type.F32, Benchmarks.THREADS * vectors, out, out);
         int matrices = BYTES / type.bytes() / (in * out);
         outIn = Benchmarks.rows(type, matrices * out, in, in);
         inOut = Rows.of(outIn.data(), type, matrices * in, out);
@@ -84,13 +86,14 @@ public class MatrixVectorBenchmark {
         read.bytes += outIn.data().byteSize();
     }
 
+    /** Shared out by inputs, as a forward pass does it; that it then adds up what the threads made is left out. */
     @Benchmark
     public void storedInOut(Read read) {
-        int part = out / Benchmarks.THREADS;
+        int part = in / Benchmarks.THREADS;
         for (int first = 0; first < inOut.rows(); first += in) {
             Rows weights = inOut.slice(first, in);
-            Benchmarks.parallel(thread ->
-                    kernels.vectorMatrices(x, weights.sliceColumns(thread * part, part), y.sliceColumns(thread * part, part)));
+            Benchmarks.parallel(thread -> kernels.vectorMatrices(
+                    x.sliceColumns(thread * part, part), weights.slice(thread * part, part), sums.slice(thread * vectors, vectors)));
         }
         read.bytes += outIn.data().byteSize();
     }
