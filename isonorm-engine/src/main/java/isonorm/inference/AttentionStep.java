@@ -2,7 +2,6 @@ package isonorm.inference;
 
 import isonorm.architecture.Alibi;
 import isonorm.architecture.Attention;
-import isonorm.inference.Products.Stack;
 import isonorm.inference.Workspace.Use;
 import isonorm.kernel.Kernels;
 import isonorm.kernel.Normalization;
@@ -12,6 +11,8 @@ import isonorm.kernel.Scoring;
 import isonorm.kernel.Turns;
 import isonorm.kernel.Type;
 import isonorm.kernel.Values;
+import isonorm.tensor.Products;
+import isonorm.tensor.Products.Stack;
 import isonorm.weights.Numbers;
 import java.lang.foreign.Arena;
 import java.util.ArrayList;
@@ -267,13 +268,13 @@ record AttentionStep(
         int from = Math.max(0, position - (window() - 1));
         int to = attention.causal() ? position + task.queries : span.end();
         Rows rows = qkv.slice(span.first(), span.count());
-        Stack q = new Stack(rows.slice(task.query, task.queries).sliceColumns(task.head * D, D), N, D);
+        Stack q = Stack.of(rows.slice(task.query, task.queries).sliceColumns(task.head * D, D), N, D);
         Stack k = cached(span.sequence().map(sequence -> sequence.cache(l).keys()), span, keys(rows), task, from, to);
         Stack v = cached(span.sequence().map(sequence -> sequence.cache(l).values()), span, values(rows), task, from, to);
-        Stack out = new Stack(attended.slice(span.first() + task.query, task.queries).sliceColumns(task.head * D, D), N, D);
+        Stack out = Stack.of(attended.slice(span.first() + task.query, task.queries).sliceColumns(task.head * D, D), N, D);
         Rows all = scores(qkv.type(), N * task.queries, to - from);
-        Stack scores = new Stack(all.slice(0, task.queries), N, (long) task.queries * all.stride());
-        Products.products(q, k, true, scores);
+        Stack scores = Stack.of(all.slice(0, task.queries), N, (long) task.queries * all.stride());
+        Products.products(q, k.transpose(), scores);
         Reach reach = new Reach(position - from, task.queries, attention.causal(), window());
         if (attention.alibi().isEmpty()) {
             KERNELS.softmax(all, scoring(), Values.NONE, reach, all);
@@ -283,7 +284,7 @@ record AttentionStep(
                 KERNELS.softmax(one, scoring(), keyBias(task.head + i, from, to), reach, one);
             }
         }
-        Products.products(scores, v, false, out);
+        Products.products(scores, v, out);
     }
 
     /** Keys or values of a task's heads, from the cache or from the rows that were just projected. */
@@ -292,10 +293,10 @@ record AttentionStep(
         int head = task.head / group();
         int step = group() == 1 ? 1 : 0;
         if (cache.isEmpty()) {
-            return new Stack(projected.sliceColumns(head * D, D).slice(from, to - from), task.heads, (long) step * D);
+            return Stack.of(projected.sliceColumns(head * D, D).slice(from, to - from), task.heads, (long) step * D);
         }
         int capacity = span.sequence().orElseThrow().capacity();
-        return new Stack(cache.get().slice(head * capacity + from, to - from), task.heads, (long) step * capacity * D);
+        return Stack.of(cache.get().slice(head * capacity + from, to - from), task.heads, (long) step * capacity * D);
     }
 
     private static Rows scores(Type type, int rows, int keys) {

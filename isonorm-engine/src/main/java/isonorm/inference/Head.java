@@ -101,7 +101,7 @@ record Head(
         }
     }
 
-    private double finished(double product, float mean, float added) {
+    private double finished(double product, double mean, double added) {
         double logit = shape.scale() * (product + mean + added);
         return shape.softcap().isPresent()
                 ? shape.softcap().getAsDouble() * Math.tanh(logit / shape.softcap().getAsDouble())
@@ -162,7 +162,7 @@ record Head(
             return taken;
         }
         for (int r = 0; r < y.rows(); r++) {
-            float last = y.get(r, columns);
+            double last = y.get(r, columns);
             for (int c = 0; c < columns; c++) {
                 taken.set(r, c, y.get(r, c) - last);
             }

@@ -12,6 +12,7 @@ import isonorm.layer.Ends;
 import isonorm.layer.Result;
 import isonorm.tensor.Compute;
 import isonorm.tensor.Memory;
+import isonorm.tensor.Team;
 import isonorm.weights.Model;
 import java.io.IOException;
 import java.lang.foreign.Arena;
@@ -361,7 +362,7 @@ public final class Inference implements AutoCloseable {
             MemorySegment.copy(rows.data(), ValueLayout.JAVA_FLOAT_UNALIGNED, first, values, 0, values.length);
         } else {
             for (int c = 0; c < values.length; c++) {
-                values[c] = rows.get(row, c);
+                values[c] = (float) rows.get(row, c);
             }
         }
     }

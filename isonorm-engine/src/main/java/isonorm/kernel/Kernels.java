@@ -20,6 +20,11 @@ public sealed interface Kernels permits PlainKernels, VectorKernels {
         return Provider.CHOSEN.kernels();
     }
 
+    /** The implementation for activations of a type: only the plain one computes in float64. */
+    static Kernels of(Type type) {
+        return type == Type.F64 ? Provider.PLAIN : provider();
+    }
+
     /** Why it is that one. */
     static String reason() {
         return Provider.CHOSEN.reason();

@@ -106,8 +106,14 @@ final class Lanes {
         ((ShortVector) bits.convertShape(VectorOperators.I2S, SHORTS, 0)).intoMemorySegment(ALL, address, ORDER);
     }
 
+    /** {@link VectorKernels} lets no float64 in. */
+    static AssertionError wide() {
+        return new AssertionError("float64 in vector kernels");
+    }
+
     static float get(Type type, long address) {
         return switch (type) {
+            case F64 -> throw wide();
             case F32 -> ALL.get(FLOAT, address);
             case BF16 -> Float.intBitsToFloat(ALL.get(SHORT, address) << 16);
             case F16 -> Float.float16ToFloat(ALL.get(SHORT, address));

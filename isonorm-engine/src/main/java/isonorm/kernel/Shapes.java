@@ -156,7 +156,7 @@ final class Shapes {
 
     private static void written(Rows x) {
         if (x.type() == Type.F16) {
-            throw new IllegalArgumentException("only F32 and BF16 are written, got " + x);
+            throw new IllegalArgumentException("only F64, F32 and BF16 are written, got " + x);
         }
     }
 
