@@ -132,13 +132,18 @@ final class Facts {
         List<Block> blocks = architecture.blocks();
         ObjectNode json = JSON.createObjectNode();
         json.set("kind", each(blocks, block -> block.norm().kind().label()));
-        json.set("placement", each(blocks, block -> block.placement().label()));
+        json.set("placement", each(blocks, Facts::placement));
         json.set("wiring", each(blocks, block -> block.wiring().label()));
         json.set("applies", each(blocks, block -> applies(block.norm())));
         json.set("epsilon", each(blocks, block -> block.norm().epsilon()));
         json.put("embedding", norm(architecture.embedding().norm()));
         json.put("final", norm(architecture.finalNorm()));
         return json;
+    }
+
+    private static String placement(Block block) {
+        String attention = block.attentionPlacement().label();
+        return block.both(block.attentionPlacement()) ? attention : attention + " and " + block.mlpPlacement().label();
     }
 
     private static String norm(Optional<Norm> norm) {
@@ -238,7 +243,7 @@ final class Facts {
                 .row("attention", attentionInWords(attention))
                 .row("mlp", values(mlp.path("hidden")) + ", " + values(mlp.path("activation")) + (mlp.path("gated").asBoolean() ? ", gated" : ""))
                 .row("norms", values(norms.path("kind")) + " (" + values(norms.path("applies")) + ", epsilon " + values(norms.path("epsilon"))
-                        + "), " + placement(values(norms.path("placement"))) + ", " + values(norms.path("wiring"))
+                        + "), " + placementInWords(values(norms.path("placement"))) + ", " + values(norms.path("wiring"))
                         + (norms.path("embedding").isNull() ? "" : "; embedding norm " + norms.path("embedding").asText())
                         + (norms.path("final").isNull() ? "; no final norm" : "; final norm " + norms.path("final").asText()))
                 .row("output", json.path("output").asText() + (json.path("tied").asBoolean() ? ", the head is tied to the token table" : ""));
@@ -267,7 +272,7 @@ final class Facts {
                 + (window.equals("none") ? "" : ", window " + window) + (norm.equals("none") ? "" : ", queries and keys through " + norm);
     }
 
-    private static String placement(String label) {
+    private static String placementInWords(String label) {
         return switch (label) {
             case "pre" -> "before the sub-layers (pre)";
             case "post" -> "behind the sum (post)";

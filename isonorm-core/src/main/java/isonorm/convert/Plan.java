@@ -92,20 +92,20 @@ public record Plan(
     }
 
     private static void postReasons(List<Block> blocks, long rms, List<String> reasons) {
-        long others = blocks.stream().filter(block -> block.placement() != Placement.POST).count();
+        long others = blocks.stream().filter(block -> !block.both(Placement.POST)).count();
         if (others > 0 && rms == 0) {
             reasons.add("its norms stand before the sub-layers (Pre-LN, " + others + " of " + blocks.size()
                     + " blocks); ask for pre-rmsnorm or pre-crmsnorm");
         } else if (others > 0) {
-            reasons.add("its norms do not stand behind the sum (" + blocks.getFirst().placement().label() + "); rmsnorm is the form of Post-LN models");
+            reasons.add("its norms do not stand behind the sum (" + blocks.getFirst().attentionPlacement().label() + "); rmsnorm is the form of Post-LN models");
         }
     }
 
     private static void preReasons(Architecture architecture, Form form, List<String> reasons) {
         List<Block> blocks = architecture.blocks();
-        long post = blocks.stream().filter(block -> block.placement() == Placement.POST).count();
-        long output = blocks.stream().filter(block -> block.placement() == Placement.OUTPUT).count();
-        long peri = blocks.stream().filter(block -> block.placement() == Placement.PERI).count();
+        long post = blocks.stream().filter(block -> block.either(Placement.POST)).count();
+        long output = blocks.stream().filter(block -> block.either(Placement.OUTPUT)).count();
+        long peri = blocks.stream().filter(block -> block.either(Placement.PERI)).count();
         if (post > 0) {
             reasons.add("its norms stand behind the sum (Post-LN, " + post + " of " + blocks.size()
                     + " blocks): the sub-layers read the stream without a norm, so its mean is not redundant; ask for rmsnorm");

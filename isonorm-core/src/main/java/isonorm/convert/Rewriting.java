@@ -195,7 +195,7 @@ final class Rewriting {
             restoreNorm(w, Role.of(part, l, GAIN), readers, block.norm(), family.norm(), width,
                     role -> role.part() == QUERY_KEY_VALUE ? family.attention().bias() : family.mlp().bias());
         }
-        return block.placement() == Placement.PRE ? family : block;
+        return block.both(Placement.PRE) ? family : block;
     }
 
     static void restoreNorm(

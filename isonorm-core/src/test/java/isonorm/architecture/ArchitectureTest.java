@@ -245,7 +245,7 @@ class ArchitectureTest {
 
     @Test
     void blocksThatDifferAreWrittenOneByOne() throws IOException {
-        Block a = Block.of(Placement.PRE, Wiring.SEQUENTIAL, NORM, Attention.of(2, 4), Mlp.plain(32, Activation.GELU));
+        Block a = Block.of(Placement.POST, Wiring.SEQUENTIAL, NORM, Attention.of(2, 4), Mlp.plain(32, Activation.GELU));
         Block b = a.withAttention(a.attention().withWindow(3)).withRecentre(true).withLayerScale(true);
         Architecture mixed = Architecture.of("m", 8, 16, Embedding.Tokens.of(11, 8), List.of(a, a, b, a, b, b), Optional.empty(), Output.Words.of(true));
         ObjectNode config = Isonorm.config(mixed, "any", new ObjectMapper().createObjectNode(), "0");

@@ -195,6 +195,7 @@ final class PlainForward {
             }
             case RMS -> Math.sqrt(squares / n + epsilon);
             case CRMS -> Math.sqrt((squares + sum * sum) / (n + 1) + epsilon);
+            case DYNAMIC_TANH -> throw new IllegalArgumentException("not converted");
         };
         double shift = kind == NormKind.LAYER ? sum / n : 0;
         return each(x, value -> (value - shift) / divisor);
@@ -296,18 +297,19 @@ final class PlainForward {
             double[][] other = scaled(block, MLP_SCALE, l, mlp(block.mlp(), l, fed));
             return added(block, added(block, x, branch), other);
         }
-        double[][] read = block.placement().normalizesInput() ? normed(block, ATTENTION_NORM, l, x) : x;
+        double[][] read = block.attentionPlacement().normalizesInput() ? normed(block, ATTENTION_NORM, l, x) : x;
         double[][] h = joined(block, ATTENTION_NORM, ATTENTION_OUTPUT_NORM, l, x,
                 scaled(block, ATTENTION_SCALE, l, attention(block.attention(), l, read, input)));
-        read = block.placement().normalizesInput() ? normed(block, MLP_NORM, l, h) : h;
+        read = block.mlpPlacement().normalizesInput() ? normed(block, MLP_NORM, l, h) : h;
         return joined(block, MLP_NORM, MLP_OUTPUT_NORM, l, h, scaled(block, MLP_SCALE, l, mlp(block.mlp(), l, read)));
     }
 
     private double[][] joined(Block block, Part behindSum, Part behindBranch, int l, double[][] x, double[][] branch) {
-        return switch (block.placement()) {
+        return switch (behindSum == ATTENTION_NORM ? block.attentionPlacement() : block.mlpPlacement()) {
             case PRE, NONE -> added(block, x, branch);
             case POST -> normed(block, behindSum, l, added(block, x, branch));
             case PERI, OUTPUT -> added(block, x, normed(block, behindBranch, l, branch));
+            case BOTH, DUAL -> throw new IllegalArgumentException("not converted");
         };
     }
 

@@ -92,7 +92,7 @@ record BlockStep(Block block, Branch attention, Branch mlp) {
 
     /** Whether a LayerScale is multiplied into the linear layer before it, and not into the norm between the two. */
     private static boolean scalesWeight(Block block) {
-        return block.layerScale() && !block.placement().normalizesOutput();
+        return block.layerScale() && !block.attentionPlacement().normalizesBranch();
     }
 
     private static Weight writer(Weights from, Architecture architecture, int l, Parts parts, int inputs) throws IOException {
@@ -154,7 +154,8 @@ record BlockStep(Block block, Branch attention, Branch mlp) {
     }
 
     private void then(Branch branch, Residual h, Pass pass) {
-        switch (block.placement()) {
+        switch (branch == attention ? block.attentionPlacement() : block.mlpPlacement()) {
+            case BOTH, DUAL -> throw new UnsupportedOperationException("not yet");
             case PRE -> h.add(branch.subLayer.forward(h.read(branch.norm.orElseThrow()), pass), branch.bias);
             case NONE -> h.add(branch.subLayer.forward(bare(h), pass), branch.bias);
             case PERI -> addNormalized(branch, h, h.read(branch.norm.orElseThrow()), pass);

@@ -1,6 +1,7 @@
 package isonorm.inference;
 
 import isonorm.architecture.Norm;
+import isonorm.architecture.NormKind;
 import isonorm.architecture.Role;
 import isonorm.architecture.Role.Field;
 import isonorm.checkpoint.Dtype;
@@ -128,6 +129,7 @@ final class Weights {
 
     Normalization norm(Role gain, Norm norm) throws IOException {
         return new Normalization(norm.kind(), norm.epsilon(),
+                norm.kind() == NormKind.DYNAMIC_TANH ? vector(gain.field(Field.ALPHA)).get(0) : 1,
                 norm.affine().hasGain() ? vector(gain) : Values.NONE,
                 norm.affine().hasBias() ? vector(gain.field(Field.BIAS)) : Values.NONE);
     }

@@ -71,6 +71,12 @@ public final class PlainKernels implements Kernels {
     /** One row of {@link #norm}; the two may be the same. */
     static void normRow(Rows x, int row, Normalization norm, Rows out) {
         int C = x.columns();
+        if (norm.kind() == NormKind.DYNAMIC_TANH) {
+            for (int c = 0; c < C; c++) {
+                out.set(row, c, affine(Math.tanh(norm.alpha() * x.get(row, c)), norm, c));
+            }
+            return;
+        }
         double mean = norm.kind() == NormKind.LAYER ? sum(x, row) / C : 0;
         double scale = scale(x, row, norm.kind(), norm.epsilon());
         double sum = 0;

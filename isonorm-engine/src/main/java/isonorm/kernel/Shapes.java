@@ -37,8 +37,8 @@ final class Shapes {
     }
 
     static void squares(Rows x, NormKind kind, double epsilon, Values scales) {
-        if (kind == NormKind.LAYER) {
-            throw new IllegalArgumentException("only RMS and CRMS are scales of rows, got LAYER; use norm or addNorm");
+        if (kind == NormKind.LAYER || kind == NormKind.DYNAMIC_TANH) {
+            throw new IllegalArgumentException("only RMS and CRMS are scales of rows, got " + kind + "; use norm or addNorm");
         }
         if (!(epsilon >= 0)) {
             throw new IllegalArgumentException("epsilon must be zero or more, got " + epsilon);

@@ -28,12 +28,14 @@ final class VectorNorms {
     private static final Loop<VectorNorms> ADD_BRAINS = loop((row, _) -> row.addBrains());
     private static final Loop<VectorNorms> STORE_BRAINS = loop((row, r) -> row.storeBrains(row.rows.address(r)));
     private static final Loop<VectorNorms> MEASURE = loop((row, _) -> row.measure());
+    private static final Loop<VectorNorms> BEND = loop((row, _) -> row.bend());
     private static final Loop<VectorNorms> GIVE = loop(VectorNorms::give);
 
     private final Rows rows;
     private final NormKind kind;
     private final double epsilon;
     private final int C;
+    private float alpha;
     private final float[] x;
     private final float[] summand;
 
@@ -77,6 +79,7 @@ final class VectorNorms {
 
     private void normalize(Normalization norm, Rows into) {
         out = into;
+        alpha = (float) norm.alpha();
         gain = norm.affine() ? Lanes.padded(norm.gain(), out.columns(), 1) : null;
         bias = norm.affine() ? Lanes.padded(norm.bias(), out.columns(), 0) : null;
         for (int r = 0; r < rows.rows(); r++) {
@@ -121,7 +124,11 @@ final class VectorNorms {
             add(r);
         }
         Arrays.fill(x, C, x.length, 0); // a LayerNorm leaves its mean there
-        MEASURE.run(this, r);
+        if (kind == NormKind.DYNAMIC_TANH) {
+            BEND.run(this, r);
+        } else {
+            MEASURE.run(this, r);
+        }
     }
 
     private void readSummand(int r) {
@@ -213,9 +220,20 @@ final class VectorNorms {
                 yield (squares + (double) sum * sum) / (C + 1);
             }
             case LAYER -> centredSquares();
+            case DYNAMIC_TANH -> throw new IllegalStateException("nothing is measured");
         };
         scale = (float) (1 / Math.sqrt(q + epsilon));
         measured = q * C < LARGE && (q + epsilon) * C > SMALL; // false for NaN too
+    }
+
+    /** Makes {@link #x} its normalized values, of which no more than gain and bias are missing. */
+    private void bend() {
+        FloatVector factor = FloatVector.broadcast(FLOATS, alpha);
+        for (int i = 0; i < x.length; i += L) {
+            VectorMath.tanh(FloatVector.fromArray(FLOATS, x, i).mul(factor)).intoArray(x, i);
+        }
+        scale = 1;
+        measured = true;
     }
 
     private float sum() {
