@@ -4,6 +4,7 @@ import isonorm.architecture.Alibi;
 import isonorm.architecture.Attention;
 import isonorm.inference.Workspace.Use;
 import isonorm.kernel.Kernels;
+import isonorm.kernel.KeyBiases;
 import isonorm.kernel.Normalization;
 import isonorm.kernel.Reach;
 import isonorm.kernel.Rows;
@@ -13,7 +14,6 @@ import isonorm.kernel.Type;
 import isonorm.kernel.Values;
 import isonorm.tensor.Products;
 import isonorm.tensor.Products.Stack;
-import isonorm.weights.Numbers;
 import java.lang.foreign.Arena;
 import java.util.ArrayList;
 import java.util.List;
@@ -308,24 +308,8 @@ record AttentionStep(
         return Rows.of(ROOM.get().data(), type, rows, keys, stride);
     }
 
-    /** What is added to the scores of keys {@code from} to {@code to - 1}. A term that all keys of a row share changes nothing. */
+    /** What is added to the scores of keys {@code from} to {@code to - 1}. */
     private Values keyBias(int head, int from, int to) {
-        if (attention.alibi().isEmpty()) {
-            return Values.NONE;
-        }
-        Alibi alibi = attention.alibi().get();
-        double slope = alibi.slopes(attention.heads())[head];
-        float[] biases = new float[to - from];
-        for (int key = from; key < to; key++) {
-            biases[key - from] = switch (alibi) {
-                case AFTER_SCALE, AFTER_SCALE_INTERLEAVED -> (float) (slope * (key - (to - 1)));
-                case BEFORE_SCALE_BFLOAT16 -> (float) (attention.scale() * bfloat16(bfloat16(slope) * bfloat16(key)));
-            };
-        }
-        return Values.of(biases);
-    }
-
-    private static double bfloat16(double value) {
-        return Float.intBitsToFloat(Numbers.toBfloat16(value) << 16);
+        return KeyBiases.of(attention.alibi().orElseThrow(), attention.heads(), head, attention.scale(), from, to, Type.F32);
     }
 }

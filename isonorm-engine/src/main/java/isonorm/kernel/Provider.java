@@ -4,6 +4,8 @@ package isonorm.kernel;
 record Provider(Kernels kernels, String reason) {
 
     static final Kernels PLAIN = new PlainKernels();
+    static final Gradients PLAIN_GRADIENTS = new PlainGradients();
+    static final Gradients VECTOR_GRADIENTS = new VectorGradients();
 
     static final Provider CHOSEN = choose(System.getProperty("isonorm.kernels", "vector"));
 
