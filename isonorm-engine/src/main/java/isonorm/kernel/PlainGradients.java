@@ -55,6 +55,7 @@ public final class PlainGradients implements Gradients {
                 case RMS -> g[c] - n[c] * dot / C;
                 case LAYER -> g[c] - sumG / C - n[c] * dot / C;
                 case CRMS -> g[c] - (n[c] + sumN) * dot / (C + 1);
+                case DYNAMIC_TANH -> throw new IllegalArgumentException("a DynamicTanh has no statistics to go back through");
             };
             dx.set(row, c, adds ? dx.get(row, c) + value : value);
         }
