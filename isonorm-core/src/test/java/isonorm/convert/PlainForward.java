@@ -325,7 +325,7 @@ public final class PlainForward {
         UnaryOperator<double[][]> f = read -> scaled(block, scale, l, subLayer.apply(read));
         return switch (placement) {
             case PRE -> gated(block, gate, l, added(block, x, f.apply(normed(block, norm, l, x))));
-            case POST -> normed(block, norm, l, added(block, x, f.apply(x)));
+            case POST -> normed(block, norm, l, added(block, block.recentre() ? centredRows(x) : x, f.apply(x)));
             case PERI -> gated(block, gate, l, added(block, x,
                     scaled(block, scale, l, normed(block, outputNorm, l, subLayer.apply(normed(block, norm, l, x))))));
             case OUTPUT -> gated(block, gate, l, added(block, x, scaled(block, scale, l, normed(block, outputNorm, l, subLayer.apply(x)))));
@@ -372,11 +372,14 @@ public final class PlainForward {
         return y;
     }
 
+    private static double[][] centredRows(double[][] x) {
+        return Arrays.stream(x).map(PlainForward::centred).toArray(double[][]::new);
+    }
+
     private static double[][] added(Block block, double[][] x, double[][] branch) {
         double[][] y = new double[x.length][];
         for (int i = 0; i < x.length; i++) {
-            double[] skip = block.recentre() ? centred(x[i]) : x[i];
-            y[i] = plus(each(skip, value -> block.skip() * value), branch[i]);
+            y[i] = plus(each(x[i], value -> block.skip() * value), branch[i]);
         }
         return y;
     }

@@ -64,6 +64,9 @@ public final class Strategies {
         all.put("value norm alone", words(pre.withAttention(ATTENTION.withValueNorm(RMS))));
         all.put("GPAS", words(block(PRE, RMS).withGates(true)));
         all.put("GPAS on Peri-LN with a skip and LayerScale", words(block(PERI, LAYER).withGates(true).withSkip(0.8).withLayerScale(true)));
+        all.put("GPAS on Pre-LN with a skip and LayerScale", words(pre.withGates(true).withSkip(0.8).withLayerScale(true)));
+        all.put("HybridNorm of LayerNorms with a skip and LayerScale",
+                words(post.withPlacements(NONE, POST).withSkip(1.2).withLayerScale(true).withAttention(ATTENTION.withValueNorm(LAYER))));
         all.put("GPAS on output norms", words(block(OUTPUT, LAYER).withGates(true)));
         all.put("skip", words(pre.withSkip(1.3).withLayerScale(true)));
         all.put("skip of parallel", words(wired(Wiring.PARALLEL).withSkip(0.7)));
