@@ -155,8 +155,8 @@ public record Plan(
                     + " blocks have norms on their outputs), so the stream is not centred by its weights");
         }
         if (both > 0) {
-            reasons.add("norms with a gain are its stream (" + both + " of " + blocks.size()
-                    + " blocks have norms before the sub-layers and behind the sum), so the stream is not centred by its weights");
+            reasons.add("its stream is what norms with a gain give (" + both + " of " + blocks.size()
+                    + " blocks have norms before the sub-layers and behind the sum), so it is not centred by its weights");
         }
         if (architecture.finalNorm().isEmpty() && post == 0) {
             reasons.add("it has no final norm: its output reads the stream, mean included");

@@ -85,7 +85,7 @@ class StrategiesTest {
     void whatCannotBeConvertedIsRefusedWithTheReason() throws IOException {
         refused("ResiDual", Form.PRE_RMSNORM, "it has two streams");
         refused("ResiDual", Form.RMSNORM, "it has two streams");
-        refused("Keel", Form.PRE_CRMSNORM, "norms with a gain are its stream (3 of 3 blocks");
+        refused("Keel", Form.PRE_CRMSNORM, "its stream is what norms with a gain give (3 of 3 blocks");
         refused("Keel", Form.RMSNORM, "do not stand behind the sum (both)");
         refused("NormFormer", Form.PRE_RMSNORM, "norms with a gain write into its stream (3 of 3 blocks");
         refused("NormFormer", Form.RMSNORM, "do not stand behind the sum (peri and pre)");
