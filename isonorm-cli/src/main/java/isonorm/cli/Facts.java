@@ -9,6 +9,7 @@ import isonorm.architecture.Attention;
 import isonorm.architecture.Block;
 import isonorm.architecture.Embedding;
 import isonorm.architecture.Norm;
+import isonorm.architecture.NormKind;
 import isonorm.architecture.Output;
 import isonorm.architecture.QueryKeyNorm;
 import isonorm.checkpoint.Checkpoint;
@@ -254,7 +255,8 @@ final class Facts {
                 .row("attention", attentionInWords(attention))
                 .row("mlp", values(mlp.path("hidden")) + ", " + values(mlp.path("activation")) + (mlp.path("gated").asBoolean() ? ", gated" : "")
                         + innerNorm(mlp))
-                .row("norms", values(norms.path("kind")) + " (" + values(norms.path("applies")) + ", epsilon " + values(norms.path("epsilon"))
+                .row("norms", values(norms.path("kind")) + " (" + values(norms.path("applies"))
+                        + (values(norms.path("kind")).equals(NormKind.DYNAMIC_TANH.label()) ? "" : ", epsilon " + values(norms.path("epsilon")))
                         + "), " + placementInWords(values(norms.path("placement"))) + ", " + values(norms.path("wiring")) + scalesInWords(norms)
                         + (norms.path("embedding").isNull() ? "" : "; embedding norm " + norms.path("embedding").asText())
                         + (norms.path("final").isNull() ? "; no final norm" : "; final norm " + norms.path("final").asText()))
