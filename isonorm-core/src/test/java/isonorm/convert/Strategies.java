@@ -67,6 +67,7 @@ public final class Strategies {
         all.put("GPAS on Pre-LN with a skip and LayerScale", words(pre.withGates(true).withSkip(0.8).withLayerScale(true)));
         all.put("HybridNorm of LayerNorms with a skip and LayerScale",
                 words(post.withPlacements(NONE, POST).withSkip(1.2).withLayerScale(true).withAttention(ATTENTION.withValueNorm(LAYER))));
+        all.put("HybridNorm of bare LayerNorms", words(block(POST, LAYER.withAffine(Affine.NONE)).withPlacements(NONE, POST)));
         all.put("GPAS on output norms", words(block(OUTPUT, LAYER).withGates(true)));
         all.put("skip", words(pre.withSkip(1.3).withLayerScale(true)));
         all.put("skip of parallel", words(wired(Wiring.PARALLEL).withSkip(0.7)));

@@ -33,7 +33,7 @@ class StrategiesTest {
 
     /** Those whose stream only LayerNorms behind a sum normalize. */
     private static final Set<String> POST = Set.of("Post-LN", "DeepNorm", "DeepNorm with LayerScale",
-            "HybridNorm of LayerNorms with a skip and LayerScale");
+            "HybridNorm of LayerNorms with a skip and LayerScale", "HybridNorm of bare LayerNorms");
 
     private static final Input INPUT = Input.tokens(Strategies.ids(9, 4));
 
