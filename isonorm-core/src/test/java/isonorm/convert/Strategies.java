@@ -61,7 +61,7 @@ public final class Strategies {
             all.put("HybridNorm " + span.label(),
                     words(block(POST, RMS).withPlacements(NONE, POST).withAttention(queryKey(RMS, span).withValueNorm(LAYER))));
         }
-        all.put("value norm alone", words(pre.withAttention(ATTENTION.withValueNorm(RMS))));
+        all.put("value norm alone", words(pre.withAttention(Attention.of(4, 6).withValueNorm(RMS))));
         all.put("GPAS", words(block(PRE, RMS).withGates(true)));
         all.put("GPAS on Peri-LN with a skip and LayerScale", words(block(PERI, LAYER).withGates(true).withSkip(0.8).withLayerScale(true)));
         all.put("GPAS on Pre-LN with a skip and LayerScale", words(pre.withGates(true).withSkip(0.8).withLayerScale(true)));

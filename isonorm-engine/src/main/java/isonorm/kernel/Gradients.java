@@ -51,6 +51,9 @@ public sealed interface Gradients permits PlainGradients, VectorGradients {
         public static final NormSums NONE = new NormSums(null, null);
     }
 
+    /** The same for a DYNAMIC_TANH, {@code dx += gain (1 - n^2) alpha dy} with n = tanh(alpha x); {@code alphaSum} (1, 1) is added to. */
+    void addDynamicTanh(Rows x, Normalization norm, Rows dy, Rows dx, NormSums sums, Rows alphaSum);
+
     /** {@code sums += column sums of x}: the gradient of a bias, (1, columns) of F32 or F64. */
     void addColumnSums(Rows x, Rows sums);
 

@@ -55,13 +55,35 @@ public final class PlainGradients implements Gradients {
                 case RMS -> g[c] - n[c] * dot / C;
                 case LAYER -> g[c] - sumG / C - n[c] * dot / C;
                 case CRMS -> g[c] - (n[c] + sumN) * dot / (C + 1);
-                case DYNAMIC_TANH -> throw new IllegalArgumentException("a DynamicTanh has no statistics to go back through");
+                case DYNAMIC_TANH -> throw new IllegalArgumentException("a DyT has no statistics, take dynamicTanh");
             };
             dx.set(row, c, adds ? dx.get(row, c) + value : value);
         }
         if (norm.kind() == NormKind.CRMS && dx.stride() > C) {
             dx.set(row, C, 0);
         }
+    }
+
+    @Override
+    public void addDynamicTanh(Rows x, Normalization norm, Rows dy, Rows dx, NormSums sums, Rows alphaSum) {
+        GradientShapes.norm(x, norm, dy, dx, sums);
+        double alphas = 0;
+        for (int row = 0; row < x.rows(); row++) {
+            for (int c = 0; c < x.columns(); c++) {
+                double d = dy.get(row, c);
+                double n = Math.tanh(norm.alpha() * x.get(row, c));
+                double slope = (1 - n * n) * (norm.gain().present() ? norm.gain().get(c) * d : d);
+                alphas += slope * x.get(row, c);
+                dx.set(row, c, dx.get(row, c) + slope * norm.alpha());
+                if (sums.gain() != null) {
+                    sums.gain().set(0, c, sums.gain().get(0, c) + d * n);
+                }
+                if (sums.bias() != null) {
+                    sums.bias().set(0, c, sums.bias().get(0, c) + d);
+                }
+            }
+        }
+        alphaSum.set(0, 0, alphaSum.get(0, 0) + alphas);
     }
 
     @Override

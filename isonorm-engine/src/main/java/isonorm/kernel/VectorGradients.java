@@ -18,6 +18,11 @@ public final class VectorGradients implements Gradients {
     }
 
     @Override
+    public void addDynamicTanh(Rows x, Normalization norm, Rows dy, Rows dx, NormSums sums, Rows alphaSum) {
+        plain.addDynamicTanh(x, norm, dy, dx, sums, alphaSum);
+    }
+
+    @Override
     public void addColumnSums(Rows x, Rows sums) {
         plain.addColumnSums(x, sums);
     }
