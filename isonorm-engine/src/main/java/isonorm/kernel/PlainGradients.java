@@ -22,7 +22,7 @@ public final class PlainGradients implements Gradients {
         }
     }
 
-    private static void normRow(Rows x, int row, Normalization norm, Rows dy, Rows dx, NormSums sums, boolean adds) {
+    static void normRow(Rows x, int row, Normalization norm, Rows dy, Rows dx, NormSums sums, boolean adds) {
         int C = x.columns();
         double mean = 0;
         if (norm.kind() == NormKind.LAYER) {

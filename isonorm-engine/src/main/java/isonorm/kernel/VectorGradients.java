@@ -1,6 +1,8 @@
 package isonorm.kernel;
 
 import isonorm.architecture.Activation;
+import isonorm.architecture.NormKind;
+import java.lang.ref.Reference;
 
 /** The backward kernels in the Vector API, for F32 and BF16. */
 public final class VectorGradients implements Gradients {
@@ -9,12 +11,26 @@ public final class VectorGradients implements Gradients {
 
     @Override
     public void norm(Rows x, Normalization norm, Rows dy, Rows dx, NormSums sums) {
-        plain.norm(x, norm, dy, dx, sums);
+        GradientShapes.norm(x, norm, dy, dx, sums);
+        if (norm.kind() == NormKind.DYNAMIC_TANH) {
+            plain.norm(x, norm, dy, dx, sums); // refuses it
+            return;
+        }
+        requireTrained(x, dy, dx, sums.gain(), sums.bias());
+        VectorNormGradients.norm(x, norm, dy, dx, sums, false);
+        keep(x, dy, dx, sums.gain(), sums.bias());
     }
 
     @Override
     public void addNorm(Rows x, Normalization norm, Rows dy, Rows dx, NormSums sums) {
-        plain.addNorm(x, norm, dy, dx, sums);
+        GradientShapes.norm(x, norm, dy, dx, sums);
+        if (norm.kind() == NormKind.DYNAMIC_TANH) {
+            plain.addNorm(x, norm, dy, dx, sums); // refuses it
+            return;
+        }
+        requireTrained(x, dy, dx, sums.gain(), sums.bias());
+        VectorNormGradients.norm(x, norm, dy, dx, sums, true);
+        keep(x, dy, dx, sums.gain(), sums.bias());
     }
 
     @Override
@@ -105,5 +121,21 @@ public final class VectorGradients implements Gradients {
     @Override
     public void centreRows(Rows x, Rows out) {
         plain.centreRows(x, out);
+    }
+
+    private static void requireTrained(Rows... rows) {
+        for (Rows each : rows) {
+            if (each != null && each.type() != Type.F32 && each.type() != Type.BF16) {
+                throw new IllegalArgumentException("the vector kernels' gradients are F32 or BF16, got " + each + "; take the plain ones");
+            }
+        }
+    }
+
+    private static void keep(Rows... rows) {
+        for (Rows each : rows) {
+            if (each != null) {
+                Reference.reachabilityFence(each.data());
+            }
+        }
     }
 }

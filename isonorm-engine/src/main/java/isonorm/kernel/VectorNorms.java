@@ -30,6 +30,7 @@ final class VectorNorms {
     private static final Loop<VectorNorms> MEASURE = loop((row, _) -> row.measure());
     private static final Loop<VectorNorms> BEND = loop((row, _) -> row.bend());
     private static final Loop<VectorNorms> GIVE = loop(VectorNorms::give);
+    private static final Loop<VectorNorms> NORMALIZE = loop((row, _) -> row.normalize());
 
     private final Rows rows;
     private final NormKind kind;
@@ -113,6 +114,31 @@ final class VectorNorms {
 
     static void addSquares(Rows stream, Rows branch, Values branchBias, NormKind kind, double epsilon, Values scales) {
         new VectorNorms(stream, kind, epsilon).adding(branch, branchBias).scale(scales);
+    }
+
+    /** Of rows whose normalized values are asked for one by one. */
+    static VectorNorms of(Rows x, Normalization norm) {
+        return new VectorNorms(x, norm.kind(), norm.epsilon());
+    }
+
+    /** Makes row r's normalized values, without gain and bias; false where float32 cannot. */
+    boolean normalized(int r) {
+        read(r);
+        if (measured) {
+            NORMALIZE.run(this, r);
+            Arrays.fill(x, C, x.length, 0);
+        }
+        return measured;
+    }
+
+    /** Where {@link #normalized} leaves a row, followed by zeros to whole vectors. */
+    float[] values() {
+        return x;
+    }
+
+    /** What that row was multiplied with. */
+    float scale() {
+        return scale;
     }
 
     /** Row r into {@link #x}, with what is added to it, and measured. */
