@@ -35,7 +35,7 @@ public record Plan(
         LoadedModel source, Form form, List<Rewrite> rewrites, Model result, Naming naming, ObjectNode config, List<String> notes) {
 
     /** The version written into files. */
-    static final String VERSION = Optional.ofNullable(Plan.class.getPackage().getImplementationVersion()).orElse("0.1.0");
+    public static final String VERSION = Optional.ofNullable(Plan.class.getPackage().getImplementationVersion()).orElse("0.1.0");
 
     private static final String DUAL = "it has two streams, and its sub-layers and its output read one of them without a norm, so its mean is not redundant";
 

@@ -5,6 +5,7 @@ import isonorm.architecture.NormKind;
 import isonorm.kernel.Gradients;
 import isonorm.kernel.Type;
 import isonorm.tensor.Team;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 
@@ -50,6 +51,27 @@ final class Learner implements AutoCloseable {
 
     Optimizer optimizer() {
         return optimizer;
+    }
+
+    /** Whether the next step measures the blocks. */
+    void watch(boolean measured) {
+        network.watch(measured);
+    }
+
+    /** What the last step that measured saw of each block: what entered it, and the norm of the gradient of its weights. */
+    List<Metrics.BlockLine> blocks() {
+        Gradients gradients = Gradients.of(parameters.type());
+        double[] squares = new double[architecture.blocks().size()];
+        for (Parameters.Entry entry : parameters.all()) {
+            if (entry.role().block() >= 0) {
+                squares[entry.role().block()] += gradients.sumOfSquares(entry.gradient());
+            }
+        }
+        List<Metrics.BlockLine> lines = new ArrayList<>();
+        for (Network.Entered entered : network.entered()) {
+            lines.add(new Metrics.BlockLine(entered.block(), entered.variance(), entered.largest(), Math.sqrt(squares[entered.block()])));
+        }
+        return lines;
     }
 
     /** What is needed after weights were set from outside. */
