@@ -37,7 +37,7 @@ final class VectorNorms {
     private final int C;
     private float alpha;
     private final float[] x;
-    private final float[] summand;
+    private float[] summand;
 
     /** What {@link #measure} found: {@code n = (x - shift - correction) * scale}, and the sum of the row for CRMS. */
     private float shift;
@@ -61,7 +61,6 @@ final class VectorNorms {
         this.epsilon = epsilon;
         this.C = rows.columns();
         this.x = Lanes.room(C);
-        this.summand = Lanes.room(C);
     }
 
     private static Loop<VectorNorms> loop(ObjIntConsumer<VectorNorms> step) {
@@ -73,6 +72,7 @@ final class VectorNorms {
 
     private VectorNorms adding(Rows other, Values otherBias) {
         branch = other;
+        summand = Lanes.room(C);
         branchBias = otherBias.present() ? Lanes.padded(otherBias, C, 0) : null;
         return this;
     }
@@ -113,6 +113,39 @@ final class VectorNorms {
 
     static void addSquares(Rows stream, Rows branch, Values branchBias, NormKind kind, double epsilon, Values scales) {
         new VectorNorms(stream, kind, epsilon).adding(branch, branchBias).scale(scales);
+    }
+
+    /** The statistics of rows, one after the other. */
+    static VectorNorms statistics(Rows x, NormKind kind, double epsilon) {
+        return new VectorNorms(x, kind, epsilon);
+    }
+
+    /** Reads row r and measures it; says whether float32 could. */
+    boolean measure(int r) {
+        read(r);
+        return measured;
+    }
+
+    /** The row that was measured, in whole vectors: {@code n = (x - shift - correction) * scale}. */
+    float[] row() {
+        return x;
+    }
+
+    float shift() {
+        return shift;
+    }
+
+    float correction() {
+        return correction;
+    }
+
+    float scale() {
+        return scale;
+    }
+
+    /** The sum of the row for CRMS. */
+    float rowSum() {
+        return sum;
     }
 
     /** Row r into {@link #x}, with what is added to it, and measured. */
