@@ -1,5 +1,6 @@
 package isonorm.train;
 
+import isonorm.data.TokenData;
 import java.io.IOException;
 
 /** Finds the data of a configuration. */
@@ -11,8 +12,8 @@ final class Data {
         int length = configuration.number("sequence", 1);
         long seed = configuration.whole("seed", 0);
         if (configuration.text("data").equals("shakespeare")) {
-            return Bytes.shakespeare(length, seed);
+            return new Windows(TokenData.shakespeare(), length, seed);
         }
-        throw new IllegalArgumentException("data must be shakespeare, got " + configuration.text("data"));
+        return new Windows(TokenData.open(configuration.path("data")), length, seed);
     }
 }
