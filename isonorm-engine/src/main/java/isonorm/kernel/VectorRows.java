@@ -30,7 +30,7 @@ final class VectorRows {
         turnNeighbours(turn.row, at, 2 * turn.pairs, turn.cosine, turn.sine);
         return 0;
     });
-    private static final Loop<float[]> LARGEST = Loop.of(VectorRows::largestOf);
+    static final Loop<float[]> LARGEST = Loop.of(VectorRows::largestOf);
 
     private VectorRows() {}
 
