@@ -1,7 +1,9 @@
 package isonorm.family;
 
+import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import isonorm.architecture.Architecture;
+import isonorm.architecture.Placement;
 import isonorm.checkpoint.CheckpointException;
 import java.util.Set;
 
@@ -16,13 +18,19 @@ public final class Isonorm implements Family {
 
     /** The config.json of a checkpoint of this architecture that came from {@code source}. */
     public static ObjectNode config(Architecture architecture, String form, ObjectNode source, String version) {
-        ObjectNode json = source.objectNode();
+        ObjectNode json = config(architecture, version);
+        json.put("form", form);
+        json.set("source_config", source.deepCopy());
+        return json;
+    }
+
+    /** The config.json of a checkpoint of this architecture that came from no other, such as one that was trained so. */
+    public static ObjectNode config(Architecture architecture, String version) {
+        ObjectNode json = JsonNodeFactory.instance.objectNode();
         json.put("model_type", "isonorm");
         json.put("format_version", FORMAT_VERSION);
-        json.put("form", form);
         json.put("isonorm_version", version);
         json.set("architecture", ArchitectureJson.write(architecture));
-        json.set("source_config", source.deepCopy());
         return json;
     }
 
@@ -38,7 +46,12 @@ public final class Isonorm implements Family {
             throw Config.unsupported("format_version", version, FORMAT_VERSION + "; a newer Isonorm may read it");
         }
         try {
-            return new Description(ArchitectureJson.read(config.object("architecture")), naming());
+            Architecture architecture = ArchitectureJson.read(config.object("architecture"));
+            if (config.find("form").isPresent() && architecture.blocks().stream().anyMatch(block -> block.both(Placement.NONE))) {
+                // They could be taken for blocks whose norms were folded.
+                throw Config.unsupported("placement", "none", "blocks without norms in models that have no form");
+            }
+            return new Description(architecture, naming());
         } catch (IllegalArgumentException e) {
             throw Config.unsupported("architecture", e.getMessage(), "an architecture that fits together");
         }

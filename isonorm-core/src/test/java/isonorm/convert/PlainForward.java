@@ -15,6 +15,7 @@ import isonorm.architecture.Norm;
 import isonorm.architecture.NormKind;
 import isonorm.architecture.Output;
 import isonorm.architecture.Part;
+import isonorm.architecture.Placement;
 import isonorm.architecture.QueryKeyNorm;
 import isonorm.architecture.Role;
 import isonorm.architecture.Rotary;
@@ -27,13 +28,15 @@ import java.io.UncheckedIOException;
 import java.util.Arrays;
 import java.util.HashMap;
 import java.util.Map;
+import java.util.Optional;
 import java.util.function.DoubleUnaryOperator;
+import java.util.function.UnaryOperator;
 
 /**
  * A forward pass over one input in plain double loops, written from what the architecture's records say. It is slow, it is for
  * tests, and it shares nothing with the engine.
  */
-final class PlainForward {
+public final class PlainForward {
 
     /**
      * One input.
@@ -42,8 +45,8 @@ final class PlainForward {
      * @param pixels channel after channel, row after row; or null
      * @param seen which tokens the attention mask keeps
      */
-    record Input(int[] ids, double[] pixels, boolean[] seen) {
-        static Input tokens(int... ids) {
+    public record Input(int[] ids, double[] pixels, boolean[] seen) {
+        public static Input tokens(int... ids) {
             boolean[] seen = new boolean[ids.length];
             Arrays.fill(seen, true);
             return new Input(ids, null, seen);
@@ -51,19 +54,23 @@ final class PlainForward {
     }
 
     /** One row a position, or one row of scores; and the pooled vector or null. */
-    record Result(double[][] output, double[] pooled) {}
+    public record Result(double[][] output, double[] pooled) {}
 
     private final Model model;
     private final Architecture architecture;
     private final Map<Role, double[][]> weights = new HashMap<>();
 
-    PlainForward(Model model) {
+    /** The second stream of dual blocks. */
+    private double[][] second;
+
+    public PlainForward(Model model) {
         this.model = model;
         this.architecture = model.architecture();
     }
 
-    Result run(Input input) {
+    public Result run(Input input) {
         double[][] x = embed(input);
+        second = architecture.dual() ? x.clone() : null;
         for (int l = 0; l < architecture.blocks().size(); l++) {
             x = block(architecture.blocks().get(l), l, x, input);
         }
@@ -195,15 +202,21 @@ final class PlainForward {
             }
             case RMS -> Math.sqrt(squares / n + epsilon);
             case CRMS -> Math.sqrt((squares + sum * sum) / (n + 1) + epsilon);
-            case DYNAMIC_TANH -> throw new IllegalArgumentException("not converted");
+            case DYNAMIC_TANH -> throw new IllegalArgumentException("it has an alpha");
         };
         double shift = kind == NormKind.LAYER ? sum / n : 0;
         return each(x, value -> (value - shift) / divisor);
     }
 
+    private double[] normalized(Norm norm, Part part, int l, double[] x) {
+        return norm.kind() == NormKind.DYNAMIC_TANH
+                ? each(x, value -> Math.tanh(vector(new Role(part, l, ALPHA))[0] * value))
+                : normalized(norm.kind(), norm.epsilon(), x);
+    }
+
     /** A norm on the stream. With a gain it gives all d values, with nothing as many as the stream carries. */
     private double[] norm(Norm norm, Part part, int l, double[] x) {
-        double[] y = normalized(norm.kind(), norm.epsilon(), x);
+        double[] y = normalized(norm, part, l, x);
         if (norm.affine() == Affine.NONE) {
             return y;
         }
@@ -295,22 +308,49 @@ final class PlainForward {
             double[][] fed = block.wiring() == Wiring.PARALLEL ? normed(block, MLP_NORM, l, x) : attended;
             double[][] branch = scaled(block, ATTENTION_SCALE, l, attention(block.attention(), l, attended, input));
             double[][] other = scaled(block, MLP_SCALE, l, mlp(block.mlp(), l, fed));
-            return added(block, added(block, x, branch), other);
+            double[][] both = new double[x.length][];
+            for (int i = 0; i < x.length; i++) {
+                both[i] = plus(branch[i], other[i]);
+            }
+            return added(block, x, both);
         }
-        double[][] read = block.attentionPlacement().normalizesInput() ? normed(block, ATTENTION_NORM, l, x) : x;
-        double[][] h = joined(block, ATTENTION_NORM, ATTENTION_OUTPUT_NORM, l, x,
-                scaled(block, ATTENTION_SCALE, l, attention(block.attention(), l, read, input)));
-        read = block.mlpPlacement().normalizesInput() ? normed(block, MLP_NORM, l, h) : h;
-        return joined(block, MLP_NORM, MLP_OUTPUT_NORM, l, h, scaled(block, MLP_SCALE, l, mlp(block.mlp(), l, read)));
+        double[][] h = joined(block, block.attentionPlacement(), l, x, ATTENTION_NORM, ATTENTION_OUTPUT_NORM, ATTENTION_SCALE,
+                ATTENTION_STREAM_GATE, read -> attention(block.attention(), l, read, input));
+        return joined(block, block.mlpPlacement(), l, h, MLP_NORM, MLP_OUTPUT_NORM, MLP_SCALE, MLP_STREAM_GATE,
+                read -> mlp(block.mlp(), l, read));
     }
 
-    private double[][] joined(Block block, Part behindSum, Part behindBranch, int l, double[][] x, double[][] branch) {
-        return switch (behindSum == ATTENTION_NORM ? block.attentionPlacement() : block.mlpPlacement()) {
-            case PRE, NONE -> added(block, x, branch);
-            case POST -> normed(block, behindSum, l, added(block, x, branch));
-            case PERI, OUTPUT -> added(block, x, normed(block, behindBranch, l, branch));
-            case BOTH, DUAL -> throw new IllegalArgumentException("not converted");
+    private double[][] joined(Block block, Placement placement, int l, double[][] x, Part norm, Part outputNorm, Part scale, Part gate,
+            UnaryOperator<double[][]> subLayer) {
+        UnaryOperator<double[][]> f = read -> scaled(block, scale, l, subLayer.apply(read));
+        return switch (placement) {
+            case PRE -> gated(block, gate, l, added(block, x, f.apply(normed(block, norm, l, x))));
+            case POST -> normed(block, norm, l, added(block, block.recentre() ? centredRows(x) : x, f.apply(x)));
+            case PERI -> gated(block, gate, l, added(block, x,
+                    scaled(block, scale, l, normed(block, outputNorm, l, subLayer.apply(normed(block, norm, l, x))))));
+            case OUTPUT -> gated(block, gate, l, added(block, x, scaled(block, scale, l, normed(block, outputNorm, l, subLayer.apply(x)))));
+            case BOTH -> normed(block, outputNorm, l, added(block, x, f.apply(normed(block, norm, l, x))));
+            case DUAL -> {
+                double[][] written = f.apply(x);
+                for (int i = 0; i < x.length; i++) {
+                    second[i] = plus(second[i], written[i]);
+                }
+                yield normed(block, norm, l, added(block, x, written));
+            }
+            case NONE -> gated(block, gate, l, added(block, x, f.apply(x)));
         };
+    }
+
+    private double[][] gated(Block block, Part part, int l, double[][] x) {
+        if (!block.gates()) {
+            return x;
+        }
+        double g = vector(new Role(part, l, WEIGHT))[0];
+        double[][] y = new double[x.length][];
+        for (int i = 0; i < x.length; i++) {
+            y[i] = each(x[i], value -> value - g / (1 + Math.exp(-g)) * value);
+        }
+        return y;
     }
 
     private double[][] normed(Block block, Part part, int l, double[][] x) {
@@ -332,10 +372,14 @@ final class PlainForward {
         return y;
     }
 
+    private static double[][] centredRows(double[][] x) {
+        return Arrays.stream(x).map(PlainForward::centred).toArray(double[][]::new);
+    }
+
     private static double[][] added(Block block, double[][] x, double[][] branch) {
         double[][] y = new double[x.length][];
         for (int i = 0; i < x.length; i++) {
-            y[i] = plus(block.recentre() ? centred(x[i]) : x[i], branch[i]);
+            y[i] = plus(each(x[i], value -> block.skip() * value), branch[i]);
         }
         return y;
     }
@@ -347,7 +391,7 @@ final class PlainForward {
             double[] hidden = mlp.gated()
                     ? times(each(linear(MLP_GATE, l, x[i]), v -> activated(mlp.activation(), v)), up)
                     : each(up, v -> activated(mlp.activation(), v));
-            y[i] = linear(MLP_DOWN, l, hidden);
+            y[i] = linear(MLP_DOWN, l, inner(mlp.innerNorm(), MLP_INNER_NORM, l, hidden));
         }
         return y;
     }
@@ -397,8 +441,12 @@ final class PlainForward {
             k[i] = Arrays.copyOfRange(all, heads * width, (heads + shared) * width);
             v[i] = Arrays.copyOfRange(all, (heads + shared) * width, all.length);
             if (attention.queryKeyNorm().isPresent()) {
-                q[i] = queryKeyNormed(attention.queryKeyNorm().get(), QUERY_NORM, l, q[i], width);
-                k[i] = queryKeyNormed(attention.queryKeyNorm().get(), KEY_NORM, l, k[i], width);
+                q[i] = headsNormed(attention.queryKeyNorm().get(), QUERY_NORM, l, q[i], width);
+                k[i] = headsNormed(attention.queryKeyNorm().get(), KEY_NORM, l, k[i], width);
+            }
+            if (attention.valueNorm().isPresent()) {
+                QueryKeyNorm.Span span = attention.queryKeyNorm().map(QueryKeyNorm::span).orElse(QueryKeyNorm.Span.HEAD);
+                v[i] = headsNormed(new QueryKeyNorm(attention.valueNorm().get(), span), VALUE_NORM, l, v[i], width);
             }
             if (attention.rotary().isPresent()) {
                 turn(attention.rotary().get(), q[i], width, i);
@@ -433,7 +481,7 @@ final class PlainForward {
                     }
                 }
             }
-            y[i] = linear(ATTENTION_OUTPUT, l, mixed);
+            y[i] = linear(ATTENTION_OUTPUT, l, inner(attention.innerNorm(), ATTENTION_INNER_NORM, l, mixed));
         }
         return y;
     }
@@ -471,19 +519,24 @@ final class PlainForward {
         return Math.rint(value / unit) * unit;
     }
 
-    private double[] queryKeyNormed(QueryKeyNorm norm, Part part, int l, double[] x, int width) {
+    private double[] headsNormed(QueryKeyNorm norm, Part part, int l, double[] x, int width) {
         int span = norm.span() == QueryKeyNorm.Span.PROJECTION ? x.length : width;
         double[] gain = norm.norm().affine().hasGain() ? vector(new Role(part, l, GAIN)) : null;
         double[] bias = norm.norm().affine().hasBias() ? vector(new Role(part, l, BIAS)) : null;
         double[] y = new double[x.length];
         for (int from = 0; from < x.length; from += span) {
-            double[] n = normalized(norm.norm().kind(), norm.norm().epsilon(), Arrays.copyOfRange(x, from, from + span));
+            double[] n = normalized(norm.norm(), part, l, Arrays.copyOfRange(x, from, from + span));
             for (int c = 0; c < span; c++) {
                 int at = norm.span() == QueryKeyNorm.Span.HEAD ? c : from + c;
                 y[from + c] = n[c] * (gain == null ? 1 : gain[at]) + (bias == null ? 0 : bias[at]);
             }
         }
         return y;
+    }
+
+    /** A norm inside a sub-layer, where there is one. */
+    private double[] inner(Optional<Norm> norm, Part part, int l, double[] x) {
+        return norm.isEmpty() ? x : headsNormed(new QueryKeyNorm(norm.get(), QueryKeyNorm.Span.PROJECTION), part, l, x, x.length);
     }
 
     private static void turn(Rotary rotary, double[] x, int width, int position) {
@@ -514,7 +567,8 @@ final class PlainForward {
         }
         double[][] y = new double[x.length][];
         for (int i = 0; i < x.length; i++) {
-            y[i] = architecture.finalNorm().isPresent() ? norm(architecture.finalNorm().get(), FINAL_NORM, -1, x[i]) : x[i];
+            y[i] = architecture.dual() ? plus(x[i], norm(architecture.finalNorm().orElseThrow(), FINAL_NORM, -1, second[i]))
+                    : architecture.finalNorm().isPresent() ? norm(architecture.finalNorm().get(), FINAL_NORM, -1, x[i]) : x[i];
         }
         return switch (architecture.output()) {
             case Output.Words words -> {

@@ -33,6 +33,8 @@ record AttentionStep(
         Values bias,
         Optional<Normalization> queryNorm,
         Optional<Normalization> keyNorm,
+        Optional<Normalization> valueNorm,
+        Optional<Normalization> innerNorm,
         Weight output) {
 
     private static final Kernels KERNELS = Kernels.provider();
@@ -70,6 +72,7 @@ record AttentionStep(
         positioned(qkv, pass, l);
         Rows attended = pass.room().rows(Use.ATTENDED, n, attention.outputColumns());
         attend(qkv, attended, pass, l);
+        innerNorm.ifPresent(norm -> pass.rows((first, count) -> KERNELS.norm(attended.slice(first, count), norm, attended.slice(first, count))));
         Rows written = pass.room().rows(Use.ATTENTION_BRANCH, n, output.outputs());
         pass.linear(attended, output, written);
         return written;
@@ -97,10 +100,10 @@ record AttentionStep(
         return qkv.sliceColumns((attention.heads() + attention.keyValueHeads()) * D, attention.keyValueHeads() * D);
     }
 
-    /** Queries and keys normalized and turned by their positions' angles; keys and values kept where a sequence goes on. */
+    /** Queries, keys and values normalized, and the first two turned by their positions' angles; keys and values kept where a sequence goes on. */
     private void positioned(Rows qkv, Pass pass, int l) {
         boolean kept = pass.spans().stream().anyMatch(span -> span.sequence().isPresent());
-        if (queryNorm.isEmpty() && attention.rotary().isEmpty() && !kept) {
+        if (queryNorm.isEmpty() && valueNorm.isEmpty() && attention.rotary().isEmpty() && !kept) {
             return;
         }
         int longest = pass.spans().stream().mapToInt(Span::end).max().orElseThrow();
@@ -121,6 +124,7 @@ record AttentionStep(
         Rows keys = keys(qkv);
         queryNorm.ifPresent(norm -> normalize(queries, attention.heads(), norm));
         keyNorm.ifPresent(norm -> normalize(keys, attention.keyValueHeads(), norm));
+        valueNorm.ifPresent(norm -> normalize(values(qkv), attention.keyValueHeads(), norm));
         turns.ifPresent(angles -> {
             KERNELS.rotary(queries, attention.heads(), angles, position);
             KERNELS.rotary(keys, attention.keyValueHeads(), angles, position);
@@ -130,7 +134,7 @@ record AttentionStep(
 
     private void normalize(Rows x, int heads, Normalization norm) {
         int D = attention.headWidth();
-        switch (attention.queryKeyNorm().orElseThrow().span()) {
+        switch (attention.normSpan()) {
             case PROJECTION -> KERNELS.norm(x, norm, x);
             case HEAD -> {
                 for (int head = 0; head < heads; head++) {

@@ -5,6 +5,7 @@ import isonorm.kernel.Kernels;
 import isonorm.kernel.Normalization;
 import isonorm.kernel.Rows;
 import isonorm.kernel.Values;
+import java.util.Optional;
 
 /**
  * The residual stream of one forward pass, h, and what was written to it last and is not yet added.
@@ -30,6 +31,7 @@ final class Residual {
 
     private final Pass pass;
     private final Rows stream;
+    private final Optional<Rows> second;
     private final Rows normalized;
     private final Values scales;
     private final int carried;
@@ -39,12 +41,14 @@ final class Residual {
 
     /**
      * @param stream whole rows, (tokens, width)
+     * @param second the second stream of dual blocks, of the same size
      * @param normalized room for as much
      * @param carried how many values of a row are carried: width, or width - 1
      */
-    Residual(Pass pass, Rows stream, Rows normalized, int carried) {
+    Residual(Pass pass, Rows stream, Optional<Rows> second, Rows normalized, int carried) {
         this.pass = pass;
         this.stream = stream;
+        this.second = second;
         this.normalized = normalized;
         this.scales = Values.room(stream.rows());
         this.carried = carried;
@@ -94,6 +98,22 @@ final class Residual {
     /** {@code h = norm(h + branch + bias)}. */
     void addThenNormalize(Rows written, Values writtenBias, Normalization norm) {
         rows((h, first) -> KERNELS.addNorm(h, part(written, first, h.rows()), writtenBias, norm, h));
+    }
+
+    /** {@code y += branch + bias}, y being the second stream. */
+    void addToSecond(Rows written, Values writtenBias) {
+        Rows y = second.orElseThrow();
+        pass.rows((first, count) -> KERNELS.addSquares(part(y, first, count), part(written, first, count), writtenBias, NormKind.RMS, 1,
+                scales.slice(first, count)));
+    }
+
+    /** {@code h *= factor}. */
+    void scale(double factor) {
+        if (factor == 1) {
+            return;
+        }
+        settled();
+        rows((h, _) -> KERNELS.scaleRowsAddBias(h, Values.constant(h.rows(), (float) factor), Values.NONE));
     }
 
     /** {@code h -= mean(h)}. */

@@ -41,6 +41,11 @@ public record Normalization(NormKind kind, double epsilon, double alpha, Values 
         return new Normalization(kind, epsilon, factor, gain, bias);
     }
 
+    /** What this norm gives of {@code factor * x}, as a norm of x: one of epsilon / factor². The factor must be positive. */
+    public Normalization ofScaled(double factor) {
+        return new Normalization(kind, epsilon / (factor * factor), alpha * factor, gain, bias);
+    }
+
     public Normalization withGain(Values other) {
         return new Normalization(kind, epsilon, alpha, other, bias);
     }

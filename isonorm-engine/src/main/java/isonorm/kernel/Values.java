@@ -1,5 +1,7 @@
 package isonorm.kernel;
 
+import java.util.Arrays;
+
 /**
  * Values, one per row, column, key or head: a bias, a gain, scales. {@link #NONE} stands for those that are not there. They are
  * float32, or float64 where the rows they go with are.
@@ -30,6 +32,13 @@ public record Values(float[] array, double[] doubles, int first, int count) {
     /** These values, float64. */
     public static Values of(double... array) {
         return new Values(new float[0], array, 0, array.length);
+    }
+
+    /** {@code count} times the same value. */
+    public static Values constant(int count, float value) {
+        float[] array = new float[count];
+        Arrays.fill(array, value);
+        return of(array);
     }
 
     /** Room for {@code count} values. */

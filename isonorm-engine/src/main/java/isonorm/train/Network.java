@@ -3,10 +3,12 @@ package isonorm.train;
 import isonorm.architecture.Architecture;
 import isonorm.architecture.Embedding;
 import isonorm.architecture.Placement;
+import isonorm.kernel.Rows;
 import isonorm.kernel.Type;
 import isonorm.tensor.Team;
 import java.lang.foreign.Arena;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 
 /**
@@ -27,6 +29,33 @@ final class Network implements AutoCloseable {
     private final List<BlockFunction> blocks = new ArrayList<>();
     private final HeadFunction head;
     private final boolean dual;
+    private final List<Entered> entered = new ArrayList<>();
+    private boolean watched;
+
+    /** The variance of what enters a block over its values, the mean over tokens, and the largest value. */
+    record Entered(int block, double variance, double largest) {
+
+        static Entered of(int block, Rows h, Team team) {
+            int parts = Math.ceilDiv(h.rows(), 64);
+            double[] variances = new double[parts];
+            double[] largest = new double[parts];
+            team.each(parts, part -> {
+                for (int r = part * 64; r < Math.min(h.rows(), (part + 1) * 64); r++) {
+                    double sum = 0;
+                    double squares = 0;
+                    for (int c = 0; c < h.columns(); c++) {
+                        double value = h.get(r, c);
+                        sum += value;
+                        squares += value * value;
+                        largest[part] = Math.max(largest[part], Math.abs(value));
+                    }
+                    double mean = sum / h.columns();
+                    variances[part] += squares / h.columns() - mean * mean;
+                }
+            });
+            return new Entered(block, Arrays.stream(variances).sum() / h.rows(), Arrays.stream(largest).max().orElse(0));
+        }
+    }
 
     Network(Architecture architecture, Parameters parameters, Scales scales, Team team) {
         this.architecture = architecture;
@@ -42,6 +71,16 @@ final class Network implements AutoCloseable {
 
     Parameters parameters() {
         return parameters;
+    }
+
+    /** Whether {@link #learn} measures what enters the blocks. */
+    void watch(boolean measured) {
+        watched = measured;
+    }
+
+    /** What the last one that did saw. */
+    List<Entered> entered() {
+        return List.copyOf(entered);
     }
 
     /**
@@ -71,8 +110,14 @@ final class Network implements AutoCloseable {
         if (dual) {
             step.back(() -> step.add(second.gradient(), 1, h.gradient()));
         }
-        for (BlockFunction block : blocks) {
-            block.forward(h, second, step);
+        if (watched && step.learning()) {
+            entered.clear();
+        }
+        for (int l = 0; l < blocks.size(); l++) {
+            if (watched && step.learning()) {
+                entered.add(Entered.of(l, h.carried(h.settled()), team));
+            }
+            blocks.get(l).forward(h, second, step);
         }
         return head.forward(h, second, examples, factor, step);
     }

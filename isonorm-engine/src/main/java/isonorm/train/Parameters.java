@@ -14,11 +14,10 @@ import isonorm.tensor.Team;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
-import java.util.Collection;
-import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.function.ToDoubleFunction;
 
 /**
@@ -37,6 +36,7 @@ final class Parameters implements AutoCloseable {
     private final Type type;
     private final Type compute;
     private final Map<Role, Entry> entries = new LinkedHashMap<>();
+    private final List<Entry> own;
     private final long count;
 
     /**
@@ -66,11 +66,12 @@ final class Parameters implements AutoCloseable {
         }
     }
 
-    private Parameters(Architecture architecture, Type type, Type compute) {
+    private Parameters(Architecture architecture, Type type, Type compute, Map<Role, Entry> shared) {
         this.type = type;
         this.compute = compute;
-        List<Parameter> order = new ArrayList<>(architecture.parameters().stream().filter(each -> !each.isVector()).toList());
-        order.addAll(architecture.parameters().stream().filter(Parameter::isVector).toList());
+        List<Parameter> own = architecture.parameters().stream().filter(each -> !shared.containsKey(each.role())).toList();
+        List<Parameter> order = new ArrayList<>(own.stream().filter(each -> !each.isVector()).toList());
+        order.addAll(own.stream().filter(Parameter::isVector).toList());
         long values = order.stream().mapToLong(each -> (long) rows(architecture, each) * columns(architecture, each)).sum();
         this.count = values;
         MemorySegment weights = arena.allocate(values * type.bytes(), 64);
@@ -89,6 +90,8 @@ final class Parameters implements AutoCloseable {
                     new boolean[1]));
             at += (long) rows * columns;
         }
+        this.own = List.copyOf(entries.values());
+        entries.putAll(shared);
     }
 
     /**
@@ -98,7 +101,12 @@ final class Parameters implements AutoCloseable {
      * @param compute the type matrices are multiplied in
      */
     static Parameters of(Architecture architecture, Type type, Type compute) {
-        return new Parameters(architecture, type, compute);
+        return new Parameters(architecture, type, compute, Map.of());
+    }
+
+    /** The same, some parameters being those of another model. */
+    static Parameters of(Architecture architecture, Type type, Type compute, Map<Role, Entry> shared) {
+        return new Parameters(architecture, type, compute, shared);
     }
 
     private static int rows(Architecture architecture, Parameter parameter) {
@@ -128,13 +136,14 @@ final class Parameters implements AutoCloseable {
         return compute;
     }
 
-    /** How many values there are. */
+    /** How many values there are, without those of another model. */
     long count() {
         return count;
     }
 
-    Collection<Entry> all() {
-        return Collections.unmodifiableCollection(entries.values());
+    /** Every parameter that is not another model's. */
+    List<Entry> all() {
+        return own;
     }
 
     Entry get(Part part, int block, Role.Field field) {
@@ -142,11 +151,11 @@ final class Parameters implements AutoCloseable {
     }
 
     Entry get(Role role) {
-        Entry entry = entries.get(role);
-        if (entry == null) {
-            throw new IllegalArgumentException("there is no " + role + " in this model");
-        }
-        return entry;
+        return find(role).orElseThrow(() -> new IllegalArgumentException("there is no " + role + " in this model"));
+    }
+
+    Optional<Entry> find(Role role) {
+        return Optional.ofNullable(entries.get(role));
     }
 
     /** Gate and up of a gated MLP, which follow each other in memory, as one matrix. */
@@ -173,7 +182,7 @@ final class Parameters implements AutoCloseable {
 
     /** The same for what kernels read of vectors. */
     void refreshValues() {
-        for (Entry entry : entries.values()) {
+        for (Entry entry : own) {
             for (int i = 0; i < entry.values.count(); i++) {
                 entry.values.set(i, entry.weights.get(0, i));
             }
@@ -214,7 +223,7 @@ final class Parameters implements AutoCloseable {
 
     private List<Piece> pieces() {
         List<Piece> pieces = new ArrayList<>();
-        for (Entry entry : entries.values()) {
+        for (Entry entry : own) {
             long values = (long) entry.weights.rows() * entry.weights.columns();
             for (long first = 0; first < values; first += CHUNK) {
                 pieces.add(new Piece(entry, first, (int) Math.min(CHUNK, values - first)));
@@ -230,7 +239,7 @@ final class Parameters implements AutoCloseable {
 
     /** Forgets all gradients. Those of vectors, which are added to from many sides, become zero; others are overwritten when they begin. */
     void forgetGradients() {
-        for (Entry entry : entries.values()) {
+        for (Entry entry : own) {
             entry.begun[0] = false;
             if (entry.shape.isVector()) {
                 zero(entry.gradient);
@@ -241,7 +250,7 @@ final class Parameters implements AutoCloseable {
 
     /** Makes gradients zero to which nothing was added: those of parts that took no part. */
     void settleGradients() {
-        for (Entry entry : entries.values()) {
+        for (Entry entry : own) {
             if (entry.begins()) {
                 zero(entry.gradient);
             }
