@@ -141,4 +141,25 @@ public sealed interface Kernels permits PlainKernels, VectorKernels {
 
     /** {@code log(sum(exp(x)))} of a row. */
     double logSumExp(Rows x, int row);
+
+    /**
+     * Adds what {@code scales[row] * x + bias[column]} is like to a profile with room for as many rows; scales and bias may be none.
+     * The values are rounded to float32, everything is summed up in float64.
+     *
+     * @param implied whether a row has one value more than x, minus the sum of the others, as in a compressed stream
+     */
+    void profile(Rows x, Values scales, Values bias, boolean implied, Profile into);
+
+    /** Where {@link #angles} puts row {@code r} and the {@code other} before it. */
+    static int pair(int r, int other) {
+        return r * (r - 1) / 2 + other;
+    }
+
+    /**
+     * The cosine and the angle, 0 to pi, between each two rows, in float64; an angle near zero has all its digits, which the arc
+     * cosine has not. Both are NaN where one of the two is all zeros.
+     *
+     * @param cosines room for each {@link #pair}, as angles
+     */
+    void angles(Rows x, double[] cosines, double[] angles);
 }

@@ -358,4 +358,62 @@ public final class PlainKernels implements Kernels {
         }
         return largest + Math.log(sum);
     }
+
+    @Override
+    public void profile(Rows x, Values scales, Values bias, boolean implied, Profile into) {
+        Shapes.profile(x, scales, bias, into);
+        int C = x.columns();
+        float[] values = new float[implied ? C + 1 : C];
+        for (int r = 0; r < x.rows(); r++) {
+            double sum = 0;
+            for (int c = 0; c < C; c++) {
+                values[c] = (scales.present() ? scales.get(r) : 1) * x.get(r, c) + (bias.present() ? bias.get(c) : 0);
+                sum += values[c];
+            }
+            if (implied) {
+                values[C] = (float) -sum;
+            }
+            into.add(r, values, values.length);
+        }
+    }
+
+    @Override
+    public void angles(Rows x, double[] cosines, double[] angles) {
+        Shapes.angles(x, cosines, angles);
+        int C = x.columns();
+        double[] rows = new double[x.rows() * C];
+        for (int r = 0; r < x.rows(); r++) {
+            for (int c = 0; c < C; c++) {
+                rows[r * C + c] = x.get(r, c);
+            }
+            for (int other = 0; other < r; other++) {
+                angles[Kernels.pair(r, other)] = angle(rows, r * C, other * C, C);
+                cosines[Kernels.pair(r, other)] = Math.cos(angles[Kernels.pair(r, other)]);
+            }
+        }
+    }
+
+    /**
+     * The angle between two vectors of n values: twice that between half the chord and half the sum of their directions, which loses
+     * no digits anywhere. (Kahan)
+     */
+    static double angle(double[] values, int a, int b, int n) {
+        double lengthA = 0;
+        double lengthB = 0;
+        for (int i = 0; i < n; i++) {
+            lengthA += values[a + i] * values[a + i];
+            lengthB += values[b + i] * values[b + i];
+        }
+        double scaleA = 1 / Math.sqrt(lengthA);
+        double scaleB = 1 / Math.sqrt(lengthB);
+        double chord = 0;
+        double sum = 0;
+        for (int i = 0; i < n; i++) {
+            double u = values[a + i] * scaleA;
+            double v = values[b + i] * scaleB;
+            chord += (u - v) * (u - v);
+            sum += (u + v) * (u + v);
+        }
+        return 2 * Math.atan2(Math.sqrt(chord), Math.sqrt(sum));
+    }
 }

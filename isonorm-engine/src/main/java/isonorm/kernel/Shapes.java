@@ -63,6 +63,22 @@ final class Shapes {
         perColumn("up bias", upBias, gate.columns());
     }
 
+    static void profile(Rows x, Values scales, Values bias, Profile into) {
+        perRow(scales, x.rows());
+        perColumn("bias", bias, x.columns());
+        if (into.rows() != x.rows()) {
+            throw new IllegalArgumentException("a profile must have room for the rows it is of, got one for " + into.rows() + " of " + x);
+        }
+    }
+
+    static void angles(Rows x, double[] cosines, double[] angles) {
+        int pairs = x.rows() * (x.rows() - 1) / 2;
+        if (cosines.length != pairs || angles.length != pairs) {
+            throw new IllegalArgumentException(x.rows() + " rows are " + pairs + " pairs, got room for " + cosines.length + " cosines and "
+                    + angles.length + " angles");
+        }
+    }
+
     static void softmax(Rows scores, Values keyBias, Rows out) {
         written(out);
         sameSize("scores", scores, "out", out);

@@ -153,6 +153,20 @@ public final class VectorKernels implements Kernels {
         return result;
     }
 
+    @Override
+    public void profile(Rows x, Values scales, Values bias, boolean implied, Profile into) {
+        Shapes.profile(x, scales, bias, into);
+        VectorProfile.profile(x, scales, bias, implied, into);
+        keep(x);
+    }
+
+    @Override
+    public void angles(Rows x, double[] cosines, double[] angles) {
+        Shapes.angles(x, cosines, angles);
+        VectorProfile.angles(x, cosines, angles);
+        keep(x);
+    }
+
     private static void keep(Rows... rows) {
         for (Rows each : rows) {
             Reference.reachabilityFence(each.data());
