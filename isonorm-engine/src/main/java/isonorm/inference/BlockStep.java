@@ -19,12 +19,14 @@ import isonorm.architecture.Attention;
 import isonorm.architecture.Block;
 import isonorm.architecture.Mlp;
 import isonorm.architecture.Part;
+import isonorm.architecture.Placement;
 import isonorm.architecture.QueryKeyNorm;
 import isonorm.architecture.Role;
 import isonorm.architecture.Role.Field;
 import isonorm.kernel.Normalization;
 import isonorm.kernel.Rows;
 import isonorm.kernel.Values;
+import isonorm.layer.Observer;
 import java.io.IOException;
 import java.util.Optional;
 
@@ -41,7 +43,7 @@ import java.util.Optional;
  *
  * A LayerScale vector is multiplied into what stands before it when the block is loaded.
  */
-record BlockStep(Block block, Branch attention, Branch mlp) {
+record BlockStep(int number, Block block, Branch attention, Branch mlp) {
 
     /** What one sub-layer computes of what it reads. */
     @FunctionalInterface
@@ -50,18 +52,18 @@ record BlockStep(Block block, Branch attention, Branch mlp) {
     }
 
     /** A sub-layer with its norms, and the bias that is added to what it writes. */
-    private record Branch(Optional<Normalization> norm, SubLayer subLayer, Values bias, Optional<Normalization> outputNorm) {}
+    private record Branch(Observer.Branch which, Optional<Normalization> norm, SubLayer subLayer, Values bias, Optional<Normalization> outputNorm) {}
 
     /** The branch of a sub-layer: where its last linear layer, its norms and its LayerScale are. */
-    private record Parts(Part norm, Part output, boolean bias, Part outputNorm, Part scale) {}
+    private record Parts(Observer.Branch which, Part norm, Part output, boolean bias, Part outputNorm, Part scale) {}
 
     static BlockStep load(Weights from, Architecture architecture, int l) throws IOException {
         Block block = architecture.blocks().get(l);
         Attention attention = block.attention();
         Mlp mlp = block.mlp();
         int d = architecture.width();
-        Parts first = new Parts(ATTENTION_NORM, ATTENTION_OUTPUT, attention.outputBias(), ATTENTION_OUTPUT_NORM, ATTENTION_SCALE);
-        Parts second = new Parts(MLP_NORM, MLP_DOWN, mlp.outputBias(), MLP_OUTPUT_NORM, MLP_SCALE);
+        Parts first = new Parts(Observer.Branch.ATTENTION, ATTENTION_NORM, ATTENTION_OUTPUT, attention.outputBias(), ATTENTION_OUTPUT_NORM, ATTENTION_SCALE);
+        Parts second = new Parts(Observer.Branch.MLP, MLP_NORM, MLP_DOWN, mlp.outputBias(), MLP_OUTPUT_NORM, MLP_SCALE);
         Role projection = Role.of(QUERY_KEY_VALUE, l, Field.WEIGHT);
         AttentionStep attentionStep = new AttentionStep(
                 attention,
@@ -80,6 +82,7 @@ record BlockStep(Block block, Branch attention, Branch mlp) {
                 from.bias(up, mlp.bias()),
                 writer(from, architecture, l, second, mlp.hidden()));
         return new BlockStep(
+                l,
                 block,
                 branch(from, architecture, l, first, (read, pass) -> attentionStep.forward(read, pass, l)),
                 branch(from, architecture, l, second, mlpStep::forward));
@@ -112,6 +115,7 @@ record BlockStep(Block block, Branch attention, Branch mlp) {
             outputNorm = Optional.of(scaled(outputNorm.get(), from.vector(scale)));
         }
         return new Branch(
+                parts.which,
                 from.norm(Role.of(parts.norm, l, Field.GAIN), Architecture.norms(block).contains(parts.norm), block.norm()),
                 subLayer,
                 scalesWeight(block) && bias.present() ? times(bias, from.vector(scale)) : bias,
@@ -138,44 +142,84 @@ record BlockStep(Block block, Branch attention, Branch mlp) {
                 then(mlp, h, pass);
             }
             case PARALLEL -> {
-                Rows first = attention.subLayer.forward(h.read(attention.norm.orElseThrow()), pass);
+                Rows first = attention.subLayer.forward(read(attention, h), pass);
                 Rows second = mlp.subLayer.forward(h.read(mlp.norm.orElseThrow()), pass);
-                h.add(first, attention.bias);
-                h.add(second, mlp.bias);
+                add(first, second, h);
             }
             case PARALLEL_ONE_NORM -> {
-                Residual.Read n = h.read(attention.norm.orElseThrow());
+                Residual.Read n = read(attention, h);
                 Rows first = attention.subLayer.forward(n, pass);
                 Rows second = mlp.subLayer.forward(n, pass);
-                h.add(first, attention.bias);
-                h.add(second, mlp.bias);
+                add(first, second, h);
             }
         }
+    }
+
+    private void add(Rows first, Rows second, Residual h) {
+        show(attention, first, attention.bias, h);
+        show(mlp, second, mlp.bias, h);
+        h.add(first, attention.bias);
+        h.add(second, mlp.bias);
     }
 
     private void then(Branch branch, Residual h, Pass pass) {
         switch (block.placement()) {
-            case PRE -> h.add(branch.subLayer.forward(h.read(branch.norm.orElseThrow()), pass), branch.bias);
-            case NONE -> h.add(branch.subLayer.forward(bare(h), pass), branch.bias);
-            case PERI -> addNormalized(branch, h, h.read(branch.norm.orElseThrow()), pass);
-            case OUTPUT -> addNormalized(branch, h, bare(h), pass);
+            case PRE -> add(branch, branch.subLayer.forward(read(branch, h), pass), branch.bias, h);
+            case NONE -> add(branch, branch.subLayer.forward(bare(branch, h), pass), branch.bias, h);
+            case PERI -> addNormalized(branch, h, read(branch, h), pass);
+            case OUTPUT -> addNormalized(branch, h, bare(branch, h), pass);
             case POST -> {
-                Rows written = branch.subLayer.forward(bare(h), pass);
+                Rows written = branch.subLayer.forward(bare(branch, h), pass);
+                show(branch, written, branch.bias, h);
                 if (block.recentre()) {
                     h.recentre();
                 }
                 h.addThenNormalize(written, branch.bias, branch.norm.orElseThrow());
+                if (branch == attention) {
+                    h.showNormalized(number, whole(h));
+                }
             }
         }
     }
 
-    private static void addNormalized(Branch branch, Residual h, Residual.Read read, Pass pass) {
+    private void addNormalized(Branch branch, Residual h, Residual.Read read, Pass pass) {
         Rows written = branch.subLayer.forward(read, pass);
         h.normalize(written, branch.bias, branch.outputNorm.orElseThrow());
-        h.add(written, Values.NONE);
+        if (branch == attention && block.placement() == Placement.OUTPUT) {
+            h.showNormalized(number, new Residual.Read(written, Values.NONE));
+        }
+        add(branch, written, Values.NONE, h);
     }
 
-    private static Residual.Read bare(Residual h) {
+    private void add(Branch branch, Rows written, Values bias, Residual h) {
+        show(branch, written, bias, h);
+        h.add(written, bias);
+    }
+
+    private void show(Branch branch, Rows written, Values bias, Residual h) {
+        h.showWritten(number, branch.which, written, bias);
+    }
+
+    /** The normalized stream. */
+    private Residual.Read read(Branch branch, Residual h) {
+        Residual.Read read = h.read(branch.norm.orElseThrow());
+        if (branch == attention) {
+            h.showStream(number);
+            h.showNormalized(number, read);
+        }
+        return read;
+    }
+
+    /** The stream as it is. */
+    private Residual.Read bare(Branch branch, Residual h) {
+        Residual.Read read = whole(h);
+        if (branch == attention) {
+            h.showStream(number);
+        }
+        return read;
+    }
+
+    private static Residual.Read whole(Residual h) {
         return new Residual.Read(h.settled(), Values.NONE);
     }
 }

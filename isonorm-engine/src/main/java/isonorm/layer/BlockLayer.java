@@ -21,6 +21,7 @@ import isonorm.architecture.Attention;
 import isonorm.architecture.Block;
 import isonorm.architecture.Mlp;
 import isonorm.architecture.Part;
+import isonorm.architecture.Placement;
 import isonorm.architecture.QueryKeyNorm;
 import isonorm.architecture.Role.Field;
 import isonorm.architecture.Role;
@@ -42,7 +43,7 @@ import org.bytedeco.pytorch.Tensor;
  *
  * What is added to h is first multiplied with the LayerScale vector, where there is one.
  */
-record BlockLayer(Block block, Branch attention, Branch mlp, Compute compute) {
+record BlockLayer(int number, Block block, Branch attention, Branch mlp, Compute compute) {
 
     /** What one sub-layer computes. */
     @FunctionalInterface
@@ -51,7 +52,8 @@ record BlockLayer(Block block, Branch attention, Branch mlp, Compute compute) {
     }
 
     /** A sub-layer with its norms and its scale. */
-    private record Branch(Optional<NormLayer> norm, SubLayer subLayer, Optional<NormLayer> outputNorm, Optional<Tensor> scale) {
+    private record Branch(
+            Observer.Branch which, Optional<NormLayer> norm, SubLayer subLayer, Optional<NormLayer> outputNorm, Optional<Tensor> scale) {
 
         /** What this branch adds to the stream, given what it reads. */
         Tensor written(Tensor x, Sight sight, Compute compute) throws IOException {
@@ -82,9 +84,10 @@ record BlockLayer(Block block, Branch attention, Branch mlp, Compute compute) {
                 from.linear(Role.of(MLP_DOWN, l, Field.WEIGHT), mlp.outputBias()),
                 from.compute());
         return new BlockLayer(
+                l,
                 block,
-                branch(from, architecture, l, ATTENTION_NORM, attentionLayer::forward, ATTENTION_OUTPUT_NORM, ATTENTION_SCALE),
-                branch(from, architecture, l, MLP_NORM, (x, _) -> mlpLayer.forward(x), MLP_OUTPUT_NORM, MLP_SCALE),
+                branch(Observer.Branch.ATTENTION, from, architecture, l, ATTENTION_NORM, attentionLayer::forward, ATTENTION_OUTPUT_NORM, ATTENTION_SCALE),
+                branch(Observer.Branch.MLP, from, architecture, l, MLP_NORM, (x, _) -> mlpLayer.forward(x), MLP_OUTPUT_NORM, MLP_SCALE),
                 from.compute());
     }
 
@@ -100,11 +103,11 @@ record BlockLayer(Block block, Branch attention, Branch mlp, Compute compute) {
         });
     }
 
-    private static Branch branch(
-            Loader from, Architecture architecture, int l, Part norm, SubLayer subLayer, Part outputNorm, Part scale)
-            throws IOException {
+    private static Branch branch(Observer.Branch which, Loader from, Architecture architecture, int l, Part norm, SubLayer subLayer,
+            Part outputNorm, Part scale) throws IOException {
         Block block = architecture.blocks().get(l);
         return new Branch(
+                which,
                 norm(from, architecture, l, norm, Architecture.norms(block).contains(norm)),
                 subLayer,
                 norm(from, architecture, l, outputNorm, Architecture.outputNorms(block).contains(outputNorm)),
@@ -125,27 +128,43 @@ record BlockLayer(Block block, Branch attention, Branch mlp, Compute compute) {
         }
     }
 
-    Tensor forward(Tensor h, Sight sight) throws IOException {
+    Tensor forward(Tensor h, Sight sight, Watch watch) throws IOException {
+        watch.stream(number, h);
         return switch (block.wiring()) {
-            case SEQUENTIAL -> then(mlp, then(attention, h, sight), sight);
-            case PARALLEL -> h.add(written(attention, attention.norm.orElseThrow().forward(h), sight))
-                    .add(written(mlp, mlp.norm.orElseThrow().forward(h), sight));
+            case SEQUENTIAL -> then(mlp, then(attention, h, sight, watch), sight, watch);
+            case PARALLEL -> {
+                Tensor n = normalized(attention, h, watch);
+                yield h.add(written(attention, n, h, sight, watch)).add(written(mlp, mlp.norm.orElseThrow().forward(h), h, sight, watch));
+            }
             case PARALLEL_ONE_NORM -> {
-                Tensor n = attention.norm.orElseThrow().forward(h);
-                yield h.add(written(attention, n, sight)).add(written(mlp, n, sight));
+                Tensor n = normalized(attention, h, watch);
+                yield h.add(written(attention, n, h, sight, watch)).add(written(mlp, n, h, sight, watch));
             }
         };
     }
 
-    private Tensor then(Branch branch, Tensor h, Sight sight) throws IOException {
+    private Tensor then(Branch branch, Tensor h, Sight sight, Watch watch) throws IOException {
         return switch (block.placement()) {
-            case PRE, PERI -> h.add(written(branch, branch.norm.orElseThrow().forward(h), sight));
-            case OUTPUT, NONE -> h.add(written(branch, h, sight));
-            case POST -> branch.norm.orElseThrow().forward((block.recentre() ? recentre(h) : h).add(written(branch, h, sight)));
+            case PRE, PERI -> h.add(written(branch, normalized(branch, h, watch), h, sight, watch));
+            case OUTPUT, NONE -> h.add(written(branch, h, h, sight, watch));
+            case POST -> normalized(branch, (block.recentre() ? recentre(h) : h).add(written(branch, h, h, sight, watch)), watch);
         };
     }
 
-    private Tensor written(Branch branch, Tensor x, Sight sight) throws IOException {
-        return branch.written(x, sight, compute);
+    private Tensor normalized(Branch branch, Tensor h, Watch watch) {
+        Tensor n = branch.norm.orElseThrow().forward(h);
+        if (branch == attention) {
+            watch.normalized(number, n);
+        }
+        return n;
+    }
+
+    private Tensor written(Branch branch, Tensor x, Tensor h, Sight sight, Watch watch) throws IOException {
+        Tensor written = branch.written(x, sight, compute);
+        if (branch == attention && block.placement() == Placement.OUTPUT) {
+            watch.normalized(number, written);
+        }
+        watch.written(number, branch.which, written, h);
+        return written;
     }
 }
