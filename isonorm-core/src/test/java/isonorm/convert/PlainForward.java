@@ -15,6 +15,7 @@ import isonorm.architecture.Norm;
 import isonorm.architecture.NormKind;
 import isonorm.architecture.Output;
 import isonorm.architecture.Part;
+import isonorm.architecture.Placement;
 import isonorm.architecture.QueryKeyNorm;
 import isonorm.architecture.Role;
 import isonorm.architecture.Rotary;
@@ -33,7 +34,7 @@ import java.util.function.DoubleUnaryOperator;
  * A forward pass over one input in plain double loops, written from what the architecture's records say. It is slow, it is for
  * tests, and it shares nothing with the engine.
  */
-final class PlainForward {
+public final class PlainForward {
 
     /**
      * One input.
@@ -42,8 +43,8 @@ final class PlainForward {
      * @param pixels channel after channel, row after row; or null
      * @param seen which tokens the attention mask keeps
      */
-    record Input(int[] ids, double[] pixels, boolean[] seen) {
-        static Input tokens(int... ids) {
+    public record Input(int[] ids, double[] pixels, boolean[] seen) {
+        public static Input tokens(int... ids) {
             boolean[] seen = new boolean[ids.length];
             Arrays.fill(seen, true);
             return new Input(ids, null, seen);
@@ -51,23 +52,41 @@ final class PlainForward {
     }
 
     /** One row a position, or one row of scores; and the pooled vector or null. */
-    record Result(double[][] output, double[] pooled) {}
+    public record Result(double[][] output, double[] pooled) {}
 
     private final Model model;
     private final Architecture architecture;
     private final Map<Role, double[][]> weights = new HashMap<>();
+    private final Map<String, double[][]> trace = new HashMap<>();
 
-    PlainForward(Model model) {
+    public PlainForward(Model model) {
         this.model = model;
         this.architecture = model.architecture();
     }
 
-    Result run(Input input) {
+    public Result run(Input input) {
         double[][] x = embed(input);
         for (int l = 0; l < architecture.blocks().size(); l++) {
-            x = block(architecture.blocks().get(l), l, x, input);
+            x = traced(l, "block_output", block(architecture.blocks().get(l), l, traced(l, "block_input", x), input));
         }
         return output(x);
+    }
+
+    /**
+     * What the last run computed in a block, the d values of each token: "block_input", "attention_norm", "attention_output", "mlp_input"
+     * (the stream as the MLP finds it), "mlp_output" or "block_output"; null where the block has no such thing.
+     */
+    public double[][] trace(int block, String position) {
+        return trace.get(block + " " + position);
+    }
+
+    private double[][] traced(int l, String position, double[][] x) {
+        double[][] full = new double[x.length][];
+        for (int i = 0; i < x.length; i++) {
+            full[i] = full(x[i]);
+        }
+        trace.put(l + " " + position, full);
+        return x;
     }
 
     // Weights
@@ -290,25 +309,34 @@ final class PlainForward {
 
     private double[][] block(Block block, int l, double[][] x, Input input) {
         if (block.wiring() != Wiring.SEQUENTIAL) {
-            double[][] attended = normed(block, ATTENTION_NORM, l, x);
+            double[][] attended = traced(l, "attention_norm", normed(block, ATTENTION_NORM, l, x));
             double[][] fed = block.wiring() == Wiring.PARALLEL ? normed(block, MLP_NORM, l, x) : attended;
             double[][] branch = scaled(block, ATTENTION_SCALE, l, attention(block.attention(), l, attended, input));
             double[][] other = scaled(block, MLP_SCALE, l, mlp(block.mlp(), l, fed));
-            return added(block, added(block, x, branch), other);
+            traced(l, "mlp_input", x);
+            return added(block, added(block, x, traced(l, "attention_output", branch)), traced(l, "mlp_output", other));
         }
-        double[][] read = block.placement().normalizesInput() ? normed(block, ATTENTION_NORM, l, x) : x;
+        double[][] read = block.placement().normalizesInput() ? traced(l, "attention_norm", normed(block, ATTENTION_NORM, l, x)) : x;
         double[][] h = joined(block, ATTENTION_NORM, ATTENTION_OUTPUT_NORM, l, x,
                 scaled(block, ATTENTION_SCALE, l, attention(block.attention(), l, read, input)));
+        traced(l, "mlp_input", h);
         read = block.placement().normalizesInput() ? normed(block, MLP_NORM, l, h) : h;
         return joined(block, MLP_NORM, MLP_OUTPUT_NORM, l, h, scaled(block, MLP_SCALE, l, mlp(block.mlp(), l, read)));
     }
 
     private double[][] joined(Block block, Part behindSum, Part behindBranch, int l, double[][] x, double[][] branch) {
-        return switch (block.placement()) {
-            case PRE, NONE -> added(block, x, branch);
-            case POST -> normed(block, behindSum, l, added(block, x, branch));
-            case PERI, OUTPUT -> added(block, x, normed(block, behindBranch, l, branch));
-        };
+        boolean attention = behindSum == ATTENTION_NORM;
+        double[][] written = block.placement().normalizesOutput() ? normed(block, behindBranch, l, branch) : branch;
+        traced(l, attention ? "attention_output" : "mlp_output", written);
+        if (attention && block.placement() == Placement.OUTPUT) {
+            traced(l, "attention_norm", written);
+        }
+        double[][] sum = added(block, x, written);
+        if (block.placement() != Placement.POST) {
+            return sum;
+        }
+        double[][] normed = normed(block, behindSum, l, sum);
+        return attention ? traced(l, "attention_norm", normed) : normed;
     }
 
     private double[][] normed(Block block, Part part, int l, double[][] x) {

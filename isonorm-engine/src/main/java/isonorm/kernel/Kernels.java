@@ -150,16 +150,17 @@ public sealed interface Kernels permits PlainKernels, VectorKernels {
      */
     void profile(Rows x, Values scales, Values bias, boolean implied, Profile into);
 
-    /** Where {@link #angles} puts row {@code r} and the {@code other} before it. */
+    /** Where {@link #angles} puts row {@code r} of a group and the {@code other} before it. */
     static int pair(int r, int other) {
         return r * (r - 1) / 2 + other;
     }
 
     /**
-     * The cosine and the angle, 0 to pi, between each two rows, in float64; an angle near zero has all its digits, which the arc
-     * cosine has not. Both are NaN where one of the two is all zeros.
+     * The cosine and the angle, 0 to pi, between each two rows of a group, in float64; an angle near zero has all its digits, which the
+     * arc cosine has not. Both are NaN where one of the two is all zeros.
      *
-     * @param cosines room for each {@link #pair}, as angles
+     * @param group how many rows of x, one after the other, are a group
+     * @param cosines room for each {@link #pair} of each group, as angles
      */
-    void angles(Rows x, double[] cosines, double[] angles);
+    void angles(Rows x, int group, double[] cosines, double[] angles);
 }

@@ -378,17 +378,20 @@ public final class PlainKernels implements Kernels {
     }
 
     @Override
-    public void angles(Rows x, double[] cosines, double[] angles) {
-        Shapes.angles(x, cosines, angles);
+    public void angles(Rows x, int group, double[] cosines, double[] angles) {
+        Shapes.angles(x, group, cosines, angles);
         int C = x.columns();
-        double[] rows = new double[x.rows() * C];
-        for (int r = 0; r < x.rows(); r++) {
-            for (int c = 0; c < C; c++) {
-                rows[r * C + c] = x.get(r, c);
-            }
-            for (int other = 0; other < r; other++) {
-                angles[Kernels.pair(r, other)] = angle(rows, r * C, other * C, C);
-                cosines[Kernels.pair(r, other)] = Math.cos(angles[Kernels.pair(r, other)]);
+        double[] rows = new double[group * C];
+        for (int g = 0; g < x.rows() / group; g++) {
+            for (int r = 0; r < group; r++) {
+                for (int c = 0; c < C; c++) {
+                    rows[r * C + c] = x.get(g * group + r, c);
+                }
+                for (int other = 0; other < r; other++) {
+                    int pair = g * Kernels.pair(group, 0) + Kernels.pair(r, other);
+                    angles[pair] = angle(rows, r * C, other * C, C);
+                    cosines[pair] = Math.cos(angles[pair]);
+                }
             }
         }
     }

@@ -71,11 +71,14 @@ final class Shapes {
         }
     }
 
-    static void angles(Rows x, double[] cosines, double[] angles) {
-        int pairs = x.rows() * (x.rows() - 1) / 2;
+    static void angles(Rows x, int group, double[] cosines, double[] angles) {
+        if (group < 1 || x.rows() % group != 0) {
+            throw new IllegalArgumentException("rows must be whole groups, got groups of " + group + " of " + x);
+        }
+        int pairs = x.rows() / group * Kernels.pair(group, 0);
         if (cosines.length != pairs || angles.length != pairs) {
-            throw new IllegalArgumentException(x.rows() + " rows are " + pairs + " pairs, got room for " + cosines.length + " cosines and "
-                    + angles.length + " angles");
+            throw new IllegalArgumentException(x.rows() + " rows in groups of " + group + " are " + pairs + " pairs, got room for "
+                    + cosines.length + " cosines and " + angles.length + " angles");
         }
     }
 

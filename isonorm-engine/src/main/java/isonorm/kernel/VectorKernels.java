@@ -161,9 +161,9 @@ public final class VectorKernels implements Kernels {
     }
 
     @Override
-    public void angles(Rows x, double[] cosines, double[] angles) {
-        Shapes.angles(x, cosines, angles);
-        VectorProfile.angles(x, cosines, angles);
+    public void angles(Rows x, int group, double[] cosines, double[] angles) {
+        Shapes.angles(x, group, cosines, angles);
+        VectorProfile.angles(x, group, cosines, angles);
         keep(x);
     }
 

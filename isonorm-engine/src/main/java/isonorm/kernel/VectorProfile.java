@@ -148,11 +148,14 @@ final class VectorProfile {
         }
     }
 
-    static void angles(Rows rows, double[] cosines, double[] angles) {
-        new Angles(rows).angles(cosines, angles);
+    static void angles(Rows rows, int group, double[] cosines, double[] angles) {
+        Angles one = new Angles(rows, group);
+        for (int g = 0; g < rows.rows() / group; g++) {
+            one.angles(g, cosines, angles);
+        }
     }
 
-    /** The rows widened, and what each has in common with the others. */
+    /** The rows of one group after the other, widened, and their products with each other. */
     private static final class Angles {
 
         /** So many rows are multiplied with one at once. */
@@ -165,9 +168,9 @@ final class VectorProfile {
         private final double[] wide;
         private final double[] products;
 
-        Angles(Rows rows) {
+        Angles(Rows rows, int group) {
             this.rows = rows;
-            this.n = rows.rows();
+            this.n = group;
             this.width = Lanes.whole(rows.columns());
             this.narrow = Lanes.room(rows.columns());
             int padded = Math.ceilDiv(n, TOGETHER) * TOGETHER;
@@ -208,9 +211,9 @@ final class VectorProfile {
             return 0;
         }
 
-        void angles(double[] cosines, double[] angles) {
+        void angles(int group, double[] cosines, double[] angles) {
             for (int r = 0; r < n; r++) {
-                Lanes.read(rows.type(), rows.address(r), rows.columns(), narrow);
+                Lanes.read(rows.type(), rows.address(group * n + r), rows.columns(), narrow);
                 Arrays.fill(narrow, rows.columns(), narrow.length, 0);
                 WIDEN.run(this, r);
             }
@@ -221,7 +224,7 @@ final class VectorProfile {
                 for (int other = 0; other < r; other++) {
                     double both = Math.sqrt(square * products[other * padded + other]);
                     double cosine = both > 0 ? Math.clamp(products[r * padded + other] / both, -1, 1) : Double.NaN;
-                    int pair = Kernels.pair(r, other);
+                    int pair = group * Kernels.pair(n, 0) + Kernels.pair(r, other);
                     cosines[pair] = cosine;
                     angles[pair] = cosine > NEAR ? PlainKernels.angle(wide, r * width, other * width, rows.columns()) : Math.acos(cosine);
                 }

@@ -146,15 +146,16 @@ class ProfileKernelsTest {
             for (int columns : new int[] {2, 15, 16, 191, 768}) {
                 for (Type type : Type.values()) {
                     try (Arena arena = Arena.ofConfined()) {
-                        Rows x = Sample.rows(arena, type, 7, columns, columns + 1, 41);
-                        double[] cosines = new double[21];
-                        double[] angles = new double[21];
-                        kernels.angles(x, cosines, angles);
-                        for (int a = 0; a < 7; a++) {
-                            for (int b = 0; b < a; b++) {
+                        Rows x = Sample.rows(arena, type, 14, columns, columns + 1, 41);
+                        double[] cosines = new double[42];
+                        double[] angles = new double[42];
+                        kernels.angles(x, 7, cosines, angles);
+                        for (int a = 0; a < 14; a++) {
+                            for (int b = a / 7 * 7; b < a; b++) {
+                                int pair = a / 7 * 21 + Kernels.pair(a % 7, b % 7);
                                 double expected = cosine(Sample.doubles(x, a), Sample.doubles(x, b));
-                                assertClose(expected, cosines[Kernels.pair(a, b)], 1e-14, "cosine of " + columns);
-                                assertClose(Math.acos(expected), angles[Kernels.pair(a, b)], 1e-12, "angle of " + columns);
+                                assertClose(expected, cosines[pair], 1e-14, "cosine of " + columns);
+                                assertClose(Math.acos(expected), angles[pair], 1e-12, "angle of " + columns);
                             }
                         }
                     }
@@ -174,7 +175,7 @@ class ProfileKernelsTest {
                     x.set(1, 3, 1000 * 7);
                     x.set(1, 30, 7000 * Math.tan(angle));
                     double[] angles = new double[1];
-                    kernels.angles(x, new double[1], angles);
+                    kernels.angles(x, 2, new double[1], angles);
                     assertClose(Math.atan(x.get(1, 30) / 7000.0), angles[0], angle * 1e-9, "angle " + angle);
                 }
             }
@@ -189,7 +190,7 @@ class ProfileKernelsTest {
                 x.set(0, 5, 1);
                 double[] cosines = new double[1];
                 double[] angles = new double[1];
-                kernels.angles(x, cosines, angles);
+                kernels.angles(x, 2, cosines, angles);
                 assertTrue(Double.isNaN(cosines[0]) && Double.isNaN(angles[0]));
             }
         }
@@ -202,7 +203,8 @@ class ProfileKernelsTest {
             for (Kernels kernels : Sample.twins()) {
                 assertThrows(IllegalArgumentException.class, () -> kernels.profile(x, Values.NONE, Values.NONE, false, new Profile(2)));
                 assertThrows(IllegalArgumentException.class, () -> kernels.profile(x, Values.room(2), Values.NONE, false, new Profile(3)));
-                assertThrows(IllegalArgumentException.class, () -> kernels.angles(x, new double[2], new double[3]));
+                assertThrows(IllegalArgumentException.class, () -> kernels.angles(x, 3, new double[2], new double[3]));
+                assertThrows(IllegalArgumentException.class, () -> kernels.angles(x, 2, new double[1], new double[1]));
             }
         }
     }
