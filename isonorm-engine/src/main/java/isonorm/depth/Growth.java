@@ -138,6 +138,16 @@ public record Growth(Shape shape, double factor, double quality, double evidence
         return fit(Shape.LINEAR, logs, l -> Math.log1p(rate * l), rate);
     }
 
+    /** The curve behind block l, counted from 1. */
+    public double at(int l) {
+        return switch (shape) {
+            case CONSTANT -> start;
+            case LINEAR -> start * (1 + rate * l);
+            case EXPONENTIAL -> start * Math.exp(rate * l);
+            case UNKNOWN -> Double.NaN;
+        };
+    }
+
     /** How sure one can be of the curve, in a word. */
     public String certainty() {
         if (shape == Shape.UNKNOWN) {
