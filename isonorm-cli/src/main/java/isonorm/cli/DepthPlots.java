@@ -20,20 +20,20 @@ record DepthPlots(List<DepthReport.Measured> all) {
 
     private static final Plot.Axes VARIANCE = new Plot.Axes("block", "variance");
 
-    /** The plots of a page, in groups of which one is shown. */
-    List<List<Plot>> groups() {
-        List<List<Plot>> groups = new ArrayList<>();
-        groups.add(List.of(variance()));
-        groups.add(all.stream().map(this::heat).toList());
-        groups.add(List.of(turns(), influence()));
-        groups.add(List.of(writes()));
-        groups.add(Arrays.stream(Position.values()).map(this::magnitudes).toList());
-        groups.add(List.of(
+    /** The plots of a page. */
+    List<Page.Group> groups() {
+        List<Page.Group> groups = new ArrayList<>();
+        groups.add(new Page.Group("Variance", List.of(variance())));
+        groups.add(new Page.Group("Angular distance", all.stream().map(this::heat).toList()));
+        groups.add(new Page.Group("What blocks do", List.of(turns(), influence())));
+        groups.add(new Page.Group("What branches write", List.of(writes())));
+        groups.add(new Page.Group("Magnitudes", Arrays.stream(Position.values()).map(this::magnitudes).toList()));
+        groups.add(new Page.Group("At every position", List.of(
                 everywhere("Kurtosis", "A normal distribution has 3; outliers make it large.", Activations::kurtosis),
                 everywhere("Variance at every position", "All values of all tokens together.", Activations::variance),
-                everywhere("Root mean square at every position", "All values of all tokens together.", Activations::rms)));
+                everywhere("Root mean square", "All values of all tokens together.", Activations::rms))));
         if (!removals().isEmpty()) {
-            groups.add(removals());
+            groups.add(new Page.Group("Perplexity", removals()));
         }
         return groups;
     }
@@ -41,8 +41,12 @@ record DepthPlots(List<DepthReport.Measured> all) {
     /** The plots that are written as images, by the names of their files. */
     Map<String, Plot> byFile() {
         Map<String, Plot> files = new LinkedHashMap<>();
-        groups().forEach(group -> group.forEach(plot -> files.put(file(plot), plot)));
+        groups().forEach(group -> group.plots().forEach(plot -> files.put(file(plot), plot)));
         return files;
+    }
+
+    private static String words(Position position) {
+        return position.label().replace('_', ' ').replace("mlp", "MLP");
     }
 
     private static String file(Plot plot) {
@@ -68,8 +72,8 @@ record DepthPlots(List<DepthReport.Measured> all) {
                 curves.add(curve(named(one, growth.shape().label() + " fit"), all.size() == 1 ? 1 : c, true, one.depth().blocks(), l -> growth.at(l + 1)));
             }
         }
-        return new Plot.Lines("Variance of the stream", "Straight here is exponential growth, as Pre-LN's; bending over is linear, as Peri-LN's.",
-                VARIANCE, true, curves);
+        return new Plot.Lines("Variance of the stream", "Pre-LN's can grow exponentially with depth, Peri-LN's grows about linearly, Post-LN's stays.",
+                VARIANCE, curves);
     }
 
     private Plot heat(DepthReport.Measured one) {
@@ -98,7 +102,7 @@ record DepthPlots(List<DepthReport.Measured> all) {
             DepthReport.Measured one = all.get(c);
             curves.add(curve(one.name(), c, false, one.depth().blocks(), l -> value.of(one.depth(), l)));
         }
-        return new Plot.Lines(title, note, new Plot.Axes("block", y), false, curves);
+        return new Plot.Lines(title, note, new Plot.Axes("block", y), curves);
     }
 
     private Plot writes() {
@@ -109,7 +113,7 @@ record DepthPlots(List<DepthReport.Measured> all) {
             curves.add(ratios(named(one, "MLP"), all.size() == 1 ? 1 : c, all.size() > 1, one, Position.MLP_OUTPUT));
         }
         return new Plot.Lines("What branches write", "The norm of what a branch adds beside the norm of the stream it finds, the mean over tokens.",
-                new Plot.Axes("block", "ratio"), true, curves);
+                new Plot.Axes("block", "ratio"), curves);
     }
 
     private static Plot.Curve ratios(String name, int colour, boolean dashed, DepthReport.Measured one, Position position) {
@@ -126,8 +130,8 @@ record DepthPlots(List<DepthReport.Measured> all) {
             curves.add(statistic(named(one, "99 %"), all.size() == 1 ? 2 : c, all.size() > 1, one, position, Activations::p99));
             curves.add(statistic(named(one, "median"), c, all.size() > 1, one, position, Activations::p50));
         }
-        return new Plot.Lines("Magnitudes: " + position.label().replace('_', ' '), "A largest value far above the rest is an outlier; narrow types clip it.",
-                new Plot.Axes("block", "magnitude"), true, curves);
+        return new Plot.Lines("Magnitudes: " + words(position), "A largest value far above the rest is an outlier; narrow types clip it.",
+                new Plot.Axes("block", "magnitude"), curves);
     }
 
     private static Plot.Curve statistic(
@@ -142,11 +146,11 @@ record DepthPlots(List<DepthReport.Measured> all) {
         List<Plot.Curve> curves = new ArrayList<>();
         for (int c = 0; c < all.size(); c++) {
             for (Position position : Position.values()) {
-                curves.add(statistic(named(all.get(c), position.label().replace('_', ' ')), c * Position.values().length + position.ordinal(), c > 0, all.get(c),
+                curves.add(statistic(named(all.get(c), words(position)), c * Position.values().length + position.ordinal(), c > 0, all.get(c),
                         position, statistic));
             }
         }
-        return new Plot.Lines(title, note, new Plot.Axes("block", title.split(" at ")[0].toLowerCase(Locale.ROOT)), true, curves);
+        return new Plot.Lines(title, note, new Plot.Axes("block", title.replace(" at every position", "").toLowerCase(Locale.ROOT)), curves);
     }
 
     private List<Plot> removals() {
@@ -166,6 +170,6 @@ record DepthPlots(List<DepthReport.Measured> all) {
             }
         }
         return curves.isEmpty() ? List.of() : List.of(new Plot.Lines("Perplexity without blocks", "A point near the whole model's line is a block that can go.",
-                new Plot.Axes("first block removed", "perplexity"), true, curves));
+                new Plot.Axes("first block removed", "perplexity"), curves));
     }
 }

@@ -20,12 +20,15 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
+import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
+import java.util.function.IntPredicate;
 
 /** What was measured of some checkpoints on one text: as a table, as JSON, and as a folder of files. */
 record DepthReport(String text, List<Measured> all) {
@@ -206,22 +209,27 @@ record DepthReport(String text, List<Measured> all) {
                 + (Double.isFinite(depth.growth().quality()) ? String.format(Locale.ROOT, ", R² %.3f", depth.growth().quality()) : ""));
         facts.put("massive activations", depth.massive().isEmpty() ? "none" : String.join("; ",
                 depth.massive().stream().map(massive -> words(one, massive)).toList()));
-        facts.put("beyond FP16, FP8 E5M2, FP8 E4M3", beyond(depth));
+        facts.put("narrow types", beyond(depth));
         if (depth.withoutDirection() > 0) {
             facts.put("left out of distances", Table.count(depth.withoutDirection(), "token") + " with a zero or a value that is not finite");
         }
         depth.sensitivity().ifPresent(measured -> {
             facts.put("perplexity", String.format(Locale.ROOT, "%.3f on %s", measured.perplexity(), Table.count(measured.tokens(), "token")));
-            measured.removals().stream().filter(removal -> removal.span() > 1)
-                    .reduce((a, b) -> b.perplexity() < a.perplexity() ? b : a)
-                    .ifPresent(best -> facts.put("cheapest range", removed(best, measured)));
+            cheapest(measured, span -> span == 1).ifPresent(best -> facts.put("cheapest block", removed(best, measured)));
+            cheapest(measured, span -> span > 1).ifPresent(best -> facts.put("cheapest range", removed(best, measured)));
         });
         return facts;
     }
 
+    private static Optional<Sensitivity.Removal> cheapest(Sensitivity measured, IntPredicate span) {
+        return measured.removals().stream().filter(removal -> span.test(removal.span()))
+                .min(Comparator.comparingDouble(Sensitivity.Removal::perplexity));
+    }
+
     private static String removed(Sensitivity.Removal removal, Sensitivity measured) {
-        return String.format(Locale.ROOT, "blocks %d to %d, without which it is %.3f (%+.1f %%)", removal.block(), removal.block() + removal.span() - 1,
-                removal.perplexity(), 100 * (removal.perplexity() / measured.perplexity() - 1));
+        String blocks = removal.span() == 1 ? "block " + removal.block() : "blocks " + removal.block() + " to " + (removal.block() + removal.span() - 1);
+        return String.format(Locale.ROOT, "%s, without which it is %.3f (%+.1f %%)", blocks, removal.perplexity(),
+                100 * (removal.perplexity() / measured.perplexity() - 1));
     }
 
     private static String words(Measured one, MassiveActivation massive) {
@@ -244,8 +252,11 @@ record DepthReport(String text, List<Measured> all) {
                 most[3] = Math.max(most[3], at.nonFinite());
             }
         }
-        return most[0] + ", " + most[1] + ", " + Table.count(most[2]) + " values where there are most"
-                + (most[3] > 0 ? "; " + Table.count(most[3]) + " are not finite" : "");
+        String infinite = most[3] > 0 ? "; up to " + Table.count(most[3]) + " values at a position are not finite" : "";
+        return most[2] == 0
+                ? "FP16 and FP8 (E5M2, E4M3) hold every value" + infinite
+                : "up to " + Table.count(most[0]) + " values at a position are beyond FP16, " + Table.count(most[1]) + " beyond FP8 E5M2, "
+                        + Table.count(most[2]) + " beyond FP8 E4M3" + infinite;
     }
 
     // Files

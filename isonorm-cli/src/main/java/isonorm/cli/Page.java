@@ -13,14 +13,17 @@ import java.util.Map;
  * A report as one HTML file that needs nothing else: facts, plots one can point at, tables. It has a light and a dark theme and fits a
  * phone. The charts are drawn by Apache ECharts, which is part of the file.
  *
- * @param plots groups of plots; of a group one is shown, which the reader chooses
+ * @param groups of plots
  */
-record Page(String title, String subtitle, List<Card> cards, List<List<Plot>> plots, List<Grid> tables) {
+record Page(String title, String subtitle, List<Card> cards, List<Group> groups, List<Grid> tables) {
 
     private static final String LIBRARY = "/META-INF/resources/webjars/echarts/5.3.1/dist/echarts.min.js";
 
     /** What one thing is, in sentences and in facts. */
     record Card(String heading, String text, Map<String, String> facts) {}
+
+    /** Plots of which one is shown, which the reader chooses; a single one's title needs no name above it. */
+    record Group(String name, List<Plot> plots) {}
 
     /** A table of numbers. */
     record Grid(String caption, List<String> heads, List<List<String>> rows) {}
@@ -56,7 +59,7 @@ record Page(String title, String subtitle, List<Card> cards, List<List<Plot>> pl
         StringBuilder body = new StringBuilder("<div class=\"grid\">\n");
         cards.forEach(card -> body.append(card(card)));
         body.append("</div>\n<div class=\"grid\">\n");
-        plots.forEach(group -> body.append(plots(group)));
+        groups.forEach(group -> body.append(plots(group)));
         body.append("</div>\n");
         tables.forEach(table -> body.append("<div class=\"grid\">\n").append(table(table)).append("</div>\n"));
         return body.toString();
@@ -69,14 +72,16 @@ record Page(String title, String subtitle, List<Card> cards, List<List<Plot>> pl
         return html.append("</dl>\n</section>\n").toString();
     }
 
-    private static String plots(List<Plot> group) {
-        StringBuilder html = new StringBuilder("<section class=\"plots\">\n<div class=\"choices\"><h2>" + escaped(group.getFirst().title()) + "</h2>");
-        if (group.size() > 1) {
-            html.append("<select aria-label=\"What to show\">");
-            group.forEach(plot -> html.append("<option>").append(escaped(plot.title())).append("</option>"));
+    private static String plots(Group group) {
+        boolean one = group.plots.size() == 1;
+        StringBuilder html = new StringBuilder("<section class=\"plots\">\n<div class=\"choices\"><h2>"
+                + escaped(one ? group.plots.getFirst().title() : group.name) + "</h2>");
+        if (!one) {
+            html.append("<select aria-label=\"").append(escaped(group.name)).append("\">");
+            group.plots.forEach(plot -> html.append("<option>").append(escaped(plot.title())).append("</option>"));
             html.append("</select>");
         }
-        return html.append("</div>\n<p class=\"note\">").append(escaped(group.getFirst().note()))
+        return html.append("</div>\n<p class=\"note\">").append(escaped(group.plots.getFirst().note()))
                 .append("</p>\n<div class=\"plot\"></div>\n</section>\n").toString();
     }
 
@@ -94,12 +99,12 @@ record Page(String title, String subtitle, List<Card> cards, List<List<Plot>> pl
 
     /** The plots for the script; nothing in it ends the element it stands in. */
     private String data() throws IOException {
-        ArrayNode groups = JsonNodeFactory.instance.arrayNode();
-        for (List<Plot> group : plots) {
-            ArrayNode one = groups.addArray();
-            group.forEach(plot -> one.add(plot.json()));
+        ArrayNode all = JsonNodeFactory.instance.arrayNode();
+        for (Group group : groups) {
+            ArrayNode one = all.addArray();
+            group.plots.forEach(plot -> one.add(plot.json()));
         }
-        return new ObjectMapper().writeValueAsString(groups).replace("<", "\\u003c");
+        return new ObjectMapper().writeValueAsString(all).replace("<", "\\u003c");
     }
 
     private static String escaped(String text) {

@@ -3,6 +3,8 @@ package isonorm.cli;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import java.util.Arrays;
+import java.util.DoubleSummaryStatistics;
 import java.util.List;
 
 /** One picture of a report: drawn as SVG by {@link PlotSvg}, and by a script in an HTML {@link Page}, from the same values. */
@@ -25,8 +27,18 @@ sealed interface Plot {
      */
     record Curve(String name, int colour, boolean dashed, double[] x, double[] y) {}
 
-    /** Curves over whole numbers, by magnitude where {@code logarithmic}; what is not positive is then left out. */
-    record Lines(String title, String note, Axes axes, boolean logarithmic, List<Curve> curves) implements Plot {}
+    /** Curves over whole numbers. */
+    record Lines(String title, String note, Axes axes, List<Curve> curves) implements Plot {
+
+        /** Values that differ by more than this are drawn by their orders of magnitude. */
+        private static final double WIDE = 20;
+
+        /** Whether orders of magnitude are drawn: values are positive and differ by much. */
+        boolean logarithmic() {
+            DoubleSummaryStatistics all = curves.stream().flatMapToDouble(curve -> Arrays.stream(curve.y)).filter(Double::isFinite).summaryStatistics();
+            return all.getMin() > 0 && all.getMax() > WIDE * all.getMin();
+        }
+    }
 
     /**
      * Values at whole numbers as colours.
@@ -42,13 +54,13 @@ sealed interface Plot {
         node.put("title", title()).put("note", note());
         switch (this) {
             case Lines lines -> {
-                node.put("kind", "lines").put("x", lines.axes.x).put("y", lines.axes.y).put("logarithmic", lines.logarithmic);
+                node.put("kind", "lines").put("x", lines.axes.x).put("y", lines.axes.y).put("logarithmic", lines.logarithmic());
                 ArrayNode curves = node.putArray("curves");
                 for (Curve curve : lines.curves) {
                     ObjectNode one = curves.addObject().put("name", curve.name).put("colour", curve.colour).put("dashed", curve.dashed);
                     ArrayNode points = one.putArray("points");
                     for (int i = 0; i < curve.x.length; i++) {
-                        if (Double.isFinite(curve.y[i]) && (!lines.logarithmic || curve.y[i] > 0)) {
+                        if (Double.isFinite(curve.y[i])) {
                             points.addArray().add(curve.x[i]).add(curve.y[i]);
                         }
                     }

@@ -1,5 +1,7 @@
 package isonorm.cli;
 
+import java.math.BigDecimal;
+import java.math.MathContext;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -234,7 +236,6 @@ final class PlotSvg {
         if (size >= 1e6 || size < 1e-3) {
             return String.format(Locale.ROOT, "%.1e", value);
         }
-        String digits = String.format(Locale.ROOT, size >= 100 ? "%.0f" : size >= 10 ? "%.1f" : size >= 1 ? "%.2f" : "%.4f", value);
-        return digits.contains(".") ? digits.replaceFirst("0+$", "").replaceFirst("\\.$", "") : digits;
+        return new BigDecimal(value).round(new MathContext(size < 1000 ? 3 : 4)).stripTrailingZeros().toPlainString();
     }
 }

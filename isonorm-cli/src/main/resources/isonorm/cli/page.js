@@ -14,12 +14,11 @@
     return size >= 1e5 || size < 1e-3 ? value.toExponential(2) : String(Number(value.toPrecision(4)));
   };
   const escape = text => String(text).replace(/[&<>]/g, c => ({ '&': '&amp;', '<': '&lt;', '>': '&gt;' })[c]);
-  const axis = name => ({
-    name, nameLocation: 'middle', nameTextStyle: { color: colour('soft') }, axisLabel: { color: colour('soft'), formatter: number },
+  const axis = (name, formatter) => ({
+    name, nameLocation: 'middle', nameTextStyle: { color: colour('soft') }, axisLabel: { color: colour('soft'), formatter },
     axisLine: { lineStyle: { color: colour('line') } }, axisTick: { show: false }, splitLine: { lineStyle: { color: colour('line') } },
   });
-  const tooltip = { confine: true, backgroundColor: '', borderColor: '', textStyle: {} };
-  const box = () => ({ ...tooltip, backgroundColor: colour('card'), borderColor: colour('line'), textStyle: { color: colour('text'), fontSize: 13 } });
+  const box = () => ({ confine: true, backgroundColor: colour('card'), borderColor: colour('line'), textStyle: { color: colour('text'), fontSize: 13 } });
 
   function lines(plot) {
     const all = plot.curves.flatMap(curve => curve.points);
@@ -33,10 +32,9 @@
       tooltip: { ...box(), trigger: 'axis',
         formatter: points => plot.x + ' ' + number(points[0].value[0]) + points.map(point =>
           '<br>' + point.marker + escape(point.seriesName) + ' &nbsp;<b>' + number(point.value[1]) + '</b>').join('') },
-      xAxis: { ...axis(plot.x), type: 'value', nameGap: 28, min: 'dataMin', max: 'dataMax', minInterval: 1, splitLine: { show: false } },
-      yAxis: { ...axis(plot.y), type: plot.logarithmic ? 'log' : 'value', nameGap: 46,
-        ...(plot.logarithmic ? { min: Math.pow(10, Math.floor(Math.log10(Math.min(...values)) * 4) / 4),
-          max: Math.pow(10, Math.ceil(Math.log10(Math.max(...values)) * 4) / 4) } : {}) },
+      xAxis: { ...axis(plot.x, number), type: 'value', nameGap: 28, min: 'dataMin', max: 'dataMax', minInterval: 1, splitLine: { show: false } },
+      yAxis: { ...axis(plot.y, number), type: plot.logarithmic ? 'log' : 'value', nameGap: 46,
+        ...(plot.logarithmic ? { min: 10 ** Math.floor(Math.log10(Math.min(...values))), max: 10 ** Math.ceil(Math.log10(Math.max(...values))) } : {}) },
       dataZoom: all.length > 400 ? [{ type: 'inside' }] : [],
       series: plot.curves.map(curve => ({
         type: 'line', name: curve.name, data: curve.points, symbolSize: 7, showSymbol: !curve.dashed && curve.points.length < 100, symbol: 'circle',
@@ -71,9 +69,8 @@
   }
 
   function draw() {
-    charts.forEach(({ chart, plots, select, title, note }) => {
+    charts.forEach(({ chart, plots, select, note }) => {
       const plot = plots[select ? select.selectedIndex : 0];
-      title.textContent = plot.title;
       note.textContent = plot.note;
       chart.setOption(plot.kind === 'heat' ? heat(plot) : lines(plot), true);
     });
@@ -89,8 +86,7 @@
     const plots = groups[index];
     const place = section.querySelector('.plot');
     const select = section.querySelector('select');
-    charts.push({ chart: echarts.init(place, null, { renderer: 'svg' }), plots, select, title: section.querySelector('h2'),
-      note: section.querySelector('.note') });
+    charts.push({ chart: echarts.init(place, null, { renderer: 'svg' }), plots, select, note: section.querySelector('.note') });
     if (select) select.addEventListener('change', draw);
     new ResizeObserver(() => charts[index].chart.resize()).observe(place);
   });

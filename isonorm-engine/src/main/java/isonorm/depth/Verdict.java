@@ -1,7 +1,9 @@
 package isonorm.depth;
 
+import java.util.Comparator;
 import java.util.List;
 import java.util.Locale;
+import java.util.stream.IntStream;
 
 /** A {@link Depth} in two sentences. */
 final class Verdict {
@@ -46,21 +48,27 @@ final class Verdict {
 
     private static String idle(Depth depth) {
         List<Integer> idle = depth.idle();
-        String rule = "turn the stream by less than " + Depth.IDLE + " of a half turn";
-        String checked = depth.sensitivity().isPresent()
-                ? ", and leaving one out raises the perplexity by no more than " + Math.round(100 * Depth.IDLE_PERPLEXITY) + " %, which was tried"
-                : ", which says that they can go only if the perplexity without them agrees";
-        if (idle.isEmpty()) {
-            int least = 0;
-            for (int l = 1; l < depth.blocks(); l++) {
-                least = depth.distance(l, 1) < depth.distance(least, 1) ? l : least;
-            }
-            return "No block is idle: none " + (depth.sensitivity().isPresent() ? "turns the stream by less than " + Depth.IDLE + " of a half turn and can be left out for "
-                    + Math.round(100 * Depth.IDLE_PERPLEXITY) + " % of perplexity" : "turns the stream by less than " + Depth.IDLE + " of a half turn")
-                    + "; block " + least + " does least, " + String.format(Locale.ROOT, "%.3f", depth.distance(least, 1)) + ".";
+        List<Integer> still = IntStream.range(0, depth.blocks()).filter(l -> depth.distance(l, 1) < Depth.IDLE).boxed().toList();
+        String little = " the stream by less than " + Depth.IDLE + " of a half turn";
+        String part = Math.round(100 * Depth.IDLE_PERPLEXITY) + " %";
+        if (!idle.isEmpty()) {
+            boolean one = idle.size() == 1;
+            return blocks(idle) + (one ? " is idle: it turns" : " are idle: they turn") + little + (depth.sensitivity().isPresent()
+                    ? ", and leaving " + (one ? "it" : "any one of them") + " out was seen to cost no more than " + part + " of perplexity."
+                    : ", which is likely to mean that " + (one ? "it" : "each") + " can go, and sure only where the perplexity without "
+                            + (one ? "it" : "them") + " agrees.");
         }
-        return (idle.size() == 1 ? "Block " : "Blocks ") + ranges(idle) + (idle.size() == 1 ? " is idle: it " : " are idle: they ")
-                + (idle.size() == 1 ? rule.replaceFirst("turn", "turns") : rule) + (idle.size() == 1 ? checked.replace("them", "it").replace("they", "it") : checked) + ".";
+        if (!still.isEmpty()) {
+            return "No block is idle: " + blocks(still).replaceFirst("B", "b") + (still.size() == 1 ? " turns" : " turn") + little
+                    + ", but leaving one out was seen to cost more than " + part + " of perplexity.";
+        }
+        int least = IntStream.range(0, depth.blocks()).boxed().min(Comparator.comparingDouble(l -> depth.distance(l, 1))).orElseThrow();
+        return "No block is idle: each turns the stream by " + Depth.IDLE + " of a half turn or more, block " + least + " least, by "
+                + number(depth.distance(least, 1)) + ".";
+    }
+
+    private static String blocks(List<Integer> numbers) {
+        return (numbers.size() == 1 ? "Block " : "Blocks ") + ranges(numbers);
     }
 
     /** 3, 5 to 7. */
