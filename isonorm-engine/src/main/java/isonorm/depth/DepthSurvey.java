@@ -72,23 +72,44 @@ public final class DepthSurvey implements AutoCloseable {
      */
     public Depth measure(Iterator<Batch.Tokens> batches, long total, Progress progress) throws IOException {
         try (Survey survey = new Survey(architecture)) {
-            List<long[]> together = new ArrayList<>();
-            while (batches.hasNext()) {
-                for (long[] row : rows(batches.next())) {
-                    if (!together.isEmpty()
-                            && (together.getFirst().length != row.length || together.size() == runner.together(row.length))) {
-                        read(together, survey, total, progress);
-                    }
-                    together.add(row);
-                }
-            }
-            if (!together.isEmpty()) {
-                read(together, survey, total, progress);
-            }
+            read(batches, rows -> {
+                survey.begin(rows);
+                runner.observe(Batch.Tokens.of(rows), survey);
+                survey.end();
+                progress.step("reading in " + compute.label(), survey.tokens(), total);
+            });
             if (survey.tokens() == 0) {
                 throw new IllegalArgumentException("depth is measured on tokens, got none");
             }
             return depth(survey);
+        }
+    }
+
+    /** Reads batches as {@link #measure} does and measures nothing, which is what the time of measuring is compared with. */
+    public void readOnly(Iterator<Batch.Tokens> batches) throws IOException {
+        read(batches, rows -> runner.observe(Batch.Tokens.of(rows), Observer.NONE));
+    }
+
+    /** What is done with rows of one length. */
+    @FunctionalInterface
+    private interface Reading {
+        void read(long[][] rows) throws IOException;
+    }
+
+    /** Takes out padding and puts as many rows together as go through a model well. */
+    private void read(Iterator<Batch.Tokens> batches, Reading reading) throws IOException {
+        List<long[]> together = new ArrayList<>();
+        while (batches.hasNext()) {
+            for (long[] row : rows(batches.next())) {
+                if (!together.isEmpty() && (together.getFirst().length != row.length || together.size() == runner.together(row.length))) {
+                    reading.read(together.toArray(long[][]::new));
+                    together.clear();
+                }
+                together.add(row);
+            }
+        }
+        if (!together.isEmpty()) {
+            reading.read(together.toArray(long[][]::new));
         }
     }
 
@@ -100,26 +121,12 @@ public final class DepthSurvey implements AutoCloseable {
                 .toList();
     }
 
-    private void read(List<long[]> rows, Survey survey, long total, Progress progress) throws IOException {
-        long[][] ids = rows.toArray(long[][]::new);
-        survey.begin(ids);
-        runner.observe(Batch.Tokens.of(ids), survey);
-        survey.end();
-        rows.clear();
-        progress.step("reading in " + compute.label(), survey.tokens(), total);
-    }
-
     private Depth depth(Survey survey) {
         var activations = survey.activations();
         double[] variances = activations.stream().mapToDouble(block -> block.get(Position.BLOCK_OUTPUT).variance()).toArray();
         Distances distances = survey.distances();
         return new Depth(architecture.width(), survey.tokens(), compute, activations, distances.angular(), distances.cosine(),
                 distances.without(), survey.massiveActivations(), Growth.of(variances), Optional.empty());
-    }
-
-    /** Reads rows of one length as {@link #measure} does and measures nothing, which is what measuring is compared with. */
-    public void readOnly(long[][] ids) throws IOException {
-        runner.observe(Batch.Tokens.of(ids), Observer.NONE);
     }
 
     /**
