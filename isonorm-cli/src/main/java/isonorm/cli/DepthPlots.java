@@ -14,6 +14,7 @@ import java.util.Map;
 import java.util.function.IntToDoubleFunction;
 import java.util.function.ToDoubleFunction;
 import java.util.stream.IntStream;
+import java.util.stream.Stream;
 
 /** The plots of a {@link DepthReport}. Every checkpoint keeps its colour. */
 record DepthPlots(List<DepthReport.Measured> all) {
@@ -24,7 +25,7 @@ record DepthPlots(List<DepthReport.Measured> all) {
     List<Page.Group> groups() {
         List<Page.Group> groups = new ArrayList<>();
         groups.add(new Page.Group("Variance", List.of(variance())));
-        groups.add(new Page.Group("Angular distance", all.stream().map(this::heat).toList()));
+        groups.add(new Page.Group("Distances", Stream.concat(all.stream().map(this::heat), all.stream().map(this::similarity)).toList()));
         groups.add(new Page.Group("What blocks do", List.of(turns(), influence())));
         groups.add(new Page.Group("What branches write", List.of(writes())));
         groups.add(new Page.Group("Magnitudes", Arrays.stream(Position.values()).map(this::magnitudes).toList()));
@@ -78,8 +79,14 @@ record DepthPlots(List<DepthReport.Measured> all) {
 
     private Plot heat(DepthReport.Measured one) {
         return new Plot.Heat(all.size() == 1 ? "Angular distance" : "Angular distance in " + one.name(),
-                "Between the inputs of block l and of block l + n. Dark rows of blocks could go: what leaves them is what entered.",
+                "Between the inputs of block l and of block l + n. What is dark could go: what leaves these blocks is what entered.",
                 new Plot.Axes("block l", "blocks later, n"), "distance", 1, one.depth().angular());
+    }
+
+    private Plot similarity(DepthReport.Measured one) {
+        return new Plot.Heat(all.size() == 1 ? "Linear CKA" : "Linear CKA of " + one.name(),
+                "How alike tokens stand to each other before block l and before block l + n, from 64 tokens a window; 1 is the same.",
+                new Plot.Axes("block l", "blocks later, n"), "CKA", 1, one.depth().cka());
     }
 
     private Plot turns() {

@@ -71,6 +71,7 @@ record DepthReport(String text, List<Measured> all) {
                     ObjectNode distance = distances.addObject().put("checkpoint", one.name).put("block", l).put("span", n);
                     Equality.put(distance, "distance", depth.distance(l, n));
                     Equality.put(distance, "cosine", depth.cosine()[l][n - 1]);
+                    Equality.put(distance, "cka", depth.cka()[l][n - 1]);
                 }
             }
             depth.massive().forEach(each -> massive.add(massive(one, each)));

@@ -59,7 +59,7 @@ class DepthTest {
                 images++;
             }
         }
-        assertEquals(15, images);
+        assertEquals(17, images);
         assertTrue(run.out().contains("without it") && run.out().contains("The stream's variance"), run.out());
         requireAlone(Files.readString(out.resolve("report.html"), StandardCharsets.UTF_8));
     }

@@ -15,6 +15,8 @@ import java.util.stream.IntStream;
  * @param angular the angular distance {@code arccos(cos(x, y)) / pi} between the inputs x of block l and y of block l + n, at
  *     {@code [l][n - 1]}, the mean over all tokens; the input of the block behind the last is the end of the stream
  * @param cosine the cosine of the same
+ * @param cka their linear CKA, of up to 64 tokens a window: 1 where the tokens stand to each other as before; NaN where windows have fewer
+ *     than four tokens
  * @param withoutDirection how many tokens these leave out, because one of their vectors was zero or not finite
  * @param sensitivity what removing blocks does, where that was measured
  */
@@ -25,6 +27,7 @@ public record Depth(
         List<Map<Position, Activations>> activations,
         double[][] angular,
         double[][] cosine,
+        double[][] cka,
         long withoutDirection,
         List<MassiveActivation> massive,
         Growth growth,
@@ -63,7 +66,7 @@ public record Depth(
 
     /** The same with what removing blocks does. */
     public Depth withSensitivity(Sensitivity measured) {
-        return new Depth(width, tokens, compute, activations, angular, cosine, withoutDirection, massive, growth, Optional.of(measured));
+        return new Depth(width, tokens, compute, activations, angular, cosine, cka, withoutDirection, massive, growth, Optional.of(measured));
     }
 
     /** In two sentences: how the variance of the stream grows, and which blocks are idle; and how sure that is. */

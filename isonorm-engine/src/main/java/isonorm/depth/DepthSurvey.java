@@ -125,7 +125,7 @@ public final class DepthSurvey implements AutoCloseable {
         var activations = survey.activations();
         double[] variances = activations.stream().mapToDouble(block -> block.get(Position.BLOCK_OUTPUT).variance()).toArray();
         Distances distances = survey.distances();
-        return new Depth(architecture.width(), survey.tokens(), compute, activations, distances.angular(), distances.cosine(),
+        return new Depth(architecture.width(), survey.tokens(), compute, activations, distances.angular(), distances.cosine(), survey.similarity().cka(),
                 distances.without(), survey.massiveActivations(), Growth.of(variances), Optional.empty());
     }
 

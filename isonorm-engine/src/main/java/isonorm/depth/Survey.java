@@ -40,6 +40,7 @@ final class Survey implements Observer, AutoCloseable {
     private final Map<Position, List<Gathering>> inside = new EnumMap<>(Position.class);
     private final List<Giants> giants;
     private final Distances distances;
+    private final Similarity similarity;
 
     private Arena arena = Arena.ofShared();
     /** The inputs of all blocks, and the output of the last, of one token behind the other. */
@@ -58,6 +59,7 @@ final class Survey implements Observer, AutoCloseable {
         }
         this.giants = IntStream.rangeClosed(0, blocks).mapToObj(_ -> new Giants(width)).toList();
         this.distances = new Distances(blocks + 1);
+        this.similarity = new Similarity(blocks + 1);
     }
 
     private static List<Gathering> gatherings(int count) {
@@ -82,6 +84,10 @@ final class Survey implements Observer, AutoCloseable {
     void end() {
         all().forEach(Gathering::end);
         distances.end();
+        int rows = batch.ids()[0].length * (blocks + 1);
+        for (int window = 0; window < batch.ids().length; window++) {
+            similarity.add(held.slice(window * rows, rows));
+        }
         tokens += batch.count();
     }
 
@@ -143,6 +149,10 @@ final class Survey implements Observer, AutoCloseable {
 
     Distances distances() {
         return distances;
+    }
+
+    Similarity similarity() {
+        return similarity;
     }
 
     /** What was gathered, block after block; a position that a block does not have is missing. */

@@ -150,6 +150,13 @@ public sealed interface Kernels permits PlainKernels, VectorKernels {
      */
     void profile(Rows x, Values scales, Values bias, boolean implied, Profile into);
 
+    /**
+     * The products of each row with each, in float64: {@code products[r * rows + other]}.
+     *
+     * @param products room for the rows' square
+     */
+    void gram(Rows x, double[] products);
+
     /** Where {@link #angles} puts row {@code r} of a group and the {@code other} before it. */
     static int pair(int r, int other) {
         return r * (r - 1) / 2 + other;

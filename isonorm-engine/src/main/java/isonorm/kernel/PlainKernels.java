@@ -378,6 +378,20 @@ public final class PlainKernels implements Kernels {
     }
 
     @Override
+    public void gram(Rows x, double[] products) {
+        Shapes.gram(x, products);
+        for (int r = 0; r < x.rows(); r++) {
+            for (int other = 0; other < x.rows(); other++) {
+                double sum = 0;
+                for (int c = 0; c < x.columns(); c++) {
+                    sum += (double) x.get(r, c) * x.get(other, c);
+                }
+                products[r * x.rows() + other] = sum;
+            }
+        }
+    }
+
+    @Override
     public void angles(Rows x, int group, double[] cosines, double[] angles) {
         Shapes.angles(x, group, cosines, angles);
         int C = x.columns();

@@ -82,6 +82,12 @@ final class Shapes {
         }
     }
 
+    static void gram(Rows x, double[] products) {
+        if (products.length != x.rows() * x.rows()) {
+            throw new IllegalArgumentException(x.rows() + " rows have " + x.rows() * x.rows() + " products, got room for " + products.length);
+        }
+    }
+
     static void softmax(Rows scores, Values keyBias, Rows out) {
         written(out);
         sameSize("scores", scores, "out", out);

@@ -161,6 +161,13 @@ public final class VectorKernels implements Kernels {
     }
 
     @Override
+    public void gram(Rows x, double[] products) {
+        Shapes.gram(x, products);
+        VectorProfile.gram(x, products);
+        keep(x);
+    }
+
+    @Override
     public void angles(Rows x, int group, double[] cosines, double[] angles) {
         Shapes.angles(x, group, cosines, angles);
         VectorProfile.angles(x, group, cosines, angles);

@@ -148,6 +148,18 @@ final class VectorProfile {
         }
     }
 
+    static void gram(Rows rows, double[] products) {
+        Angles all = new Angles(rows, rows.rows());
+        all.multiply(0);
+        for (int r = 0; r < all.n; r++) {
+            for (int other = 0; other <= r; other++) {
+                double product = all.products[r * all.padded + other];
+                products[r * all.n + other] = product;
+                products[other * all.n + r] = product;
+            }
+        }
+    }
+
     static void angles(Rows rows, int group, double[] cosines, double[] angles) {
         Angles one = new Angles(rows, group);
         for (int g = 0; g < rows.rows() / group; g++) {
@@ -163,6 +175,7 @@ final class VectorProfile {
 
         private final Rows rows;
         private final int n;
+        private final int padded;
         private final int width;
         private final float[] narrow;
         private final double[] wide;
@@ -173,7 +186,7 @@ final class VectorProfile {
             this.n = group;
             this.width = Lanes.whole(rows.columns());
             this.narrow = Lanes.room(rows.columns());
-            int padded = Math.ceilDiv(n, TOGETHER) * TOGETHER;
+            this.padded = Math.ceilDiv(n, TOGETHER) * TOGETHER;
             this.wide = new double[padded * width];
             this.products = new double[n * padded];
         }
@@ -188,7 +201,6 @@ final class VectorProfile {
         /** Row r times those up to itself, and up to three more. */
         float products(int r) {
             int one = r * width;
-            int padded = products.length / n;
             for (int other = 0; other <= r; other += TOGETHER) {
                 int at = other * width;
                 DoubleVector a = DoubleVector.zero(DOUBLES);
@@ -211,15 +223,20 @@ final class VectorProfile {
             return 0;
         }
 
-        void angles(int group, double[] cosines, double[] angles) {
+        void multiply(int group) {
             for (int r = 0; r < n; r++) {
                 Lanes.read(rows.type(), rows.address(group * n + r), rows.columns(), narrow);
                 Arrays.fill(narrow, rows.columns(), narrow.length, 0);
                 WIDEN.run(this, r);
             }
-            int padded = products.length / n;
             for (int r = 0; r < n; r++) {
                 PRODUCTS.run(this, r);
+            }
+        }
+
+        void angles(int group, double[] cosines, double[] angles) {
+            multiply(group);
+            for (int r = 0; r < n; r++) {
                 double square = products[r * padded + r];
                 for (int other = 0; other < r; other++) {
                     double both = Math.sqrt(square * products[other * padded + other]);

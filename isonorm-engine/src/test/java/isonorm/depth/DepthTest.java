@@ -148,6 +148,8 @@ class DepthTest {
             }
             assertEquals(1 - depth.cosine()[l][0], depth.influence(l));
         }
+        double within = independence(inputs.get(0), inputs.get(0)) * independence(inputs.get(2), inputs.get(2));
+        assertEquals(independence(inputs.get(0), inputs.get(2)) / Math.sqrt(within), depth.cka()[0][1], 10 * tolerance, one + ", CKA");
     }
 
     private static void requireDefinition(List<double[]> tokens, Activations given, double tolerance, String what) {
@@ -182,6 +184,37 @@ class DepthTest {
     private static void requireRatio(List<double[]> branch, List<double[]> stream, Activations given, double tolerance) {
         double ratio = IntStream.range(0, branch.size()).mapToDouble(t -> norm(branch.get(t)) / norm(stream.get(t))).average().orElseThrow();
         assertEquals(ratio, given.writeRatio().orElseThrow(), 4 * tolerance * ratio);
+    }
+
+    /** HSIC by its definition: means of products over tokens of a window that all differ, and the mean of that over windows. */
+    private static double independence(List<double[]> x, List<double[]> y) {
+        double sum = 0;
+        for (int window = 0; window < x.size(); window += LENGTH) {
+            double[][] k = products(x.subList(window, window + LENGTH));
+            double[][] m = products(y.subList(window, window + LENGTH));
+            double two = 0;
+            double three = 0;
+            double four = 0;
+            for (int i = 0; i < LENGTH; i++) {
+                for (int j = 0; j < LENGTH; j++) {
+                    two += i != j ? k[i][j] * m[i][j] : 0;
+                    for (int q = 0; q < LENGTH; q++) {
+                        three += i != j && i != q && j != q ? k[i][j] * m[i][q] : 0;
+                        for (int r = 0; r < LENGTH; r++) {
+                            four += i != j && i != q && i != r && j != q && j != r && q != r ? k[i][j] * m[q][r] : 0;
+                        }
+                    }
+                }
+            }
+            int n = LENGTH;
+            sum += two / n / (n - 1) - 2 * three / n / (n - 1) / (n - 2) + four / n / (n - 1) / (n - 2) / (n - 3);
+        }
+        return sum;
+    }
+
+    private static double[][] products(List<double[]> rows) {
+        return rows.stream().map(a -> rows.stream().mapToDouble(b -> IntStream.range(0, a.length).mapToDouble(i -> a[i] * b[i]).sum()).toArray())
+                .toArray(double[][]::new);
     }
 
     private static double norm(double[] x) {
@@ -270,6 +303,7 @@ class DepthTest {
             Depth depth = measure(model, compute, batch(rows));
             assertEquals(0, depth.distance(1, 1));
             assertEquals(0, depth.influence(1));
+            assertEquals(1, depth.cka()[1][0], 1e-12);
             assertTrue(depth.distance(0, 1) > 0.05, "block 0 does something");
             assertEquals(0, depth.activations().get(1).get(Position.MLP_OUTPUT).writeRatio().orElseThrow());
             assertEquals(0, depth.activations().get(1).get(Position.ATTENTION_OUTPUT).maxAbs());

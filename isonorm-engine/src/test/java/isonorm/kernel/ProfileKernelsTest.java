@@ -164,6 +164,29 @@ class ProfileKernelsTest {
         }
     }
 
+    @Test
+    void gramsAreTheProductsOfRows() {
+        for (Kernels kernels : Sample.twins()) {
+            for (int columns : new int[] {3, 16, 191, 768}) {
+                try (Arena arena = Arena.ofConfined()) {
+                    Rows x = Sample.rows(arena, Type.F32, 7, columns, columns + 3, 51);
+                    double[] products = new double[49];
+                    kernels.gram(x, products);
+                    for (int at = 0; at < 49; at++) {
+                        double[] a = Sample.doubles(x, at / 7);
+                        double[] b = Sample.doubles(x, at % 7);
+                        double expected = 0;
+                        for (int i = 0; i < columns; i++) {
+                            expected += a[i] * b[i];
+                        }
+                        assertClose(expected, products[at], columns * SUM, "product " + at + " of " + columns);
+                    }
+                    assertThrows(IllegalArgumentException.class, () -> kernels.gram(x, new double[48]));
+                }
+            }
+        }
+    }
+
     /** A row and the same row turned by an angle whose cosine is 1 in float64. */
     @Test
     void smallAnglesKeepTheirDigits() {
