@@ -1,5 +1,6 @@
 package isonorm.bench;
 
+import com.sun.management.OperatingSystemMXBean;
 import isonorm.architecture.Embedding;
 import isonorm.depth.DepthSurvey;
 import isonorm.family.LoadedModel;
@@ -9,6 +10,7 @@ import isonorm.tensor.Compute;
 import isonorm.weights.Model;
 import isonorm.weights.Progress;
 import java.io.IOException;
+import java.lang.management.ManagementFactory;
 import java.nio.file.Path;
 import java.util.Iterator;
 import java.util.Locale;
@@ -32,21 +34,33 @@ public final class DepthOverhead {
         int vocabulary = ((Embedding.Tokens) model.architecture().embedding()).vocabulary();
         double[] plain = new double[rounds];
         double[] measured = new double[rounds];
+        double[] plainCpu = new double[rounds];
+        double[] measuredCpu = new double[rounds];
         try (DepthSurvey survey = DepthSurvey.of(model, compute)) {
             for (int round = -2; round < rounds; round++) { // two to warm up
                 long start = System.nanoTime();
+                long cpu = cpu();
                 survey.readOnly(batches(windows, window, vocabulary));
                 long between = System.nanoTime();
+                long cpuBetween = cpu();
                 survey.measure(batches(windows, window, vocabulary), (long) windows * window, Progress.NONE);
                 if (round >= 0) {
                     plain[round] = (between - start) / 1e9;
                     measured[round] = (System.nanoTime() - between) / 1e9;
+                    plainCpu[round] = cpuBetween - cpu;
+                    measuredCpu[round] = cpu() - cpuBetween;
                 }
             }
         }
         Quartiles ratio = Quartiles.ofRatios(measured, plain);
-        System.out.printf(Locale.ROOT, "plain %.3f s, measured %.3f s, ratio %.3f (%.3f to %.3f)%n", Quartiles.of(plain).median(),
-                Quartiles.of(measured).median(), ratio.median(), ratio.lower(), ratio.upper());
+        System.out.printf(Locale.ROOT, "plain %.3f s, measured %.3f s, ratio %.3f (%.3f to %.3f), of processor time %.3f%n", Quartiles.of(plain).median(),
+                Quartiles.of(measured).median(), ratio.median(), ratio.lower(), ratio.upper(),
+                Quartiles.ofRatios(measuredCpu, plainCpu).median());
+    }
+
+    /** Of all threads; what other programs take does not count. */
+    private static long cpu() {
+        return ManagementFactory.getPlatformMXBean(OperatingSystemMXBean.class).getProcessCpuTime();
     }
 
     private static Iterator<Batch.Tokens> batches(int windows, int window, int vocabulary) {

@@ -85,7 +85,7 @@ record DepthPlots(List<DepthReport.Measured> all) {
 
     private Plot similarity(DepthReport.Measured one) {
         return new Plot.Heat(all.size() == 1 ? "Linear CKA" : "Linear CKA of " + one.name(),
-                "How alike tokens stand to each other before block l and before block l + n, from 64 tokens a window; 1 is the same.",
+                "How alike tokens stand to each other before block l and before block l + n, from 32 tokens a window; 1 is the same.",
                 new Plot.Axes("block l", "blocks later, n"), "CKA", 1, one.depth().cka());
     }
 

@@ -15,7 +15,7 @@ import java.util.stream.IntStream;
  * @param angular the angular distance {@code arccos(cos(x, y)) / pi} between the inputs x of block l and y of block l + n, at
  *     {@code [l][n - 1]}, the mean over all tokens; the input of the block behind the last is the end of the stream
  * @param cosine the cosine of the same
- * @param cka their linear CKA, of up to 64 tokens a window: 1 where the tokens stand to each other as before; NaN where windows have fewer
+ * @param cka their linear CKA, of up to 32 tokens a window: 1 where the tokens stand to each other as before; NaN where windows have fewer
  *     than four tokens
  * @param withoutDirection how many tokens these leave out, because one of their vectors was zero or not finite
  * @param sensitivity what removing blocks does, where that was measured

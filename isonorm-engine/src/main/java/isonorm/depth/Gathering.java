@@ -58,8 +58,10 @@ final class Gathering {
 
     /** Adds up what the rows of this batch gave. */
     void end() {
-        for (int at = 0; at < rowSums.length; at++) {
-            sums[at % POWERS] += rowSums[at];
+        for (int at = 0; at < rowSums.length; at += POWERS) {
+            for (int power = 0; power < POWERS; power++) {
+                sums[power] += rowSums[at + power];
+            }
         }
         for (double ratio : rowRatios) {
             if (Double.isFinite(ratio)) {

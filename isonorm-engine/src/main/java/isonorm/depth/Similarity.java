@@ -20,7 +20,7 @@ final class Similarity {
 
     private static final Kernels KERNELS = Kernels.provider();
 
-    private static final int TOKENS = 64;
+    private static final int TOKENS = 32;
 
     /** Fewer have no unbiased estimate. */
     private static final int FEWEST = 4;

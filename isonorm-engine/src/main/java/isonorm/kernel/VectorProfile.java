@@ -31,8 +31,7 @@ final class VectorProfile {
 
     private static final Loop<VectorProfile> SHAPE = loop((row, _) -> row.shape());
     private static final Loop<VectorProfile> SUM = Loop.of((row, _) -> (float) row.sum());
-    private static final Loop<VectorProfile> POWERS = loop(VectorProfile::powers);
-    private static final Loop<VectorProfile> MAGNITUDES = loop((row, _) -> row.magnitudes());
+    private static final Loop<VectorProfile> MEASURE = loop(VectorProfile::measure);
 
     private static final Loop<Angles> WIDEN = Loop.of((angles, r) -> angles.widen(r));
     private static final Loop<Angles> PRODUCTS = Loop.of((angles, r) -> angles.products(r));
@@ -81,12 +80,11 @@ final class VectorProfile {
         if (columns > C) {
             x[C] = -SUM.run(this, r);
         }
-        MAGNITUDES.run(this, r);
+        MEASURE.run(this, r);
         if (most >= INFINITE) {
             into.add(r, x, columns);
             return;
         }
-        POWERS.run(this, r);
         into.largest[r] = Float.intBitsToFloat(most);
         count(into.bins, codes, columns);
         into.countBeyond(x, columns, into.largest[r]);
@@ -111,35 +109,35 @@ final class VectorProfile {
         return a.reduceLanes(VectorOperators.ADD);
     }
 
-    private void powers(int r) {
+    /**
+     * Adds up powers, finds every value's bin, and the largest magnitude: its bits, which grow with it. A vector of float32 is two of
+     * float64.
+     */
+    private void measure(int r) {
         DoubleVector first = DoubleVector.zero(DOUBLES);
         DoubleVector second = first;
         DoubleVector third = first;
         DoubleVector fourth = first;
-        for (int i = 0; i < x.length; i += D) {
-            DoubleVector value = wide(x, i);
-            DoubleVector square = value.mul(value);
-            first = first.add(value);
-            second = second.add(square);
-            third = square.fma(value, third);
-            fourth = square.fma(square, fourth);
-        }
-        int at = r * Profile.POWERS;
-        into.sums[at] = first.reduceLanes(VectorOperators.ADD);
-        into.sums[at + 1] = second.reduceLanes(VectorOperators.ADD);
-        into.sums[at + 2] = third.reduceLanes(VectorOperators.ADD);
-        into.sums[at + 3] = fourth.reduceLanes(VectorOperators.ADD);
-    }
-
-    /** Finds every value's bin, and the largest magnitude: its bits, which grow with it. */
-    private void magnitudes() {
         IntVector largest = IntVector.zero(INTS);
         for (int i = 0; i < x.length; i += L) {
             IntVector bits = FloatVector.fromArray(FLOATS, x, i).reinterpretAsInts().and(0x7fffffff);
             largest = largest.max(bits);
             bits.lanewise(VectorOperators.LSHR, Magnitudes.SHIFT).sub(Magnitudes.FIRST).max(0).min(Magnitudes.BINS - 1).intoArray(codes, i);
+            DoubleVector value = wide(x, i);
+            DoubleVector other = wide(x, i + D);
+            DoubleVector square = value.mul(value);
+            DoubleVector otherSquare = other.mul(other);
+            first = first.add(value).add(other);
+            second = second.add(square).add(otherSquare);
+            third = otherSquare.fma(other, square.fma(value, third));
+            fourth = otherSquare.fma(otherSquare, square.fma(square, fourth));
         }
         most = largest.reduceLanes(VectorOperators.MAX);
+        int at = r * Profile.POWERS;
+        into.sums[at] = first.reduceLanes(VectorOperators.ADD);
+        into.sums[at + 1] = second.reduceLanes(VectorOperators.ADD);
+        into.sums[at + 2] = third.reduceLanes(VectorOperators.ADD);
+        into.sums[at + 3] = fourth.reduceLanes(VectorOperators.ADD);
     }
 
     private static void count(int[] bins, int[] codes, int n) {
