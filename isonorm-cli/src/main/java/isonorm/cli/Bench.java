@@ -14,7 +14,7 @@ import picocli.CommandLine.Spec;
         usageHelpWidth = 100,
         synopsisHeading = "Usage: ",
         descriptionHeading = "%n",
-        description = "Measure speed: what norms cost, and how fast a checkpoint reads and writes.",
+        description = "Measure speed: what norms cost, how fast a checkpoint reads and writes, how long a step of training takes.",
         optionListHeading = "%nOptions:%n",
         commandListHeading = "%nCommands:%n",
         footerHeading = "%nExamples:%n",
@@ -33,7 +33,8 @@ final class Bench implements Runnable {
     static CommandLine line(Console console) {
         return new CommandLine(new Bench())
                 .addSubcommand("norms", new BenchNorms(console))
-                .addSubcommand("generate", new BenchGenerate(console));
+                .addSubcommand("generate", new BenchGenerate(console))
+                .addSubcommand("train", new BenchTrain(console));
     }
 
     /** Without a command there is nothing to measure. */

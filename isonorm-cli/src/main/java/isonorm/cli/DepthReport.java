@@ -44,7 +44,9 @@ record DepthReport(String text, List<Measured> all) {
         String strategy() {
             Set<String> kinds = new LinkedHashSet<>();
             for (Block block : architecture.blocks()) {
-                kinds.add(block.placement().label() + " " + block.norm().kind().label());
+                String placement = block.attentionPlacement().label();
+            String other = block.mlpPlacement().label();
+            kinds.add((other.equals(placement) ? placement : placement + " and " + other) + " " + block.norm().kind().label());
             }
             return String.join(", ", kinds);
         }

@@ -9,7 +9,9 @@ import isonorm.architecture.Attention;
 import isonorm.architecture.Block;
 import isonorm.architecture.Embedding;
 import isonorm.architecture.Norm;
+import isonorm.architecture.NormKind;
 import isonorm.architecture.Output;
+import isonorm.architecture.QueryKeyNorm;
 import isonorm.checkpoint.Checkpoint;
 import isonorm.convert.Form;
 import isonorm.convert.Plan;
@@ -116,7 +118,9 @@ final class Facts {
         json.set("head_width", each.apply(Attention::headWidth));
         json.set("causal", each.apply(Attention::causal));
         json.set("window", each.apply(attention -> attention.window().isPresent() ? attention.window().getAsInt() : "none"));
-        json.set("query_key_norm", each.apply(attention -> attention.queryKeyNorm().map(norm -> norm.norm().kind().label()).orElse("none")));
+        json.set("query_key_norm", each.apply(attention -> kind(attention.queryKeyNorm().map(QueryKeyNorm::norm))));
+        json.set("value_norm", each.apply(attention -> kind(attention.valueNorm())));
+        json.set("inner_norm", each.apply(attention -> kind(attention.innerNorm())));
         return json;
     }
 
@@ -125,6 +129,7 @@ final class Facts {
         json.set("hidden", each(blocks, block -> block.mlp().hidden()));
         json.set("activation", each(blocks, block -> block.mlp().activation().label()));
         json.set("gated", each(blocks, block -> block.mlp().gated()));
+        json.set("inner_norm", each(blocks, block -> kind(block.mlp().innerNorm())));
         return json;
     }
 
@@ -132,13 +137,25 @@ final class Facts {
         List<Block> blocks = architecture.blocks();
         ObjectNode json = JSON.createObjectNode();
         json.set("kind", each(blocks, block -> block.norm().kind().label()));
-        json.set("placement", each(blocks, block -> block.placement().label()));
+        json.set("placement", each(blocks, Facts::placement));
         json.set("wiring", each(blocks, block -> block.wiring().label()));
         json.set("applies", each(blocks, block -> applies(block.norm())));
+        json.set("skip", each(blocks, Block::skip));
+        json.set("layer_scale", each(blocks, Block::layerScale));
+        json.set("gates", each(blocks, Block::gates));
         json.set("epsilon", each(blocks, block -> block.norm().epsilon()));
         json.put("embedding", norm(architecture.embedding().norm()));
         json.put("final", norm(architecture.finalNorm()));
         return json;
+    }
+
+    private static String placement(Block block) {
+        String attention = block.attentionPlacement().label();
+        return block.both(block.attentionPlacement()) ? attention : attention + " and " + block.mlpPlacement().label();
+    }
+
+    private static String kind(Optional<Norm> norm) {
+        return norm.map(there -> there.kind().label()).orElse("none");
     }
 
     private static String norm(Optional<Norm> norm) {
@@ -236,9 +253,11 @@ final class Facts {
                             default -> "";
                         })
                 .row("attention", attentionInWords(attention))
-                .row("mlp", values(mlp.path("hidden")) + ", " + values(mlp.path("activation")) + (mlp.path("gated").asBoolean() ? ", gated" : ""))
-                .row("norms", values(norms.path("kind")) + " (" + values(norms.path("applies")) + ", epsilon " + values(norms.path("epsilon"))
-                        + "), " + placement(values(norms.path("placement"))) + ", " + values(norms.path("wiring"))
+                .row("mlp", values(mlp.path("hidden")) + ", " + values(mlp.path("activation")) + (mlp.path("gated").asBoolean() ? ", gated" : "")
+                        + innerNorm(mlp))
+                .row("norms", values(norms.path("kind")) + " (" + values(norms.path("applies"))
+                        + (values(norms.path("kind")).equals(NormKind.DYNAMIC_TANH.label()) ? "" : ", epsilon " + values(norms.path("epsilon")))
+                        + "), " + placementInWords(values(norms.path("placement"))) + ", " + values(norms.path("wiring")) + scalesInWords(norms)
                         + (norms.path("embedding").isNull() ? "" : "; embedding norm " + norms.path("embedding").asText())
                         + (norms.path("final").isNull() ? "; no final norm" : "; final norm " + norms.path("final").asText()))
                 .row("output", json.path("output").asText() + (json.path("tied").asBoolean() ? ", the head is tied to the token table" : ""));
@@ -262,17 +281,39 @@ final class Facts {
         String keys = values(attention.path("key_value_heads"));
         String window = values(attention.path("window"));
         String norm = values(attention.path("query_key_norm"));
+        String valueNorm = values(attention.path("value_norm"));
         return heads + " heads of " + values(attention.path("head_width")) + (keys.equals(heads) ? "" : ", " + keys + " key-value heads")
                 + (attention.path("causal").asBoolean() ? ", causal" : ", both directions")
-                + (window.equals("none") ? "" : ", window " + window) + (norm.equals("none") ? "" : ", queries and keys through " + norm);
+                + (window.equals("none") ? "" : ", window " + window) + (norm.equals("none") ? "" : ", queries and keys through " + norm)
+                + (valueNorm.equals("none") ? "" : ", values through " + valueNorm) + innerNorm(attention);
     }
 
-    private static String placement(String label) {
+    private static String innerNorm(JsonNode subLayer) {
+        String norm = values(subLayer.path("inner_norm"));
+        return norm.equals("none") ? "" : ", " + norm + " before the last linear layer";
+    }
+
+    private static String scalesInWords(JsonNode norms) {
+        JsonNode skip = norms.path("skip");
+        return (skip.isArray() || skip.asDouble() != 1 ? ", the stream times " + factors(skip) + " at each sum" : "")
+                + (norms.path("layer_scale").toString().contains("true") ? ", LayerScale" : "")
+                + (norms.path("gates").toString().contains("true") ? ", gates on the stream" : "");
+    }
+
+    private static String factors(JsonNode skip) {
+        List<String> all = new ArrayList<>();
+        (skip.isArray() ? skip : List.of(skip)).forEach(value -> all.add(String.format(Locale.ROOT, "%.4g", value.asDouble())));
+        return String.join(" or ", all);
+    }
+
+    private static String placementInWords(String label) {
         return switch (label) {
             case "pre" -> "before the sub-layers (pre)";
             case "post" -> "behind the sum (post)";
             case "peri" -> "before and behind the sub-layers (peri)";
             case "output" -> "behind the sub-layers (output)";
+            case "both" -> "before the sub-layers and behind the sum (both)";
+            case "dual" -> "behind the sum of one of two streams (dual)";
             default -> label;
         };
     }

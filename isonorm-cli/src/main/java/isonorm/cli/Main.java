@@ -31,6 +31,7 @@ import picocli.CommandLine.UnmatchedArgumentException;
             "  isonorm info gpt2/                                  what a checkpoint is and can become",
             "  isonorm convert gpt2/ gpt2-crms/ --to pre-crmsnorm  convert and verify",
             "  isonorm generate gpt2/ --prompt \"Once upon a time\"  continue a text",
+            "  isonorm train strategy=peri-ln                      train a small model on Shakespeare",
             "  isonorm depth gpt2/ --out report                    how a model uses its depth, with plots",
             "",
             "A checkpoint is a folder with config.json and safetensors, a file in it, or owner/name for a",
@@ -53,6 +54,7 @@ public final class Main implements Runnable {
         COMMANDS.put("score", Score::new);
         COMMANDS.put("generate", Generate::new);
         COMMANDS.put("forward", Forward::new);
+        COMMANDS.put("train", Train::new);
         COMMANDS.put("depth", DepthCommand::new);
         COMMANDS.put("bench", Bench::line);
     }

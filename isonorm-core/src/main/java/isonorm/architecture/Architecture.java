@@ -33,6 +33,28 @@ public record Architecture(
             throw new IllegalArgumentException("the width of the stream must be 2 or more, got " + width);
         }
         blocks = List.copyOf(blocks);
+        long dual = blocks.stream().filter(block -> block.both(Placement.DUAL)).count();
+        if (dual > 0 && (dual < blocks.size() || finalNorm.isEmpty())) {
+            throw new IllegalArgumentException("a second stream runs through all blocks and ends in a final norm, got " + dual + " of "
+                    + blocks.size() + " blocks placed dual and " + (finalNorm.isEmpty() ? "no" : "a") + " final norm");
+        }
+        if (dual > 0 && (stream != Stream.FREE || blocks.stream().anyMatch(block -> block.norm().kind() == NormKind.CRMS))) {
+            throw new IllegalArgumentException("the streams of dual blocks are free and carried whole, got " + stream + " and "
+                    + blocks.getFirst().norm().kind());
+        }
+        if (dual > 0 && output instanceof Output.Hidden(Output.Pooler pooler) && pooler == Output.Pooler.NORMED_FIRST) {
+            throw new IllegalArgumentException("two streams end as one behind the final norm and have no bare stream to give, got "
+                    + pooler);
+        }
+        if (stream == Stream.COMPRESSED && streamNorms(embedding, blocks, finalNorm).anyMatch(norm -> norm.kind() == NormKind.DYNAMIC_TANH)) {
+            throw new IllegalArgumentException("a compressed stream is read by norms that know its last value, got "
+                    + NormKind.DYNAMIC_TANH);
+        }
+    }
+
+    private static java.util.stream.Stream<Norm> streamNorms(Embedding embedding, List<Block> blocks, Optional<Norm> finalNorm) {
+        return java.util.stream.Stream.of(embedding.norm().stream(), blocks.stream().map(Block::norm), finalNorm.stream())
+                .flatMap(norms -> norms);
     }
 
     /** An ordinary architecture, about whose stream nothing is known. */
@@ -61,6 +83,11 @@ public record Architecture(
         return new Architecture(family, width, context, embedding, blocks, finalNorm, output, other);
     }
 
+    /** Whether there is a second stream, {@link Placement#DUAL}. */
+    public boolean dual() {
+        return !blocks.isEmpty() && blocks.getFirst().both(Placement.DUAL);
+    }
+
     /** How many values of the stream are carried: width, or width - 1 when it is compressed. */
     public int streamWidth() {
         return stream == Stream.COMPRESSED ? width - 1 : width;
@@ -84,17 +111,29 @@ public record Architecture(
         return finalNorm.isPresent() && finalNorm.get().affine().hasGain() ? width : streamWidth();
     }
 
-    /** The norms of one block that read the stream before a sub-layer or behind the sum. */
+    /** The first norm of each sub-layer: the one before it, or the one behind the sum where there is none before it. */
     public static List<Part> norms(Block block) {
-        if (block.placement() == Placement.OUTPUT || block.placement() == Placement.NONE) {
-            return List.of();
+        List<Part> norms = new ArrayList<>();
+        if (block.attentionPlacement().normalizesInput() || block.attentionPlacement().normalizesSum()) {
+            norms.add(ATTENTION_NORM);
         }
-        return block.wiring() == Wiring.PARALLEL_ONE_NORM ? List.of(ATTENTION_NORM) : List.of(ATTENTION_NORM, MLP_NORM);
+        if (block.wiring() != Wiring.PARALLEL_ONE_NORM
+                && (block.mlpPlacement().normalizesInput() || block.mlpPlacement().normalizesSum())) {
+            norms.add(MLP_NORM);
+        }
+        return norms;
     }
 
-    /** The norms of one block that stand behind a sub-layer and before the sum. */
+    /** The norm of each sub-layer that stands between it and the sum, or behind the sum where another one stands before it. */
     public static List<Part> outputNorms(Block block) {
-        return block.placement().normalizesOutput() ? List.of(ATTENTION_OUTPUT_NORM, MLP_OUTPUT_NORM) : List.of();
+        List<Part> norms = new ArrayList<>();
+        if (block.attentionPlacement().normalizesBranch() || block.attentionPlacement() == Placement.BOTH) {
+            norms.add(ATTENTION_OUTPUT_NORM);
+        }
+        if (block.mlpPlacement().normalizesBranch() || block.mlpPlacement() == Placement.BOTH) {
+            norms.add(MLP_OUTPUT_NORM);
+        }
+        return norms;
     }
 
     /** The linear layers that read what {@code norm}, one of {@link #norms}, gives. */
@@ -117,6 +156,9 @@ public record Architecture(
      * folded into it.
      */
     public Optional<Part> finalReader() {
+        if (dual()) {
+            return Optional.empty(); // It reads the sum of a stream and the norm of another.
+        }
         return switch (output) {
             case Output.Words words when !words.tied() && words.projectedWidth() == 0 && words.transform().isEmpty() -> Optional.of(HEAD);
             case Output.Labels labels when labels.pooling() == Output.Pooling.FIRST -> Optional.of(HEAD);
@@ -182,17 +224,22 @@ public record Architecture(
         }
         readerParameters(all, Role.of(QUERY_KEY_VALUE, l, WEIGHT), attention.projectionWidth(), attention.bias(), columns);
         attention.queryKeyNorm().ifPresent(norm -> {
-            int each = attention.headWidth();
-            boolean shared = norm.span() == QueryKeyNorm.Span.HEAD;
-            normParameters(all, Role.of(QUERY_NORM, l, GAIN), norm.norm(), shared ? each : attention.heads() * each);
-            normParameters(all, Role.of(KEY_NORM, l, GAIN), norm.norm(), shared ? each : attention.keyValueHeads() * each);
+            normParameters(all, Role.of(QUERY_NORM, l, GAIN), norm.norm(), spanLength(attention, attention.heads()));
+            normParameters(all, Role.of(KEY_NORM, l, GAIN), norm.norm(), spanLength(attention, attention.keyValueHeads()));
         });
+        attention.valueNorm().ifPresent(
+                norm -> normParameters(all, Role.of(VALUE_NORM, l, GAIN), norm, spanLength(attention, attention.keyValueHeads())));
+        attention.innerNorm().ifPresent(
+                norm -> normParameters(all, Role.of(ATTENTION_INNER_NORM, l, GAIN), norm, attention.outputColumns()));
         linearParameters(all, Role.of(ATTENTION_OUTPUT, l, WEIGHT), streamWidth(), attention.outputColumns(), attention.outputBias());
-        if (block.placement().normalizesOutput()) {
+        if (outputNorms(block).contains(ATTENTION_OUTPUT_NORM)) {
             normParameters(all, Role.of(ATTENTION_OUTPUT_NORM, l, GAIN), block.norm(), width);
         }
         if (block.layerScale()) {
             all.add(Parameter.vector(Role.of(ATTENTION_SCALE, l, WEIGHT), width));
+        }
+        if (block.gates()) {
+            all.add(Parameter.vector(Role.of(ATTENTION_STREAM_GATE, l, WEIGHT), 1));
         }
         if (norms(block).contains(MLP_NORM)) {
             normParameters(all, Role.of(MLP_NORM, l, GAIN), block.norm(), width);
@@ -201,13 +248,22 @@ public record Architecture(
             readerParameters(all, Role.of(MLP_GATE, l, WEIGHT), mlp.hidden(), mlp.bias(), columns);
         }
         readerParameters(all, Role.of(MLP_UP, l, WEIGHT), mlp.hidden(), mlp.bias(), columns);
+        mlp.innerNorm().ifPresent(norm -> normParameters(all, Role.of(MLP_INNER_NORM, l, GAIN), norm, mlp.hidden()));
         linearParameters(all, Role.of(MLP_DOWN, l, WEIGHT), streamWidth(), mlp.hidden(), mlp.outputBias());
-        if (block.placement().normalizesOutput()) {
+        if (outputNorms(block).contains(MLP_OUTPUT_NORM)) {
             normParameters(all, Role.of(MLP_OUTPUT_NORM, l, GAIN), block.norm(), width);
         }
         if (block.layerScale()) {
             all.add(Parameter.vector(Role.of(MLP_SCALE, l, WEIGHT), width));
         }
+        if (block.gates()) {
+            all.add(Parameter.vector(Role.of(MLP_STREAM_GATE, l, WEIGHT), 1));
+        }
+    }
+
+    /** How many gains a norm of so many heads has. */
+    private static int spanLength(Attention attention, int heads) {
+        return attention.normSpan() == QueryKeyNorm.Span.HEAD ? attention.headWidth() : heads * attention.headWidth();
     }
 
     private void outputParameters(List<Parameter> all) {
@@ -282,6 +338,9 @@ public record Architecture(
         }
         if (norm.folded().hasBias()) {
             all.add(Parameter.vector(gain.field(FOLDED_BIAS), length));
+        }
+        if (norm.kind() == NormKind.DYNAMIC_TANH) {
+            all.add(Parameter.vector(gain.field(ALPHA), 1));
         }
     }
 }

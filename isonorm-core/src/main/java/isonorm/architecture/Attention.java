@@ -12,6 +12,8 @@ import java.util.OptionalInt;
  *
  * @param scale what the scores are multiplied with, {@code 1/sqrt(headWidth)} in most models
  * @param window how many positions a query sees, itself included; all when empty
+ * @param valueNorm the norm of the values, over the span that the query-key norm has, or of each head where there is none
+ * @param innerNorm the norm of all heads' outputs together, before the output projection (Sub-LN, arXiv 2210.06423)
  * @param softcap scores become {@code softcap * tanh(scores / softcap)}
  * @param clip queries, keys and values are clamped to {@code [-clip, clip]}
  * @param bias whether the query-key-value projection has a bias
@@ -27,6 +29,8 @@ public record Attention(
         Optional<Rotary> rotary,
         Optional<Alibi> alibi,
         Optional<QueryKeyNorm> queryKeyNorm,
+        Optional<Norm> valueNorm,
+        Optional<Norm> innerNorm,
         OptionalDouble softcap,
         OptionalDouble clip,
         boolean bias,
@@ -46,13 +50,18 @@ public record Attention(
     /** Causal attention with as many key-value heads as heads, no positions and all biases. */
     public static Attention of(int heads, int headWidth) {
         return new Attention(heads, heads, headWidth, true, 1 / Math.sqrt(headWidth), OptionalInt.empty(),
-                Optional.empty(), Optional.empty(), Optional.empty(), OptionalDouble.empty(), OptionalDouble.empty(),
-                true, true);
+                Optional.empty(), Optional.empty(), Optional.empty(), Optional.empty(), Optional.empty(), OptionalDouble.empty(),
+                OptionalDouble.empty(), true, true);
     }
 
     /** How many rows the query-key-value projection has. */
     public int projectionWidth() {
         return (heads + 2 * keyValueHeads) * headWidth;
+    }
+
+    /** What the norms of queries, keys and values run over. */
+    public QueryKeyNorm.Span normSpan() {
+        return queryKeyNorm.map(QueryKeyNorm::span).orElse(QueryKeyNorm.Span.HEAD);
     }
 
     /** How many columns the output projection has. */
@@ -61,44 +70,64 @@ public record Attention(
     }
 
     public Attention withKeyValueHeads(int count) {
-        return new Attention(heads, count, headWidth, causal, scale, window, rotary, alibi, queryKeyNorm, softcap, clip, bias, outputBias);
+        return new Attention(heads, count, headWidth, causal, scale, window, rotary, alibi,
+                queryKeyNorm, valueNorm, innerNorm, softcap, clip, bias, outputBias);
     }
 
     /** Every position sees every other. */
     public Attention bidirectional() {
-        return new Attention(heads, keyValueHeads, headWidth, false, scale, window, rotary, alibi, queryKeyNorm, softcap, clip, bias, outputBias);
+        return new Attention(heads, keyValueHeads, headWidth, false, scale, window, rotary, alibi,
+                queryKeyNorm, valueNorm, innerNorm, softcap, clip, bias, outputBias);
     }
 
     public Attention withScale(double factor) {
-        return new Attention(heads, keyValueHeads, headWidth, causal, factor, window, rotary, alibi, queryKeyNorm, softcap, clip, bias, outputBias);
+        return new Attention(heads, keyValueHeads, headWidth, causal, factor, window, rotary, alibi,
+                queryKeyNorm, valueNorm, innerNorm, softcap, clip, bias, outputBias);
     }
 
     public Attention withWindow(int positions) {
-        return new Attention(heads, keyValueHeads, headWidth, causal, scale, OptionalInt.of(positions), rotary, alibi, queryKeyNorm, softcap, clip, bias, outputBias);
+        return new Attention(heads, keyValueHeads, headWidth, causal, scale, OptionalInt.of(positions), rotary, alibi,
+                queryKeyNorm, valueNorm, innerNorm, softcap, clip, bias, outputBias);
     }
 
     public Attention withRotary(Rotary turned) {
-        return new Attention(heads, keyValueHeads, headWidth, causal, scale, window, Optional.of(turned), alibi, queryKeyNorm, softcap, clip, bias, outputBias);
+        return new Attention(heads, keyValueHeads, headWidth, causal, scale, window, Optional.of(turned), alibi,
+                queryKeyNorm, valueNorm, innerNorm, softcap, clip, bias, outputBias);
     }
 
     public Attention withAlibi(Alibi biases) {
-        return new Attention(heads, keyValueHeads, headWidth, causal, scale, window, rotary, Optional.of(biases), queryKeyNorm, softcap, clip, bias, outputBias);
+        return new Attention(heads, keyValueHeads, headWidth, causal, scale, window, rotary, Optional.of(biases),
+                queryKeyNorm, valueNorm, innerNorm, softcap, clip, bias, outputBias);
     }
 
     public Attention withQueryKeyNorm(QueryKeyNorm norm) {
-        return new Attention(heads, keyValueHeads, headWidth, causal, scale, window, rotary, alibi, Optional.of(norm), softcap, clip, bias, outputBias);
+        return new Attention(heads, keyValueHeads, headWidth, causal, scale, window, rotary, alibi,
+                Optional.of(norm), valueNorm, innerNorm, softcap, clip, bias, outputBias);
+    }
+
+    public Attention withValueNorm(Norm norm) {
+        return new Attention(heads, keyValueHeads, headWidth, causal, scale, window, rotary, alibi,
+                queryKeyNorm, Optional.of(norm), innerNorm, softcap, clip, bias, outputBias);
+    }
+
+    public Attention withInnerNorm(Norm norm) {
+        return new Attention(heads, keyValueHeads, headWidth, causal, scale, window, rotary, alibi,
+                queryKeyNorm, valueNorm, Optional.of(norm), softcap, clip, bias, outputBias);
     }
 
     public Attention withSoftcap(double cap) {
-        return new Attention(heads, keyValueHeads, headWidth, causal, scale, window, rotary, alibi, queryKeyNorm, OptionalDouble.of(cap), clip, bias, outputBias);
+        return new Attention(heads, keyValueHeads, headWidth, causal, scale, window, rotary, alibi,
+                queryKeyNorm, valueNorm, innerNorm, OptionalDouble.of(cap), clip, bias, outputBias);
     }
 
     public Attention withClip(double limit) {
-        return new Attention(heads, keyValueHeads, headWidth, causal, scale, window, rotary, alibi, queryKeyNorm, softcap, OptionalDouble.of(limit), bias, outputBias);
+        return new Attention(heads, keyValueHeads, headWidth, causal, scale, window, rotary, alibi,
+                queryKeyNorm, valueNorm, innerNorm, softcap, OptionalDouble.of(limit), bias, outputBias);
     }
 
     /** The same attention with or without a bias on the query-key-value projection and on the output projection. */
     public Attention withBiases(boolean projection, boolean output) {
-        return new Attention(heads, keyValueHeads, headWidth, causal, scale, window, rotary, alibi, queryKeyNorm, softcap, clip, projection, output);
+        return new Attention(heads, keyValueHeads, headWidth, causal, scale, window, rotary, alibi,
+                queryKeyNorm, valueNorm, innerNorm, softcap, clip, projection, output);
     }
 }

@@ -1,59 +1,115 @@
 package isonorm.architecture;
 
+import static isonorm.architecture.Placement.DUAL;
+import static isonorm.architecture.Placement.NONE;
+import static isonorm.architecture.Placement.POST;
+import static isonorm.architecture.Placement.PRE;
+
 /**
- * One block: attention and MLP, joined to the stream as placement and wiring say. All its norms on the stream are of one
- * kind.
+ * One block: attention and MLP, joined to the stream as their placements and the wiring say. All its norms on the stream are of
+ * one kind.
  *
- * @param norm what stands where the placement says; without a meaning where it says nowhere
+ * @param attentionPlacement where the norms around attention stand
+ * @param mlpPlacement where those around the MLP stand
+ * @param norm what stands where the placements say; without a meaning where they say nowhere
+ * @param skip what the stream is multiplied with where a branch is added to it, alpha in {@code alpha h + F(h)}; 1 in most models,
+ *     not in DeepNorm (arXiv 2203.00555)
  * @param layerScale whether a learned vector multiplies what each sub-layer writes
- * @param recentre whether the mean is taken out of the skip before the sum: {@code norm(recentre(h) + F(h))}, which is what
- *     makes RMSNorm equal to LayerNorm behind a norm with an affine part (Post-LN; appendix B of arXiv 2305.14858)
+ * @param gates whether the sum that each sub-layer leaves becomes {@code h - SiLU(g) h}, g being one learned number a sub-layer
+ *     (GPAS, arXiv 2506.22049)
+ * @param recentre whether the mean is taken out of the skip before a sum that is normalized: {@code norm(recentre(h) + F(h))},
+ *     which is what makes RMSNorm equal to LayerNorm behind a norm with an affine part (Post-LN; appendix B of arXiv 2305.14858)
  */
 public record Block(
-        Placement placement,
+        Placement attentionPlacement,
+        Placement mlpPlacement,
         Wiring wiring,
         Norm norm,
         Attention attention,
         Mlp mlp,
+        double skip,
         boolean layerScale,
+        boolean gates,
         boolean recentre) {
 
     public Block {
-        if (wiring != Wiring.SEQUENTIAL && placement != Placement.PRE) {
-            throw new IllegalArgumentException("parallel blocks have their norms before the sub-layers, got " + placement);
+        if (wiring != Wiring.SEQUENTIAL && (attentionPlacement != PRE || mlpPlacement != PRE)) {
+            throw new IllegalArgumentException("parallel blocks have their norms before the sub-layers, got " + attentionPlacement + " and "
+                    + mlpPlacement);
         }
-        if (placement == Placement.NONE && (norm.affine() != Affine.NONE || norm.folded() != Affine.NONE)) {
+        if (wiring != Wiring.SEQUENTIAL && gates) {
+            throw new IllegalArgumentException("a parallel block adds once and has no gate for each sub-layer; leave the gates out");
+        }
+        if ((attentionPlacement == DUAL) != (mlpPlacement == DUAL)) {
+            throw new IllegalArgumentException("both sub-layers of a block write to the second stream or none does, got "
+                    + attentionPlacement + " and " + mlpPlacement);
+        }
+        if (gates && (attentionPlacement.normalizesSum() || mlpPlacement.normalizesSum())) {
+            throw new IllegalArgumentException("gates scale a sum that no norm stands behind, got " + attentionPlacement + " and "
+                    + mlpPlacement);
+        }
+        if (attentionPlacement == NONE && mlpPlacement == NONE && (norm.affine() != Affine.NONE || norm.folded() != Affine.NONE)) {
             throw new IllegalArgumentException("a block without norms has no gain and no bias, got " + norm);
         }
+        if (!(skip > 0) || skip == Double.POSITIVE_INFINITY) { // also refuses NaN
+            throw new IllegalArgumentException("the factor of the skip must be positive and finite, got " + skip);
+        }
+        if (recentre && attentionPlacement != POST && mlpPlacement != POST) {
+            throw new IllegalArgumentException("the skip is recentred before a norm behind the sum, got " + attentionPlacement + " and "
+                    + mlpPlacement);
+        }
+    }
+
+    /** A block with both sub-layers placed alike, without a factor of the skip, LayerScale and gates. */
+    public static Block of(Placement both, Wiring wiring, Norm norm, Attention attention, Mlp mlp) {
+        return new Block(both, both, wiring, norm, attention, mlp, 1, false, false, false);
     }
 
     /** The same block without its norms. */
     public Block withoutNorms() {
-        return new Block(Placement.NONE, wiring, norm.withAffine(Affine.NONE).withFolded(Affine.NONE), attention, mlp, layerScale, false);
+        return new Block(
+                NONE, NONE, wiring, norm.withAffine(Affine.NONE).withFolded(Affine.NONE), attention, mlp, skip, layerScale, gates, false);
     }
 
-    /** A block without LayerScale. */
-    public static Block of(Placement placement, Wiring wiring, Norm norm, Attention attention, Mlp mlp) {
-        return new Block(placement, wiring, norm, attention, mlp, false, false);
+    /** Whether both sub-layers are placed so. */
+    public boolean both(Placement placement) {
+        return attentionPlacement == placement && mlpPlacement == placement;
+    }
+
+    /** Whether one of the sub-layers is placed so, or both. */
+    public boolean either(Placement placement) {
+        return attentionPlacement == placement || mlpPlacement == placement;
+    }
+
+    public Block withPlacements(Placement ofAttention, Placement ofMlp) {
+        return new Block(ofAttention, ofMlp, wiring, norm, attention, mlp, skip, layerScale, gates, recentre);
     }
 
     public Block withNorm(Norm other) {
-        return new Block(placement, wiring, other, attention, mlp, layerScale, recentre);
+        return new Block(attentionPlacement, mlpPlacement, wiring, other, attention, mlp, skip, layerScale, gates, recentre);
     }
 
     public Block withAttention(Attention other) {
-        return new Block(placement, wiring, norm, other, mlp, layerScale, recentre);
+        return new Block(attentionPlacement, mlpPlacement, wiring, norm, other, mlp, skip, layerScale, gates, recentre);
     }
 
     public Block withMlp(Mlp other) {
-        return new Block(placement, wiring, norm, attention, other, layerScale, recentre);
+        return new Block(attentionPlacement, mlpPlacement, wiring, norm, attention, other, skip, layerScale, gates, recentre);
+    }
+
+    public Block withSkip(double factor) {
+        return new Block(attentionPlacement, mlpPlacement, wiring, norm, attention, mlp, factor, layerScale, gates, recentre);
     }
 
     public Block withLayerScale(boolean scaled) {
-        return new Block(placement, wiring, norm, attention, mlp, scaled, recentre);
+        return new Block(attentionPlacement, mlpPlacement, wiring, norm, attention, mlp, skip, scaled, gates, recentre);
+    }
+
+    public Block withGates(boolean gated) {
+        return new Block(attentionPlacement, mlpPlacement, wiring, norm, attention, mlp, skip, layerScale, gated, recentre);
     }
 
     public Block withRecentre(boolean explicit) {
-        return new Block(placement, wiring, norm, attention, mlp, layerScale, explicit);
+        return new Block(attentionPlacement, mlpPlacement, wiring, norm, attention, mlp, skip, layerScale, gates, explicit);
     }
 }

@@ -1,7 +1,8 @@
 package isonorm.architecture;
 
 /**
- * A norm: its kind, its epsilon (inside the root), what it applies afterwards, and what was moved out of it.
+ * A norm: its kind, its epsilon (inside the root), what it applies afterwards, and what was moved out of it. A
+ * {@link NormKind#DYNAMIC_TANH} has no root and ignores the epsilon.
  *
  * @param folded the affine part that a conversion moved into the readers of this norm and that is kept in the file for the
  *     way back; it takes no part in a forward pass

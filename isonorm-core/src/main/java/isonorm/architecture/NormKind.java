@@ -1,6 +1,6 @@
 package isonorm.architecture;
 
-/** What a norm divides by. */
+/** What a norm does to a vector before gain and bias. */
 public enum NormKind {
     /** {@code (x - mean(x)) / sqrt(var(x) + epsilon)}, with the biased variance. */
     LAYER("layernorm"),
@@ -10,7 +10,11 @@ public enum NormKind {
      * {@code x / sqrt((sum(x^2) + sum(x)^2) / (n + 1) + epsilon)} for n values that stand for a zero-mean vector of n + 1
      * values, the last of which is {@code -sum(x)}.
      */
-    CRMS("crmsnorm");
+    CRMS("crmsnorm"),
+    /**
+     * {@code tanh(alpha x)}, value by value, alpha being one learned number: no statistics, and no epsilon (DyT, arXiv 2503.10622).
+     */
+    DYNAMIC_TANH("dyt");
 
     private final String label;
 

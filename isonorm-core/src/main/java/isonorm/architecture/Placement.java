@@ -10,7 +10,14 @@ public enum Placement {
     PERI("peri"),
     /** {@code h + norm(F(h))}. */
     OUTPUT("output"),
-    /** {@code h + F(h)}: there are none, which is what a norm's cost is measured against. */
+    /** {@code norm(h + F(norm(h)))}, two norms (Keel, arXiv 2601.19895). */
+    BOTH("both"),
+    /**
+     * {@code h = norm(h + F(h))} and a second stream {@code y = y + F(h)} with the same F(h). Both begin with the embedding, and the
+     * model ends with {@code h + norm(y)} (ResiDual, arXiv 2304.14802).
+     */
+    DUAL("dual"),
+    /** {@code h + F(h)}: there are none. */
     NONE("none");
 
     private final String label;
@@ -26,11 +33,16 @@ public enum Placement {
 
     /** Whether a norm stands between the stream and the sub-layer that reads it. */
     public boolean normalizesInput() {
-        return this == PRE || this == PERI;
+        return this == PRE || this == PERI || this == BOTH;
     }
 
     /** Whether a norm stands between the sub-layer and the sum with the stream. */
-    public boolean normalizesOutput() {
+    public boolean normalizesBranch() {
         return this == PERI || this == OUTPUT;
+    }
+
+    /** Whether a norm stands behind the sum. */
+    public boolean normalizesSum() {
+        return this == POST || this == BOTH || this == DUAL;
     }
 }

@@ -15,6 +15,8 @@ public record Role(Part part, int block, Field field) {
         BIAS("bias"),
         /** What a norm multiplies with. */
         GAIN("gain"),
+        /** What a {@link NormKind#DYNAMIC_TANH} multiplies its input with. */
+        ALPHA("alpha"),
         /** The mean of each row of a table, (rows). */
         MEANS("means"),
         /** A gain that was folded into the readers of this norm, kept for the way back. */

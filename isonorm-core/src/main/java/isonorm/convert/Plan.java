@@ -20,6 +20,8 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.Set;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
 
 /**
  * How a model is brought into a form: the rewrites, and the names and config of the result. Making a plan reads no weights.
@@ -33,7 +35,9 @@ public record Plan(
         LoadedModel source, Form form, List<Rewrite> rewrites, Model result, Naming naming, ObjectNode config, List<String> notes) {
 
     /** The version written into files. */
-    static final String VERSION = Optional.ofNullable(Plan.class.getPackage().getImplementationVersion()).orElse("0.1.0");
+    public static final String VERSION = Optional.ofNullable(Plan.class.getPackage().getImplementationVersion()).orElse("0.1.0");
+
+    private static final String DUAL = "it has two streams, and its sub-layers and its output read one of them without a norm, so its mean is not redundant";
 
     /**
      * The form a model is in already; empty for an ordinary checkpoint of a family.
@@ -62,11 +66,16 @@ public record Plan(
         }
         long rms = blocks.stream().filter(block -> block.norm().kind() != NormKind.LAYER).count();
         if (rms > 0) {
-            reasons.add("its norms are " + blocks.getFirst().norm().kind().label() + " already (" + rms + " of " + blocks.size()
+            NormKind kind = blocks.stream().map(block -> block.norm().kind()).filter(other -> other != NormKind.LAYER).findFirst().orElseThrow();
+            reasons.add("its norms are " + kind.label() + (kind == NormKind.DYNAMIC_TANH ? "" : " already") + " (" + rms + " of " + blocks.size()
                     + " blocks): they see the mean of the stream, so taking the mean out would change the function");
         }
         if (architecture.finalNorm().map(norm -> norm.kind() != NormKind.LAYER).orElse(false) && rms == 0) {
             reasons.add("its final norm is " + architecture.finalNorm().get().kind().label() + ", which sees the mean of the stream");
+        }
+        if (architecture.embedding().norm().map(norm -> norm.kind() != NormKind.LAYER).orElse(false) && rms == 0) {
+            reasons.add("its embedding norm is " + architecture.embedding().norm().get().kind().label()
+                    + ", which sees the mean of what enters the stream");
         }
         if (form == Form.RMSNORM) {
             postReasons(blocks, rms, reasons);
@@ -92,31 +101,62 @@ public record Plan(
     }
 
     private static void postReasons(List<Block> blocks, long rms, List<String> reasons) {
-        long others = blocks.stream().filter(block -> block.placement() != Placement.POST).count();
-        if (others > 0 && rms == 0) {
+        long others = blocks.stream().filter(block -> !behindSum(block)).count();
+        if (others == 0) {
+            return;
+        }
+        if (blocks.stream().anyMatch(block -> block.either(Placement.DUAL))) {
+            reasons.add(DUAL);
+        } else if (blocks.stream().allMatch(block -> block.both(Placement.PRE)) && rms == 0) {
             reasons.add("its norms stand before the sub-layers (Pre-LN, " + others + " of " + blocks.size()
                     + " blocks); ask for pre-rmsnorm or pre-crmsnorm");
-        } else if (others > 0) {
-            reasons.add("its norms do not stand behind the sum (" + blocks.getFirst().placement().label() + "); rmsnorm is the form of Post-LN models");
+        } else {
+            reasons.add("its norms do not stand behind the sum (" + placements(blocks.stream().filter(block -> !behindSum(block)).findFirst().orElseThrow())
+                    + "); rmsnorm is the form of Post-LN models");
         }
+    }
+
+    /** Whether every norm that a block has on the stream stands behind a sum and is all that does. */
+    private static boolean behindSum(Block block) {
+        return block.either(Placement.POST)
+                && Stream.of(block.attentionPlacement(), block.mlpPlacement()).allMatch(of -> of == Placement.POST || of == Placement.NONE);
+    }
+
+    private static String placements(Block block) {
+        return Stream.of(block.attentionPlacement(), block.mlpPlacement()).distinct().map(Placement::label).collect(Collectors.joining(" and "));
     }
 
     private static void preReasons(Architecture architecture, Form form, List<String> reasons) {
         List<Block> blocks = architecture.blocks();
-        long post = blocks.stream().filter(block -> block.placement() == Placement.POST).count();
-        long output = blocks.stream().filter(block -> block.placement() == Placement.OUTPUT).count();
-        long peri = blocks.stream().filter(block -> block.placement() == Placement.PERI).count();
+        if (architecture.dual()) {
+            reasons.add(DUAL);
+            return;
+        }
+        long post = count(blocks, Placement.POST);
+        long output = count(blocks, Placement.OUTPUT);
+        long peri = count(blocks, Placement.PERI);
+        long both = count(blocks, Placement.BOTH);
+        long none = blocks.stream().filter(block -> block.either(Placement.NONE) && !block.either(Placement.POST)).count();
         if (post > 0) {
             reasons.add("its norms stand behind the sum (Post-LN, " + post + " of " + blocks.size()
-                    + " blocks): the sub-layers read the stream without a norm, so its mean is not redundant; ask for rmsnorm");
+                    + " blocks): the sub-layers read the stream without a norm, so its mean is not redundant"
+                    + (blocks.stream().allMatch(Plan::behindSum) ? "; ask for rmsnorm" : ""));
         }
         if (output > 0) {
             reasons.add("its sub-layers read the stream without a norm (" + output + " of " + blocks.size()
                     + " blocks have norms on their outputs alone), so its mean is not redundant");
         }
+        if (none > 0) {
+            reasons.add("sub-layers of it have no norm at all and read the stream as it is (" + none + " of " + blocks.size()
+                    + " blocks), so its mean is not redundant");
+        }
         if (peri > 0) {
             reasons.add("norms with a gain write into its stream (" + peri + " of " + blocks.size()
                     + " blocks have norms on their outputs), so the stream is not centred by its weights");
+        }
+        if (both > 0) {
+            reasons.add("its stream is what norms with a gain give (" + both + " of " + blocks.size()
+                    + " blocks have norms before the sub-layers and behind the sum), so it is not centred by its weights");
         }
         if (architecture.finalNorm().isEmpty() && post == 0) {
             reasons.add("it has no final norm: its output reads the stream, mean included");
@@ -124,6 +164,10 @@ public record Plan(
         if (post == 0) {
             embeddingReason(architecture, form, reasons);
         }
+    }
+
+    private static long count(List<Block> blocks, Placement placement) {
+        return blocks.stream().filter(block -> block.either(placement)).count();
     }
 
     private static void embeddingReason(Architecture architecture, Form form, List<String> reasons) {

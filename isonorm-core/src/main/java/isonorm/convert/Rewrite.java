@@ -10,6 +10,7 @@ import isonorm.architecture.Embedding;
 import isonorm.architecture.Norm;
 import isonorm.architecture.NormKind;
 import isonorm.architecture.Output;
+import isonorm.architecture.Placement;
 import isonorm.architecture.Role;
 import isonorm.architecture.Stream;
 import isonorm.weights.Matrix;
@@ -163,7 +164,9 @@ public sealed interface Rewrite {
 
     /**
      * Post-LN with RMSNorm: {@code LN(x + F(x)) = RMS(recentre(x) + F'(x))}, where F' is F with its writer centred (appendix
-     * B). The recentring is explicit behind every norm with an affine part, and behind an embedding that is not centred.
+     * B). The recentring is explicit behind every norm with an affine part, and behind an embedding that is not centred. A sub-layer
+     * without norms, as attention in HybridNorm, writes what it wrote, mean included, since the next one reads it; the recentring
+     * before the next norm takes that out. A final norm reads the mean too and stays a LayerNorm.
      *
      * <p>Precondition: the norms of every block are LayerNorms behind the sum.
      */
@@ -179,12 +182,13 @@ public sealed interface Rewrite {
             List<Block> blocks = new ArrayList<>();
             for (int l = 0; l < architecture.blocks().size(); l++) {
                 Block block = architecture.blocks().get(l);
-                Rewriting.centreWriters(block, l, w);
-                boolean recentre = block.norm().affine() != Affine.NONE || l == 0;
+                Rewriting.centreWritersBehindNorms(block, l, w);
+                boolean recentre = block.norm().affine() != Affine.NONE || block.either(Placement.NONE) || l == 0;
                 blocks.add(block.withLayerScale(false).withRecentre(recentre));
             }
             // Here the recentring is done by the blocks, so that the first attention reads what it always read.
-            return w.model(Rewriting.withKind(centred.withBlocks(blocks).withEmbedding(embedding.withNorm(embedding.norm(), false)), NormKind.RMS));
+            return w.model(Rewriting.withKind(centred.withBlocks(blocks).withEmbedding(embedding.withNorm(embedding.norm(), false)), NormKind.RMS)
+                    .withFinalNorm(architecture.finalNorm()));
         }
     }
 

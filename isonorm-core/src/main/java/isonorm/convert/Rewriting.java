@@ -68,6 +68,22 @@ final class Rewriting {
         centreWriter(w, Role.of(MLP_DOWN, l, WEIGHT), block.layerScale() ? w.remove(Role.of(MLP_SCALE, l, WEIGHT)) : null);
     }
 
+    /** The same where a norm stands behind the sum; where none does only LayerScale is folded. */
+    static void centreWritersBehindNorms(Block block, int l, Edit w) {
+        centreWriterBehindNorm(w, block, block.attentionPlacement(), Role.of(ATTENTION_OUTPUT, l, WEIGHT), Role.of(ATTENTION_SCALE, l, WEIGHT));
+        centreWriterBehindNorm(w, block, block.mlpPlacement(), Role.of(MLP_DOWN, l, WEIGHT), Role.of(MLP_SCALE, l, WEIGHT));
+    }
+
+    private static void centreWriterBehindNorm(Edit w, Block block, Placement placement, Role writer, Role scale) {
+        Matrix layerScale = block.layerScale() ? w.remove(scale) : null;
+        if (placement == Placement.POST) {
+            centreWriter(w, writer, layerScale);
+        } else if (layerScale != null) {
+            w.change(writer, of -> Operation.scaleRows(of, layerScale));
+            w.change(writer.field(BIAS), of -> Operation.scaleValues(of, layerScale));
+        }
+    }
+
     static void centreWriter(Edit w, Role role, Matrix layerScale) {
         w.change(role, of -> Operation.centreColumns(layerScale == null ? of : Operation.scaleRows(of, layerScale)));
         w.change(role.field(BIAS), of -> Operation.centreRows(layerScale == null ? of : Operation.scaleValues(of, layerScale)));
@@ -195,7 +211,7 @@ final class Rewriting {
             restoreNorm(w, Role.of(part, l, GAIN), readers, block.norm(), family.norm(), width,
                     role -> role.part() == QUERY_KEY_VALUE ? family.attention().bias() : family.mlp().bias());
         }
-        return block.placement() == Placement.PRE ? family : block;
+        return block.both(Placement.PRE) ? family : block;
     }
 
     static void restoreNorm(

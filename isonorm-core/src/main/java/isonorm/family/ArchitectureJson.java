@@ -37,9 +37,6 @@ import java.util.function.Function;
  */
 final class ArchitectureJson {
 
-    /** Those a form of a model can have; one without norms is made to be measured, not to be kept. */
-    private static final Placement[] PLACEMENTS = {Placement.PRE, Placement.POST, Placement.PERI, Placement.OUTPUT};
-
     private ArchitectureJson() {}
 
     static ObjectNode write(Architecture architecture) {
@@ -117,10 +114,21 @@ final class ArchitectureJson {
     private static ObjectNode write(Block block, int repeat) {
         ObjectNode json = JsonNodeFactory.instance.objectNode();
         json.put("repeat", repeat);
-        json.put("placement", block.placement().label());
+        if (block.both(block.attentionPlacement())) {
+            json.put("placement", block.attentionPlacement().label());
+        } else {
+            json.put("attention_placement", block.attentionPlacement().label());
+            json.put("mlp_placement", block.mlpPlacement().label());
+        }
         json.put("wiring", block.wiring().label());
         json.set("norm", write(block.norm()));
+        if (block.skip() != 1) {
+            json.put("skip", block.skip());
+        }
         json.put("layer_scale", block.layerScale());
+        if (block.gates()) {
+            json.put("gates", true);
+        }
         json.put("recentre", block.recentre());
         Attention attention = block.attention();
         ObjectNode at = json.putObject("attention");
@@ -137,6 +145,8 @@ final class ArchitectureJson {
             each.put("span", norm.span().label());
             each.set("norm", write(norm.norm()));
         });
+        attention.valueNorm().ifPresent(norm -> at.set("value_norm", write(norm)));
+        attention.innerNorm().ifPresent(norm -> at.set("inner_norm", write(norm)));
         attention.softcap().ifPresent(cap -> at.put("softcap", cap));
         attention.clip().ifPresent(clip -> at.put("clip", clip));
         at.put("bias", attention.bias());
@@ -146,6 +156,7 @@ final class ArchitectureJson {
         ml.put("hidden", mlp.hidden());
         ml.put("activation", mlp.activation().label());
         ml.put("gated", mlp.gated());
+        mlp.innerNorm().ifPresent(norm -> ml.set("inner_norm", write(norm)));
         ml.put("bias", mlp.bias());
         ml.put("output_bias", mlp.outputBias());
         return json;
@@ -255,14 +266,24 @@ final class ArchitectureJson {
     }
 
     private static Block block(Config json) throws CheckpointException {
+        boolean alike = json.find("placement").isPresent();
+        Placement attention = placement(json, alike ? "placement" : "attention_placement");
+        Placement mlp = placement(json, alike ? "placement" : "mlp_placement");
         return new Block(
-                word(json, "placement", PLACEMENTS, Placement::label),
+                attention,
+                mlp,
                 word(json, "wiring", Wiring.values(), Wiring::label),
                 norm(json.object("norm")),
                 attention(json.object("attention")),
                 mlp(json.object("mlp")),
+                json.numberOr(1, "skip"),
                 json.flagOr(false, "layer_scale"),
+                json.flagOr(false, "gates"),
                 json.flagOr(false, "recentre"));
+    }
+
+    private static Placement placement(Config json, String name) throws CheckpointException {
+        return word(json, name, Placement.values(), Placement::label);
     }
 
     private static Attention attention(Config json) throws CheckpointException {
@@ -278,6 +299,8 @@ final class ArchitectureJson {
                 alibi,
                 optional(json, "query_key_norm", each -> new QueryKeyNorm(
                         norm(each.object("norm")), word(each, "span", QueryKeyNorm.Span.values(), QueryKeyNorm.Span::label))),
+                optional(json, "value_norm", ArchitectureJson::norm),
+                optional(json, "inner_norm", ArchitectureJson::norm),
                 number(json, "softcap"), number(json, "clip"),
                 json.flagOr(true, "bias"), json.flagOr(true, "output_bias"));
     }
@@ -298,7 +321,7 @@ final class ArchitectureJson {
 
     private static Mlp mlp(Config json) throws CheckpointException {
         return new Mlp(json.integer("hidden"), word(json, "activation", Activation.values(), Activation::label),
-                json.flagOr(false, "gated"), json.flagOr(true, "bias"), json.flagOr(true, "output_bias"));
+                json.flagOr(false, "gated"), optional(json, "inner_norm", ArchitectureJson::norm), json.flagOr(true, "bias"), json.flagOr(true, "output_bias"));
     }
 
     private static Output output(Config json) throws CheckpointException {

@@ -22,6 +22,11 @@ public interface Family {
 
     /** Changes a copy of a family's config so that the head has a weight of its own. */
     static ObjectNode untied(ObjectNode config) {
-        return config.deepCopy().put("tie_word_embeddings", false);
+        ObjectNode untied = config.deepCopy();
+        if (untied.at("/architecture/output") instanceof ObjectNode output) {
+            output.put("tied", false);
+            return untied;
+        }
+        return untied.put("tie_word_embeddings", false);
     }
 }

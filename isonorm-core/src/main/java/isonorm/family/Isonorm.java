@@ -1,5 +1,6 @@
 package isonorm.family;
 
+import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import isonorm.architecture.Architecture;
 import isonorm.checkpoint.CheckpointException;
@@ -16,13 +17,19 @@ public final class Isonorm implements Family {
 
     /** The config.json of a checkpoint of this architecture that came from {@code source}. */
     public static ObjectNode config(Architecture architecture, String form, ObjectNode source, String version) {
-        ObjectNode json = source.objectNode();
+        ObjectNode json = config(architecture, version);
+        json.put("form", form);
+        json.set("source_config", source.deepCopy());
+        return json;
+    }
+
+    /** The config.json of a checkpoint of this architecture that came from no other, such as one that was trained so. */
+    public static ObjectNode config(Architecture architecture, String version) {
+        ObjectNode json = JsonNodeFactory.instance.objectNode();
         json.put("model_type", "isonorm");
         json.put("format_version", FORMAT_VERSION);
-        json.put("form", form);
         json.put("isonorm_version", version);
         json.set("architecture", ArchitectureJson.write(architecture));
-        json.set("source_config", source.deepCopy());
         return json;
     }
 

@@ -26,6 +26,7 @@ import java.util.Locale;
 import java.util.Optional;
 import java.util.Set;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.function.Executable;
 
 class ArchitectureTest {
 
@@ -98,6 +99,61 @@ class ArchitectureTest {
                 "blocks.2.attention.query_norm.gain [12]", "blocks.2.attention.query_norm.bias [12]", "blocks.2.attention.key_norm.gain [6]",
                 "blocks.2.attention.key_norm.bias [6]", "blocks.2.attention_scale.weight [8]", "blocks.2.mlp_norm.gain [8]",
                 "blocks.2.mlp_scale.weight [8]", "head.weight [11, 8]"), names);
+    }
+
+    @Test
+    void everyPlaceANormCanStandInHasItsParameters() {
+        Norm tanh = Norm.of(NormKind.DYNAMIC_TANH, 0, Affine.GAIN);
+        Attention attention = Attention.of(4, 3).withKeyValueHeads(2).withBiases(false, false);
+        Mlp mlp = Mlp.plain(20, Activation.RELU).withBiases(false, false);
+        Block inner = Block.of(Placement.PRE, Wiring.SEQUENTIAL, BARE, attention.withValueNorm(NORM).withInnerNorm(NORM), mlp.withInnerNorm(tanh))
+                .withGates(true);
+        Block hybrid = Block.of(Placement.POST, Wiring.SEQUENTIAL, tanh,
+                attention.withQueryKeyNorm(new QueryKeyNorm(BARE, QueryKeyNorm.Span.PROJECTION)).withValueNorm(tanh), mlp)
+                .withPlacements(Placement.NONE, Placement.POST).withSkip(2);
+        Block both = Block.of(Placement.BOTH, Wiring.SEQUENTIAL, tanh, attention, mlp);
+        Architecture all = Architecture.of("n", 8, 16, Embedding.Tokens.of(11, 8), List.of(inner, hybrid, both), Optional.empty(),
+                Output.Words.of(true));
+        assertEquals(List.of("embedding.token.weight [11, 8]",
+                "blocks.0.attention.query_key_value.weight [24, 8]", "blocks.0.attention.value_norm.gain [3]", "blocks.0.attention.value_norm.bias [3]",
+                "blocks.0.attention.inner_norm.gain [12]", "blocks.0.attention.inner_norm.bias [12]", "blocks.0.attention.output.weight [8, 12]",
+                "blocks.0.attention_stream_gate.weight [1]", "blocks.0.mlp.up.weight [20, 8]", "blocks.0.mlp.inner_norm.gain [20]",
+                "blocks.0.mlp.inner_norm.alpha [1]", "blocks.0.mlp.down.weight [8, 20]", "blocks.0.mlp_stream_gate.weight [1]",
+                "blocks.1.attention.query_key_value.weight [24, 8]", "blocks.1.attention.value_norm.gain [6]", "blocks.1.attention.value_norm.alpha [1]",
+                "blocks.1.attention.output.weight [8, 12]", "blocks.1.mlp_norm.gain [8]", "blocks.1.mlp_norm.alpha [1]", "blocks.1.mlp.up.weight [20, 8]",
+                "blocks.1.mlp.down.weight [8, 20]",
+                "blocks.2.attention_norm.gain [8]", "blocks.2.attention_norm.alpha [1]", "blocks.2.attention.query_key_value.weight [24, 8]",
+                "blocks.2.attention.output.weight [8, 12]", "blocks.2.attention_output_norm.gain [8]", "blocks.2.attention_output_norm.alpha [1]",
+                "blocks.2.mlp_norm.gain [8]", "blocks.2.mlp_norm.alpha [1]", "blocks.2.mlp.up.weight [20, 8]", "blocks.2.mlp.down.weight [8, 20]",
+                "blocks.2.mlp_output_norm.gain [8]", "blocks.2.mlp_output_norm.alpha [1]"), parameters(all));
+    }
+
+    @Test
+    void strategiesThatContradictThemselvesAreRefused() {
+        Block pre = Block.of(Placement.PRE, Wiring.SEQUENTIAL, NORM, Attention.of(2, 4), Mlp.plain(32, Activation.GELU));
+        Block dual = pre.withPlacements(Placement.DUAL, Placement.DUAL);
+        for (double skip : new double[] {0, -1, Double.NaN, Double.POSITIVE_INFINITY}) {
+            refused("must be positive and finite", () -> pre.withSkip(skip));
+        }
+        refused("both sub-layers of a block write to the second stream", () -> pre.withPlacements(Placement.DUAL, Placement.POST));
+        refused("no norm stands behind", () -> pre.withGates(true).withPlacements(Placement.PRE, Placement.POST));
+        refused("no norm stands behind", () -> dual.withGates(true));
+        refused("adds once", () -> Block.of(Placement.PRE, Wiring.PARALLEL, NORM, pre.attention(), pre.mlp()).withGates(true));
+        refused("recentred before a norm behind the sum", () -> pre.withRecentre(true));
+        Architecture one = Architecture.of("n", 8, 16, Embedding.Tokens.of(11, 8), List.of(dual, dual), Optional.of(NORM), Output.Words.of(true));
+        assertEquals(Optional.empty(), one.withOutput(Output.Words.of(false)).finalReader());
+        refused("got 1 of 2 blocks placed dual and a final norm", () -> one.withBlocks(List.of(dual, pre)));
+        refused("got 2 of 2 blocks placed dual and no final norm", () -> one.withFinalNorm(Optional.empty()));
+        refused("free and carried whole", () -> one.withStream(Stream.CENTRED));
+        refused("free and carried whole", () -> one.withBlocks(List.of(dual.withNorm(BARE.withKind(NormKind.CRMS)))));
+        refused("no bare stream", () -> one.withOutput(new Output.Hidden(Output.Pooler.NORMED_FIRST)));
+        refused("know its last value", () -> one.withBlocks(List.of(pre)).withFinalNorm(Optional.of(BARE.withKind(NormKind.DYNAMIC_TANH)))
+                .withStream(Stream.COMPRESSED));
+    }
+
+    private static void refused(String words, Executable what) {
+        String message = assertThrows(IllegalArgumentException.class, what).getMessage();
+        assertTrue(message.contains(words) && !message.contains("\n"), message);
     }
 
     @Test
@@ -245,7 +301,7 @@ class ArchitectureTest {
 
     @Test
     void blocksThatDifferAreWrittenOneByOne() throws IOException {
-        Block a = Block.of(Placement.PRE, Wiring.SEQUENTIAL, NORM, Attention.of(2, 4), Mlp.plain(32, Activation.GELU));
+        Block a = Block.of(Placement.POST, Wiring.SEQUENTIAL, NORM, Attention.of(2, 4), Mlp.plain(32, Activation.GELU));
         Block b = a.withAttention(a.attention().withWindow(3)).withRecentre(true).withLayerScale(true);
         Architecture mixed = Architecture.of("m", 8, 16, Embedding.Tokens.of(11, 8), List.of(a, a, b, a, b, b), Optional.empty(), Output.Words.of(true));
         ObjectNode config = Isonorm.config(mixed, "any", new ObjectMapper().createObjectNode(), "0");

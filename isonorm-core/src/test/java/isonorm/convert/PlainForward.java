@@ -28,7 +28,9 @@ import java.io.UncheckedIOException;
 import java.util.Arrays;
 import java.util.HashMap;
 import java.util.Map;
+import java.util.Optional;
 import java.util.function.DoubleUnaryOperator;
+import java.util.function.UnaryOperator;
 
 /**
  * A forward pass over one input in plain double loops, written from what the architecture's records say. It is slow, it is for
@@ -59,6 +61,9 @@ public final class PlainForward {
     private final Map<Role, double[][]> weights = new HashMap<>();
     private final Map<String, double[][]> trace = new HashMap<>();
 
+    /** The second stream of dual blocks. */
+    private double[][] second;
+
     public PlainForward(Model model) {
         this.model = model;
         this.architecture = model.architecture();
@@ -66,6 +71,7 @@ public final class PlainForward {
 
     public Result run(Input input) {
         double[][] x = embed(input);
+        second = architecture.dual() ? x.clone() : null;
         for (int l = 0; l < architecture.blocks().size(); l++) {
             x = traced(l, "block_output", block(architecture.blocks().get(l), l, traced(l, "block_input", x), input));
         }
@@ -214,14 +220,21 @@ public final class PlainForward {
             }
             case RMS -> Math.sqrt(squares / n + epsilon);
             case CRMS -> Math.sqrt((squares + sum * sum) / (n + 1) + epsilon);
+            case DYNAMIC_TANH -> throw new IllegalArgumentException("it has an alpha");
         };
         double shift = kind == NormKind.LAYER ? sum / n : 0;
         return each(x, value -> (value - shift) / divisor);
     }
 
+    private double[] normalized(Norm norm, Part part, int l, double[] x) {
+        return norm.kind() == NormKind.DYNAMIC_TANH
+                ? each(x, value -> Math.tanh(vector(new Role(part, l, ALPHA))[0] * value))
+                : normalized(norm.kind(), norm.epsilon(), x);
+    }
+
     /** A norm on the stream. With a gain it gives all d values, with nothing as many as the stream carries. */
     private double[] norm(Norm norm, Part part, int l, double[] x) {
-        double[] y = normalized(norm.kind(), norm.epsilon(), x);
+        double[] y = normalized(norm, part, l, x);
         if (norm.affine() == Affine.NONE) {
             return y;
         }
@@ -313,30 +326,61 @@ public final class PlainForward {
             double[][] fed = block.wiring() == Wiring.PARALLEL ? normed(block, MLP_NORM, l, x) : attended;
             double[][] branch = scaled(block, ATTENTION_SCALE, l, attention(block.attention(), l, attended, input));
             double[][] other = scaled(block, MLP_SCALE, l, mlp(block.mlp(), l, fed));
+            traced(l, "attention_output", branch);
             traced(l, "mlp_input", x);
-            return added(block, added(block, x, traced(l, "attention_output", branch)), traced(l, "mlp_output", other));
+            traced(l, "mlp_output", other);
+            double[][] both = new double[x.length][];
+            for (int i = 0; i < x.length; i++) {
+                both[i] = plus(branch[i], other[i]);
+            }
+            return added(block, x, both);
         }
-        double[][] read = block.placement().normalizesInput() ? traced(l, "attention_norm", normed(block, ATTENTION_NORM, l, x)) : x;
-        double[][] h = joined(block, ATTENTION_NORM, ATTENTION_OUTPUT_NORM, l, x,
-                scaled(block, ATTENTION_SCALE, l, attention(block.attention(), l, read, input)));
+        double[][] h = joined(block, block.attentionPlacement(), l, x, ATTENTION_NORM, ATTENTION_OUTPUT_NORM, ATTENTION_SCALE,
+                ATTENTION_STREAM_GATE, read -> attention(block.attention(), l, read, input));
         traced(l, "mlp_input", h);
-        read = block.placement().normalizesInput() ? normed(block, MLP_NORM, l, h) : h;
-        return joined(block, MLP_NORM, MLP_OUTPUT_NORM, l, h, scaled(block, MLP_SCALE, l, mlp(block.mlp(), l, read)));
+        return joined(block, block.mlpPlacement(), l, h, MLP_NORM, MLP_OUTPUT_NORM, MLP_SCALE, MLP_STREAM_GATE,
+                read -> mlp(block.mlp(), l, read));
     }
 
-    private double[][] joined(Block block, Part behindSum, Part behindBranch, int l, double[][] x, double[][] branch) {
-        boolean attention = behindSum == ATTENTION_NORM;
-        double[][] written = block.placement().normalizesOutput() ? normed(block, behindBranch, l, branch) : branch;
-        traced(l, attention ? "attention_output" : "mlp_output", written);
-        if (attention && block.placement() == Placement.OUTPUT) {
-            traced(l, "attention_norm", written);
+    private double[][] joined(Block block, Placement placement, int l, double[][] x, Part norm, Part outputNorm, Part scale, Part gate,
+            UnaryOperator<double[][]> subLayer) {
+        boolean attention = norm == ATTENTION_NORM;
+        String output = attention ? "attention_output" : "mlp_output";
+        UnaryOperator<double[][]> f = read -> traced(l, output, scaled(block, scale, l, subLayer.apply(read)));
+        UnaryOperator<double[][]> normedF = read -> traced(l, output, scaled(block, scale, l, normed(block, outputNorm, l, subLayer.apply(read))));
+        UnaryOperator<double[][]> n = read -> attention
+                ? traced(l, "attention_norm", normed(block, norm, l, read))
+                : normed(block, norm, l, read);
+        return switch (placement) {
+            case PRE -> gated(block, gate, l, added(block, x, f.apply(n.apply(x))));
+            case POST -> n.apply(added(block, block.recentre() ? centredRows(x) : x, f.apply(x)));
+            case PERI -> gated(block, gate, l, added(block, x, normedF.apply(n.apply(x))));
+            case OUTPUT -> {
+                double[][] written = normedF.apply(x);
+                yield gated(block, gate, l, added(block, x, attention ? traced(l, "attention_norm", written) : written));
+            }
+            case BOTH -> normed(block, outputNorm, l, added(block, x, f.apply(n.apply(x))));
+            case DUAL -> {
+                double[][] written = f.apply(x);
+                for (int i = 0; i < x.length; i++) {
+                    second[i] = plus(second[i], written[i]);
+                }
+                yield n.apply(added(block, x, written));
+            }
+            case NONE -> gated(block, gate, l, added(block, x, f.apply(x)));
+        };
+    }
+
+    private double[][] gated(Block block, Part part, int l, double[][] x) {
+        if (!block.gates()) {
+            return x;
         }
-        double[][] sum = added(block, x, written);
-        if (block.placement() != Placement.POST) {
-            return sum;
+        double g = vector(new Role(part, l, WEIGHT))[0];
+        double[][] y = new double[x.length][];
+        for (int i = 0; i < x.length; i++) {
+            y[i] = each(x[i], value -> value - g / (1 + Math.exp(-g)) * value);
         }
-        double[][] normed = normed(block, behindSum, l, sum);
-        return attention ? traced(l, "attention_norm", normed) : normed;
+        return y;
     }
 
     private double[][] normed(Block block, Part part, int l, double[][] x) {
@@ -358,10 +402,14 @@ public final class PlainForward {
         return y;
     }
 
+    private static double[][] centredRows(double[][] x) {
+        return Arrays.stream(x).map(PlainForward::centred).toArray(double[][]::new);
+    }
+
     private static double[][] added(Block block, double[][] x, double[][] branch) {
         double[][] y = new double[x.length][];
         for (int i = 0; i < x.length; i++) {
-            y[i] = plus(block.recentre() ? centred(x[i]) : x[i], branch[i]);
+            y[i] = plus(each(x[i], value -> block.skip() * value), branch[i]);
         }
         return y;
     }
@@ -373,7 +421,7 @@ public final class PlainForward {
             double[] hidden = mlp.gated()
                     ? times(each(linear(MLP_GATE, l, x[i]), v -> activated(mlp.activation(), v)), up)
                     : each(up, v -> activated(mlp.activation(), v));
-            y[i] = linear(MLP_DOWN, l, hidden);
+            y[i] = linear(MLP_DOWN, l, inner(mlp.innerNorm(), MLP_INNER_NORM, l, hidden));
         }
         return y;
     }
@@ -423,8 +471,12 @@ public final class PlainForward {
             k[i] = Arrays.copyOfRange(all, heads * width, (heads + shared) * width);
             v[i] = Arrays.copyOfRange(all, (heads + shared) * width, all.length);
             if (attention.queryKeyNorm().isPresent()) {
-                q[i] = queryKeyNormed(attention.queryKeyNorm().get(), QUERY_NORM, l, q[i], width);
-                k[i] = queryKeyNormed(attention.queryKeyNorm().get(), KEY_NORM, l, k[i], width);
+                q[i] = headsNormed(attention.queryKeyNorm().get(), QUERY_NORM, l, q[i], width);
+                k[i] = headsNormed(attention.queryKeyNorm().get(), KEY_NORM, l, k[i], width);
+            }
+            if (attention.valueNorm().isPresent()) {
+                QueryKeyNorm.Span span = attention.queryKeyNorm().map(QueryKeyNorm::span).orElse(QueryKeyNorm.Span.HEAD);
+                v[i] = headsNormed(new QueryKeyNorm(attention.valueNorm().get(), span), VALUE_NORM, l, v[i], width);
             }
             if (attention.rotary().isPresent()) {
                 turn(attention.rotary().get(), q[i], width, i);
@@ -459,7 +511,7 @@ public final class PlainForward {
                     }
                 }
             }
-            y[i] = linear(ATTENTION_OUTPUT, l, mixed);
+            y[i] = linear(ATTENTION_OUTPUT, l, inner(attention.innerNorm(), ATTENTION_INNER_NORM, l, mixed));
         }
         return y;
     }
@@ -497,19 +549,24 @@ public final class PlainForward {
         return Math.rint(value / unit) * unit;
     }
 
-    private double[] queryKeyNormed(QueryKeyNorm norm, Part part, int l, double[] x, int width) {
+    private double[] headsNormed(QueryKeyNorm norm, Part part, int l, double[] x, int width) {
         int span = norm.span() == QueryKeyNorm.Span.PROJECTION ? x.length : width;
         double[] gain = norm.norm().affine().hasGain() ? vector(new Role(part, l, GAIN)) : null;
         double[] bias = norm.norm().affine().hasBias() ? vector(new Role(part, l, BIAS)) : null;
         double[] y = new double[x.length];
         for (int from = 0; from < x.length; from += span) {
-            double[] n = normalized(norm.norm().kind(), norm.norm().epsilon(), Arrays.copyOfRange(x, from, from + span));
+            double[] n = normalized(norm.norm(), part, l, Arrays.copyOfRange(x, from, from + span));
             for (int c = 0; c < span; c++) {
                 int at = norm.span() == QueryKeyNorm.Span.HEAD ? c : from + c;
                 y[from + c] = n[c] * (gain == null ? 1 : gain[at]) + (bias == null ? 0 : bias[at]);
             }
         }
         return y;
+    }
+
+    /** A norm inside a sub-layer, where there is one. */
+    private double[] inner(Optional<Norm> norm, Part part, int l, double[] x) {
+        return norm.isEmpty() ? x : headsNormed(new QueryKeyNorm(norm.get(), QueryKeyNorm.Span.PROJECTION), part, l, x, x.length);
     }
 
     private static void turn(Rotary rotary, double[] x, int width, int position) {
@@ -540,7 +597,8 @@ public final class PlainForward {
         }
         double[][] y = new double[x.length][];
         for (int i = 0; i < x.length; i++) {
-            y[i] = architecture.finalNorm().isPresent() ? norm(architecture.finalNorm().get(), FINAL_NORM, -1, x[i]) : x[i];
+            y[i] = architecture.dual() ? plus(x[i], norm(architecture.finalNorm().orElseThrow(), FINAL_NORM, -1, second[i]))
+                    : architecture.finalNorm().isPresent() ? norm(architecture.finalNorm().get(), FINAL_NORM, -1, x[i]) : x[i];
         }
         return switch (architecture.output()) {
             case Output.Words words -> {

@@ -46,7 +46,7 @@ final class Giants {
     private synchronized void add(Rows h, int r, boolean implied, Tokens batch, int row) {
         double sum = 0;
         for (int c = 0; c < h.columns(); c++) {
-            float value = h.get(r, c);
+            float value = (float) h.get(r, c);
             sum += value;
             add(c, value, batch, row);
         }

@@ -82,7 +82,9 @@ final class Similarity {
         for (int l = 0; l < inputs - 1; l++) {
             cka[l] = new double[inputs - 1 - l];
             for (int m = l + 1; m < inputs; m++) {
-                cka[l][m - l - 1] = sums[m * inputs + l] / Math.sqrt(sums[l * inputs + l] * sums[m * inputs + m]);
+                double before = sums[l * inputs + l];
+                double behind = sums[m * inputs + m];
+                cka[l][m - l - 1] = before > 0 && behind > 0 ? sums[m * inputs + l] / Math.sqrt(before * behind) : Double.NaN;
             }
         }
         return cka;

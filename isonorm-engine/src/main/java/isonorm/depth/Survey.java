@@ -126,14 +126,14 @@ final class Survey implements Observer, AutoCloseable {
     }
 
     @Override
-    public void written(int block, Branch branch, Rows x, Values bias, Rows h, int first) {
+    public void written(int block, Branch branch, Rows x, Values scales, Values bias, Rows h, int first) {
         Position position = branch == Branch.ATTENTION ? Position.ATTENTION_OUTPUT : Position.MLP_OUTPUT;
         Gathering gathering = inside.get(position).get(block);
-        gathering.add(profile(x, Values.NONE, bias), first);
-        Values scales = Values.room(h.rows()); // one over the root mean square
-        KERNELS.squares(h, implied ? NormKind.CRMS : NormKind.RMS, 0, scales);
+        gathering.add(profile(x, scales, bias), first);
+        Values reciprocals = Values.room(h.rows()); // of root mean squares
+        KERNELS.squares(h, implied ? NormKind.CRMS : NormKind.RMS, 0, reciprocals);
         for (int r = 0; r < h.rows(); r++) {
-            gathering.ratio(first + r, Math.sqrt(width) / scales.get(r));
+            gathering.ratio(first + r, Math.sqrt(width) / reciprocals.get(r));
         }
     }
 

@@ -2,9 +2,9 @@ package isonorm.inference;
 
 import isonorm.architecture.Alibi;
 import isonorm.architecture.Attention;
-import isonorm.inference.Products.Stack;
 import isonorm.inference.Workspace.Use;
 import isonorm.kernel.Kernels;
+import isonorm.kernel.KeyBiases;
 import isonorm.kernel.Normalization;
 import isonorm.kernel.Reach;
 import isonorm.kernel.Rows;
@@ -12,7 +12,8 @@ import isonorm.kernel.Scoring;
 import isonorm.kernel.Turns;
 import isonorm.kernel.Type;
 import isonorm.kernel.Values;
-import isonorm.weights.Numbers;
+import isonorm.tensor.Products;
+import isonorm.tensor.Products.Stack;
 import java.lang.foreign.Arena;
 import java.util.ArrayList;
 import java.util.List;
@@ -32,6 +33,8 @@ record AttentionStep(
         Values bias,
         Optional<Normalization> queryNorm,
         Optional<Normalization> keyNorm,
+        Optional<Normalization> valueNorm,
+        Optional<Normalization> innerNorm,
         Weight output) {
 
     private static final Kernels KERNELS = Kernels.provider();
@@ -69,6 +72,7 @@ record AttentionStep(
         positioned(qkv, pass, l);
         Rows attended = pass.room().rows(Use.ATTENDED, n, attention.outputColumns());
         attend(qkv, attended, pass, l);
+        innerNorm.ifPresent(norm -> pass.rows((first, count) -> KERNELS.norm(attended.slice(first, count), norm, attended.slice(first, count))));
         Rows written = pass.room().rows(Use.ATTENTION_BRANCH, n, output.outputs());
         pass.linear(attended, output, written);
         return written;
@@ -96,10 +100,10 @@ record AttentionStep(
         return qkv.sliceColumns((attention.heads() + attention.keyValueHeads()) * D, attention.keyValueHeads() * D);
     }
 
-    /** Queries and keys normalized and turned by their positions' angles; keys and values kept where a sequence goes on. */
+    /** Queries, keys and values normalized, and the first two turned by their positions' angles; keys and values kept where a sequence goes on. */
     private void positioned(Rows qkv, Pass pass, int l) {
         boolean kept = pass.spans().stream().anyMatch(span -> span.sequence().isPresent());
-        if (queryNorm.isEmpty() && attention.rotary().isEmpty() && !kept) {
+        if (queryNorm.isEmpty() && valueNorm.isEmpty() && attention.rotary().isEmpty() && !kept) {
             return;
         }
         int longest = pass.spans().stream().mapToInt(Span::end).max().orElseThrow();
@@ -120,6 +124,7 @@ record AttentionStep(
         Rows keys = keys(qkv);
         queryNorm.ifPresent(norm -> normalize(queries, attention.heads(), norm));
         keyNorm.ifPresent(norm -> normalize(keys, attention.keyValueHeads(), norm));
+        valueNorm.ifPresent(norm -> normalize(values(qkv), attention.keyValueHeads(), norm));
         turns.ifPresent(angles -> {
             KERNELS.rotary(queries, attention.heads(), angles, position);
             KERNELS.rotary(keys, attention.keyValueHeads(), angles, position);
@@ -129,7 +134,7 @@ record AttentionStep(
 
     private void normalize(Rows x, int heads, Normalization norm) {
         int D = attention.headWidth();
-        switch (attention.queryKeyNorm().orElseThrow().span()) {
+        switch (attention.normSpan()) {
             case PROJECTION -> KERNELS.norm(x, norm, x);
             case HEAD -> {
                 for (int head = 0; head < heads; head++) {
@@ -267,13 +272,13 @@ record AttentionStep(
         int from = Math.max(0, position - (window() - 1));
         int to = attention.causal() ? position + task.queries : span.end();
         Rows rows = qkv.slice(span.first(), span.count());
-        Stack q = new Stack(rows.slice(task.query, task.queries).sliceColumns(task.head * D, D), N, D);
+        Stack q = Stack.of(rows.slice(task.query, task.queries).sliceColumns(task.head * D, D), N, D);
         Stack k = cached(span.sequence().map(sequence -> sequence.cache(l).keys()), span, keys(rows), task, from, to);
         Stack v = cached(span.sequence().map(sequence -> sequence.cache(l).values()), span, values(rows), task, from, to);
-        Stack out = new Stack(attended.slice(span.first() + task.query, task.queries).sliceColumns(task.head * D, D), N, D);
+        Stack out = Stack.of(attended.slice(span.first() + task.query, task.queries).sliceColumns(task.head * D, D), N, D);
         Rows all = scores(qkv.type(), N * task.queries, to - from);
-        Stack scores = new Stack(all.slice(0, task.queries), N, (long) task.queries * all.stride());
-        Products.products(q, k, true, scores);
+        Stack scores = Stack.of(all.slice(0, task.queries), N, (long) task.queries * all.stride());
+        Products.products(q, k.transpose(), scores);
         Reach reach = new Reach(position - from, task.queries, attention.causal(), window());
         if (attention.alibi().isEmpty()) {
             KERNELS.softmax(all, scoring(), Values.NONE, reach, all);
@@ -283,7 +288,7 @@ record AttentionStep(
                 KERNELS.softmax(one, scoring(), keyBias(task.head + i, from, to), reach, one);
             }
         }
-        Products.products(scores, v, false, out);
+        Products.products(scores, v, out);
     }
 
     /** Keys or values of a task's heads, from the cache or from the rows that were just projected. */
@@ -292,10 +297,10 @@ record AttentionStep(
         int head = task.head / group();
         int step = group() == 1 ? 1 : 0;
         if (cache.isEmpty()) {
-            return new Stack(projected.sliceColumns(head * D, D).slice(from, to - from), task.heads, (long) step * D);
+            return Stack.of(projected.sliceColumns(head * D, D).slice(from, to - from), task.heads, (long) step * D);
         }
         int capacity = span.sequence().orElseThrow().capacity();
-        return new Stack(cache.get().slice(head * capacity + from, to - from), task.heads, (long) step * capacity * D);
+        return Stack.of(cache.get().slice(head * capacity + from, to - from), task.heads, (long) step * capacity * D);
     }
 
     private static Rows scores(Type type, int rows, int keys) {
@@ -307,24 +312,8 @@ record AttentionStep(
         return Rows.of(ROOM.get().data(), type, rows, keys, stride);
     }
 
-    /** What is added to the scores of keys {@code from} to {@code to - 1}. A term that all keys of a row share changes nothing. */
+    /** What is added to the scores of keys {@code from} to {@code to - 1}. */
     private Values keyBias(int head, int from, int to) {
-        if (attention.alibi().isEmpty()) {
-            return Values.NONE;
-        }
-        Alibi alibi = attention.alibi().get();
-        double slope = alibi.slopes(attention.heads())[head];
-        float[] biases = new float[to - from];
-        for (int key = from; key < to; key++) {
-            biases[key - from] = switch (alibi) {
-                case AFTER_SCALE, AFTER_SCALE_INTERLEAVED -> (float) (slope * (key - (to - 1)));
-                case BEFORE_SCALE_BFLOAT16 -> (float) (attention.scale() * bfloat16(bfloat16(slope) * bfloat16(key)));
-            };
-        }
-        return Values.of(biases);
-    }
-
-    private static double bfloat16(double value) {
-        return Float.intBitsToFloat(Numbers.toBfloat16(value) << 16);
+        return KeyBiases.of(attention.alibi().orElseThrow(), attention.heads(), head, attention.scale(), from, to, Type.F32);
     }
 }

@@ -1,23 +1,29 @@
 package isonorm.inference;
 
+import static isonorm.architecture.Part.ATTENTION_INNER_NORM;
 import static isonorm.architecture.Part.ATTENTION_NORM;
 import static isonorm.architecture.Part.ATTENTION_OUTPUT;
 import static isonorm.architecture.Part.ATTENTION_OUTPUT_NORM;
 import static isonorm.architecture.Part.ATTENTION_SCALE;
+import static isonorm.architecture.Part.ATTENTION_STREAM_GATE;
 import static isonorm.architecture.Part.KEY_NORM;
 import static isonorm.architecture.Part.MLP_DOWN;
 import static isonorm.architecture.Part.MLP_GATE;
+import static isonorm.architecture.Part.MLP_INNER_NORM;
 import static isonorm.architecture.Part.MLP_NORM;
 import static isonorm.architecture.Part.MLP_OUTPUT_NORM;
 import static isonorm.architecture.Part.MLP_SCALE;
+import static isonorm.architecture.Part.MLP_STREAM_GATE;
 import static isonorm.architecture.Part.MLP_UP;
 import static isonorm.architecture.Part.QUERY_KEY_VALUE;
 import static isonorm.architecture.Part.QUERY_NORM;
+import static isonorm.architecture.Part.VALUE_NORM;
 
 import isonorm.architecture.Architecture;
 import isonorm.architecture.Attention;
 import isonorm.architecture.Block;
 import isonorm.architecture.Mlp;
+import isonorm.architecture.Norm;
 import isonorm.architecture.Part;
 import isonorm.architecture.Placement;
 import isonorm.architecture.QueryKeyNorm;
@@ -38,10 +44,14 @@ import java.util.Optional;
  * post     N(h + A(h)), then N(h + M(h)); h's mean is taken out before the sum where the block recentres
  * peri     h + N(A(N(h))), then h + N(M(N(h)))
  * output   h + N(A(h)), then h + N(M(h))
+ * both     N2(h + A(N1(h))), then N2(h + M(N1(h)))
+ * dual     N(x + A(x)) and y + A(x), then N(x + M(x)) and y + M(x), for two streams x and y
  * none     h + A(h), then h + M(h)
  * </pre>
  *
- * A LayerScale vector is multiplied into what stands before it when the block is loaded.
+ * A LayerScale vector is multiplied into what stands before it when the block is loaded. A skip alpha h that a norm stands behind
+ * is folded into that norm, {@code N(alpha h + A) = N'(h + A / alpha)} where N' has epsilon / alpha²; others, and gates, scale the
+ * stream.
  */
 record BlockStep(int number, Block block, Branch attention, Branch mlp) {
 
@@ -51,26 +61,39 @@ record BlockStep(int number, Block block, Branch attention, Branch mlp) {
         Rows forward(Residual.Read read, Pass pass);
     }
 
-    /** A sub-layer with its norms, and the bias that is added to what it writes. */
-    private record Branch(Observer.Branch which, Optional<Normalization> norm, SubLayer subLayer, Values bias, Optional<Normalization> outputNorm) {}
+    /**
+     * A sub-layer with its norms, and the bias that is added to what it writes.
+     *
+     * @param skip what the stream is multiplied with before the sum, if that is not in the norm behind it
+     * @param gate what the sum is multiplied with, {@code 1 - SiLU(g)}
+     * @param shown what makes the branch what it is, where its writer has 1 / alpha in it
+     */
+    private record Branch(
+            Observer.Branch which, Placement placement, Optional<Normalization> norm, SubLayer subLayer, Values bias, Optional<Normalization> outputNorm,
+            double skip, double gate, double shown) {}
 
-    /** The branch of a sub-layer: where its last linear layer, its norms and its LayerScale are. */
-    private record Parts(Observer.Branch which, Part norm, Part output, boolean bias, Part outputNorm, Part scale) {}
+    /** The branch of a sub-layer: where its last linear layer, its norms, its LayerScale and its gate are. */
+    private record Parts(Observer.Branch which, Placement placement, Part norm, Part output, boolean bias, Part outputNorm, Part scale, Part gate) {}
 
     static BlockStep load(Weights from, Architecture architecture, int l) throws IOException {
         Block block = architecture.blocks().get(l);
         Attention attention = block.attention();
         Mlp mlp = block.mlp();
         int d = architecture.width();
-        Parts first = new Parts(Observer.Branch.ATTENTION, ATTENTION_NORM, ATTENTION_OUTPUT, attention.outputBias(), ATTENTION_OUTPUT_NORM, ATTENTION_SCALE);
-        Parts second = new Parts(Observer.Branch.MLP, MLP_NORM, MLP_DOWN, mlp.outputBias(), MLP_OUTPUT_NORM, MLP_SCALE);
+        Parts first = new Parts(Observer.Branch.ATTENTION, block.attentionPlacement(), ATTENTION_NORM, ATTENTION_OUTPUT,
+                attention.outputBias(), ATTENTION_OUTPUT_NORM, ATTENTION_SCALE, ATTENTION_STREAM_GATE);
+        Parts second = new Parts(Observer.Branch.MLP, block.mlpPlacement(), MLP_NORM, MLP_DOWN, mlp.outputBias(), MLP_OUTPUT_NORM,
+                MLP_SCALE, MLP_STREAM_GATE);
         Role projection = Role.of(QUERY_KEY_VALUE, l, Field.WEIGHT);
+        Optional<Norm> queryKeyNorm = attention.queryKeyNorm().map(QueryKeyNorm::norm);
         AttentionStep attentionStep = new AttentionStep(
                 attention,
                 from.padded(projection, attention.projectionWidth(), d),
                 from.bias(projection, attention.bias()),
-                queryKeyNorm(from, Role.of(QUERY_NORM, l, Field.GAIN), attention),
-                queryKeyNorm(from, Role.of(KEY_NORM, l, Field.GAIN), attention),
+                from.norm(Role.of(QUERY_NORM, l, Field.GAIN), queryKeyNorm),
+                from.norm(Role.of(KEY_NORM, l, Field.GAIN), queryKeyNorm),
+                from.norm(Role.of(VALUE_NORM, l, Field.GAIN), attention.valueNorm()),
+                from.norm(Role.of(ATTENTION_INNER_NORM, l, Field.GAIN), attention.innerNorm()),
                 writer(from, architecture, l, first, attention.outputColumns()));
         Role up = Role.of(MLP_UP, l, Field.WEIGHT);
         Role gate = Role.of(MLP_GATE, l, Field.WEIGHT);
@@ -80,6 +103,7 @@ record BlockStep(int number, Block block, Branch attention, Branch mlp) {
                 from.bias(gate, mlp.gated() && mlp.bias()),
                 from.padded(up, mlp.hidden(), d),
                 from.bias(up, mlp.bias()),
+                from.norm(Role.of(MLP_INNER_NORM, l, Field.GAIN), mlp.innerNorm()),
                 writer(from, architecture, l, second, mlp.hidden()));
         return new BlockStep(
                 l,
@@ -88,38 +112,59 @@ record BlockStep(int number, Block block, Branch attention, Branch mlp) {
                 branch(from, architecture, l, second, mlpStep::forward));
     }
 
-    private static Optional<Normalization> queryKeyNorm(Weights from, Role gain, Attention attention) throws IOException {
-        Optional<QueryKeyNorm> norm = attention.queryKeyNorm();
-        return norm.isPresent() ? Optional.of(from.norm(gain, norm.get().norm())) : Optional.empty();
+    /** Whether the skip is in the norm behind the sum. A second stream takes the branch as it is. */
+    private static boolean skipInNorm(Block block, Placement placement) {
+        return block.skip() != 1 && (placement == Placement.POST || placement == Placement.BOTH);
     }
 
-    /** Whether a LayerScale is multiplied into the linear layer before it, and not into the norm between the two. */
-    private static boolean scalesWeight(Block block) {
-        return block.layerScale() && !block.placement().normalizesOutput();
+    /**
+     * What the outputs of a sub-layer's last linear layer are multiplied with: LayerScale, unless a norm stands between the two,
+     * and 1 / alpha where alpha is in the norm behind the sum.
+     */
+    private static Optional<Values> factor(Weights from, Architecture architecture, int l, Parts parts) throws IOException {
+        Block block = architecture.blocks().get(l);
+        boolean layerScale = block.layerScale() && !parts.placement.normalizesBranch();
+        boolean skip = skipInNorm(block, parts.placement);
+        if (!layerScale && !skip) {
+            return Optional.empty();
+        }
+        Values factor = layerScale ? from.vector(Role.of(parts.scale, l, Field.WEIGHT)) : Values.constant(architecture.streamWidth(), 1);
+        return Optional.of(skip ? times(factor, Values.constant(factor.count(), (float) (1 / block.skip()))) : factor);
     }
 
     private static Weight writer(Weights from, Architecture architecture, int l, Parts parts, int inputs) throws IOException {
         Role weight = Role.of(parts.output, l, Field.WEIGHT);
-        return scalesWeight(architecture.blocks().get(l))
-                ? from.scaled(weight, Role.of(parts.scale, l, Field.WEIGHT))
+        Optional<Values> factor = factor(from, architecture, l, parts);
+        return factor.isPresent()
+                ? from.scaled(weight, factor.get(), architecture.width(), inputs)
                 : from.padded(weight, architecture.width(), inputs);
     }
 
     private static Branch branch(Weights from, Architecture architecture, int l, Parts parts, SubLayer subLayer) throws IOException {
         Block block = architecture.blocks().get(l);
-        Role scale = Role.of(parts.scale, l, Field.WEIGHT);
         Values bias = from.bias(Role.of(parts.output, l, Field.WEIGHT), parts.bias);
+        Optional<Values> factor = factor(from, architecture, l, parts);
+        Optional<Normalization> norm = from.norm(Role.of(parts.norm, l, Field.GAIN), Architecture.norms(block).contains(parts.norm), block.norm());
         Optional<Normalization> outputNorm = from.norm(Role.of(parts.outputNorm, l, Field.GAIN),
                 Architecture.outputNorms(block).contains(parts.outputNorm), block.norm());
-        if (block.layerScale() && outputNorm.isPresent()) {
-            outputNorm = Optional.of(scaled(outputNorm.get(), from.vector(scale)));
+        if (block.layerScale() && parts.placement.normalizesBranch()) {
+            outputNorm = Optional.of(scaled(outputNorm.orElseThrow(), from.vector(Role.of(parts.scale, l, Field.WEIGHT))));
         }
+        boolean inNorm = skipInNorm(block, parts.placement);
         return new Branch(
                 parts.which,
-                from.norm(Role.of(parts.norm, l, Field.GAIN), Architecture.norms(block).contains(parts.norm), block.norm()),
+                parts.placement,
+                inNorm && parts.placement == Placement.POST ? norm.map(behind -> behind.ofScaled(block.skip())) : norm,
                 subLayer,
-                scalesWeight(block) && bias.present() ? times(bias, from.vector(scale)) : bias,
-                outputNorm);
+                bias.present() && factor.isPresent() ? times(bias, factor.get()) : bias,
+                inNorm && parts.placement == Placement.BOTH ? outputNorm.map(behind -> behind.ofScaled(block.skip())) : outputNorm,
+                inNorm ? 1 : block.skip(),
+                block.gates() ? 1 - silu(from.number(Role.of(parts.gate, l, Field.WEIGHT))) : 1,
+                inNorm ? block.skip() : 1);
+    }
+
+    private static double silu(double x) {
+        return x / (1 + Math.exp(-x));
     }
 
     private static Normalization scaled(Normalization norm, Values factor) {
@@ -143,7 +188,7 @@ record BlockStep(int number, Block block, Branch attention, Branch mlp) {
             }
             case PARALLEL -> {
                 Rows first = attention.subLayer.forward(read(attention, h), pass);
-                Rows second = mlp.subLayer.forward(h.read(mlp.norm.orElseThrow()), pass);
+                Rows second = mlp.subLayer.forward(read(mlp, h), pass);
                 add(first, second, h);
             }
             case PARALLEL_ONE_NORM -> {
@@ -156,48 +201,66 @@ record BlockStep(int number, Block block, Branch attention, Branch mlp) {
     }
 
     private void add(Rows first, Rows second, Residual h) {
-        show(attention, first, attention.bias, h);
-        show(mlp, second, mlp.bias, h);
+        show(attention, h, first, attention.bias);
+        show(mlp, h, second, mlp.bias);
+        h.scale(block.skip());
         h.add(first, attention.bias);
         h.add(second, mlp.bias);
     }
 
     private void then(Branch branch, Residual h, Pass pass) {
-        switch (block.placement()) {
-            case PRE -> add(branch, branch.subLayer.forward(read(branch, h), pass), branch.bias, h);
-            case NONE -> add(branch, branch.subLayer.forward(bare(branch, h), pass), branch.bias, h);
-            case PERI -> addNormalized(branch, h, read(branch, h), pass);
-            case OUTPUT -> addNormalized(branch, h, bare(branch, h), pass);
+        switch (branch.placement) {
+            case PRE -> add(branch, h, branch.subLayer.forward(read(branch, h), pass), branch.bias);
+            case NONE -> add(branch, h, branch.subLayer.forward(bare(branch, h), pass), branch.bias);
+            case PERI -> addNormalized(branch, h, branch.subLayer.forward(read(branch, h), pass));
+            case OUTPUT -> addNormalized(branch, h, branch.subLayer.forward(bare(branch, h), pass));
             case POST -> {
                 Rows written = branch.subLayer.forward(bare(branch, h), pass);
-                show(branch, written, branch.bias, h);
+                show(branch, h, written, branch.bias);
                 if (block.recentre()) {
                     h.recentre();
                 }
-                h.addThenNormalize(written, branch.bias, branch.norm.orElseThrow());
-                if (branch == attention) {
-                    h.showNormalized(number, whole(h));
-                }
+                addThenNormalize(branch, h, written);
+            }
+            case BOTH -> {
+                Rows written = branch.subLayer.forward(read(branch, h), pass);
+                show(branch, h, written, branch.bias);
+                h.addThenNormalize(written, branch.bias, branch.outputNorm.orElseThrow());
+            }
+            case DUAL -> {
+                Rows written = branch.subLayer.forward(bare(branch, h), pass);
+                show(branch, h, written, branch.bias);
+                h.scale(branch.skip);
+                h.addToSecond(written, branch.bias);
+                addThenNormalize(branch, h, written);
             }
         }
     }
 
-    private void addNormalized(Branch branch, Residual h, Residual.Read read, Pass pass) {
-        Rows written = branch.subLayer.forward(read, pass);
+    private void addThenNormalize(Branch branch, Residual h, Rows written) {
+        h.addThenNormalize(written, branch.bias, branch.norm.orElseThrow());
+        if (branch == attention) {
+            h.showNormalized(number, whole(h));
+        }
+    }
+
+    private void addNormalized(Branch branch, Residual h, Rows written) {
         h.normalize(written, branch.bias, branch.outputNorm.orElseThrow());
-        if (branch == attention && block.placement() == Placement.OUTPUT) {
+        if (branch == attention && branch.placement == Placement.OUTPUT) {
             h.showNormalized(number, new Residual.Read(written, Values.NONE));
         }
-        add(branch, written, Values.NONE, h);
+        add(branch, h, written, Values.NONE);
     }
 
-    private void add(Branch branch, Rows written, Values bias, Residual h) {
-        show(branch, written, bias, h);
+    private void add(Branch branch, Residual h, Rows written, Values bias) {
+        show(branch, h, written, bias);
+        h.scale(branch.skip);
         h.add(written, bias);
+        h.scale(branch.gate);
     }
 
-    private void show(Branch branch, Rows written, Values bias, Residual h) {
-        h.showWritten(number, branch.which, written, bias);
+    private void show(Branch branch, Residual h, Rows written, Values bias) {
+        h.showWritten(number, branch.which, written, bias, branch.shown);
     }
 
     /** The normalized stream. */

@@ -9,6 +9,7 @@ import static isonorm.architecture.Part.TOKEN_EMBEDDING;
 
 import isonorm.architecture.Architecture;
 import isonorm.architecture.Embedding;
+import isonorm.architecture.NormKind;
 import isonorm.architecture.Output;
 import isonorm.architecture.Role;
 import isonorm.architecture.Role.Field;
@@ -30,12 +31,14 @@ import java.util.Optional;
  * {@code W y = sum over columns c of (y_c - y_t)}.
  *
  * @param compressed whether the stream has d - 1 values
+ * @param dual whether there are two streams x and y, side by side: then the head reads {@code x + norm(y)}
  * @param differences whether the head takes y's values minus the last one
  */
 record Head(
         Output.Words shape,
         Optional<Normalization> norm,
         boolean compressed,
+        boolean dual,
         boolean differences,
         Optional<Weight> projection,
         Optional<Transform> transform,
@@ -55,6 +58,7 @@ record Head(
                 shape,
                 from.norm(Role.of(FINAL_NORM, Field.GAIN), architecture.finalNorm().isPresent(), architecture.finalNorm().orElse(null)),
                 compressed,
+                architecture.dual(),
                 shape.tied() && compressed && architecture.tokensEnterStream(),
                 shape.projectedWidth() > 0 ? Optional.of(from.linear(Role.of(HEAD_PROJECTION, Field.WEIGHT))) : Optional.empty(),
                 shape.transform().isPresent() ? Optional.of(transform(from, shape.transform().get())) : Optional.empty(),
@@ -101,7 +105,7 @@ record Head(
         }
     }
 
-    private double finished(double product, float mean, float added) {
+    private double finished(double product, double mean, double added) {
         double logit = shape.scale() * (product + mean + added);
         return shape.softcap().isPresent()
                 ? shape.softcap().getAsDouble() * Math.tanh(logit / shape.softcap().getAsDouble())
@@ -125,6 +129,13 @@ record Head(
 
     /** All values of the normalized stream that the head needs, in float32. */
     private Rows behindNorm(Rows h, Workspace room) {
+        if (dual) {
+            int d = h.columns() / 2;
+            Rows y = room.rows(Use.EMBEDDED, Type.F32, h.rows(), d);
+            KERNELS.norm(h.sliceColumns(d, d), norm.orElseThrow(), y);
+            KERNELS.addSquares(y, h.sliceColumns(0, d), Values.NONE, NormKind.RMS, 1, Values.room(h.rows())); // no kernel only adds
+            return y;
+        }
         Rows carried = compressed ? h.sliceColumns(0, h.columns() - 1) : h;
         boolean shortened = compressed && (norm.isEmpty() || !norm.get().affine());
         boolean expands = shortened && differences && projection.isEmpty() && transform.isEmpty();
@@ -162,7 +173,7 @@ record Head(
             return taken;
         }
         for (int r = 0; r < y.rows(); r++) {
-            float last = y.get(r, columns);
+            double last = y.get(r, columns);
             for (int c = 0; c < columns; c++) {
                 taken.set(r, c, y.get(r, c) - last);
             }

@@ -13,6 +13,7 @@ import isonorm.layer.Observer;
 import isonorm.layer.Result;
 import isonorm.tensor.Compute;
 import isonorm.tensor.Memory;
+import isonorm.tensor.Team;
 import isonorm.weights.Model;
 import java.io.IOException;
 import java.lang.foreign.Arena;
@@ -200,15 +201,14 @@ public final class Inference implements AutoCloseable {
     private void enter(Batch.Images images, Rows stream) throws IOException {
         Tensor entered = Memory.kept(() -> ends.orElseThrow().enter(images).contiguous());
         try {
-            Rows values = Rows.of(Memory.bytes(entered), room.type(), stream.rows(), architecture.streamWidth());
-            KERNELS.copy(values, stream.sliceColumns(0, architecture.streamWidth()));
+            KERNELS.copy(Rows.of(Memory.bytes(entered), room.type(), stream.rows(), carried()), stream.sliceColumns(0, carried()));
         } finally {
             Memory.free(entered);
         }
     }
 
     private Rows stream(int rows) {
-        Rows stream = room.rows(Use.STREAM, rows, architecture.width());
+        Rows stream = room.rows(Use.STREAM, rows, columns());
         if (architecture.streamWidth() < architecture.width()) {
             for (int r = 0; r < rows; r++) {
                 stream.set(r, architecture.streamWidth(), 0);
@@ -217,13 +217,27 @@ public final class Inference implements AutoCloseable {
         return stream;
     }
 
+    /** How many values of a row there is room for; two streams lie side by side. */
+    private int columns() {
+        return architecture.dual() ? 2 * architecture.width() : architecture.width();
+    }
+
+    /** How many of them are the stream's, or both streams'. */
+    private int carried() {
+        return architecture.dual() ? columns() : architecture.streamWidth();
+    }
+
     private Rows through(Rows stream, Pass pass, IntPredicate some) {
-        Residual h = new Residual(pass, stream, room.rows(Use.NORMALIZED, stream.rows(), stream.columns()), architecture.streamWidth());
+        int d = architecture.width();
+        Rows first = stream.sliceColumns(0, d);
+        Optional<Rows> second = architecture.dual() ? Optional.of(stream.sliceColumns(d, d)) : Optional.empty();
+        second.ifPresent(y -> KERNELS.copy(first, y));
+        Residual h = new Residual(pass, first, second, room.rows(Use.NORMALIZED, stream.rows(), d), architecture.streamWidth());
         blocks.stream().filter(block -> some.test(block.number())).forEach(block -> block.forward(h, pass));
-        Rows settled = h.settled();
+        h.settled();
         h.showStream(blocks.size());
         pass.settle();
-        return settled;
+        return stream;
     }
 
     private Pass pass(List<Span> spans) {
@@ -248,10 +262,8 @@ public final class Inference implements AutoCloseable {
     }
 
     private Tensor copy(Rows stream, int rows, int length) throws IOException {
-        int carried = architecture.streamWidth();
-        Tensor copy = Memory.kept(() -> Memory.empty(activations(), rows, length, carried));
-        KERNELS.copy(stream.sliceColumns(0, carried),
-                Rows.of(Memory.bytes(copy), room.type(), stream.rows(), carried));
+        Tensor copy = Memory.kept(() -> Memory.empty(activations(), rows, length, carried()));
+        KERNELS.copy(stream.sliceColumns(0, carried()), Rows.of(Memory.bytes(copy), room.type(), stream.rows(), carried()));
         return copy;
     }
 
@@ -368,7 +380,7 @@ public final class Inference implements AutoCloseable {
         if (finished.isEmpty()) {
             return;
         }
-        Rows last = room.rows(Use.LAST, finished.size(), architecture.width());
+        Rows last = room.rows(Use.LAST, finished.size(), columns());
         for (int i = 0; i < finished.size(); i++) {
             Span span = spans.get(finished.get(i));
             KERNELS.copy(settled.slice(span.first() + span.count() - 1, 1), last.slice(i, 1));
@@ -387,7 +399,7 @@ public final class Inference implements AutoCloseable {
             MemorySegment.copy(rows.data(), ValueLayout.JAVA_FLOAT_UNALIGNED, first, values, 0, values.length);
         } else {
             for (int c = 0; c < values.length; c++) {
-                values[c] = rows.get(row, c);
+                values[c] = (float) rows.get(row, c);
             }
         }
     }

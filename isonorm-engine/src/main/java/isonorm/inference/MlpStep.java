@@ -3,15 +3,17 @@ package isonorm.inference;
 import isonorm.architecture.Mlp;
 import isonorm.inference.Workspace.Use;
 import isonorm.kernel.Kernels;
+import isonorm.kernel.Normalization;
 import isonorm.kernel.Rows;
 import isonorm.kernel.Values;
 import java.util.Optional;
 
 /**
- * {@code down(activation(up(x)))}, or {@code down(activation(gate(x)) * up(x))} where there is a gate. What {@code down} adds as
- * a bias is left to the stream.
+ * {@code down(activation(up(x)))}, or {@code down(activation(gate(x)) * up(x))} where there is a gate. What {@code down} reads
+ * is normalized where there is an inner norm; what it adds as a bias is left to the stream.
  */
-record MlpStep(Mlp mlp, Optional<Weight> gate, Values gateBias, Weight up, Values upBias, Weight down) {
+record MlpStep(
+        Mlp mlp, Optional<Weight> gate, Values gateBias, Weight up, Values upBias, Optional<Normalization> innerNorm, Weight down) {
 
     private static final Kernels KERNELS = Kernels.provider();
 
@@ -29,6 +31,7 @@ record MlpStep(Mlp mlp, Optional<Weight> gate, Values gateBias, Weight up, Value
         if (gate.isPresent()) {
             gate(read, inner, gated, pass);
         }
+        innerNorm.ifPresent(norm -> pass.rows((first, count) -> KERNELS.norm(gated.slice(first, count), norm, gated.slice(first, count))));
         Rows written = pass.room().rows(Use.MLP_BRANCH, pass.rows(), down.outputs());
         pass.linear(gated, down, written);
         return written;

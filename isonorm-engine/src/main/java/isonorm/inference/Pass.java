@@ -5,6 +5,7 @@ import isonorm.kernel.Rows;
 import isonorm.kernel.Type;
 import isonorm.kernel.Values;
 import isonorm.layer.Observer;
+import isonorm.tensor.Team;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.stream.IntStream;

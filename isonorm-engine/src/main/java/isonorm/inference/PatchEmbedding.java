@@ -14,6 +14,7 @@ import isonorm.kernel.Rows;
 import isonorm.kernel.Type;
 import isonorm.kernel.Values;
 import isonorm.layer.Batch;
+import isonorm.tensor.Team;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
@@ -42,8 +43,8 @@ record PatchEmbedding(Embedding.Patches shape, Weight projection, Rows places) {
         Rows places = Rows.allocate(arena, Type.F32, positions.rows(), positions.columns(), positions.columns());
         for (int place = 0; place < places.rows(); place++) {
             for (int c = 0; c < places.columns(); c++) {
-                float added = place == 0 ? first.get(c) : bias.present() ? bias.get(c) : 0;
-                places.set(place, c, positions.get(place, c) + (double) added);
+                double added = place == 0 ? first.get(c) : bias.present() ? bias.get(c) : 0;
+                places.set(place, c, positions.get(place, c) + added);
             }
         }
         int values = shape.channels() * shape.patch() * shape.patch();

@@ -6,6 +6,7 @@ import isonorm.kernel.Normalization;
 import isonorm.kernel.Rows;
 import isonorm.kernel.Values;
 import isonorm.layer.Observer;
+import java.util.Optional;
 
 /**
  * The residual stream of one forward pass, h, and what was written to it last and is not yet added.
@@ -31,6 +32,7 @@ final class Residual {
 
     private final Pass pass;
     private final Rows stream;
+    private final Optional<Rows> second;
     private final Rows normalized;
     private final Values scales;
     private final int carried;
@@ -40,12 +42,14 @@ final class Residual {
 
     /**
      * @param stream whole rows, (tokens, width)
+     * @param second the second stream of dual blocks, of the same size
      * @param normalized room for as much
      * @param carried how many values of a row are carried: width, or width - 1
      */
-    Residual(Pass pass, Rows stream, Rows normalized, int carried) {
+    Residual(Pass pass, Rows stream, Optional<Rows> second, Rows normalized, int carried) {
         this.pass = pass;
         this.stream = stream;
+        this.second = second;
         this.normalized = normalized;
         this.scales = Values.room(stream.rows());
         this.carried = carried;
@@ -97,6 +101,22 @@ final class Residual {
         rows((h, first) -> KERNELS.addNorm(h, part(written, first, h.rows()), writtenBias, norm, h));
     }
 
+    /** {@code y += branch + bias}, y being the second stream. */
+    void addToSecond(Rows written, Values writtenBias) {
+        Rows y = second.orElseThrow();
+        pass.rows((first, count) -> KERNELS.addSquares(part(y, first, count), part(written, first, count), writtenBias, NormKind.RMS, 1,
+                scales.slice(first, count)));
+    }
+
+    /** {@code h *= factor}. */
+    void scale(double factor) {
+        if (factor == 1) {
+            return;
+        }
+        settled();
+        rows((h, _) -> KERNELS.scaleRowsAddBias(h, Values.constant(h.rows(), (float) factor), Values.NONE));
+    }
+
     /** {@code h -= mean(h)}. */
     void recentre() {
         rows((h, _) -> recentre(h));
@@ -137,11 +157,11 @@ final class Residual {
                 observer.normalized(block, part(read.x, first, count), read.scales.slice(first, count), first));
     }
 
-    /** Shows what a branch will add, beside the stream it found. */
-    void showWritten(int block, Observer.Branch which, Rows written, Values writtenBias) {
-        Values carriedBias = writtenBias.slice(0, carried);
-        pass.show((observer, first, count) ->
-                observer.written(block, which, part(written, first, count), carriedBias, part(stream, first, count), first));
+    /** Shows what a branch will add, {@code factor * (written + bias)}, beside the stream it found. */
+    void showWritten(int block, Observer.Branch which, Rows written, Values writtenBias, double factor) {
+        Values added = factor == 1 ? writtenBias.slice(0, carried) : writtenBias.slice(0, carried).times(factor);
+        pass.show((observer, first, count) -> observer.written(block, which, part(written, first, count),
+                factor == 1 ? Values.NONE : Values.constant(count, (float) factor), added, part(stream, first, count), first));
     }
 
     private Rows take() {

@@ -10,6 +10,7 @@ import isonorm.architecture.Architecture;
 import isonorm.architecture.Embedding;
 import isonorm.architecture.Role;
 import isonorm.architecture.Role.Field;
+import isonorm.architecture.Stream;
 import isonorm.inference.Workspace.Use;
 import isonorm.kernel.Kernels;
 import isonorm.kernel.Normalization;
@@ -26,7 +27,8 @@ record TokenEmbedding(
         Optional<Rows> positions,
         Optional<Rows> segments,
         Optional<Normalization> norm,
-        int carried) {
+        int carried,
+        boolean compressed) {
 
     private static final Kernels KERNELS = Kernels.provider();
 
@@ -38,7 +40,8 @@ record TokenEmbedding(
                 shape.positions() > 0 ? Optional.of(from.table(Role.of(POSITION_EMBEDDING, Field.WEIGHT))) : Optional.empty(),
                 shape.segments() > 0 ? Optional.of(from.table(Role.of(SEGMENT_EMBEDDING, Field.WEIGHT))) : Optional.empty(),
                 from.norm(Role.of(EMBEDDING_NORM, Field.GAIN), shape.norm().isPresent(), shape.norm().orElse(null)),
-                architecture.streamWidth());
+                architecture.streamWidth(),
+                architecture.stream() == Stream.COMPRESSED);
     }
 
     /** The tokens of one span into its rows of the stream. */
@@ -73,14 +76,10 @@ record TokenEmbedding(
             KERNELS.norm(sum, norm.get(), normalized);
         }
         // d - 1 values stand for a vector that sums to zero already; d of them may have a mean.
-        if (shape.recentre() && (normalized.columns() > carried || !compressed(h))) {
+        if (shape.recentre() && (normalized.columns() > carried || !compressed)) {
             Residual.recentre(normalized);
         }
         KERNELS.copy(normalized.sliceColumns(0, carried), h);
-    }
-
-    private static boolean compressed(Rows h) {
-        return h.stride() > h.columns();
     }
 
     private static void scale(Rows x, double factor) {

@@ -2,6 +2,7 @@ package isonorm.inference;
 
 import isonorm.kernel.Kernels;
 import isonorm.kernel.Rows;
+import isonorm.tensor.Products;
 import java.lang.foreign.Arena;
 import java.util.List;
 

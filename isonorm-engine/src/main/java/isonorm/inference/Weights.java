@@ -1,6 +1,7 @@
 package isonorm.inference;
 
 import isonorm.architecture.Norm;
+import isonorm.architecture.NormKind;
 import isonorm.architecture.Role;
 import isonorm.architecture.Role.Field;
 import isonorm.checkpoint.Dtype;
@@ -11,6 +12,7 @@ import isonorm.kernel.Type;
 import isonorm.kernel.Values;
 import isonorm.tensor.Compute;
 import isonorm.tensor.Memory;
+import isonorm.weights.Dense;
 import isonorm.weights.Matrix;
 import isonorm.weights.Model;
 import isonorm.weights.Stored;
@@ -54,10 +56,13 @@ final class Weights {
         return parts.isEmpty() ? Weight.of(copied(role, matrix, outputs, inputs)) : new Weight(parts, outputs, inputs);
     }
 
-    /** A linear layer whose outputs are multiplied with a vector, such as a LayerScale. */
-    Weight scaled(Role role, Role factor) throws IOException {
-        Matrix matrix = Operation.scaleRows(model.weight(role), model.weight(factor));
-        return Weight.of(copied(role, matrix, matrix.rows(), matrix.columns()));
+    /** The same with its outputs multiplied with a vector, such as a LayerScale. */
+    Weight scaled(Role role, Values factor, int outputs, int inputs) throws IOException {
+        double[] factors = new double[factor.count()];
+        for (int i = 0; i < factors.length; i++) {
+            factors[i] = factor.get(i);
+        }
+        return Weight.of(copied(role, Operation.scaleRows(model.weight(role), Dense.of(1, factors.length, factors)), outputs, inputs));
     }
 
     /** A table whose rows are looked up, (rows, columns). */
@@ -117,6 +122,11 @@ final class Weights {
         return Values.of(floats(model.weight(role).vector()));
     }
 
+    /** A parameter that is one number. */
+    double number(Role role) throws IOException {
+        return model.weight(role).vector()[0];
+    }
+
     /** The bias of a linear layer, where there is one. */
     Values bias(Role weight, boolean there) throws IOException {
         return there ? vector(weight.field(Field.BIAS)) : Values.NONE;
@@ -126,8 +136,13 @@ final class Weights {
         return there ? Optional.of(norm(gain, norm)) : Optional.empty();
     }
 
+    Optional<Normalization> norm(Role gain, Optional<Norm> norm) throws IOException {
+        return norm.isPresent() ? Optional.of(norm(gain, norm.get())) : Optional.empty();
+    }
+
     Normalization norm(Role gain, Norm norm) throws IOException {
         return new Normalization(norm.kind(), norm.epsilon(),
+                norm.kind() == NormKind.DYNAMIC_TANH ? number(gain.field(Field.ALPHA)) : 1,
                 norm.affine().hasGain() ? vector(gain) : Values.NONE,
                 norm.affine().hasBias() ? vector(gain.field(Field.BIAS)) : Values.NONE);
     }

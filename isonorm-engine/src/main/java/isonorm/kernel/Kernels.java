@@ -20,6 +20,11 @@ public sealed interface Kernels permits PlainKernels, VectorKernels {
         return Provider.CHOSEN.kernels();
     }
 
+    /** The implementation for activations of a type: only the plain one computes in float64. */
+    static Kernels of(Type type) {
+        return type == Type.F64 ? Provider.PLAIN : provider();
+    }
+
     /** Why it is that one. */
     static String reason() {
         return Provider.CHOSEN.reason();
@@ -38,8 +43,9 @@ public sealed interface Kernels permits PlainKernels, VectorKernels {
 
     /**
      * {@code scales[row] = 1 / sqrt(q + epsilon)}, with the q of {@link Normalization}: all that is left of a norm before a linear
-     * layer, since scaling a row commutes with the layer. Not for {@link NormKind#LAYER}, which also subtracts. Without an epsilon
-     * the scale of a row of zeros, or of values below 1e-38, is infinite.
+     * layer, since scaling a row commutes with the layer. Not for {@link NormKind#LAYER}, which also subtracts, nor for
+     * {@link NormKind#DYNAMIC_TANH}, which scales nothing. Without an epsilon the scale of a row of zeros, or of values below 1e-38,
+     * is infinite.
      */
     void squares(Rows x, NormKind kind, double epsilon, Values scales);
 

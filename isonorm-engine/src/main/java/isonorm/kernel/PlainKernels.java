@@ -7,7 +7,7 @@ import java.util.Arrays;
 
 /**
  * The kernels as simple loops in float64: what {@link VectorKernels} must agree with, and what runs where there are no vectors.
- * Only the residual sum is in float32, so that both round a stream to the same bits.
+ * Only the residual sum is in float32, so that both round a stream to the same bits. Rows of float64 stay float64 throughout.
  */
 public final class PlainKernels implements Kernels {
 
@@ -34,7 +34,7 @@ public final class PlainKernels implements Kernels {
     public void squares(Rows x, NormKind kind, double epsilon, Values scales) {
         Shapes.squares(x, kind, epsilon, scales);
         for (int row = 0; row < x.rows(); row++) {
-            scales.set(row, (float) scale(x, row, kind, epsilon));
+            scales.set(row, scale(x, row, kind, epsilon));
         }
     }
 
@@ -45,17 +45,21 @@ public final class PlainKernels implements Kernels {
         Shapes.spare(kind, stream);
         for (int row = 0; row < stream.rows(); row++) {
             addRow(stream, row, branch, branchBias, kind);
-            scales.set(row, (float) scale(stream, row, kind, epsilon));
+            scales.set(row, scale(stream, row, kind, epsilon));
         }
     }
 
     private static void addRow(Rows stream, int row, Rows branch, Values bias, NormKind kind) {
         int C = stream.columns();
         for (int c = 0; c < C; c++) {
-            float added = bias.present() ? branch.get(row, c) + bias.get(c) : branch.get(row, c);
-            stream.set(row, c, stream.get(row, c) + added);
+            double added = bias.present() ? summed(stream, branch.get(row, c), bias.get(c)) : branch.get(row, c);
+            stream.set(row, c, summed(stream, stream.get(row, c), added));
         }
         clearSpare(stream, row, kind);
+    }
+
+    private static double summed(Rows stream, double a, double b) {
+        return stream.type() == Type.F64 ? a + b : (float) a + (float) b;
     }
 
     private static void clearSpare(Rows x, int row, NormKind kind) {
@@ -67,6 +71,12 @@ public final class PlainKernels implements Kernels {
     /** One row of {@link #norm}; the two may be the same. */
     static void normRow(Rows x, int row, Normalization norm, Rows out) {
         int C = x.columns();
+        if (norm.kind() == NormKind.DYNAMIC_TANH) {
+            for (int c = 0; c < C; c++) {
+                out.set(row, c, affine(Math.tanh(norm.alpha() * x.get(row, c)), norm, c));
+            }
+            return;
+        }
         double mean = norm.kind() == NormKind.LAYER ? sum(x, row) / C : 0;
         double scale = scale(x, row, norm.kind(), norm.epsilon());
         double sum = 0;
@@ -243,7 +253,7 @@ public final class PlainKernels implements Kernels {
         Shapes.gather(table, ids, out);
         for (int i = 0; i < ids.length; i++) {
             for (int c = 0; c < out.columns(); c++) {
-                out.set(i, c, (double) scale * table.get(ids[i], c));
+                out.set(i, c, scale * table.get(ids[i], c));
             }
         }
     }
@@ -254,7 +264,7 @@ public final class PlainKernels implements Kernels {
         Shapes.positions(positions, first, out);
         for (int i = 0; i < ids.length; i++) {
             for (int c = 0; c < out.columns(); c++) {
-                out.set(i, c, (double) scale * table.get(ids[i], c) + positions.get(first + i, c));
+                out.set(i, c, scale * table.get(ids[i], c) + positions.get(first + i, c));
             }
         }
     }
@@ -282,7 +292,7 @@ public final class PlainKernels implements Kernels {
     private static double dot(Rows a, int rowA, Rows b, int rowB) {
         double sum = 0;
         for (int c = 0; c < a.columns(); c++) {
-            sum += (double) a.get(rowA, c) * b.get(rowB, c);
+            sum += a.get(rowA, c) * b.get(rowB, c);
         }
         return sum;
     }
@@ -295,7 +305,7 @@ public final class PlainKernels implements Kernels {
             Arrays.fill(sums, 0);
             for (int row = 0; row < weights.rows(); row++) {
                 for (int c = 0; c < sums.length; c++) {
-                    sums[c] += (double) x.get(i, row) * weights.get(row, c);
+                    sums[c] += x.get(i, row) * weights.get(row, c);
                 }
             }
             for (int c = 0; c < sums.length; c++) {
@@ -335,11 +345,11 @@ public final class PlainKernels implements Kernels {
         Shapes.row(x, row);
         int best = 0;
         for (int c = 1; c < x.columns(); c++) {
-            if (x.get(row, c) > x.get(row, best) || Float.isNaN(x.get(row, best))) {
+            if (x.get(row, c) > x.get(row, best) || Double.isNaN(x.get(row, best))) {
                 best = c;
             }
         }
-        return Float.isNaN(x.get(row, best)) ? 0 : best;
+        return Double.isNaN(x.get(row, best)) ? 0 : best;
     }
 
     @Override
@@ -367,7 +377,7 @@ public final class PlainKernels implements Kernels {
         for (int r = 0; r < x.rows(); r++) {
             double sum = 0;
             for (int c = 0; c < C; c++) {
-                values[c] = (scales.present() ? scales.get(r) : 1) * x.get(r, c) + (bias.present() ? bias.get(c) : 0);
+                values[c] = (scales.present() ? (float) scales.get(r) : 1) * (float) x.get(r, c) + (bias.present() ? (float) bias.get(c) : 0);
                 sum += values[c];
             }
             if (implied) {
@@ -384,7 +394,7 @@ public final class PlainKernels implements Kernels {
             for (int other = 0; other < x.rows(); other++) {
                 double sum = 0;
                 for (int c = 0; c < x.columns(); c++) {
-                    sum += (double) x.get(r, c) * x.get(other, c);
+                    sum += x.get(r, c) * x.get(other, c);
                 }
                 products[r * x.rows() + other] = sum;
             }

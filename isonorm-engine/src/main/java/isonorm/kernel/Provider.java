@@ -3,6 +3,10 @@ package isonorm.kernel;
 /** The implementation of {@link Kernels} for this JVM and the reason for it. */
 record Provider(Kernels kernels, String reason) {
 
+    static final Kernels PLAIN = new PlainKernels();
+    static final Gradients PLAIN_GRADIENTS = new PlainGradients();
+    static final Gradients VECTOR_GRADIENTS = new VectorGradients();
+
     static final Provider CHOSEN = choose(System.getProperty("isonorm.kernels", "vector"));
 
     /**
@@ -32,6 +36,6 @@ record Provider(Kernels kernels, String reason) {
     }
 
     private static Provider plain(String reason) {
-        return new Provider(new PlainKernels(), "plain kernels: " + reason);
+        return new Provider(PLAIN, "plain kernels: " + reason);
     }
 }

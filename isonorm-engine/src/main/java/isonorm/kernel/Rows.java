@@ -18,6 +18,7 @@ public record Rows(MemorySegment data, Type type, long offset, int rows, int col
 
     private static final ValueLayout.OfShort SHORT = ValueLayout.JAVA_SHORT_UNALIGNED;
     private static final ValueLayout.OfFloat FLOAT = ValueLayout.JAVA_FLOAT_UNALIGNED;
+    private static final ValueLayout.OfDouble DOUBLE = ValueLayout.JAVA_DOUBLE_UNALIGNED;
 
     public Rows {
         if (!data.isNative()) {
@@ -70,9 +71,10 @@ public record Rows(MemorySegment data, Type type, long offset, int rows, int col
     }
 
     /** One number; exact. */
-    public float get(int row, int column) {
+    public double get(int row, int column) {
         long at = offset + (long) row * stride + column;
         return switch (type) {
+            case F64 -> data.get(DOUBLE, at * Double.BYTES);
             case F32 -> data.get(FLOAT, at * Float.BYTES);
             case BF16 -> Float.intBitsToFloat(data.get(SHORT, at * Short.BYTES) << 16);
             case F16 -> Float.float16ToFloat(data.get(SHORT, at * Short.BYTES));
@@ -83,6 +85,7 @@ public record Rows(MemorySegment data, Type type, long offset, int rows, int col
     public void set(int row, int column, double value) {
         long at = offset + (long) row * stride + column;
         switch (type) {
+            case F64 -> data.set(DOUBLE, at * Double.BYTES, value);
             case F32 -> data.set(FLOAT, at * Float.BYTES, (float) value);
             case BF16 -> data.set(SHORT, at * Short.BYTES, Numbers.toBfloat16(value));
             case F16 -> data.set(SHORT, at * Short.BYTES, Numbers.toFloat16(value));

@@ -37,8 +37,8 @@ final class Shapes {
     }
 
     static void squares(Rows x, NormKind kind, double epsilon, Values scales) {
-        if (kind == NormKind.LAYER) {
-            throw new IllegalArgumentException("only RMS and CRMS are scales of rows, got LAYER; use norm or addNorm");
+        if (kind == NormKind.LAYER || kind == NormKind.DYNAMIC_TANH) {
+            throw new IllegalArgumentException("only RMS and CRMS are scales of rows, got " + kind + "; use norm or addNorm");
         }
         if (!(epsilon >= 0)) {
             throw new IllegalArgumentException("epsilon must be zero or more, got " + epsilon);
@@ -181,7 +181,7 @@ final class Shapes {
 
     private static void written(Rows x) {
         if (x.type() == Type.F16) {
-            throw new IllegalArgumentException("only F32 and BF16 are written, got " + x);
+            throw new IllegalArgumentException("only F64, F32 and BF16 are written, got " + x);
         }
     }
 

@@ -1,6 +1,8 @@
 package isonorm.kernel;
 
+import isonorm.architecture.Rotary;
 import isonorm.architecture.Rotary.Pairing;
+import java.lang.foreign.Arena;
 
 /**
  * The angles of a rotary embedding: cosine and sine per position and pair. Pair i of a head, (a, b), becomes
@@ -16,6 +18,32 @@ public record Turns(Pairing pairing, Rows cosine, Rows sine) {
                 || cosine.rows() != sine.rows() || cosine.columns() != sine.columns()) {
             throw new IllegalArgumentException("cosine and sine must be F32 tables of one size, got " + cosine + " and " + sine);
         }
+    }
+
+    /** The angles of positions 0 to {@code positions - 1}, in memory of {@code arena}. */
+    public static Turns of(Rotary rotary, int positions, Arena arena) {
+        double[] frequencies = rotary.frequencies();
+        int pairs = frequencies.length;
+        Rows cosines = Rows.allocate(arena, Type.F32, positions, pairs, pairs);
+        Rows sines = Rows.allocate(arena, Type.F32, positions, pairs, pairs);
+        for (int position = 0; position < positions; position++) {
+            for (int i = 0; i < pairs; i++) {
+                cosines.set(position, i, Math.cos(position * frequencies[i]));
+                sines.set(position, i, Math.sin(position * frequencies[i]));
+            }
+        }
+        return new Turns(rotary.pairing(), cosines, sines);
+    }
+
+    /** The way back: what turns by the opposite angles, in memory of {@code arena}. */
+    public Turns inverse(Arena arena) {
+        Rows sines = Rows.allocate(arena, Type.F32, sine.rows(), sine.columns(), sine.columns());
+        for (int position = 0; position < sines.rows(); position++) {
+            for (int i = 0; i < sines.columns(); i++) {
+                sines.set(position, i, -sine.get(position, i));
+            }
+        }
+        return new Turns(pairing, cosine, sines);
     }
 
     /** How many values of a head are turned. */

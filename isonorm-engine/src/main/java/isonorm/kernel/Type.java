@@ -2,6 +2,8 @@ package isonorm.kernel;
 
 /** How the numbers of {@link Rows} are stored. */
 public enum Type {
+    /** IEEE 754 double precision, in which only {@link PlainKernels} computes. */
+    F64(8),
     /** IEEE 754 single precision. */
     F32(4),
     /** The upper half of an {@link #F32}: 8 bits of precision. */

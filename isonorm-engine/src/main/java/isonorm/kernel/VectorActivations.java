@@ -56,7 +56,7 @@ final class VectorActivations {
         for (int r = 0; r < y.rows(); r++) {
             long address = y.address(r);
             Lanes.read(y.type(), address, C, row);
-            scale(row, scales.present() ? scales.get(r) : 1, added);
+            scale(row, scales.present() ? (float) scales.get(r) : 1, added);
             Lanes.write(y.type(), address, C, row);
         }
     }
@@ -69,7 +69,7 @@ final class VectorActivations {
         for (int r = 0; r < y.rows(); r++) {
             long address = y.address(r);
             Lanes.read(y.type(), address, C, row);
-            scale(row, scales.present() ? scales.get(r) : 1, added);
+            scale(row, scales.present() ? (float) scales.get(r) : 1, added);
             function.run(row, C);
             Lanes.write(y.type(), address, C, row);
         }
@@ -83,7 +83,7 @@ final class VectorActivations {
         float[] upAdded = upBias.present() ? Lanes.padded(upBias, C, 0) : null;
         Loop<float[]> function = function(activation, out.type());
         for (int r = 0; r < gate.rows(); r++) {
-            float scale = scales.present() ? scales.get(r) : 1;
+            float scale = scales.present() ? (float) scales.get(r) : 1;
             Lanes.read(gate.type(), gate.address(r), C, g);
             Lanes.read(up.type(), up.address(r), C, u);
             scale(g, scale, gateAdded);

@@ -75,7 +75,7 @@ final class VectorAttention {
             int first = head * capacity + from;
             attention.products(q, first, n, s);
             for (int g = 0; g < G; g++) {
-                weights(scoring, slopes.present() ? slopes.get(head * G + g) : 0, s[g], n);
+                weights(scoring, slopes.present() ? (float) slopes.get(head * G + g) : 0, s[g], n);
             }
             attention.weigh(s, first, n, sums);
             for (int g = 0; g < G; g++) {

@@ -43,6 +43,7 @@ final class VectorCopy {
 
     private static Loop<VectorCopy> loop(Type from, Type to) {
         return switch (from) {
+            case F64 -> throw Lanes.wide();
             case F32 -> FLOATS_TO_BRAINS;
             case BF16 -> BRAINS_TO_FLOATS;
             case F16 -> to == Type.F32 ? HALVES_TO_FLOATS : HALVES_TO_BRAINS;

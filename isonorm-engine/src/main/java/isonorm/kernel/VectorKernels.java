@@ -21,6 +21,7 @@ public final class VectorKernels implements Kernels {
 
     @Override
     public void norm(Rows x, Normalization norm, Rows out) {
+        requireNarrow(x, out);
         Shapes.norm(x, norm, out);
         VectorNorms.norm(x, norm, out);
         keep(x, out);
@@ -28,6 +29,7 @@ public final class VectorKernels implements Kernels {
 
     @Override
     public void addNorm(Rows stream, Rows branch, Values branchBias, Normalization norm, Rows out) {
+        requireNarrow(stream, branch, out);
         Shapes.add(stream, branch, branchBias);
         Shapes.norm(stream, norm, out);
         Shapes.spare(norm.kind(), stream);
@@ -37,6 +39,7 @@ public final class VectorKernels implements Kernels {
 
     @Override
     public void squares(Rows x, NormKind kind, double epsilon, Values scales) {
+        requireNarrow(x);
         Shapes.squares(x, kind, epsilon, scales);
         VectorNorms.squares(x, kind, epsilon, scales);
         keep(x);
@@ -44,6 +47,7 @@ public final class VectorKernels implements Kernels {
 
     @Override
     public void addSquares(Rows stream, Rows branch, Values branchBias, NormKind kind, double epsilon, Values scales) {
+        requireNarrow(stream, branch);
         Shapes.add(stream, branch, branchBias);
         Shapes.squares(stream, kind, epsilon, scales);
         Shapes.spare(kind, stream);
@@ -53,6 +57,7 @@ public final class VectorKernels implements Kernels {
 
     @Override
     public void scaleRowsAddBias(Rows y, Values scales, Values bias) {
+        requireNarrow(y);
         Shapes.activate(y, scales, bias);
         VectorActivations.scaleRowsAddBias(y, scales, bias);
         keep(y);
@@ -60,6 +65,7 @@ public final class VectorKernels implements Kernels {
 
     @Override
     public void activate(Rows y, Values scales, Values bias, Activation activation) {
+        requireNarrow(y);
         Shapes.activate(y, scales, bias);
         VectorActivations.activate(y, scales, bias, activation);
         keep(y);
@@ -67,6 +73,7 @@ public final class VectorKernels implements Kernels {
 
     @Override
     public void gate(Rows gate, Rows up, Values scales, Values gateBias, Values upBias, Activation activation, Rows out) {
+        requireNarrow(gate, up, out);
         Shapes.gate(gate, up, scales, gateBias, upBias, out);
         VectorActivations.gate(gate, up, scales, gateBias, upBias, activation, out);
         keep(gate, up, out);
@@ -74,6 +81,7 @@ public final class VectorKernels implements Kernels {
 
     @Override
     public void softmax(Rows scores, Scoring scoring, Values keyBias, Reach reach, Rows out) {
+        requireNarrow(scores, out);
         Shapes.softmax(scores, keyBias, out);
         VectorSoftmax.softmax(scores, scoring, keyBias, reach, out);
         keep(scores, out);
@@ -81,6 +89,7 @@ public final class VectorKernels implements Kernels {
 
     @Override
     public void rotary(Rows x, int heads, Turns turns, int first) {
+        requireNarrow(x, turns.cosine(), turns.sine());
         Shapes.rotary(x, heads, turns, first);
         VectorRows.rotary(x, heads, turns, first);
         keep(x, turns.cosine(), turns.sine());
@@ -88,6 +97,7 @@ public final class VectorKernels implements Kernels {
 
     @Override
     public void copy(Rows x, Rows out) {
+        requireNarrow(x, out);
         Shapes.copy(x, out);
         VectorCopy.copy(x, out);
         keep(x, out);
@@ -95,6 +105,7 @@ public final class VectorKernels implements Kernels {
 
     @Override
     public void gather(Rows table, int[] ids, float scale, Rows out) {
+        requireNarrow(table, out);
         Shapes.gather(table, ids, out);
         VectorRows.gather(table, ids, scale, out);
         keep(table, out);
@@ -102,6 +113,7 @@ public final class VectorKernels implements Kernels {
 
     @Override
     public void gather(Rows table, int[] ids, float scale, Rows positions, int first, Rows out) {
+        requireNarrow(table, positions, out);
         Shapes.gather(table, ids, out);
         Shapes.positions(positions, first, out);
         VectorRows.gather(table, ids, scale, positions, first, out);
@@ -110,6 +122,7 @@ public final class VectorKernels implements Kernels {
 
     @Override
     public void matrixVectors(Rows weights, Rows x, Rows y) {
+        requireNarrow(weights, x, y);
         Shapes.product(weights, x, y);
         VectorProducts.product(weights, x, y, false);
         keep(weights, x, y);
@@ -117,6 +130,7 @@ public final class VectorKernels implements Kernels {
 
     @Override
     public void addMatrixVectors(Rows weights, Rows x, Rows y) {
+        requireNarrow(weights, x, y);
         Shapes.product(weights, x, y);
         VectorProducts.product(weights, x, y, true);
         keep(weights, x, y);
@@ -124,6 +138,7 @@ public final class VectorKernels implements Kernels {
 
     @Override
     public void vectorMatrices(Rows x, Rows weights, Rows y) {
+        requireNarrow(x, weights, y);
         Shapes.vectorMatrices(x, weights, y);
         VectorMatrices.product(x, weights, y);
         keep(x, weights, y);
@@ -132,6 +147,7 @@ public final class VectorKernels implements Kernels {
     @Override
     public void attendOne(
             Rows queries, Rows keys, Rows values, int keyValueHeads, Scoring scoring, int from, int to, Values slopes, Rows out) {
+        requireNarrow(queries, keys, values, out);
         Shapes.attendOne(queries, keys, values, keyValueHeads, from, to, slopes, out);
         VectorAttention.attendOne(queries, keys, values, keyValueHeads, scoring, from, to, slopes, out);
         keep(queries, keys, values, out);
@@ -139,6 +155,7 @@ public final class VectorKernels implements Kernels {
 
     @Override
     public int argmax(Rows x, int row) {
+        requireNarrow(x);
         Shapes.row(x, row);
         int best = VectorRows.argmax(x, row);
         keep(x);
@@ -147,6 +164,7 @@ public final class VectorKernels implements Kernels {
 
     @Override
     public double logSumExp(Rows x, int row) {
+        requireNarrow(x);
         Shapes.row(x, row);
         double result = VectorRows.logSumExp(x, row);
         keep(x);
@@ -156,6 +174,7 @@ public final class VectorKernels implements Kernels {
     @Override
     public void profile(Rows x, Values scales, Values bias, boolean implied, Profile into) {
         Shapes.profile(x, scales, bias, into);
+        requireNarrow(x);
         VectorProfile.profile(x, scales, bias, implied, into);
         keep(x);
     }
@@ -163,6 +182,7 @@ public final class VectorKernels implements Kernels {
     @Override
     public void gram(Rows x, double[] products) {
         Shapes.gram(x, products);
+        requireNarrow(x);
         VectorProfile.gram(x, products);
         keep(x);
     }
@@ -170,8 +190,17 @@ public final class VectorKernels implements Kernels {
     @Override
     public void angles(Rows x, int group, double[] cosines, double[] angles) {
         Shapes.angles(x, group, cosines, angles);
+        requireNarrow(x);
         VectorProfile.angles(x, group, cosines, angles);
         keep(x);
+    }
+
+    private static void requireNarrow(Rows... rows) {
+        for (Rows each : rows) {
+            if (each.type() == Type.F64) {
+                throw new IllegalArgumentException("float64 is for the plain kernels, got " + each + "; take Kernels.of(Type.F64)");
+            }
+        }
     }
 
     private static void keep(Rows... rows) {

@@ -124,6 +124,7 @@ final class VectorMatrices {
     private void addRows(int row) {
         boolean both = vector + 1 < x.length;
         switch (type) {
+            case F64 -> throw Lanes.wide();
             case F32 -> (both ? FLOATS_FOR_TWO : FLOATS_FOR_ONE).run(this, row);
             case BF16 -> addRows(row, both, BRAINS_FOR_ONE, BRAINS_FOR_TWO);
             case F16 -> addRows(row, both, HALVES_FOR_ONE, HALVES_FOR_TWO);

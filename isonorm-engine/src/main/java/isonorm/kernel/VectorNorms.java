@@ -28,14 +28,16 @@ final class VectorNorms {
     private static final Loop<VectorNorms> ADD_BRAINS = loop((row, _) -> row.addBrains());
     private static final Loop<VectorNorms> STORE_BRAINS = loop((row, r) -> row.storeBrains(row.rows.address(r)));
     private static final Loop<VectorNorms> MEASURE = loop((row, _) -> row.measure());
+    private static final Loop<VectorNorms> BEND = loop((row, _) -> row.bend());
     private static final Loop<VectorNorms> GIVE = loop(VectorNorms::give);
 
     private final Rows rows;
     private final NormKind kind;
     private final double epsilon;
     private final int C;
+    private float alpha;
     private final float[] x;
-    private final float[] summand;
+    private float[] summand;
 
     /** What {@link #measure} found: {@code n = (x - shift - correction) * scale}, and the sum of the row for CRMS. */
     private float shift;
@@ -59,7 +61,6 @@ final class VectorNorms {
         this.epsilon = epsilon;
         this.C = rows.columns();
         this.x = Lanes.room(C);
-        this.summand = Lanes.room(C);
     }
 
     private static Loop<VectorNorms> loop(ObjIntConsumer<VectorNorms> step) {
@@ -71,12 +72,14 @@ final class VectorNorms {
 
     private VectorNorms adding(Rows other, Values otherBias) {
         branch = other;
+        summand = Lanes.room(C);
         branchBias = otherBias.present() ? Lanes.padded(otherBias, C, 0) : null;
         return this;
     }
 
     private void normalize(Normalization norm, Rows into) {
         out = into;
+        alpha = (float) norm.alpha();
         gain = norm.affine() ? Lanes.padded(norm.gain(), out.columns(), 1) : null;
         bias = norm.affine() ? Lanes.padded(norm.bias(), out.columns(), 0) : null;
         for (int r = 0; r < rows.rows(); r++) {
@@ -112,6 +115,39 @@ final class VectorNorms {
         new VectorNorms(stream, kind, epsilon).adding(branch, branchBias).scale(scales);
     }
 
+    /** The statistics of rows, one after the other. */
+    static VectorNorms statistics(Rows x, NormKind kind, double epsilon) {
+        return new VectorNorms(x, kind, epsilon);
+    }
+
+    /** Reads row r and measures it; says whether float32 could. */
+    boolean measure(int r) {
+        read(r);
+        return measured;
+    }
+
+    /** The row that was measured, in whole vectors: {@code n = (x - shift - correction) * scale}. */
+    float[] row() {
+        return x;
+    }
+
+    float shift() {
+        return shift;
+    }
+
+    float correction() {
+        return correction;
+    }
+
+    float scale() {
+        return scale;
+    }
+
+    /** The sum of the row for CRMS. */
+    float rowSum() {
+        return sum;
+    }
+
     /** Row r into {@link #x}, with what is added to it, and measured. */
     private void read(int r) {
         if (branch == null) {
@@ -121,7 +157,11 @@ final class VectorNorms {
             add(r);
         }
         Arrays.fill(x, C, x.length, 0); // a LayerNorm leaves its mean there
-        MEASURE.run(this, r);
+        if (kind == NormKind.DYNAMIC_TANH) {
+            BEND.run(this, r);
+        } else {
+            MEASURE.run(this, r);
+        }
     }
 
     private void readSummand(int r) {
@@ -213,9 +253,20 @@ final class VectorNorms {
                 yield (squares + (double) sum * sum) / (C + 1);
             }
             case LAYER -> centredSquares();
+            case DYNAMIC_TANH -> throw new IllegalStateException("nothing is measured");
         };
         scale = (float) (1 / Math.sqrt(q + epsilon));
         measured = q * C < LARGE && (q + epsilon) * C > SMALL; // false for NaN too
+    }
+
+    /** Makes {@link #x} its normalized values, of which no more than gain and bias are missing. */
+    private void bend() {
+        FloatVector factor = FloatVector.broadcast(FLOATS, alpha);
+        for (int i = 0; i < x.length; i += L) {
+            VectorMath.tanh(FloatVector.fromArray(FLOATS, x, i).mul(factor)).intoArray(x, i);
+        }
+        scale = 1;
+        measured = true;
     }
 
     private float sum() {

@@ -187,6 +187,7 @@ final class VectorProducts {
 
     private void two(long w0, long w1, long w2, long w3, float[] x, float[] y, float[] sums) {
         switch (type) {
+            case F64 -> throw Lanes.wide();
             case F32 -> float32(w0, w1, w2, w3, x, y, sums);
             case BF16 -> brain(w0, w1, w2, w3, x, y, sums);
             case F16 -> { // one call, so that it is inlined once

@@ -65,7 +65,7 @@ final class VectorProfile {
     static void profile(Rows rows, Values scales, Values bias, boolean implied, Profile into) {
         VectorProfile row = new VectorProfile(rows, bias, implied, into);
         for (int r = 0; r < rows.rows(); r++) {
-            row.profile(r, scales.present() ? scales.get(r) : 1);
+            row.profile(r, scales.present() ? (float) scales.get(r) : 1);
         }
     }
 

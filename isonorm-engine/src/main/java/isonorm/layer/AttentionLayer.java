@@ -34,6 +34,8 @@ record AttentionLayer(
         Linear projection,
         Optional<NormLayer> queryNorm,
         Optional<NormLayer> keyNorm,
+        Optional<NormLayer> valueNorm,
+        Optional<NormLayer> innerNorm,
         Linear output,
         Compute compute) {
 
@@ -53,8 +55,9 @@ record AttentionLayer(
         qkv = qkv.view(B, T, H + 2 * K, D);
         Tensor q = heads(turned(normed(qkv.narrow(2, 0, H), queryNorm), sight));
         Tensor k = heads(turned(normed(qkv.narrow(2, H, K), keyNorm), sight));
-        Tensor v = heads(qkv.narrow(2, H + K, K));
-        return output.forward(attend(q, k, v, sight).transpose(1, 2).reshape(B, T, H * D));
+        Tensor v = heads(normed(qkv.narrow(2, H + K, K), valueNorm));
+        Tensor attended = attend(q, k, v, sight).transpose(1, 2).reshape(B, T, H * D);
+        return output.forward(innerNorm.isPresent() ? innerNorm.get().forward(attended) : attended);
     }
 
     /** (B, T, heads, D) to (B, heads, T, D). */
@@ -66,7 +69,7 @@ record AttentionLayer(
         if (norm.isEmpty()) {
             return x;
         }
-        boolean together = attention.queryKeyNorm().orElseThrow().span() == QueryKeyNorm.Span.PROJECTION;
+        boolean together = attention.normSpan() == QueryKeyNorm.Span.PROJECTION;
         return together
                 ? norm.get().forward(x.flatten(2, 3)).view(x.size(0), x.size(1), x.size(2), x.size(3))
                 : norm.get().forward(x);

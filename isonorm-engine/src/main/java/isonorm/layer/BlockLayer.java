@@ -1,25 +1,34 @@
 package isonorm.layer;
 
+import static isonorm.architecture.Part.ATTENTION_INNER_NORM;
 import static isonorm.architecture.Part.ATTENTION_NORM;
 import static isonorm.architecture.Part.ATTENTION_OUTPUT;
 import static isonorm.architecture.Part.ATTENTION_OUTPUT_NORM;
 import static isonorm.architecture.Part.ATTENTION_SCALE;
+import static isonorm.architecture.Part.ATTENTION_STREAM_GATE;
 import static isonorm.architecture.Part.KEY_NORM;
 import static isonorm.architecture.Part.MLP_DOWN;
 import static isonorm.architecture.Part.MLP_GATE;
+import static isonorm.architecture.Part.MLP_INNER_NORM;
 import static isonorm.architecture.Part.MLP_NORM;
 import static isonorm.architecture.Part.MLP_OUTPUT_NORM;
 import static isonorm.architecture.Part.MLP_SCALE;
+import static isonorm.architecture.Part.MLP_STREAM_GATE;
 import static isonorm.architecture.Part.MLP_UP;
 import static isonorm.architecture.Part.QUERY_KEY_VALUE;
 import static isonorm.architecture.Part.QUERY_NORM;
+import static isonorm.architecture.Part.VALUE_NORM;
 import static isonorm.tensor.Ops.cast;
+import static isonorm.tensor.Ops.concatenate;
 import static isonorm.tensor.Ops.recentre;
+import static isonorm.tensor.Ops.times;
+import static isonorm.tensor.Ops.weightedSum;
 
 import isonorm.architecture.Architecture;
 import isonorm.architecture.Attention;
 import isonorm.architecture.Block;
 import isonorm.architecture.Mlp;
+import isonorm.architecture.Norm;
 import isonorm.architecture.Part;
 import isonorm.architecture.Placement;
 import isonorm.architecture.QueryKeyNorm;
@@ -29,6 +38,7 @@ import isonorm.architecture.Stream;
 import isonorm.tensor.Compute;
 import java.io.IOException;
 import java.util.Optional;
+import java.util.OptionalDouble;
 import org.bytedeco.pytorch.Tensor;
 
 /**
@@ -39,9 +49,13 @@ import org.bytedeco.pytorch.Tensor;
  * post     N(h + A(h)), then N(h + M(h)); h's mean is taken out before the sum where the block recentres
  * peri     h + N(A(N(h))), then h + N(M(N(h)))
  * output   h + N(A(h)), then h + N(M(h))
+ * both     N2(h + A(N1(h))), then N2(h + M(N1(h)))
+ * dual     N(x + A(x)) and y + A(x), then N(x + M(x)) and y + M(x), for two streams x and y
+ * none     h + A(h), then h + M(h)
  * </pre>
  *
- * What is added to h is first multiplied with the LayerScale vector, where there is one.
+ * What is added to h is first multiplied with the LayerScale vector, where there is one, and h with the factor of the skip. A
+ * gate g makes each sum {@code h - SiLU(g) h}.
  */
 record BlockLayer(int number, Block block, Branch attention, Branch mlp, Compute compute) {
 
@@ -53,27 +67,21 @@ record BlockLayer(int number, Block block, Branch attention, Branch mlp, Compute
 
     /** A sub-layer with its norms and its scale. */
     private record Branch(
-            Observer.Branch which, Optional<NormLayer> norm, SubLayer subLayer, Optional<NormLayer> outputNorm, Optional<Tensor> scale) {
-
-        /** What this branch adds to the stream, given what it reads. */
-        Tensor written(Tensor x, Sight sight, Compute compute) throws IOException {
-            Tensor y = subLayer.forward(x, sight);
-            if (outputNorm.isPresent()) {
-                y = outputNorm.get().forward(y);
-            }
-            return scale.isPresent() ? cast(y.mul(scale.get()), compute) : y;
-        }
-    }
+            Observer.Branch which, Placement placement, Optional<NormLayer> norm, SubLayer subLayer, Optional<NormLayer> outputNorm, Optional<Tensor> scale,
+            OptionalDouble gate) {}
 
     static BlockLayer load(Loader from, Architecture architecture, int l) throws IOException {
         Block block = architecture.blocks().get(l);
         requireCompressible(architecture, block, l);
         Attention attention = block.attention();
+        Optional<Norm> queryKeyNorm = attention.queryKeyNorm().map(QueryKeyNorm::norm);
         AttentionLayer attentionLayer = new AttentionLayer(
                 attention,
                 from.linear(Role.of(QUERY_KEY_VALUE, l, Field.WEIGHT), attention.bias()),
-                queryKeyNorm(from, Role.of(QUERY_NORM, l, Field.GAIN), attention, attention.heads()),
-                queryKeyNorm(from, Role.of(KEY_NORM, l, Field.GAIN), attention, attention.keyValueHeads()),
+                headNorm(from, Role.of(QUERY_NORM, l, Field.GAIN), queryKeyNorm, attention, attention.heads()),
+                headNorm(from, Role.of(KEY_NORM, l, Field.GAIN), queryKeyNorm, attention, attention.keyValueHeads()),
+                headNorm(from, Role.of(VALUE_NORM, l, Field.GAIN), attention.valueNorm(), attention, attention.keyValueHeads()),
+                innerNorm(from, Role.of(ATTENTION_INNER_NORM, l, Field.GAIN), attention.innerNorm(), attention.outputColumns()),
                 from.linear(Role.of(ATTENTION_OUTPUT, l, Field.WEIGHT), attention.outputBias()),
                 from.compute());
         Mlp mlp = block.mlp();
@@ -81,37 +89,49 @@ record BlockLayer(int number, Block block, Branch attention, Branch mlp, Compute
                 mlp.activation(),
                 mlp.gated() ? Optional.of(from.linear(Role.of(MLP_GATE, l, Field.WEIGHT), mlp.bias())) : Optional.empty(),
                 from.linear(Role.of(MLP_UP, l, Field.WEIGHT), mlp.bias()),
+                innerNorm(from, Role.of(MLP_INNER_NORM, l, Field.GAIN), mlp.innerNorm(), mlp.hidden()),
                 from.linear(Role.of(MLP_DOWN, l, Field.WEIGHT), mlp.outputBias()),
                 from.compute());
         return new BlockLayer(
                 l,
                 block,
-                branch(Observer.Branch.ATTENTION, from, architecture, l, ATTENTION_NORM, attentionLayer::forward, ATTENTION_OUTPUT_NORM, ATTENTION_SCALE),
-                branch(Observer.Branch.MLP, from, architecture, l, MLP_NORM, (x, _) -> mlpLayer.forward(x), MLP_OUTPUT_NORM, MLP_SCALE),
+                branch(from, architecture, l, block.attentionPlacement(), attentionLayer::forward,
+                        new Parts(Observer.Branch.ATTENTION, ATTENTION_NORM, ATTENTION_OUTPUT_NORM, ATTENTION_SCALE, ATTENTION_STREAM_GATE)),
+                branch(from, architecture, l, block.mlpPlacement(), (x, _) -> mlpLayer.forward(x),
+                        new Parts(Observer.Branch.MLP, MLP_NORM, MLP_OUTPUT_NORM, MLP_SCALE, MLP_STREAM_GATE)),
                 from.compute());
     }
 
-    private static Optional<NormLayer> queryKeyNorm(Loader from, Role gain, Attention attention, int heads) throws IOException {
-        if (attention.queryKeyNorm().isEmpty()) {
+    private static Optional<NormLayer> headNorm(Loader from, Role gain, Optional<Norm> norm, Attention attention, int heads)
+            throws IOException {
+        if (norm.isEmpty()) {
             return Optional.empty();
         }
-        QueryKeyNorm norm = attention.queryKeyNorm().get();
-        return Optional.of(switch (norm.span()) {
-            case HEAD -> from.norm(gain, norm.norm(), attention.headWidth());
-            case EACH_HEAD -> from.norm(gain, norm.norm(), heads, attention.headWidth());
-            case PROJECTION -> from.norm(gain, norm.norm(), (long) heads * attention.headWidth());
+        return Optional.of(switch (attention.normSpan()) {
+            case HEAD -> from.norm(gain, norm.get(), attention.headWidth());
+            case EACH_HEAD -> from.norm(gain, norm.get(), heads, attention.headWidth());
+            case PROJECTION -> from.norm(gain, norm.get(), (long) heads * attention.headWidth());
         });
     }
 
-    private static Branch branch(Observer.Branch which, Loader from, Architecture architecture, int l, Part norm, SubLayer subLayer,
-            Part outputNorm, Part scale) throws IOException {
+    private static Optional<NormLayer> innerNorm(Loader from, Role gain, Optional<Norm> norm, int width) throws IOException {
+        return norm.isPresent() ? Optional.of(from.norm(gain, norm.get(), width)) : Optional.empty();
+    }
+
+    /** Where the norms, the LayerScale and the gate of a sub-layer are. */
+    private record Parts(Observer.Branch which, Part norm, Part outputNorm, Part scale, Part gate) {}
+
+    private static Branch branch(Loader from, Architecture architecture, int l, Placement placement, SubLayer subLayer, Parts parts)
+            throws IOException {
         Block block = architecture.blocks().get(l);
         return new Branch(
-                which,
-                norm(from, architecture, l, norm, Architecture.norms(block).contains(norm)),
+                parts.which,
+                placement,
+                norm(from, architecture, l, parts.norm, Architecture.norms(block).contains(parts.norm)),
                 subLayer,
-                norm(from, architecture, l, outputNorm, Architecture.outputNorms(block).contains(outputNorm)),
-                block.layerScale() ? Optional.of(from.vector(Role.of(scale, l, Field.WEIGHT), architecture.width())) : Optional.empty());
+                norm(from, architecture, l, parts.outputNorm, Architecture.outputNorms(block).contains(parts.outputNorm)),
+                block.layerScale() ? Optional.of(from.vector(Role.of(parts.scale, l, Field.WEIGHT), architecture.width())) : Optional.empty(),
+                block.gates() ? OptionalDouble.of(from.number(Role.of(parts.gate, l, Field.WEIGHT))) : OptionalDouble.empty());
     }
 
     private static Optional<NormLayer> norm(Loader from, Architecture architecture, int l, Part part, boolean there) throws IOException {
@@ -128,43 +148,90 @@ record BlockLayer(int number, Block block, Branch attention, Branch mlp, Compute
         }
     }
 
+    /** The stream behind this block; for dual blocks h is the two streams side by side. */
     Tensor forward(Tensor h, Sight sight, Watch watch) throws IOException {
-        watch.stream(number, h);
+        watch.stream(number, attention.placement == Placement.DUAL ? stream(h, 0) : h);
         return switch (block.wiring()) {
             case SEQUENTIAL -> then(mlp, then(attention, h, sight, watch), sight, watch);
             case PARALLEL -> {
-                Tensor n = normalized(attention, h, watch);
-                yield h.add(written(attention, n, h, sight, watch)).add(written(mlp, mlp.norm.orElseThrow().forward(h), h, sight, watch));
+                Tensor first = written(attention, normed(attention, h, watch), h, sight, watch);
+                yield sum(h, first).add(written(mlp, normed(mlp, h, watch), h, sight, watch));
             }
             case PARALLEL_ONE_NORM -> {
-                Tensor n = normalized(attention, h, watch);
-                yield h.add(written(attention, n, h, sight, watch)).add(written(mlp, n, h, sight, watch));
+                Tensor n = normed(attention, h, watch);
+                yield sum(h, written(attention, n, h, sight, watch)).add(written(mlp, n, h, sight, watch));
             }
         };
     }
 
     private Tensor then(Branch branch, Tensor h, Sight sight, Watch watch) throws IOException {
-        return switch (block.placement()) {
-            case PRE, PERI -> h.add(written(branch, normalized(branch, h, watch), h, sight, watch));
-            case OUTPUT, NONE -> h.add(written(branch, h, h, sight, watch));
-            case POST -> normalized(branch, (block.recentre() ? recentre(h) : h).add(written(branch, h, h, sight, watch)), watch);
+        return switch (branch.placement) {
+            case PRE -> gated(branch, sum(h, written(branch, normed(branch, h, watch), h, sight, watch)));
+            case POST -> normed(branch, sum(block.recentre() ? recentre(h) : h, written(branch, h, h, sight, watch)), watch);
+            case PERI -> gated(branch, sum(h, normalized(branch, normed(branch, h, watch), h, sight, watch)));
+            case OUTPUT -> gated(branch, sum(h, normalized(branch, h, h, sight, watch)));
+            case BOTH -> outputNormed(branch, sum(h, written(branch, normed(branch, h, watch), h, sight, watch)));
+            case DUAL -> {
+                Tensor x = stream(h, 0);
+                Tensor written = written(branch, x, x, sight, watch);
+                yield concatenate(-1, normed(branch, sum(x, written), watch), stream(h, 1).add(written));
+            }
+            case NONE -> gated(branch, sum(h, written(branch, h, h, sight, watch)));
         };
     }
 
-    private Tensor normalized(Branch branch, Tensor h, Watch watch) {
-        Tensor n = branch.norm.orElseThrow().forward(h);
+    private Tensor normed(Branch branch, Tensor x, Watch watch) {
+        Tensor n = branch.norm.orElseThrow().forward(x);
         if (branch == attention) {
             watch.normalized(number, n);
         }
         return n;
     }
 
+    private static Tensor outputNormed(Branch branch, Tensor x) {
+        return branch.outputNorm.orElseThrow().forward(x);
+    }
+
+    /** What a sub-layer writes of the x it reads to the stream h. */
     private Tensor written(Branch branch, Tensor x, Tensor h, Sight sight, Watch watch) throws IOException {
-        Tensor written = branch.written(x, sight, compute);
-        if (branch == attention && block.placement() == Placement.OUTPUT) {
+        return shown(branch, scaled(branch, branch.subLayer.forward(x, sight)), h, watch);
+    }
+
+    /** The same behind a norm of it. */
+    private Tensor normalized(Branch branch, Tensor x, Tensor h, Sight sight, Watch watch) throws IOException {
+        Tensor written = scaled(branch, outputNormed(branch, branch.subLayer.forward(x, sight)));
+        if (branch == attention && branch.placement == Placement.OUTPUT) {
             watch.normalized(number, written);
         }
+        return shown(branch, written, h, watch);
+    }
+
+    private Tensor shown(Branch branch, Tensor written, Tensor h, Watch watch) {
         watch.written(number, branch.which, written, h);
         return written;
+    }
+
+    private Tensor scaled(Branch branch, Tensor y) {
+        return branch.scale.isPresent() ? cast(y.mul(branch.scale.get()), compute) : y;
+    }
+
+    /** {@code alpha h + written}. */
+    private Tensor sum(Tensor h, Tensor written) {
+        return weightedSum(block.skip(), h, written);
+    }
+
+    /** {@code h - SiLU(g) h}. */
+    private static Tensor gated(Branch branch, Tensor h) {
+        if (branch.gate.isEmpty()) {
+            return h;
+        }
+        double g = branch.gate.getAsDouble();
+        return times(h, 1 - g / (1 + Math.exp(-g)));
+    }
+
+    /** One of two streams that lie side by side. */
+    static Tensor stream(Tensor both, int which) {
+        long width = both.size(-1) / 2;
+        return both.narrow(-1, which * width, width).contiguous();
     }
 }

@@ -41,9 +41,9 @@ sealed interface EmbeddingLayer {
 
     /**
      * Norm and recentring. A compressed stream enters with d - 1 values; if its norm has a gain, that gives d, of which the
-     * recentred first d - 1 stand for all.
+     * recentred first d - 1 stand for all. Two streams enter alike and lie side by side.
      */
-    record Entrance(Optional<NormLayer> norm, boolean recentre, boolean compressed, Compute compute) {
+    record Entrance(Optional<NormLayer> norm, boolean recentre, boolean compressed, boolean dual, Compute compute) {
 
         static Entrance load(Loader from, Architecture architecture) throws IOException {
             boolean compressed = architecture.stream() == Stream.COMPRESSED;
@@ -57,7 +57,7 @@ sealed interface EmbeddingLayer {
                     norm.isPresent()
                             ? Optional.of(from.norm(Role.of(EMBEDDING_NORM, Field.GAIN), norm.get(), architecture.width()))
                             : Optional.empty(),
-                    recentre, compressed, from.compute());
+                    recentre, compressed, architecture.dual(), from.compute());
         }
 
         Tensor forward(Tensor sum) {
@@ -69,7 +69,7 @@ sealed interface EmbeddingLayer {
             if (compressed && all) {
                 h = h.narrow(-1, 0, h.size(-1) - 1);
             }
-            return cast(h, compute);
+            return cast(dual ? Ops.concatenate(-1, h, h) : h, compute);
         }
     }
 

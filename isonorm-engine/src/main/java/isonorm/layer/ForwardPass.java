@@ -95,7 +95,8 @@ public final class ForwardPass implements AutoCloseable {
                     through(l, parts);
                 }
                 for (Passage part : parts) {
-                    Memory.scoped(() -> part.watch.stream(architecture.blocks().size(), part.stream));
+                    Memory.scoped(() -> part.watch.stream(architecture.blocks().size(),
+                            architecture.dual() ? BlockLayer.stream(part.stream, 0) : part.stream));
                 }
                 return null;
             } finally {

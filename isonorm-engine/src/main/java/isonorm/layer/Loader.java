@@ -1,6 +1,7 @@
 package isonorm.layer;
 
 import isonorm.architecture.Norm;
+import isonorm.architecture.NormKind;
 import isonorm.architecture.Role.Field;
 import isonorm.architecture.Role;
 import isonorm.tensor.Compute;
@@ -51,6 +52,11 @@ final class Loader implements AutoCloseable {
         return own(Memory.kept(() -> Ops.cast(loaded.view(shape), compute.statistics())));
     }
 
+    /** A parameter that is one number. */
+    double number(Role role) throws IOException {
+        return model.weight(role).vector()[0];
+    }
+
     /** A table whose rows are looked up, or a head whose rows are multiplied slab by slab. */
     Table table(Role role) throws IOException {
         Table table = resident
@@ -68,6 +74,7 @@ final class Loader implements AutoCloseable {
     /** A norm; {@code shape} is that of its gain and bias, where it has them. */
     NormLayer norm(Role gain, Norm norm, long... shape) throws IOException {
         return new NormLayer(norm,
+                norm.kind() == NormKind.DYNAMIC_TANH ? number(gain.field(Field.ALPHA)) : 1,
                 norm.affine().hasGain() ? Optional.of(vector(gain, shape)) : Optional.empty(),
                 norm.affine().hasBias() ? Optional.of(vector(gain.field(Field.BIAS), shape)) : Optional.empty(),
                 compute);

@@ -10,15 +10,18 @@ import java.util.Optional;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.global.torch;
 
-/** {@code down(activation(up(x)))}, or {@code down(activation(gate(x)) * up(x))} where there is a gate. */
-record MlpLayer(Activation activation, Optional<Linear> gate, Linear up, Linear down, Compute compute) {
+/**
+ * {@code down(activation(up(x)))}, or {@code down(activation(gate(x)) * up(x))} where there is a gate; what down reads is normalized where
+ * there is an inner norm.
+ */
+record MlpLayer(Activation activation, Optional<Linear> gate, Linear up, Optional<NormLayer> innerNorm, Linear down, Compute compute) {
 
     Tensor forward(Tensor x) throws IOException {
         Tensor inner = wide(up.forward(x));
         Tensor hidden = gate.isPresent()
                 ? activate(activation, wide(gate.get().forward(x))).mul(inner)
                 : activate(activation, inner);
-        return down.forward(cast(hidden, compute));
+        return down.forward(innerNorm.isPresent() ? innerNorm.get().forward(hidden) : cast(hidden, compute));
     }
 
     private Tensor wide(Tensor x) {

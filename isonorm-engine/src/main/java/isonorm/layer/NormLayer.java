@@ -26,9 +26,12 @@ import org.bytedeco.pytorch.Tensor;
  * <p>On a vector whose mean is zero the three are one function. A CRMSNorm with an affine part gives all n + 1 values, because
  * what it gives then no longer sums to zero. (Jiang et al., arXiv 2305.14858)
  *
+ * <p>A DynamicTanh has no statistics: {@code n = tanh(alpha x)}. (Zhu et al., arXiv 2503.10622)
+ *
+ * @param alpha used by DynamicTanh alone
  * @param gain in the type of the statistics, as the bias
  */
-record NormLayer(Norm norm, Optional<Tensor> gain, Optional<Tensor> bias, Compute compute) {
+record NormLayer(Norm norm, double alpha, Optional<Tensor> gain, Optional<Tensor> bias, Compute compute) {
 
     Tensor forward(Tensor x) {
         return cast(wide(x), compute);
@@ -53,6 +56,7 @@ record NormLayer(Norm norm, Optional<Tensor> gain, Optional<Tensor> bias, Comput
                 yield centred.mul(reciprocalRoot(mean(centred.square())));
             }
             case RMS -> x.mul(reciprocalRoot(mean(x.square())));
+            case DYNAMIC_TANH -> times(x, alpha).tanh();
             case CRMS -> x.mul(reciprocalRoot(times(sum(x.square()).add(sum(x).square()), 1.0 / (x.size(-1) + 1))));
         };
     }

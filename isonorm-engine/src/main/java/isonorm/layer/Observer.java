@@ -10,7 +10,7 @@ import isonorm.kernel.Values;
  * of the batch counted one after the other. What it is shown is overwritten when it returns. For one token, the calls are in the order
  * of the pass: the stream, what attention reads of it, what is written to it, block after block, and the stream at the end.
  *
- * <p>Rows have as many columns as the stream carries values: d, or d - 1 of a compressed stream, which stand for d that sum to zero.
+ * <p>Of two streams the one that is normalized and read is shown. Rows have as many columns as the stream carries values: d, or d - 1 of a compressed stream, which stand for d that sum to zero.
  */
 public interface Observer {
 
@@ -29,7 +29,7 @@ public interface Observer {
         public void normalized(int block, Rows x, Values scales, int first) {}
 
         @Override
-        public void written(int block, Branch branch, Rows x, Values bias, Rows h, int first) {}
+        public void written(int block, Branch branch, Rows x, Values scales, Values bias, Rows h, int first) {}
     };
 
     /**
@@ -39,18 +39,19 @@ public interface Observer {
 
     /**
      * What the norm at a block's attention gives: {@code scales[token] * x}, {@code (tokens, values)}. It stands before attention, behind
-     * it (a norm of attention's output), or behind the sum of both (Post-LN).
+     * it (a norm of attention's output), or behind the sum of both (Post-LN). Of two streams, that is the one attention reads.
      *
      * @param scales one a token, or none
      */
     void normalized(int block, Rows x, Values scales, int first);
 
     /**
-     * What a branch adds to the stream, {@code x + bias}, {@code (tokens, values)}, behind the norm and the scale of its output where
-     * there are any.
+     * What a branch adds to the stream, {@code scales[token] * x + bias}, {@code (tokens, values)}, behind the norm and the scale of its
+     * output where there are any.
      *
+     * @param scales one a token, or none
      * @param bias one a column, or none
      * @param h the stream as the branch found it
      */
-    void written(int block, Branch branch, Rows x, Values bias, Rows h, int first);
+    void written(int block, Branch branch, Rows x, Values scales, Values bias, Rows h, int first);
 }

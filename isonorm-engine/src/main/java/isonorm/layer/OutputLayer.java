@@ -53,7 +53,7 @@ sealed interface OutputLayer {
     }
 
     /** The final norm, where there is one. */
-    record Final(Optional<NormLayer> norm, boolean compressed, Compute compute) {
+    record Final(Optional<NormLayer> norm, boolean compressed, boolean dual, Compute compute) {
 
         static Final load(Loader from, Architecture architecture) throws IOException {
             return new Final(
@@ -62,11 +62,18 @@ sealed interface OutputLayer {
                                     Role.of(FINAL_NORM, Field.GAIN), architecture.finalNorm().get(), architecture.width()))
                             : Optional.empty(),
                     architecture.stream() == Stream.COMPRESSED,
+                    architecture.dual(),
                     from.compute());
         }
 
-        /** The values a reader gets, in the type of the statistics: d, or d - 1 where nothing made them d. */
+        /**
+         * The values a reader gets, in the type of the statistics: d, or d - 1 where nothing made them d. Of two streams x and y
+         * it is {@code x + norm(y)}.
+         */
         Tensor read(Tensor h) {
+            if (dual) {
+                return cast(BlockLayer.stream(h, 0), compute.statistics()).add(norm.orElseThrow().wide(BlockLayer.stream(h, 1)));
+            }
             return norm.isPresent() ? norm.get().wide(h) : cast(h, compute.statistics());
         }
 

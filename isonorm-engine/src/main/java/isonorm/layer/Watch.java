@@ -29,7 +29,7 @@ record Watch(Observer observer, int first) {
 
     void written(int block, Observer.Branch branch, Tensor x, Tensor h) {
         if (observer != Observer.NONE) {
-            observer.written(block, branch, rows(x), Values.NONE, rows(h), first);
+            observer.written(block, branch, rows(x), Values.NONE, Values.NONE, rows(h), first);
         }
     }
 

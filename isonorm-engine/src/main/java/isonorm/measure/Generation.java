@@ -8,17 +8,14 @@ import isonorm.architecture.Part;
 import isonorm.layer.Batch;
 import isonorm.layer.Result;
 import isonorm.tensor.Compute;
+import isonorm.tensor.ProcessMemory;
 import isonorm.weights.Model;
 import isonorm.weights.Progress;
 import java.io.IOException;
-import java.nio.file.Files;
-import java.nio.file.Path;
 import java.util.Arrays;
-import java.util.Optional;
 import java.util.OptionalLong;
 import java.util.Set;
 import java.util.SplittableRandom;
-import java.util.stream.Stream;
 
 /**
  * How fast a model reads a prompt and continues it, word after word, and how near the latter comes to what memory can give.
@@ -99,7 +96,7 @@ public record Generation(Loaded.Engine engine, int threads, int prompt, int toke
                 progress.step("writing " + tokens + " tokens", 2L * PREFILLS + run, steps);
                 step = Math.min(step, decode(loaded, ids) / tokens);
             }
-            OptionalLong peak = peak(); // before the probe, whose memory is not the model's
+            OptionalLong peak = ProcessMemory.peak(); // before the probe, whose memory is not the model's
             double bandwidth = Bandwidth.with(threads).gigabytesPerSecond();
             return new Speed(1e9 * prompt / read, 1e9 * prompt / readAll, 1e9 / step, bandwidth, bytesPerToken(model.architecture(), compute), peak);
         }
@@ -158,17 +155,5 @@ public record Generation(Loaded.Engine engine, int threads, int prompt, int toke
                 .filter(parameter -> !GATHERED.contains(parameter.role().part())
                         || parameter.role().part() == Part.TOKEN_EMBEDDING && architecture.tied())
                 .mapToLong(Parameter::elements).sum() * compute.bytes();
-    }
-
-    /** Linux says it of every process; elsewhere nobody does. */
-    private static OptionalLong peak() throws IOException {
-        Path status = Path.of("/proc/self/status");
-        if (!Files.isReadable(status)) {
-            return OptionalLong.empty();
-        }
-        try (Stream<String> lines = Files.lines(status)) {
-            Optional<String> peak = lines.filter(line -> line.startsWith("VmHWM:")).findFirst();
-            return peak.isPresent() ? OptionalLong.of(1024 * Long.parseLong(peak.get().replaceAll("\\D", ""))) : OptionalLong.empty();
-        }
     }
 }

@@ -19,9 +19,16 @@ public record RandomWeights(int rows, int columns, long seed, double centre, dou
 
     private static final long STEP = 0x9E3779B97F4A7C15L;
 
-    /** Values as a trained parameter of this role might have them: matrices small, gains near one, biases smaller than what they are added to. */
+    /**
+     * Values as a trained parameter of this role might have them: matrices small, gains near one, alphas near a half, biases
+     * smaller than what they are added to.
+     */
     public static RandomWeights of(Role role, int rows, int columns, long seed) {
-        double centre = role.field() == Role.Field.GAIN ? 1 : 0;
+        double centre = switch (role.field()) {
+            case GAIN -> 1;
+            case ALPHA -> 0.5;
+            default -> 0;
+        };
         double spread = role.field() == Role.Field.WEIGHT ? 0.02 : 0.1;
         return new RandomWeights(rows, columns, seed, centre, spread);
     }

@@ -42,7 +42,7 @@ public enum Variant {
 
     /** A Pre-LN architecture of this shape: LayerNorms where it has RMSNorms, applying what they apply. */
     public static Architecture preLn(Architecture shape) {
-        if (shape.blocks().stream().anyMatch(block -> block.placement() != Placement.PRE) || shape.finalNorm().isEmpty()) {
+        if (shape.blocks().stream().anyMatch(block -> !block.both(Placement.PRE)) || shape.finalNorm().isEmpty()) {
             throw new IllegalArgumentException("norms are measured in models that have them before each sub-layer and behind the last block, got "
                     + shape.family());
         }

@@ -37,6 +37,11 @@ public final class Ops {
         return x.mul(new Scalar(factor));
     }
 
+    /** {@code factor * x + y}, rounded once. */
+    public static Tensor weightedSum(double factor, Tensor x, Tensor y) {
+        return factor == 1 ? x.add(y) : y.add(x, new Scalar(factor));
+    }
+
     public static Tensor plus(Tensor x, double term) {
         return x.add(new Scalar(term));
     }

@@ -19,8 +19,11 @@ public final class TextFile {
 
     /** The text of a file that has any. */
     public static String read(Path file) throws IOException {
-        if (!Files.isRegularFile(file)) {
+        if (!Files.exists(file)) {
             throw new IOException(file + " does not exist");
+        }
+        if (Files.isDirectory(file)) {
+            throw new IOException(file + " is a folder, a file of text is needed");
         }
         long size = Files.size(file);
         if (size == 0) {

@@ -5,11 +5,14 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import isonorm.architecture.Architecture;
+import isonorm.architecture.Embedding;
 import isonorm.architecture.Output;
 import isonorm.architecture.Part;
 import isonorm.architecture.Role;
 import isonorm.convert.Form;
 import isonorm.convert.Plan;
+import isonorm.convert.Strategies;
 import isonorm.family.LoadedModel;
 import isonorm.layer.Batch;
 import isonorm.layer.Fixture;
@@ -32,19 +35,76 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
-/** The fused runtime gives what the layers give, for every fixture and every form it can take. */
+/** The fused runtime gives what the layers give, for every fixture and every form it can take, and for every strategy. */
 class InferenceTest {
 
     private static final int THREADS = 2;
 
-    record Case(Fixture fixture, Optional<Form> form) {
-        Model model() throws IOException {
+    /** A model and a batch for it. */
+    interface Runs {
+        Model model() throws IOException;
+
+        Batch batch() throws IOException;
+    }
+
+    /** A strategy that no fixture has. */
+    record Placed(String name, Architecture architecture) implements Runs {
+        @Override
+        public Model model() {
+            return Strategies.random(architecture);
+        }
+
+        @Override
+        public Batch batch() {
+            if (architecture.embedding() instanceof Embedding.Tokens) {
+                return Batch.Tokens.of(ids(40, 5), ids(40, 6), ids(40, 7)); // long enough for rows to be taken through the steps apart
+            }
+            float[] pixels = new float[2 * 3 * 8 * 8];
+            for (int i = 0; i < pixels.length; i++) {
+                pixels[i] = (float) Math.sin(i);
+            }
+            return new Batch.Images(pixels, 2, 3, 8, 8);
+        }
+
+        private static long[] ids(int length, long seed) {
+            return Arrays.stream(Strategies.ids(length, seed)).asLongStream().toArray();
+        }
+
+        @Override
+        public String toString() {
+            return name;
+        }
+    }
+
+    static List<Runs> strategies() {
+        List<Runs> placed = new ArrayList<>();
+        Strategies.all().forEach((name, architecture) -> placed.add(new Placed(name, architecture)));
+        return placed;
+    }
+
+    static List<Runs> casesAndStrategies() throws IOException {
+        List<Runs> all = new ArrayList<>(cases());
+        all.addAll(strategies());
+        Strategies.images().forEach((name, architecture) -> all.add(new Placed(name, architecture)));
+        return all;
+    }
+
+    static List<Runs> continuingAndStrategies() throws IOException {
+        List<Runs> all = new ArrayList<>(continuing());
+        all.addAll(strategies());
+        return all;
+    }
+
+    record Case(Fixture fixture, Optional<Form> form) implements Runs {
+        @Override
+        public Model model() throws IOException {
             LoadedModel source = LoadedModel.open(fixture.folder());
             return form.isPresent() ? Plan.of(source, form.get(), false).result() : source.model();
         }
 
         /** The fixture's inputs without padding. */
-        Batch batch() throws IOException {
+        @Override
+        public Batch batch() throws IOException {
             return fixture.batch() instanceof Batch.Tokens tokens ? Batch.Tokens.of(tokens.ids()) : fixture.batch();
         }
 
@@ -84,8 +144,8 @@ class InferenceTest {
     }
 
     @ParameterizedTest
-    @MethodSource("cases")
-    void givesWhatTheLayersGive(Case one) throws IOException {
+    @MethodSource("casesAndStrategies")
+    void givesWhatTheLayersGive(Runs one) throws IOException {
         Model model = one.model();
         Batch batch = one.batch();
         try (ForwardPass reference = ForwardPass.streaming(model, Compute.F64);
@@ -103,12 +163,18 @@ class InferenceTest {
 
     /** One word after the other, two sequences of different length at once, against the whole text at once. */
     @ParameterizedTest
-    @MethodSource("continuing")
-    void wordByWordIsTheSameAsAtOnce(Case one) throws IOException {
+    @MethodSource("continuingAndStrategies")
+    void wordByWordIsTheSameAsAtOnce(Runs one) throws IOException {
+        for (Compute compute : one instanceof Placed ? List.of(Compute.F32, Compute.BF16) : List.of(Compute.F32)) {
+            requireSameWordByWord(one, compute);
+        }
+    }
+
+    private static void requireSameWordByWord(Runs one, Compute compute) throws IOException {
         Model model = one.model();
         long[][] ids = ((Batch.Tokens) one.batch()).ids();
         int length = ids[0].length;
-        try (Inference inference = Inference.load(model, Compute.F32, THREADS);
+        try (Inference inference = Inference.load(model, compute, THREADS);
                 Result whole = inference.run(one.batch());
                 Sequence first = inference.start();
                 Sequence second = inference.start()) {
@@ -120,7 +186,7 @@ class InferenceTest {
             for (int s = 0; s < 2; s++) {
                 int at = ((s % ids.length) * length + length - 1) * vocabulary;
                 double[] last = Arrays.copyOfRange(expected, at, at + vocabulary);
-                requireWithin(one + ", row " + s, Compute.F32, last, doubles(logits.get(s)));
+                requireWithin(one + ", row " + s, compute, last, doubles(logits.get(s)));
             }
             assertEquals(length, first.length());
         }

@@ -88,8 +88,8 @@ class ActivationKernelsTest {
                         Rows before = Sample.copy(arena, y);
                         kernels.activate(y, Values.NONE, Values.NONE, activation);
                         for (int c = 0; c < 20; c++) {
-                            float x = before.get(0, c);
-                            float result = y.get(0, c);
+                            float x = (float) before.get(0, c);
+                            float result = (float) y.get(0, c);
                             boolean square = activation == Activation.RELU_SQUARED;
                             assertTrue(square ? result >= 0 : Float.isFinite(result), activation + "(" + x + ") = " + result);
                             double expected = activated(activation, x);
@@ -183,7 +183,7 @@ class ActivationKernelsTest {
     }
 
     private static double scaled(Rows y, int row, int column, Values scales, Values bias) {
-        return y.get(row, column) * (scales.present() ? (double) scales.get(row) : 1) + (bias.present() ? bias.get(column) : 0);
+        return y.get(row, column) * (scales.present() ? scales.get(row) : 1) + (bias.present() ? bias.get(column) : 0);
     }
 
     private static double activated(Activation activation, double x) {

@@ -25,7 +25,7 @@ class ProfileKernelsTest {
     static List<Case> cases() {
         List<Case> cases = new ArrayList<>();
         for (Kernels kernels : Sample.twins()) {
-            for (Type type : Type.values()) {
+            for (Type type : List.of(Type.F32, Type.BF16, Type.F16)) {
                 for (int columns : Sample.SIZES) {
                     for (int kind = 0; kind < 4; kind++) {
                         cases.add(new Case(kernels, type, columns, kind % 2 == 1, kind / 2 == 1));
@@ -51,7 +51,8 @@ class ProfileKernelsTest {
                 float[] values = new float[at.columns + (at.implied ? 1 : 0)];
                 double sum = 0;
                 for (int c = 0; c < at.columns; c++) {
-                    values[c] = at.shaped ? scales.get(r) * x.get(r, c) + bias.get(c) : x.get(r, c);
+                    float value = (float) x.get(r, c);
+                    values[c] = at.shaped ? (float) scales.get(r) * value + (float) bias.get(c) : value;
                     sum += values[c];
                 }
                 if (at.implied) {
@@ -144,7 +145,7 @@ class ProfileKernelsTest {
     void anglesAreThoseBetweenRows() {
         for (Kernels kernels : Sample.twins()) {
             for (int columns : new int[] {2, 15, 16, 191, 768}) {
-                for (Type type : Type.values()) {
+                for (Type type : List.of(Type.F32, Type.BF16, Type.F16)) {
                     try (Arena arena = Arena.ofConfined()) {
                         Rows x = Sample.rows(arena, type, 14, columns, columns + 1, 41);
                         double[] cosines = new double[42];

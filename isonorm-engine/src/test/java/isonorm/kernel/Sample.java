@@ -12,6 +12,9 @@ final class Sample {
     /** Around one vector of 16, around rows of models, and one that fills no vector. */
     static final int[] SIZES = {1, 7, 15, 16, 17, 31, 33, 191, 192, 767, 768, 4097};
 
+    /** The types that both twins read. */
+    static final List<Type> NARROW = List.of(Type.F32, Type.BF16, Type.F16);
+
     /** What lies between rows; kernels must leave it alone. */
     static final float GAP = 1536;
 
@@ -25,6 +28,10 @@ final class Sample {
 
     static List<Kernels> twins() {
         return List.of(new PlainKernels(), new VectorKernels());
+    }
+
+    static List<Gradients> gradientTwins() {
+        return List.of(new PlainGradients(), new VectorGradients());
     }
 
     /** Normally distributed values around {@code mean}. */
@@ -50,7 +57,7 @@ final class Sample {
         for (int i = 0; i < values.length; i++) {
             values[i] = (float) random.nextGaussian();
         }
-        return new Values(values, 2, count); // not at the array's start
+        return Values.of(values).slice(2, count); // not at the array's start
     }
 
     static Rows copy(Arena arena, Rows rows) {

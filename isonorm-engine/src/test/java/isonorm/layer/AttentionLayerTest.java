@@ -123,6 +123,8 @@ class AttentionLayerTest {
                             new Linear(Memory.of(compute, projection, 3 * d, d), Optional.empty()),
                             Optional.empty(),
                             Optional.empty(),
+                            Optional.empty(),
+                            Optional.empty(),
                             new Linear(Memory.of(compute, Arrays.copyOf(projection, d * d), d, d), Optional.empty()),
                             compute)
                     .forward(Memory.of(compute, x, 1, T, d), sight));

@@ -90,6 +90,7 @@ class NormLayerTest {
     private static double[] run(Norm norm, double[] x, double[] gain, double[] bias, Compute compute) throws IOException {
         Tensor y = Memory.kept(() -> new NormLayer(
                         norm,
+                        1,
                         Optional.ofNullable(gain).map(values -> Memory.of(compute.statistics(), values, values.length)),
                         Optional.ofNullable(bias).map(values -> Memory.of(compute.statistics(), values, values.length)),
                         compute)

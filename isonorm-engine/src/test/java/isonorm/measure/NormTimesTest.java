@@ -40,7 +40,7 @@ class NormTimesTest {
     void variantsAreWhatTheirNamesSay() {
         Model preLn = RandomWeights.model(Variant.preLn(Tiny.words()), 1);
         Architecture none = Variant.NONE.of(preLn).architecture();
-        assertTrue(none.blocks().stream().allMatch(block -> block.placement() == Placement.NONE));
+        assertTrue(none.blocks().stream().allMatch(block -> block.both(Placement.NONE)));
         assertTrue(none.finalNorm().isEmpty());
         assertEquals(NormKind.RMS, Variant.PRE_RMSNORM.of(preLn).architecture().blocks().getFirst().norm().kind());
         Architecture compressed = Variant.PRE_CRMSNORM.of(preLn).architecture();

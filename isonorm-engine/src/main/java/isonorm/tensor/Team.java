@@ -1,4 +1,4 @@
-package isonorm.inference;
+package isonorm.tensor;
 
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicReference;
@@ -11,29 +11,30 @@ import java.util.concurrent.locks.LockSupport;
  * to do looks for work for a moment before it sleeps. What a step wrote, the next one sees. An exception in one part is thrown
  * to the caller when all parts have ended.
  */
-final class Team implements AutoCloseable {
+public final class Team implements AutoCloseable {
 
     /** What is done with the part that has this number. */
     @FunctionalInterface
-    interface Part {
+    public interface Part {
         void run(int number);
     }
 
     /** What is done with {@code count} things from {@code first} on. */
     @FunctionalInterface
-    interface Slice {
+    public interface Slice {
         void run(int first, int count);
     }
 
     /** What is done with a part of the rows and a part of the columns. */
     @FunctionalInterface
-    interface Tile {
+    public interface Tile {
         void run(int row, int rows, int column, int columns);
     }
 
-    /** Looks for work so often before it sleeps: about a millisecond. */
+    /** Looks for work so often before it sleeps, about a millisecond; where there are fewer processors than threads, not at all. */
     private static final int LOOKS = 40_000;
 
+    private final int looks;
     private final Thread[] helpers;
     private final AtomicInteger[] asleep;
     private final AtomicInteger next = new AtomicInteger();
@@ -46,12 +47,13 @@ final class Team implements AutoCloseable {
     private volatile boolean closed;
 
     private Team(int threads) {
+        looks = threads <= Runtime.getRuntime().availableProcessors() ? LOOKS : 0;
         helpers = new Thread[threads - 1];
         asleep = new AtomicInteger[threads - 1];
     }
 
     /** A team of {@code threads}, the caller's included. */
-    static Team of(int threads) {
+    public static Team of(int threads) {
         if (threads < 1) {
             throw new IllegalArgumentException("a model needs one thread or more, got " + threads);
         }
@@ -67,12 +69,12 @@ final class Team implements AutoCloseable {
         return team;
     }
 
-    int size() {
+    public int size() {
         return helpers.length + 1;
     }
 
     /** Runs parts 0 to {@code count - 1}, whoever is free taking the next. */
-    void each(int count, Part part) {
+    public void each(int count, Part part) {
         if (count <= 1 || helpers.length == 0) {
             for (int number = 0; number < count; number++) {
                 part.run(number);
@@ -90,8 +92,8 @@ final class Team implements AutoCloseable {
             }
         }
         take();
-        for (int looks = 0; busy.get() > 0; looks++) {
-            if (looks < LOOKS) {
+        for (int looked = 0; busy.get() > 0; looked++) {
+            if (looked < looks) {
                 Thread.onSpinWait();
             } else {
                 Thread.yield();
@@ -107,7 +109,7 @@ final class Team implements AutoCloseable {
     }
 
     /** Runs {@code slice} on all of {@code total}, a share for each thread, beginning at multiples of {@code step}. */
-    void split(int total, int step, Slice slice) {
+    public void split(int total, int step, Slice slice) {
         int steps = Math.ceilDiv(total, step);
         int shares = Math.min(size(), steps);
         each(shares, share -> {
@@ -118,7 +120,7 @@ final class Team implements AutoCloseable {
     }
 
     /** Runs {@code tile} on all rows and a share of the columns for each thread, beginning at multiples of {@code step}. */
-    void grid(int rows, int columns, int step, Tile tile) {
+    public void grid(int rows, int columns, int step, Tile tile) {
         split(columns, step, (first, count) -> tile.run(0, rows, first, count));
     }
 
@@ -135,8 +137,8 @@ final class Team implements AutoCloseable {
     private void help(AtomicInteger sleeps) {
         int seen = 0;
         while (true) {
-            for (int looks = 0; round == seen && !closed; looks++) {
-                if (looks < LOOKS) {
+            for (int looked = 0; round == seen && !closed; looked++) {
+                if (looked < looks) {
                     Thread.onSpinWait();
                     continue;
                 }

@@ -1,4 +1,4 @@
-package isonorm.inference;
+package isonorm.tensor;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;

@@ -1,0 +1,144 @@
+package isonorm.convert;
+
+import static isonorm.architecture.Placement.*;
+
+import isonorm.architecture.Activation;
+import isonorm.architecture.Affine;
+import isonorm.architecture.Architecture;
+import isonorm.architecture.Attention;
+import isonorm.architecture.Block;
+import isonorm.architecture.Embedding;
+import isonorm.architecture.Mlp;
+import isonorm.architecture.Norm;
+import isonorm.architecture.NormKind;
+import isonorm.architecture.Output;
+import isonorm.architecture.Parameter;
+import isonorm.architecture.Placement;
+import isonorm.architecture.QueryKeyNorm;
+import isonorm.architecture.Role;
+import isonorm.architecture.Rotary;
+import isonorm.architecture.Wiring;
+import isonorm.weights.Dense;
+import isonorm.weights.Matrix;
+import isonorm.weights.Model;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.SplittableRandom;
+
+/** Small models of random weights, one for each way of placing and scaling norms that an architecture can say. */
+public final class Strategies {
+
+    private static final int WIDTH = 16;
+    private static final Norm LAYER = Norm.of(NormKind.LAYER, 1e-3, Affine.GAIN_AND_BIAS);
+    private static final Norm RMS = Norm.of(NormKind.RMS, 1e-2, Affine.GAIN);
+    private static final Norm TANH = Norm.of(NormKind.DYNAMIC_TANH, 0, Affine.GAIN_AND_BIAS);
+    private static final Attention ATTENTION = Attention.of(4, 6).withKeyValueHeads(2)
+            .withRotary(Rotary.of(4, 10_000, Rotary.Pairing.HALVES));
+    private static final Mlp MLP = Mlp.plain(20, Activation.GELU);
+    private static final Mlp GATED = Mlp.gated(20, Activation.SILU);
+
+    private Strategies() {}
+
+    /** Language models, by the names of their strategies. */
+    public static Map<String, Architecture> all() {
+        Block pre = block(PRE, LAYER);
+        Block post = block(POST, LAYER);
+        Map<String, Architecture> all = new LinkedHashMap<>();
+        all.put("Pre-LN", words(pre));
+        all.put("Post-LN", words(post));
+        all.put("Mix-LN", words(LAYER, post, post, pre));
+        all.put("Peri-LN", words(block(PERI, RMS).withMlp(GATED)));
+        all.put("output norm", words(block(OUTPUT, RMS).withAttention(queryKey(RMS, QueryKeyNorm.Span.PROJECTION))));
+        all.put("DeepNorm", words(post.withSkip(1.7)));
+        all.put("DeepNorm with LayerScale", words(post.withSkip(1.7).withLayerScale(true)));
+        all.put("DeepNorm with recentring", words(block(POST, RMS).withSkip(0.6).withRecentre(true)));
+        all.put("Sub-LN", words(pre.withAttention(ATTENTION.withInnerNorm(LAYER)).withMlp(MLP.withInnerNorm(LAYER))));
+        all.put("Sub-LN gated", words(block(PRE, RMS).withAttention(ATTENTION.withInnerNorm(RMS)).withMlp(GATED.withInnerNorm(RMS))));
+        all.put("NormFormer", words(pre.withPlacements(PERI, PRE).withMlp(MLP.withInnerNorm(LAYER))));
+        for (QueryKeyNorm.Span span : QueryKeyNorm.Span.values()) {
+            all.put("HybridNorm " + span.label(),
+                    words(block(POST, RMS).withPlacements(NONE, POST).withAttention(queryKey(RMS, span).withValueNorm(LAYER))));
+        }
+        all.put("value norm alone", words(pre.withAttention(Attention.of(4, 6).withValueNorm(RMS))));
+        all.put("GPAS", words(block(PRE, RMS).withGates(true)));
+        all.put("GPAS on Peri-LN with a skip and LayerScale", words(block(PERI, LAYER).withGates(true).withSkip(0.8).withLayerScale(true)));
+        all.put("GPAS on Pre-LN with a skip and LayerScale", words(pre.withGates(true).withSkip(0.8).withLayerScale(true)));
+        all.put("HybridNorm of LayerNorms with a skip and LayerScale",
+                words(post.withPlacements(NONE, POST).withSkip(1.2).withLayerScale(true).withAttention(ATTENTION.withValueNorm(LAYER))));
+        all.put("HybridNorm of bare LayerNorms", words(block(POST, LAYER.withAffine(Affine.NONE)).withPlacements(NONE, POST)));
+        all.put("GPAS on output norms", words(block(OUTPUT, LAYER).withGates(true)));
+        all.put("skip", words(pre.withSkip(1.3).withLayerScale(true)));
+        all.put("skip of parallel", words(wired(Wiring.PARALLEL).withSkip(0.7)));
+        all.put("skip of parallel with one norm", words(wired(Wiring.PARALLEL_ONE_NORM).withSkip(1.4)));
+        all.put("Keel", words(block(BOTH, LAYER).withSkip(2.5)));
+        all.put("Keel with LayerScale", words(block(BOTH, RMS).withSkip(0.4).withLayerScale(true)));
+        all.put("attention both, MLP output", words(LAYER, block(BOTH, LAYER).withPlacements(BOTH, OUTPUT).withSkip(1.5)));
+        all.put("ResiDual", words(block(DUAL, LAYER)));
+        all.put("ResiDual with a skip and LayerScale", words(block(DUAL, RMS).withSkip(1.2).withLayerScale(true)));
+        all.put("DyT", words(block(PRE, TANH)));
+        all.put("DyT, Post-LN and DeepNorm", words(block(POST, TANH).withSkip(1.6)));
+        all.put("DyT everywhere", words(block(PERI, TANH).withAttention(
+                queryKey(TANH, QueryKeyNorm.Span.EACH_HEAD).withValueNorm(TANH).withInnerNorm(TANH)).withMlp(MLP.withInnerNorm(TANH))));
+        all.put("DyT, Keel", words(block(BOTH, TANH).withSkip(0.5)));
+        all.put("DyT, ResiDual", words(block(DUAL, TANH)));
+        return all;
+    }
+
+    /** Models of images, by the names of their strategies. */
+    public static Map<String, Architecture> images() {
+        Map<String, Architecture> all = new LinkedHashMap<>();
+        for (Placement placement : new Placement[] {POST, BOTH, DUAL}) {
+            for (boolean normalized : new boolean[] {false, true}) {
+                Embedding.Patches patches = new Embedding.Patches(8, 8, 4, 3, true, false,
+                        normalized ? Optional.of(LAYER) : Optional.empty(), false);
+                Block block = block(placement, LAYER).withSkip(1.5).withAttention(Attention.of(2, 6).bidirectional());
+                all.put(placement.label() + (normalized ? " behind a norm" : ""), Architecture.of("strategy", WIDTH, patches.tokens(), patches,
+                        List.of(block, block), Optional.of(LAYER), new Output.Labels(7, Output.Pooling.FIRST_AND_MEAN, true)));
+                all.put(placement.label() + " hidden" + (normalized ? " behind a norm" : ""), Architecture.of("strategy", WIDTH, patches.tokens(),
+                        patches, List.of(block, block), Optional.of(LAYER), new Output.Hidden(Output.Pooler.FIRST)));
+            }
+        }
+        return all;
+    }
+
+    private static Block block(Placement placement, Norm norm) {
+        return Block.of(placement, Wiring.SEQUENTIAL, norm, ATTENTION, MLP);
+    }
+
+    private static Block wired(Wiring wiring) {
+        return Block.of(PRE, wiring, LAYER, ATTENTION, MLP);
+    }
+
+    private static Attention queryKey(Norm norm, QueryKeyNorm.Span span) {
+        return ATTENTION.withQueryKeyNorm(new QueryKeyNorm(norm, span));
+    }
+
+    private static Architecture words(Block block) {
+        return words(block.norm(), block, block, block);
+    }
+
+    private static Architecture words(Norm last, Block... blocks) {
+        return Architecture.of("strategy", WIDTH, 64, Embedding.Tokens.of(31, WIDTH).withPositions(64, 0, false), List.of(blocks),
+                Optional.of(last), Output.Words.of(false));
+    }
+
+    /** A model of random weights, gains, biases, gates and alphas, so that none hides what it should do. */
+    public static Model random(Architecture architecture) {
+        SplittableRandom random = new SplittableRandom(7);
+        Map<Role, Matrix> weights = new LinkedHashMap<>();
+        for (Parameter parameter : architecture.parameters()) {
+            int rows = Math.max(1, parameter.rows());
+            double size = parameter.isVector() ? 1 : 3 / Math.sqrt(parameter.columns());
+            weights.put(parameter.role(), Dense.of(rows, parameter.columns(),
+                    random.doubles((long) rows * parameter.columns(), -size, size).map(v -> v + size / 4).toArray()));
+        }
+        return new Model(architecture, weights);
+    }
+
+    /** Token ids that the language models know. */
+    public static int[] ids(int length, long seed) {
+        return new SplittableRandom(seed).ints(length, 0, 31).toArray();
+    }
+}

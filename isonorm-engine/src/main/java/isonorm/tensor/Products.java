@@ -1,0 +1,165 @@
+package isonorm.tensor;
+
+import isonorm.kernel.Rows;
+import isonorm.kernel.Type;
+import java.util.HashMap;
+import java.util.Map;
+import org.bytedeco.javacpp.DoublePointer;
+import org.bytedeco.javacpp.FloatPointer;
+import org.bytedeco.javacpp.Pointer;
+import org.bytedeco.javacpp.PointerScope;
+import org.bytedeco.openblas.global.openblas_nolapack;
+import org.bytedeco.pytorch.Tensor;
+import org.bytedeco.pytorch.TensorOptions;
+import org.bytedeco.pytorch.global.torch.ScalarType;
+import org.bytedeco.pytorch.global.torch;
+
+/**
+ * Matrix products of rows in native memory: OpenBLAS for float32 and float64, oneDNN through libtorch for bfloat16. Each runs on the
+ * caller's thread.
+ */
+public final class Products {
+
+    private static final int ROW_MAJOR = 101;
+    private static final int AS_IT_IS = 111;
+    private static final int TRANSPOSED = 112;
+
+    /** How many views a thread keeps, some hundred bytes each. */
+    private static final int MOST_VIEWS = 4096;
+
+    private static final ThreadLocal<Map<View, Tensor>> VIEWS = ThreadLocal.withInitial(HashMap::new);
+
+    private Products() {}
+
+    /**
+     * Matrices of one shape, {@code count} of them, each {@code step} values behind the one before; to be read as they are, or
+     * transposed.
+     */
+    public record Stack(Rows first, int count, long step, boolean transposed) {
+
+        /** Matrices as they lie in memory. */
+        public static Stack of(Rows first, int count, long step) {
+            return new Stack(first, count, step, false);
+        }
+
+        /** One matrix. */
+        public static Stack of(Rows rows) {
+            return new Stack(rows, 1, 0, false);
+        }
+
+        /** The same memory read the other way. */
+        public Stack transpose() {
+            return new Stack(first, count, step, !transposed);
+        }
+
+        private Rows get(int index) {
+            return new Rows(first.data(), first.type(), first.offset() + index * step, first.rows(), first.columns(), first.stride());
+        }
+
+        private int order() {
+            return transposed ? TRANSPOSED : AS_IT_IS;
+        }
+
+        private int inner() {
+            return transposed ? first.rows() : first.columns();
+        }
+    }
+
+    /** {@code y = x w}, or {@code y = x w^T}, of one type. */
+    public static void product(Rows x, Rows w, boolean transposed, Rows y) {
+        products(Stack.of(x), transposed ? Stack.of(w).transpose() : Stack.of(w), Stack.of(y));
+    }
+
+    /** {@code y = x w}, as many products as there are matrices in each stack; all of one type, y as it is. */
+    public static void products(Stack x, Stack w, Stack y) {
+        Threads.share(); // loads libtorch, which few rows never need, and settles this thread's settings
+        switch (x.first.type()) {
+            case F32, F64 -> each(x, w, y, 0);
+            case BF16 -> bfloat16(x, w, y);
+            case F16 -> throw new IllegalArgumentException("products are of F64, F32 or BF16, got x " + x.first);
+        }
+    }
+
+    /** {@code y += x w} of float32 or float64. */
+    public static void addProducts(Stack x, Stack w, Stack y) {
+        if (x.first.type() != Type.F32 && x.first.type() != Type.F64) {
+            throw new IllegalArgumentException("only products of F64 and F32 are added without rounding the sum, got x " + x.first);
+        }
+        Threads.share();
+        each(x, w, y, 1);
+    }
+
+    private static void each(Stack x, Stack w, Stack y, int beta) {
+        for (int i = 0; i < x.count; i++) {
+            Rows a = x.get(i);
+            Rows b = w.get(i);
+            Rows c = y.get(i);
+            if (a.type() == Type.F64) {
+                openblas_nolapack.cblas_dgemm(ROW_MAJOR, x.order(), w.order(), c.rows(), c.columns(), x.inner(),
+                        1, new Doubles(a), a.stride(), new Doubles(b), b.stride(), beta, new Doubles(c), c.stride());
+            } else {
+                openblas_nolapack.cblas_sgemm(ROW_MAJOR, x.order(), w.order(), c.rows(), c.columns(), x.inner(),
+                        1, new Floats(a), a.stride(), new Floats(b), b.stride(), beta, new Floats(c), c.stride());
+            }
+        }
+    }
+
+    private static void bfloat16(Stack x, Stack w, Stack y) {
+        if (VIEWS.get().size() > MOST_VIEWS) {
+            VIEWS.get().values().forEach(Tensor::releaseReference);
+            VIEWS.get().clear();
+        }
+        if (x.count == 1) {
+            torch.mm_out(tensor(y), tensor(x), tensor(w));
+        } else {
+            torch.bmm_out(tensor(y), tensor(x), tensor(w));
+        }
+    }
+
+    /** A stack of matrices in memory as libtorch knows it. */
+    private record View(long address, int count, long step, int rows, int columns, int stride, boolean transposed) {}
+
+    /** Making such a tensor takes as long as a small product, and most are asked for again in the next pass. */
+    private static Tensor tensor(Stack stack) {
+        Rows rows = stack.first;
+        View view = new View(rows.address(0), stack.count, stack.step, rows.rows(), rows.columns(), rows.stride(), stack.transposed);
+        return VIEWS.get().computeIfAbsent(view, Products::made);
+    }
+
+    private static Tensor made(View view) {
+        long[] shape = view.transposed ? new long[] {view.columns, view.rows} : new long[] {view.rows, view.columns};
+        long[] strides = view.transposed ? new long[] {1, view.stride} : new long[] {view.stride, 1};
+        if (view.count > 1) {
+            shape = new long[] {view.count, shape[0], shape[1]};
+            strides = new long[] {view.step, strides[0], strides[1]};
+        }
+        try (PointerScope _ = new PointerScope()) {
+            Tensor tensor = torch.from_blob(new Address(view.address), shape, strides, new TensorOptions(ScalarType.BFloat16));
+            tensor.retainReference();
+            return tensor;
+        }
+    }
+
+    /** Memory that someone else frees. */
+    private static final class Address extends Pointer {
+        Address(long address) {
+            this.address = address;
+        }
+    }
+
+    /** Memory that someone else frees. */
+    private static final class Floats extends FloatPointer {
+        Floats(Rows rows) {
+            super((Pointer) null);
+            this.address = rows.address(0);
+        }
+    }
+
+    /** Memory that someone else frees. */
+    private static final class Doubles extends DoublePointer {
+        Doubles(Rows rows) {
+            super((Pointer) null);
+            this.address = rows.address(0);
+        }
+    }
+}

@@ -1,0 +1,97 @@
+package isonorm.train;
+
+import isonorm.architecture.Architecture;
+import isonorm.architecture.Attention;
+import isonorm.kernel.Rows;
+import isonorm.tensor.Team;
+import java.util.List;
+import java.util.SplittableRandom;
+
+/**
+ * What weights are before the first step: matrices and tables normally distributed, gains 1, biases and gates 0, DyT's alpha 0.5 (arXiv
+ * 2503.10622), LayerScale 1e-4 (arXiv 2103.17239).
+ *
+ * @param deviation the standard deviation of matrices and tables
+ */
+record Beginning(Strategy.Initialization initialization, double deviation, long seed) {
+
+    void fill(Parameters parameters, Architecture architecture, Team team) {
+        List<Parameters.Entry> all = List.copyOf(parameters.all());
+        team.each(all.size(), number -> fill(all.get(number), architecture));
+        parameters.refresh(team);
+    }
+
+    private void fill(Parameters.Entry entry, Architecture architecture) {
+        Rows weights = entry.stored(entry.weights());
+        switch (entry.role().field()) {
+            case WEIGHT -> {
+                switch (entry.role().part()) {
+                    case ATTENTION_STREAM_GATE, MLP_STREAM_GATE -> set(weights, 0);
+                    case ATTENTION_SCALE, MLP_SCALE -> set(weights, 1e-4);
+                    default -> draw(entry, weights, architecture);
+                }
+            }
+            case GAIN -> set(weights, 1);
+            case ALPHA -> set(weights, 0.5);
+            default -> set(weights, 0);
+        }
+    }
+
+    private static void set(Rows rows, double value) {
+        for (int r = 0; r < rows.rows(); r++) {
+            for (int c = 0; c < rows.columns(); c++) {
+                rows.set(r, c, value);
+            }
+        }
+    }
+
+    private void draw(Parameters.Entry entry, Rows weights, Architecture architecture) {
+        SplittableRandom random = new SplittableRandom(seed * 0x9e3779b97f4a7c15L + entry.role().path().hashCode());
+        for (int r = 0; r < weights.rows(); r++) {
+            double spread = spread(entry, r, weights, architecture);
+            for (int c = 0; c < weights.columns(); c++) {
+                weights.set(r, c, spread * random.nextGaussian());
+            }
+        }
+    }
+
+    private double spread(Parameters.Entry entry, int row, Rows weights, Architecture architecture) {
+        int L = architecture.blocks().size();
+        int l = entry.role().block() + 1;
+        boolean writes = switch (entry.role().part()) {
+            case ATTENTION_OUTPUT, MLP_DOWN -> true;
+            default -> false;
+        };
+        return switch (initialization) {
+            case NORMAL -> deviation;
+            case SCALED -> writes ? deviation / Math.sqrt(2.0 * L) : deviation;
+            case DEPTH_SCALED -> writes ? deviation / Math.sqrt(2.0 * l) : deviation;
+            case DEEPNORM -> l == 0 ? deviation : xavier(entry, row, weights, architecture) * (smaller(entry, row, architecture) ? Math.pow(8.0 * L, -0.25) : 1);
+        };
+    }
+
+    /** Query, key and value are drawn as three matrices. */
+    private static double xavier(Parameters.Entry entry, int row, Rows weights, Architecture architecture) {
+        int outputs = weights.rows();
+        switch (entry.role().part()) {
+            case QUERY_KEY_VALUE -> {
+                Attention attention = architecture.blocks().get(entry.role().block()).attention();
+                int queries = attention.heads() * attention.headWidth();
+                outputs = row < queries ? queries : attention.keyValueHeads() * attention.headWidth();
+            }
+            default -> {}
+        }
+        return Math.sqrt(2.0 / (outputs + weights.columns()));
+    }
+
+    private static boolean smaller(Parameters.Entry entry, int row, Architecture architecture) {
+        return switch (entry.role().part()) {
+            case ATTENTION_OUTPUT, MLP_DOWN, MLP_UP, MLP_GATE -> true;
+            case QUERY_KEY_VALUE -> {
+                Attention attention = architecture.blocks().get(entry.role().block()).attention();
+                yield row >= (attention.heads() + attention.keyValueHeads()) * attention.headWidth();
+            }
+            default -> false;
+        };
+    }
+}

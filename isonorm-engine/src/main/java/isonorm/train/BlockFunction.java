@@ -1,0 +1,266 @@
+package isonorm.train;
+
+import static isonorm.architecture.Part.ATTENTION_STREAM_GATE;
+import static isonorm.architecture.Part.ATTENTION_NORM;
+import static isonorm.architecture.Part.ATTENTION_OUTPUT;
+import static isonorm.architecture.Part.ATTENTION_OUTPUT_NORM;
+import static isonorm.architecture.Part.ATTENTION_SCALE;
+import static isonorm.architecture.Part.MLP_DOWN;
+import static isonorm.architecture.Part.MLP_NORM;
+import static isonorm.architecture.Part.MLP_OUTPUT_NORM;
+import static isonorm.architecture.Part.MLP_SCALE;
+import static isonorm.architecture.Part.MLP_STREAM_GATE;
+import static isonorm.architecture.Role.Field.BIAS;
+import static isonorm.architecture.Role.Field.GAIN;
+import static isonorm.architecture.Role.Field.WEIGHT;
+
+import isonorm.architecture.Architecture;
+import isonorm.architecture.Block;
+import isonorm.architecture.Part;
+import isonorm.architecture.Placement;
+import isonorm.architecture.Role;
+import isonorm.kernel.Rows;
+import isonorm.kernel.Values;
+import java.lang.foreign.Arena;
+import java.util.Optional;
+import java.util.function.UnaryOperator;
+
+/**
+ * One block on the stream h and its way back, with F attention or the MLP, N norms, and D the gradient of h:
+ *
+ * <pre>
+ * pre      h + F(N(h))             D += N'(F'(D))
+ * peri     h + N(F(N(h)))          D += N'(F'(N'(D)))
+ * output   h + N(F(h))             D += F'(N'(D))
+ * none     h + F(h)                D += F'(D)
+ * post     N(alpha h + F(h))       D = N'(D), then alpha D + F'(D)
+ * both     N(alpha h + F(N(h)))    D = N'(D), then alpha D + N'(F'(D))
+ * dual     as post, and a second stream y + F(h), whose gradient F' reads too
+ * </pre>
+ *
+ * What F writes can be multiplied with a LayerScale and dropped by chance; a gate scales h behind the sum.
+ */
+final class BlockFunction {
+
+    /** What a sub-layer computes of what it reads. */
+    @FunctionalInterface
+    private interface SubLayer {
+        Traced forward(Rows x, Step step);
+    }
+
+    /**
+     * A sub-layer with what stands around it.
+     *
+     * @param number counts the sub-layers of the model: what is dropped by chance differs in each
+     */
+    private record Branch(
+            int number,
+            Placement placement,
+            Optional<NormFunction> norm,
+            SubLayer subLayer,
+            Optional<Parameters.Entry> bias,
+            Optional<NormFunction> outputNorm,
+            Optional<Parameters.Entry> scale,
+            Optional<Parameters.Entry> gate) {}
+
+    /** Where the parts of a branch are. */
+    private record Parts(Part norm, Part output, boolean bias, Part outputNorm, Part scale, Part gate) {}
+
+    private final Block block;
+    private final Scales scales;
+    private final double depth;
+    private final Branch attention;
+    private final Branch mlp;
+
+    BlockFunction(Parameters from, Architecture architecture, int l, Scales scales, Arena arena) {
+        this.block = architecture.blocks().get(l);
+        this.scales = scales;
+        this.depth = architecture.blocks().size() == 1 ? 0 : (double) l / (architecture.blocks().size() - 1);
+        int width = architecture.streamWidth();
+        AttentionFunction attend = new AttentionFunction(from, block.attention(), l, architecture.context(), arena);
+        MlpFunction multiply = new MlpFunction(from, block.mlp(), l);
+        this.attention = branch(from, l, 2 * l, block.attentionPlacement(), width, attend::forward, new Parts(ATTENTION_NORM, ATTENTION_OUTPUT,
+                block.attention().outputBias(), ATTENTION_OUTPUT_NORM, ATTENTION_SCALE, ATTENTION_STREAM_GATE));
+        this.mlp = branch(from, l, 2 * l + 1, block.mlpPlacement(), width, multiply::forward, new Parts(MLP_NORM, MLP_DOWN,
+                block.mlp().outputBias(), MLP_OUTPUT_NORM, MLP_SCALE, MLP_STREAM_GATE));
+    }
+
+    private Branch branch(Parameters from, int l, int number, Placement placement, int width, SubLayer subLayer, Parts parts) {
+        return new Branch(number, placement,
+                norm(from, Architecture.norms(block).contains(parts.norm), Role.of(parts.norm, l, GAIN), width, scales.norm(l)),
+                subLayer,
+                parts.bias ? Optional.of(from.get(parts.output, l, BIAS)) : Optional.empty(),
+                norm(from, Architecture.outputNorms(block).contains(parts.outputNorm), Role.of(parts.outputNorm, l, GAIN), width, 1),
+                block.layerScale() ? Optional.of(from.get(parts.scale, l, WEIGHT)) : Optional.empty(),
+                block.gates() ? Optional.of(from.get(parts.gate, l, WEIGHT)) : Optional.empty());
+    }
+
+    private Optional<NormFunction> norm(Parameters from, boolean there, Role gain, int width, double factor) {
+        return there ? Optional.of(NormFunction.of(block.norm(), gain, from, width, factor)) : Optional.empty();
+    }
+
+    /**
+     * @param second the second stream of ResiDual; not read elsewhere
+     */
+    void forward(Residual h, Residual second, Step step) {
+        switch (block.wiring()) {
+            case SEQUENTIAL -> {
+                then(attention, h, second, step);
+                then(mlp, h, second, step);
+            }
+            case PARALLEL -> parallel(h, step);
+            case PARALLEL_ONE_NORM -> parallelOneNorm(h, step);
+        }
+    }
+
+    private void then(Branch branch, Residual h, Residual second, Step step) {
+        switch (branch.placement) {
+            case PRE, PERI -> {
+                NormFunction norm = branch.norm.orElseThrow();
+                Residual.Normed n = h.read(norm);
+                Written f = write(branch, n.value(), step);
+                h.add(f.value, f.bias);
+                step.back(() -> norm.addBackward(h.carried(n.h()), h.carried(f.back(h.gradient())), h.carried(h.gradient()), step));
+            }
+            case OUTPUT, NONE -> {
+                Written f = write(branch, step.narrow(h.settled()), step);
+                h.add(f.value, f.bias);
+                step.back(() -> step.add(f.back(h.gradient()), 1, h.gradient()));
+            }
+            case POST, DUAL -> {
+                NormFunction norm = branch.norm.orElseThrow();
+                boolean dual = branch.placement == Placement.DUAL;
+                Written f = write(branch, step.narrow(h.settled()), step);
+                Rows sum = h.plus(block.skip(), f.value, f.bias);
+                Rows normed = step.wideRoom(h.width());
+                norm.forward(h.carried(sum), h.carried(normed), step);
+                h.set(normed);
+                if (dual) {
+                    second.set(second.plus(1, f.value, f.bias));
+                }
+                step.back(() -> {
+                    Rows D = h.gradient();
+                    norm.backward(h.carried(sum), h.carried(D), h.carried(D), step);
+                    Rows dx = f.back(dual ? h.gradientWith(second) : D);
+                    rescale(D, step);
+                    step.add(dx, 1, D);
+                });
+            }
+            case BOTH -> {
+                NormFunction norm = branch.norm.orElseThrow();
+                NormFunction outer = branch.outputNorm.orElseThrow();
+                h.settled();
+                Residual.Normed n = h.read(norm);
+                Written f = write(branch, n.value(), step);
+                Rows sum = h.plus(block.skip(), f.value, f.bias);
+                Rows normed = step.wideRoom(h.width());
+                outer.forward(h.carried(sum), h.carried(normed), step);
+                h.set(normed);
+                step.back(() -> {
+                    Rows D = h.gradient();
+                    outer.backward(h.carried(sum), h.carried(D), h.carried(D), step);
+                    Rows dn = f.back(D);
+                    rescale(D, step);
+                    norm.addBackward(h.carried(n.h()), h.carried(dn), h.carried(D), step);
+                });
+            }
+        }
+        branch.gate.ifPresent(gate -> gate(gate, h, step));
+    }
+
+    private void rescale(Rows gradient, Step step) {
+        if (block.skip() != 1) {
+            step.scale(gradient, block.skip());
+        }
+    }
+
+    private void parallel(Residual h, Step step) {
+        NormFunction first = attention.norm.orElseThrow();
+        NormFunction second = mlp.norm.orElseThrow();
+        Residual.Normed n = h.read(first);
+        Residual.Normed m = h.read(second);
+        Written a = write(attention, n.value(), step);
+        Written b = write(mlp, m.value(), step);
+        h.add(a.value, a.bias);
+        h.add(b.value, b.bias);
+        step.back(() -> {
+            Rows dn = a.back(h.gradient());
+            Rows dm = b.back(h.gradient());
+            first.addBackward(h.carried(n.h()), h.carried(dn), h.carried(h.gradient()), step);
+            second.addBackward(h.carried(m.h()), h.carried(dm), h.carried(h.gradient()), step);
+        });
+    }
+
+    private void parallelOneNorm(Residual h, Step step) {
+        NormFunction norm = attention.norm.orElseThrow();
+        Residual.Normed n = h.read(norm);
+        Written a = write(attention, n.value(), step);
+        Written b = write(mlp, n.value(), step);
+        h.add(a.value, a.bias);
+        h.add(b.value, b.bias);
+        step.back(() -> {
+            Rows dn = a.back(h.gradient());
+            Rows dm = b.back(h.gradient());
+            norm.addBackward(h.carried(n.h()), h.carried(dn), h.carried(h.gradient()), step);
+            norm.addBackward(h.carried(n.h()), h.carried(dm), h.carried(h.gradient()), step);
+        });
+    }
+
+    /** What a branch adds to the stream, and the way back from the stream's gradient to that of what the sub-layer read. */
+    private record Written(Rows value, Values bias, UnaryOperator<Rows> way) {
+
+        Rows back(Rows gradient) {
+            return way.apply(gradient);
+        }
+    }
+
+    private Written write(Branch branch, Rows read, Step step) {
+        Traced f = branch.subLayer.forward(read, step);
+        Values bias = branch.bias.map(Parameters.Entry::values).orElse(Values.NONE);
+        boolean bare = branch.outputNorm.isEmpty() || branch.placement == Placement.BOTH;
+        boolean last = bare && branch.scale.isEmpty() && !scales.changesBranches();
+        if (last) {
+            return new Written(f.value(), bias, D -> f.back().apply(biased(branch, step.narrow(D), step)));
+        }
+        Rows written = f.value();
+        if (bias.present()) {
+            step.split(written.rows(), (first, rows) -> step.kernels().addBias(written.slice(first, rows).sliceColumns(0, bias.count()), bias));
+        }
+        Optional<NormFunction> norm = bare ? Optional.empty() : branch.outputNorm;
+        Rows normed = norm.isEmpty() ? written : step.room(written.columns());
+        norm.ifPresent(each -> each.forward(written, normed, step));
+        Rows scaled = branch.scale.isEmpty() ? normed : step.room(written.columns());
+        branch.scale.ifPresent(scale -> step.split(scaled.rows(), (first, rows) ->
+                step.gradients().multiplyColumns(normed.slice(first, rows), scale.values(), scaled.slice(first, rows))));
+        Scales.Dropping dropping = scales.dropping(branch.number, depth);
+        Rows dropped = dropping.none() ? scaled : step.narrowCopy(scaled);
+        dropping.apply(dropped, step);
+        return new Written(dropped, Values.NONE, D -> {
+            Rows dy = step.narrowCopy(D);
+            dropping.apply(dy, step);
+            branch.scale.ifPresent(scale -> step.summing(dy.rows(), new Rows[] {scale.gradient()}, (first, rows, sums) ->
+                    step.gradients().columnFactors(normed.slice(first, rows), scale.values(), dy.slice(first, rows), sums[0])));
+            norm.ifPresent(each -> each.backward(written, dy, dy, step));
+            return f.back().apply(biased(branch, dy, step));
+        });
+    }
+
+    /** Adds what belongs to the gradient of the branch's bias to it. */
+    private static Rows biased(Branch branch, Rows dy, Step step) {
+        branch.bias.ifPresent(bias -> step.addColumnSums(dy.sliceColumns(0, bias.gradient().columns()), bias.gradient()));
+        return dy;
+    }
+
+    /** GPAS: {@code h <- h - SiLU(g) h}, through which the gradient of h passes unchanged (arXiv 2506.22049). */
+    private static void gate(Parameters.Entry gate, Residual h, Step step) {
+        double g = gate.values().get(0);
+        double sigmoid = 1 / (1 + Math.exp(-g));
+        Rows before = h.settled();
+        h.set(h.scaled(1 - g * sigmoid));
+        step.back(() -> {
+            double slope = sigmoid * (1 + g * (1 - sigmoid));
+            Rows gradient = gate.gradient();
+            gradient.set(0, 0, gradient.get(0, 0) - slope * step.dot(before, h.gradient()));
+        });
+    }
+}

@@ -1,0 +1,271 @@
+package isonorm.train;
+
+import com.fasterxml.jackson.core.JacksonException;
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.SerializationFeature;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import isonorm.architecture.Part;
+import isonorm.architecture.Role;
+import isonorm.checkpoint.Dtype;
+import isonorm.checkpoint.Fingerprint;
+import isonorm.checkpoint.OutputFolder;
+import isonorm.checkpoint.SafetensorsFile;
+import isonorm.checkpoint.SafetensorsWriter;
+import isonorm.checkpoint.TensorInfo;
+import isonorm.convert.ModelWriter;
+import isonorm.family.Naming;
+import isonorm.kernel.Rows;
+import isonorm.weights.Matrix;
+import isonorm.weights.Model;
+import java.io.IOException;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.stream.Stream;
+
+/**
+ * The checkpoints of a run, in folders {@code checkpoint-<step>}: the model as any other checkpoint, and beside it, in
+ * trainer.safetensors and trainer.json, what a run needs to go on bit for bit. Each appears complete or not at all.
+ */
+final class Checkpoints {
+
+    private static final ObjectMapper JSON = new ObjectMapper().enable(SerializationFeature.INDENT_OUTPUT);
+    private static final String PREFIX = "checkpoint-";
+    private static final double SMOOTHING = 0.98;
+
+    private final Path run;
+    private final Recipe recipe;
+    private final Optional<byte[]> tokenizer;
+
+    Checkpoints(Path run, Recipe recipe, Optional<byte[]> tokenizer) {
+        this.run = run;
+        this.recipe = recipe;
+        this.tokenizer = tokenizer;
+    }
+
+    /**
+     * Where a run is.
+     *
+     * @param lowest the lowest loss of an evaluation
+     * @param sinceLowest how many evaluations were since
+     * @param mean of the losses, the last ones counting most
+     * @param calmest the lowest it has been
+     * @param unsaid losses since the last line of the metrics, added up
+     * @param unsaidNorm the largest norm of a gradient since
+     * @param unsaidSteps how many steps
+     */
+    record Position(long step, long examples, double lowest, long sinceLowest, double mean, double calmest, double unsaid, double unsaidNorm,
+            int unsaidSteps) {
+
+        /** Before the first step. */
+        static final Position BEGIN = new Position(0, 0, Double.POSITIVE_INFINITY, 0, Double.NaN, Double.POSITIVE_INFINITY, 0, 0, 0);
+
+        /** Behind one more step on so many examples. */
+        Position after(Learner.Seen seen, long more) {
+            double now = Double.isNaN(mean) ? seen.loss() : SMOOTHING * mean + (1 - SMOOTHING) * seen.loss();
+            return new Position(step + 1, examples + more, lowest, sinceLowest, now, Math.min(calmest, now), unsaid + seen.loss(),
+                    Math.max(unsaidNorm, seen.gradientNorm()), unsaidSteps + 1);
+        }
+
+        /** Behind an evaluation. */
+        Position evaluated(double loss) {
+            boolean better = loss < lowest;
+            return new Position(step, examples, better ? loss : lowest, better ? 0 : sinceLowest + 1, mean, calmest, unsaid, unsaidNorm, unsaidSteps);
+        }
+
+        /** Behind a line of the metrics. */
+        Position said() {
+            return new Position(step, examples, lowest, sinceLowest, mean, calmest, 0, 0, 0);
+        }
+    }
+
+    /** The folders there are, the newest first. */
+    static List<Path> all(Path run) throws IOException {
+        if (!Files.isDirectory(run)) {
+            return List.of();
+        }
+        try (Stream<Path> files = Files.list(run)) {
+            return files.filter(file -> file.getFileName().toString().matches(PREFIX + "\\d+"))
+                    .sorted(Comparator.comparingLong(Checkpoints::step).reversed()).toList();
+        }
+    }
+
+    private static long step(Path folder) {
+        return Long.parseLong(folder.getFileName().toString().substring(PREFIX.length()));
+    }
+
+    /** Writes one, and takes away the oldest beyond {@code keep}. */
+    void write(Learner learner, Position position, int keep) throws IOException {
+        Path target = run.resolve(String.format("%s%07d", PREFIX, position.step));
+        try (OutputFolder folder = OutputFolder.create(target, true)) {
+            writeModel(folder.path(), learner);
+            writeState(folder.path(), learner, position);
+            folder.commit();
+        }
+        List<Path> all = all(run);
+        for (Path old : all.subList(Math.min(keep, all.size()), all.size())) {
+            delete(old);
+        }
+    }
+
+    private static void delete(Path folder) throws IOException {
+        // Under another name first: what is being deleted is no checkpoint any more.
+        Path doomed = Files.move(folder, folder.resolveSibling("." + folder.getFileName() + ".old"));
+        try (Stream<Path> files = Files.walk(doomed)) {
+            for (Path file : files.sorted(Comparator.reverseOrder()).toList()) {
+                Files.delete(file);
+            }
+        }
+    }
+
+    /** The model alone, as any other checkpoint, in the place of one there may be. */
+    void writeModel(Learner learner) throws IOException {
+        try (OutputFolder folder = OutputFolder.create(run.resolve("model"), true)) {
+            writeModel(folder.path(), learner);
+            folder.commit();
+        }
+    }
+
+    private void writeModel(Path folder, Learner learner) throws IOException {
+        Map<Role, Matrix> weights = new LinkedHashMap<>();
+        for (Parameters.Entry entry : learner.parameters().all()) {
+            weights.put(entry.role(), new Trained(entry.stored(entry.weights()), factor(entry.role())));
+        }
+        Naming naming = recipe.naming();
+        ModelWriter.write(folder, new Model(learner.architecture(), weights), recipe.config(), naming, dtype(learner));
+        if (tokenizer.isPresent()) {
+            Files.write(folder.resolve("tokenizer.json"), tokenizer.get());
+        }
+    }
+
+    /** LayerNorm Scaling's constant goes into the gain and the bias of its norm. */
+    private double factor(Role role) {
+        return role.part() == Part.ATTENTION_NORM || role.part() == Part.MLP_NORM ? recipe.scales().norm(role.block()) : 1;
+    }
+
+    private static Dtype dtype(Learner learner) {
+        return switch (learner.parameters().type()) {
+            case F64 -> Dtype.F64;
+            case F32 -> Dtype.F32;
+            case BF16 -> Dtype.BF16;
+            case F16 -> Dtype.F16;
+        };
+    }
+
+    /** Values of a run as a matrix that is written. */
+    private record Trained(Rows values, double factor) implements Matrix {
+        @Override
+        public int rows() {
+            return values.rows();
+        }
+
+        @Override
+        public int columns() {
+            return values.columns();
+        }
+
+        @Override
+        public void prepare() {}
+
+        @Override
+        public void read(Tile tile, double[] into) {
+            for (int r = 0; r < tile.rows(); r++) {
+                for (int c = 0; c < tile.columns(); c++) {
+                    into[r * tile.columns() + c] = factor * values.get(tile.row() + r, tile.column() + c);
+                }
+            }
+        }
+
+        @Override
+        public void release() {}
+
+        @Override
+        public void describe(List<String> steps) {
+            steps.add("trained");
+        }
+    }
+
+    /** What is kept of each parameter, by the name of its tensor. */
+    private static Map<String, Rows> state(Learner learner) {
+        Map<String, Rows> state = new LinkedHashMap<>();
+        for (Parameters.Entry entry : learner.parameters().all()) {
+            state.put("weights." + entry.role().path(), entry.weights());
+            for (int i = 0; i < learner.optimizer().moments(); i++) {
+                state.put("moment" + i + "." + entry.role().path(), learner.optimizer().moment(i, entry));
+            }
+        }
+        return state;
+    }
+
+    private static MemorySegment bytes(Rows rows) {
+        long size = rows.type().bytes();
+        return rows.data().asSlice(rows.offset() * size, (long) rows.rows() * rows.columns() * size);
+    }
+
+    private void writeState(Path folder, Learner learner, Position position) throws IOException {
+        Map<String, Rows> state = state(learner);
+        List<TensorInfo> infos = new ArrayList<>();
+        state.forEach((name, rows) -> infos.add(new TensorInfo(name, dtype(learner), List.of((long) rows.rows(), (long) rows.columns()))));
+        Path tensors = folder.resolve("trainer.safetensors");
+        try (SafetensorsWriter writer = SafetensorsWriter.create(tensors, infos, Map.of())) {
+            for (Map.Entry<String, Rows> each : state.entrySet()) {
+                writer.write(each.getKey(), 0, bytes(each.getValue()));
+            }
+        }
+        ObjectNode json = JSON.valueToTree(position);
+        ObjectNode hashes = json.putObject("sha256");
+        for (String name : List.of("trainer.safetensors", "model.safetensors", "config.json")) {
+            hashes.put(name, Fingerprint.sha256(folder.resolve(name)));
+        }
+        JSON.writeValue(folder.resolve("trainer.json").toFile(), json);
+    }
+
+    /**
+     * Brings a learner to where a checkpoint left it.
+     *
+     * @throws IOException naming what is damaged; the learner may then hold anything
+     */
+    Position read(Path folder, Learner learner) throws IOException {
+        ObjectNode json = json(folder);
+        for (Map.Entry<String, JsonNode> hash : json.path("sha256").properties()) {
+            Path file = folder.resolve(hash.getKey());
+            if (!Files.isRegularFile(file) || !Fingerprint.sha256(file).equals(hash.getValue().asText())) {
+                throw new IOException(file + " is not what was written");
+            }
+        }
+        try (Arena arena = Arena.ofConfined()) {
+            SafetensorsFile file = SafetensorsFile.open(folder.resolve("trainer.safetensors"));
+            for (Map.Entry<String, Rows> each : state(learner).entrySet()) {
+                MemorySegment to = bytes(each.getValue());
+                MemorySegment from = file.map(each.getKey(), arena);
+                if (from.byteSize() != to.byteSize()) {
+                    throw new IOException(folder + ": " + each.getKey() + " has another size than this run's configuration asks for");
+                }
+                to.copyFrom(from);
+            }
+        }
+        learner.begin();
+        json.remove("sha256");
+        return JSON.convertValue(json, Position.class);
+    }
+
+    private static ObjectNode json(Path folder) throws IOException {
+        Path file = folder.resolve("trainer.json");
+        try {
+            if (JSON.readTree(Files.readAllBytes(file)) instanceof ObjectNode json) {
+                return json;
+            }
+        } catch (JacksonException e) {
+            throw new IOException(file + " is no JSON: " + e.getOriginalMessage(), e);
+        }
+        throw new IOException(file + " is no JSON object");
+    }
+}

@@ -1,0 +1,200 @@
+package isonorm.train;
+
+import static isonorm.architecture.Part.FINAL_NORM;
+import static isonorm.architecture.Part.HEAD;
+import static isonorm.architecture.Part.TOKEN_EMBEDDING;
+import static isonorm.architecture.Role.Field.BIAS;
+import static isonorm.architecture.Role.Field.GAIN;
+import static isonorm.architecture.Role.Field.WEIGHT;
+
+import isonorm.architecture.Architecture;
+import isonorm.architecture.Output;
+import isonorm.architecture.Placement;
+import isonorm.architecture.Role;
+import isonorm.architecture.Stream;
+import isonorm.kernel.Rows;
+import java.util.Arrays;
+import java.util.Optional;
+import java.util.stream.IntStream;
+
+/**
+ * The final norm, the head, and the cross-entropy of its logits, whose gradient is computed at once: logits are never kept, some rows
+ * at a time are in memory.
+ */
+final class HeadFunction {
+
+    /** The bytes of the logits that are in memory at once. */
+    private static final long LOGITS = 32L << 20;
+
+    private final Optional<NormFunction> norm;
+    private final LinearFunction head;
+    private final Optional<Parameters.Entry> bias;
+    private final double scale;
+    private final double softcap;
+    private final boolean dual;
+    private final boolean differences;
+
+    HeadFunction(Parameters from, Architecture architecture) {
+        this.norm = architecture.finalNorm().map(each -> NormFunction.of(each, Role.of(FINAL_NORM, GAIN), from, architecture.streamWidth(), 1));
+        this.dual = architecture.blocks().stream().anyMatch(block -> block.attentionPlacement() == Placement.DUAL);
+        this.differences = architecture.tied() && architecture.stream() == Stream.COMPRESSED;
+        switch (architecture.output()) {
+            case Output.Words words when words.projectedWidth() == 0 && words.transform().isEmpty() -> {
+                head = LinearFunction.of(from.get(Role.of(words.tied() ? TOKEN_EMBEDDING : HEAD, WEIGHT)));
+                bias = words.bias() ? Optional.of(from.get(Role.of(HEAD, BIAS))) : Optional.empty();
+                scale = words.scale();
+                softcap = words.softcap().orElse(0);
+            }
+            case Output.Labels shape when shape.pooling() == Output.Pooling.FIRST -> {
+                head = LinearFunction.of(from.get(Role.of(HEAD, WEIGHT)));
+                bias = shape.bias() ? Optional.of(from.get(Role.of(HEAD, BIAS))) : Optional.empty();
+                scale = 1;
+                softcap = 0;
+            }
+            case Output.Words _, Output.Labels _, Output.Hidden _ -> throw new IllegalArgumentException(
+                    "training needs a head over words, or over labels read from the class token; this model has another output");
+        }
+    }
+
+    /** The sum of the losses of all targets; on the way back each is multiplied with {@code factor}. */
+    double forward(Residual h, Residual second, Examples examples, double factor, Step step) {
+        Traced read = dual ? ofBoth(h, second, step) : norm.isPresent() ? ofNormed(h, step) : ofBare(h, step);
+        Rows gradient = step.learning() ? step.room(h.width()) : null;
+        if (differences) {
+            addSums(h.carried(read.value()), step);
+        }
+        double loss = switch (examples) {
+            case Examples.Tokens tokens -> cross(read.value(),
+                    Arrays.stream(tokens.following()).flatMapToInt(Arrays::stream).toArray(), factor, gradient, step);
+            case Examples.Images images -> ofLabels(read.value(), images, factor, gradient, step);
+        };
+        step.back(() -> {
+            if (differences) {
+                addSums(h.carried(gradient), step);
+            }
+            read.back().apply(gradient);
+        });
+        return loss;
+    }
+
+    /**
+     * {@code x_j += sum(x)}: a tied head multiplies d values with a table of d - 1 columns, {@code sum_j (x_j - x_d) E_j}, x_d being
+     * the implied {@code -sum(x)}. It is its own transpose.
+     */
+    private static void addSums(Rows x, Step step) {
+        step.split(x.rows(), (first, rows) -> {
+            for (int r = first; r < first + rows; r++) {
+                double sum = 0;
+                for (int c = 0; c < x.columns(); c++) {
+                    sum += x.get(r, c);
+                }
+                for (int c = 0; c < x.columns(); c++) {
+                    x.set(r, c, x.get(r, c) + sum);
+                }
+            }
+        });
+    }
+
+    private Traced ofNormed(Residual h, Step step) {
+        Residual.Normed n = h.read(norm.get());
+        return new Traced(n.value(), dn -> {
+            norm.get().backward(h.carried(n.h()), h.carried(dn), h.carried(h.gradient()), step);
+            return h.gradient();
+        });
+    }
+
+    private Traced ofBare(Residual h, Step step) {
+        return new Traced(step.narrow(h.settled()), dn -> begin(h, dn, step));
+    }
+
+    /** ResiDual: {@code x + norm(y)} (arXiv 2304.14802). */
+    private Traced ofBoth(Residual h, Residual second, Step step) {
+        Rows y = second.settled();
+        Rows sum = step.wideRoom(h.width());
+        norm.orElseThrow().forward(second.carried(y), second.carried(sum), step);
+        step.add(h.settled(), 1, sum);
+        return new Traced(step.narrow(sum), dn -> {
+            norm.get().backward(second.carried(y), second.carried(dn), second.carried(second.gradient()), step);
+            return begin(h, dn, step);
+        });
+    }
+
+    private static Rows begin(Residual h, Rows gradient, Step step) {
+        step.split(gradient.rows(), (first, rows) -> step.kernels().copy(gradient.slice(first, rows), h.gradient().slice(first, rows)));
+        return h.gradient();
+    }
+
+    /** Only the first row of each image is read. */
+    private double ofLabels(Rows read, Examples.Images images, double factor, Rows gradient, Step step) {
+        int[] rows = IntStream.range(0, images.count()).map(image -> image * step.length()).toArray();
+        Rows first = step.pad().rows(step.type(), rows.length, read.columns());
+        step.kernels().gather(read, rows, 1, first);
+        Rows dFirst = step.learning() ? step.pad().rows(step.type(), rows.length, read.columns()) : null;
+        double loss = cross(first, images.labels(), factor, dFirst, step);
+        if (step.learning()) {
+            Parameters.zero(gradient);
+            for (int image = 0; image < rows.length; image++) {
+                step.kernels().copy(dFirst.slice(image, 1), gradient.slice(rows[image], 1));
+            }
+        }
+        return loss;
+    }
+
+    private double cross(Rows read, int[] targets, double factor, Rows gradient, Step step) {
+        int vocabulary = head.outputs();
+        int rows = Math.clamp(LOGITS / ((long) vocabulary * step.type().bytes()), 1, read.rows());
+        int parts = Math.ceilDiv(read.rows(), rows);
+        double[] losses = new double[read.rows()];
+        for (int part = 0; part < parts; part++) {
+            int first = (int) ((long) read.rows() * part / parts);
+            int count = (int) ((long) read.rows() * (part + 1) / parts) - first;
+            Pad.Mark mark = step.pad().mark();
+            Rows some = read.slice(first, count);
+            Rows logits = head.forward(some, step);
+            step.each(count, (from, number) -> cross(logits.slice(from, number), targets, first + from, factor, losses, step));
+            if (step.learning()) {
+                bias.ifPresent(added -> step.addColumnSums(logits, added.gradient()));
+                head.backward(some, logits, gradient.slice(first, count), step);
+            }
+            step.pad().release(mark);
+        }
+        return Arrays.stream(losses).sum();
+    }
+
+    /** Logits become their gradient: that of the products. */
+    private void cross(Rows logits, int[] targets, int first, double factor, double[] losses, Step step) {
+        if (bias.isPresent()) {
+            step.kernels().addBias(logits, bias.get().values());
+        }
+        if (scale != 1) {
+            step.gradients().scale(logits, scale);
+        }
+        double[][] slopes = softcap > 0 ? capped(logits) : null;
+        double[] own = new double[logits.rows()];
+        step.gradients().crossEntropy(logits, Arrays.copyOfRange(targets, first, first + logits.rows()), factor, own);
+        System.arraycopy(own, 0, losses, first, own.length);
+        if (slopes != null) {
+            for (int r = 0; r < logits.rows(); r++) {
+                for (int c = 0; c < logits.columns(); c++) {
+                    logits.set(r, c, logits.get(r, c) * slopes[r][c]);
+                }
+            }
+        }
+        if (scale != 1) {
+            step.gradients().scale(logits, scale);
+        }
+    }
+
+    /** {@code softcap * tanh(x / softcap)} in place, and its derivative. */
+    private double[][] capped(Rows logits) {
+        double[][] slopes = new double[logits.rows()][logits.columns()];
+        for (int r = 0; r < logits.rows(); r++) {
+            for (int c = 0; c < logits.columns(); c++) {
+                double tanh = Math.tanh(logits.get(r, c) / softcap);
+                logits.set(r, c, softcap * tanh);
+                slopes[r][c] = 1 - tanh * tanh;
+            }
+        }
+        return slopes;
+    }
+}

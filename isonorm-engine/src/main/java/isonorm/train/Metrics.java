@@ -1,0 +1,121 @@
+package isonorm.train;
+
+import com.fasterxml.jackson.core.JacksonException;
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.node.ArrayNode;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.channels.FileChannel;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.nio.file.StandardOpenOption;
+import java.util.ArrayList;
+import java.util.List;
+
+/** What a run saw, in metrics.jsonl and as TensorBoard's events. A run that goes on keeps the lines up to where it begins. */
+public final class Metrics implements AutoCloseable {
+
+    private static final ObjectMapper JSON = new ObjectMapper();
+
+    /**
+     * One window of steps.
+     *
+     * @param loss the mean over its steps
+     * @param gradientNorm the largest, before clipping
+     * @param validation the loss on what is never learned from; NaN where it was not asked for
+     * @param memory resident, in bytes
+     * @param left seconds to the end
+     */
+    public record Line(long step, double loss, double gradientNorm, double rate, double validation, double tokensPerSecond, long memory, double left) {
+
+        public double perplexity() {
+            return Math.exp(loss);
+        }
+    }
+
+    /** What went into a block, and its gradient. */
+    public record BlockLine(int block, double variance, double largest, double gradientNorm) {}
+
+    private final FileChannel lines;
+    private final EventFile events;
+
+    private Metrics(FileChannel lines, EventFile events) {
+        this.lines = lines;
+        this.events = events;
+    }
+
+    static Metrics open(Path run, long step) throws IOException {
+        Path file = run.resolve("metrics.jsonl");
+        List<String> kept = new ArrayList<>();
+        if (Files.exists(file)) {
+            for (String line : Files.readAllLines(file)) {
+                try {
+                    JsonNode json = JSON.readTree(line);
+                    if (json != null && json.has("step") && json.path("step").asLong() <= step) {
+                        kept.add(line);
+                    }
+                } catch (JacksonException e) {
+                    break; // the run was killed while it wrote
+                }
+            }
+        }
+        Path temporary = run.resolve(".metrics.jsonl.tmp");
+        Files.write(temporary, kept);
+        Files.move(temporary, file, StandardCopyOption.ATOMIC_MOVE);
+        return new Metrics(FileChannel.open(file, StandardOpenOption.APPEND), EventFile.create(run, step));
+    }
+
+    void write(Line line) throws IOException {
+        ObjectNode json = JSON.createObjectNode();
+        json.put("step", line.step).put("loss", line.loss).put("perplexity", line.perplexity()).put("gradient_norm", line.gradientNorm)
+                .put("learning_rate", line.rate);
+        if (!Double.isNaN(line.validation)) {
+            json.put("validation_loss", line.validation);
+        }
+        json.put("tokens_per_second", line.tokensPerSecond).put("memory_bytes", line.memory);
+        append(json);
+        events.scalar(line.step, "loss", line.loss);
+        events.scalar(line.step, "gradient_norm", line.gradientNorm);
+        events.scalar(line.step, "learning_rate", line.rate);
+        events.scalar(line.step, "tokens_per_second", line.tokensPerSecond);
+        if (!Double.isNaN(line.validation)) {
+            events.scalar(line.step, "validation_loss", line.validation);
+        }
+    }
+
+    void write(long step, List<BlockLine> blocks) throws IOException {
+        ObjectNode json = JSON.createObjectNode();
+        json.put("step", step);
+        ArrayNode all = json.putArray("blocks");
+        for (BlockLine block : blocks) {
+            all.addObject().put("block", block.block).put("variance", block.variance).put("max_abs", block.largest).put("gradient_norm", block.gradientNorm);
+            events.scalar(step, "variance/block" + block.block, block.variance);
+            events.scalar(step, "max_abs/block" + block.block, block.largest);
+            events.scalar(step, "gradient_norm/block" + block.block, block.gradientNorm);
+        }
+        append(json);
+    }
+
+    private void append(ObjectNode json) throws IOException {
+        ByteBuffer bytes = ByteBuffer.wrap((JSON.writeValueAsString(json) + "\n").getBytes(StandardCharsets.UTF_8));
+        while (bytes.hasRemaining()) {
+            lines.write(bytes);
+        }
+    }
+
+    void sync() throws IOException {
+        lines.force(false);
+        events.sync();
+    }
+
+    @Override
+    public void close() throws IOException {
+        try (lines; events) {
+            sync();
+        }
+    }
+}

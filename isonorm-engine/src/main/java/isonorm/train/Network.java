@@ -1,0 +1,139 @@
+package isonorm.train;
+
+import isonorm.architecture.Architecture;
+import isonorm.architecture.Embedding;
+import isonorm.architecture.Placement;
+import isonorm.kernel.Rows;
+import isonorm.kernel.Type;
+import isonorm.tensor.Team;
+import java.lang.foreign.Arena;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+
+/**
+ * A model that can be learned: its loss on a batch, and the gradient of the loss with respect to each parameter.
+ *
+ * <p>Activations are in the type matrices are multiplied in; the residual stream and its gradient are in float32 at least.
+ */
+final class Network implements AutoCloseable {
+
+    private static final Pad.Mark START = new Pad.Mark(0, 0);
+
+    private final Arena arena = Arena.ofShared();
+    private final Pad pad = new Pad();
+    private final Architecture architecture;
+    private final Parameters parameters;
+    private final Team team;
+    private final EmbeddingFunction embedding;
+    private final List<BlockFunction> blocks = new ArrayList<>();
+    private final HeadFunction head;
+    private final boolean dual;
+    private final List<Entered> entered = new ArrayList<>();
+    private boolean watched;
+
+    /** The variance of what enters a block over its values, the mean over tokens, and the largest value. */
+    record Entered(int block, double variance, double largest) {
+
+        static Entered of(int block, Rows h, Team team) {
+            int parts = Math.ceilDiv(h.rows(), 64);
+            double[] variances = new double[parts];
+            double[] largest = new double[parts];
+            team.each(parts, part -> {
+                for (int r = part * 64; r < Math.min(h.rows(), (part + 1) * 64); r++) {
+                    double sum = 0;
+                    double squares = 0;
+                    for (int c = 0; c < h.columns(); c++) {
+                        double value = h.get(r, c);
+                        sum += value;
+                        squares += value * value;
+                        largest[part] = Math.max(largest[part], Math.abs(value));
+                    }
+                    double mean = sum / h.columns();
+                    variances[part] += squares / h.columns() - mean * mean;
+                }
+            });
+            return new Entered(block, Arrays.stream(variances).sum() / h.rows(), Arrays.stream(largest).max().orElse(0));
+        }
+    }
+
+    Network(Architecture architecture, Parameters parameters, Scales scales, Team team) {
+        this.architecture = architecture;
+        this.parameters = parameters;
+        this.team = team;
+        this.embedding = new EmbeddingFunction(parameters, architecture, scales);
+        for (int l = 0; l < architecture.blocks().size(); l++) {
+            blocks.add(new BlockFunction(parameters, architecture, l, scales, arena));
+        }
+        this.head = new HeadFunction(parameters, architecture);
+        this.dual = architecture.blocks().stream().anyMatch(block -> block.attentionPlacement() == Placement.DUAL);
+    }
+
+    Parameters parameters() {
+        return parameters;
+    }
+
+    /** Whether {@link #learn} measures what enters the blocks. */
+    void watch(boolean measured) {
+        watched = measured;
+    }
+
+    /** What the last one that did saw. */
+    List<Entered> entered() {
+        return List.copyOf(entered);
+    }
+
+    /**
+     * Adds the gradient of {@code factor} times the sum of the losses of all targets to the gradients.
+     *
+     * @param seed of what is dropped by chance
+     * @return the sum of the losses
+     */
+    double learn(Examples examples, double factor, long seed) {
+        Step step = step(examples, seed, true);
+        double loss = forward(examples, factor, step);
+        step.goBack();
+        pad.release(START);
+        return loss;
+    }
+
+    /** The sum of the losses of all targets. */
+    double loss(Examples examples) {
+        double loss = forward(examples, 1, step(examples, 0, false));
+        pad.release(START);
+        return loss;
+    }
+
+    private double forward(Examples examples, double factor, Step step) {
+        Residual h = embedding.forward(examples, step);
+        Residual second = dual ? new Residual(step, h.settled(), architecture.streamWidth()) : null;
+        if (dual) {
+            step.back(() -> step.add(second.gradient(), 1, h.gradient()));
+        }
+        if (watched && step.learning()) {
+            entered.clear();
+        }
+        for (int l = 0; l < blocks.size(); l++) {
+            if (watched && step.learning()) {
+                entered.add(Entered.of(l, h.carried(h.settled()), team));
+            }
+            blocks.get(l).forward(h, second, step);
+        }
+        return head.forward(h, second, examples, factor, step);
+    }
+
+    private Step step(Examples examples, long seed, boolean learning) {
+        int length = switch (examples) {
+            case Examples.Tokens tokens -> tokens.length();
+            case Examples.Images _ -> ((Embedding.Patches) architecture.embedding()).tokens();
+        };
+        Type wide = parameters.compute() == Type.F64 ? Type.F64 : Type.F32;
+        return new Step(team, pad, parameters.compute(), wide, examples.count(), length, seed, learning);
+    }
+
+    @Override
+    public void close() {
+        pad.close();
+        arena.close();
+    }
+}

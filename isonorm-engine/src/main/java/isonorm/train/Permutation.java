@@ -1,0 +1,41 @@
+package isonorm.train;
+
+/**
+ * An order of the numbers 0 to {@code count - 1} that is computed and not stored: a Feistel network over the next even number of bits,
+ * repeated until the result is below the count.
+ */
+record Permutation(long count, long seed) {
+
+    private static final int ROUNDS = 4;
+
+    Permutation {
+        if (count < 1) {
+            throw new IllegalArgumentException("there must be something to order, got " + count);
+        }
+    }
+
+    /** What stands at a place. */
+    long at(long place) {
+        int half = Math.max(1, (65 - Long.numberOfLeadingZeros(Math.max(1, count - 1))) / 2);
+        long mask = (1L << half) - 1;
+        long x = place;
+        do {
+            long left = x >>> half;
+            long right = x & mask;
+            for (int round = 0; round < ROUNDS; round++) {
+                long next = left ^ mixed(right, round) & mask;
+                left = right;
+                right = next;
+            }
+            x = left << half | right;
+        } while (x >= count);
+        return x;
+    }
+
+    private long mixed(long value, int round) {
+        long z = value + seed + round * 0x9e3779b97f4a7c15L;
+        z = (z ^ z >>> 30) * 0xbf58476d1ce4e5b9L;
+        z = (z ^ z >>> 27) * 0x94d049bb133111ebL;
+        return z ^ z >>> 31;
+    }
+}

@@ -1,0 +1,90 @@
+package isonorm.train;
+
+import com.fasterxml.jackson.databind.node.JsonNodeFactory;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import isonorm.checkpoint.Names;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+
+/**
+ * Shapes of models that papers train, as the config.json of the family that has them: the LayerNorm Scaling paper's Llama shapes (arXiv
+ * 2502.05795), GPT-2's, ViT's (arXiv 2305.14858), and a small decoder for a first try.
+ */
+public final class Presets {
+
+    /** Width, blocks, heads, and the MLP's width. */
+    private record Size(String family, int width, int blocks, int heads, int hidden) {}
+
+    private static final Map<String, Size> SIZES = new LinkedHashMap<>();
+
+    static {
+        SIZES.put("shakespeare", new Size("gpt2", 192, 6, 6, 768));
+        SIZES.put("llama-60m", new Size("llama", 512, 8, 8, 1376));
+        SIZES.put("llama-130m", new Size("llama", 768, 12, 12, 2048));
+        SIZES.put("llama-250m", new Size("llama", 768, 24, 16, 2560));
+        SIZES.put("llama-350m", new Size("llama", 1024, 24, 16, 2736));
+        SIZES.put("llama-1b", new Size("llama", 2048, 24, 32, 5461));
+        SIZES.put("gpt2-small", new Size("gpt2", 768, 12, 12, 3072));
+        SIZES.put("gpt2-medium", new Size("gpt2", 1024, 24, 16, 4096));
+        SIZES.put("vit-ti", new Size("vit", 192, 12, 3, 768));
+        SIZES.put("vit-s", new Size("vit", 384, 12, 6, 1536));
+        SIZES.put("vit-b", new Size("vit", 768, 12, 12, 3072));
+    }
+
+    private Presets() {}
+
+    /** The names of all presets. */
+    public static List<String> names() {
+        return List.copyOf(SIZES.keySet());
+    }
+
+    /**
+     * The config.json of a preset, with what a configuration has in its place.
+     *
+     * @param vocabulary of the data; labels for images
+     * @param context the longest sequence; pixels of an image's side
+     */
+    static ObjectNode config(Configuration configuration, int vocabulary, int context) {
+        String name = configuration.text("model.preset");
+        Size size = SIZES.get(name);
+        if (size == null) {
+            throw new IllegalArgumentException("there is no preset " + name + Names.nearest(name, names()).map(near -> "; did you mean " + near + "?")
+                    .orElse("") + " There are " + String.join(", ", names()));
+        }
+        int width = or(configuration, "model.width", size.width);
+        int blocks = or(configuration, "model.blocks", size.blocks);
+        int heads = or(configuration, "model.heads", size.heads);
+        int hidden = or(configuration, "model.hidden", (int) Math.round((double) size.hidden * width / size.width));
+        if (width % heads != 0) {
+            throw new IllegalArgumentException("model.width must be a multiple of model.heads, got " + width + " and " + heads);
+        }
+        ObjectNode json = JsonNodeFactory.instance.objectNode();
+        switch (size.family) {
+            case "gpt2" -> {
+                json.putArray("architectures").add("GPT2LMHeadModel");
+                json.put("model_type", "gpt2").put("n_embd", width).put("n_layer", blocks).put("n_head", heads).put("n_inner", hidden)
+                        .put("n_positions", context).put("n_ctx", context).put("vocab_size", vocabulary).put("activation_function", "gelu_new")
+                        .put("layer_norm_epsilon", 1e-5).put("tie_word_embeddings", true);
+            }
+            case "llama" -> {
+                json.putArray("architectures").add("LlamaForCausalLM");
+                json.put("model_type", "llama").put("hidden_size", width).put("num_hidden_layers", blocks).put("num_attention_heads", heads)
+                        .put("num_key_value_heads", heads).put("intermediate_size", hidden).put("vocab_size", vocabulary)
+                        .put("max_position_embeddings", context).put("rms_norm_eps", 1e-6).put("rope_theta", 10000.0)
+                        .put("tie_word_embeddings", false).put("hidden_act", "silu");
+            }
+            default -> {
+                json.putArray("architectures").add("ViTForImageClassification");
+                json.put("model_type", "vit").put("hidden_size", width).put("num_hidden_layers", blocks).put("num_attention_heads", heads)
+                        .put("intermediate_size", hidden).put("patch_size", 16).put("image_size", context).put("num_channels", 3)
+                        .put("num_labels", vocabulary).put("hidden_act", "gelu").put("layer_norm_eps", 1e-6);
+            }
+        }
+        return json;
+    }
+
+    private static int or(Configuration configuration, String name, int standard) {
+        return configuration.has(name) ? configuration.number(name, 1) : standard;
+    }
+}

@@ -1,0 +1,169 @@
+package isonorm.train;
+
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import isonorm.architecture.Architecture;
+import isonorm.architecture.Embedding;
+import isonorm.architecture.NormKind;
+import isonorm.architecture.Placement;
+import isonorm.checkpoint.CheckpointException;
+import isonorm.convert.Plan;
+import isonorm.family.Config;
+import isonorm.family.Families;
+import isonorm.family.Family;
+import isonorm.family.Isonorm;
+import isonorm.family.LoadedModel;
+import isonorm.family.Naming;
+import isonorm.kernel.Rows;
+import isonorm.kernel.Type;
+import isonorm.tensor.Team;
+import isonorm.weights.Matrix;
+import isonorm.weights.Model;
+import java.io.IOException;
+import java.util.List;
+import java.util.Locale;
+import java.util.Optional;
+import java.util.Set;
+
+/**
+ * What a configuration asks for: a model, how it is trained, and the config.json of its checkpoints. A model that its family can say is
+ * written in the family's format, which every other tool reads; one that it cannot, in Isonorm's.
+ */
+record Recipe(
+        Architecture architecture,
+        Strategy strategy,
+        Scales scales,
+        Optimizer.Rule rule,
+        Schedule schedule,
+        Type type,
+        Type compute,
+        ObjectNode config,
+        Naming naming,
+        Optional<Model> from) {
+
+    static Recipe of(Configuration configuration, TrainingData data) throws IOException {
+        return configuration.has("from") ? ofCheckpoint(configuration, data) : ofPreset(configuration, data);
+    }
+
+    private static Recipe ofPreset(Configuration configuration, TrainingData data) throws CheckpointException {
+        ObjectNode config = Presets.config(configuration, data.vocabulary(), data.context());
+        Family.Description family = Families.describe(Config.of(config), Set.of());
+        Strategy strategy = strategy(configuration);
+        Architecture architecture = strategy.applied(family.architecture());
+        boolean ordinary = architecture.equals(family.architecture());
+        return recipe(configuration, architecture, strategy,
+                ordinary ? config : Isonorm.config(architecture, Plan.VERSION),
+                ordinary ? family.naming() : Isonorm.naming(), Optional.empty());
+    }
+
+    private static Recipe ofCheckpoint(Configuration configuration, TrainingData data) throws IOException {
+        for (Configuration.Key key : Configuration.keys()) {
+            boolean shapes = key.name().startsWith("model.") || key.name().startsWith("strategy") && !key.name().equals("strategy.running");
+            if (shapes && !configuration.text(key.name()).equals(key.standard())) {
+                throw new IllegalArgumentException(key.name() + " says what a model is, and the one of from is already what it is; leave one of them out");
+            }
+        }
+        LoadedModel loaded = LoadedModel.open(configuration.path("from"));
+        Architecture architecture = loaded.model().architecture();
+        if (architecture.embedding() instanceof Embedding.Tokens tokens && tokens.vocabulary() < data.vocabulary()) {
+            throw new IllegalArgumentException("the data has " + data.vocabulary() + " words, more than the " + tokens.vocabulary()
+                    + " of the model; build it with the model's tokenizer.json");
+        }
+        Strategy strategy = Strategy.named("pre-ln").withName(architecture.family());
+        if (configuration.has("strategy.running")) {
+            strategy = strategy.withRunning(configuration.word("strategy.running", Strategy.Running.values(), Strategy.Running::label));
+        }
+        return recipe(configuration, architecture, strategy, loaded.config().json().deepCopy(), loaded.naming(), Optional.of(loaded.model()));
+    }
+
+    private static Recipe recipe(Configuration configuration, Architecture architecture, Strategy strategy, ObjectNode config, Naming naming,
+            Optional<Model> from) {
+        Scales scales = new Scales(strategy.normFactors(architecture.blocks().size()),
+                configuration.real("dropout", 0, 1), configuration.real("stochastic-depth", 0, 1));
+        String dtype = configuration.text("dtype");
+        Type type = switch (dtype) {
+            case "f32", "bf16" -> Type.F32;
+            case "bf16-pure" -> Type.BF16;
+            case "f64" -> Type.F64;
+            default -> throw new IllegalArgumentException("dtype must be f32, bf16, bf16-pure or f64, got " + dtype);
+        };
+        Type compute = dtype.equals("bf16") ? Type.BF16 : type;
+        double infinity = Double.POSITIVE_INFINITY;
+        double decay = configuration.real("decay", 0, infinity);
+        Optimizer.Rule rule = switch (configuration.text("optimizer")) {
+            case "adamw" -> adam(configuration, decay);
+            case "adam" -> adam(configuration, 0);
+            case "sgd" -> new Optimizer.Rule.Sgd(configuration.real("beta1", 0, 1), decay);
+            default -> throw new IllegalArgumentException("optimizer must be adamw, adam or sgd, got " + configuration.text("optimizer"));
+        };
+        Schedule schedule = new Schedule(
+                configuration.word("schedule", Schedule.Course.values(), course -> course.name().toLowerCase(Locale.ROOT)),
+                configuration.real("lr", 0, infinity), configuration.whole("steps", 1), configuration.warmup(), configuration.real("floor", 0, infinity));
+        return new Recipe(architecture, strategy, scales, rule, schedule, type, compute, config, naming, from);
+    }
+
+    private static Optimizer.Rule adam(Configuration configuration, double decay) {
+        return new Optimizer.Rule.AdamW(configuration.real("beta1", 0, 1), configuration.real("beta2", 0, 1),
+                configuration.real("epsilon", 0, Double.POSITIVE_INFINITY), decay);
+    }
+
+    private static Strategy strategy(Configuration configuration) {
+        Strategy strategy = Strategy.named(configuration.text("strategy"));
+        if (configuration.has("strategy.kind")) {
+            strategy = strategy.withKind(configuration.word("strategy.kind", NormKind.values(), NormKind::label));
+        }
+        if (configuration.has("strategy.placement")) {
+            strategy = strategy.withPlacement(configuration.word("strategy.placement", Placement.values(), Placement::label));
+        }
+        if (configuration.has("strategy.scaling")) {
+            strategy = strategy.withScaling(configuration.word("strategy.scaling", Strategy.Scaling.values(), Strategy.Scaling::label));
+        }
+        if (configuration.has("strategy.inner")) {
+            strategy = strategy.withInner(configuration.word("strategy.inner", Strategy.Inner.values(), Strategy.Inner::label));
+        }
+        if (configuration.has("strategy.embedding-norm")) {
+            strategy = strategy.withEmbeddingNorm(configuration.truth("strategy.embedding-norm"));
+        }
+        if (configuration.has("strategy.initialization")) {
+            strategy = strategy.withInitialization(
+                    configuration.word("strategy.initialization", Strategy.Initialization.values(), Strategy.Initialization::label));
+        }
+        if (configuration.has("strategy.running")) {
+            strategy = strategy.withRunning(configuration.word("strategy.running", Strategy.Running.values(), Strategy.Running::label));
+        }
+        return strategy;
+    }
+
+    /** Gives a learner its first weights. */
+    void begin(Configuration configuration, Learner learner, Team team) throws IOException {
+        if (from.isEmpty()) {
+            new Beginning(strategy.initialization(), configuration.real("init.deviation", 0, Double.POSITIVE_INFINITY), configuration.whole("seed", 0))
+                    .fill(learner.parameters(), architecture, team);
+        } else {
+            for (Parameters.Entry entry : learner.parameters().all()) {
+                copy(from.get().weight(entry.role()), entry);
+            }
+        }
+        learner.begin();
+    }
+
+    private static void copy(Matrix matrix, Parameters.Entry entry) throws IOException {
+        Rows to = entry.stored(entry.weights());
+        double[] row = new double[matrix.columns()];
+        matrix.prepare();
+        try {
+            for (int r = 0; r < matrix.rows(); r++) {
+                matrix.read(r, 1, row);
+                for (int c = 0; c < row.length; c++) {
+                    to.set(r, c, row[c]);
+                }
+            }
+        } finally {
+            matrix.release();
+        }
+    }
+
+    /** What speaks against it, which is done all the same. */
+    List<String> warnings() {
+        return strategy.warnings();
+    }
+}

@@ -1,0 +1,56 @@
+package isonorm.train;
+
+import isonorm.kernel.Rows;
+import java.util.SplittableRandom;
+
+/**
+ * Constants of training that a checkpoint needs none of: factors of norms, and what is dropped by chance.
+ *
+ * @param norms what the norms before the sub-layers of each block are multiplied with behind their gain; empty for ones
+ * @param dropout the probability with which a value that enters the stream is dropped
+ * @param depth the probability with which the last block's branches are left out for a whole sequence, rising from zero at the first
+ *     block (stochastic depth)
+ */
+record Scales(double[] norms, double dropout, double depth) {
+
+    static final Scales NONE = new Scales(new double[0], 0, 0);
+
+    double norm(int l) {
+        return norms.length == 0 ? 1 : norms[l];
+    }
+
+    /** Whether something happens to what a branch writes. */
+    boolean changesBranches() {
+        return dropout > 0 || depth > 0;
+    }
+
+    /** What happens to the branch with a number, in a block at a share of the depth. */
+    Dropping dropping(int number, double share) {
+        return new Dropping(number, dropout, depth * share);
+    }
+
+    /** Drops values, and whole sequences, the same ones whenever it is applied in a step. */
+    record Dropping(int number, double values, double sequences) {
+
+        boolean none() {
+            return values == 0 && sequences == 0;
+        }
+
+        void apply(Rows x, Step step) {
+            if (!step.learning()) {
+                return;
+            }
+            long seed = step.seed() + 0x9e3779b97f4a7c15L * (2L * number + 1);
+            if (values > 0) {
+                step.each(x.rows(), (first, rows) -> step.gradients().dropout(x.slice(first, rows), values, seed, first));
+            }
+            if (sequences > 0) {
+                for (int sequence = 0; sequence < step.count(); sequence++) {
+                    Rows some = x.slice(sequence * step.length(), step.length());
+                    double draw = new SplittableRandom(seed ^ (sequence + 1L) * 0xd1342543de82ef95L).nextDouble();
+                    step.scale(some, draw < sequences ? 0 : 1 / (1 - sequences));
+                }
+            }
+        }
+    }
+}

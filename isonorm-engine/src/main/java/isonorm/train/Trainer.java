@@ -1,0 +1,216 @@
+package isonorm.train;
+
+import isonorm.tensor.ProcessMemory;
+import isonorm.tensor.Team;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+
+/**
+ * A run: trains what a {@link Configuration} asks for, and leaves a folder with its configuration, metrics, checkpoints and the model.
+ *
+ * <p>What a run does follows from its configuration alone, so one that was killed goes on from its last checkpoint as if it never had
+ * been: the same weights, byte for byte, on the same machine with the same number of threads.
+ */
+public final class Trainer implements AutoCloseable {
+
+    /** How a run ends. */
+    public enum End {
+        /** All steps were taken. */
+        FINISHED,
+        /** The loss was no number or rose far above what it had been. */
+        DIVERGED,
+        /** Evaluations had not become better for long. */
+        STOPPED
+    }
+
+    /** Follows a run. */
+    public interface Watcher {
+        /** Called once behind every window of steps. */
+        void metrics(Metrics.Line line);
+
+        /** Something to be told. */
+        void note(String text);
+
+        /** Called behind every step. */
+        void step(long done, long total);
+    }
+
+    private final Configuration configuration;
+    private final Path out;
+    private final TrainingData data;
+    private final Recipe recipe;
+    private final Team team;
+    private final Learner learner;
+    private final Checkpoints checkpoints;
+    private final Watcher watcher;
+    private Checkpoints.Position position = Checkpoints.Position.BEGIN;
+
+    private Trainer(Configuration configuration, Watcher watcher) throws IOException {
+        this.configuration = configuration;
+        this.watcher = watcher;
+        this.out = configuration.path("out");
+        this.data = Data.of(configuration);
+        this.recipe = Recipe.of(configuration, data);
+        int threads = configuration.number("threads", 0);
+        this.team = Team.of(threads == 0 ? Runtime.getRuntime().availableProcessors() : threads);
+        this.learner = new Learner(recipe.architecture(), recipe.strategy().running(), recipe.scales(), recipe.rule(), recipe.type(),
+                recipe.compute(), team);
+        this.checkpoints = new Checkpoints(out, recipe, data.tokenizer());
+    }
+
+    /**
+     * A new run.
+     *
+     * @throws IllegalArgumentException if the configuration makes no sense
+     * @throws IOException if its folder is not empty, or data cannot be read
+     */
+    public static Trainer begin(Configuration configuration, Watcher watcher) throws IOException {
+        if (!configuration.has("out")) {
+            throw new IllegalArgumentException("out, the folder of the run, is missing");
+        }
+        Path out = configuration.path("out");
+        if (Files.exists(out) && (!Files.isDirectory(out) || !isEmpty(out))) {
+            throw new IOException(out + " exists already; take another folder, or go on with --resume " + out);
+        }
+        Trainer trainer = new Trainer(configuration, watcher);
+        trainer.recipe.begin(configuration, trainer.learner, trainer.team);
+        Files.createDirectories(out);
+        RunFiles.writeConfiguration(out, trainer.configuration);
+        trainer.recipe.warnings().forEach(watcher::note);
+        return trainer;
+    }
+
+    private static boolean isEmpty(Path folder) throws IOException {
+        try (var files = Files.list(folder)) {
+            return files.findAny().isEmpty();
+        }
+    }
+
+    /** Goes on with a run from its newest checkpoint that is whole, or from its begin. */
+    public static Trainer resume(Path run, Watcher watcher) throws IOException {
+        Configuration configuration = RunFiles.readConfiguration(run).with("out", run.toString());
+        Trainer trainer = new Trainer(configuration, watcher);
+        for (Path folder : Checkpoints.all(run)) {
+            try {
+                trainer.position = trainer.checkpoints.read(folder, trainer.learner);
+                watcher.note("going on from " + folder);
+                return trainer;
+            } catch (IOException e) {
+                watcher.note(folder + " is damaged and left out: " + e.getMessage());
+            }
+        }
+        trainer.recipe.begin(configuration, trainer.learner, trainer.team);
+        watcher.note("there is no whole checkpoint in " + run + ", so it begins again");
+        return trainer;
+    }
+
+    /** How many values are trained. */
+    public long parameters() {
+        return learner.architecture().parameterCount();
+    }
+
+    /** Runs to the end. */
+    public End run() throws IOException {
+        long steps = recipe.schedule().steps();
+        int batch = configuration.number("batch", 1);
+        int accumulate = configuration.number("accumulate", 1);
+        long logEvery = configuration.whole("log.every", 1);
+        long evalEvery = configuration.whole("eval.every", 0);
+        long depthEvery = configuration.whole("depth.every", 0);
+        long checkpointEvery = configuration.whole("checkpoint.every", 0);
+        int keep = configuration.number("checkpoint.keep", 1);
+        double clip = configuration.real("clip", 0, Double.POSITIVE_INFINITY);
+        double above = configuration.real("stop.above", 0, Double.POSITIVE_INFINITY);
+        long patience = configuration.whole("stop.patience", 0);
+        long seed = configuration.whole("seed", 0);
+        List<Examples> validation = data.validation(configuration.number("eval.batches", 1), batch);
+        try (Metrics metrics = Metrics.open(out, position.step())) {
+            Window window = new Window();
+            while (position.step() < steps) {
+                long number = position.step() + 1;
+                List<Examples> batches = new ArrayList<>();
+                for (int i = 0; i < accumulate; i++) {
+                    batches.add(data.batch(position.examples() + (long) i * batch, batch));
+                }
+                boolean measured = depthEvery > 0 && (number % depthEvery == 0 || number == 1);
+                double rate = recipe.schedule().rate(number);
+                learner.watch(measured);
+                Learner.Seen seen = learner.step(batches, rate, number, clip, seed + number * 0x9e3779b97f4a7c15L);
+                position = position.after(seen, (long) batch * accumulate);
+                window.add(batches);
+                watcher.step(number, steps);
+                boolean broken = !Double.isFinite(seen.loss()) || !Double.isFinite(seen.gradientNorm());
+                boolean diverged = broken || above > 0 && position.mean() > position.calmest() + above;
+                boolean evaluated = evalEvery > 0 && !validation.isEmpty() && (number % evalEvery == 0 || number == steps) && !diverged;
+                double validated = evaluated ? learner.evaluate(validation) : Double.NaN;
+                if (evaluated) {
+                    position = position.evaluated(validated);
+                }
+                if (number % logEvery == 0 || number == steps || evaluated || diverged) {
+                    Metrics.Line line = window.line(position, rate, validated, steps);
+                    position = position.said();
+                    metrics.write(line);
+                    watcher.metrics(line);
+                    window = new Window();
+                }
+                if (measured) {
+                    metrics.write(number, learner.blocks());
+                }
+                if (diverged) {
+                    watcher.note(broken ? "step " + number + " gave a loss of " + seen.loss() + " and a gradient of norm " + seen.gradientNorm()
+                            : "the mean loss rose to " + position.mean() + ", from " + position.calmest());
+                    if (!broken) {
+                        checkpoints.write(learner, position, keep);
+                    }
+                    return End.DIVERGED;
+                }
+                boolean tired = patience > 0 && position.sinceLowest() >= patience;
+                if (checkpointEvery > 0 && number % checkpointEvery == 0 || number == steps || tired) {
+                    checkpoints.write(learner, position, keep);
+                    metrics.sync();
+                }
+                if (tired) {
+                    break;
+                }
+            }
+            checkpoints.writeModel(learner);
+            return position.step() < steps ? End.STOPPED : End.FINISHED;
+        }
+    }
+
+    /** How fast some steps were. */
+    private static final class Window {
+
+        private final long began = System.nanoTime();
+        private long tokens;
+        private int steps;
+
+        void add(List<Examples> batches) {
+            tokens += batches.stream().mapToLong(Examples::targets).sum();
+            steps++;
+        }
+
+        Metrics.Line line(Checkpoints.Position position, double rate, double validated, long total) {
+            double seconds = (System.nanoTime() - began) / 1e9;
+            return new Metrics.Line(position.step(), position.unsaid() / position.unsaidSteps(), position.unsaidNorm(), rate, validated,
+                    tokens / seconds, memory(), seconds / steps * (total - position.step()));
+        }
+    }
+
+    private static long memory() {
+        try {
+            return ProcessMemory.resident().orElse(0);
+        } catch (IOException e) {
+            return 0; // a number for people to read
+        }
+    }
+
+    @Override
+    public void close() {
+        learner.close();
+        team.close();
+    }
+}

@@ -1,0 +1,23 @@
+package isonorm.train;
+
+import java.util.List;
+import java.util.Optional;
+
+/** What a run learns from. The same position gives the same examples whenever it is asked for, so a position is all that a run keeps of it. */
+public interface TrainingData {
+
+    /** How many words there are, or labels. */
+    int vocabulary();
+
+    /** How long a sequence is; for images the pixels of a side. */
+    int context();
+
+    /** The examples {@code position} to {@code position + count - 1} of an endless order. */
+    Examples batch(long position, int count);
+
+    /** Batches of examples that are never learned from, at most so many; empty where there are none. */
+    List<Examples> validation(int batches, int count);
+
+    /** The tokenizer.json that checkpoints get. */
+    Optional<byte[]> tokenizer();
+}

@@ -1,0 +1,259 @@
+package isonorm.train;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import isonorm.family.LoadedModel;
+import isonorm.layer.Batch;
+import isonorm.layer.ForwardPass;
+import isonorm.layer.Result;
+import isonorm.tensor.Compute;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
+import org.junit.jupiter.params.provider.ValueSource;
+
+class TrainerTest {
+
+    /** Training computes in float32, the other side in float64. */
+    private static final double LOSS = 2e-5;
+
+    @TempDir
+    Path folder;
+
+    /** Remembers what it is told, and kills the run behind a step. */
+    private static final class Memory implements Trainer.Watcher {
+
+        private final long last;
+        private final List<Metrics.Line> lines = new ArrayList<>();
+        private final List<String> notes = new ArrayList<>();
+
+        private Memory(long last) {
+            this.last = last;
+        }
+
+        @Override
+        public void metrics(Metrics.Line line) {
+            lines.add(line);
+        }
+
+        @Override
+        public void note(String text) {
+            notes.add(text);
+        }
+
+        @Override
+        public void step(long done, long total) {
+            if (done == last) {
+                throw new IllegalStateException("killed");
+            }
+        }
+    }
+
+    private static Map<String, String> small(Path out) {
+        Map<String, String> values = new LinkedHashMap<>();
+        values.put("out", out.toString());
+        values.put("threads", "1");
+        values.put("steps", "8");
+        values.put("model.width", "16");
+        values.put("model.blocks", "2");
+        values.put("model.heads", "2");
+        values.put("batch", "2");
+        values.put("sequence", "12");
+        values.put("log.every", "2");
+        values.put("eval.every", "4");
+        values.put("eval.batches", "2");
+        values.put("depth.every", "0");
+        values.put("checkpoint.every", "3");
+        return values;
+    }
+
+    private Memory run(Map<String, String> values) throws IOException {
+        Memory memory = new Memory(-1);
+        try (Trainer trainer = Trainer.begin(Configuration.of(values), memory)) {
+            assertEquals(Trainer.End.FINISHED, trainer.run());
+        }
+        return memory;
+    }
+
+    private void runAndKill(Map<String, String> values, long step) throws IOException {
+        try (Trainer trainer = Trainer.begin(Configuration.of(values), new Memory(step))) {
+            assertThrows(IllegalStateException.class, trainer::run);
+        }
+    }
+
+    private static Memory resume(Path run) throws IOException {
+        Memory memory = new Memory(-1);
+        try (Trainer trainer = Trainer.resume(run, memory)) {
+            assertEquals(Trainer.End.FINISHED, trainer.run());
+        }
+        return memory;
+    }
+
+    static List<String> strategies() {
+        return Strategy.names();
+    }
+
+    @ParameterizedTest
+    @MethodSource("strategies")
+    void whatWasTrainedIsTheModelThatIsWritten(String strategy) throws IOException {
+        Path run = folder.resolve("run");
+        Map<String, String> values = small(run);
+        values.put("strategy", strategy);
+        values.put("steps", "4");
+        values.put("init.deviation", "0.2");
+        Memory memory = run(values);
+        double trained = memory.lines.getLast().validation();
+        LoadedModel written = LoadedModel.open(run.resolve("model"));
+        double loss = 0;
+        int targets = 0;
+        try (ForwardPass pass = ForwardPass.streaming(written.model(), Compute.F64)) {
+            for (Examples examples : Bytes.shakespeare(12, 1).validation(2, 2)) {
+                Examples.Tokens tokens = (Examples.Tokens) examples;
+                long[][] ids = new long[tokens.count()][];
+                for (int row = 0; row < ids.length; row++) {
+                    ids[row] = Arrays.stream(tokens.ids()[row]).asLongStream().toArray();
+                }
+                try (Result result = pass.run(Batch.Tokens.of(ids))) {
+                    double[] logits = result.outputValues();
+                    for (int row = 0; row < ids.length; row++) {
+                        for (int t = 0; t < 12; t++) {
+                            loss += crossEntropy(logits, (row * 12 + t) * Bytes.VOCABULARY, tokens.following()[row][t]);
+                            targets++;
+                        }
+                    }
+                }
+            }
+        }
+        assertEquals(loss / targets, trained, LOSS);
+    }
+
+    private static double crossEntropy(double[] logits, int from, int target) {
+        double sum = 0;
+        for (int word = 0; word < Bytes.VOCABULARY; word++) {
+            sum += Math.exp(logits[from + word]);
+        }
+        return Math.log(sum) - logits[from + target];
+    }
+
+    @ParameterizedTest
+    @ValueSource(longs = {2, 3, 5, 7})
+    void aRunThatWasKilledEndsAsOneLeftAlone(long step) throws IOException {
+        Map<String, String> values = small(folder.resolve("alone"));
+        values.put("strategy", "peri-ln");
+        values.put("dropout", "0.1");
+        values.put("accumulate", "2");
+        run(values);
+        values.put("out", folder.resolve("killed").toString());
+        runAndKill(values, step);
+        resume(folder.resolve("killed"));
+        for (String file : List.of("model/model.safetensors", "model/config.json", "checkpoint-0000008/trainer.safetensors")) {
+            assertArrayEquals(Files.readAllBytes(folder.resolve("alone").resolve(file)), Files.readAllBytes(folder.resolve("killed").resolve(file)), file);
+        }
+        assertEquals(steps(folder.resolve("alone")), steps(folder.resolve("killed")));
+    }
+
+    private static List<String> steps(Path run) throws IOException {
+        return Files.readAllLines(run.resolve("metrics.jsonl")).stream().map(line -> line.replaceAll(",\"tokens_per_second.*", "")).toList();
+    }
+
+    @Test
+    void aDamagedCheckpointIsLeftOutForTheOneBefore() throws IOException {
+        Map<String, String> values = small(folder.resolve("alone"));
+        run(values);
+        values.put("out", folder.resolve("damaged").toString());
+        runAndKill(values, 7);
+        Path newest = folder.resolve("damaged/checkpoint-0000006/trainer.safetensors");
+        byte[] bytes = Files.readAllBytes(newest);
+        bytes[bytes.length / 2] ^= 1;
+        Files.write(newest, bytes);
+        Memory memory = resume(folder.resolve("damaged"));
+        assertTrue(memory.notes.getFirst().contains("checkpoint-0000006 is damaged and left out"), memory.notes.toString());
+        assertTrue(memory.notes.get(1).endsWith("checkpoint-0000003"), memory.notes.toString());
+        assertArrayEquals(Files.readAllBytes(folder.resolve("alone/model/model.safetensors")),
+                Files.readAllBytes(folder.resolve("damaged/model/model.safetensors")));
+    }
+
+    @Test
+    void oldCheckpointsAreTakenAwayAndNothingHalfWrittenIsLeft() throws IOException {
+        Map<String, String> values = small(folder.resolve("run"));
+        values.put("checkpoint.every", "1");
+        values.put("checkpoint.keep", "2");
+        run(values);
+        try (var files = Files.list(folder.resolve("run"))) {
+            assertEquals(List.of("checkpoint-0000007", "checkpoint-0000008", "config.yaml", "metrics.jsonl", "model"),
+                    files.map(file -> file.getFileName().toString()).filter(name -> !name.startsWith("events")).sorted().toList());
+        }
+    }
+
+    @Test
+    void trainingGoesOnFromACheckpoint() throws IOException {
+        Map<String, String> values = small(folder.resolve("first"));
+        values.put("steps", "60");
+        values.put("lr", "0.01");
+        Memory first = run(values);
+        Map<String, String> further = new LinkedHashMap<>(small(folder.resolve("second")));
+        further.keySet().removeIf(key -> key.startsWith("model."));
+        further.put("from", folder.resolve("first/model").toString());
+        Memory second = run(further);
+        assertTrue(first.lines.getLast().validation() < first.lines.getFirst().loss() - 0.5);
+        assertEquals(first.lines.getLast().validation(), second.lines.getFirst().loss(), 0.4);
+    }
+
+    @Test
+    void aRunThatDivergesEndsAndKeepsWhatItSaw() throws IOException {
+        Map<String, String> values = small(folder.resolve("run"));
+        values.put("lr", "1e6");
+        values.put("clip", "0");
+        values.put("warmup", "0");
+        values.put("steps", "200");
+        Memory memory = new Memory(-1);
+        try (Trainer trainer = Trainer.begin(Configuration.of(values), memory)) {
+            assertEquals(Trainer.End.DIVERGED, trainer.run());
+        }
+        assertFalse(memory.notes.isEmpty());
+        assertTrue(Files.size(folder.resolve("run/metrics.jsonl")) > 0);
+    }
+
+    @Test
+    void combinationsThatSpoilEachOtherAreWarnedOf() throws IOException {
+        Map<String, String> values = small(folder.resolve("run"));
+        values.put("strategy", "lns");
+        values.put("strategy.initialization", "scaled");
+        Memory memory = new Memory(1);
+        try (Trainer _ = Trainer.begin(Configuration.of(values), memory)) {
+            assertTrue(memory.notes.getFirst().startsWith("LayerNorm Scaling with scaled initialization loses its gain"), memory.notes.toString());
+        }
+    }
+
+    @Test
+    void wrongConfigurationsAreRefusedInOneLine() {
+        assertEquals("there is no key stepz; did you mean steps?", refusal(Map.of("stepz", "3")));
+        assertEquals("steps must be a whole number of 1 or more, got 0", refusal(Map.of("steps", "0")));
+        assertEquals("lr must be a number from 0.0 on, got fast", refusal(Map.of("lr", "fast")));
+        assertTrue(refusal(Map.of("strategy", "peri-n")).startsWith("there is no strategy peri-n; did you mean peri-ln?"));
+        assertTrue(refusal(Map.of("model.preset", "lama-60m")).startsWith("there is no preset lama-60m; did you mean llama-60m?"));
+        assertEquals("model.width must be a multiple of model.heads, got 16 and 3", refusal(Map.of("model.heads", "3")));
+        assertTrue(refusal(Map.of("dtype", "f16")).startsWith("dtype must be f32, bf16, bf16-pure or f64, got f16"));
+    }
+
+    private String refusal(Map<String, String> other) {
+        Map<String, String> values = small(folder.resolve("refused"));
+        values.putAll(other);
+        String message = assertThrows(IllegalArgumentException.class, () -> Trainer.begin(Configuration.of(values), new Memory(1)).close()).getMessage();
+        assertFalse(Files.exists(folder.resolve("refused")), "nothing is left of a run that could not begin");
+        return message;
+    }
+}
