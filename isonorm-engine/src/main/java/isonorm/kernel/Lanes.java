@@ -93,12 +93,21 @@ final class Lanes {
         return known(values.reinterpretAsInts());
     }
 
+    /**
+     * The sum of the lanes in their order. The Vector API's own adds in one order where it is compiled and in another where it is not, and a
+     * run that goes on must give the bits of one that was never stopped.
+     */
     static float sum(FloatVector values) {
-        return known(values).reduceLanes(VectorOperators.ADD);
+        float[] lanes = values.toArray();
+        float sum = 0;
+        for (float lane : lanes) {
+            sum += lane;
+        }
+        return sum;
     }
 
     static float sum(FloatVector a, FloatVector b, FloatVector c, FloatVector d) {
-        return known(a).add(b).add(known(c).add(d)).reduceLanes(VectorOperators.ADD);
+        return sum(known(a).add(b).add(known(c).add(d)));
     }
 
     /**

@@ -122,7 +122,7 @@ final class VectorSoftmax {
             a = a.add(e);
             e.intoArray(scores, i);
         }
-        return a.reduceLanes(VectorOperators.ADD);
+        return Lanes.sum(a);
     }
 
     /** The same loop over again: a choice inside it would keep its vectors from staying in registers. */
@@ -138,7 +138,7 @@ final class VectorSoftmax {
             a = a.add(e);
             e.intoArray(scores, i);
         }
-        return a.reduceLanes(VectorOperators.ADD);
+        return Lanes.sum(a);
     }
 
     private float largest(int n) {

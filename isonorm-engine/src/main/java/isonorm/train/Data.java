@@ -13,6 +13,6 @@ final class Data {
         if (configuration.text("data").equals("shakespeare")) {
             return Bytes.shakespeare(length, seed);
         }
-        throw new IllegalArgumentException("data must be shakespeare, got " + configuration.text("data"));
+        throw new IllegalArgumentException("data must be shakespeare or a folder that isonorm data build made, got " + configuration.text("data"));
     }
 }
