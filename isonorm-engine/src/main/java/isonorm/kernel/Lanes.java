@@ -28,6 +28,10 @@ final class Lanes {
     private static final VectorSpecies<Short> SHORTS =
             VectorSpecies.of(short.class, VectorShape.forBitSize(Math.max(64, FLOATS.vectorBitSize() / 2)));
 
+    private static final Class<?> FLOAT_VECTOR = FLOATS.vectorType();
+    private static final Class<?> INT_VECTOR = INTS.vectorType();
+    private static final Class<?> SHORT_VECTOR = SHORTS.vectorType();
+
     /** Lanes of a vector. */
     static final int L = FLOATS.length();
 
@@ -70,13 +74,54 @@ final class Lanes {
     }
 
     static FloatVector floats(long address) {
-        return FloatVector.fromMemorySegment(FLOATS, ALL, address, ORDER);
+        return known(FloatVector.fromMemorySegment(FLOATS, ALL, address, ORDER));
+    }
+
+    static FloatVector floats(float[] array, int at) {
+        return known(FloatVector.fromArray(FLOATS, array, at));
+    }
+
+    static FloatVector floats(IntVector bits) {
+        return known(bits.reinterpretAsFloats());
+    }
+
+    static FloatVector all(float value) {
+        return known(FloatVector.broadcast(FLOATS, value));
+    }
+
+    static IntVector bits(FloatVector values) {
+        return known(values.reinterpretAsInts());
+    }
+
+    static float sum(FloatVector values) {
+        return known(values).reduceLanes(VectorOperators.ADD);
+    }
+
+    static float sum(FloatVector a, FloatVector b, FloatVector c, FloatVector d) {
+        return known(a).add(b).add(known(c).add(d)).reduceLanes(VectorOperators.ADD);
+    }
+
+    /**
+     * The same vector, of a class that the compiler knows while it reads the code. What is loaded or reinterpreted, and what comes
+     * around in a loop, has for it but the declared class, and calls on that are inlined by the profile of the Vector API's own
+     * code. Which other lengths of vectors there were in the process, as in conversions of weights, then decides whether operations
+     * stay calls and vectors objects. The results of operations on a known vector are known.
+     */
+    static FloatVector known(FloatVector vector) {
+        return (FloatVector) FLOAT_VECTOR.cast(vector);
+    }
+
+    static IntVector known(Object vector) {
+        return (IntVector) INT_VECTOR.cast(vector);
+    }
+
+    private static ShortVector shorts(long address) {
+        return (ShortVector) SHORT_VECTOR.cast(ShortVector.fromMemorySegment(SHORTS, ALL, address, ORDER));
     }
 
     static FloatVector brains(long address) {
-        ShortVector halves = ShortVector.fromMemorySegment(SHORTS, ALL, address, ORDER);
-        IntVector bits = (IntVector) halves.convertShape(VectorOperators.ZERO_EXTEND_S2I, INTS, 0);
-        return bits.lanewise(VectorOperators.LSHL, 16).reinterpretAsFloats();
+        IntVector bits = known(shorts(address).convertShape(VectorOperators.ZERO_EXTEND_S2I, INTS, 0));
+        return floats(bits.lanewise(VectorOperators.LSHL, 16));
     }
 
     /**
@@ -93,7 +138,7 @@ final class Lanes {
 
     /** Bits whose upper halves are the nearest bfloat16, ties to even; NaN stays NaN. */
     static IntVector toBrains(FloatVector values) {
-        IntVector bits = values.reinterpretAsInts();
+        IntVector bits = bits(values);
         IntVector odd = bits.lanewise(VectorOperators.LSHR, 16).and(1);
         // All ones for NaN. A mask would do the same, but masks are what HotSpot most often leaves as objects.
         IntVector nan = bits.and(0x7fffffff).neg().add(0x7f800000).lanewise(VectorOperators.ASHR, 31);
@@ -103,7 +148,7 @@ final class Lanes {
     /** Stores the upper halves. */
     static void store(long address, IntVector brains) {
         IntVector bits = brains.lanewise(VectorOperators.LSHR, 16);
-        ((ShortVector) bits.convertShape(VectorOperators.I2S, SHORTS, 0)).intoMemorySegment(ALL, address, ORDER);
+        ((ShortVector) SHORT_VECTOR.cast(bits.convertShape(VectorOperators.I2S, SHORTS, 0))).intoMemorySegment(ALL, address, ORDER);
     }
 
     /** {@link VectorKernels} lets no float64 in. */
@@ -173,22 +218,22 @@ final class Lanes {
 
     private static void writeBrains(long address, int n, float[] from) {
         for (int i = 0; i < n - L; i += L) {
-            store(address + (long) i * Short.BYTES, toBrains(FloatVector.fromArray(FLOATS, from, i)));
+            store(address + (long) i * Short.BYTES, toBrains(floats(from, i)));
         }
-        store(address + (n - L) * (long) Short.BYTES, toBrains(FloatVector.fromArray(FLOATS, from, n - L)));
+        store(address + (n - L) * (long) Short.BYTES, toBrains(floats(from, n - L)));
     }
 
     /** Writes {@code n} values times a factor, rounded once; what lies behind them in the array is changed. */
     static void writeTimes(float factor, Type type, long address, int n, float[] from) {
         if (type == Type.BF16 && n >= L) {
             for (int i = 0; i < n - L; i += L) {
-                store(address + (long) i * Short.BYTES, toBrains(FloatVector.fromArray(FLOATS, from, i).mul(factor)));
+                store(address + (long) i * Short.BYTES, toBrains(floats(from, i).mul(factor)));
             }
-            store(address + (n - L) * (long) Short.BYTES, toBrains(FloatVector.fromArray(FLOATS, from, n - L).mul(factor)));
+            store(address + (n - L) * (long) Short.BYTES, toBrains(floats(from, n - L).mul(factor)));
             return;
         }
         for (int i = 0; i < whole(n); i += L) {
-            FloatVector.fromArray(FLOATS, from, i).mul(factor).intoArray(from, i);
+            floats(from, i).mul(factor).intoArray(from, i);
         }
         write(type, address, n, from);
     }

@@ -275,6 +275,11 @@ public final class PlainGradients implements Gradients {
         }
     }
 
+    /** The constants of {@link #draw}. */
+    static final int COLUMN = 0x9e3779b9;
+    static final int FIRST = 0x85ebca6b;
+    static final int SECOND = 0xc2b2ae35;
+
     /** What a row draws from. */
     static int rowKey(long seed, long row) {
         long z = seed + row * 0x9e3779b97f4a7c15L;
@@ -285,9 +290,9 @@ public final class PlainGradients implements Gradients {
 
     /** 31 bits for a column: the finalizer of MurmurHash3. */
     static int draw(int key, int column) {
-        int h = key + column * 0x9e3779b9;
-        h = (h ^ h >>> 16) * 0x85ebca6b;
-        h = (h ^ h >>> 13) * 0xc2b2ae35;
+        int h = key + column * COLUMN;
+        h = (h ^ h >>> 16) * FIRST;
+        h = (h ^ h >>> 13) * SECOND;
         return (h ^ h >>> 16) >>> 1;
     }
 

@@ -29,7 +29,7 @@ final class VectorMath {
     private static final FloatVector MINUS_LN_2_LOW = all(-1.4286068203094173e-6f);
     /** Adding it leaves the nearest integer in the last bits. */
     private static final FloatVector ROUNDER = all(0x1.8p23f);
-    private static final IntVector ROUNDER_BITS = ROUNDER.reinterpretAsInts();
+    private static final IntVector ROUNDER_BITS = Lanes.bits(ROUNDER);
     private static final IntVector EXPONENT_BIAS = IntVector.broadcast(INTS, 127);
     /** {@code (e^r - 1 - r) / r²} for r within ln(2) / 2 of zero, highest power first, as all of these. */
     private static final FloatVector EXP_0 = all(0.0013814467f);
@@ -81,7 +81,7 @@ final class VectorMath {
     private VectorMath() {}
 
     private static FloatVector all(float value) {
-        return FloatVector.broadcast(FLOATS, value);
+        return Lanes.all(value);
     }
 
     /** {@code e^x}: zero below -104, infinite above 88.8; NaN stays. */
@@ -91,27 +91,31 @@ final class VectorMath {
         FloatVector shifted = inside.fma(LOG2_E, ROUNDER);
         FloatVector y = fraction(inside, shifted.sub(ROUNDER));
         // In two steps: 2^n alone can be too small or too large where the result is not.
-        IntVector n = shifted.reinterpretAsInts().sub(ROUNDER_BITS);
+        IntVector n = Lanes.bits(shifted).sub(ROUNDER_BITS);
         IntVector half = n.lanewise(VectorOperators.ASHR, 1);
         return y.mul(power(half)).mul(power(n.sub(half)));
     }
 
     /** The same to 14 bits, for x from -87 to 0 and results that are rounded to 8; below that, {@code e^-87}. */
     static FloatVector shortExp(FloatVector x) {
-        FloatVector inside = x.blend(SHORT_LOWEST, x.lt(SHORT_LOWEST));
-        FloatVector shifted = inside.fma(LOG2_E, ROUNDER);
-        FloatVector r = shifted.sub(ROUNDER).fma(MINUS_LN_2, inside);
+        return shortExpInside(x.blend(SHORT_LOWEST, x.lt(SHORT_LOWEST)));
+    }
+
+    /** The same for x from -87 to 88. */
+    static FloatVector shortExpInside(FloatVector x) {
+        FloatVector shifted = x.fma(LOG2_E, ROUNDER);
+        FloatVector r = shifted.sub(ROUNDER).fma(MINUS_LN_2, x);
         FloatVector p = r.fma(SHORT_EXP_0, SHORT_EXP_1);
         p = p.fma(r, SHORT_EXP_2);
         p = p.fma(r, SHORT_EXP_3);
-        return p.mul(power(shifted.reinterpretAsInts().sub(ROUNDER_BITS)));
+        return p.mul(power(Lanes.bits(shifted).sub(ROUNDER_BITS)));
     }
 
     /** {@code e^x} for x from -87 to 88. */
-    private static FloatVector expInside(FloatVector x) {
+    static FloatVector expInside(FloatVector x) {
         FloatVector shifted = x.fma(LOG2_E, ROUNDER);
         FloatVector y = fraction(x, shifted.sub(ROUNDER));
-        return y.mul(power(shifted.reinterpretAsInts().sub(ROUNDER_BITS)));
+        return y.mul(power(Lanes.bits(shifted).sub(ROUNDER_BITS)));
     }
 
     /** {@code e^(x - k ln(2))} where that is within ln(2) / 2 of zero. */
@@ -125,7 +129,7 @@ final class VectorMath {
     }
 
     private static FloatVector power(IntVector n) {
-        return n.add(EXPONENT_BIAS).lanewise(VectorOperators.LSHL, 23).reinterpretAsFloats();
+        return Lanes.floats(n.add(EXPONENT_BIAS).lanewise(VectorOperators.LSHL, 23));
     }
 
     /** {@code tanh(x)}. */
@@ -148,7 +152,21 @@ final class VectorMath {
      * {@code exp(-a² / 2) t P(t)}.
      */
     static FloatVector tail(FloatVector a) {
+        return bell(a).mul(tailOfBell(a));
+    }
+
+    /** {@code exp(-a² / 2)} for a of zero or more; beyond 13.1 what it is there. */
+    static FloatVector bell(FloatVector a) {
         FloatVector inside = a.blend(TAIL_END, TAIL_END.lt(a));
+        // The rounding of a² / 2 matters where it is large: exp(-(s + e)) = exp(-s)(1 - e).
+        FloatVector half = inside.mul(MINUS_HALF);
+        FloatVector minus = half.mul(inside);
+        FloatVector density = expInside(minus);
+        return density.add(density.mul(half.fma(inside, minus.neg())));
+    }
+
+    /** {@code Phi(-a) / exp(-a² / 2)} for a of zero or more. */
+    static FloatVector tailOfBell(FloatVector a) {
         FloatVector t = ONE.div(a.fma(TAIL_SCALE, ONE));
         FloatVector p = t.fma(TAIL_0, TAIL_1);
         p = p.fma(t, TAIL_2);
@@ -158,22 +176,27 @@ final class VectorMath {
         p = p.fma(t, TAIL_6);
         p = p.fma(t, TAIL_7);
         p = p.fma(t, TAIL_8);
-        // The rounding of a² / 2 matters where it is large: exp(-(s + e)) = exp(-s)(1 - e).
-        FloatVector half = inside.mul(MINUS_HALF);
-        FloatVector minus = half.mul(inside);
-        FloatVector density = expInside(minus);
-        density = density.add(density.mul(half.fma(inside, minus.neg())));
-        return density.mul(p.mul(t));
+        return p.mul(t);
     }
 
-    /** The same to 13 bits, for results that are rounded to 8. */
+    /** {@link #tail} to 13 bits, for results that are rounded to 8. */
     static FloatVector shortTail(FloatVector a) {
+        return shortBell(a).mul(shortTailOfBell(a));
+    }
+
+    /** {@link #bell} to 13 bits. */
+    static FloatVector shortBell(FloatVector a) {
+        return shortExp(a.mul(MINUS_HALF).mul(a));
+    }
+
+    /** {@link #tailOfBell} to 13 bits. */
+    static FloatVector shortTailOfBell(FloatVector a) {
         FloatVector t = ONE.div(a.fma(SHORT_SCALE, ONE));
         FloatVector p = t.fma(SHORT_0, SHORT_1);
         p = p.fma(t, SHORT_2);
         p = p.fma(t, SHORT_3);
         p = p.fma(t, SHORT_4);
-        return shortExp(a.mul(MINUS_HALF).mul(a)).mul(p.mul(t));
+        return p.mul(t);
     }
 
     /** {@code 1 / (1 + e^-x)}. */

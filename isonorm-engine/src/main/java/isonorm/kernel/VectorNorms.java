@@ -30,7 +30,6 @@ final class VectorNorms {
     private static final Loop<VectorNorms> MEASURE = loop((row, _) -> row.measure());
     private static final Loop<VectorNorms> BEND = loop((row, _) -> row.bend());
     private static final Loop<VectorNorms> GIVE = loop(VectorNorms::give);
-    private static final Loop<VectorNorms> NORMALIZE = loop((row, _) -> row.normalize());
 
     private final Rows rows;
     private final NormKind kind;
@@ -38,7 +37,7 @@ final class VectorNorms {
     private final int C;
     private float alpha;
     private final float[] x;
-    private final float[] summand;
+    private float[] summand;
 
     /** What {@link #measure} found: {@code n = (x - shift - correction) * scale}, and the sum of the row for CRMS. */
     private float shift;
@@ -62,7 +61,6 @@ final class VectorNorms {
         this.epsilon = epsilon;
         this.C = rows.columns();
         this.x = Lanes.room(C);
-        this.summand = Lanes.room(C);
     }
 
     private static Loop<VectorNorms> loop(ObjIntConsumer<VectorNorms> step) {
@@ -74,6 +72,7 @@ final class VectorNorms {
 
     private VectorNorms adding(Rows other, Values otherBias) {
         branch = other;
+        summand = Lanes.room(C);
         branchBias = otherBias.present() ? Lanes.padded(otherBias, C, 0) : null;
         return this;
     }
@@ -116,29 +115,37 @@ final class VectorNorms {
         new VectorNorms(stream, kind, epsilon).adding(branch, branchBias).scale(scales);
     }
 
-    /** Of rows whose normalized values are asked for one by one. */
-    static VectorNorms of(Rows x, Normalization norm) {
-        return new VectorNorms(x, norm.kind(), norm.epsilon());
+    /** The statistics of rows, one after the other. */
+    static VectorNorms statistics(Rows x, NormKind kind, double epsilon) {
+        return new VectorNorms(x, kind, epsilon);
     }
 
-    /** Makes row r's normalized values, without gain and bias; false where float32 cannot. */
-    boolean normalized(int r) {
+    /** Reads row r and measures it; says whether float32 could. */
+    boolean measure(int r) {
         read(r);
-        if (measured) {
-            NORMALIZE.run(this, r);
-            Arrays.fill(x, C, x.length, 0);
-        }
         return measured;
     }
 
-    /** Where {@link #normalized} leaves a row, followed by zeros to whole vectors. */
-    float[] values() {
+    /** The row that was measured, in whole vectors: {@code n = (x - shift - correction) * scale}. */
+    float[] row() {
         return x;
     }
 
-    /** What that row was multiplied with. */
+    float shift() {
+        return shift;
+    }
+
+    float correction() {
+        return correction;
+    }
+
     float scale() {
         return scale;
+    }
+
+    /** The sum of the row for CRMS. */
+    float rowSum() {
+        return sum;
     }
 
     /** Row r into {@link #x}, with what is added to it, and measured. */

@@ -22,6 +22,13 @@ class KernelsTest {
     }
 
     @Test
+    void gradientsGoWithThem() {
+        assertInstanceOf(VectorGradients.class, Gradients.of(Type.BF16));
+        assertInstanceOf(VectorGradients.class, Gradients.of(Type.F32));
+        assertInstanceOf(PlainGradients.class, Gradients.of(Type.F64));
+    }
+
+    @Test
     void plainOnesOnRequest() {
         Provider plain = Provider.choose("plain");
         assertInstanceOf(PlainKernels.class, plain.kernels());

@@ -30,6 +30,10 @@ final class Sample {
         return List.of(new PlainKernels(), new VectorKernels());
     }
 
+    static List<Gradients> gradientTwins() {
+        return List.of(new PlainGradients(), new VectorGradients());
+    }
+
     /** Normally distributed values around {@code mean}. */
     static Rows rows(Arena arena, Type type, int rows, int columns, int stride, long seed, double mean, double spread) {
         SplittableRandom random = new SplittableRandom(seed);
