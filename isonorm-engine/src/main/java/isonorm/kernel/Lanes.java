@@ -196,7 +196,8 @@ final class Lanes {
         }
     }
 
-    private static void readBrains(long address, int n, float[] into) {
+    /** {@link #read} of BF16 and a vector at least, for a loop that does more. */
+    static void readBrains(long address, int n, float[] into) {
         for (int i = 0; i < n - L; i += L) {
             brains(address + (long) i * Short.BYTES).intoArray(into, i);
         }
@@ -216,7 +217,8 @@ final class Lanes {
         }
     }
 
-    private static void writeBrains(long address, int n, float[] from) {
+    /** {@link #write} of BF16 and a vector at least, for a loop that does more. */
+    static void writeBrains(long address, int n, float[] from) {
         for (int i = 0; i < n - L; i += L) {
             store(address + (long) i * Short.BYTES, toBrains(floats(from, i)));
         }

@@ -38,7 +38,7 @@ final class VectorActivationGradients {
 
     private static final FloatVector ZERO = FloatVector.zero(FLOATS);
     private static final FloatVector ONE = Lanes.all(1);
-    private static final FloatVector TWO = Lanes.all(2);
+    private static final FloatVector MINUS_TWO = Lanes.all(-2);
     private static final FloatVector FOUR = Lanes.all(4);
     /** {@code 2 sqrt(2/pi)}, that times 0.044715, and three times that. */
     private static final FloatVector GELU_SLOPE = Lanes.all(1.5957691f);
@@ -310,15 +310,15 @@ final class VectorActivationGradients {
         return 0;
     }
 
-    /** {@code 1 - tanh(x)² = 4 e / (1 + e)²} with e = exp(-2|x|), where the difference cancels. */
+    /** {@code 1 - tanh(x)² = 4 e / (1 + e)²} with e = exp(-2|x|), where the difference cancels; tanh itself is a loop of its own. */
     private float tanh(int n) {
         for (int i = 0; i < n; i += L) {
             FloatVector x = Lanes.floats(this.x, i);
-            FloatVector e = VectorMath.expInside(below(x.abs(), TANH_END).mul(TWO).neg());
+            FloatVector e = VectorMath.expInside(below(x.abs(), TANH_END).mul(MINUS_TWO));
             FloatVector r = ONE.div(e.add(ONE));
             e.mul(FOUR).mul(r.mul(r)).intoArray(slope, i);
-            VectorMath.tanh(x).intoArray(value, i);
         }
-        return 0;
+        System.arraycopy(this.x, 0, value, 0, n);
+        return VectorActivations.function(Activation.TANH, Type.F32).run(value, n);
     }
 }

@@ -64,7 +64,7 @@ final class VectorCrossEntropy {
         FloatVector less = Lanes.all(largest);
         FloatVector a = FloatVector.zero(FLOATS);
         for (int i = from; i < to; i += L) {
-            FloatVector e = VectorMath.exp(Lanes.floats(x, i).sub(less));
+            FloatVector e = VectorMath.expBelow(Lanes.floats(x, i).sub(less));
             a = e.add(a);
             e.intoArray(x, i);
         }

@@ -62,7 +62,7 @@ final class VectorElements {
         return new Rows(rows.data(), rows.type(), rows.offset(), 1, n, n);
     }
 
-    private static long address(Rows rows, int row, int at) {
+    static long address(Rows rows, int row, int at) {
         return rows.address(row) + (long) at * rows.type().bytes();
     }
 

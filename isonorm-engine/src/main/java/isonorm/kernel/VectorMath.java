@@ -111,6 +111,11 @@ final class VectorMath {
         return p.mul(power(Lanes.bits(shifted).sub(ROUNDER_BITS)));
     }
 
+    /** {@code e^x} for x up to zero; below -87, {@code e^-87}. */
+    static FloatVector expBelow(FloatVector x) {
+        return expInside(x.blend(SHORT_LOWEST, x.lt(SHORT_LOWEST)));
+    }
+
     /** {@code e^x} for x from -87 to 88. */
     static FloatVector expInside(FloatVector x) {
         FloatVector shifted = x.fma(LOG2_E, ROUNDER);

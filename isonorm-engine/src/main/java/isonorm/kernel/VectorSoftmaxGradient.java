@@ -13,10 +13,17 @@ final class VectorSoftmaxGradient {
     private static final Loop<VectorSoftmaxGradient> DOT = Loop.of(VectorSoftmaxGradient::dot);
     private static final Loop<VectorSoftmaxGradient> GIVE = Loop.of(VectorSoftmaxGradient::give);
 
+    private static final Loop<VectorSoftmaxGradient> BRAINS_DOT = Loop.of(VectorSoftmaxGradient::brainsDot);
+    private static final Loop<VectorSoftmaxGradient> GIVE_BRAINS = Loop.of(VectorSoftmaxGradient::giveBrains);
+
     private final float[] p;
     private final float[] d;
     private float scale;
     private float dot;
+
+    /** Where bfloat16 lies. */
+    private long weights;
+    private long gradient;
 
     private VectorSoftmaxGradient(int keys, float scale) {
         this.p = Lanes.room(keys);
@@ -29,11 +36,17 @@ final class VectorSoftmaxGradient {
         int size = dp.type().bytes();
         VectorSoftmaxGradient row = new VectorSoftmaxGradient(T, scoring.scale());
         VectorActivationGradients tanh = scoring.softcap() > 0 ? new VectorActivationGradients(Activation.TANH, false, T) : null;
+        boolean brains = p.type() == Type.BF16 && dp.type() == Type.BF16 && tanh == null;
         for (int r = 0; r < p.rows(); r++) {
             int from = reach.from(r, T);
             int seen = Math.max(0, reach.to(r, T) - from);
             long address = dp.address(r);
-            if (seen > 0) {
+            if (brains && seen >= L) {
+                row.weights = VectorElements.address(p, r, from);
+                row.gradient = VectorElements.address(dp, r, from);
+                row.dot = BRAINS_DOT.run(row, seen);
+                GIVE_BRAINS.run(row, seen);
+            } else if (seen > 0) {
                 VectorElements.read(p, r, from, seen, row.p);
                 VectorElements.read(dp, r, from, seen, row.d);
                 row.dot = DOT.run(row, seen);
@@ -49,6 +62,19 @@ final class VectorSoftmaxGradient {
             Lanes.clear(dp.type(), address, from);
             Lanes.clear(dp.type(), address + (long) (from + seen) * size, T - from - seen);
         }
+    }
+
+    /** The same of bfloat16, read here: for short rows calls count. */
+    private float brainsDot(int n) {
+        Lanes.readBrains(weights, n, p);
+        Lanes.readBrains(gradient, n, d);
+        return dot(n);
+    }
+
+    private float giveBrains(int n) {
+        give(n);
+        Lanes.writeBrains(gradient, n, d);
+        return 0;
     }
 
     private float dot(int n) {

@@ -2,6 +2,7 @@ package isonorm.kernel;
 
 import static isonorm.kernel.Lanes.L;
 
+import java.util.stream.Stream;
 import jdk.incubator.vector.FloatVector;
 import jdk.incubator.vector.VectorOperators;
 
@@ -11,6 +12,7 @@ import jdk.incubator.vector.VectorOperators;
  */
 final class VectorSteps {
 
+    private static final Loop<VectorSteps> ADAM_IN_MEMORY = Loop.of(VectorSteps::adamInMemory);
     private static final Loop<VectorSteps> ADAM = Loop.of(VectorSteps::adam);
     private static final Loop<VectorSteps> SGD = Loop.of(VectorSteps::sgd);
 
@@ -18,6 +20,12 @@ final class VectorSteps {
     private final float[] g;
     private final float[] m;
     private final float[] v;
+
+    /** Where they lie. */
+    private long weights;
+    private long gradient;
+    private long first;
+    private long second;
 
     /** The numbers of a step as they are multiplied. */
     private float factor;
@@ -53,7 +61,16 @@ final class VectorSteps {
         on.epsilon = (float) step.epsilon();
         on.rate = (float) (step.rate() / (1 - Math.pow(step.beta1(), step.step())));
         on.decay = (float) (step.rate() * step.decay());
+        boolean floats = Stream.of(weights, gradient, first, second).allMatch(each -> each.type() == Type.F32);
         VectorElements.pieces(weights, (row, at, n) -> {
+            if (floats && n % L == 0) {
+                on.weights = VectorElements.address(weights, row, at);
+                on.gradient = VectorElements.address(gradient, row, at);
+                on.first = VectorElements.address(first, row, at);
+                on.second = VectorElements.address(second, row, at);
+                ADAM_IN_MEMORY.run(on, n);
+                return;
+            }
             VectorElements.read(weights, row, at, n, on.w);
             VectorElements.read(gradient, row, at, n, on.g);
             VectorElements.read(first, row, at, n, on.m);
@@ -81,28 +98,40 @@ final class VectorSteps {
         });
     }
 
+    private FloatVector mean(FloatVector gradient, FloatVector mean) {
+        return gradient.fma(Lanes.all(take1), mean.mul(keep1));
+    }
+
+    private FloatVector square(FloatVector gradient, FloatVector square) {
+        return gradient.mul(take2).fma(gradient, square.mul(keep2));
+    }
+
+    private FloatVector moved(FloatVector weight, FloatVector mean, FloatVector square) {
+        FloatVector size = square.lanewise(VectorOperators.SQRT).fma(Lanes.all(root), Lanes.all(epsilon));
+        return weight.sub(weight.fma(Lanes.all(decay), mean.mul(rate).div(size)));
+    }
+
     private float adam(int n) {
-        FloatVector factors = Lanes.all(factor);
-        FloatVector keeps1 = Lanes.all(keep1);
-        FloatVector takes1 = Lanes.all(take1);
-        FloatVector keeps2 = Lanes.all(keep2);
-        FloatVector takes2 = Lanes.all(take2);
-        FloatVector roots = Lanes.all(root);
-        FloatVector epsilons = Lanes.all(epsilon);
-        FloatVector rates = Lanes.all(rate);
-        FloatVector decays = Lanes.all(decay);
         for (int i = 0; i < n; i += L) {
-            FloatVector gradient = Lanes.floats(g, i).mul(factors);
-            FloatVector mean = Lanes.floats(m, i).mul(keeps1);
-            mean = gradient.fma(takes1, mean);
-            FloatVector square = Lanes.floats(v, i).mul(keeps2);
-            square = gradient.mul(takes2).fma(gradient, square);
+            FloatVector gradient = Lanes.floats(g, i).mul(factor);
+            FloatVector mean = mean(gradient, Lanes.floats(m, i));
+            FloatVector square = square(gradient, Lanes.floats(v, i));
             mean.intoArray(m, i);
             square.intoArray(v, i);
-            FloatVector size = square.lanewise(VectorOperators.SQRT).fma(roots, epsilons);
-            FloatVector weight = Lanes.floats(w, i);
-            FloatVector change = weight.fma(decays, mean.mul(rates).div(size));
-            weight.sub(change).intoArray(w, i);
+            moved(Lanes.floats(w, i), mean, square).intoArray(w, i);
+        }
+        return 0;
+    }
+
+    /** The same of whole vectors of float32, where they are. */
+    private float adamInMemory(int n) {
+        for (long i = 0; i < (long) n * Float.BYTES; i += L * Float.BYTES) {
+            FloatVector gradient = Lanes.floats(this.gradient + i).mul(factor);
+            FloatVector mean = mean(gradient, Lanes.floats(first + i));
+            FloatVector square = square(gradient, Lanes.floats(second + i));
+            mean.intoMemorySegment(Lanes.ALL, first + i, Lanes.ORDER);
+            square.intoMemorySegment(Lanes.ALL, second + i, Lanes.ORDER);
+            moved(Lanes.floats(weights + i), mean, square).intoMemorySegment(Lanes.ALL, weights + i, Lanes.ORDER);
         }
         return 0;
     }

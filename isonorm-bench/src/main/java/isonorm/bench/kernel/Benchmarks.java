@@ -1,6 +1,8 @@
 package isonorm.bench.kernel;
 
+import isonorm.kernel.Gradients;
 import isonorm.kernel.Kernels;
+import isonorm.kernel.PlainGradients;
 import isonorm.kernel.PlainKernels;
 import isonorm.kernel.Rows;
 import isonorm.kernel.Type;
@@ -38,6 +40,11 @@ public final class Benchmarks {
             throw new IllegalStateException("the vector kernels are to be measured, got " + Kernels.reason());
         }
         return Kernels.provider();
+    }
+
+    /** The ways back called {@code plain} or {@code vector}. */
+    static Gradients gradientTwin(String name) {
+        return twin(name) instanceof VectorKernels ? Gradients.of(Type.F32) : new PlainGradients();
     }
 
     /** Normally distributed values. */
