@@ -269,10 +269,6 @@ final class ArchitectureJson {
         boolean alike = json.find("placement").isPresent();
         Placement attention = placement(json, alike ? "placement" : "attention_placement");
         Placement mlp = placement(json, alike ? "placement" : "mlp_placement");
-        if (attention == Placement.NONE && mlp == Placement.NONE) {
-            // Its blocks could be taken for ones whose norms were folded; a model without any is made to be measured, not to be kept.
-            throw Config.unsupported("placement", "none", "none for one of attention and MLP");
-        }
         return new Block(
                 attention,
                 mlp,

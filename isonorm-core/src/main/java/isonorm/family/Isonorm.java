@@ -3,6 +3,7 @@ package isonorm.family;
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import isonorm.architecture.Architecture;
+import isonorm.architecture.Placement;
 import isonorm.checkpoint.CheckpointException;
 import java.util.Set;
 
@@ -45,7 +46,12 @@ public final class Isonorm implements Family {
             throw Config.unsupported("format_version", version, FORMAT_VERSION + "; a newer Isonorm may read it");
         }
         try {
-            return new Description(ArchitectureJson.read(config.object("architecture")), naming());
+            Architecture architecture = ArchitectureJson.read(config.object("architecture"));
+            if (config.find("form").isPresent() && architecture.blocks().stream().anyMatch(block -> block.both(Placement.NONE))) {
+                // They could be taken for blocks whose norms were folded.
+                throw Config.unsupported("placement", "none", "blocks without norms in models that have no form");
+            }
+            return new Description(architecture, naming());
         } catch (IllegalArgumentException e) {
             throw Config.unsupported("architecture", e.getMessage(), "an architecture that fits together");
         }

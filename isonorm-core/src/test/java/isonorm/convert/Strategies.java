@@ -75,6 +75,7 @@ public final class Strategies {
         all.put("Keel", words(block(BOTH, LAYER).withSkip(2.5)));
         all.put("Keel with LayerScale", words(block(BOTH, RMS).withSkip(0.4).withLayerScale(true)));
         all.put("attention both, MLP output", words(LAYER, block(BOTH, LAYER).withPlacements(BOTH, OUTPUT).withSkip(1.5)));
+        all.put("no norms", words(block(PRE, LAYER.withAffine(Affine.NONE)).withPlacements(NONE, NONE).withLayerScale(true)));
         all.put("ResiDual", words(block(DUAL, LAYER)));
         all.put("ResiDual with a skip and LayerScale", words(block(DUAL, RMS).withSkip(1.2).withLayerScale(true)));
         all.put("DyT", words(block(PRE, TANH)));

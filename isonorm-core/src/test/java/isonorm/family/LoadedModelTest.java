@@ -396,11 +396,11 @@ class LoadedModelTest {
 
     /** Its blocks could be taken for ones whose norms were folded. */
     @Test
-    void noFileHasBlocksWithoutNorms() throws IOException {
+    void noFormHasBlocksWithoutNorms() throws IOException {
         LoadedModel gpt2 = Fixtures.open("gpt2");
         Architecture bare = gpt2.model().architecture();
         bare = bare.withBlocks(bare.blocks().stream().map(Block::withoutNorms).toList());
         ObjectNode config = Isonorm.config(bare, "pre-rmsnorm", gpt2.config().json(), "1");
-        refused(Reason.CONFIG_UNSUPPORTED, () -> Families.describe(Config.of(config), Set.of()), "placement = none; supported is none for one of");
+        refused(Reason.CONFIG_UNSUPPORTED, () -> Families.describe(Config.of(config), Set.of()), "placement = none; supported is blocks without norms in models that have no form");
     }
 }

@@ -39,6 +39,7 @@ final class Checkpoints {
 
     private static final ObjectMapper JSON = new ObjectMapper().enable(SerializationFeature.INDENT_OUTPUT);
     private static final String PREFIX = "checkpoint-";
+    private static final double SMOOTHING = 0.98;
 
     private final Path run;
     private final Recipe recipe;
@@ -50,8 +51,41 @@ final class Checkpoints {
         this.tokenizer = tokenizer;
     }
 
-    /** Where a run is. */
-    record Position(long step, long examples, double lowest, long sinceLowest, double mean) {}
+    /**
+     * Where a run is.
+     *
+     * @param lowest the lowest loss of an evaluation
+     * @param sinceLowest how many evaluations were since
+     * @param mean of the losses, the last ones counting most
+     * @param calmest the lowest it has been
+     * @param unsaid losses since the last line of the metrics, added up
+     * @param unsaidNorm the largest norm of a gradient since
+     * @param unsaidSteps how many steps
+     */
+    record Position(long step, long examples, double lowest, long sinceLowest, double mean, double calmest, double unsaid, double unsaidNorm,
+            int unsaidSteps) {
+
+        /** Before the first step. */
+        static final Position BEGIN = new Position(0, 0, Double.POSITIVE_INFINITY, 0, Double.NaN, Double.POSITIVE_INFINITY, 0, 0, 0);
+
+        /** Behind one more step on so many examples. */
+        Position after(Learner.Seen seen, long more) {
+            double now = Double.isNaN(mean) ? seen.loss() : SMOOTHING * mean + (1 - SMOOTHING) * seen.loss();
+            return new Position(step + 1, examples + more, lowest, sinceLowest, now, Math.min(calmest, now), unsaid + seen.loss(),
+                    Math.max(unsaidNorm, seen.gradientNorm()), unsaidSteps + 1);
+        }
+
+        /** Behind an evaluation. */
+        Position evaluated(double loss) {
+            boolean better = loss < lowest;
+            return new Position(step, examples, better ? loss : lowest, better ? 0 : sinceLowest + 1, mean, calmest, unsaid, unsaidNorm, unsaidSteps);
+        }
+
+        /** Behind a line of the metrics. */
+        Position said() {
+            return new Position(step, examples, lowest, sinceLowest, mean, calmest, 0, 0, 0);
+        }
+    }
 
     /** The folders there are, the newest first. */
     static List<Path> all(Path run) throws IOException {
@@ -186,9 +220,7 @@ final class Checkpoints {
                 writer.write(each.getKey(), 0, bytes(each.getValue()));
             }
         }
-        ObjectNode json = JSON.createObjectNode();
-        json.put("step", position.step).put("examples", position.examples).put("lowest", position.lowest).put("since_lowest", position.sinceLowest)
-                .put("mean", position.mean);
+        ObjectNode json = JSON.valueToTree(position);
         ObjectNode hashes = json.putObject("sha256");
         for (String name : List.of("trainer.safetensors", "model.safetensors", "config.json")) {
             hashes.put(name, Fingerprint.sha256(folder.resolve(name)));
@@ -221,8 +253,8 @@ final class Checkpoints {
             }
         }
         learner.begin();
-        return new Position(json.path("step").asLong(), json.path("examples").asLong(), json.path("lowest").asDouble(),
-                json.path("since_lowest").asLong(), json.path("mean").asDouble());
+        json.remove("sha256");
+        return JSON.convertValue(json, Position.class);
     }
 
     private static ObjectNode json(Path folder) throws IOException {

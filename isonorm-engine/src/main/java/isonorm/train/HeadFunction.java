@@ -11,6 +11,7 @@ import isonorm.architecture.Architecture;
 import isonorm.architecture.Output;
 import isonorm.architecture.Placement;
 import isonorm.architecture.Role;
+import isonorm.architecture.Stream;
 import isonorm.kernel.Rows;
 import java.util.Arrays;
 import java.util.Optional;
@@ -31,10 +32,12 @@ final class HeadFunction {
     private final double scale;
     private final double softcap;
     private final boolean dual;
+    private final boolean differences;
 
     HeadFunction(Parameters from, Architecture architecture) {
         this.norm = architecture.finalNorm().map(each -> NormFunction.of(each, Role.of(FINAL_NORM, GAIN), from, architecture.streamWidth(), 1));
         this.dual = architecture.blocks().stream().anyMatch(block -> block.attentionPlacement() == Placement.DUAL);
+        this.differences = architecture.tied() && architecture.stream() == Stream.COMPRESSED;
         switch (architecture.output()) {
             case Output.Words words when words.projectedWidth() == 0 && words.transform().isEmpty() -> {
                 head = LinearFunction.of(from.get(Role.of(words.tied() ? TOKEN_EMBEDDING : HEAD, WEIGHT)));
@@ -57,13 +60,39 @@ final class HeadFunction {
     double forward(Residual h, Residual second, Examples examples, double factor, Step step) {
         Traced read = dual ? ofBoth(h, second, step) : norm.isPresent() ? ofNormed(h, step) : ofBare(h, step);
         Rows gradient = step.learning() ? step.room(h.width()) : null;
+        if (differences) {
+            addSums(h.carried(read.value()), step);
+        }
         double loss = switch (examples) {
             case Examples.Tokens tokens -> cross(read.value(),
                     Arrays.stream(tokens.following()).flatMapToInt(Arrays::stream).toArray(), factor, gradient, step);
             case Examples.Images images -> ofLabels(read.value(), images, factor, gradient, step);
         };
-        step.back(() -> read.back().apply(gradient));
+        step.back(() -> {
+            if (differences) {
+                addSums(h.carried(gradient), step);
+            }
+            read.back().apply(gradient);
+        });
         return loss;
+    }
+
+    /**
+     * {@code x_j += sum(x)}: a tied head multiplies d values with a table of d - 1 columns, {@code sum_j (x_j - x_d) E_j}, x_d being
+     * the implied {@code -sum(x)}. It is its own transpose.
+     */
+    private static void addSums(Rows x, Step step) {
+        step.split(x.rows(), (first, rows) -> {
+            for (int r = first; r < first + rows; r++) {
+                double sum = 0;
+                for (int c = 0; c < x.columns(); c++) {
+                    sum += x.get(r, c);
+                }
+                for (int c = 0; c < x.columns(); c++) {
+                    x.set(r, c, x.get(r, c) + sum);
+                }
+            }
+        });
     }
 
     private Traced ofNormed(Residual h, Step step) {

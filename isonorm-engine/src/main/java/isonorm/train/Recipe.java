@@ -51,7 +51,7 @@ record Recipe(
         Architecture architecture = strategy.applied(family.architecture());
         boolean ordinary = architecture.equals(family.architecture());
         return recipe(configuration, architecture, strategy,
-                ordinary ? config : Isonorm.config(architecture, strategy.name(), config, Plan.VERSION),
+                ordinary ? config : Isonorm.config(architecture, Plan.VERSION),
                 ordinary ? family.naming() : Isonorm.naming(), Optional.empty());
     }
 

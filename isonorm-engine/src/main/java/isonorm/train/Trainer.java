@@ -38,8 +38,6 @@ public final class Trainer implements AutoCloseable {
         void step(long done, long total);
     }
 
-    private static final double SMOOTHING = 0.98;
-
     private final Configuration configuration;
     private final Path out;
     private final TrainingData data;
@@ -48,7 +46,7 @@ public final class Trainer implements AutoCloseable {
     private final Learner learner;
     private final Checkpoints checkpoints;
     private final Watcher watcher;
-    private Checkpoints.Position position = new Checkpoints.Position(0, 0, Double.POSITIVE_INFINITY, 0, Double.NaN);
+    private Checkpoints.Position position = Checkpoints.Position.BEGIN;
 
     private Trainer(Configuration configuration, Watcher watcher) throws IOException {
         this.configuration = configuration;
@@ -131,7 +129,6 @@ public final class Trainer implements AutoCloseable {
         List<Examples> validation = data.validation(configuration.number("eval.batches", 1), batch);
         try (Metrics metrics = Metrics.open(out, position.step())) {
             Window window = new Window();
-            double calmest = Double.POSITIVE_INFINITY;
             while (position.step() < steps) {
                 long number = position.step() + 1;
                 List<Examples> batches = new ArrayList<>();
@@ -142,23 +139,19 @@ public final class Trainer implements AutoCloseable {
                 double rate = recipe.schedule().rate(number);
                 learner.watch(measured);
                 Learner.Seen seen = learner.step(batches, rate, number, clip, seed + number * 0x9e3779b97f4a7c15L);
-                double mean = Double.isNaN(position.mean()) ? seen.loss() : SMOOTHING * position.mean() + (1 - SMOOTHING) * seen.loss();
-                position = new Checkpoints.Position(number, position.examples() + (long) batch * accumulate, position.lowest(),
-                        position.sinceLowest(), mean);
-                calmest = Math.min(calmest, mean);
-                window.add(seen, batches);
+                position = position.after(seen, (long) batch * accumulate);
+                window.add(batches);
                 watcher.step(number, steps);
                 boolean broken = !Double.isFinite(seen.loss()) || !Double.isFinite(seen.gradientNorm());
-                boolean diverged = broken || above > 0 && mean > calmest + above;
+                boolean diverged = broken || above > 0 && position.mean() > position.calmest() + above;
                 boolean evaluated = evalEvery > 0 && !validation.isEmpty() && (number % evalEvery == 0 || number == steps) && !diverged;
                 double validated = evaluated ? learner.evaluate(validation) : Double.NaN;
                 if (evaluated) {
-                    boolean better = validated < position.lowest();
-                    position = new Checkpoints.Position(number, position.examples(), better ? validated : position.lowest(),
-                            better ? 0 : position.sinceLowest() + 1, mean);
+                    position = position.evaluated(validated);
                 }
                 if (number % logEvery == 0 || number == steps || evaluated || diverged) {
-                    Metrics.Line line = window.line(number, rate, validated, steps);
+                    Metrics.Line line = window.line(position, rate, validated, steps);
+                    position = position.said();
                     metrics.write(line);
                     watcher.metrics(line);
                     window = new Window();
@@ -168,7 +161,7 @@ public final class Trainer implements AutoCloseable {
                 }
                 if (diverged) {
                     watcher.note(broken ? "step " + number + " gave a loss of " + seen.loss() + " and a gradient of norm " + seen.gradientNorm()
-                            : "the mean loss rose to " + mean + ", from " + calmest);
+                            : "the mean loss rose to " + position.mean() + ", from " + position.calmest());
                     if (!broken) {
                         checkpoints.write(learner, position, keep);
                     }
@@ -188,25 +181,22 @@ public final class Trainer implements AutoCloseable {
         }
     }
 
-    /** What some steps saw together. */
+    /** How fast some steps were. */
     private static final class Window {
 
         private final long began = System.nanoTime();
-        private double loss;
-        private double norm;
         private long tokens;
         private int steps;
 
-        void add(Learner.Seen seen, List<Examples> batches) {
-            loss += seen.loss();
-            norm = Math.max(norm, seen.gradientNorm());
+        void add(List<Examples> batches) {
             tokens += batches.stream().mapToLong(Examples::targets).sum();
             steps++;
         }
 
-        Metrics.Line line(long number, double rate, double validated, long total) {
+        Metrics.Line line(Checkpoints.Position position, double rate, double validated, long total) {
             double seconds = (System.nanoTime() - began) / 1e9;
-            return new Metrics.Line(number, loss / steps, norm, rate, validated, tokens / seconds, memory(), seconds / steps * (total - number));
+            return new Metrics.Line(position.step(), position.unsaid() / position.unsaidSteps(), position.unsaidNorm(), rate, validated,
+                    tokens / seconds, memory(), seconds / steps * (total - position.step()));
         }
     }
 

@@ -110,7 +110,7 @@ class EquivalentTest {
     @CsvSource({"EQUIVALENT_RMS", "EQUIVALENT_CRMS"})
     void inFloat32TheCurvesLieOnEachOther(Strategy.Running running) {
         Architecture architecture = decoder(false, Affine.GAIN_AND_BIAS);
-        try (Team team = Team.of(2);
+        try (Team team = Team.of(1);
                 Learner original = learner(architecture, Strategy.Running.PLAIN, Type.F32, team);
                 Learner equal = learner(architecture, running, Type.F32, team)) {
             double[] expected = losses(original);

@@ -132,6 +132,8 @@ class GradientTest {
         put(cases, "parallel, one norm", decoder(block -> new Block(Placement.PRE, Placement.PRE, Wiring.PARALLEL_ONE_NORM, block.norm(),
                 block.attention(), block.mlp(), 1, false, false, false)), Scales.NONE);
         put(cases, "tied head", decoder(block -> block).withOutput(Output.Words.of(true)), Scales.NONE);
+        put(cases, "tied head of a compressed stream",
+                Strategy.named("pre-crmsnorm").applied(decoder(block -> block).withOutput(Output.Words.of(true))), Scales.NONE);
         put(cases, "head with bias, scale and softcap", decoder(block -> block).withOutput(
                 new Output.Words(true, true, 0, Optional.empty(), 0.3, OptionalDouble.of(0.8))), Scales.NONE);
         put(cases, "segments and a scale", decoder(block -> block).withEmbedding(
