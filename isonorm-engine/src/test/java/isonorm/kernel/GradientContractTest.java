@@ -38,6 +38,7 @@ class GradientContractTest {
         Rows x = Rows.allocate(arena, type, 2, 8, 8);
         Rows y = Rows.allocate(arena, Type.F32, 2, 8, 8);
         Rows one = Rows.allocate(arena, Type.F32, 1, 8, 8);
+        Rows alpha = one.sliceColumns(0, 1);
         Values none = Values.NONE;
         Values factors = Values.room(8);
         Normalization tanh = Normalization.of(NormKind.DYNAMIC_TANH, 0);
@@ -47,8 +48,9 @@ class GradientContractTest {
                 () -> vector.norm(y, RMS, x, y, NormSums.NONE),
                 () -> vector.norm(y, RMS, y, x, NormSums.NONE),
                 () -> vector.addNorm(y, RMS, y, x, NormSums.NONE),
-                () -> vector.addDynamicTanh(x, tanh, y, y, NormSums.NONE, one),
-                () -> vector.addDynamicTanh(y, tanh, y, x, NormSums.NONE, one),
+                () -> vector.addDynamicTanh(x, tanh, y, y, NormSums.NONE, alpha),
+                () -> vector.addDynamicTanh(y, tanh, x, y, NormSums.NONE, alpha),
+                () -> vector.addDynamicTanh(y, tanh, y, x, NormSums.NONE, alpha),
                 () -> vector.addColumnSums(x, one),
                 () -> vector.activation(x, none, Activation.RELU, y, y, null),
                 () -> vector.activation(y, none, Activation.RELU, x, y, null),
