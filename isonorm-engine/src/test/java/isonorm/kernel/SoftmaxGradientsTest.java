@@ -27,6 +27,7 @@ class SoftmaxGradientsTest {
                             assertSoftmax(arena, keys, type, other, scoring, Reach.all());
                             assertSoftmax(arena, keys, type, other, scoring, Reach.causal(Math.max(0, keys - 3), 5));
                             assertSoftmax(arena, keys, type, other, scoring, Reach.causal(keys / 2, 2).withWindow(1 + keys / 3));
+                            assertSoftmax(arena, keys, type, other, scoring, Reach.causal(keys / 2, 3)); // a shorter row behind a longer
                             assertSoftmax(arena, keys, type, other, scoring, Reach.causal(keys + 2, 5).withWindow(2)); // the last see nothing
                         }
                     }
