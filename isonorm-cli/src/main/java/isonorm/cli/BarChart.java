@@ -1,12 +1,9 @@
 package isonorm.cli;
 
-import java.io.StringWriter;
 import java.util.List;
 import java.util.Locale;
 import java.util.stream.DoubleStream;
-import javax.xml.stream.XMLOutputFactory;
 import javax.xml.stream.XMLStreamException;
-import javax.xml.stream.XMLStreamWriter;
 
 /**
  * Ratios as an SVG image: panels of groups of bars that stand on, or hang from, a line at 1.
@@ -41,15 +38,7 @@ record BarChart(String title, String description, String line, List<String> seri
 
     /** The image. */
     String svg() {
-        StringWriter text = new StringWriter();
-        try {
-            XMLStreamWriter xml = XMLOutputFactory.newInstance().createXMLStreamWriter(text);
-            draw(new Pen(xml));
-            xml.close();
-        } catch (XMLStreamException e) {
-            throw new IllegalStateException(e); // a string can always be written to
-        }
-        return text + "\n";
+        return Pen.svg(this::draw);
     }
 
     private void draw(Pen pen) throws XMLStreamException {
@@ -139,41 +128,6 @@ record BarChart(String title, String description, String line, List<String> seri
 
         String label(double value) {
             return String.format(Locale.ROOT, "%." + Math.max(1, (int) Math.ceil(-Math.log10(step) - 1e-9)) + "f", value);
-        }
-    }
-
-    /** Writes elements with attributes given as names and values in turn; places to a hundredth. */
-    private record Pen(XMLStreamWriter xml) {
-
-        void open(String element, Object... attributes) throws XMLStreamException {
-            xml.writeStartElement(element);
-            attributes(attributes);
-            xml.writeCharacters("\n");
-        }
-
-        void close() throws XMLStreamException {
-            xml.writeEndElement();
-            xml.writeCharacters("\n");
-        }
-
-        void empty(String element, Object... attributes) throws XMLStreamException {
-            xml.writeEmptyElement(element);
-            attributes(attributes);
-            xml.writeCharacters("\n");
-        }
-
-        void text(String element, String text, Object... attributes) throws XMLStreamException {
-            xml.writeStartElement(element);
-            attributes(attributes);
-            xml.writeCharacters(text);
-            close();
-        }
-
-        private void attributes(Object... attributes) throws XMLStreamException {
-            for (int a = 0; a < attributes.length; a += 2) {
-                Object value = attributes[a + 1] instanceof Double place ? Math.round(100 * place) / 100.0 : attributes[a + 1];
-                xml.writeAttribute(attributes[a].toString(), value.toString());
-            }
         }
     }
 }

@@ -59,6 +59,7 @@ public final class PlainForward {
     private final Model model;
     private final Architecture architecture;
     private final Map<Role, double[][]> weights = new HashMap<>();
+    private final Map<String, double[][]> trace = new HashMap<>();
 
     /** The second stream of dual blocks. */
     private double[][] second;
@@ -72,9 +73,26 @@ public final class PlainForward {
         double[][] x = embed(input);
         second = architecture.dual() ? x.clone() : null;
         for (int l = 0; l < architecture.blocks().size(); l++) {
-            x = block(architecture.blocks().get(l), l, x, input);
+            x = traced(l, "block_output", block(architecture.blocks().get(l), l, traced(l, "block_input", x), input));
         }
         return output(x);
+    }
+
+    /**
+     * What the last run computed in a block, the d values of each token: "block_input", "attention_norm", "attention_output", "mlp_input"
+     * (the stream as the MLP finds it), "mlp_output" or "block_output"; null where the block has no such thing.
+     */
+    public double[][] trace(int block, String position) {
+        return trace.get(block + " " + position);
+    }
+
+    private double[][] traced(int l, String position, double[][] x) {
+        double[][] full = new double[x.length][];
+        for (int i = 0; i < x.length; i++) {
+            full[i] = full(x[i]);
+        }
+        trace.put(l + " " + position, full);
+        return x;
     }
 
     // Weights
@@ -304,10 +322,13 @@ public final class PlainForward {
 
     private double[][] block(Block block, int l, double[][] x, Input input) {
         if (block.wiring() != Wiring.SEQUENTIAL) {
-            double[][] attended = normed(block, ATTENTION_NORM, l, x);
+            double[][] attended = traced(l, "attention_norm", normed(block, ATTENTION_NORM, l, x));
             double[][] fed = block.wiring() == Wiring.PARALLEL ? normed(block, MLP_NORM, l, x) : attended;
             double[][] branch = scaled(block, ATTENTION_SCALE, l, attention(block.attention(), l, attended, input));
             double[][] other = scaled(block, MLP_SCALE, l, mlp(block.mlp(), l, fed));
+            traced(l, "attention_output", branch);
+            traced(l, "mlp_input", x);
+            traced(l, "mlp_output", other);
             double[][] both = new double[x.length][];
             for (int i = 0; i < x.length; i++) {
                 both[i] = plus(branch[i], other[i]);
@@ -316,26 +337,35 @@ public final class PlainForward {
         }
         double[][] h = joined(block, block.attentionPlacement(), l, x, ATTENTION_NORM, ATTENTION_OUTPUT_NORM, ATTENTION_SCALE,
                 ATTENTION_STREAM_GATE, read -> attention(block.attention(), l, read, input));
+        traced(l, "mlp_input", h);
         return joined(block, block.mlpPlacement(), l, h, MLP_NORM, MLP_OUTPUT_NORM, MLP_SCALE, MLP_STREAM_GATE,
                 read -> mlp(block.mlp(), l, read));
     }
 
     private double[][] joined(Block block, Placement placement, int l, double[][] x, Part norm, Part outputNorm, Part scale, Part gate,
             UnaryOperator<double[][]> subLayer) {
-        UnaryOperator<double[][]> f = read -> scaled(block, scale, l, subLayer.apply(read));
+        boolean attention = norm == ATTENTION_NORM;
+        String output = attention ? "attention_output" : "mlp_output";
+        UnaryOperator<double[][]> f = read -> traced(l, output, scaled(block, scale, l, subLayer.apply(read)));
+        UnaryOperator<double[][]> normedF = read -> traced(l, output, scaled(block, scale, l, normed(block, outputNorm, l, subLayer.apply(read))));
+        UnaryOperator<double[][]> n = read -> attention
+                ? traced(l, "attention_norm", normed(block, norm, l, read))
+                : normed(block, norm, l, read);
         return switch (placement) {
-            case PRE -> gated(block, gate, l, added(block, x, f.apply(normed(block, norm, l, x))));
-            case POST -> normed(block, norm, l, added(block, block.recentre() ? centredRows(x) : x, f.apply(x)));
-            case PERI -> gated(block, gate, l, added(block, x,
-                    scaled(block, scale, l, normed(block, outputNorm, l, subLayer.apply(normed(block, norm, l, x))))));
-            case OUTPUT -> gated(block, gate, l, added(block, x, scaled(block, scale, l, normed(block, outputNorm, l, subLayer.apply(x)))));
-            case BOTH -> normed(block, outputNorm, l, added(block, x, f.apply(normed(block, norm, l, x))));
+            case PRE -> gated(block, gate, l, added(block, x, f.apply(n.apply(x))));
+            case POST -> n.apply(added(block, block.recentre() ? centredRows(x) : x, f.apply(x)));
+            case PERI -> gated(block, gate, l, added(block, x, normedF.apply(n.apply(x))));
+            case OUTPUT -> {
+                double[][] written = normedF.apply(x);
+                yield gated(block, gate, l, added(block, x, attention ? traced(l, "attention_norm", written) : written));
+            }
+            case BOTH -> normed(block, outputNorm, l, added(block, x, f.apply(n.apply(x))));
             case DUAL -> {
                 double[][] written = f.apply(x);
                 for (int i = 0; i < x.length; i++) {
                     second[i] = plus(second[i], written[i]);
                 }
-                yield normed(block, norm, l, added(block, x, written));
+                yield n.apply(added(block, x, written));
             }
             case NONE -> gated(block, gate, l, added(block, x, f.apply(x)));
         };

@@ -32,6 +32,7 @@ import isonorm.architecture.Role.Field;
 import isonorm.kernel.Normalization;
 import isonorm.kernel.Rows;
 import isonorm.kernel.Values;
+import isonorm.layer.Observer;
 import java.io.IOException;
 import java.util.Optional;
 
@@ -52,7 +53,7 @@ import java.util.Optional;
  * is folded into that norm, {@code N(alpha h + A) = N'(h + A / alpha)} where N' has epsilon / alpha²; others, and gates, scale the
  * stream.
  */
-record BlockStep(Block block, Branch attention, Branch mlp) {
+record BlockStep(int number, Block block, Branch attention, Branch mlp) {
 
     /** What one sub-layer computes of what it reads. */
     @FunctionalInterface
@@ -65,22 +66,24 @@ record BlockStep(Block block, Branch attention, Branch mlp) {
      *
      * @param skip what the stream is multiplied with before the sum, if that is not in the norm behind it
      * @param gate what the sum is multiplied with, {@code 1 - SiLU(g)}
+     * @param shown what makes the branch what it is, where its writer has 1 / alpha in it
      */
     private record Branch(
-            Placement placement, Optional<Normalization> norm, SubLayer subLayer, Values bias, Optional<Normalization> outputNorm,
-            double skip, double gate) {}
+            Observer.Branch which, Placement placement, Optional<Normalization> norm, SubLayer subLayer, Values bias, Optional<Normalization> outputNorm,
+            double skip, double gate, double shown) {}
 
     /** The branch of a sub-layer: where its last linear layer, its norms, its LayerScale and its gate are. */
-    private record Parts(Placement placement, Part norm, Part output, boolean bias, Part outputNorm, Part scale, Part gate) {}
+    private record Parts(Observer.Branch which, Placement placement, Part norm, Part output, boolean bias, Part outputNorm, Part scale, Part gate) {}
 
     static BlockStep load(Weights from, Architecture architecture, int l) throws IOException {
         Block block = architecture.blocks().get(l);
         Attention attention = block.attention();
         Mlp mlp = block.mlp();
         int d = architecture.width();
-        Parts first = new Parts(block.attentionPlacement(), ATTENTION_NORM, ATTENTION_OUTPUT, attention.outputBias(),
-                ATTENTION_OUTPUT_NORM, ATTENTION_SCALE, ATTENTION_STREAM_GATE);
-        Parts second = new Parts(block.mlpPlacement(), MLP_NORM, MLP_DOWN, mlp.outputBias(), MLP_OUTPUT_NORM, MLP_SCALE, MLP_STREAM_GATE);
+        Parts first = new Parts(Observer.Branch.ATTENTION, block.attentionPlacement(), ATTENTION_NORM, ATTENTION_OUTPUT,
+                attention.outputBias(), ATTENTION_OUTPUT_NORM, ATTENTION_SCALE, ATTENTION_STREAM_GATE);
+        Parts second = new Parts(Observer.Branch.MLP, block.mlpPlacement(), MLP_NORM, MLP_DOWN, mlp.outputBias(), MLP_OUTPUT_NORM,
+                MLP_SCALE, MLP_STREAM_GATE);
         Role projection = Role.of(QUERY_KEY_VALUE, l, Field.WEIGHT);
         Optional<Norm> queryKeyNorm = attention.queryKeyNorm().map(QueryKeyNorm::norm);
         AttentionStep attentionStep = new AttentionStep(
@@ -103,6 +106,7 @@ record BlockStep(Block block, Branch attention, Branch mlp) {
                 from.norm(Role.of(MLP_INNER_NORM, l, Field.GAIN), mlp.innerNorm()),
                 writer(from, architecture, l, second, mlp.hidden()));
         return new BlockStep(
+                l,
                 block,
                 branch(from, architecture, l, first, (read, pass) -> attentionStep.forward(read, pass, l)),
                 branch(from, architecture, l, second, mlpStep::forward));
@@ -148,13 +152,15 @@ record BlockStep(Block block, Branch attention, Branch mlp) {
         }
         boolean inNorm = skipInNorm(block, parts.placement);
         return new Branch(
+                parts.which,
                 parts.placement,
                 inNorm && parts.placement == Placement.POST ? norm.map(behind -> behind.ofScaled(block.skip())) : norm,
                 subLayer,
                 bias.present() && factor.isPresent() ? times(bias, factor.get()) : bias,
                 inNorm && parts.placement == Placement.BOTH ? outputNorm.map(behind -> behind.ofScaled(block.skip())) : outputNorm,
                 inNorm ? 1 : block.skip(),
-                block.gates() ? 1 - silu(from.number(Role.of(parts.gate, l, Field.WEIGHT))) : 1);
+                block.gates() ? 1 - silu(from.number(Role.of(parts.gate, l, Field.WEIGHT))) : 1,
+                inNorm ? block.skip() : 1);
     }
 
     private static double silu(double x) {
@@ -181,61 +187,102 @@ record BlockStep(Block block, Branch attention, Branch mlp) {
                 then(mlp, h, pass);
             }
             case PARALLEL -> {
-                Rows first = attention.subLayer.forward(h.read(attention.norm.orElseThrow()), pass);
-                Rows second = mlp.subLayer.forward(h.read(mlp.norm.orElseThrow()), pass);
-                h.scale(block.skip());
-                h.add(first, attention.bias);
-                h.add(second, mlp.bias);
+                Rows first = attention.subLayer.forward(read(attention, h), pass);
+                Rows second = mlp.subLayer.forward(read(mlp, h), pass);
+                add(first, second, h);
             }
             case PARALLEL_ONE_NORM -> {
-                Residual.Read n = h.read(attention.norm.orElseThrow());
+                Residual.Read n = read(attention, h);
                 Rows first = attention.subLayer.forward(n, pass);
                 Rows second = mlp.subLayer.forward(n, pass);
-                h.scale(block.skip());
-                h.add(first, attention.bias);
-                h.add(second, mlp.bias);
+                add(first, second, h);
             }
         }
+    }
+
+    private void add(Rows first, Rows second, Residual h) {
+        show(attention, h, first, attention.bias);
+        show(mlp, h, second, mlp.bias);
+        h.scale(block.skip());
+        h.add(first, attention.bias);
+        h.add(second, mlp.bias);
     }
 
     private void then(Branch branch, Residual h, Pass pass) {
         switch (branch.placement) {
-            case PRE -> add(branch, h, branch.subLayer.forward(h.read(branch.norm.orElseThrow()), pass), branch.bias);
-            case NONE -> add(branch, h, branch.subLayer.forward(bare(h), pass), branch.bias);
-            case PERI -> addNormalized(branch, h, branch.subLayer.forward(h.read(branch.norm.orElseThrow()), pass));
-            case OUTPUT -> addNormalized(branch, h, branch.subLayer.forward(bare(h), pass));
+            case PRE -> add(branch, h, branch.subLayer.forward(read(branch, h), pass), branch.bias);
+            case NONE -> add(branch, h, branch.subLayer.forward(bare(branch, h), pass), branch.bias);
+            case PERI -> addNormalized(branch, h, branch.subLayer.forward(read(branch, h), pass));
+            case OUTPUT -> addNormalized(branch, h, branch.subLayer.forward(bare(branch, h), pass));
             case POST -> {
-                Rows written = branch.subLayer.forward(bare(h), pass);
+                Rows written = branch.subLayer.forward(bare(branch, h), pass);
+                show(branch, h, written, branch.bias);
                 if (block.recentre()) {
                     h.recentre();
                 }
-                h.addThenNormalize(written, branch.bias, branch.norm.orElseThrow());
+                addThenNormalize(branch, h, written);
             }
             case BOTH -> {
-                Rows written = branch.subLayer.forward(h.read(branch.norm.orElseThrow()), pass);
+                Rows written = branch.subLayer.forward(read(branch, h), pass);
+                show(branch, h, written, branch.bias);
                 h.addThenNormalize(written, branch.bias, branch.outputNorm.orElseThrow());
             }
             case DUAL -> {
-                Rows written = branch.subLayer.forward(bare(h), pass);
+                Rows written = branch.subLayer.forward(bare(branch, h), pass);
+                show(branch, h, written, branch.bias);
                 h.scale(branch.skip);
                 h.addToSecond(written, branch.bias);
-                h.addThenNormalize(written, branch.bias, branch.norm.orElseThrow());
+                addThenNormalize(branch, h, written);
             }
         }
     }
 
-    private static void addNormalized(Branch branch, Residual h, Rows written) {
+    private void addThenNormalize(Branch branch, Residual h, Rows written) {
+        h.addThenNormalize(written, branch.bias, branch.norm.orElseThrow());
+        if (branch == attention) {
+            h.showNormalized(number, whole(h));
+        }
+    }
+
+    private void addNormalized(Branch branch, Residual h, Rows written) {
         h.normalize(written, branch.bias, branch.outputNorm.orElseThrow());
+        if (branch == attention && branch.placement == Placement.OUTPUT) {
+            h.showNormalized(number, new Residual.Read(written, Values.NONE));
+        }
         add(branch, h, written, Values.NONE);
     }
 
-    private static void add(Branch branch, Residual h, Rows written, Values bias) {
+    private void add(Branch branch, Residual h, Rows written, Values bias) {
+        show(branch, h, written, bias);
         h.scale(branch.skip);
         h.add(written, bias);
         h.scale(branch.gate);
     }
 
-    private static Residual.Read bare(Residual h) {
+    private void show(Branch branch, Residual h, Rows written, Values bias) {
+        h.showWritten(number, branch.which, written, bias, branch.shown);
+    }
+
+    /** The normalized stream. */
+    private Residual.Read read(Branch branch, Residual h) {
+        Residual.Read read = h.read(branch.norm.orElseThrow());
+        if (branch == attention) {
+            h.showStream(number);
+            h.showNormalized(number, read);
+        }
+        return read;
+    }
+
+    /** The stream as it is. */
+    private Residual.Read bare(Branch branch, Residual h) {
+        Residual.Read read = whole(h);
+        if (branch == attention) {
+            h.showStream(number);
+        }
+        return read;
+    }
+
+    private static Residual.Read whole(Residual h) {
         return new Residual.Read(h.settled(), Values.NONE);
     }
 }

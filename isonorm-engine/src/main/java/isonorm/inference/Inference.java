@@ -9,6 +9,7 @@ import isonorm.kernel.Rows;
 import isonorm.kernel.Type;
 import isonorm.layer.Batch;
 import isonorm.layer.Ends;
+import isonorm.layer.Observer;
 import isonorm.layer.Result;
 import isonorm.tensor.Compute;
 import isonorm.tensor.Memory;
@@ -22,6 +23,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
+import java.util.function.IntPredicate;
 import org.bytedeco.pytorch.Tensor;
 
 /**
@@ -123,20 +125,20 @@ public final class Inference implements AutoCloseable {
 
     /** The output of a batch of images, or of tokens without a mask; close it. */
     public Result run(Batch batch) throws IOException {
-        requireOpen();
-        if (batch instanceof Batch.Tokens tokens && tokens.mask().isPresent()) {
-            throw new IllegalArgumentException("rows of one length without padding are needed, got a mask; take ForwardPass, or Sequences");
-        }
-        batch.requireFor(architecture.embedding());
-        int length = batch.lengthIn(architecture.embedding());
+        return run(batch, _ -> true);
+    }
+
+    /** The same with some of the blocks alone, as if the stream had passed the others by. */
+    public Result run(Batch batch, IntPredicate some) throws IOException {
+        int length = require(batch);
         int count = batch.count();
         Tensor output = null;
         List<Tensor> streams = new ArrayList<>();
         try {
-            int together = Math.max(1, TOKENS / length * team.size());
+            int together = together(length);
             for (int first = 0; first < count; first += together) {
                 int rows = Math.min(together, count - first);
-                Rows stream = through(batch, first, rows, length);
+                Rows stream = through(batch, first, rows, length, some, Observer.NONE);
                 if (head.isEmpty()) {
                     streams.add(copy(stream, rows, length));
                 } else {
@@ -158,8 +160,31 @@ public final class Inference implements AutoCloseable {
         }
     }
 
+    /** How many rows of {@code length} tokens go through the blocks together. */
+    public int together(int length) {
+        return Math.max(1, TOKENS / length * team.size());
+    }
+
+    /**
+     * Shows an observer what the blocks compute for a batch of images, or of tokens without a mask; no output is computed. The whole
+     * batch goes through the blocks together: {@link #together} says how many rows are enough.
+     */
+    public void observe(Batch batch, Observer observer) throws IOException {
+        through(batch, 0, batch.count(), require(batch), _ -> true, observer);
+    }
+
+    /** Refuses what cannot be run; gives how many tokens a row has in the stream. */
+    private int require(Batch batch) {
+        requireOpen();
+        if (batch instanceof Batch.Tokens tokens && tokens.mask().isPresent()) {
+            throw new IllegalArgumentException("rows of one length without padding are needed, got a mask; take ForwardPass, or Sequences");
+        }
+        batch.requireFor(architecture.embedding());
+        return batch.lengthIn(architecture.embedding());
+    }
+
     /** The stream behind the last block for some rows of a batch. */
-    private Rows through(Batch batch, int first, int rows, int length) throws IOException {
+    private Rows through(Batch batch, int first, int rows, int length, IntPredicate some, Observer observer) throws IOException {
         Rows stream = stream(rows * length);
         if (words.isPresent()) {
             for (int r = 0; r < rows; r++) {
@@ -170,7 +195,7 @@ public final class Inference implements AutoCloseable {
         } else {
             enter(((Batch.Images) batch).slice(first, rows), stream);
         }
-        return through(stream, pass(spans(rows, length)));
+        return through(stream, new Pass(team, spans(rows, length), room, angles, observer), some);
     }
 
     private void enter(Batch.Images images, Rows stream) throws IOException {
@@ -202,20 +227,21 @@ public final class Inference implements AutoCloseable {
         return architecture.dual() ? columns() : architecture.streamWidth();
     }
 
-    private Rows through(Rows stream, Pass pass) {
+    private Rows through(Rows stream, Pass pass, IntPredicate some) {
         int d = architecture.width();
         Rows first = stream.sliceColumns(0, d);
         Optional<Rows> second = architecture.dual() ? Optional.of(stream.sliceColumns(d, d)) : Optional.empty();
         second.ifPresent(y -> KERNELS.copy(first, y));
         Residual h = new Residual(pass, first, second, room.rows(Use.NORMALIZED, stream.rows(), d), architecture.streamWidth());
-        blocks.forEach(block -> block.forward(h, pass));
+        blocks.stream().filter(block -> some.test(block.number())).forEach(block -> block.forward(h, pass));
         h.settled();
+        h.showStream(blocks.size());
         pass.settle();
         return stream;
     }
 
     private Pass pass(List<Span> spans) {
-        return new Pass(team, spans, room, angles);
+        return new Pass(team, spans, room, angles, Observer.NONE);
     }
 
     private static List<Span> spans(int rows, int length) {
@@ -347,7 +373,7 @@ public final class Inference implements AutoCloseable {
             span.sequence().orElseThrow().reserve(span.end());
             words.orElseThrow().enter(ids.get(s), span.position(), stream.slice(span.first(), span.count()), room);
         }
-        Rows settled = through(stream, pass);
+        Rows settled = through(stream, pass, _ -> true);
         for (Span span : spans) {
             span.sequence().orElseThrow().extend(span.count());
         }

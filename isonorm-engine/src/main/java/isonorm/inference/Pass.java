@@ -4,6 +4,7 @@ import isonorm.kernel.Kernels;
 import isonorm.kernel.Rows;
 import isonorm.kernel.Type;
 import isonorm.kernel.Values;
+import isonorm.layer.Observer;
 import isonorm.tensor.Team;
 import java.util.ArrayList;
 import java.util.List;
@@ -36,15 +37,18 @@ final class Pass {
     private final List<Span> spans;
     private final Workspace room;
     private final Angles angles;
+    private final Observer observer;
     private final int rows;
     private final boolean apart;
     private final List<Team.Slice> waiting = new ArrayList<>();
 
-    Pass(Team team, List<Span> spans, Workspace room, Angles angles) {
+    /** @param observer who is shown what the blocks compute; {@link Observer#NONE} costs nothing */
+    Pass(Team team, List<Span> spans, Workspace room, Angles angles, Observer observer) {
         this.team = team;
         this.spans = spans;
         this.room = room;
         this.angles = angles;
+        this.observer = observer;
         this.rows = spans.getLast().first() + spans.getLast().count();
         this.apart = rows >= ROWS * team.size();
     }
@@ -68,6 +72,19 @@ final class Pass {
     /** How many rows there are. */
     int rows() {
         return rows;
+    }
+
+    /** Shows some rows to an observer. */
+    @FunctionalInterface
+    interface Showing {
+        void run(Observer observer, int first, int count);
+    }
+
+    /** Shows the rows as the steps before leave them, if anybody looks. */
+    void show(Showing showing) {
+        if (observer != Observer.NONE) {
+            rows((first, count) -> showing.run(observer, first, count));
+        }
     }
 
     /** A step that treats every row by itself. */

@@ -5,6 +5,7 @@ import isonorm.kernel.Kernels;
 import isonorm.kernel.Normalization;
 import isonorm.kernel.Rows;
 import isonorm.kernel.Values;
+import isonorm.layer.Observer;
 import java.util.Optional;
 
 /**
@@ -143,6 +144,24 @@ final class Residual {
             }
             KERNELS.norm(some, norm, some);
         });
+    }
+
+    /** Shows the stream before a block, once everything is added. */
+    void showStream(int block) {
+        pass.show((observer, first, count) -> observer.stream(block, part(stream, first, count), first));
+    }
+
+    /** Shows what attention's norm gives. */
+    void showNormalized(int block, Read read) {
+        pass.show((observer, first, count) ->
+                observer.normalized(block, part(read.x, first, count), read.scales.slice(first, count), first));
+    }
+
+    /** Shows what a branch will add, {@code factor * (written + bias)}, beside the stream it found. */
+    void showWritten(int block, Observer.Branch which, Rows written, Values writtenBias, double factor) {
+        Values added = factor == 1 ? writtenBias.slice(0, carried) : writtenBias.slice(0, carried).times(factor);
+        pass.show((observer, first, count) -> observer.written(block, which, part(written, first, count),
+                factor == 1 ? Values.NONE : Values.constant(count, (float) factor), added, part(stream, first, count), first));
     }
 
     private Rows take() {

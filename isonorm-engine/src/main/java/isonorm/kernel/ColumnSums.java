@@ -2,6 +2,7 @@ package isonorm.kernel;
 
 import static isonorm.kernel.Lanes.L;
 
+import java.lang.ref.Reference;
 import java.util.Arrays;
 import jdk.incubator.vector.FloatVector;
 
@@ -74,11 +75,18 @@ final class ColumnSums {
         return total;
     }
 
-    /** {@code into += sums}, one row of F32 or F64. */
+    /** {@code into += sums}, one row of F32 or F64; nothing is added to these sums afterwards. */
     void addTo(Rows into) {
         float[] sums = totals();
-        for (int c = 0; c < columns; c++) {
-            into.set(0, c, into.get(0, c) + sums[c]);
+        if (into.type() == Type.F32) {
+            Lanes.read(Type.F32, into.address(0), columns, block);
+            FLUSH.run(this, block.length);
+            Lanes.write(Type.F32, into.address(0), columns, sums);
+            Reference.reachabilityFence(into.data());
+        } else {
+            for (int c = 0; c < columns; c++) {
+                into.set(0, c, into.get(0, c) + sums[c]);
+            }
         }
     }
 

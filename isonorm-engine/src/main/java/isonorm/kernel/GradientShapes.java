@@ -25,6 +25,11 @@ final class GradientShapes {
         }
     }
 
+    static void dynamicTanh(Rows x, Normalization norm, Rows dy, Rows dx, Gradients.NormSums sums, Rows alphaSum) {
+        norm(x, norm, dy, dx, sums);
+        sums("the sum of alpha", alphaSum, 1);
+    }
+
     static void activation(Rows x, Values bias, Rows dy, Rows dx, Rows biasSums) {
         same("x", x, "dy", dy);
         same("x", x, "dx", dx);

@@ -147,4 +147,33 @@ public sealed interface Kernels permits PlainKernels, VectorKernels {
 
     /** {@code log(sum(exp(x)))} of a row. */
     double logSumExp(Rows x, int row);
+
+    /**
+     * Adds what {@code scales[row] * x + bias[column]} is like to a profile with room for as many rows; scales and bias may be none.
+     * The values are rounded to float32, everything is summed up in float64.
+     *
+     * @param implied whether a row has one value more than x, minus the sum of the others, as in a compressed stream
+     */
+    void profile(Rows x, Values scales, Values bias, boolean implied, Profile into);
+
+    /**
+     * The products of each row with each, in float64: {@code products[r * rows + other]}.
+     *
+     * @param products room for the rows' square
+     */
+    void gram(Rows x, double[] products);
+
+    /** Where {@link #angles} puts row {@code r} of a group and the {@code other} before it. */
+    static int pair(int r, int other) {
+        return r * (r - 1) / 2 + other;
+    }
+
+    /**
+     * The cosine and the angle, 0 to pi, between each two rows of a group, in float64; an angle near zero has all its digits, which the
+     * arc cosine has not. Both are NaN where one of the two is all zeros.
+     *
+     * @param group how many rows of x, one after the other, are a group
+     * @param cosines room for each {@link #pair} of each group, as angles
+     */
+    void angles(Rows x, int group, double[] cosines, double[] angles);
 }

@@ -10,6 +10,7 @@ import jdk.incubator.vector.ShortVector;
 import jdk.incubator.vector.VectorMask;
 import jdk.incubator.vector.VectorOperators;
 import jdk.incubator.vector.VectorShape;
+import jdk.incubator.vector.VectorShuffle;
 import jdk.incubator.vector.VectorSpecies;
 
 /**
@@ -53,7 +54,17 @@ final class Lanes {
     private static final Transfer READ_BRAINS = Transfer.of(Lanes::readBrains);
     private static final Transfer WRITE_BRAINS = Transfer.of(Lanes::writeBrains);
 
+    /** Lanes moved by so many. */
+    private static final VectorShuffle<Float> BY_8 = moved(8);
+    private static final VectorShuffle<Float> BY_4 = moved(4);
+    private static final VectorShuffle<Float> BY_2 = moved(2);
+    private static final VectorShuffle<Float> BY_1 = moved(1);
+
     private Lanes() {}
+
+    private static VectorShuffle<Float> moved(int by) {
+        return VectorShuffle.fromOp(FLOATS, lane -> (lane + by) % L);
+    }
 
     /** Room for a row, filled up with zeros to whole vectors. */
     static float[] room(int columns) {
@@ -93,12 +104,24 @@ final class Lanes {
         return known(values.reinterpretAsInts());
     }
 
+    /**
+     * The sum of the lanes, halves added to halves. The Vector API's own adds in one order where it is compiled and in another where it
+     * is not, and a run that goes on must give the bits of one that was never stopped.
+     */
     static float sum(FloatVector values) {
-        return known(values).reduceLanes(VectorOperators.ADD);
+        FloatVector sum = known(values);
+        if (L >= 16) {
+            sum = sum.add(sum.rearrange(BY_8));
+        }
+        if (L >= 8) {
+            sum = sum.add(sum.rearrange(BY_4));
+        }
+        sum = sum.add(sum.rearrange(BY_2));
+        return sum.add(sum.rearrange(BY_1)).lane(0);
     }
 
     static float sum(FloatVector a, FloatVector b, FloatVector c, FloatVector d) {
-        return known(a).add(b).add(known(c).add(d)).reduceLanes(VectorOperators.ADD);
+        return sum(known(a).add(b).add(known(c).add(d)));
     }
 
     /**

@@ -66,7 +66,7 @@ public final class PlainGradients implements Gradients {
 
     @Override
     public void addDynamicTanh(Rows x, Normalization norm, Rows dy, Rows dx, NormSums sums, Rows alphaSum) {
-        GradientShapes.norm(x, norm, dy, dx, sums);
+        GradientShapes.dynamicTanh(x, norm, dy, dx, sums, alphaSum);
         double alphas = 0;
         for (int row = 0; row < x.rows(); row++) {
             for (int c = 0; c < x.columns(); c++) {

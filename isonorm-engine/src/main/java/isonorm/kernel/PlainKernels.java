@@ -368,4 +368,79 @@ public final class PlainKernels implements Kernels {
         }
         return largest + Math.log(sum);
     }
+
+    @Override
+    public void profile(Rows x, Values scales, Values bias, boolean implied, Profile into) {
+        Shapes.profile(x, scales, bias, into);
+        int C = x.columns();
+        float[] values = new float[implied ? C + 1 : C];
+        for (int r = 0; r < x.rows(); r++) {
+            double sum = 0;
+            for (int c = 0; c < C; c++) {
+                values[c] = (scales.present() ? (float) scales.get(r) : 1) * (float) x.get(r, c) + (bias.present() ? (float) bias.get(c) : 0);
+                sum += values[c];
+            }
+            if (implied) {
+                values[C] = (float) -sum;
+            }
+            into.add(r, values, values.length);
+        }
+    }
+
+    @Override
+    public void gram(Rows x, double[] products) {
+        Shapes.gram(x, products);
+        for (int r = 0; r < x.rows(); r++) {
+            for (int other = 0; other < x.rows(); other++) {
+                double sum = 0;
+                for (int c = 0; c < x.columns(); c++) {
+                    sum += x.get(r, c) * x.get(other, c);
+                }
+                products[r * x.rows() + other] = sum;
+            }
+        }
+    }
+
+    @Override
+    public void angles(Rows x, int group, double[] cosines, double[] angles) {
+        Shapes.angles(x, group, cosines, angles);
+        int C = x.columns();
+        double[] rows = new double[group * C];
+        for (int g = 0; g < x.rows() / group; g++) {
+            for (int r = 0; r < group; r++) {
+                for (int c = 0; c < C; c++) {
+                    rows[r * C + c] = x.get(g * group + r, c);
+                }
+                for (int other = 0; other < r; other++) {
+                    int pair = g * Kernels.pair(group, 0) + Kernels.pair(r, other);
+                    angles[pair] = angle(rows, r * C, other * C, C);
+                    cosines[pair] = Math.cos(angles[pair]);
+                }
+            }
+        }
+    }
+
+    /**
+     * The angle between two vectors of n values: twice that between half the chord and half the sum of their directions, which loses
+     * no digits anywhere. (Kahan)
+     */
+    static double angle(double[] values, int a, int b, int n) {
+        double lengthA = 0;
+        double lengthB = 0;
+        for (int i = 0; i < n; i++) {
+            lengthA += values[a + i] * values[a + i];
+            lengthB += values[b + i] * values[b + i];
+        }
+        double scaleA = 1 / Math.sqrt(lengthA);
+        double scaleB = 1 / Math.sqrt(lengthB);
+        double chord = 0;
+        double sum = 0;
+        for (int i = 0; i < n; i++) {
+            double u = values[a + i] * scaleA;
+            double v = values[b + i] * scaleB;
+            chord += (u - v) * (u - v);
+            sum += (u + v) * (u + v);
+        }
+        return 2 * Math.atan2(Math.sqrt(chord), Math.sqrt(sum));
+    }
 }

@@ -63,6 +63,31 @@ final class Shapes {
         perColumn("up bias", upBias, gate.columns());
     }
 
+    static void profile(Rows x, Values scales, Values bias, Profile into) {
+        perRow(scales, x.rows());
+        perColumn("bias", bias, x.columns());
+        if (into.rows() != x.rows()) {
+            throw new IllegalArgumentException("a profile must have room for the rows it is of, got one for " + into.rows() + " of " + x);
+        }
+    }
+
+    static void angles(Rows x, int group, double[] cosines, double[] angles) {
+        if (group < 1 || x.rows() % group != 0) {
+            throw new IllegalArgumentException("rows must be whole groups, got groups of " + group + " of " + x);
+        }
+        int pairs = x.rows() / group * Kernels.pair(group, 0);
+        if (cosines.length != pairs || angles.length != pairs) {
+            throw new IllegalArgumentException(x.rows() + " rows in groups of " + group + " are " + pairs + " pairs, got room for "
+                    + cosines.length + " cosines and " + angles.length + " angles");
+        }
+    }
+
+    static void gram(Rows x, double[] products) {
+        if (products.length != x.rows() * x.rows()) {
+            throw new IllegalArgumentException(x.rows() + " rows have " + x.rows() * x.rows() + " products, got room for " + products.length);
+        }
+    }
+
     static void softmax(Rows scores, Values keyBias, Rows out) {
         written(out);
         sameSize("scores", scores, "out", out);

@@ -41,6 +41,15 @@ public record Values(float[] array, double[] doubles, int first, int count) {
         return of(array);
     }
 
+    /** These values, each times a factor. */
+    public Values times(double factor) {
+        float[] product = new float[count];
+        for (int i = 0; i < count; i++) {
+            product[i] = (float) (factor * get(i));
+        }
+        return of(product);
+    }
+
     /** Room for {@code count} values. */
     public static Values room(int count) {
         return of(new float[count]);

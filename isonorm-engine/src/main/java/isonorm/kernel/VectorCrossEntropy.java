@@ -47,7 +47,7 @@ final class VectorCrossEntropy {
         Lanes.read(logits.type(), address, C, x);
         double right = x[target];
         Arrays.fill(x, C, x.length, Float.NEGATIVE_INFINITY);
-        largest = VectorSoftmax.LARGEST.run(x, x.length);
+        largest = VectorRows.LARGEST.run(x, x.length); // NaN shows in the sum
         double sum = 0;
         for (int at = 0; at < x.length; at += CHUNK) {
             sum += EXPONENTIALS.run(this, at);

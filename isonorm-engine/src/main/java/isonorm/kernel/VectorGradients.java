@@ -4,8 +4,8 @@ import isonorm.architecture.Activation;
 import java.lang.ref.Reference;
 
 /**
- * The backward kernels with vectors of float32, as wide as the machine has them, for F32 and BF16; only sums of columns may be F64.
- * Memory of automatic arenas is kept while a kernel runs, as {@link VectorKernels} does.
+ * The backward kernels with vectors of float32, as wide as the machine has them, for F32 and BF16; only sums over rows may
+ * be F64. Memory of automatic arenas is kept while a kernel runs, as {@link VectorKernels} does.
  */
 public final class VectorGradients implements Gradients {
 
@@ -32,7 +32,7 @@ public final class VectorGradients implements Gradients {
     @Override
     public void addDynamicTanh(Rows x, Normalization norm, Rows dy, Rows dx, NormSums sums, Rows alphaSum) {
         require(x, dy, dx);
-        GradientShapes.norm(x, norm, dy, dx, sums);
+        GradientShapes.dynamicTanh(x, norm, dy, dx, sums, alphaSum);
         VectorNormGradients.addDynamicTanh(x, norm, dy, dx, sums, alphaSum);
         keep(x, dy, dx);
     }

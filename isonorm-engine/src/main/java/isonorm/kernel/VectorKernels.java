@@ -171,6 +171,30 @@ public final class VectorKernels implements Kernels {
         return result;
     }
 
+    @Override
+    public void profile(Rows x, Values scales, Values bias, boolean implied, Profile into) {
+        Shapes.profile(x, scales, bias, into);
+        requireNarrow(x);
+        VectorProfile.profile(x, scales, bias, implied, into);
+        keep(x);
+    }
+
+    @Override
+    public void gram(Rows x, double[] products) {
+        Shapes.gram(x, products);
+        requireNarrow(x);
+        VectorProfile.gram(x, products);
+        keep(x);
+    }
+
+    @Override
+    public void angles(Rows x, int group, double[] cosines, double[] angles) {
+        Shapes.angles(x, group, cosines, angles);
+        requireNarrow(x);
+        VectorProfile.angles(x, group, cosines, angles);
+        keep(x);
+    }
+
     private static void requireNarrow(Rows... rows) {
         for (Rows each : rows) {
             if (each.type() == Type.F64) {

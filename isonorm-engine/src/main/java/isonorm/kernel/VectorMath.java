@@ -211,6 +211,6 @@ final class VectorMath {
 
     /** The larger of the two; NaN in {@code candidate} does not count. */
     static FloatVector larger(FloatVector best, FloatVector candidate) {
-        return best.blend(candidate, candidate.compare(VectorOperators.GT, best));
+        return Lanes.known(best).blend(candidate, candidate.compare(VectorOperators.GT, best));
     }
 }

@@ -284,7 +284,7 @@ final class VectorNorms {
         for (; i < x.length; i += L) {
             a = a.add(FloatVector.fromArray(FLOATS, x, i));
         }
-        return a.add(b).add(c.add(d)).reduceLanes(VectorOperators.ADD);
+        return Lanes.sum(a, b, c, d);
     }
 
     private float squares() {
@@ -307,7 +307,7 @@ final class VectorNorms {
             FloatVector p = FloatVector.fromArray(FLOATS, x, i);
             a = p.fma(p, a);
         }
-        return a.add(b).add(c.add(d)).reduceLanes(VectorOperators.ADD);
+        return Lanes.sum(a, b, c, d);
     }
 
     /** Sets {@link #shift} to the mean and gives the variance. */
@@ -333,10 +333,10 @@ final class VectorNorms {
             sumA = sumA.add(p);
             a = p.fma(p, a);
         }
-        double rest = (double) sumA.add(sumB).reduceLanes(VectorOperators.ADD) / C;
+        double rest = (double) Lanes.sum(sumA.add(sumB)) / C;
         shift = mean;
         correction = (float) rest;
-        return (double) a.add(b).reduceLanes(VectorOperators.ADD) / C - rest * rest;
+        return (double) Lanes.sum(a.add(b)) / C - rest * rest;
     }
 
     private void normalize() {

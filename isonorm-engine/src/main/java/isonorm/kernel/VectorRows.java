@@ -30,7 +30,7 @@ final class VectorRows {
         turnNeighbours(turn.row, at, 2 * turn.pairs, turn.cosine, turn.sine);
         return 0;
     });
-    private static final Loop<float[]> LARGEST = Loop.of(VectorRows::largestOf);
+    static final Loop<float[]> LARGEST = Loop.of(VectorRows::largestOf);
 
     private VectorRows() {}
 
@@ -194,16 +194,16 @@ final class VectorRows {
 
     /** The largest of whole vectors, leaving out NaN. */
     private static float largestOf(float[] s, int whole) {
-        FloatVector a = FloatVector.broadcast(FLOATS, Float.NEGATIVE_INFINITY);
+        FloatVector a = Lanes.all(Float.NEGATIVE_INFINITY);
         FloatVector b = a;
         int i = 0;
         for (; i <= whole - 2 * L; i += 2 * L) {
-            a = VectorMath.larger(a, FloatVector.fromArray(FLOATS, s, i));
-            b = VectorMath.larger(b, FloatVector.fromArray(FLOATS, s, i + L));
+            a = VectorMath.larger(a, Lanes.floats(s, i));
+            b = VectorMath.larger(b, Lanes.floats(s, i + L));
         }
         if (i < whole) {
-            a = VectorMath.larger(a, FloatVector.fromArray(FLOATS, s, i));
+            a = VectorMath.larger(a, Lanes.floats(s, i));
         }
-        return VectorMath.larger(a, b).reduceLanes(VectorOperators.MAX);
+        return VectorMath.larger(a, Lanes.known(b)).reduceLanes(VectorOperators.MAX);
     }
 }

@@ -17,7 +17,7 @@ final class VectorSoftmax {
     private static final Loop<float[]> TANH = VectorActivations.function(Activation.TANH, Type.F32);
     private static final Loop<VectorSoftmax> EXPONENTIALS = Loop.of(VectorSoftmax::exponentialsOf);
     private static final Loop<VectorSoftmax> SHORT_EXPONENTIALS = Loop.of(VectorSoftmax::shortExponentialsOf);
-    static final Loop<float[]> LARGEST = Loop.of(VectorSoftmax::largestOf);
+    private static final Loop<float[]> LARGEST = Loop.of(VectorSoftmax::largestOf);
     private static final Loop<VectorSoftmax> WRITE = Loop.of((softmax, n) -> {
         Lanes.writeTimes(softmax.share, softmax.type, softmax.address, n, softmax.scores);
         return 0;
@@ -122,7 +122,7 @@ final class VectorSoftmax {
             a = a.add(e);
             e.intoArray(scores, i);
         }
-        return a.reduceLanes(VectorOperators.ADD);
+        return Lanes.sum(a);
     }
 
     /** The same loop over again: a choice inside it would keep its vectors from staying in registers. */
@@ -138,7 +138,7 @@ final class VectorSoftmax {
             a = a.add(e);
             e.intoArray(scores, i);
         }
-        return a.reduceLanes(VectorOperators.ADD);
+        return Lanes.sum(a);
     }
 
     private float largest(int n) {

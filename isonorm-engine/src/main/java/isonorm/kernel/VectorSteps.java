@@ -12,20 +12,22 @@ import jdk.incubator.vector.VectorOperators;
  */
 final class VectorSteps {
 
-    private static final Loop<VectorSteps> ADAM_IN_MEMORY = Loop.of(VectorSteps::adamInMemory);
     private static final Loop<VectorSteps> ADAM = Loop.of(VectorSteps::adam);
+    private static final Loop<VectorSteps> ADAM_IN_PLACE = Loop.of(VectorSteps::adamInPlace);
     private static final Loop<VectorSteps> SGD = Loop.of(VectorSteps::sgd);
+    private static final Loop<VectorSteps> SGD_IN_PLACE = Loop.of(VectorSteps::sgdInPlace);
 
-    private final float[] w;
-    private final float[] g;
-    private final float[] m;
-    private final float[] v;
+    /** Copies of a piece, for what is not float32 or fills no whole vector; the gradient is only read. */
+    private final float[] w = Lanes.room(VectorElements.PIECE);
+    private final float[] g = Lanes.room(VectorElements.PIECE);
+    private final float[] m = Lanes.room(VectorElements.PIECE);
+    private final float[] v = Lanes.room(VectorElements.PIECE);
 
-    /** Where they lie. */
-    private long weights;
-    private long gradient;
-    private long first;
-    private long second;
+    /** Where a piece lies, if it is float32. */
+    private long weightsAt;
+    private long gradientAt;
+    private long firstAt;
+    private long secondAt;
 
     /** The numbers of a step as they are multiplied. */
     private float factor;
@@ -38,20 +40,10 @@ final class VectorSteps {
     private float rate;
     private float decay;
 
-    private VectorSteps(int most, boolean second) {
-        w = Lanes.room(most);
-        g = Lanes.room(most);
-        m = Lanes.room(most);
-        v = Lanes.room(second ? most : 0);
-    }
+    private VectorSteps() {}
 
     static void adamW(Rows weights, Rows gradient, Rows first, Rows second, Gradients.AdamW step) {
-        if (weights.rows() > 1 && VectorElements.dense(weights) && VectorElements.dense(gradient) && VectorElements.dense(first)
-                && VectorElements.dense(second)) {
-            adamW(VectorElements.flat(weights), VectorElements.flat(gradient), VectorElements.flat(first), VectorElements.flat(second), step);
-            return;
-        }
-        VectorSteps on = new VectorSteps(Math.min(VectorElements.PIECE, weights.columns()), true);
+        VectorSteps on = new VectorSteps();
         on.factor = (float) step.factor();
         on.keep1 = (float) step.beta1();
         on.take1 = (float) (1 - step.beta1());
@@ -61,41 +53,56 @@ final class VectorSteps {
         on.epsilon = (float) step.epsilon();
         on.rate = (float) (step.rate() / (1 - Math.pow(step.beta1(), step.step())));
         on.decay = (float) (step.rate() * step.decay());
-        boolean floats = Stream.of(weights, gradient, first, second).allMatch(each -> each.type() == Type.F32);
-        VectorElements.pieces(weights, (row, at, n) -> {
-            if (floats && n % L == 0) {
-                on.weights = VectorElements.address(weights, row, at);
-                on.gradient = VectorElements.address(gradient, row, at);
-                on.first = VectorElements.address(first, row, at);
-                on.second = VectorElements.address(second, row, at);
-                ADAM_IN_MEMORY.run(on, n);
-                return;
-            }
-            VectorElements.read(weights, row, at, n, on.w);
-            VectorElements.read(gradient, row, at, n, on.g);
-            VectorElements.read(first, row, at, n, on.m);
-            VectorElements.read(second, row, at, n, on.v);
-            ADAM.run(on, n);
-            VectorElements.write(weights, row, at, n, on.w);
-            VectorElements.write(first, row, at, n, on.m);
-            VectorElements.write(second, row, at, n, on.v);
-        });
+        on.all(ADAM, ADAM_IN_PLACE, weights, gradient, first, second);
     }
 
     static void sgd(Rows weights, Rows gradient, Rows first, double rate, double momentum, double decay, double factor) {
-        VectorSteps on = new VectorSteps(Math.min(VectorElements.PIECE, weights.columns()), false);
+        VectorSteps on = new VectorSteps();
         on.factor = (float) factor;
         on.keep1 = (float) momentum;
         on.rate = (float) rate;
         on.decay = (float) decay;
+        on.all(SGD, SGD_IN_PLACE, weights, gradient, first, null);
+    }
+
+    /** One row, where all follow each other. */
+    private void all(Loop<VectorSteps> copied, Loop<VectorSteps> inPlace, Rows weights, Rows gradient, Rows first, Rows second) {
+        Rows last = second == null ? first : second;
+        boolean dense = Stream.of(weights, gradient, first, last).allMatch(VectorElements::dense);
+        if (dense && weights.rows() > 1) {
+            all(copied, inPlace, VectorElements.flat(weights), VectorElements.flat(gradient), VectorElements.flat(first),
+                    second == null ? null : VectorElements.flat(second));
+            return;
+        }
+        boolean floats = Stream.of(weights, gradient, first, last).allMatch(each -> each.type() == Type.F32);
         VectorElements.pieces(weights, (row, at, n) -> {
-            VectorElements.read(weights, row, at, n, on.w);
-            VectorElements.read(gradient, row, at, n, on.g);
-            VectorElements.read(first, row, at, n, on.m);
-            SGD.run(on, n);
-            VectorElements.write(weights, row, at, n, on.w);
-            VectorElements.write(first, row, at, n, on.m);
+            int whole = floats ? n / L * L : 0;
+            if (whole > 0) {
+                weightsAt = VectorElements.address(weights, row, at);
+                gradientAt = VectorElements.address(gradient, row, at);
+                firstAt = VectorElements.address(first, row, at);
+                secondAt = VectorElements.address(last, row, at);
+                inPlace.run(this, whole);
+            }
+            if (whole < n) {
+                copied(copied, weights, gradient, first, second, row, at + whole, n - whole);
+            }
         });
+    }
+
+    private void copied(Loop<VectorSteps> loop, Rows weights, Rows gradient, Rows first, Rows second, int row, int at, int n) {
+        VectorElements.read(weights, row, at, n, w);
+        VectorElements.read(gradient, row, at, n, g);
+        VectorElements.read(first, row, at, n, m);
+        if (second != null) {
+            VectorElements.read(second, row, at, n, v);
+        }
+        loop.run(this, n);
+        VectorElements.write(weights, row, at, n, w);
+        VectorElements.write(first, row, at, n, m);
+        if (second != null) {
+            VectorElements.write(second, row, at, n, v);
+        }
     }
 
     private FloatVector mean(FloatVector gradient, FloatVector mean) {
@@ -123,31 +130,40 @@ final class VectorSteps {
         return 0;
     }
 
-    /** The same of whole vectors of float32, where they are. */
-    private float adamInMemory(int n) {
+    private float adamInPlace(int n) {
         for (long i = 0; i < (long) n * Float.BYTES; i += L * Float.BYTES) {
-            FloatVector gradient = Lanes.floats(this.gradient + i).mul(factor);
-            FloatVector mean = mean(gradient, Lanes.floats(first + i));
-            FloatVector square = square(gradient, Lanes.floats(second + i));
-            mean.intoMemorySegment(Lanes.ALL, first + i, Lanes.ORDER);
-            square.intoMemorySegment(Lanes.ALL, second + i, Lanes.ORDER);
-            moved(Lanes.floats(weights + i), mean, square).intoMemorySegment(Lanes.ALL, weights + i, Lanes.ORDER);
+            FloatVector gradient = Lanes.floats(gradientAt + i).mul(factor);
+            FloatVector mean = mean(gradient, Lanes.floats(firstAt + i));
+            FloatVector square = square(gradient, Lanes.floats(secondAt + i));
+            mean.intoMemorySegment(Lanes.ALL, firstAt + i, Lanes.ORDER);
+            square.intoMemorySegment(Lanes.ALL, secondAt + i, Lanes.ORDER);
+            moved(Lanes.floats(weightsAt + i), mean, square).intoMemorySegment(Lanes.ALL, weightsAt + i, Lanes.ORDER);
         }
         return 0;
     }
 
+    private FloatVector momentum(FloatVector weight, FloatVector gradient, FloatVector mean) {
+        return weight.fma(Lanes.all(decay), gradient.fma(Lanes.all(factor), mean.mul(keep1)));
+    }
+
     private float sgd(int n) {
-        FloatVector factors = Lanes.all(factor);
-        FloatVector keeps = Lanes.all(keep1);
-        FloatVector decays = Lanes.all(decay);
         FloatVector minus = Lanes.all(-rate);
         for (int i = 0; i < n; i += L) {
             FloatVector weight = Lanes.floats(w, i);
-            FloatVector mean = Lanes.floats(m, i).mul(keeps);
-            mean = Lanes.floats(g, i).fma(factors, mean);
-            mean = weight.fma(decays, mean);
+            FloatVector mean = momentum(weight, Lanes.floats(g, i), Lanes.floats(m, i));
             mean.intoArray(m, i);
             mean.fma(minus, weight).intoArray(w, i);
+        }
+        return 0;
+    }
+
+    private float sgdInPlace(int n) {
+        FloatVector minus = Lanes.all(-rate);
+        for (long i = 0; i < (long) n * Float.BYTES; i += L * Float.BYTES) {
+            FloatVector weight = Lanes.floats(weightsAt + i);
+            FloatVector mean = momentum(weight, Lanes.floats(gradientAt + i), Lanes.floats(firstAt + i));
+            mean.intoMemorySegment(Lanes.ALL, firstAt + i, Lanes.ORDER);
+            mean.fma(minus, weight).intoMemorySegment(Lanes.ALL, weightsAt + i, Lanes.ORDER);
         }
         return 0;
     }

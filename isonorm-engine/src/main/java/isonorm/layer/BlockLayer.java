@@ -57,7 +57,7 @@ import org.bytedeco.pytorch.Tensor;
  * What is added to h is first multiplied with the LayerScale vector, where there is one, and h with the factor of the skip. A
  * gate g makes each sum {@code h - SiLU(g) h}.
  */
-record BlockLayer(Block block, Branch attention, Branch mlp, Compute compute) {
+record BlockLayer(int number, Block block, Branch attention, Branch mlp, Compute compute) {
 
     /** What one sub-layer computes. */
     @FunctionalInterface
@@ -67,7 +67,7 @@ record BlockLayer(Block block, Branch attention, Branch mlp, Compute compute) {
 
     /** A sub-layer with its norms and its scale. */
     private record Branch(
-            Placement placement, Optional<NormLayer> norm, SubLayer subLayer, Optional<NormLayer> outputNorm, Optional<Tensor> scale,
+            Observer.Branch which, Placement placement, Optional<NormLayer> norm, SubLayer subLayer, Optional<NormLayer> outputNorm, Optional<Tensor> scale,
             OptionalDouble gate) {}
 
     static BlockLayer load(Loader from, Architecture architecture, int l) throws IOException {
@@ -93,11 +93,12 @@ record BlockLayer(Block block, Branch attention, Branch mlp, Compute compute) {
                 from.linear(Role.of(MLP_DOWN, l, Field.WEIGHT), mlp.outputBias()),
                 from.compute());
         return new BlockLayer(
+                l,
                 block,
                 branch(from, architecture, l, block.attentionPlacement(), attentionLayer::forward,
-                        new Parts(ATTENTION_NORM, ATTENTION_OUTPUT_NORM, ATTENTION_SCALE, ATTENTION_STREAM_GATE)),
+                        new Parts(Observer.Branch.ATTENTION, ATTENTION_NORM, ATTENTION_OUTPUT_NORM, ATTENTION_SCALE, ATTENTION_STREAM_GATE)),
                 branch(from, architecture, l, block.mlpPlacement(), (x, _) -> mlpLayer.forward(x),
-                        new Parts(MLP_NORM, MLP_OUTPUT_NORM, MLP_SCALE, MLP_STREAM_GATE)),
+                        new Parts(Observer.Branch.MLP, MLP_NORM, MLP_OUTPUT_NORM, MLP_SCALE, MLP_STREAM_GATE)),
                 from.compute());
     }
 
@@ -118,12 +119,13 @@ record BlockLayer(Block block, Branch attention, Branch mlp, Compute compute) {
     }
 
     /** Where the norms, the LayerScale and the gate of a sub-layer are. */
-    private record Parts(Part norm, Part outputNorm, Part scale, Part gate) {}
+    private record Parts(Observer.Branch which, Part norm, Part outputNorm, Part scale, Part gate) {}
 
     private static Branch branch(Loader from, Architecture architecture, int l, Placement placement, SubLayer subLayer, Parts parts)
             throws IOException {
         Block block = architecture.blocks().get(l);
         return new Branch(
+                parts.which,
                 placement,
                 norm(from, architecture, l, parts.norm, Architecture.norms(block).contains(parts.norm)),
                 subLayer,
@@ -147,44 +149,66 @@ record BlockLayer(Block block, Branch attention, Branch mlp, Compute compute) {
     }
 
     /** The stream behind this block; for dual blocks h is the two streams side by side. */
-    Tensor forward(Tensor h, Sight sight) throws IOException {
+    Tensor forward(Tensor h, Sight sight, Watch watch) throws IOException {
+        watch.stream(number, attention.placement == Placement.DUAL ? stream(h, 0) : h);
         return switch (block.wiring()) {
-            case SEQUENTIAL -> then(mlp, then(attention, h, sight), sight);
-            case PARALLEL -> sum(h, written(attention, normed(attention, h), sight)).add(written(mlp, normed(mlp, h), sight));
+            case SEQUENTIAL -> then(mlp, then(attention, h, sight, watch), sight, watch);
+            case PARALLEL -> {
+                Tensor first = written(attention, normed(attention, h, watch), h, sight, watch);
+                yield sum(h, first).add(written(mlp, normed(mlp, h, watch), h, sight, watch));
+            }
             case PARALLEL_ONE_NORM -> {
-                Tensor n = normed(attention, h);
-                yield sum(h, written(attention, n, sight)).add(written(mlp, n, sight));
+                Tensor n = normed(attention, h, watch);
+                yield sum(h, written(attention, n, h, sight, watch)).add(written(mlp, n, h, sight, watch));
             }
         };
     }
 
-    private Tensor then(Branch branch, Tensor h, Sight sight) throws IOException {
+    private Tensor then(Branch branch, Tensor h, Sight sight, Watch watch) throws IOException {
         return switch (branch.placement) {
-            case PRE -> gated(branch, sum(h, written(branch, normed(branch, h), sight)));
-            case POST -> normed(branch, sum(block.recentre() ? recentre(h) : h, written(branch, h, sight)));
-            case PERI -> gated(branch, sum(h, scaled(branch, outputNormed(branch, branch.subLayer.forward(normed(branch, h), sight)))));
-            case OUTPUT -> gated(branch, sum(h, scaled(branch, outputNormed(branch, branch.subLayer.forward(h, sight)))));
-            case BOTH -> outputNormed(branch, sum(h, written(branch, normed(branch, h), sight)));
+            case PRE -> gated(branch, sum(h, written(branch, normed(branch, h, watch), h, sight, watch)));
+            case POST -> normed(branch, sum(block.recentre() ? recentre(h) : h, written(branch, h, h, sight, watch)), watch);
+            case PERI -> gated(branch, sum(h, normalized(branch, normed(branch, h, watch), h, sight, watch)));
+            case OUTPUT -> gated(branch, sum(h, normalized(branch, h, h, sight, watch)));
+            case BOTH -> outputNormed(branch, sum(h, written(branch, normed(branch, h, watch), h, sight, watch)));
             case DUAL -> {
                 Tensor x = stream(h, 0);
-                Tensor written = written(branch, x, sight);
-                yield concatenate(-1, normed(branch, sum(x, written)), stream(h, 1).add(written));
+                Tensor written = written(branch, x, x, sight, watch);
+                yield concatenate(-1, normed(branch, sum(x, written), watch), stream(h, 1).add(written));
             }
-            case NONE -> gated(branch, sum(h, written(branch, h, sight)));
+            case NONE -> gated(branch, sum(h, written(branch, h, h, sight, watch)));
         };
     }
 
-    private static Tensor normed(Branch branch, Tensor x) {
-        return branch.norm.orElseThrow().forward(x);
+    private Tensor normed(Branch branch, Tensor x, Watch watch) {
+        Tensor n = branch.norm.orElseThrow().forward(x);
+        if (branch == attention) {
+            watch.normalized(number, n);
+        }
+        return n;
     }
 
     private static Tensor outputNormed(Branch branch, Tensor x) {
         return branch.outputNorm.orElseThrow().forward(x);
     }
 
-    /** What a sub-layer writes of what it reads. */
-    private Tensor written(Branch branch, Tensor x, Sight sight) throws IOException {
-        return scaled(branch, branch.subLayer.forward(x, sight));
+    /** What a sub-layer writes of the x it reads to the stream h. */
+    private Tensor written(Branch branch, Tensor x, Tensor h, Sight sight, Watch watch) throws IOException {
+        return shown(branch, scaled(branch, branch.subLayer.forward(x, sight)), h, watch);
+    }
+
+    /** The same behind a norm of it. */
+    private Tensor normalized(Branch branch, Tensor x, Tensor h, Sight sight, Watch watch) throws IOException {
+        Tensor written = scaled(branch, outputNormed(branch, branch.subLayer.forward(x, sight)));
+        if (branch == attention && branch.placement == Placement.OUTPUT) {
+            watch.normalized(number, written);
+        }
+        return shown(branch, written, h, watch);
+    }
+
+    private Tensor shown(Branch branch, Tensor written, Tensor h, Watch watch) {
+        watch.written(number, branch.which, written, h);
+        return written;
     }
 
     private Tensor scaled(Branch branch, Tensor y) {

@@ -11,6 +11,7 @@ import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
+import java.util.function.IntPredicate;
 import org.bytedeco.pytorch.Tensor;
 
 /**
@@ -71,32 +72,70 @@ public final class ForwardPass implements AutoCloseable {
 
     /** The output of one batch; close it. */
     public Result run(Batch batch) throws IOException {
-        return run(List.of(batch), Progress.NONE).getFirst();
+        return run(batch, _ -> true);
+    }
+
+    /** The same with some of the blocks alone, as if the stream had passed the others by. */
+    public Result run(Batch batch, IntPredicate some) throws IOException {
+        return between(around -> run(around, List.of(batch), some, Progress.NONE)).getFirst();
     }
 
     /** The output of each batch, which may differ in length; close them. */
     public List<Result> run(List<Batch> batches, Progress progress) throws IOException {
+        return between(around -> run(around, batches, _ -> true, progress));
+    }
+
+    /** Shows an observer what the blocks compute for a batch, padding too, rounded to float32; no output is computed. */
+    public void observe(Batch batch, Observer observer) throws IOException {
+        between(around -> {
+            batch.requireFor(architecture.embedding());
+            List<Passage> parts = Passage.enter(batch, around.embedding, batch.lengthIn(architecture.embedding()), compute, observer);
+            try {
+                for (int l = 0; l < architecture.blocks().size(); l++) {
+                    through(l, parts);
+                }
+                for (Passage part : parts) {
+                    Memory.scoped(() -> part.watch.stream(architecture.blocks().size(),
+                            architecture.dual() ? BlockLayer.stream(part.stream, 0) : part.stream));
+                }
+                return null;
+            } finally {
+                parts.forEach(Passage::close);
+            }
+        });
+    }
+
+    /** What is done between the layers around the blocks. */
+    @FunctionalInterface
+    private interface Between<T> {
+        T run(Ends around) throws IOException;
+    }
+
+    private <T> T between(Between<T> work) throws IOException {
         if (ends.isPresent()) {
-            return run(ends.get(), batches, progress);
+            return work.run(ends.get());
         }
         try (Loader loader = new Loader(model, compute, false)) {
-            return run(ends(loader, architecture), batches, progress);
+            return work.run(ends(loader, architecture));
         }
     }
 
-    private List<Result> run(Ends around, List<Batch> batches, Progress progress) throws IOException {
+    private List<Result> run(Ends around, List<Batch> batches, IntPredicate some, Progress progress) throws IOException {
         batches.forEach(batch -> batch.requireFor(architecture.embedding()));
         int steps = architecture.blocks().size() + 2;
         List<List<Passage>> passages = new ArrayList<>();
         List<Tensor> streams = new ArrayList<>();
         try {
             for (Batch batch : batches) {
-                passages.add(Passage.enter(batch, around.embedding, batch.lengthIn(architecture.embedding()), compute));
+                int length = batch.lengthIn(architecture.embedding());
+                passages.add(Passage.enter(batch, around.embedding, length, compute, Observer.NONE));
             }
             progress.step("embedding", 1, steps);
             List<Passage> parts = passages.stream().flatMap(List::stream).toList();
             for (int l = 0; l < architecture.blocks().size(); l++) {
-                through(l, parts);
+                if (some.test(l)) {
+                    through(l, parts);
+                }
                 progress.step("block " + l, l + 2, steps);
             }
             for (List<Passage> batch : passages) {
@@ -126,15 +165,18 @@ public final class ForwardPass implements AutoCloseable {
     private static final class Passage implements AutoCloseable {
 
         private final Sight sight;
+        private final Watch watch;
         private Tensor stream;
 
-        private Passage(Sight sight, Tensor stream) {
+        private Passage(Sight sight, Watch watch, Tensor stream) {
             this.sight = sight;
+            this.watch = watch;
             this.stream = stream;
         }
 
         /** A batch in as many parts as there are threads, where it has that many rows. */
-        static List<Passage> enter(Batch batch, EmbeddingLayer embedding, int length, Compute compute) throws IOException {
+        static List<Passage> enter(Batch batch, EmbeddingLayer embedding, int length, Compute compute, Observer observer)
+                throws IOException {
             Tensor whole = Memory.kept(() -> embedding.forward(batch));
             List<Passage> parts = new ArrayList<>();
             try {
@@ -143,7 +185,7 @@ public final class ForwardPass implements AutoCloseable {
                     int first = (int) ((long) batch.count() * p / count);
                     int rows = (int) ((long) batch.count() * (p + 1) / count) - first;
                     Tensor part = Memory.kept(() -> whole.narrow(0, first, rows).contiguous());
-                    parts.add(new Passage(new Sight(batch, first, rows, length, compute), part));
+                    parts.add(new Passage(new Sight(batch, first, rows, length, compute), new Watch(observer, first * length), part));
                 }
                 return parts;
             } finally {
@@ -158,7 +200,7 @@ public final class ForwardPass implements AutoCloseable {
 
         void through(BlockLayer block) throws IOException {
             Tensor before = stream;
-            stream = Memory.kept(() -> block.forward(before, sight));
+            stream = Memory.kept(() -> block.forward(before, sight, watch));
             Memory.free(before);
         }
 

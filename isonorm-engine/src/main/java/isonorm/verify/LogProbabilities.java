@@ -7,7 +7,7 @@ import java.io.IOException;
 import java.util.function.IntToLongFunction;
 
 /** The logarithms of the probabilities that logits give to tokens, in float64. */
-final class LogProbabilities {
+public final class LogProbabilities {
 
     private LogProbabilities() {}
 
@@ -16,7 +16,7 @@ final class LogProbabilities {
      *
      * @param target the token, or {@link TokenizedText#NONE}
      */
-    static double[] of(Result result, IntToLongFunction target) throws IOException {
+    public static double[] of(Result result, IntToLongFunction target) throws IOException {
         long[] shape = result.outputShape();
         int positions = Math.toIntExact(shape[0] * shape[1]);
         int width = (int) shape[2];

@@ -65,6 +65,15 @@ public record TokenizedText(long[] ids, int window, int stride, long bytes) {
      * @param stride 1 to {@code window}
      */
     public static TokenizedText read(Path tokenizerJson, Path textFile, int window, int stride, long limit) throws IOException {
+        return of(tokenizerJson, TextFile.read(textFile), textFile.toString(), window, stride, limit);
+    }
+
+    /**
+     * The same of a text in memory.
+     *
+     * @param name what an error calls it
+     */
+    public static TokenizedText of(Path tokenizerJson, String given, String name, int window, int stride, long limit) throws IOException {
         if (window < 2 || limit < 2) {
             throw new IllegalArgumentException("a window and the limit must be two tokens or more, got " + window + " and " + limit);
         }
@@ -72,11 +81,11 @@ public record TokenizedText(long[] ids, int window, int stride, long bytes) {
             throw new IllegalArgumentException("a stride must be 1 to the window, " + window + ", or tokens are left out, got " + stride);
         }
         try (Tokenizer tokenizer = Tokenizer.open(tokenizerJson)) {
-            Tokenizer.Encoded encoded = tokenizer.encode(limited(TextFile.read(textFile), limit));
+            Tokenizer.Encoded encoded = tokenizer.encode(limited(given, limit));
             long[] all = encoded.ids();
             int taken = (int) Math.min(all.length, limit);
             if (taken < 2) {
-                throw new IOException(textFile + " has " + taken + " token; a perplexity needs two or more");
+                throw new IOException(name + " has " + taken + " token; a perplexity needs two or more");
             }
             int length = Math.min(window, taken);
             TokenizedText text = new TokenizedText(Arrays.copyOf(all, taken), length, Math.min(stride, length), 0);

@@ -252,6 +252,10 @@ class NormGradientsTest {
                 assertThrows(IllegalArgumentException.class, () -> gradients.norm(
                         x, Normalization.of(NormKind.DYNAMIC_TANH, 0), x, x, NormSums.NONE));
             }
+            for (Gradients gradients : Sample.gradientTwins()) {
+                assertThrows(IllegalArgumentException.class, () -> gradients.addDynamicTanh(
+                        x, Normalization.of(NormKind.DYNAMIC_TANH, 0), x, x, NormSums.NONE, one));
+            }
             assertThrows(IllegalArgumentException.class, () -> VECTOR.norm(wide, rms, wide, wide, NormSums.NONE));
         }
     }

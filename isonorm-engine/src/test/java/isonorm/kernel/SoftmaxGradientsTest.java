@@ -27,6 +27,7 @@ class SoftmaxGradientsTest {
                             assertSoftmax(arena, keys, type, other, scoring, Reach.all());
                             assertSoftmax(arena, keys, type, other, scoring, Reach.causal(Math.max(0, keys - 3), 5));
                             assertSoftmax(arena, keys, type, other, scoring, Reach.causal(keys / 2, 2).withWindow(1 + keys / 3));
+                            assertSoftmax(arena, keys, type, other, scoring, Reach.causal(keys / 2, 3)); // a shorter row behind a longer
                             assertSoftmax(arena, keys, type, other, scoring, Reach.causal(keys + 2, 5).withWindow(2)); // the last see nothing
                         }
                     }
@@ -92,8 +93,8 @@ class SoftmaxGradientsTest {
         Rows expected = Sample.rows(arena, type, 4, columns, columns + 2, 3, mean, spread);
         Rows before = Sample.copy(arena, expected);
         Rows actual = Sample.copy(arena, expected);
-        double[] expectedLosses = new double[4];
-        double[] actualLosses = new double[4];
+        double[] expectedLosses = {7, 7, 7, 7};
+        double[] actualLosses = {7, 7, 7, 7};
         PLAIN.crossEntropy(expected, targets, 0.7, expectedLosses);
         VECTOR.crossEntropy(actual, targets, 0.7, actualLosses);
         String what = columns + " " + type + " mean " + mean + " spread " + spread;
@@ -113,6 +114,7 @@ class SoftmaxGradientsTest {
                 assertClose(value, actual.get(r, c), tolerance, what + " column " + c);
             }
         }
+        assertEquals(0, expectedLosses[2]);
         assertEquals(0, actualLosses[2]);
         Sample.assertGapsKept(actual, columns, what);
     }

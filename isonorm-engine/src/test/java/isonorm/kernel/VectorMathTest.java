@@ -3,6 +3,7 @@ package isonorm.kernel;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.util.SplittableRandom;
 import java.util.function.DoubleUnaryOperator;
 import java.util.function.UnaryOperator;
 import jdk.incubator.vector.FloatVector;
@@ -37,6 +38,9 @@ class VectorMathTest {
         assertAt(VectorMath::exp, 89, Float.POSITIVE_INFINITY);
         assertAt(VectorMath::exp, Float.POSITIVE_INFINITY, Float.POSITIVE_INFINITY);
         assertAt(VectorMath::exp, Float.NaN, Float.NaN);
+        assertWithin(1.1, VectorMath::expBelow, Math::exp, -87, 0);
+        assertAt(VectorMath::expBelow, Float.NEGATIVE_INFINITY, (float) Math.exp(-87));
+        assertAt(VectorMath::expBelow, Float.NaN, Float.NaN);
     }
 
     @Test
@@ -92,5 +96,24 @@ class VectorMathTest {
         }
         assertTrue(compared > 1_000_000);
         assertTrue(worst <= ulps, "off by " + worst + " ulp at " + worstAt);
+    }
+
+    /** Halves added to halves, to the bit, whether it is compiled yet or not. */
+    @Test
+    void sumsOfLanesHaveOneOrder() {
+        SplittableRandom random = new SplittableRandom(5);
+        for (int time = 0; time < 20_000; time++) {
+            float[] lanes = new float[Lanes.L];
+            for (int i = 0; i < lanes.length; i++) {
+                lanes[i] = (float) random.nextGaussian();
+            }
+            float sum = Lanes.sum(FloatVector.fromArray(Lanes.FLOATS, lanes, 0));
+            for (int half = lanes.length / 2; half > 0; half /= 2) {
+                for (int i = 0; i < half; i++) {
+                    lanes[i] += lanes[i + half];
+                }
+            }
+            assertEquals(lanes[0], sum);
+        }
     }
 }

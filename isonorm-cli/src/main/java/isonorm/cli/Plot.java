@@ -1,0 +1,83 @@
+package isonorm.cli;
+
+import com.fasterxml.jackson.databind.node.ArrayNode;
+import com.fasterxml.jackson.databind.node.JsonNodeFactory;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import java.util.Arrays;
+import java.util.DoubleSummaryStatistics;
+import java.util.List;
+
+/** One picture of a report: drawn as SVG by {@link PlotSvg}, and by a script in an HTML {@link Page}, from the same values. */
+sealed interface Plot {
+
+    /** What it shows, in a few words. */
+    String title();
+
+    /** What to look for, in a sentence. */
+    String note();
+
+    /** What the axes mean. */
+    record Axes(String x, String y) {}
+
+    /**
+     * A curve.
+     *
+     * @param colour which colour it has; curves of one thing share one
+     * @param y NaN where there is no value
+     */
+    record Curve(String name, int colour, boolean dashed, double[] x, double[] y) {}
+
+    /** Curves over whole numbers. */
+    record Lines(String title, String note, Axes axes, List<Curve> curves) implements Plot {
+
+        /** Values that differ by more than this are drawn by their orders of magnitude. */
+        private static final double WIDE = 20;
+
+        /** Whether orders of magnitude are drawn: values are positive and differ by much. */
+        boolean logarithmic() {
+            DoubleSummaryStatistics all = curves.stream().flatMapToDouble(curve -> Arrays.stream(curve.y)).filter(Double::isFinite).summaryStatistics();
+            return all.getMin() > 0 && all.getMax() > WIDE * all.getMin();
+        }
+    }
+
+    /**
+     * Values at whole numbers as colours.
+     *
+     * @param values {@code [x][y - firstY]}; rows may differ in length
+     * @param value what a value is
+     */
+    record Heat(String title, String note, Axes axes, String value, int firstY, double[][] values) implements Plot {}
+
+    /** For the script of a page. */
+    default ObjectNode json() {
+        ObjectNode node = JsonNodeFactory.instance.objectNode();
+        node.put("title", title()).put("note", note());
+        switch (this) {
+            case Lines lines -> {
+                node.put("kind", "lines").put("x", lines.axes.x).put("y", lines.axes.y).put("logarithmic", lines.logarithmic());
+                ArrayNode curves = node.putArray("curves");
+                for (Curve curve : lines.curves) {
+                    ObjectNode one = curves.addObject().put("name", curve.name).put("colour", curve.colour).put("dashed", curve.dashed);
+                    ArrayNode points = one.putArray("points");
+                    for (int i = 0; i < curve.x.length; i++) {
+                        if (Double.isFinite(curve.y[i])) {
+                            points.addArray().add(curve.x[i]).add(curve.y[i]);
+                        }
+                    }
+                }
+            }
+            case Heat heat -> {
+                node.put("kind", "heat").put("x", heat.axes.x).put("y", heat.axes.y).put("value", heat.value);
+                ArrayNode cells = node.putArray("cells");
+                for (int x = 0; x < heat.values.length; x++) {
+                    for (int y = 0; y < heat.values[x].length; y++) {
+                        if (Double.isFinite(heat.values[x][y])) {
+                            cells.addArray().add(x).add(y + heat.firstY).add(heat.values[x][y]);
+                        }
+                    }
+                }
+            }
+        }
+        return node;
+    }
+}

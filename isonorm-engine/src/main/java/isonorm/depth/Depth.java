@@ -1,0 +1,76 @@
+package isonorm.depth;
+
+import isonorm.tensor.Compute;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.stream.IntStream;
+
+/**
+ * How a model uses its depth, as measured on a text. Blocks are counted from 0, as their tensors are.
+ *
+ * @param width how many dimensions the stream has
+ * @param tokens how many tokens were read
+ * @param activations block after block; a position that a block does not have is missing
+ * @param angular the angular distance {@code arccos(cos(x, y)) / pi} between the inputs x of block l and y of block l + n, at
+ *     {@code [l][n - 1]}, the mean over all tokens; the input of the block behind the last is the end of the stream
+ * @param cosine the cosine of the same
+ * @param cka their linear CKA, of up to 32 tokens a window: 1 where the tokens stand to each other as before; NaN where windows have fewer
+ *     than four tokens
+ * @param withoutDirection how many tokens these leave out, because one of their vectors was zero or not finite
+ * @param sensitivity what removing blocks does, where that was measured
+ */
+public record Depth(
+        int width,
+        long tokens,
+        Compute compute,
+        List<Map<Position, Activations>> activations,
+        double[][] angular,
+        double[][] cosine,
+        double[][] cka,
+        long withoutDirection,
+        List<MassiveActivation> massive,
+        Growth growth,
+        Optional<Sensitivity> sensitivity) {
+
+    /** A block that turns the stream by a smaller angular distance than this is idle. */
+    public static final double IDLE = 0.05;
+
+    /** A block without which the perplexity grows by more than this part is not idle, whatever it turns. */
+    public static final double IDLE_PERPLEXITY = 0.01;
+
+    /** How many blocks there are. */
+    public int blocks() {
+        return activations.size();
+    }
+
+    /** The angular distance between the inputs of blocks {@code block} and {@code block + span}. */
+    public double distance(int block, int span) {
+        return angular[block][span - 1];
+    }
+
+    /** Block Influence: one minus the mean cosine of a block's input and output. (Men et al., ShortGPT, arXiv 2403.03853) */
+    public double influence(int block) {
+        return 1 - cosine[block][0];
+    }
+
+    /** The blocks that do next to nothing. */
+    public List<Integer> idle() {
+        return IntStream.range(0, blocks()).filter(this::idle).boxed().toList();
+    }
+
+    private boolean idle(int block) {
+        return distance(block, 1) < IDLE
+                && sensitivity.map(each -> each.increase(block) <= IDLE_PERPLEXITY).orElse(true);
+    }
+
+    /** The same with what removing blocks does. */
+    public Depth withSensitivity(Sensitivity measured) {
+        return new Depth(width, tokens, compute, activations, angular, cosine, cka, withoutDirection, massive, growth, Optional.of(measured));
+    }
+
+    /** In two sentences: how the variance of the stream grows, and which blocks are idle; and how sure that is. */
+    public String verdict() {
+        return Verdict.of(this);
+    }
+}

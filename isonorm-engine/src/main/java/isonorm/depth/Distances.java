@@ -1,0 +1,91 @@
+package isonorm.depth;
+
+import isonorm.kernel.Kernels;
+import isonorm.kernel.Rows;
+
+/**
+ * Angles between the inputs of all pairs of blocks, the end of the stream counting as one more, summed up token by token in their order.
+ * A token is left out where one of its vectors is zero or not finite and so has no direction.
+ */
+final class Distances {
+
+    private static final Kernels KERNELS = Kernels.provider();
+
+    private final int inputs;
+    private final int pairs;
+    private final double[] angles;
+    private final double[] cosines;
+    private long tokens;
+    private long without;
+
+    /** Of this batch, a token each. */
+    private double[] tokenAngles = {};
+    private double[] tokenCosines = {};
+
+    Distances(int inputs) {
+        this.inputs = inputs;
+        this.pairs = Kernels.pair(inputs, 0);
+        this.angles = new double[pairs];
+        this.cosines = new double[pairs];
+    }
+
+    void begin(int count) {
+        if (tokenAngles.length != count * pairs) {
+            tokenAngles = new double[count * pairs];
+            tokenCosines = new double[count * pairs];
+        }
+    }
+
+    /** The inputs of all blocks, one token behind the other, from token {@code first} on. */
+    void add(Rows held, int first) {
+        double[] someCosines = new double[held.rows() / inputs * pairs];
+        double[] someAngles = new double[someCosines.length];
+        KERNELS.angles(held, inputs, someCosines, someAngles);
+        System.arraycopy(someCosines, 0, tokenCosines, first * pairs, someCosines.length);
+        System.arraycopy(someAngles, 0, tokenAngles, first * pairs, someAngles.length);
+    }
+
+    void end() {
+        for (int at = 0; at < tokenAngles.length; at += pairs) {
+            double sum = 0;
+            for (int pair = 0; pair < pairs; pair++) {
+                sum += tokenAngles[at + pair];
+            }
+            if (Double.isNaN(sum)) {
+                without++;
+                continue;
+            }
+            for (int pair = 0; pair < pairs; pair++) {
+                angles[pair] += tokenAngles[at + pair];
+                cosines[pair] += tokenCosines[at + pair];
+            }
+            tokens++;
+        }
+    }
+
+    /** How many tokens were left out. */
+    long without() {
+        return without;
+    }
+
+    /** The mean angle over pi, [l][n - 1] of the inputs of blocks l and l + n. */
+    double[][] angular() {
+        return means(angles, 1 / Math.PI);
+    }
+
+    /** The mean cosine, [l][n - 1]. */
+    double[][] cosine() {
+        return means(cosines, 1);
+    }
+
+    private double[][] means(double[] sums, double factor) {
+        double[][] means = new double[inputs - 1][];
+        for (int l = 0; l < inputs - 1; l++) {
+            means[l] = new double[inputs - 1 - l];
+            for (int n = 1; l + n < inputs; n++) {
+                means[l][n - 1] = factor * sums[Kernels.pair(l + n, l)] / tokens;
+            }
+        }
+        return means;
+    }
+}

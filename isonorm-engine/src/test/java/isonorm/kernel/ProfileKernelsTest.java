@@ -1,0 +1,247 @@
+package isonorm.kernel;
+
+import static isonorm.kernel.Sample.assertClose;
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.lang.foreign.Arena;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
+
+/** What is measured on rows, by both twins, against its definition in float64. */
+class ProfileKernelsTest {
+
+    /** Sums of four thousand values of one sign in float64, relative to the sum of their magnitudes. */
+    private static final double SUM = 1e-12;
+
+    record Case(Kernels kernels, Type type, int columns, boolean shaped, boolean implied) {}
+
+    static List<Case> cases() {
+        List<Case> cases = new ArrayList<>();
+        for (Kernels kernels : Sample.twins()) {
+            for (Type type : List.of(Type.F32, Type.BF16, Type.F16)) {
+                for (int columns : Sample.SIZES) {
+                    for (int kind = 0; kind < 4; kind++) {
+                        cases.add(new Case(kernels, type, columns, kind % 2 == 1, kind / 2 == 1));
+                    }
+                }
+            }
+        }
+        return cases;
+    }
+
+    @ParameterizedTest
+    @MethodSource("cases")
+    void profilesAreSumsOfPowersAndCountsOfMagnitudes(Case at) {
+        try (Arena arena = Arena.ofConfined()) {
+            Rows x = Sample.rows(arena, at.type, 3, at.columns, at.columns + 5, 31, 0.5, 300);
+            Values scales = at.shaped ? Sample.values(3, 32) : Values.NONE;
+            Values bias = at.shaped ? Sample.values(at.columns, 33) : Values.NONE;
+            Profile profile = new Profile(3);
+            at.kernels.profile(x, scales, bias, at.implied, profile);
+            int[] bins = new int[Magnitudes.BINS];
+            long beyond = 0;
+            for (int r = 0; r < 3; r++) {
+                float[] values = new float[at.columns + (at.implied ? 1 : 0)];
+                double sum = 0;
+                for (int c = 0; c < at.columns; c++) {
+                    float value = (float) x.get(r, c);
+                    values[c] = at.shaped ? (float) scales.get(r) * value + (float) bias.get(c) : value;
+                    sum += values[c];
+                }
+                if (at.implied) {
+                    values[at.columns] = (float) -sum;
+                }
+                float largest = 0;
+                for (float value : values) {
+                    bins[Magnitudes.bin(value)]++;
+                    largest = Math.max(largest, Math.abs(value));
+                    beyond += Math.abs(value) > 448 ? 1 : 0;
+                }
+                assertEquals(largest, profile.largest(r), at.toString());
+                for (int power = 1; power <= 4; power++) {
+                    double expected = 0;
+                    double scale = 0;
+                    for (float value : values) {
+                        expected += Math.pow(value, power);
+                        scale += Math.abs(Math.pow(value, power));
+                    }
+                    assertClose(expected, profile.sum(r, power), scale * SUM, at + ", power " + power);
+                }
+            }
+            assertArrayEquals(bins, profile.bins(), at.toString());
+            assertEquals(beyond, profile.beyond(Profile.Limit.FP8_E4M3), at.toString());
+            assertEquals(0, profile.infinite());
+        }
+    }
+
+    @Test
+    void limitsAreTheLargestNumbersAndNotBeyondThemselves() {
+        for (Kernels kernels : Sample.twins()) {
+            try (Arena arena = Arena.ofConfined()) {
+                Rows x = Sample.rows(arena, Type.F32, 1, 40, 40, 1);
+                for (int i = 0; i < 8; i++) {
+                    x.set(0, i, new double[] {448, -448.1, 57344, 57345, -65504, 65505, 1e9, -3e38}[i]);
+                }
+                Profile profile = new Profile(1);
+                kernels.profile(x, Values.NONE, Values.NONE, false, profile);
+                assertEquals(7, profile.beyond(Profile.Limit.FP8_E4M3));
+                assertEquals(5, profile.beyond(Profile.Limit.FP8_E5M2));
+                assertEquals(3, profile.beyond(Profile.Limit.FP16));
+            }
+        }
+    }
+
+    @Test
+    void valuesThatAreNotFiniteAreCountedAndLeftOut() {
+        for (Kernels kernels : Sample.twins()) {
+            try (Arena arena = Arena.ofConfined()) {
+                Rows x = Rows.allocate(arena, Type.F32, 2, 20, 20);
+                x.set(0, 3, Double.NaN);
+                x.set(0, 7, Double.NEGATIVE_INFINITY);
+                x.set(0, 9, -2);
+                x.set(1, 0, 3);
+                Profile profile = new Profile(2);
+                kernels.profile(x, Values.NONE, Values.NONE, false, profile);
+                assertEquals(2, profile.infinite());
+                assertEquals(-2, profile.sum(0, 1));
+                assertEquals(16, profile.sum(0, 4));
+                assertEquals(2, profile.largest(0));
+                assertEquals(27, profile.sum(1, 3));
+                assertEquals(38, Arrays.stream(profile.bins()).sum());
+            }
+        }
+    }
+
+    @Test
+    void binsAreNarrowAndFollowEachOther() {
+        for (float value = 0x1p-31f; value < 0x1p31f; value *= 1.013f) {
+            int bin = Magnitudes.bin(-value);
+            assertTrue(Magnitudes.start(bin) <= value && value < Magnitudes.start(bin + 1), "bin " + bin + " of " + value);
+            assertTrue(Magnitudes.start(bin + 1) <= Magnitudes.start(bin) * (1 + 1 / 64.0), "width of bin " + bin);
+        }
+        assertEquals(0, Magnitudes.bin(0));
+        assertEquals(Magnitudes.BINS - 1, Magnitudes.bin(Float.MAX_VALUE));
+    }
+
+    @Test
+    void quantilesLieWhereTheirPartOfTheMagnitudesEnds() {
+        long[] counts = new long[Magnitudes.BINS];
+        for (int i = 1; i <= 100_000; i++) {
+            counts[Magnitudes.bin(i / 1000f)]++;
+        }
+        for (double part : new double[] {0.001, 0.5, 0.99, 0.999}) {
+            assertClose(100 * part, Magnitudes.quantile(counts, part), 100 * part / 64, "quantile " + part);
+        }
+    }
+
+    @Test
+    void anglesAreThoseBetweenRows() {
+        for (Kernels kernels : Sample.twins()) {
+            for (int columns : new int[] {2, 15, 16, 191, 768}) {
+                for (Type type : List.of(Type.F32, Type.BF16, Type.F16)) {
+                    try (Arena arena = Arena.ofConfined()) {
+                        Rows x = Sample.rows(arena, type, 14, columns, columns + 1, 41);
+                        double[] cosines = new double[42];
+                        double[] angles = new double[42];
+                        kernels.angles(x, 7, cosines, angles);
+                        for (int a = 0; a < 14; a++) {
+                            for (int b = a / 7 * 7; b < a; b++) {
+                                int pair = a / 7 * 21 + Kernels.pair(a % 7, b % 7);
+                                double expected = cosine(Sample.doubles(x, a), Sample.doubles(x, b));
+                                assertClose(expected, cosines[pair], 1e-14, "cosine of " + columns);
+                                assertClose(Math.acos(expected), angles[pair], 1e-12, "angle of " + columns);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    @Test
+    void gramsAreTheProductsOfRows() {
+        for (Kernels kernels : Sample.twins()) {
+            for (int columns : new int[] {3, 16, 191, 768}) {
+                try (Arena arena = Arena.ofConfined()) {
+                    Rows x = Sample.rows(arena, Type.F32, 7, columns, columns + 3, 51);
+                    double[] products = new double[49];
+                    kernels.gram(x, products);
+                    for (int at = 0; at < 49; at++) {
+                        double[] a = Sample.doubles(x, at / 7);
+                        double[] b = Sample.doubles(x, at % 7);
+                        double expected = 0;
+                        for (int i = 0; i < columns; i++) {
+                            expected += a[i] * b[i];
+                        }
+                        assertClose(expected, products[at], columns * SUM, "product " + at + " of " + columns);
+                    }
+                    assertThrows(IllegalArgumentException.class, () -> kernels.gram(x, new double[48]));
+                }
+            }
+        }
+    }
+
+    /** A row and the same row turned by an angle whose cosine is 1 in float64. */
+    @Test
+    void smallAnglesKeepTheirDigits() {
+        for (Kernels kernels : Sample.twins()) {
+            for (double angle : new double[] {0, 1e-6, 1e-4, 1e-2}) {
+                try (Arena arena = Arena.ofConfined()) {
+                    Rows x = Rows.allocate(arena, Type.F32, 2, 40, 40);
+                    x.set(0, 3, 1000);
+                    x.set(1, 3, 1000 * 7);
+                    x.set(1, 30, 7000 * Math.tan(angle));
+                    double[] angles = new double[1];
+                    kernels.angles(x, 2, new double[1], angles);
+                    assertClose(Math.atan(x.get(1, 30) / 7000.0), angles[0], angle * 1e-9, "angle " + angle);
+                }
+            }
+        }
+    }
+
+    @Test
+    void aRowOfZerosHasNoDirection() {
+        for (Kernels kernels : Sample.twins()) {
+            try (Arena arena = Arena.ofConfined()) {
+                Rows x = Rows.allocate(arena, Type.F32, 2, 17, 17);
+                x.set(0, 5, 1);
+                double[] cosines = new double[1];
+                double[] angles = new double[1];
+                kernels.angles(x, 2, cosines, angles);
+                assertTrue(Double.isNaN(cosines[0]) && Double.isNaN(angles[0]));
+            }
+        }
+    }
+
+    @Test
+    void wrongSizesAreRefused() {
+        try (Arena arena = Arena.ofConfined()) {
+            Rows x = Rows.allocate(arena, Type.F32, 3, 17, 17);
+            for (Kernels kernels : Sample.twins()) {
+                assertThrows(IllegalArgumentException.class, () -> kernels.profile(x, Values.NONE, Values.NONE, false, new Profile(2)));
+                assertThrows(IllegalArgumentException.class, () -> kernels.profile(x, Values.room(2), Values.NONE, false, new Profile(3)));
+                assertThrows(IllegalArgumentException.class, () -> kernels.angles(x, 3, new double[2], new double[3]));
+                assertThrows(IllegalArgumentException.class, () -> kernels.angles(x, 2, new double[1], new double[1]));
+            }
+        }
+    }
+
+    private static double cosine(double[] a, double[] b) {
+        double product = 0;
+        double squareA = 0;
+        double squareB = 0;
+        for (int i = 0; i < a.length; i++) {
+            product += a[i] * b[i];
+            squareA += a[i] * a[i];
+            squareB += b[i] * b[i];
+        }
+        return product / Math.sqrt(squareA * squareB);
+    }
+}
