@@ -1,7 +1,7 @@
 package isonorm.data;
 
-import isonorm.text.Tokenizer;
 import java.io.IOException;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -43,13 +43,12 @@ public final class Completions {
     /**
      * Reads a file of pairs.
      *
-     * @param tokenizer of the model that is trained
-     * @param endOfText the id that a completion ends with
+     * @param vocabulary of the model that is trained
      * @param length the most tokens a row has
      * @param share of the pairs, drawn by the seed, that is not learned from
      * @throws IOException naming the line that is no such pair
      */
-    public static Completions read(Path file, Tokenizer tokenizer, int endOfText, int length, double share, long seed) throws IOException {
+    public static Completions read(Path file, Vocabulary vocabulary, int length, double share, long seed) throws IOException {
         if (length < 1) {
             throw new IllegalArgumentException("a sequence must have 1 token or more, got " + length);
         }
@@ -61,8 +60,9 @@ public final class Completions {
         }
         List<Pair> pairs = new ArrayList<>();
         DocumentFile.Lines.visit(file, (number, object) -> pairs.add(pair(
-                tokenizer.prompt(DocumentFile.Lines.text(file, number, object, "prompt")),
-                tokenizer.ids(DocumentFile.Lines.text(file, number, object, "completion")), endOfText, length)));
+                vocabulary.prompt(DocumentFile.Lines.text(file, number, object, "prompt").getBytes(StandardCharsets.UTF_8)),
+                vocabulary.ids(DocumentFile.Lines.text(file, number, object, "completion").getBytes(StandardCharsets.UTF_8)),
+                vocabulary.endOfText(), length)));
         if (pairs.isEmpty()) {
             throw new IOException(file + " has no line");
         }
@@ -73,19 +73,18 @@ public final class Completions {
         for (int i = 0; i < pairs.size(); i++) {
             (i < kept ? validation : train).add(pairs.get((int) order.at(i)));
         }
-        return new Completions(train, validation, endOfText, seed);
+        return new Completions(train, validation, vocabulary.endOfText(), seed);
     }
 
-    private static Pair pair(long[] prompt, long[] completion, int endOfText, int length) {
-        long[] before = prompt.length == 0 ? new long[] {endOfText} : prompt; // something must stand before the first target
+    private static Pair pair(int[] prompt, int[] completion, int endOfText, int length) {
+        int[] before = prompt.length == 0 ? new int[] {endOfText} : prompt; // something must stand before the first target
         int asked = Math.min(completion.length + 1, length);
         int kept = Math.min(before.length, length + 1 - asked);
         int[] ids = new int[kept + asked];
-        for (int i = 0; i < kept; i++) {
-            ids[i] = (int) before[before.length - kept + i];
-        }
-        for (int i = 0; i < asked; i++) {
-            ids[kept + i] = i < completion.length ? (int) completion[i] : endOfText;
+        System.arraycopy(before, before.length - kept, ids, 0, kept);
+        System.arraycopy(completion, 0, ids, kept, Math.min(completion.length, asked));
+        if (asked > completion.length) {
+            ids[kept + completion.length] = endOfText;
         }
         return new Pair(ids, kept);
     }

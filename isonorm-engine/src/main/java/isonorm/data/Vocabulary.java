@@ -36,6 +36,9 @@ public sealed interface Vocabulary extends AutoCloseable {
      */
     int[] ids(byte[] text) throws IOException;
 
+    /** The same with the special tokens that the tokenizer puts around a text that is to be continued, what begins it for instance. */
+    int[] prompt(byte[] text) throws IOException;
+
     @Override
     default void close() {}
 
@@ -82,6 +85,11 @@ public sealed interface Vocabulary extends AutoCloseable {
                 ids[i] = text[i] & 0xff;
             }
             return ids;
+        }
+
+        @Override
+        public int[] prompt(byte[] text) throws CharacterCodingException {
+            return ids(text);
         }
 
         /** A byte pair encoding without pairs, in the alphabet that GPT-2 writes bytes in. */
@@ -176,7 +184,19 @@ public sealed interface Vocabulary extends AutoCloseable {
 
         @Override
         public int[] ids(byte[] text) throws IOException {
-            long[] ids = tokenizer.ids(StandardCharsets.UTF_8.newDecoder().decode(ByteBuffer.wrap(text)).toString());
+            return narrow(tokenizer.ids(decoded(text)));
+        }
+
+        @Override
+        public int[] prompt(byte[] text) throws IOException {
+            return narrow(tokenizer.prompt(decoded(text)));
+        }
+
+        private static String decoded(byte[] text) throws CharacterCodingException {
+            return StandardCharsets.UTF_8.newDecoder().decode(ByteBuffer.wrap(text)).toString();
+        }
+
+        private static int[] narrow(long[] ids) {
             int[] narrow = new int[ids.length];
             for (int i = 0; i < narrow.length; i++) {
                 narrow[i] = (int) ids[i];

@@ -5,13 +5,11 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import isonorm.text.Tokenizer;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Set;
 import java.util.TreeSet;
-import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -22,17 +20,8 @@ class CompletionsTest {
     @TempDir
     Path folder;
 
-    private Path tokenizer;
-
-    @BeforeEach
-    void tokenizer() throws IOException {
-        tokenizer = Files.write(folder.resolve("tokenizer.json"), Vocabulary.bytes().tokenizerJson());
-    }
-
     private Completions read(String lines, int length, double share, long seed) throws IOException {
-        try (Tokenizer bytes = Tokenizer.open(tokenizer)) {
-            return Completions.read(Files.writeString(folder.resolve("a.jsonl"), lines), bytes, END, length, share, seed);
-        }
+        return Completions.read(Files.writeString(folder.resolve("a.jsonl"), lines), Vocabulary.bytes(), length, share, seed);
     }
 
     private static String line(String prompt, String completion) {
@@ -102,9 +91,7 @@ class CompletionsTest {
                 assertThrows(IOException.class, () -> read(line("a", "b") + "{\"prompt\": \"a\", \"answer\": \"b\"}", 8, 0, 0)).getMessage());
         assertEquals(file + " has no line", assertThrows(IOException.class, () -> read("\n", 8, 0, 0)).getMessage());
         Path text = Files.writeString(folder.resolve("a.txt"), "a");
-        try (Tokenizer bytes = Tokenizer.open(tokenizer)) {
-            assertEquals(text + " must be lines of JSON with a prompt and a completion; its name must end in .jsonl or .jsonl.gz",
-                    assertThrows(IOException.class, () -> Completions.read(text, bytes, END, 8, 0, 0)).getMessage());
-        }
+        assertEquals(text + " must be lines of JSON with a prompt and a completion; its name must end in .jsonl or .jsonl.gz",
+                assertThrows(IOException.class, () -> Completions.read(text, Vocabulary.bytes(), 8, 0, 0)).getMessage());
     }
 }
