@@ -20,8 +20,8 @@ import java.util.List;
  * {@link #commit()} renames it. {@link #close()} without a commit deletes it, and nothing is left of it. Whoever has files
  * of a replaced target open or mapped keeps them.
  *
- * <p>An existing target is replaced only if it is a checkpoint: a folder with a {@code config.json}, and without a
- * {@code .git}. Anything else is somebody's own and is never deleted.
+ * <p>An existing target is replaced only if it is of the kind that is written: for a checkpoint a folder with a
+ * {@code config.json}, and without a {@code .git}. Anything else is somebody's own and is never deleted.
  *
  * <p>All methods may be called from any thread, so that a shutdown hook can close what an interrupted program leaves.
  */
@@ -32,13 +32,15 @@ public final class OutputFolder implements AutoCloseable {
 
     private final Path target;
     private final boolean overwrite;
+    private final String mark;
     private final Path temporary;
     private final List<Path> createdParents; // innermost first
     private boolean done;
 
-    private OutputFolder(Path target, boolean overwrite, Path temporary, List<Path> createdParents) {
+    private OutputFolder(Path target, boolean overwrite, String mark, Path temporary, List<Path> createdParents) {
         this.target = target;
         this.overwrite = overwrite;
+        this.mark = mark;
         this.temporary = temporary;
         this.createdParents = createdParents;
     }
@@ -49,27 +51,32 @@ public final class OutputFolder implements AutoCloseable {
      * {@link #commit()}.
      */
     public static OutputFolder create(Path target, boolean overwrite) throws CheckpointException {
+        return create(target, overwrite, "config.json");
+    }
+
+    /** The same for a folder of another kind, whose {@code mark} is the name of a file that every folder of that kind has. */
+    public static OutputFolder create(Path target, boolean overwrite, String mark) throws CheckpointException {
         List<Path> createdParents = new ArrayList<>();
         Path real = target.toAbsolutePath().normalize();
         try {
             if (Files.exists(real)) {
                 real = real.toRealPath(); // a link stays, and what it points to is replaced
             }
-            requireReplaceable(real, overwrite);
+            requireReplaceable(real, overwrite, mark);
             Path parent = real.getParent();
             for (Path missing = parent; !Files.exists(missing); missing = missing.getParent()) {
                 createdParents.add(missing);
             }
             Files.createDirectories(parent);
             Path temporary = Files.createDirectory(parent.resolve("." + real.getFileName() + ".tmp-" + random()));
-            return new OutputFolder(real, overwrite, temporary, createdParents);
+            return new OutputFolder(real, overwrite, mark, temporary, createdParents);
         } catch (IOException e) {
             deleteIfEmpty(createdParents);
             throw Disk.writeFailed(target, e);
         }
     }
 
-    private static void requireReplaceable(Path target, boolean overwrite) throws IOException {
+    private static void requireReplaceable(Path target, boolean overwrite, String mark) throws IOException {
         if (target.getFileName() == null) {
             throw new CheckpointException(OUTPUT_EXISTS, target + " is the root of a file system; choose a folder in it");
         }
@@ -85,9 +92,10 @@ public final class OutputFolder implements AutoCloseable {
         if (Disk.list(target).isEmpty()) {
             return;
         }
-        if (!Files.isRegularFile(target.resolve("config.json")) || Files.exists(target.resolve(".git"))) {
-            throw new CheckpointException(OUTPUT_EXISTS, target + " is not empty and does not look like a checkpoint, which"
-                    + " has a config.json and no .git, so it is not replaced; choose another name");
+        if (!Files.isRegularFile(target.resolve(mark)) || Files.exists(target.resolve(".git"))) {
+            String kind = mark.equals("config.json") ? "a checkpoint" : "what would be written";
+            throw new CheckpointException(OUTPUT_EXISTS, target + " is not empty and does not look like " + kind + ", which"
+                    + " has a " + mark + " and no .git, so it is not replaced; choose another name");
         }
         if (!overwrite) {
             throw new CheckpointException(OUTPUT_EXISTS, target + " exists already; replace it with --overwrite");
@@ -98,6 +106,25 @@ public final class OutputFolder implements AutoCloseable {
         byte[] bytes = new byte[6];
         RANDOM.nextBytes(bytes);
         return HexFormat.of().formatHex(bytes);
+    }
+
+    /** A promise that can be taken back. */
+    public interface Promise extends AutoCloseable {
+        @Override
+        void close();
+    }
+
+    /** Promises that {@link #close()} is called if the program is ended before the promise is closed. */
+    public Promise closedAtExit() {
+        Thread hook = new Thread(this::close, "isonorm-cleanup");
+        Runtime.getRuntime().addShutdownHook(hook);
+        return () -> {
+            try {
+                Runtime.getRuntime().removeShutdownHook(hook);
+            } catch (IllegalStateException e) {
+                // The program is ending, and the hook is doing its work.
+            }
+        };
     }
 
     /** The temporary folder, to be filled. */
@@ -121,7 +148,7 @@ public final class OutputFolder implements AutoCloseable {
         }
         try {
             Disk.force(temporary);
-            requireReplaceable(target, overwrite); // asked again, writing may have taken hours
+            requireReplaceable(target, overwrite, mark); // asked again, writing may have taken hours
             Path aside = target.resolveSibling("." + target.getFileName() + ".old-" + random());
             rename(temporary, target, aside);
             done = true;

@@ -111,7 +111,7 @@ public final class Conversion {
         Map<Role, Source> sources = plan.naming().sources(plan.result().architecture());
         List<TensorPlan> tensors = TensorPlan.all(plan.result().architecture(), plan.result().weights(), sources, this::typeOf);
         requireApart(source.checkpoint().folder(), folder);
-        try (OutputFolder output = OutputFolder.create(folder, overwrite); Cleanup _ = Cleanup.onShutdown(output)) {
+        try (OutputFolder output = OutputFolder.create(folder, overwrite); OutputFolder.Promise _ = output.closedAtExit()) {
             output.requireSpace(tensors.stream().mapToLong(tensor -> tensor.info().bytes()).sum());
             List<String> sourceHashes = fingerprints(source.checkpoint().weightFiles(), progress, "reading the source");
             ObjectNode report = report(plan, tensors, sourceHashes);
@@ -126,25 +126,6 @@ public final class Conversion {
             JSON.writeValue(output.path().resolve("report.json").toFile(), report);
             output.commit();
             return report;
-        }
-    }
-
-    /** Deletes the temporary folder of a conversion that the end of the program interrupts. */
-    private record Cleanup(Thread hook) implements AutoCloseable {
-
-        static Cleanup onShutdown(OutputFolder output) {
-            Thread hook = new Thread(output::close, "isonorm-cleanup");
-            Runtime.getRuntime().addShutdownHook(hook);
-            return new Cleanup(hook);
-        }
-
-        @Override
-        public void close() {
-            try {
-                Runtime.getRuntime().removeShutdownHook(hook);
-            } catch (IllegalStateException e) {
-                // The program is ending, and the hook is doing its work.
-            }
         }
     }
 

@@ -41,7 +41,10 @@ public final class Configuration {
         add("model.hidden", "", "the MLP's width in place of the preset's");
         add("init.deviation", "0.02", "the standard deviation of matrices and tables");
         add("from", "", "a checkpoint to go on from, in place of a preset");
-        add("data", "shakespeare", "a folder that isonorm data build made, or shakespeare");
+        add("data", "shakespeare", "shakespeare, a folder that isonorm data build made, a .jsonl file of prompts and completions, or a folder "
+                + "with a folder of images for each class");
+        add("data.validation", "0.05", "the share of completions or images that is not learned from");
+        add("image", "224", "pixels of an image's side");
         add("batch", "16", "sequences a batch");
         add("sequence", "128", "tokens a sequence");
         add("accumulate", "1", "batches a step");

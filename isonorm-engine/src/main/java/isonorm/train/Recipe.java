@@ -44,8 +44,23 @@ record Recipe(
         return configuration.has("from") ? ofCheckpoint(configuration, data) : ofPreset(configuration, data);
     }
 
+    private static void requireKind(boolean images, TrainingData data) {
+        if (images != data instanceof Pictures) {
+            throw new IllegalArgumentException("the model reads " + (images ? "images" : "tokens") + ", and the data has "
+                    + (images ? "tokens" : "images") + "; take another model.preset or other data");
+        }
+    }
+
     private static Recipe ofPreset(Configuration configuration, TrainingData data) throws CheckpointException {
         ObjectNode config = Presets.config(configuration, data.vocabulary(), data.context());
+        requireKind(config.has("image_size"), data);
+        if (data instanceof Pictures pictures) {
+            ObjectNode names = config.putObject("id2label");
+            List<String> classes = pictures.images().classes();
+            for (int label = 0; label < classes.size(); label++) {
+                names.put(Integer.toString(label), classes.get(label));
+            }
+        }
         Family.Description family = Families.describe(Config.of(config), Set.of());
         Strategy strategy = strategy(configuration);
         Architecture architecture = strategy.applied(family.architecture());
@@ -64,6 +79,7 @@ record Recipe(
         }
         LoadedModel loaded = LoadedModel.open(configuration.path("from"));
         Architecture architecture = loaded.model().architecture();
+        requireKind(architecture.embedding() instanceof Embedding.Patches, data);
         if (architecture.embedding() instanceof Embedding.Tokens tokens && tokens.vocabulary() < data.vocabulary()) {
             throw new IllegalArgumentException("the data has " + data.vocabulary() + " words, more than the " + tokens.vocabulary()
                     + " of the model; build it with the model's tokenizer.json");

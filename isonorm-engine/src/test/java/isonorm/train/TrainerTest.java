@@ -6,12 +6,14 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import isonorm.data.TokenData;
 import isonorm.family.LoadedModel;
 import isonorm.layer.Batch;
 import isonorm.layer.ForwardPass;
 import isonorm.layer.Result;
 import isonorm.tensor.Compute;
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -30,8 +32,18 @@ class TrainerTest {
     /** Training computes in float32, the other side in float64. */
     private static final double LOSS = 2e-5;
 
+    private static final Windows DATA = data();
+
     @TempDir
     Path folder;
+
+    private static Windows data() {
+        try {
+            return new Windows(TokenData.shakespeare(), 12, 1);
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
 
     /** Remembers what it is told, and kills the run behind a step. */
     private static final class Memory implements Trainer.Watcher {
@@ -120,7 +132,7 @@ class TrainerTest {
         double loss = 0;
         int targets = 0;
         try (ForwardPass pass = ForwardPass.streaming(written.model(), Compute.F64)) {
-            for (Examples examples : Bytes.shakespeare(12, 1).validation(2, 2)) {
+            for (Examples examples : DATA.validation(2, 2)) {
                 Examples.Tokens tokens = (Examples.Tokens) examples;
                 long[][] ids = new long[tokens.count()][];
                 for (int row = 0; row < ids.length; row++) {
@@ -130,7 +142,7 @@ class TrainerTest {
                     double[] logits = result.outputValues();
                     for (int row = 0; row < ids.length; row++) {
                         for (int t = 0; t < 12; t++) {
-                            loss += crossEntropy(logits, (row * 12 + t) * Bytes.VOCABULARY, tokens.following()[row][t]);
+                            loss += crossEntropy(logits, (row * 12 + t) * DATA.vocabulary(), tokens.following()[row][t]);
                             targets++;
                         }
                     }
@@ -142,7 +154,7 @@ class TrainerTest {
 
     private static double crossEntropy(double[] logits, int from, int target) {
         double sum = 0;
-        for (int word = 0; word < Bytes.VOCABULARY; word++) {
+        for (int word = 0; word < DATA.vocabulary(); word++) {
             sum += Math.exp(logits[from + word]);
         }
         return Math.log(sum) - logits[from + target];

@@ -1,4 +1,4 @@
-package isonorm.train;
+package isonorm.data;
 
 /**
  * An order of the numbers 0 to {@code count - 1} that is computed and not stored: a Feistel network over the next even number of bits,
@@ -12,6 +12,11 @@ record Permutation(long count, long seed) {
         if (count < 1) {
             throw new IllegalArgumentException("there must be something to order, got " + count);
         }
+    }
+
+    /** What stands at a position of an endless order, in which every {@code count} positions are all of the numbers, each time in another order. */
+    static long endless(long count, long seed, long position) {
+        return new Permutation(count, seed + position / count * 0x632be59bd9b4e019L).at(position % count);
     }
 
     /** What stands at a place. */
@@ -33,7 +38,12 @@ record Permutation(long count, long seed) {
     }
 
     private long mixed(long value, int round) {
-        long z = value + seed + round * 0x9e3779b97f4a7c15L;
+        return mixed(value + seed + round * 0x9e3779b97f4a7c15L);
+    }
+
+    /** A number whose bits all depend on all of the given one's. */
+    static long mixed(long number) {
+        long z = number;
         z = (z ^ z >>> 30) * 0xbf58476d1ce4e5b9L;
         z = (z ^ z >>> 27) * 0x94d049bb133111ebL;
         return z ^ z >>> 31;

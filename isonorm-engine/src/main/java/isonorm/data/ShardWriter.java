@@ -1,0 +1,118 @@
+package isonorm.data;
+
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.channels.FileChannel;
+import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
+import java.util.ArrayList;
+import java.util.HexFormat;
+import java.util.List;
+import java.util.Locale;
+
+/** Writes tokens one behind the other into files of a fixed size. */
+final class ShardWriter implements AutoCloseable {
+
+    private static final int BUFFER = 1 << 20;
+
+    private final Path folder;
+    private final String name;
+    private final int width;
+    private final long each;
+    private final ByteBuffer buffer = ByteBuffer.allocate(BUFFER).order(ByteOrder.LITTLE_ENDIAN);
+    private final List<Shard> shards = new ArrayList<>();
+    private FileChannel channel;
+    private MessageDigest digest;
+    private long tokens;
+    private long documents;
+
+    /**
+     * @param name of the split, which the files are called by
+     * @param width bytes a token, 2 or 4
+     * @param each tokens a file
+     */
+    ShardWriter(Path folder, String name, int width, long each) {
+        this.folder = folder;
+        this.name = name;
+        this.width = width;
+        this.each = each;
+    }
+
+    void add(int token) throws IOException {
+        if (tokens == each) {
+            finish();
+        }
+        if (buffer.remaining() < width) {
+            flush();
+        }
+        if (width == Short.BYTES) {
+            buffer.putShort((short) token);
+        } else {
+            buffer.putInt(token);
+        }
+        tokens++;
+    }
+
+    /** Says that the next token begins a document. */
+    void begin() throws IOException {
+        if (tokens == each) {
+            finish();
+        }
+        documents++;
+    }
+
+    private Path file() {
+        return folder.resolve(String.format(Locale.ROOT, "%s-%05d.bin", name, shards.size()));
+    }
+
+    private void flush() throws IOException {
+        try {
+            if (channel == null) {
+                channel = FileChannel.open(file(), StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE);
+                digest = sha256();
+            }
+            digest.update(buffer.array(), 0, buffer.position());
+            for (buffer.flip(); buffer.hasRemaining();) {
+                channel.write(buffer);
+            }
+            buffer.clear();
+        } catch (IOException e) {
+            throw new IOException(file() + " cannot be written: " + e.getMessage(), e);
+        }
+    }
+
+    private void finish() throws IOException {
+        flush();
+        channel.close();
+        channel = null;
+        shards.add(new Shard(file().getFileName().toString(), tokens, documents, HexFormat.of().formatHex(digest.digest())));
+        tokens = 0;
+        documents = 0;
+    }
+
+    /** Ends the last file; what has been written. */
+    List<Shard> end() throws IOException {
+        if (tokens > 0) {
+            finish();
+        }
+        return List.copyOf(shards);
+    }
+
+    static MessageDigest sha256() {
+        try {
+            return MessageDigest.getInstance("SHA-256");
+        } catch (NoSuchAlgorithmException e) {
+            throw new AssertionError("every Java platform has SHA-256", e);
+        }
+    }
+
+    @Override
+    public void close() throws IOException {
+        if (channel != null) {
+            channel.close();
+        }
+    }
+}

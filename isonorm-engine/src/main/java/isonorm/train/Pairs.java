@@ -1,0 +1,33 @@
+package isonorm.train;
+
+import isonorm.data.Completions;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+
+/** Prompts and the completions that are learned. */
+record Pairs(Completions completions, int vocabulary, int context, byte[] tokenizerJson) implements TrainingData {
+
+    @Override
+    public Examples batch(long position, int count) {
+        return examples(completions.rows(position, count));
+    }
+
+    @Override
+    public List<Examples> validation(int batches, int count) {
+        List<Examples> all = new ArrayList<>();
+        for (int first = 0; first < completions.validation() && all.size() < batches; first += count) {
+            all.add(examples(completions.validation(first, Math.min(count, completions.validation() - first))));
+        }
+        return all;
+    }
+
+    private static Examples examples(Completions.Rows rows) {
+        return new Examples.Tokens(rows.ids(), rows.targets());
+    }
+
+    @Override
+    public Optional<byte[]> tokenizer() {
+        return Optional.of(tokenizerJson);
+    }
+}

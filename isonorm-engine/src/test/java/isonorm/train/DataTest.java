@@ -1,0 +1,161 @@
+package isonorm.train;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import com.fasterxml.jackson.databind.ObjectMapper;
+import isonorm.data.TokenDataBuilder;
+import isonorm.data.Vocabulary;
+import isonorm.weights.Progress;
+import java.awt.image.BufferedImage;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import javax.imageio.ImageIO;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** Runs on each kind of data. */
+class DataTest {
+
+    @TempDir
+    Path folder;
+
+    /** Remembers the last loss, and kills the run behind a step. */
+    private static final class Memory implements Trainer.Watcher {
+
+        private final long last;
+        private Metrics.Line line;
+
+        private Memory(long last) {
+            this.last = last;
+        }
+
+        @Override
+        public void metrics(Metrics.Line seen) {
+            line = seen;
+        }
+
+        @Override
+        public void note(String text) {}
+
+        @Override
+        public void step(long done, long total) {
+            if (done == last) {
+                throw new IllegalStateException("killed");
+            }
+        }
+    }
+
+    private Map<String, String> small(Object data, Object... more) {
+        Map<String, String> values = new LinkedHashMap<>();
+        values.put("data", data.toString());
+        for (String word : List.of("threads=1", "steps=30", "lr=0.01", "warmup=2", "model.width=16", "model.blocks=1", "model.heads=2", "batch=4",
+                "sequence=12", "eval.every=30", "depth.every=0", "checkpoint.every=5")) {
+            values.put(word.split("=")[0], word.split("=")[1]);
+        }
+        for (int i = 0; i < more.length; i += 2) {
+            values.put(more[i].toString(), more[i + 1].toString());
+        }
+        return values;
+    }
+
+    private Metrics.Line run(String out, Map<String, String> values) throws IOException {
+        values.put("out", folder.resolve(out).toString());
+        Memory memory = new Memory(-1);
+        try (Trainer trainer = Trainer.begin(Configuration.of(values), memory)) {
+            assertEquals(Trainer.End.FINISHED, trainer.run());
+        }
+        return memory.line;
+    }
+
+    private void killedRunsGoOn(Map<String, String> values, Metrics.Line alone) throws IOException {
+        values.put("out", folder.resolve("killed").toString());
+        try (Trainer trainer = Trainer.begin(Configuration.of(values), new Memory(13))) {
+            assertThrows(IllegalStateException.class, trainer::run);
+        }
+        Memory memory = new Memory(-1);
+        try (Trainer trainer = Trainer.resume(folder.resolve("killed"), memory)) {
+            trainer.run();
+        }
+        assertEquals(alone.loss(), memory.line.loss());
+        assertArrayEquals(Files.readAllBytes(folder.resolve("alone/model/model.safetensors")),
+                Files.readAllBytes(folder.resolve("killed/model/model.safetensors")));
+    }
+
+    @Test
+    void aFolderOfTokensIsTrainedOn() throws IOException {
+        Path text = Files.writeString(folder.resolve("a.txt"), "abcdefgh".repeat(100));
+        Path tokens = folder.resolve("tokens");
+        TokenDataBuilder.of(List.of(text), Vocabulary.bytes()).validation(0.1, 0).threads(1).shardTokens(100).writeTo(tokens, Progress.NONE);
+        Map<String, String> values = small(tokens);
+        Metrics.Line alone = run("alone", values);
+        assertTrue(alone.validation() < 5, "log 257 is 5.5; got " + alone.validation());
+        assertArrayEquals(Vocabulary.bytes().tokenizerJson(), Files.readAllBytes(folder.resolve("alone/model/tokenizer.json")));
+        killedRunsGoOn(values, alone);
+    }
+
+    @Test
+    void aModelGoesOnWithCompletions() throws IOException {
+        run("first", small("shakespeare", "steps", 2));
+        StringBuilder lines = new StringBuilder();
+        for (int i = 0; i < 40; i++) {
+            lines.append("{\"prompt\": \"").append(Integer.toString(i * 7919, 36)).append("?\", \"completion\": \"yes\"}\n");
+        }
+        Path pairs = Files.writeString(folder.resolve("pairs.jsonl"), lines);
+        Map<String, String> values = small(pairs, "from", folder.resolve("first/model"), "data.validation", 0.1, "lr", 0.03);
+        values.keySet().removeIf(key -> key.startsWith("model."));
+        Metrics.Line alone = run("alone", values);
+        assertTrue(alone.validation() < 2, "the answer is always the same; got " + alone.validation());
+        killedRunsGoOn(values, alone);
+        values.remove("from");
+        assertEquals("completions are for a model that has learned its language; name it with from, or --from", refusal(values));
+    }
+
+    @Test
+    void aFolderOfImagesIsTrainedOn() throws IOException {
+        for (int i = 0; i < 12; i++) {
+            for (String colour : List.of("blue", "red")) {
+                BufferedImage image = new BufferedImage(20 + i, 18, BufferedImage.TYPE_INT_RGB);
+                for (int x = 0; x < 20 + i; x++) {
+                    for (int y = 0; y < 18; y++) {
+                        image.setRGB(x, y, (colour.equals("red") ? 0xc00000 : 0x0000c0) | 10 * i << 8);
+                    }
+                }
+                Path file = folder.resolve("images").resolve(colour).resolve(i + ".png");
+                Files.createDirectories(file.getParent());
+                ImageIO.write(image, "png", file.toFile());
+            }
+        }
+        Map<String, String> values = small(folder.resolve("images"), "model.preset", "vit-ti", "image", 32, "data.validation", 0.2);
+        Metrics.Line alone = run("alone", values);
+        assertTrue(alone.validation() < 0.3, "log 2 is 0.69; got " + alone.validation());
+        assertEquals("{\"0\":\"blue\",\"1\":\"red\"}",
+                new ObjectMapper().readTree(folder.resolve("alone/model/config.json").toFile()).path("id2label").toString());
+        killedRunsGoOn(values, alone);
+        values.put("model.preset", "shakespeare");
+        assertEquals("the model reads tokens, and the data has images; take another model.preset or other data", refusal(values));
+        values.put("data", "shakespeare");
+        values.put("model.preset", "vit-ti");
+        assertEquals("the model reads images, and the data has tokens; take another model.preset or other data", refusal(values));
+    }
+
+    @Test
+    void whatIsNoDataIsRefused() {
+        assertTrue(refusal(small(folder.resolve("none"))).endsWith("none, which does not exist"));
+        assertTrue(refusal(small(folder)).startsWith("data must be shakespeare, a folder that isonorm data build made, a .jsonl file"));
+    }
+
+    private String refusal(Map<String, String> values) {
+        values.put("out", folder.resolve("refused").toString());
+        String message = assertThrows(IllegalArgumentException.class, () -> Trainer.begin(Configuration.of(values), new Memory(1)).close()).getMessage();
+        assertFalse(Files.exists(folder.resolve("refused")));
+        return message;
+    }
+}
