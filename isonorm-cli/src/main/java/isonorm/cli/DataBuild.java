@@ -19,7 +19,7 @@ import picocli.CommandLine.Parameters;
         name = "build",
         description = {
             "Make a folder of tokens of files of text, for isonorm train data=OUT.",
-            "A .txt file is one document; a .jsonl or .parquet file has one a line or row. Files that end in .txt.gz or .jsonl.gz are unpacked. "
+            "A .txt file is one document; a .jsonl or .parquet file has one a line or row; text and JSON may be packed with gzip (.gz). "
                     + "The end of text stands behind every document. Files may be larger than memory, and nothing of the result depends on "
                     + "the number of threads."
         },

@@ -9,6 +9,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.node.ObjectNode;
 import isonorm.weights.Progress;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
@@ -141,11 +142,24 @@ class TokenDataBuilderTest {
         one.forEach((name, content) -> assertArrayEquals(content, many.get(name), name));
     }
 
-    @Test
-    void aLongDocumentHasTheTokensOfTheWholeText() throws IOException {
+    /** As Llama 3 splits words: line feeds belong to what is before them. */
+    private static final String LLAMA = """
+            {"type": "Sequence", "pretokenizers": [{"type": "Split", "behavior": "Isolated", "invert": false, "pattern": {"Regex":
+              "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\\\r\\\\n\\\\p{L}\\\\p{N}]?\\\\p{L}+|\\\\p{N}{1,3}| ?[^\\\\s\\\\p{L}\\\\p{N}]+[\\\\r\\\\n]*|\\\\s*[\\\\r\\\\n]+|\\\\s+(?!\\\\S)|\\\\s+"}},
+              {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": false}]}""";
+
+    @ParameterizedTest
+    @ValueSource(booleans = {false, true})
+    void aLongDocumentHasTheTokensOfTheWholeText(boolean llama) throws IOException {
         String text = shakespeare().substring(0, 300_000);
         Path plain = Files.writeString(folder.resolve("a.txt"), text);
-        try (Vocabulary vocabulary = Vocabulary.open(GPT2, Optional.empty())) {
+        ObjectNode json = (ObjectNode) JSON.readTree(GPT2.resolve("tokenizer.json").toFile());
+        if (llama) {
+            json.set("pre_tokenizer", JSON.readTree(LLAMA));
+        }
+        Path tokenizer = folder.resolve("tokenizer.json");
+        JSON.writeValue(tokenizer.toFile(), json);
+        try (Vocabulary vocabulary = Vocabulary.open(tokenizer, Optional.empty())) {
             int[] whole = vocabulary.ids(text.getBytes(StandardCharsets.UTF_8));
             for (Path file : List.of(plain, lines("b.jsonl", List.of(text)))) {
                 TokenData data = built(TokenDataBuilder.of(List.of(file), vocabulary).validation(0, 0).threads(2));
