@@ -42,10 +42,8 @@ final class DataShow extends Subcommand {
                 TokenData.check(folder, progress);
             }
         }
-        try (Tokenizer tokenizer = Tokenizer.open(folder.resolve("tokenizer.json"))) {
-            result.put("train_begins", begin(data.train(), tokenizer));
-            result.put("validation_begins", begin(data.validation(), tokenizer));
-        }
+        result.put("train_begins", begin(data.train()));
+        result.put("validation_begins", begin(data.validation()));
         if (json) {
             console.json(result);
             return DONE;
@@ -60,8 +58,10 @@ final class DataShow extends Subcommand {
     }
 
     /** The first words, in one line. */
-    private static String begin(Split split, Tokenizer tokenizer) throws IOException {
+    private String begin(Split split) throws IOException {
         long[] ids = Arrays.stream(split.read(0, (int) Math.min(SHOWN, split.tokens()))).asLongStream().toArray();
-        return tokenizer.decode(ids).strip().replaceAll("\\s+", " ") + (split.tokens() > SHOWN ? " ..." : "");
+        try (Tokenizer tokenizer = Tokenizer.open(folder.resolve("tokenizer.json"))) {
+            return tokenizer.decode(ids).strip().replaceAll("\\s+", " ") + (split.tokens() > SHOWN ? " ..." : "");
+        }
     }
 }

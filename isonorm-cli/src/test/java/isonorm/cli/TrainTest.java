@@ -59,12 +59,12 @@ class TrainTest {
         Path out = folder.resolve("run");
         refused(2, "there is no key stepz; did you mean steps?", tiny(), "stepz=3", "out=" + out);
         refused(1, "steps must be a whole number of 1 or more, got none", tiny(), "steps=none", "out=" + out);
-        refused(1, "there is no strategy peri; did you mean", tiny(), "strategy=peri", "out=" + out);
+        refused(1, "there is no strategy peri-n; did you mean peri-ln?", tiny(), "strategy=peri-n", "out=" + out);
         refused(2, "'nothing' is no file and no key=value", "nothing");
         refused(1, folder.resolve("no.yaml") + " does not exist", folder.resolve("no.yaml"));
         refused(1, "is no YAML", Files.writeString(folder.resolve("broken.yaml"), "steps: [1"), "out=" + out);
         refused(1, "is a list, a value is needed", Files.writeString(folder.resolve("list.yaml"), "steps: [1]"), "out=" + out);
-        refused(1, "data must be shakespeare or a folder", tiny(), "data=" + folder.resolve("none"), "out=" + out);
+        refused(1, "data must be shakespeare, a folder", tiny(), "data=" + folder.resolve("none"), "out=" + out);
         refused(1, "the data must be longer than two sequences", tiny(), "sequence=1000000", "out=" + out);
         refused(1, "is no folder of a run", "--resume", folder.resolve("none"));
         refused(2, "--resume goes on with what the run was told", "--resume", out, "steps=3");
