@@ -22,7 +22,8 @@ import picocli.CommandLine.UnmatchedArgumentException;
         usageHelpWidth = 100,
         synopsisHeading = "Usage: ",
         descriptionHeading = "%n",
-        description = "Turns Transformer checkpoints with LayerNorm into exactly equal ones with RMSNorm or CRMSNorm.",
+        description = "The normalization of Transformers: converts checkpoints with LayerNorm into exactly equal ones with RMSNorm or "
+                + "CRMSNorm, runs them, trains with any strategy, and shows how a model uses its depth.",
         optionListHeading = "%nOptions:%n",
         commandListHeading = "%nCommands:%n",
         footerHeading = "%nExamples:%n",

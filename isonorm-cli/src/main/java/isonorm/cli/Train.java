@@ -51,6 +51,8 @@ final class Train extends Subcommand {
     @Option(names = "--keys", description = "List keys with their defaults, strategies and presets, and train nothing.")
     private boolean keys;
 
+    private Path folder;
+
     Train(Console console) {
         super(console);
     }
@@ -77,8 +79,6 @@ final class Train extends Subcommand {
         }
         return ended(end);
     }
-
-    private Path folder;
 
     private int ended(Trainer.End end) {
         Path run = resume != null ? resume : folder;

@@ -29,16 +29,16 @@ import java.util.function.UnaryOperator;
  * One block on the stream h and its way back, with F attention or the MLP, N norms, and D the gradient of h:
  *
  * <pre>
- * pre      h + F(N(h))             D += N'(F'(D))
- * peri     h + N(F(N(h)))          D += N'(F'(N'(D)))
- * output   h + N(F(h))             D += F'(N'(D))
- * none     h + F(h)                D += F'(D)
+ * pre      alpha h + F(N(h))       D = alpha D + N'(F'(D))
+ * peri     alpha h + N(F(N(h)))    D = alpha D + N'(F'(N'(D)))
+ * output   alpha h + N(F(h))       D = alpha D + F'(N'(D))
+ * none     alpha h + F(h)          D = alpha D + F'(D)
  * post     N(alpha h + F(h))       D = N'(D), then alpha D + F'(D)
  * both     N(alpha h + F(N(h)))    D = N'(D), then alpha D + N'(F'(D))
  * dual     as post, and a second stream y + F(h), whose gradient F' reads too
  * </pre>
  *
- * What F writes can be multiplied with a LayerScale and dropped by chance; a gate scales h behind the sum.
+ * alpha is 1 but in DeepNorm and Keel. What F writes can be multiplied with a LayerScale and dropped by chance; a gate scales h behind the sum.
  */
 final class BlockFunction {
 
@@ -74,6 +74,9 @@ final class BlockFunction {
 
     BlockFunction(Parameters from, Architecture architecture, int l, Scales scales, Arena arena) {
         this.block = architecture.blocks().get(l);
+        if (block.recentre()) {
+            throw new IllegalArgumentException("a block that recentres its skip is a converted model's; train the original");
+        }
         this.scales = scales;
         this.depth = architecture.blocks().size() == 1 ? 0 : (double) l / (architecture.blocks().size() - 1);
         int width = architecture.streamWidth();
@@ -108,8 +111,7 @@ final class BlockFunction {
                 then(attention, h, second, step);
                 then(mlp, h, second, step);
             }
-            case PARALLEL -> parallel(h, step);
-            case PARALLEL_ONE_NORM -> parallelOneNorm(h, step);
+            case PARALLEL, PARALLEL_ONE_NORM -> parallel(h, step);
         }
     }
 
@@ -119,13 +121,21 @@ final class BlockFunction {
                 NormFunction norm = branch.norm.orElseThrow();
                 Residual.Normed n = h.read(norm);
                 Written f = write(branch, n.value(), step);
-                h.add(f.value, f.bias);
-                step.back(() -> norm.addBackward(h.carried(n.h()), h.carried(f.back(h.gradient())), h.carried(h.gradient()), step));
+                add(f, h);
+                step.back(() -> {
+                    Rows dn = f.back(h.gradient());
+                    rescale(h.gradient(), step);
+                    norm.addBackward(h.carried(n.h()), h.carried(dn), h.carried(h.gradient()), step);
+                });
             }
             case OUTPUT, NONE -> {
                 Written f = write(branch, step.narrow(h.settled()), step);
-                h.add(f.value, f.bias);
-                step.back(() -> step.add(f.back(h.gradient()), 1, h.gradient()));
+                add(f, h);
+                step.back(() -> {
+                    Rows dx = f.back(h.gradient());
+                    rescale(h.gradient(), step);
+                    step.add(dx, 1, h.gradient());
+                });
             }
             case POST, DUAL -> {
                 NormFunction norm = branch.norm.orElseThrow();
@@ -168,41 +178,37 @@ final class BlockFunction {
         branch.gate.ifPresent(gate -> gate(gate, h, step));
     }
 
+    /** {@code h = alpha h + f}; without a factor the sum waits for the next norm. */
+    private void add(Written f, Residual h) {
+        if (block.skip() == 1) {
+            h.add(f.value, f.bias);
+        } else {
+            h.set(h.plus(block.skip(), f.value, f.bias));
+        }
+    }
+
     private void rescale(Rows gradient, Step step) {
         if (block.skip() != 1) {
             step.scale(gradient, block.skip());
         }
     }
 
+    /** Both read the same stream, through a norm each or through one. */
     private void parallel(Residual h, Step step) {
         NormFunction first = attention.norm.orElseThrow();
-        NormFunction second = mlp.norm.orElseThrow();
         Residual.Normed n = h.read(first);
-        Residual.Normed m = h.read(second);
+        NormFunction second = mlp.norm.orElse(first);
+        Residual.Normed m = mlp.norm.isPresent() ? h.read(second) : n;
         Written a = write(attention, n.value(), step);
         Written b = write(mlp, m.value(), step);
-        h.add(a.value, a.bias);
+        add(a, h);
         h.add(b.value, b.bias);
         step.back(() -> {
             Rows dn = a.back(h.gradient());
             Rows dm = b.back(h.gradient());
+            rescale(h.gradient(), step);
             first.addBackward(h.carried(n.h()), h.carried(dn), h.carried(h.gradient()), step);
             second.addBackward(h.carried(m.h()), h.carried(dm), h.carried(h.gradient()), step);
-        });
-    }
-
-    private void parallelOneNorm(Residual h, Step step) {
-        NormFunction norm = attention.norm.orElseThrow();
-        Residual.Normed n = h.read(norm);
-        Written a = write(attention, n.value(), step);
-        Written b = write(mlp, n.value(), step);
-        h.add(a.value, a.bias);
-        h.add(b.value, b.bias);
-        step.back(() -> {
-            Rows dn = a.back(h.gradient());
-            Rows dm = b.back(h.gradient());
-            norm.addBackward(h.carried(n.h()), h.carried(dn), h.carried(h.gradient()), step);
-            norm.addBackward(h.carried(n.h()), h.carried(dm), h.carried(h.gradient()), step);
         });
     }
 

@@ -98,6 +98,15 @@ final class Checkpoints {
         }
     }
 
+    /** Takes away what a run that was killed had begun to write, or to delete. */
+    static void clear(Path run) throws IOException {
+        try (Stream<Path> files = Files.list(run)) {
+            for (Path file : files.filter(each -> each.getFileName().toString().matches("\\.(" + PREFIX + "\\d+|model)\\..*")).toList()) {
+                deleteAll(file);
+            }
+        }
+    }
+
     private static long step(Path folder) {
         return Long.parseLong(folder.getFileName().toString().substring(PREFIX.length()));
     }
@@ -118,8 +127,11 @@ final class Checkpoints {
 
     private static void delete(Path folder) throws IOException {
         // Under another name first: what is being deleted is no checkpoint any more.
-        Path doomed = Files.move(folder, folder.resolveSibling("." + folder.getFileName() + ".old"));
-        try (Stream<Path> files = Files.walk(doomed)) {
+        deleteAll(Files.move(folder, folder.resolveSibling("." + folder.getFileName() + ".old")));
+    }
+
+    private static void deleteAll(Path folder) throws IOException {
+        try (Stream<Path> files = Files.walk(folder)) {
             for (Path file : files.sorted(Comparator.reverseOrder()).toList()) {
                 Files.delete(file);
             }

@@ -25,7 +25,7 @@ public final class Configuration {
         add("out", "", "the folder of the run");
         add("seed", "1", "of weights, data and dropout");
         add("threads", "0", "0 for one a processor");
-        add("steps", "600", "how many steps");
+        add("steps", "450", "how many steps");
         add("strategy", "pre-ln", "one of the named strategies");
         add("strategy.kind", "", "layernorm, rmsnorm, crmsnorm or dyt in place of the strategy's");
         add("strategy.placement", "", "pre, post, peri, output, both, dual or none in place of the strategy's");

@@ -43,6 +43,10 @@ final class EmbeddingFunction {
         if (embedding.recentre()) {
             throw new IllegalArgumentException("an embedding that is recentred behind its norm is a converted model's; train the original");
         }
+        if (embedding instanceof Embedding.Tokens tokens && tokens.means()) {
+            throw new IllegalArgumentException("a tied head that adds the table's means is a converted model's; train the original, or convert it with"
+                    + " --untie");
+        }
         if (embedding instanceof Embedding.Tokens tokens && tokens.projected()) {
             throw new IllegalArgumentException("a token table that is narrower than the model is not trained; got " + tokens.width() + " of " + width);
         }

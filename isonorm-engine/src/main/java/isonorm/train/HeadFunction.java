@@ -9,7 +9,6 @@ import static isonorm.architecture.Role.Field.WEIGHT;
 
 import isonorm.architecture.Architecture;
 import isonorm.architecture.Output;
-import isonorm.architecture.Placement;
 import isonorm.architecture.Role;
 import isonorm.architecture.Stream;
 import isonorm.kernel.Rows;
@@ -36,7 +35,11 @@ final class HeadFunction {
 
     HeadFunction(Parameters from, Architecture architecture) {
         this.norm = architecture.finalNorm().map(each -> NormFunction.of(each, Role.of(FINAL_NORM, GAIN), from, architecture.streamWidth(), 1));
-        this.dual = architecture.blocks().stream().anyMatch(block -> block.attentionPlacement() == Placement.DUAL);
+        this.dual = architecture.dual();
+        if (architecture.stream() == Stream.COMPRESSED && architecture.finalWidth() == architecture.width()) {
+            throw new IllegalArgumentException("a CRMSNorm with a gain gives more values than it takes and is not trained; train the original, or convert"
+                    + " it with --untie");
+        }
         this.differences = architecture.tied() && architecture.stream() == Stream.COMPRESSED;
         switch (architecture.output()) {
             case Output.Words words when words.projectedWidth() == 0 && words.transform().isEmpty() -> {

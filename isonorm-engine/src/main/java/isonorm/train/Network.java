@@ -2,7 +2,6 @@ package isonorm.train;
 
 import isonorm.architecture.Architecture;
 import isonorm.architecture.Embedding;
-import isonorm.architecture.Placement;
 import isonorm.kernel.Rows;
 import isonorm.kernel.Type;
 import isonorm.tensor.Team;
@@ -66,7 +65,7 @@ final class Network implements AutoCloseable {
             blocks.add(new BlockFunction(parameters, architecture, l, scales, arena));
         }
         this.head = new HeadFunction(parameters, architecture);
-        this.dual = architecture.blocks().stream().anyMatch(block -> block.attentionPlacement() == Placement.DUAL);
+        this.dual = architecture.dual();
     }
 
     Parameters parameters() {

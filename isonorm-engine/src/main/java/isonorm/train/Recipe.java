@@ -84,11 +84,20 @@ record Recipe(
             throw new IllegalArgumentException("the data has " + data.vocabulary() + " words, more than the " + tokens.vocabulary()
                     + " of the model; build it with the model's tokenizer.json");
         }
+        int sequence = data.context();
+        if (architecture.embedding() instanceof Embedding.Tokens && sequence > architecture.context()) {
+            throw new IllegalArgumentException("the model was made for " + architecture.context() + " tokens, fewer than a sequence of " + sequence
+                    + "; make sequence smaller");
+        }
         Strategy strategy = Strategy.named("pre-ln").withName(architecture.family());
         if (configuration.has("strategy.running")) {
             strategy = strategy.withRunning(configuration.word("strategy.running", Strategy.Running.values(), Strategy.Running::label));
         }
-        return recipe(configuration, architecture, strategy, loaded.config().json().deepCopy(), loaded.naming(), Optional.of(loaded.model()));
+        ObjectNode config = loaded.config().json().deepCopy();
+        for (String key : List.of("dtype", "torch_dtype")) { // they say what the file had, and what is written has the run's
+            config.remove(key);
+        }
+        return recipe(configuration, architecture, strategy, config, loaded.naming(), Optional.of(loaded.model()));
     }
 
     private static Recipe recipe(Configuration configuration, Architecture architecture, Strategy strategy, ObjectNode config, Naming naming,

@@ -92,6 +92,7 @@ public final class Trainer implements AutoCloseable {
     /** Goes on with a run from its newest checkpoint that is whole, or from its begin. */
     public static Trainer resume(Path run, Watcher watcher) throws IOException {
         Configuration configuration = RunFiles.readConfiguration(run).with("out", run.toString());
+        Checkpoints.clear(run);
         Trainer trainer = new Trainer(configuration, watcher);
         for (Path folder : Checkpoints.all(run)) {
             try {

@@ -94,6 +94,10 @@ class GradientTest {
             Strategy strategy = Strategy.named("pre-ln").withScaling(scaling);
             put(cases, "pre-ln " + scaling.label(), strategy.applied(decoder(block -> block)), new Scales(strategy.normFactors(3), 0, 0));
         }
+        for (Placement placement : List.of(Placement.PERI, Placement.OUTPUT, Placement.NONE)) {
+            put(cases, "a scaled skip, " + placement, Strategy.named("pre-ln").withPlacement(placement).withScaling(Strategy.Scaling.DEEPNORM)
+                    .applied(decoder(block -> block)), Scales.NONE);
+        }
         for (Strategy.Inner inner : Strategy.Inner.values()) {
             put(cases, "inner " + inner.label(), Strategy.named("pre-rmsnorm").withInner(inner).applied(decoder(block -> block)), Scales.NONE);
         }
@@ -128,7 +132,7 @@ class GradientTest {
         }
         kinds.forEach((name, kind) -> put(cases, name, decoder(block -> block.withAttention(kind.apply(block.attention()))), Scales.NONE));
         put(cases, "parallel", decoder(block -> new Block(Placement.PRE, Placement.PRE, Wiring.PARALLEL, block.norm(), block.attention(),
-                block.mlp(), 1, false, false, false)), Scales.NONE);
+                block.mlp(), 1.5, false, false, false)), Scales.NONE);
         put(cases, "parallel, one norm", decoder(block -> new Block(Placement.PRE, Placement.PRE, Wiring.PARALLEL_ONE_NORM, block.norm(),
                 block.attention(), block.mlp(), 1, false, false, false)), Scales.NONE);
         put(cases, "tied head", decoder(block -> block).withOutput(Output.Words.of(true)), Scales.NONE);

@@ -114,8 +114,18 @@ class TrainerTest {
         return memory;
     }
 
+    /** Every named strategy, and every scaling with every placement that can have it. */
     static List<String> strategies() {
-        return Strategy.names();
+        List<String> all = new ArrayList<>(Strategy.names());
+        for (String placement : List.of("pre", "peri", "output", "post", "both", "dual", "none")) {
+            for (Strategy.Scaling scaling : Strategy.Scaling.values()) {
+                boolean behindASum = List.of("post", "both", "dual").contains(placement);
+                if (scaling != Strategy.Scaling.NONE && !(scaling == Strategy.Scaling.GPAS && behindASum)) {
+                    all.add("pre-rmsnorm strategy.placement=" + placement + " strategy.scaling=" + scaling.label());
+                }
+            }
+        }
+        return all;
     }
 
     @ParameterizedTest
@@ -123,7 +133,11 @@ class TrainerTest {
     void whatWasTrainedIsTheModelThatIsWritten(String strategy) throws IOException {
         Path run = folder.resolve("run");
         Map<String, String> values = small(run);
-        values.put("strategy", strategy);
+        String[] words = strategy.split(" ");
+        values.put("strategy", words[0]);
+        for (String word : List.of(words).subList(1, words.length)) {
+            values.put(word.substring(0, word.indexOf('=')), word.substring(word.indexOf('=') + 1));
+        }
         values.put("steps", "4");
         values.put("init.deviation", "0.2");
         Memory memory = run(values);
@@ -196,6 +210,17 @@ class TrainerTest {
         assertTrue(memory.notes.get(1).endsWith("checkpoint-0000003"), memory.notes.toString());
         assertArrayEquals(Files.readAllBytes(folder.resolve("alone/model/model.safetensors")),
                 Files.readAllBytes(folder.resolve("damaged/model/model.safetensors")));
+    }
+
+    @Test
+    void whatAKilledRunHadBegunToWriteIsTakenAway() throws IOException {
+        Map<String, String> values = small(folder.resolve("run"));
+        runAndKill(values, 5);
+        Path begun = Files.createDirectories(folder.resolve("run/.checkpoint-0000006.tmp-0123"));
+        Files.writeString(begun.resolve("config.json"), "{");
+        Path doomed = Files.createDirectories(folder.resolve("run/.model.old-0123"));
+        resume(folder.resolve("run"));
+        assertFalse(Files.exists(begun) || Files.exists(doomed));
     }
 
     @Test
