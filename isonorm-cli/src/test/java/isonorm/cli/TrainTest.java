@@ -68,6 +68,14 @@ class TrainTest {
         refused(1, "the data must be longer than two sequences", tiny(), "sequence=1000000", "out=" + out);
         refused(1, "is no folder of a run", "--resume", folder.resolve("none"));
         refused(2, "--resume goes on with what the run was told", "--resume", out, "steps=3");
+        Path example = Run.HOME.resolve("examples/shakespeare-gpt2");
+        refused(1, "the data was not tokenized as the model's texts were", "--from", example, "out=" + out);
+        Run.of("convert", example, folder.resolve("converted"), "--to", "pre-crmsnorm", "--no-verify", "--quiet").ended(0);
+        Run.of("data", "build", Run.HOME.resolve("examples/tinyshakespeare-heldout.txt"), "--tokenizer", example, "--out", folder.resolve("tokens"),
+                "--quiet").ended(0);
+        refused(1, "a tied head that adds the table's means is a converted model's", "--from", folder.resolve("converted"),
+                "data=" + folder.resolve("tokens"), "out=" + out);
+        refused(1, "the model was made for 256 tokens", "--from", example, "data=" + folder.resolve("tokens"), "sequence=300", "out=" + out);
         assertFalse(Files.exists(out));
         Files.createDirectories(out.resolve("mine"));
         refused(1, out + " exists already", tiny(), "out=" + out);

@@ -19,6 +19,9 @@ import isonorm.tensor.Team;
 import isonorm.weights.Matrix;
 import isonorm.weights.Model;
 import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
@@ -84,6 +87,7 @@ record Recipe(
             throw new IllegalArgumentException("the data has " + data.vocabulary() + " words, more than the " + tokens.vocabulary()
                     + " of the model; build it with the model's tokenizer.json");
         }
+        requireTokenizer(loaded, data);
         int sequence = data.context();
         if (architecture.embedding() instanceof Embedding.Tokens && sequence > architecture.context()) {
             throw new IllegalArgumentException("the model was made for " + architecture.context() + " tokens, fewer than a sequence of " + sequence
@@ -98,6 +102,14 @@ record Recipe(
             config.remove(key);
         }
         return recipe(configuration, architecture, strategy, config, loaded.naming(), Optional.of(loaded.model()));
+    }
+
+    /** The same number means another word to another tokenizer. */
+    private static void requireTokenizer(LoadedModel loaded, TrainingData data) throws IOException {
+        Path own = loaded.checkpoint().folder().resolve("tokenizer.json");
+        if (data.tokenizer().isPresent() && Files.isRegularFile(own) && !Arrays.equals(data.tokenizer().get(), Files.readAllBytes(own))) {
+            throw new IllegalArgumentException("the data was not tokenized as the model's texts were; build it with --tokenizer " + own);
+        }
     }
 
     private static Recipe recipe(Configuration configuration, Architecture architecture, Strategy strategy, ObjectNode config, Naming naming,
