@@ -9,9 +9,8 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.LinkedHashMap;
 import java.util.List;
-import java.util.Map;
+import java.util.Optional;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
@@ -41,9 +40,9 @@ final class CompareCommand extends Subcommand {
             description = "The folder of the runs and the report; goes on with what is there. Default: ${DEFAULT-VALUE}.")
     private Path out;
 
-    @Option(names = "--jobs", paramLabel = "N", defaultValue = "1",
-            description = "How many runs at once; the cores are shared between them. Default: ${DEFAULT-VALUE}.")
-    private int jobs;
+    @Option(names = "--jobs", paramLabel = "N",
+            description = "How many runs at once; the cores are shared between them. Default: 1, and one a core for the grid that comes along.")
+    private Integer jobs;
 
     @Option(names = "--list", description = "Print the grid and its runs, and train nothing.")
     private boolean list;
@@ -55,7 +54,7 @@ final class CompareCommand extends Subcommand {
     @Override
     public Integer call() throws IOException {
         int processors = Runtime.getRuntime().availableProcessors();
-        if (jobs < 1 || jobs > processors) {
+        if (jobs != null && (jobs < 1 || jobs > processors)) {
             throw wrongUsage("--jobs must be 1 to " + processors + ", the cores there are, got " + jobs);
         }
         if (Files.exists(out) && !Files.isDirectory(out)) {
@@ -72,9 +71,10 @@ final class CompareCommand extends Subcommand {
             console.out().println(Table.count(trials.all().size(), "run") + " in " + console.bold(out.toString()) + ": " + axes(grid) + "; "
                     + steps(trials.all().getFirst()));
         }
+        int together = jobs != null ? jobs : file().isPresent() ? 1 : processors;
         Results results;
-        try (CompareProgress progress = new CompareProgress(console, trials, jobs, json || quiet)) {
-            results = trials.run(jobs, progress);
+        try (CompareProgress progress = new CompareProgress(console, trials, together, json || quiet)) {
+            results = trials.run(together, progress);
         }
         CompareReport report = new CompareReport(results, trials);
         report.write(out);
@@ -90,30 +90,32 @@ final class CompareCommand extends Subcommand {
 
     /** The file, or the grid that is there without one, and values in the place of theirs. */
     private Grid grid() throws IOException {
-        Map<String, List<String>> values = new LinkedHashMap<>();
-        Path file = null;
-        for (String word : given) {
-            int equals = word.indexOf('=');
-            if (equals > 0) {
-                values.put(word.substring(0, equals).strip(), List.of(word.substring(equals + 1).strip().split("\\s*,\\s*", -1)));
-            } else if (file != null) {
-                throw wrongUsage("a grid is one file, got " + file + " and " + word);
-            } else {
-                file = Path.of(word);
-                if (!Files.exists(file) && !word.endsWith(".yaml") && !word.endsWith(".yml")) {
-                    throw wrongUsage("'" + word + "' is no file and no key=value");
-                }
-            }
-        }
+        Optional<Path> file = file();
         try {
-            Grid grid = file == null ? Grid.embedded() : Grid.read(file);
-            for (Map.Entry<String, List<String>> entry : values.entrySet()) {
-                grid = grid.with(entry.getKey(), entry.getValue());
+            Grid grid = file.isPresent() ? Grid.read(file.get()) : Grid.embedded();
+            for (String word : given) {
+                int equals = word.indexOf('=');
+                if (equals > 0) {
+                    grid = grid.with(word.substring(0, equals).strip(), List.of(word.substring(equals + 1).strip().split("\\s*,\\s*", -1)));
+                }
             }
             return grid;
         } catch (IllegalArgumentException e) {
             throw wrongUsage(e.getMessage());
         }
+    }
+
+    private Optional<Path> file() {
+        List<String> files = given.stream().filter(word -> word.indexOf('=') <= 0).toList();
+        if (files.size() > 1) {
+            throw wrongUsage("a grid is one file, got " + String.join(" and ", files));
+        }
+        for (String word : files) {
+            if (!Files.exists(Path.of(word)) && !word.endsWith(".yaml") && !word.endsWith(".yml")) {
+                throw wrongUsage("'" + word + "' is no file and no key=value");
+            }
+        }
+        return files.stream().findFirst().map(Path::of);
     }
 
     private void list(Grid grid) throws IOException {

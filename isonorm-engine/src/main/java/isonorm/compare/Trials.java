@@ -9,6 +9,7 @@ import isonorm.weights.Progress;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Comparator;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -140,7 +141,7 @@ public final class Trials {
     }
 
     /**
-     * Runs what has not ended.
+     * Runs what has not ended, the lowest seed first.
      *
      * @param jobs how many at once; the processors are shared between them
      */
@@ -148,7 +149,8 @@ public final class Trials {
         int threads = Math.max(1, Runtime.getRuntime().availableProcessors() / jobs);
         AtomicReference<Throwable> failure = new AtomicReference<>();
         try (ExecutorService workers = Executors.newFixedThreadPool(jobs)) {
-            for (Trial trial : trials) {
+            // One seed after the other, so that every contender is seen early.
+            for (Trial trial : trials.stream().sorted(Comparator.comparingLong(Trial::seed)).toList()) {
                 workers.execute(() -> {
                     if (failure.get() == null) {
                         try {
