@@ -6,6 +6,7 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.util.Arrays;
 import java.util.DoubleSummaryStatistics;
 import java.util.List;
+import java.util.Locale;
 
 /** One picture of a report: drawn as SVG by {@link PlotSvg}, and by a script in an HTML {@link Page}, from the same values. */
 sealed interface Plot {
@@ -16,8 +17,23 @@ sealed interface Plot {
     /** What to look for, in a sentence. */
     String note();
 
-    /** What the axes mean. */
-    record Axes(String x, String y) {}
+    /** The name of its file, without an ending. */
+    default String file() {
+        return title().toLowerCase(Locale.ROOT).replaceAll("[^a-z0-9.]+", "-").replaceAll("^-|-$", "");
+    }
+
+    /**
+     * What the axes mean.
+     *
+     * @param logarithmicX whether the horizontal axis has orders of magnitude; without, it has whole numbers
+     * @param near whether the vertical axis shows differences and begins near the smallest value; without, it begins at zero
+     */
+    record Axes(String x, String y, boolean logarithmicX, boolean near) {
+
+        Axes(String x, String y) {
+            this(x, y, false, false);
+        }
+    }
 
     /**
      * A curve.
@@ -25,9 +41,17 @@ sealed interface Plot {
      * @param colour which colour it has; curves of one thing share one
      * @param y NaN where there is no value
      */
-    record Curve(String name, int colour, boolean dashed, double[] x, double[] y) {}
+    record Curve(String name, int colour, boolean dashed, double[] x, double[] y) {
 
-    /** Curves over whole numbers. */
+        private static final int MANY = 100;
+
+        /** Whether its points are shown, as well as the line between them: they are of a dashed one if it has no line. */
+        boolean points() {
+            return dashed ? x.length == 1 : x.length < MANY;
+        }
+    }
+
+    /** Curves. */
     record Lines(String title, String note, Axes axes, List<Curve> curves) implements Plot {
 
         /** Values that differ by more than this are drawn by their orders of magnitude. */
@@ -54,10 +78,12 @@ sealed interface Plot {
         node.put("title", title()).put("note", note());
         switch (this) {
             case Lines lines -> {
-                node.put("kind", "lines").put("x", lines.axes.x).put("y", lines.axes.y).put("logarithmic", lines.logarithmic());
+                node.put("kind", "lines").put("x", lines.axes.x).put("y", lines.axes.y).put("logarithmic", lines.logarithmic())
+                        .put("logarithmicX", lines.axes.logarithmicX).put("near", lines.axes.near);
                 ArrayNode curves = node.putArray("curves");
                 for (Curve curve : lines.curves) {
-                    ObjectNode one = curves.addObject().put("name", curve.name).put("colour", curve.colour).put("dashed", curve.dashed);
+                    ObjectNode one = curves.addObject().put("name", curve.name).put("colour", curve.colour).put("dashed", curve.dashed)
+                            .put("pointsShown", curve.points());
                     ArrayNode points = one.putArray("points");
                     for (int i = 0; i < curve.x.length; i++) {
                         if (Double.isFinite(curve.y[i])) {

@@ -32,12 +32,13 @@
       tooltip: { ...box(), trigger: 'axis',
         formatter: points => plot.x + ' ' + number(points[0].value[0]) + points.map(point =>
           '<br>' + point.marker + escape(point.seriesName) + ' &nbsp;<b>' + number(point.value[1]) + '</b>').join('') },
-      xAxis: { ...axis(plot.x, number), type: 'value', nameGap: 28, min: 'dataMin', max: 'dataMax', minInterval: 1, splitLine: { show: false } },
-      yAxis: { ...axis(plot.y, number), type: plot.logarithmic ? 'log' : 'value', nameGap: 46,
+      xAxis: { ...axis(plot.x, number), type: plot.logarithmicX ? 'log' : 'value', nameGap: 28, min: 'dataMin', max: 'dataMax',
+        ...(plot.logarithmicX ? {} : { minInterval: 1 }), splitLine: { show: false } },
+      yAxis: { ...axis(plot.y, number), type: plot.logarithmic ? 'log' : 'value', scale: plot.near, nameGap: 46,
         ...(plot.logarithmic ? { min: 10 ** Math.floor(Math.log10(Math.min(...values))), max: 10 ** Math.ceil(Math.log10(Math.max(...values))) } : {}) },
       dataZoom: all.length > 400 ? [{ type: 'inside' }] : [],
       series: plot.curves.map(curve => ({
-        type: 'line', name: curve.name, data: curve.points, symbolSize: 7, showSymbol: !curve.dashed && curve.points.length < 100, symbol: 'circle',
+        type: 'line', name: curve.name, data: curve.points, symbolSize: 7, showSymbol: curve.pointsShown, symbol: 'circle',
         itemStyle: { color: colour('c' + curve.colour % 7) },
         lineStyle: { width: 2, color: colour('c' + curve.colour % 7), type: curve.dashed ? 'dashed' : 'solid' },
       })),

@@ -14,7 +14,6 @@ import isonorm.checkpoint.SafetensorsFile;
 import isonorm.checkpoint.SafetensorsWriter;
 import isonorm.checkpoint.TensorInfo;
 import isonorm.convert.ModelWriter;
-import isonorm.family.Naming;
 import isonorm.kernel.Rows;
 import isonorm.weights.Matrix;
 import isonorm.weights.Model;
@@ -146,13 +145,17 @@ final class Checkpoints {
         }
     }
 
-    private void writeModel(Path folder, Learner learner) throws IOException {
+    /** What a learner has trained, as it is now and goes on to be. */
+    Model model(Learner learner) {
         Map<Role, Matrix> weights = new LinkedHashMap<>();
         for (Parameters.Entry entry : learner.parameters().all()) {
             weights.put(entry.role(), new Trained(entry.stored(entry.weights()), factor(entry.role())));
         }
-        Naming naming = recipe.naming();
-        ModelWriter.write(folder, new Model(learner.architecture(), weights), recipe.config(), naming, dtype(learner));
+        return new Model(learner.architecture(), weights);
+    }
+
+    private void writeModel(Path folder, Learner learner) throws IOException {
+        ModelWriter.write(folder, model(learner), recipe.config(), recipe.naming(), dtype(learner));
         if (tokenizer.isPresent()) {
             Files.write(folder.resolve("tokenizer.json"), tokenizer.get());
         }

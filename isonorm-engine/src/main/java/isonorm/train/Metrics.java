@@ -20,6 +20,7 @@ import java.util.List;
 public final class Metrics implements AutoCloseable {
 
     private static final ObjectMapper JSON = new ObjectMapper();
+    private static final String FILE = "metrics.jsonl";
 
     /**
      * One window of steps.
@@ -28,9 +29,11 @@ public final class Metrics implements AutoCloseable {
      * @param gradientNorm the largest, before clipping
      * @param validation the loss on what is never learned from; NaN where it was not asked for
      * @param memory resident, in bytes
+     * @param seconds it took, with the evaluation and all that was written
      * @param left seconds to the end
      */
-    public record Line(long step, double loss, double gradientNorm, double rate, double validation, double tokensPerSecond, long memory, double left) {
+    public record Line(long step, double loss, double gradientNorm, double rate, double validation, double tokensPerSecond, long memory,
+            double seconds, double left) {
 
         public double perplexity() {
             return Math.exp(loss);
@@ -48,8 +51,33 @@ public final class Metrics implements AutoCloseable {
         this.events = events;
     }
 
+    /** The windows of steps that a run's folder has, up to a line that was begun when the run was killed. */
+    public static List<Line> read(Path run) throws IOException {
+        List<Line> lines = new ArrayList<>();
+        for (String text : Files.readAllLines(run.resolve(FILE))) {
+            JsonNode json;
+            try {
+                json = JSON.readTree(text);
+            } catch (JacksonException e) {
+                break;
+            }
+            if (json.has("loss")) {
+                lines.add(new Line(json.path("step").asLong(), number(json, "loss"), number(json, "gradient_norm"), number(json, "learning_rate"),
+                        number(json, "validation_loss"), number(json, "tokens_per_second"), json.path("memory_bytes").asLong(),
+                        number(json, "seconds"), Double.NaN));
+            }
+        }
+        return lines;
+    }
+
+    /** What is not finite is written as a word. */
+    private static double number(JsonNode json, String name) {
+        JsonNode value = json.path(name);
+        return value.isTextual() ? Double.parseDouble(value.asText()) : value.asDouble(Double.NaN);
+    }
+
     static Metrics open(Path run, long step) throws IOException {
-        Path file = run.resolve("metrics.jsonl");
+        Path file = run.resolve(FILE);
         List<String> kept = new ArrayList<>();
         if (Files.exists(file)) {
             for (String line : Files.readAllLines(file)) {
@@ -76,7 +104,8 @@ public final class Metrics implements AutoCloseable {
         if (!Double.isNaN(line.validation)) {
             json.put("validation_loss", line.validation);
         }
-        json.put("tokens_per_second", line.tokensPerSecond).put("memory_bytes", line.memory);
+        json.put("tokens_per_second", line.tokensPerSecond).put("memory_bytes", line.memory)
+                .put("seconds", line.seconds);
         append(json);
         events.scalar(line.step, "loss", line.loss);
         events.scalar(line.step, "gradient_norm", line.gradientNorm);

@@ -1,12 +1,19 @@
 package isonorm.train;
 
+import isonorm.depth.Depth;
+import isonorm.depth.DepthSurvey;
+import isonorm.layer.Batch;
+import isonorm.tensor.Compute;
 import isonorm.tensor.ProcessMemory;
 import isonorm.tensor.Team;
+import isonorm.weights.Progress;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
+import java.util.Optional;
 
 /**
  * A run: trains what a {@link Configuration} asks for, and leaves a folder with its configuration, metrics, checkpoints and the model.
@@ -37,6 +44,17 @@ public final class Trainer implements AutoCloseable {
         /** Called behind every step. */
         void step(long done, long total);
     }
+
+    private static final Watcher NOBODY = new Watcher() {
+        @Override
+        public void metrics(Metrics.Line line) {}
+
+        @Override
+        public void note(String text) {}
+
+        @Override
+        public void step(long done, long total) {}
+    };
 
     private final Configuration configuration;
     private final Path out;
@@ -108,6 +126,66 @@ public final class Trainer implements AutoCloseable {
         return trainer;
     }
 
+    /**
+     * Refuses a configuration that makes no sense, as {@link #begin} does, and makes nothing.
+     *
+     * @throws IOException if data cannot be read
+     */
+    public static void check(Configuration configuration) throws IOException {
+        Recipe.of(configuration, Data.of(configuration));
+    }
+
+    /** What {@link #depth} gives of a configuration's model before its first step. */
+    public static Optional<Depth> depthBefore(Configuration configuration, Progress progress) throws IOException {
+        try (Trainer trainer = new Trainer(configuration, NOBODY)) {
+            trainer.recipe.begin(configuration, trainer.learner, trainer.team);
+            return trainer.depth(progress);
+        }
+    }
+
+    /** How the model, as it is now, uses its depth on the text of an evaluation. Nothing where there is none, or where it reads images. */
+    public Optional<Depth> depth(Progress progress) throws IOException {
+        List<Batch.Tokens> batches = new ArrayList<>();
+        long tokens = 0;
+        for (Examples examples : validation()) {
+            if (examples instanceof Examples.Tokens words) {
+                batches.add(words.batch());
+                tokens += (long) words.count() * words.length();
+            }
+        }
+        if (batches.isEmpty()) {
+            return Optional.empty();
+        }
+        try (DepthSurvey survey = DepthSurvey.of(checkpoints.model(learner), Compute.F32, team.size())) {
+            return Optional.of(survey.measure(batches.iterator(), tokens, progress));
+        }
+    }
+
+    /**
+     * The loss of the best guess that looks at nothing, which is to expect every target as often as it comes, on the examples of an evaluation:
+     * a model that is no better has learned how frequent targets are, and nothing more. NaN where nothing is evaluated.
+     */
+    public double lossOfFrequencies() throws IOException {
+        long[] counts = new long[data.vocabulary()];
+        long all = 0;
+        for (Examples examples : validation()) {
+            int[] targets = switch (examples) {
+                case Examples.Tokens words -> Arrays.stream(words.following()).flatMapToInt(Arrays::stream).filter(target -> target >= 0).toArray();
+                case Examples.Images images -> images.labels();
+            };
+            for (int target : targets) {
+                counts[target]++;
+            }
+            all += targets.length;
+        }
+        double total = all;
+        return all == 0 ? Double.NaN : Arrays.stream(counts).filter(count -> count > 0).mapToDouble(count -> -count / total * Math.log(count / total)).sum();
+    }
+
+    private List<Examples> validation() {
+        return data.validation(configuration.number("eval.batches", 1), configuration.number("batch", 1));
+    }
+
     /** How many values are trained. */
     public long parameters() {
         return learner.architecture().parameterCount();
@@ -127,7 +205,10 @@ public final class Trainer implements AutoCloseable {
         double above = configuration.real("stop.above", 0, Double.POSITIVE_INFINITY);
         long patience = configuration.whole("stop.patience", 0);
         long seed = configuration.whole("seed", 0);
-        List<Examples> validation = data.validation(configuration.number("eval.batches", 1), batch);
+        List<Examples> validation = validation();
+        if (diverged(above)) { // already when it was killed
+            return End.DIVERGED;
+        }
         try (Metrics metrics = Metrics.open(out, position.step())) {
             Window window = new Window();
             while (position.step() < steps) {
@@ -144,7 +225,7 @@ public final class Trainer implements AutoCloseable {
                 window.add(batches);
                 watcher.step(number, steps);
                 boolean broken = !Double.isFinite(seen.loss()) || !Double.isFinite(seen.gradientNorm());
-                boolean diverged = broken || above > 0 && position.mean() > position.calmest() + above;
+                boolean diverged = broken || diverged(above);
                 boolean evaluated = evalEvery > 0 && !validation.isEmpty() && (number % evalEvery == 0 || number == steps) && !diverged;
                 double validated = evaluated ? learner.evaluate(validation) : Double.NaN;
                 if (evaluated) {
@@ -182,6 +263,10 @@ public final class Trainer implements AutoCloseable {
         }
     }
 
+    private boolean diverged(double above) {
+        return above > 0 && position.mean() > position.calmest() + above;
+    }
+
     /** How fast some steps were. */
     private static final class Window {
 
@@ -197,7 +282,7 @@ public final class Trainer implements AutoCloseable {
         Metrics.Line line(Checkpoints.Position position, double rate, double validated, long total) {
             double seconds = (System.nanoTime() - began) / 1e9;
             return new Metrics.Line(position.step(), position.unsaid() / position.unsaidSteps(), position.unsaidNorm(), rate, validated,
-                    tokens / seconds, memory(), seconds / steps * (total - position.step()));
+                    tokens / seconds, memory(), seconds, seconds / steps * (total - position.step()));
         }
     }
 
