@@ -50,7 +50,7 @@ class GradientTest {
     /** One formula wrong by a factor shows as much more; the central difference itself is right to some 1e-9. */
     private static final double RELATIVE = 1e-6;
 
-    private record Case(String name, Architecture architecture, Scales scales, Examples examples) {
+    record Case(String name, Architecture architecture, Scales scales, Examples examples) {
         @Override
         public String toString() {
             return name;

@@ -6,7 +6,24 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import isonorm.architecture.Activation;
+import isonorm.architecture.Affine;
+import isonorm.architecture.Architecture;
+import isonorm.architecture.Attention;
+import isonorm.architecture.Block;
+import isonorm.architecture.Embedding;
+import isonorm.architecture.Mlp;
+import isonorm.architecture.Norm;
+import isonorm.architecture.NormKind;
+import isonorm.architecture.Output;
+import isonorm.architecture.Placement;
+import isonorm.architecture.Stream;
+import isonorm.architecture.Wiring;
+import isonorm.checkpoint.Dtype;
+import isonorm.convert.ModelWriter;
+import isonorm.convert.Strategies;
 import isonorm.data.TokenData;
+import isonorm.family.Isonorm;
 import isonorm.family.LoadedModel;
 import isonorm.layer.Batch;
 import isonorm.layer.ForwardPass;
@@ -21,11 +38,13 @@ import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
+import java.util.Set;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.MethodSource;
-import org.junit.jupiter.params.provider.ValueSource;
 
 class TrainerTest {
 
@@ -175,9 +194,10 @@ class TrainerTest {
     }
 
     @ParameterizedTest
-    @ValueSource(longs = {2, 3, 5, 7})
-    void aRunThatWasKilledEndsAsOneLeftAlone(long step) throws IOException {
+    @CsvSource({"2, f32", "3, f32", "5, f32", "7, f32", "5, bf16", "5, bf16-pure"})
+    void aRunThatWasKilledEndsAsOneLeftAlone(long step, String dtype) throws IOException {
         Map<String, String> values = small(folder.resolve("alone"));
+        values.put("dtype", dtype);
         values.put("strategy", "peri-ln");
         values.put("dropout", "0.1");
         values.put("accumulate", "2");
@@ -247,6 +267,47 @@ class TrainerTest {
         Memory second = run(further);
         assertTrue(first.lines.getLast().validation() < first.lines.getFirst().loss() - 0.5);
         assertEquals(first.lines.getLast().validation(), second.lines.getFirst().loss(), 0.4);
+    }
+
+    static Map<String, Architecture> untrained() {
+        Norm layer = Norm.of(NormKind.LAYER, 1e-5, Affine.GAIN_AND_BIAS);
+        Norm rms = Norm.of(NormKind.RMS, 1e-5, Affine.GAIN);
+        Norm bare = Norm.of(NormKind.CRMS, 1e-5, Affine.NONE);
+        Embedding.Tokens tokens = Embedding.Tokens.of(DATA.vocabulary(), 8);
+        Output.Words own = Output.Words.of(false);
+        Block post = Block.of(Placement.POST, Wiring.SEQUENTIAL, rms, Attention.of(2, 4), Mlp.plain(12, Activation.GELU));
+        Block pre = post.withPlacements(Placement.PRE, Placement.PRE).withNorm(bare);
+        Architecture original = Architecture.of("test", 8, 12, tokens, List.of(post, post), Optional.of(rms), own);
+        Architecture compressed = original.withBlocks(List.of(pre)).withStream(Stream.COMPRESSED).withFinalNorm(Optional.of(bare));
+        Map<String, Architecture> all = new LinkedHashMap<>();
+        all.put("a block that recentres its skip is a converted model's; train the original",
+                original.withBlocks(List.of(post.withRecentre(true))));
+        all.put("an embedding that is recentred behind its norm is a converted model's; train the original",
+                original.withEmbedding(tokens.withNorm(Optional.of(layer), true)));
+        all.put("a tied head that adds the table's means is a converted model's; train the original, or convert it with --untie",
+                compressed.withEmbedding(tokens.withMeans(true)).withOutput(Output.Words.of(true)));
+        all.put("a CRMSNorm with a gain gives more values than it takes and is not trained; train the original, or convert it with --untie",
+                compressed.withFinalNorm(Optional.of(bare.withAffine(Affine.GAIN))));
+        return all;
+    }
+
+    static Set<String> reasons() {
+        return untrained().keySet();
+    }
+
+    /** What training would change in a converted model, or cannot go back through. */
+    @ParameterizedTest
+    @MethodSource("reasons")
+    void aConvertedModelThatIsNotTrainedIsRefused(String reason) throws IOException {
+        Architecture architecture = untrained().get(reason);
+        Path model = Files.createDirectories(folder.resolve("model"));
+        ModelWriter.write(model, Strategies.random(architecture), Isonorm.config(architecture, "test"), Isonorm.naming(), Dtype.F32);
+        Map<String, String> values = small(folder.resolve("refused"));
+        values.keySet().removeIf(key -> key.startsWith("model."));
+        values.put("from", model.toString());
+        String message = assertThrows(IllegalArgumentException.class, () -> Trainer.begin(Configuration.of(values), new Memory(1)).close()).getMessage();
+        assertEquals(reason, message);
+        assertFalse(Files.exists(folder.resolve("refused")));
     }
 
     @Test
