@@ -5,6 +5,7 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.SerializationFeature;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import isonorm.architecture.Block;
 import isonorm.architecture.Part;
 import isonorm.architecture.Role;
 import isonorm.checkpoint.Dtype;
@@ -158,9 +159,21 @@ final class Checkpoints {
         }
     }
 
-    /** LayerNorm Scaling's constant goes into the gain and the bias of its norm. */
+    /** LayerNorm Scaling's constant goes into the gain and the bias of its norm, or into what writes last in a branch. */
     private double factor(Role role) {
-        return role.part() == Part.ATTENTION_NORM || role.part() == Part.MLP_NORM ? recipe.scales().norm(role.block()) : 1;
+        if (role.block() < 0 || role.field() == Role.Field.ALPHA) {
+            return 1;
+        }
+        Block block = recipe.architecture().blocks().get(role.block());
+        boolean writes = switch (role.part()) {
+            case ATTENTION_OUTPUT -> !block.attentionPlacement().normalizesBranch();
+            case ATTENTION_OUTPUT_NORM -> block.attentionPlacement().normalizesBranch();
+            case MLP_DOWN -> !block.mlpPlacement().normalizesBranch();
+            case MLP_OUTPUT_NORM -> block.mlpPlacement().normalizesBranch();
+            default -> false;
+        };
+        boolean reads = role.part() == Part.ATTENTION_NORM || role.part() == Part.MLP_NORM;
+        return reads ? recipe.scales().norm(role.block()) : writes ? recipe.scales().branch(role.block()) : 1;
     }
 
     private static Dtype dtype(Learner learner) {

@@ -29,7 +29,7 @@ public final class Configuration {
         add("strategy", "pre-ln", "one of the named strategies");
         add("strategy.kind", "", "layernorm, rmsnorm, crmsnorm or dyt in place of the strategy's");
         add("strategy.placement", "", "pre, post, peri, output, both, dual or none in place of the strategy's");
-        add("strategy.scaling", "", "none, lns, deepnorm, keel, layerscale or gpas in place of the strategy's");
+        add("strategy.scaling", "", "none, lns, deepnorm, keel, layerscale, skipinit, heads or gpas in place of the strategy's");
         add("strategy.inner", "", "none, qk, qk-projection, qkv, sub or hidden in place of the strategy's");
         add("strategy.embedding-norm", "", "true or false in place of the strategy's");
         add("strategy.initialization", "", "normal, scaled, depth-scaled or deepnorm in place of the strategy's");

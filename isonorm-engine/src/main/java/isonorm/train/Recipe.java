@@ -114,7 +114,7 @@ record Recipe(
 
     private static Recipe recipe(Configuration configuration, Architecture architecture, Strategy strategy, ObjectNode config, Naming naming,
             Optional<Model> from) {
-        Scales scales = new Scales(strategy.normFactors(architecture.blocks().size()),
+        Scales scales = strategy.scales(architecture,
                 configuration.real("dropout", 0, 1), configuration.real("stochastic-depth", 0, 1));
         String dtype = configuration.text("dtype");
         Type type = switch (dtype) {

@@ -7,8 +7,13 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.ObjectMapper;
+import isonorm.data.ImageFolder;
 import isonorm.data.TokenDataBuilder;
 import isonorm.data.Vocabulary;
+import isonorm.family.LoadedModel;
+import isonorm.layer.ForwardPass;
+import isonorm.layer.Result;
+import isonorm.tensor.Compute;
 import isonorm.weights.Progress;
 import java.awt.image.BufferedImage;
 import java.io.IOException;
@@ -133,8 +138,10 @@ class DataTest {
                 ImageIO.write(image, "png", file.toFile());
             }
         }
-        Map<String, String> values = small(folder.resolve("images"), "model.preset", "vit-ti", "image", 32, "data.validation", 0.2);
+        Map<String, String> values = small(folder.resolve("images"), "model.preset", "vit-ti", "image", 32, "data.validation", 0.2,
+                "model.blocks", 2, "strategy", "lns");
         Metrics.Line alone = run("alone", values);
+        assertEquals(validation(folder.resolve("images"), folder.resolve("alone/model")), alone.validation(), 1e-4);
         assertTrue(alone.validation() < 0.3, "log 2 is 0.69; got " + alone.validation());
         assertEquals("{\"0\":\"blue\",\"1\":\"red\"}",
                 new ObjectMapper().readTree(folder.resolve("alone/model/config.json").toFile()).path("id2label").toString());
@@ -144,6 +151,26 @@ class DataTest {
         values.put("data", "shakespeare");
         values.put("model.preset", "vit-ti");
         assertEquals("the model reads images, and the data has tokens; take another model.preset or other data", refusal(values));
+    }
+
+    /** The loss on the images kept for validation, of a model that was written. */
+    private static double validation(Path images, Path model) throws IOException {
+        Pictures data = new Pictures(ImageFolder.open(images, 32, ImageFolder.Normalization.VIT, 0.2, 1), 32);
+        double loss = 0;
+        int count = 0;
+        try (ForwardPass pass = ForwardPass.streaming(LoadedModel.open(model).model(), Compute.F64)) {
+            for (Examples examples : data.validation(8, 4)) {
+                Examples.Images batch = (Examples.Images) examples;
+                try (Result result = pass.run(batch.pixels())) {
+                    double[] logits = result.outputValues();
+                    for (int i = 0; i < batch.count(); i++) {
+                        loss += Math.log(Math.exp(logits[2 * i]) + Math.exp(logits[2 * i + 1])) - logits[2 * i + batch.labels()[i]];
+                        count++;
+                    }
+                }
+            }
+        }
+        return loss / count;
     }
 
     @Test

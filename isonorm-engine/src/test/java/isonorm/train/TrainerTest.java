@@ -144,6 +144,9 @@ class TrainerTest {
                 }
             }
         }
+        all.add("dyt strategy.scaling=lns");
+        all.add("pre-crmsnorm strategy.scaling=skipinit");
+        all.add("sub-ln strategy.scaling=heads");
         return all;
     }
 
@@ -344,6 +347,7 @@ class TrainerTest {
         assertTrue(refusal(Map.of("strategy", "peri-n")).startsWith("there is no strategy peri-n; did you mean peri-ln?"));
         assertTrue(refusal(Map.of("model.preset", "lama-60m")).startsWith("there is no preset lama-60m; did you mean llama-60m?"));
         assertEquals("model.width must be a multiple of model.heads, got 16 and 3", refusal(Map.of("model.heads", "3")));
+        assertTrue(refusal(Map.of("strategy", "pre-crmsnorm", "strategy.scaling", "layerscale")).endsWith("take kind rmsnorm, or scaling skipinit"));
         assertTrue(refusal(Map.of("dtype", "f16")).startsWith("dtype must be f32, bf16, bf16-pure or f64, got f16"));
     }
 
