@@ -1,7 +1,10 @@
 package isonorm.tensor;
 
+import isonorm.kernel.Kernels;
 import isonorm.kernel.Rows;
 import isonorm.kernel.Type;
+import java.lang.foreign.Arena;
+import java.util.EnumMap;
 import java.util.HashMap;
 import java.util.Map;
 import org.bytedeco.javacpp.DoublePointer;
@@ -15,8 +18,8 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.bytedeco.pytorch.global.torch;
 
 /**
- * Matrix products of rows in native memory: OpenBLAS for float32 and float64, oneDNN through libtorch for bfloat16. Each runs on the
- * caller's thread.
+ * Matrix products of rows in native memory: OpenBLAS for float32 and float64, oneDNN through libtorch for bfloat16. Those of float16
+ * are taken in float32, piece by piece, and rounded once: few processors multiply it faster. Each runs on the caller's thread.
  */
 public final class Products {
 
@@ -26,6 +29,14 @@ public final class Products {
 
     /** How many views a thread keeps, some hundred bytes each. */
     private static final int MOST_VIEWS = 4096;
+
+    /** How many values of a float16 matrix are widened at once, and how many rows or columns at most. */
+    private static final int WIDENED = 1 << 20;
+    private static final int ACROSS = 1 << 10;
+
+    private static final ThreadLocal<Map<Wide, Rows>> WIDE = ThreadLocal.withInitial(() -> new EnumMap<>(Wide.class));
+
+    private enum Wide { X, W, Y }
 
     private static final ThreadLocal<Map<View, Tensor>> VIEWS = ThreadLocal.withInitial(HashMap::new);
 
@@ -76,7 +87,7 @@ public final class Products {
         switch (x.first.type()) {
             case F32, F64 -> each(x, w, y, 0);
             case BF16 -> bfloat16(x, w, y);
-            case F16 -> throw new IllegalArgumentException("products are of F64, F32 or BF16, got x " + x.first);
+            case F16 -> float16(x, w, y);
         }
     }
 
@@ -102,6 +113,41 @@ public final class Products {
                         1, new Floats(a), a.stride(), new Floats(b), b.stride(), beta, new Floats(c), c.stride());
             }
         }
+    }
+
+    private static void float16(Stack x, Stack w, Stack y) {
+        int inner = x.inner();
+        int most = Math.clamp(WIDENED / inner, 1, ACROSS);
+        for (int i = 0; i < x.count; i++) {
+            Rows c = y.get(i);
+            for (int column = 0; column < c.columns(); column += most) {
+                int columns = Math.min(most, c.columns() - column);
+                Rows b = widened(Wide.W, w.transposed ? w.get(i).slice(column, columns) : w.get(i).sliceColumns(column, columns));
+                for (int row = 0; row < c.rows(); row += most) {
+                    int rows = Math.min(most, c.rows() - row);
+                    Rows a = widened(Wide.X, x.transposed ? x.get(i).sliceColumns(row, rows) : x.get(i).slice(row, rows));
+                    Rows product = room(Wide.Y, rows, columns);
+                    each(new Stack(a, 1, 0, x.transposed), new Stack(b, 1, 0, w.transposed), Stack.of(product), 0);
+                    Kernels.provider().copy(product, c.slice(row, rows).sliceColumns(column, columns));
+                }
+            }
+        }
+    }
+
+    private static Rows widened(Wide use, Rows rows) {
+        Rows wide = room(use, rows.rows(), rows.columns());
+        Kernels.provider().copy(rows, wide);
+        return wide;
+    }
+
+    /** A thread's own room. */
+    private static Rows room(Wide use, int rows, int columns) {
+        Rows room = WIDE.get().get(use);
+        if (room == null || room.columns() < rows * columns) {
+            room = Rows.allocate(Arena.ofAuto(), Type.F32, 1, rows * columns, rows * columns);
+            WIDE.get().put(use, room);
+        }
+        return Rows.of(room.data(), Type.F32, rows, columns);
     }
 
     private static void bfloat16(Stack x, Stack w, Stack y) {

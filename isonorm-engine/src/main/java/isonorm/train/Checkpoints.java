@@ -62,29 +62,34 @@ final class Checkpoints {
      * @param unsaid losses since the last line of the metrics, added up
      * @param unsaidNorm the largest norm of a gradient since
      * @param unsaidSteps how many steps
+     * @param skipped how many steps were not learned from
+     * @param scale of the next step's loss
      */
     record Position(long step, long examples, double lowest, long sinceLowest, double mean, double calmest, double unsaid, double unsaidNorm,
-            int unsaidSteps) {
+            int unsaidSteps, long skipped, LossScale scale) {
 
         /** Before the first step. */
-        static final Position BEGIN = new Position(0, 0, Double.POSITIVE_INFINITY, 0, Double.NaN, Double.POSITIVE_INFINITY, 0, 0, 0);
+        static Position begin(LossScale scale) {
+            return new Position(0, 0, Double.POSITIVE_INFINITY, 0, Double.NaN, Double.POSITIVE_INFINITY, 0, 0, 0, 0, scale);
+        }
 
         /** Behind one more step on so many examples. */
-        Position after(Learner.Seen seen, long more) {
+        Position after(Learner.Seen seen, long more, LossScale next) {
             double now = Double.isNaN(mean) ? seen.loss() : SMOOTHING * mean + (1 - SMOOTHING) * seen.loss();
             return new Position(step + 1, examples + more, lowest, sinceLowest, now, Math.min(calmest, now), unsaid + seen.loss(),
-                    Math.max(unsaidNorm, seen.gradientNorm()), unsaidSteps + 1);
+                    seen.finite() ? Math.max(unsaidNorm, seen.gradientNorm()) : unsaidNorm, unsaidSteps + 1, skipped + (seen.finite() ? 0 : 1), next);
         }
 
         /** Behind an evaluation. */
         Position evaluated(double loss) {
             boolean better = loss < lowest;
-            return new Position(step, examples, better ? loss : lowest, better ? 0 : sinceLowest + 1, mean, calmest, unsaid, unsaidNorm, unsaidSteps);
+            return new Position(step, examples, better ? loss : lowest, better ? 0 : sinceLowest + 1, mean, calmest, unsaid, unsaidNorm, unsaidSteps,
+                    skipped, scale);
         }
 
         /** Behind a line of the metrics. */
         Position said() {
-            return new Position(step, examples, lowest, sinceLowest, mean, calmest, 0, 0, 0);
+            return new Position(step, examples, lowest, sinceLowest, mean, calmest, 0, 0, 0, skipped, scale);
         }
     }
 

@@ -58,7 +58,9 @@ public final class Configuration {
         add("epsilon", "1e-8", "of AdamW");
         add("decay", "0.1", "weight decay, of matrices only; adam has none");
         add("clip", "1", "the largest norm of the gradient; 0 for none");
-        add("dtype", "f32", "f32, bf16 with float32 weights, bf16-pure, or f64");
+        add("dtype", "f32", "f32, bf16 or f16 with float32 weights, bf16-pure, or f64");
+        add("loss-scale", "65536", "with f16: what the loss is multiplied with, at first; halved where a gradient overflows");
+        add("loss-scale.every", "2000", "steps without an overflow after which it is doubled");
         add("dropout", "0", "of what enters the stream");
         add("stochastic-depth", "0", "of the last block's branches, less before");
         add("log.every", "10", "steps a line");

@@ -29,8 +29,11 @@ public final class Metrics implements AutoCloseable {
      * @param validation the loss on what is never learned from; NaN where it was not asked for
      * @param memory resident, in bytes
      * @param left seconds to the end
+     * @param lossScale what the next step's loss is multiplied with on its way back; 1 where nothing overflows
+     * @param skipped how many steps so far were not learned from, because their gradient overflowed
      */
-    public record Line(long step, double loss, double gradientNorm, double rate, double validation, double tokensPerSecond, long memory, double left) {
+    public record Line(long step, double loss, double gradientNorm, double rate, double validation, double tokensPerSecond, long memory, double left,
+            double lossScale, long skipped) {
 
         public double perplexity() {
             return Math.exp(loss);
@@ -42,13 +45,18 @@ public final class Metrics implements AutoCloseable {
 
     private final FileChannel lines;
     private final EventFile events;
+    private final boolean scaled;
 
-    private Metrics(FileChannel lines, EventFile events) {
+    private Metrics(FileChannel lines, EventFile events, boolean scaled) {
         this.lines = lines;
         this.events = events;
+        this.scaled = scaled;
     }
 
-    static Metrics open(Path run, long step) throws IOException {
+    /**
+     * @param scaled whether there is a loss scale to be told
+     */
+    static Metrics open(Path run, long step, boolean scaled) throws IOException {
         Path file = run.resolve("metrics.jsonl");
         List<String> kept = new ArrayList<>();
         if (Files.exists(file)) {
@@ -66,7 +74,7 @@ public final class Metrics implements AutoCloseable {
         Path temporary = run.resolve(".metrics.jsonl.tmp");
         Files.write(temporary, kept);
         Files.move(temporary, file, StandardCopyOption.ATOMIC_MOVE);
-        return new Metrics(FileChannel.open(file, StandardOpenOption.APPEND), EventFile.create(run, step));
+        return new Metrics(FileChannel.open(file, StandardOpenOption.APPEND), EventFile.create(run, step), scaled);
     }
 
     void write(Line line) throws IOException {
@@ -75,6 +83,10 @@ public final class Metrics implements AutoCloseable {
                 .put("learning_rate", line.rate);
         if (!Double.isNaN(line.validation)) {
             json.put("validation_loss", line.validation);
+        }
+        if (scaled) {
+            json.put("loss_scale", line.lossScale).put("skipped_steps", line.skipped);
+            events.scalar(line.step, "loss_scale", line.lossScale);
         }
         json.put("tokens_per_second", line.tokensPerSecond).put("memory_bytes", line.memory);
         append(json);

@@ -1,5 +1,6 @@
 package isonorm.train;
 
+import isonorm.kernel.Type;
 import isonorm.tensor.ProcessMemory;
 import isonorm.tensor.Team;
 import java.io.IOException;
@@ -46,7 +47,8 @@ public final class Trainer implements AutoCloseable {
     private final Learner learner;
     private final Checkpoints checkpoints;
     private final Watcher watcher;
-    private Checkpoints.Position position = Checkpoints.Position.BEGIN;
+    private final boolean scaled;
+    private Checkpoints.Position position;
 
     private Trainer(Configuration configuration, Watcher watcher) throws IOException {
         this.configuration = configuration;
@@ -59,6 +61,9 @@ public final class Trainer implements AutoCloseable {
         this.learner = new Learner(recipe.architecture(), recipe.strategy().running(), recipe.scales(), recipe.rule(), recipe.type(),
                 recipe.compute(), team);
         this.checkpoints = new Checkpoints(out, recipe, data.tokenizer());
+        this.scaled = recipe.compute() == Type.F16;
+        this.position = Checkpoints.Position.begin(
+                scaled ? new LossScale(configuration.real("loss-scale", Double.MIN_NORMAL, Double.POSITIVE_INFINITY), 0) : LossScale.NONE);
     }
 
     /**
@@ -127,8 +132,9 @@ public final class Trainer implements AutoCloseable {
         double above = configuration.real("stop.above", 0, Double.POSITIVE_INFINITY);
         long patience = configuration.whole("stop.patience", 0);
         long seed = configuration.whole("seed", 0);
+        long scaleEvery = configuration.whole("loss-scale.every", 1);
         List<Examples> validation = data.validation(configuration.number("eval.batches", 1), batch);
-        try (Metrics metrics = Metrics.open(out, position.step())) {
+        try (Metrics metrics = Metrics.open(out, position.step(), scaled)) {
             Window window = new Window();
             while (position.step() < steps) {
                 long number = position.step() + 1;
@@ -139,11 +145,12 @@ public final class Trainer implements AutoCloseable {
                 boolean measured = depthEvery > 0 && (number % depthEvery == 0 || number == 1);
                 double rate = recipe.schedule().rate(number);
                 learner.watch(measured);
-                Learner.Seen seen = learner.step(batches, rate, number, clip, seed + number * 0x9e3779b97f4a7c15L);
-                position = position.after(seen, (long) batch * accumulate);
+                Learner.Seen seen = learner.step(batches, rate, number - position.skipped(), clip, seed + number * 0x9e3779b97f4a7c15L, position.scale());
+                LossScale next = scaled ? position.scale().after(!seen.finite(), scaleEvery) : position.scale();
+                position = position.after(seen, (long) batch * accumulate, next);
                 window.add(batches);
                 watcher.step(number, steps);
-                boolean broken = !Double.isFinite(seen.loss()) || !Double.isFinite(seen.gradientNorm());
+                boolean broken = !Double.isFinite(seen.loss()) || !Double.isFinite(seen.gradientNorm()) && (!scaled || next.vanished());
                 boolean diverged = broken || above > 0 && position.mean() > position.calmest() + above;
                 boolean evaluated = evalEvery > 0 && !validation.isEmpty() && (number % evalEvery == 0 || number == steps) && !diverged;
                 double validated = evaluated ? learner.evaluate(validation) : Double.NaN;
@@ -197,7 +204,7 @@ public final class Trainer implements AutoCloseable {
         Metrics.Line line(Checkpoints.Position position, double rate, double validated, long total) {
             double seconds = (System.nanoTime() - began) / 1e9;
             return new Metrics.Line(position.step(), position.unsaid() / position.unsaidSteps(), position.unsaidNorm(), rate, validated,
-                    tokens / seconds, memory(), seconds / steps * (total - position.step()));
+                    tokens / seconds, memory(), seconds / steps * (total - position.step()), position.scale().factor(), position.skipped());
         }
     }
 

@@ -2,6 +2,7 @@ package isonorm.train;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import isonorm.architecture.Activation;
@@ -28,6 +29,8 @@ import java.util.SplittableRandom;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.Arguments;
+import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.MethodSource;
 
 /** Training whose products are of a type of 16 bits. */
@@ -41,6 +44,12 @@ class MixedPrecisionTest {
 
     /** The same where norms run over heads of three values, which a division by their small deviation magnifies, or values are cut off. */
     private static final double STEEP = 0.4;
+
+    /** What float16 rounds by, as a share of bfloat16's: it has three bits more. */
+    private static final double FINER = 0.125;
+
+    /** What losses are multiplied with, so that small gradients are no less than float16 has. */
+    private static final double SCALE = 256;
 
     /** Gradients that are zero but for rounding, as that of the keys' bias, are compared with this share of the whole gradient. */
     private static final double SMALL = 0.02;
@@ -87,16 +96,24 @@ class MixedPrecisionTest {
         return values;
     }
 
-    static Stream<GradientTest.Case> cases() {
-        return GradientTest.cases();
+    static Stream<Arguments> cases() {
+        List<String> kinds = List.of("several blocks of queries", "shared key-value heads", "gated SILU", "images pre-ln", "softcap");
+        return GradientTest.cases().flatMap(given -> Stream.of(Type.BF16, Type.F16)
+                .filter(type -> type == Type.BF16 || kinds.contains(given.name()) || normalizing(given.name()))
+                .map(type -> Arguments.of(type, given)));
+    }
+
+    /** Without a norm the way back leaves what float16 has. */
+    private static boolean normalizing(String name) {
+        return Strategy.names().contains(name) && !name.equals("no-norm");
     }
 
     @ParameterizedTest
     @MethodSource("cases")
-    void gradientsAreThoseOfFloat32ButForRounding(GradientTest.Case given) {
+    void gradientsAreThoseOfFloat32ButForRounding(Type compute, GradientTest.Case given) {
         try (Team team = Team.of(1);
                 Parameters exact = Parameters.of(given.architecture(), Type.F32, Type.F32);
-                Parameters brief = Parameters.of(given.architecture(), Type.F32, Type.BF16);
+                Parameters brief = Parameters.of(given.architecture(), Type.F32, compute);
                 Network one = new Network(given.architecture(), exact, given.scales(), team);
                 Network other = new Network(given.architecture(), brief, given.scales(), team)) {
             randomize(exact, brief);
@@ -109,12 +126,13 @@ class MixedPrecisionTest {
                 whole += squares(entry.stored(entry.gradient()), null);
             }
             double allowed = given.name().matches(".*(norm HEAD|norm EACH_HEAD|inner qk|clip).*") ? STEEP : GRADIENT;
+            double share = compute == Type.F16 ? FINER * allowed : allowed;
             for (Parameters.Entry entry : exact.all()) {
                 Rows gradient = entry.stored(entry.gradient());
                 Parameters.Entry same = brief.get(entry.role());
                 double apart = Math.sqrt(squares(gradient, same.stored(same.gradient())));
                 double size = Math.max(Math.sqrt(squares(gradient, null)), SMALL * Math.sqrt(whole));
-                assertTrue(apart <= allowed * size, () -> entry.role() + " of " + given.name() + " is " + apart / size + " away");
+                assertTrue(apart <= share * size, () -> entry.role() + " of " + given.name() + " is " + apart / size + " away");
             }
         }
     }
@@ -138,8 +156,8 @@ class MixedPrecisionTest {
 
     private static double learn(Network network, GradientTest.Case given) {
         network.parameters().forgetGradients();
-        double loss = network.learn(given.examples(), 0.5, 11);
-        network.learn(given.examples(), 0.5, 11); // adds to what is there
+        double loss = network.learn(given.examples(), SCALE, 11);
+        network.learn(given.examples(), SCALE, 11); // adds to what is there
         network.parameters().settleGradients();
         return loss;
     }
@@ -198,20 +216,61 @@ class MixedPrecisionTest {
     }
 
     /** Rounding shows in a loss, and is no other course of learning. */
-    @Test
-    void lossesFollowThoseOfFloat32() {
+    @ParameterizedTest
+    @EnumSource(value = Type.class, names = {"BF16", "F16"})
+    void lossesFollowThoseOfFloat32(Type compute) {
+        LossScale scale = compute == Type.F16 ? new LossScale(1024, 0) : LossScale.NONE;
         try (Team team = Team.of(1);
                 Learner exact = learner(Type.F32, Type.F32, team);
-                Learner mixed = learner(Type.F32, Type.BF16, team)) {
+                Learner mixed = learner(Type.F32, compute, team)) {
             double first = 0;
             double last = 0;
             for (int step = 1; step <= 60; step++) {
                 double expected = exact.step(batch(step), 3e-3, step, 1, 0).loss();
-                assertEquals(expected, mixed.step(batch(step), 3e-3, step, 1, 0).loss(), 0.02, "step " + step);
+                assertEquals(expected, mixed.step(batch(step), 3e-3, step, 1, 0, scale).loss(), 0.02, "step " + step);
                 first = step == 1 ? expected : first;
                 last = expected;
             }
             assertTrue(last < first - 0.5, "it must learn");
         }
+    }
+
+    /** The scale is a matter of range alone: what is learned, and what is told of it, is without it. */
+    @Test
+    void aScaledLossTakesTheSameStep() {
+        try (Team team = Team.of(1);
+                Learner plain = learner(Type.F32, Type.F32, team);
+                Learner scaled = learner(Type.F32, Type.F32, team)) {
+            plain.watch(true);
+            scaled.watch(true);
+            for (int step = 1; step <= 3; step++) {
+                assertEquals(plain.step(batch(step), 3e-3, step, 0.1, 0), scaled.step(batch(step), 3e-3, step, 0.1, 0, new LossScale(0x1p20, 0)));
+            }
+            assertEquals(plain.blocks(), scaled.blocks());
+            assertArrayEquals(weights(plain), weights(scaled));
+        }
+    }
+
+    @Test
+    void aGradientThatOverflowsIsNotLearnedFrom() {
+        try (Team team = Team.of(1); Learner mixed = learner(Type.F32, Type.F16, team)) {
+            double[] before = weights(mixed);
+            Learner.Seen seen = mixed.step(batch(0), 3e-3, 1, 1, 0, new LossScale(0x1p40, 0));
+            assertFalse(seen.finite());
+            assertTrue(Double.isFinite(seen.loss()), "the way forward is not scaled");
+            assertArrayEquals(before, weights(mixed));
+            assertTrue(mixed.step(batch(0), 3e-3, 1, 1, 0, new LossScale(0x1p10, 0)).finite());
+        }
+    }
+
+    @Test
+    void theScaleIsHalvedWhereItIsTooLargeAndDoubledAfterManyThatWereNot() {
+        LossScale scale = new LossScale(8, 0).after(false, 3).after(false, 3);
+        assertEquals(new LossScale(8, 2), scale);
+        assertEquals(new LossScale(16, 0), scale.after(false, 3));
+        assertEquals(new LossScale(4, 0), scale.after(true, 3));
+        assertEquals(new LossScale(4, 1), scale.after(true, 3).after(false, 3));
+        assertFalse(scale.vanished());
+        assertTrue(new LossScale(0x1p-14, 0).after(true, 3).vanished());
     }
 }

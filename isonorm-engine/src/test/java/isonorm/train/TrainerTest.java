@@ -197,10 +197,12 @@ class TrainerTest {
     }
 
     @ParameterizedTest
-    @CsvSource({"2, f32", "3, f32", "5, f32", "7, f32", "5, bf16", "5, bf16-pure"})
+    @CsvSource({"2, f32", "3, f32", "5, f32", "7, f32", "5, bf16", "5, bf16-pure", "5, f16"})
     void aRunThatWasKilledEndsAsOneLeftAlone(long step, String dtype) throws IOException {
         Map<String, String> values = small(folder.resolve("alone"));
         values.put("dtype", dtype);
+        values.put("loss-scale", "1e12");
+        values.put("loss-scale.every", "1"); // it changes all the time
         values.put("strategy", "peri-ln");
         values.put("dropout", "0.1");
         values.put("accumulate", "2");
@@ -270,6 +272,36 @@ class TrainerTest {
         Memory second = run(further);
         assertTrue(first.lines.getLast().validation() < first.lines.getFirst().loss() - 0.5);
         assertEquals(first.lines.getLast().validation(), second.lines.getFirst().loss(), 0.4);
+    }
+
+    @Test
+    void aLossScaleThatIsTooLargeFindsItsPlace() throws IOException {
+        Map<String, String> values = small(folder.resolve("run"));
+        values.put("steps", "60");
+        values.put("lr", "0.01");
+        values.put("dtype", "f16");
+        values.put("loss-scale", "1e15");
+        values.put("loss-scale.every", "20");
+        Memory memory = run(values);
+        Metrics.Line last = memory.lines.getLast();
+        assertTrue(last.lossScale() < 1e15 && last.lossScale() > 1, "the scale is " + last.lossScale());
+        assertTrue(last.skipped() > 3 && last.skipped() < 40, last.skipped() + " steps were skipped");
+        assertTrue(last.validation() < memory.lines.getFirst().loss() - 0.5, "it must learn");
+        String line = Files.readAllLines(folder.resolve("run/metrics.jsonl")).getLast();
+        assertTrue(line.contains("\"loss_scale\":" + last.lossScale() + ",\"skipped_steps\":" + last.skipped()), line);
+    }
+
+    @Test
+    void aGradientThatOverflowsAtAnyScaleEndsTheRun() throws IOException {
+        Map<String, String> values = small(folder.resolve("run"));
+        values.put("dtype", "f16");
+        values.put("steps", "200");
+        values.put("init.deviation", "300"); // the way forward stays finite
+        values.put("loss-scale", "1e-3");
+        Memory memory = new Memory(-1);
+        try (Trainer trainer = Trainer.begin(Configuration.of(values), memory)) {
+            assertEquals(Trainer.End.DIVERGED, trainer.run(), memory.notes.toString());
+        }
     }
 
     static Map<String, Architecture> untrained() {
@@ -348,7 +380,7 @@ class TrainerTest {
         assertTrue(refusal(Map.of("model.preset", "lama-60m")).startsWith("there is no preset lama-60m; did you mean llama-60m?"));
         assertEquals("model.width must be a multiple of model.heads, got 16 and 3", refusal(Map.of("model.heads", "3")));
         assertTrue(refusal(Map.of("strategy", "pre-crmsnorm", "strategy.scaling", "layerscale")).endsWith("take kind rmsnorm, or scaling skipinit"));
-        assertTrue(refusal(Map.of("dtype", "f16")).startsWith("dtype must be f32, bf16, bf16-pure or f64, got f16"));
+        assertTrue(refusal(Map.of("dtype", "f8")).startsWith("dtype must be f32, bf16, f16, bf16-pure or f64, got f8"));
     }
 
     private String refusal(Map<String, String> other) {
