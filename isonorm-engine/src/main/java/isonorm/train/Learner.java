@@ -59,6 +59,11 @@ final class Learner implements AutoCloseable {
         return optimizer;
     }
 
+    /** Whether what blocks compute is computed again on the way back. */
+    void recompute(boolean again) {
+        network.recompute(again);
+    }
+
     /** Whether the next step measures the blocks. */
     void watch(boolean measured) {
         network.watch(measured);

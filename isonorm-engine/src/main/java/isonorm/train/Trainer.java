@@ -60,6 +60,7 @@ public final class Trainer implements AutoCloseable {
         this.team = Team.of(threads == 0 ? Runtime.getRuntime().availableProcessors() : threads);
         this.learner = new Learner(recipe.architecture(), recipe.strategy().running(), recipe.scales(), recipe.rule(), recipe.type(),
                 recipe.compute(), team);
+        learner.recompute(configuration.truth("recompute"));
         this.checkpoints = new Checkpoints(out, recipe, data.tokenizer());
         this.scaled = recipe.compute() == Type.F16;
         this.position = Checkpoints.Position.begin(
