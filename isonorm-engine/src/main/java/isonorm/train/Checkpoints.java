@@ -8,6 +8,7 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import isonorm.architecture.Block;
 import isonorm.architecture.Part;
 import isonorm.architecture.Role;
+import isonorm.checkpoint.CheckpointException;
 import isonorm.checkpoint.Dtype;
 import isonorm.checkpoint.Fingerprint;
 import isonorm.checkpoint.OutputFolder;
@@ -29,7 +30,6 @@ import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Optional;
 import java.util.stream.Stream;
 
 /**
@@ -44,12 +44,15 @@ final class Checkpoints {
 
     private final Path run;
     private final Recipe recipe;
-    private final Optional<byte[]> tokenizer;
+    private final Map<String, byte[]> files;
 
-    Checkpoints(Path run, Recipe recipe, Optional<byte[]> tokenizer) {
+    /**
+     * @param files what every checkpoint has beside the model
+     */
+    Checkpoints(Path run, Recipe recipe, Map<String, byte[]> files) {
         this.run = run;
         this.recipe = recipe;
-        this.tokenizer = tokenizer;
+        this.files = files;
     }
 
     /**
@@ -124,6 +127,8 @@ final class Checkpoints {
             writeModel(folder.path(), learner);
             writeState(folder.path(), learner, position);
             folder.commit();
+        } catch (IOException e) {
+            throw notWritten(target, e);
         }
         List<Path> all = all(run);
         for (Path old : all.subList(Math.min(keep, all.size()), all.size())) {
@@ -149,7 +154,14 @@ final class Checkpoints {
         try (OutputFolder folder = OutputFolder.create(run.resolve("model"), true)) {
             writeModel(folder.path(), learner);
             folder.commit();
+        } catch (IOException e) {
+            throw notWritten(run.resolve("model"), e);
         }
+    }
+
+    /** What the system says of a full disk names no file. */
+    static IOException notWritten(Path file, IOException e) {
+        return e instanceof CheckpointException ? e : new IOException(file + " cannot be written: " + e.getMessage(), e);
     }
 
     private void writeModel(Path folder, Learner learner) throws IOException {
@@ -159,8 +171,8 @@ final class Checkpoints {
         }
         Naming naming = recipe.naming();
         ModelWriter.write(folder, new Model(learner.architecture(), weights), recipe.config(), naming, dtype(learner));
-        if (tokenizer.isPresent()) {
-            Files.write(folder.resolve("tokenizer.json"), tokenizer.get());
+        for (Map.Entry<String, byte[]> file : files.entrySet()) {
+            Files.write(folder.resolve(file.getKey()), file.getValue());
         }
     }
 

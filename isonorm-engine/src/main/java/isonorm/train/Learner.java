@@ -134,15 +134,29 @@ final class Learner implements AutoCloseable {
         return new Seen(loss / targets, Math.sqrt(squares) / scale);
     }
 
-    /** The mean loss over the targets of some batches, with nothing dropped. */
-    double evaluate(Iterable<Examples> batches) {
+    /**
+     * Means over the targets of some batches.
+     *
+     * @param accuracy the share of images that were given their class; NaN for words
+     */
+    record Evaluation(double loss, double accuracy) {
+
+        static final Evaluation NONE = new Evaluation(Double.NaN, Double.NaN);
+    }
+
+    /** Evaluates some batches, with nothing dropped. */
+    Evaluation evaluate(List<Examples> batches) {
         double loss = 0;
+        long right = 0;
         long targets = 0;
         for (Examples batch : batches) {
-            loss += network.loss(batch);
+            HeadFunction.Scored scored = network.score(batch);
+            loss += scored.loss();
+            right += scored.right();
             targets += batch.targets();
         }
-        return loss / targets;
+        boolean images = batches.stream().allMatch(Examples.Images.class::isInstance);
+        return new Evaluation(loss / targets, images ? (double) right / targets : Double.NaN);
     }
 
     @Override

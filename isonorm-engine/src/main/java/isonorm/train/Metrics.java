@@ -27,12 +27,13 @@ public final class Metrics implements AutoCloseable {
      * @param loss the mean over its steps
      * @param gradientNorm the largest, before clipping
      * @param validation the loss on what is never learned from; NaN where it was not asked for
+     * @param accuracy the share of its images that were given their class; NaN for words
      * @param memory resident, in bytes
      * @param left seconds to the end
      * @param lossScale what the next step's loss is multiplied with on its way back; 1 where nothing overflows
      * @param skipped how many steps so far were not learned from, because their gradient overflowed
      */
-    public record Line(long step, double loss, double gradientNorm, double rate, double validation, double tokensPerSecond, long memory, double left,
+    public record Line(long step, double loss, double gradientNorm, double rate, double validation, double accuracy, double tokensPerSecond, long memory, double left,
             double lossScale, long skipped) {
 
         public double perplexity() {
@@ -43,11 +44,13 @@ public final class Metrics implements AutoCloseable {
     /** What went into a block, and its gradient. */
     public record BlockLine(int block, double variance, double largest, double gradientNorm) {}
 
+    private final Path file;
     private final FileChannel lines;
     private final EventFile events;
     private final boolean scaled;
 
-    private Metrics(FileChannel lines, EventFile events, boolean scaled) {
+    private Metrics(Path file, FileChannel lines, EventFile events, boolean scaled) {
+        this.file = file;
         this.lines = lines;
         this.events = events;
         this.scaled = scaled;
@@ -74,15 +77,36 @@ public final class Metrics implements AutoCloseable {
         Path temporary = run.resolve(".metrics.jsonl.tmp");
         Files.write(temporary, kept);
         Files.move(temporary, file, StandardCopyOption.ATOMIC_MOVE);
-        return new Metrics(FileChannel.open(file, StandardOpenOption.APPEND), EventFile.create(run, step), scaled);
+        return new Metrics(file, FileChannel.open(file, StandardOpenOption.APPEND), EventFile.create(run, step), scaled);
+    }
+
+    /** What is written, and may not be. */
+    private interface Writing {
+        void run() throws IOException;
+    }
+
+    private void written(Writing writing) throws IOException {
+        try {
+            writing.run();
+        } catch (IOException e) {
+            throw Checkpoints.notWritten(file, e);
+        }
     }
 
     void write(Line line) throws IOException {
+        written(() -> writeLine(line));
+    }
+
+    private void writeLine(Line line) throws IOException {
         ObjectNode json = JSON.createObjectNode();
         json.put("step", line.step).put("loss", line.loss).put("perplexity", line.perplexity()).put("gradient_norm", line.gradientNorm)
                 .put("learning_rate", line.rate);
         if (!Double.isNaN(line.validation)) {
             json.put("validation_loss", line.validation);
+        }
+        if (!Double.isNaN(line.accuracy)) {
+            json.put("validation_accuracy", line.accuracy);
+            events.scalar(line.step, "validation_accuracy", line.accuracy);
         }
         if (scaled) {
             json.put("loss_scale", line.lossScale).put("skipped_steps", line.skipped);
@@ -100,6 +124,10 @@ public final class Metrics implements AutoCloseable {
     }
 
     void write(long step, List<BlockLine> blocks) throws IOException {
+        written(() -> writeBlocks(step, blocks));
+    }
+
+    private void writeBlocks(long step, List<BlockLine> blocks) throws IOException {
         ObjectNode json = JSON.createObjectNode();
         json.put("step", step);
         ArrayNode all = json.putArray("blocks");

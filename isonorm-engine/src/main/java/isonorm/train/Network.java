@@ -101,20 +101,20 @@ final class Network implements AutoCloseable {
      */
     double learn(Examples examples, double factor, long seed) {
         Step step = step(examples, seed, true);
-        double loss = forward(examples, factor, step);
+        HeadFunction.Scored scored = forward(examples, factor, step);
         step.goBack();
         pad.release(START);
-        return loss;
+        return scored.loss();
     }
 
-    /** The sum of the losses of all targets. */
-    double loss(Examples examples) {
-        double loss = forward(examples, 1, step(examples, 0, false));
+    /** What the model as it is gives. */
+    HeadFunction.Scored score(Examples examples) {
+        HeadFunction.Scored scored = forward(examples, 1, step(examples, 0, false));
         pad.release(START);
-        return loss;
+        return scored;
     }
 
-    private double forward(Examples examples, double factor, Step step) {
+    private HeadFunction.Scored forward(Examples examples, double factor, Step step) {
         Residual h = embedding.forward(examples, step);
         Residual second = dual ? new Residual(step, h.settled(), architecture.streamWidth()) : null;
         if (dual) {

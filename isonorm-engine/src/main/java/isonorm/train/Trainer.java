@@ -61,7 +61,7 @@ public final class Trainer implements AutoCloseable {
         this.learner = new Learner(recipe.architecture(), recipe.strategy().running(), recipe.scales(), recipe.rule(), recipe.type(),
                 recipe.compute(), team);
         learner.recompute(configuration.truth("recompute"));
-        this.checkpoints = new Checkpoints(out, recipe, data.tokenizer());
+        this.checkpoints = new Checkpoints(out, recipe, data.files());
         this.scaled = recipe.compute() == Type.F16;
         this.position = Checkpoints.Position.begin(
                 scaled ? new LossScale(configuration.real("loss-scale", Double.MIN_NORMAL, Double.POSITIVE_INFINITY), 0) : LossScale.NONE);
@@ -119,8 +119,20 @@ public final class Trainer implements AutoCloseable {
         return learner.architecture().parameterCount();
     }
 
-    /** Runs to the end. */
+    /**
+     * Runs to the end.
+     *
+     * @throws IOException if a disk is full, for instance; the checkpoints there are stay whole
+     */
     public End run() throws IOException {
+        try {
+            return steps();
+        } catch (IOException e) {
+            throw new IOException(e.getMessage() + "; when that is mended, go on with --resume " + out, e);
+        }
+    }
+
+    private End steps() throws IOException {
         long steps = recipe.schedule().steps();
         int batch = configuration.number("batch", 1);
         int accumulate = configuration.number("accumulate", 1);
@@ -154,9 +166,9 @@ public final class Trainer implements AutoCloseable {
                 boolean broken = !Double.isFinite(seen.loss()) || !Double.isFinite(seen.gradientNorm()) && (!scaled || next.vanished());
                 boolean diverged = broken || above > 0 && position.mean() > position.calmest() + above;
                 boolean evaluated = evalEvery > 0 && !validation.isEmpty() && (number % evalEvery == 0 || number == steps) && !diverged;
-                double validated = evaluated ? learner.evaluate(validation) : Double.NaN;
+                Learner.Evaluation validated = evaluated ? learner.evaluate(validation) : Learner.Evaluation.NONE;
                 if (evaluated) {
-                    position = position.evaluated(validated);
+                    position = position.evaluated(validated.loss());
                 }
                 if (number % logEvery == 0 || number == steps || evaluated || diverged) {
                     Metrics.Line line = window.line(position, rate, validated, steps);
@@ -202,9 +214,10 @@ public final class Trainer implements AutoCloseable {
             steps++;
         }
 
-        Metrics.Line line(Checkpoints.Position position, double rate, double validated, long total) {
+        Metrics.Line line(Checkpoints.Position position, double rate, Learner.Evaluation validated, long total) {
             double seconds = (System.nanoTime() - began) / 1e9;
-            return new Metrics.Line(position.step(), position.unsaid() / position.unsaidSteps(), position.unsaidNorm(), rate, validated,
+            return new Metrics.Line(position.step(), position.unsaid() / position.unsaidSteps(), position.unsaidNorm(), rate,
+                    validated.loss(), validated.accuracy(),
                     tokens / seconds, memory(), seconds / steps * (total - position.step()), position.scale().factor(), position.skipped());
         }
     }
