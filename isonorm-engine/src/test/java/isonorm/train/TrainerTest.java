@@ -93,7 +93,7 @@ class TrainerTest {
         }
     }
 
-    private static Map<String, String> small(Path out) {
+    static Map<String, String> small(Path out) {
         Map<String, String> values = new LinkedHashMap<>();
         values.put("out", out.toString());
         values.put("threads", "1");
