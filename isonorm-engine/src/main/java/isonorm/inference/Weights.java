@@ -35,8 +35,11 @@ final class Weights {
     private final Model model;
     private final Compute compute;
     private final Arena arena;
+    private final boolean packs;
 
-    Weights(Model model, Compute compute, Arena arena) {
+    /** @param packs whether there will be many rows in every pass, so that a second copy of each matrix, in a better order, pays */
+    Weights(Model model, Compute compute, Arena arena, boolean packs) {
+        this.packs = packs;
         this.model = model;
         this.compute = compute;
         this.arena = arena;
@@ -50,6 +53,11 @@ final class Weights {
 
     /** A linear layer with zeros for outputs and inputs that it lacks. */
     Weight padded(Role role, int outputs, int inputs) throws IOException {
+        Weight weight = plain(role, outputs, inputs);
+        return packs ? weight.packed(arena) : weight;
+    }
+
+    private Weight plain(Role role, int outputs, int inputs) throws IOException {
         Matrix matrix = model.weight(role);
         boolean whole = matrix.rows() == outputs && matrix.columns() == inputs;
         List<Weight.Part> parts = whole ? mapped(matrix) : List.of();
@@ -60,7 +68,8 @@ final class Weights {
     Weight scaled(Role role, Optional<Values> rows, Optional<Values> columns, int outputs, int inputs) throws IOException {
         Matrix matrix = model.weight(role);
         Matrix wide = columns.isPresent() ? Operation.scaleColumns(matrix, vector(columns.get())) : matrix;
-        return Weight.of(copied(role, rows.isPresent() ? Operation.scaleRows(wide, vector(rows.get())) : wide, outputs, inputs));
+        Weight weight = Weight.of(copied(role, rows.isPresent() ? Operation.scaleRows(wide, vector(rows.get())) : wide, outputs, inputs));
+        return packs ? weight.packed(arena) : weight;
     }
 
     private static Matrix vector(Values values) {
@@ -73,9 +82,9 @@ final class Weights {
 
     /** A table whose rows are looked up, (rows, columns). */
     Rows table(Role role) throws IOException {
-        Weight weight = linear(role);
-        Weight.Part first = weight.parts().getFirst();
         Matrix matrix = model.weight(role);
+        Weight weight = plain(role, matrix.rows(), matrix.columns());
+        Weight.Part first = weight.parts().getFirst();
         return weight.parts().size() == 1 && !first.transposed()
                 ? first.values()
                 : copied(role, matrix, matrix.rows(), matrix.columns());
