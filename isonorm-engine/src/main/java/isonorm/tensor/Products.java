@@ -33,7 +33,7 @@ public final class Products {
     /** How many views a thread keeps, some hundred bytes each. */
     private static final int MOST_VIEWS = 4096;
 
-    /** How many values of a float16 matrix are widened at once, and how many rows or columns at most. */
+    /** How many values of a matrix of 16 bits are widened at once, and how many rows or columns at most. */
     private static final int WIDENED = 1 << 20;
     private static final int ACROSS = 1 << 10;
 
@@ -115,11 +115,15 @@ public final class Products {
                     + w.first.type() + " to " + y.first.type());
         }
         if (type == Type.F16) {
-            float16(x, w, y, add, oneDnn);
+            inFloat32(x, w, y, add, oneDnn);
             return;
         }
         if (type != Type.F64 && oneDnn.isPresent()) {
             oneDnn.get().products(x, w, y, add);
+            return;
+        }
+        if (type == Type.BF16 && (y.first.rows() == 1 || y.first.columns() == 1)) {
+            inFloat32(x, w, y, add, oneDnn); // libtorch takes the values of a vector for neighbours where they are not
             return;
         }
         Threads.share(); // loads libtorch, which few rows never need, and settles this thread's settings
@@ -148,7 +152,7 @@ public final class Products {
         }
     }
 
-    private static void float16(Stack x, Stack w, Stack y, boolean add, Optional<OneDnn> oneDnn) {
+    private static void inFloat32(Stack x, Stack w, Stack y, boolean add, Optional<OneDnn> oneDnn) {
         int inner = x.inner();
         int most = Math.clamp(WIDENED / inner, 1, ACROSS);
         for (int i = 0; i < x.count; i++) {

@@ -101,6 +101,32 @@ class ProductsTest {
         }
     }
 
+    /** A column of a wider matrix, and a row that lies as a column. */
+    @Test
+    void valuesOfAVectorNeedNotBeNeighbours() {
+        for (Optional<OneDnn> library : libraries()) {
+            for (Type type : List.of(Type.F64, Type.F32, Type.BF16, Type.F16)) {
+                try (Arena arena = Arena.ofConfined()) {
+                    Rows x = rows(arena, type, 197, 65);
+                    Rows w = rows(arena, type, 65, 4);
+                    Rows y = rows(arena, type, 197, 3);
+                    Stack column = Stack.of(w.sliceColumns(1, 1));
+                    Products.products(Stack.of(x), column, Stack.of(y.sliceColumns(1, 1)), false, library);
+                    Rows row = rows(arena, type, 1, 197);
+                    Products.products(column.transpose(), Stack.of(x).transpose(), Stack.of(row), false, library);
+                    for (int i = 0; i < 197; i++) {
+                        double sum = 0;
+                        for (int l = 0; l < 65; l++) {
+                            sum += x.get(i, l) * w.get(l, 1);
+                        }
+                        assertEquals(sum, y.get(i, 1), tolerance(type, 65, sum), type + ", a column");
+                        assertEquals(sum, row.get(0, i), tolerance(type, 65, sum), type + ", a row");
+                    }
+                }
+            }
+        }
+    }
+
     @Test
     void largeProductsOfFloat16AreTakenInPieces() {
         try (Arena arena = Arena.ofConfined()) {
