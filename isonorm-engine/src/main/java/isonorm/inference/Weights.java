@@ -64,14 +64,20 @@ final class Weights {
         return parts.isEmpty() ? Weight.of(copied(role, matrix, outputs, inputs)) : new Weight(parts, outputs, inputs);
     }
 
-    /** The same with its outputs multiplied with a vector, such as a LayerScale. */
-    Weight scaled(Role role, Values factor, int outputs, int inputs) throws IOException {
-        double[] factors = new double[factor.count()];
-        for (int i = 0; i < factors.length; i++) {
-            factors[i] = factor.get(i);
-        }
-        Weight weight = Weight.of(copied(role, Operation.scaleRows(model.weight(role), Dense.of(1, factors.length, factors)), outputs, inputs));
+    /** The same with its outputs multiplied with a vector, such as a LayerScale, and its inputs with another, such as scales of heads. */
+    Weight scaled(Role role, Optional<Values> rows, Optional<Values> columns, int outputs, int inputs) throws IOException {
+        Matrix matrix = model.weight(role);
+        Matrix wide = columns.isPresent() ? Operation.scaleColumns(matrix, vector(columns.get())) : matrix;
+        Weight weight = Weight.of(copied(role, rows.isPresent() ? Operation.scaleRows(wide, vector(rows.get())) : wide, outputs, inputs));
         return packs ? weight.packed(arena) : weight;
+    }
+
+    private static Matrix vector(Values values) {
+        double[] all = new double[values.count()];
+        for (int i = 0; i < all.length; i++) {
+            all[i] = values.get(i);
+        }
+        return Dense.of(1, all.length, all);
     }
 
     /** A table whose rows are looked up, (rows, columns). */

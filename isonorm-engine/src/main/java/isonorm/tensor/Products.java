@@ -5,6 +5,7 @@ import isonorm.kernel.Kernels;
 import isonorm.kernel.Rows;
 import isonorm.kernel.Type;
 import java.lang.foreign.Arena;
+import java.util.EnumMap;
 import java.util.HashMap;
 import java.util.Map;
 import java.util.Optional;
@@ -20,7 +21,8 @@ import org.bytedeco.pytorch.global.torch;
 
 /**
  * Matrix products of rows in native memory, each on the caller's thread: oneDNN for float32 and bfloat16, OpenBLAS for float64. Where
- * there is no oneDNN by itself, float32 is OpenBLAS's too and bfloat16 libtorch's.
+ * there is no oneDNN by itself, float32 is OpenBLAS's too and bfloat16 libtorch's. Products of float16 are taken in float32, piece by piece, and
+ * rounded once: few processors multiply it faster.
  */
 public final class Products {
 
@@ -30,6 +32,14 @@ public final class Products {
 
     /** How many views a thread keeps, some hundred bytes each. */
     private static final int MOST_VIEWS = 4096;
+
+    /** How many values of a matrix of 16 bits are widened at once, and how many rows or columns at most. */
+    private static final int WIDENED = 1 << 20;
+    private static final int ACROSS = 1 << 10;
+
+    private static final ThreadLocal<Map<Wide, Rows>> WIDE = ThreadLocal.withInitial(() -> new EnumMap<>(Wide.class));
+
+    private enum Wide { X, W, Y }
 
     private static final ThreadLocal<Map<View, Tensor>> VIEWS = ThreadLocal.withInitial(HashMap::new);
 
@@ -88,7 +98,7 @@ public final class Products {
         OneDnn.here().orElseThrow().product(x, w, y);
     }
 
-    /** {@code y = x w}, as many products as there are matrices in each stack; x and w of one type, y of theirs or of float32. */
+    /** {@code y = x w}, as many products as there are matrices in each stack; x and w of one type, y of theirs or, for 16 bits, of float32. */
     public static void products(Stack x, Stack w, Stack y) {
         products(x, w, y, false, OneDnn.here());
     }
@@ -100,12 +110,20 @@ public final class Products {
 
     static void products(Stack x, Stack w, Stack y, boolean add, Optional<OneDnn> oneDnn) {
         Type type = x.first.type();
-        if (type == Type.F16 || type != w.first.type() || type != y.first.type() && (type != Type.BF16 || y.first.type() != Type.F32)) {
-            throw new IllegalArgumentException("products are of F64, F32 or BF16, and to the same type or of BF16 to F32, got " + type + " times "
+        if (type != w.first.type() || type != y.first.type() && (type.bytes() != 2 || y.first.type() != Type.F32)) {
+            throw new IllegalArgumentException("products are of one type, and to the same type or of BF16 or F16 to F32, got " + type + " times "
                     + w.first.type() + " to " + y.first.type());
+        }
+        if (type == Type.F16) {
+            inFloat32(x, w, y, add, oneDnn);
+            return;
         }
         if (type != Type.F64 && oneDnn.isPresent()) {
             oneDnn.get().products(x, w, y, add);
+            return;
+        }
+        if (type == Type.BF16 && (y.first.rows() == 1 || y.first.columns() == 1)) {
+            inFloat32(x, w, y, add, oneDnn); // libtorch takes the values of a vector for neighbours where they are not
             return;
         }
         Threads.share(); // loads libtorch, which few rows never need, and settles this thread's settings
@@ -132,6 +150,46 @@ public final class Products {
                 }
             }
         }
+    }
+
+    private static void inFloat32(Stack x, Stack w, Stack y, boolean add, Optional<OneDnn> oneDnn) {
+        int inner = x.inner();
+        int most = Math.clamp(WIDENED / inner, 1, ACROSS);
+        for (int i = 0; i < x.count; i++) {
+            Rows c = y.get(i);
+            for (int column = 0; column < c.columns(); column += most) {
+                int columns = Math.min(most, c.columns() - column);
+                Rows b = wide(Wide.W, w.transposed ? w.get(i).slice(column, columns) : w.get(i).sliceColumns(column, columns));
+                for (int row = 0; row < c.rows(); row += most) {
+                    int rows = Math.min(most, c.rows() - row);
+                    Rows a = wide(Wide.X, x.transposed ? x.get(i).sliceColumns(row, rows) : x.get(i).slice(row, rows));
+                    Rows product = room(Wide.Y, rows, columns);
+                    products(new Stack(a, 1, 0, x.transposed), new Stack(b, 1, 0, w.transposed), Stack.of(product), false, oneDnn);
+                    Rows into = c.slice(row, rows).sliceColumns(column, columns);
+                    if (add) {
+                        Gradients.of(c.type()).add(product, 1, into);
+                    } else {
+                        Kernels.of(c.type()).copy(product, into);
+                    }
+                }
+            }
+        }
+    }
+
+    private static Rows wide(Wide use, Rows rows) {
+        Rows wide = room(use, rows.rows(), rows.columns());
+        Kernels.provider().copy(rows, wide);
+        return wide;
+    }
+
+    /** A thread's own room. */
+    private static Rows room(Wide use, int rows, int columns) {
+        Rows room = WIDE.get().get(use);
+        if (room == null || room.columns() < rows * columns) {
+            room = Rows.allocate(Arena.ofAuto(), Type.F32, 1, rows * columns, rows * columns);
+            WIDE.get().put(use, room);
+        }
+        return Rows.of(room.data(), Type.F32, rows, columns);
     }
 
     private static void each(Stack x, Stack w, Stack y, int beta) {

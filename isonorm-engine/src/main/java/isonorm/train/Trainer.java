@@ -2,6 +2,7 @@ package isonorm.train;
 
 import isonorm.depth.Depth;
 import isonorm.depth.DepthSurvey;
+import isonorm.kernel.Type;
 import isonorm.layer.Batch;
 import isonorm.tensor.Compute;
 import isonorm.tensor.ProcessMemory;
@@ -64,7 +65,8 @@ public final class Trainer implements AutoCloseable {
     private final Learner learner;
     private final Checkpoints checkpoints;
     private final Watcher watcher;
-    private Checkpoints.Position position = Checkpoints.Position.BEGIN;
+    private final boolean scaled;
+    private Checkpoints.Position position;
 
     private Trainer(Configuration configuration, Watcher watcher) throws IOException {
         this.configuration = configuration;
@@ -76,7 +78,11 @@ public final class Trainer implements AutoCloseable {
         this.team = Team.of(threads == 0 ? Runtime.getRuntime().availableProcessors() : threads);
         this.learner = new Learner(recipe.architecture(), recipe.strategy().running(), recipe.scales(), recipe.rule(), recipe.type(),
                 recipe.compute(), team);
-        this.checkpoints = new Checkpoints(out, recipe, data.tokenizer());
+        learner.recompute(configuration.truth("recompute"));
+        this.checkpoints = new Checkpoints(out, recipe, data.files());
+        this.scaled = recipe.compute() == Type.F16;
+        this.position = Checkpoints.Position.begin(
+                scaled ? new LossScale(configuration.real("loss-scale", Double.MIN_NORMAL, Double.POSITIVE_INFINITY), 0) : LossScale.NONE);
     }
 
     /**
@@ -191,8 +197,20 @@ public final class Trainer implements AutoCloseable {
         return learner.architecture().parameterCount();
     }
 
-    /** Runs to the end. */
+    /**
+     * Runs to the end.
+     *
+     * @throws IOException if a disk is full, for instance; the checkpoints there are stay whole
+     */
     public End run() throws IOException {
+        try {
+            return steps();
+        } catch (IOException e) {
+            throw new IOException(e.getMessage() + "; when that is mended, go on with --resume " + out, e);
+        }
+    }
+
+    private End steps() throws IOException {
         long steps = recipe.schedule().steps();
         int batch = configuration.number("batch", 1);
         int accumulate = configuration.number("accumulate", 1);
@@ -205,11 +223,12 @@ public final class Trainer implements AutoCloseable {
         double above = configuration.real("stop.above", 0, Double.POSITIVE_INFINITY);
         long patience = configuration.whole("stop.patience", 0);
         long seed = configuration.whole("seed", 0);
+        long scaleEvery = configuration.whole("loss-scale.every", 1);
         List<Examples> validation = validation();
         if (diverged(above)) { // already when it was killed
             return End.DIVERGED;
         }
-        try (Metrics metrics = Metrics.open(out, position.step())) {
+        try (Metrics metrics = Metrics.open(out, position.step(), scaled)) {
             Window window = new Window();
             while (position.step() < steps) {
                 long number = position.step() + 1;
@@ -220,16 +239,17 @@ public final class Trainer implements AutoCloseable {
                 boolean measured = depthEvery > 0 && (number % depthEvery == 0 || number == 1);
                 double rate = recipe.schedule().rate(number);
                 learner.watch(measured);
-                Learner.Seen seen = learner.step(batches, rate, number, clip, seed + number * 0x9e3779b97f4a7c15L);
-                position = position.after(seen, (long) batch * accumulate);
+                Learner.Seen seen = learner.step(batches, rate, number - position.skipped(), clip, seed + number * 0x9e3779b97f4a7c15L, position.scale());
+                LossScale next = scaled ? position.scale().after(!seen.finite(), scaleEvery) : position.scale();
+                position = position.after(seen, (long) batch * accumulate, next);
                 window.add(batches);
                 watcher.step(number, steps);
-                boolean broken = !Double.isFinite(seen.loss()) || !Double.isFinite(seen.gradientNorm());
+                boolean broken = !Double.isFinite(seen.loss()) || !Double.isFinite(seen.gradientNorm()) && (!scaled || next.vanished());
                 boolean diverged = broken || diverged(above);
                 boolean evaluated = evalEvery > 0 && !validation.isEmpty() && (number % evalEvery == 0 || number == steps) && !diverged;
-                double validated = evaluated ? learner.evaluate(validation) : Double.NaN;
+                Learner.Evaluation validated = evaluated ? learner.evaluate(validation) : Learner.Evaluation.NONE;
                 if (evaluated) {
-                    position = position.evaluated(validated);
+                    position = position.evaluated(validated.loss());
                 }
                 if (number % logEvery == 0 || number == steps || evaluated || diverged) {
                     Metrics.Line line = window.line(position, rate, validated, steps);
@@ -279,10 +299,11 @@ public final class Trainer implements AutoCloseable {
             steps++;
         }
 
-        Metrics.Line line(Checkpoints.Position position, double rate, double validated, long total) {
+        Metrics.Line line(Checkpoints.Position position, double rate, Learner.Evaluation validated, long total) {
             double seconds = (System.nanoTime() - began) / 1e9;
-            return new Metrics.Line(position.step(), position.unsaid() / position.unsaidSteps(), position.unsaidNorm(), rate, validated,
-                    tokens / seconds, memory(), seconds, seconds / steps * (total - position.step()));
+            return new Metrics.Line(position.step(), position.unsaid() / position.unsaidSteps(), position.unsaidNorm(), rate,
+                    validated.loss(), validated.accuracy(), tokens / seconds, memory(), seconds, seconds / steps * (total - position.step()),
+                    position.scale().factor(), position.skipped());
         }
     }
 

@@ -55,7 +55,8 @@ class TrialsTest {
     }
 
     private static Metrics.Line untimed(Metrics.Line line) {
-        return new Metrics.Line(line.step(), line.loss(), line.gradientNorm(), line.rate(), line.validation(), 0, 0, 0, 0);
+        return new Metrics.Line(line.step(), line.loss(), line.gradientNorm(), line.rate(), line.validation(), line.accuracy(), 0, 0, 0, 0,
+                line.lossScale(), line.skipped());
     }
 
     @Test
