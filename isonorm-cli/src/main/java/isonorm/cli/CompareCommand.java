@@ -131,7 +131,7 @@ final class CompareCommand extends Subcommand {
     }
 
     private static String steps(Trial trial) {
-        return Table.count((long) trial.number("steps"), "step") + " of "
-                + Table.count((long) (trial.number("batch") * trial.number("accumulate")), "example") + " each";
+        return Table.count(trial.steps(), "step") + " of "
+                + Table.count(trial.configuration().whole("batch", 1) * trial.configuration().whole("accumulate", 1), "example") + " each";
     }
 }

@@ -34,6 +34,7 @@ final class CompareProgress implements Trials.Watcher, AutoCloseable {
     private final ProgressBar lines;
     private final Map<Trial, State> states = new LinkedHashMap<>();
     private final long began = System.nanoTime();
+    private int width;
     private long steps;
     private int ended;
     private int shown;
@@ -46,7 +47,8 @@ final class CompareProgress implements Trials.Watcher, AutoCloseable {
         this.lines = ProgressBar.on(console, silent || console.live());
         for (Trial trial : trials.all()) {
             State state = new State();
-            state.total = (long) trial.number("steps");
+            state.total = trial.steps();
+            width = Math.max(width, trial.name().length());
             states.put(trial, state);
         }
     }
@@ -124,7 +126,7 @@ final class CompareProgress implements Trials.Watcher, AutoCloseable {
         rows.add(String.format(Locale.ROOT, "[%s%s] %3.0f %%  %s", "=".repeat(full), " ".repeat(CELLS - full), 100 * part(), overview()));
         List<Map.Entry<Trial, State>> all = List.copyOf(states.entrySet());
         int first = Math.clamp((long) ended + jobs - ROWS + 2, 0, Math.max(0, all.size() - ROWS));
-        all.subList(first, Math.min(all.size(), first + ROWS)).forEach(entry -> rows.add("  " + entry.getKey().name() + row(entry.getValue())));
+        all.subList(first, Math.min(all.size(), first + ROWS)).forEach(entry -> rows.add(String.format("  %-" + width + "s  %s", entry.getKey().name(), row(entry.getValue()))));
         StringBuilder text = new StringBuilder(shown > 0 ? "\033[" + shown + "A" : "");
         rows.forEach(row -> text.append("\r\033[K").append(row, 0, Math.min(WIDTH, row.length())).append('\n')); // a longer line would wrap
         console.err().print(text);
@@ -134,12 +136,12 @@ final class CompareProgress implements Trials.Watcher, AutoCloseable {
 
     private static String row(State state) {
         if (!state.ended.isEmpty()) {
-            return ": " + state.ended;
+            return state.ended;
         }
         if (!state.running) {
             return "";
         }
-        return String.format(Locale.ROOT, ": step %,d of %,d", state.done, state.total)
+        return String.format(Locale.ROOT, "step %,d of %,d", state.done, state.total)
                 + (Double.isNaN(state.loss) ? "" : String.format(Locale.ROOT, ", loss %.3f", state.loss))
                 + (Double.isNaN(state.validation) ? "" : String.format(Locale.ROOT, ", validation %.3f", state.validation));
     }

@@ -173,7 +173,7 @@ record CompareReport(Results results, Trials trials) {
         }
         List<String> findings = results.findings();
         List<Page.Card> cards = List.of(new Page.Card("Who wins", findings.getFirst(), facts),
-                new Page.Card("What the runs show", String.join(" ", findings.subList(1, findings.size())), Map.of()));
+                new Page.Card("What the runs show", String.join("\n", findings.subList(1, findings.size())), Map.of()));
         return new Page("Comparison of " + Table.count(results.outcomes().size(), "run"), "Equal data and tokens for all; seeds share the order of the data",
                 cards, new ComparePlots(results).groups(), List.of(new Page.Grid("All runs", heads(), rows())));
     }

@@ -37,7 +37,7 @@ record Findings(Results results) {
         if (Double.isNaN(first.loss().mean())) {
             return "Nothing wins: every run diverged.";
         }
-        String best = results.contender(first) + " has the lowest validation loss, " + loss(first) + rate(first)
+        String best = "The winner is " + results.contender(first) + " with a validation loss of " + loss(first) + rate(first)
                 + String.format(Locale.ROOT, ", a perplexity of %.2f", first.perplexity().mean());
         List<Group> others = ranking.subList(1, ranking.size()).stream().filter(group -> !Double.isNaN(group.loss().mean())).toList();
         if (others.isEmpty()) {
@@ -45,7 +45,7 @@ record Findings(Results results) {
         }
         Group second = others.getFirst();
         String rest = others.stream().skip(1).map(group -> results.contender(group) + " " + loss(group) + rate(group)).collect(Collectors.joining(", "));
-        return best + "; " + results.contender(second) + " comes next with " + loss(second) + rate(second) + ", " + clear(first, second) + "."
+        return best + "; next is " + results.contender(second) + " with " + loss(second) + rate(second) + ", " + clear(first, second) + "."
                 + (rest.isEmpty() ? "" : " Then: " + rest + ".");
     }
 

@@ -29,7 +29,7 @@ public record Group(Map<String, String> place, List<Trial> trials, List<Outcome>
 
     /** The highest learning rate of its runs. */
     public double rate() {
-        return trials.getFirst().number(Grid.RATE);
+        return trials.getFirst().configuration().real(Grid.RATE, 0, Double.POSITIVE_INFINITY);
     }
 
     /** How many of its runs diverged. */

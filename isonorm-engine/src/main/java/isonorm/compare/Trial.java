@@ -26,12 +26,12 @@ public record Trial(Map<String, String> place, Configuration configuration) {
 
     /** The seed of weights and data. */
     public long seed() {
-        return Long.parseLong(configuration.values().get("seed"));
+        return configuration.whole("seed", 0);
     }
 
-    /** What its configuration has under a key, as a number. */
-    public double number(String key) {
-        return Double.parseDouble(configuration.values().get(key));
+    /** How many steps it takes unless it ends before. */
+    public long steps() {
+        return configuration.whole("steps", 1);
     }
 
     /** Some values of a place: pre-ln, lr 0.001, 12 blocks. */

@@ -131,7 +131,8 @@ public final class Configuration {
         return Path.of(text(name));
     }
 
-    long whole(String name, long least) {
+    /** The whole number of a key; refuses any other value, and one below {@code least}. */
+    public long whole(String name, long least) {
         try {
             long value = Long.parseLong(text(name).replace("_", ""));
             if (value >= least) {
@@ -147,7 +148,8 @@ public final class Configuration {
         return Math.toIntExact(Math.min(Integer.MAX_VALUE, whole(name, least)));
     }
 
-    double real(String name, double least, double below) {
+    /** The number of a key; refuses any other value, and one outside. */
+    public double real(String name, double least, double below) {
         try {
             double value = Double.parseDouble(text(name));
             if (value >= least && value < below) {

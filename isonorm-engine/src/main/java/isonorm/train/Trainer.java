@@ -57,7 +57,22 @@ public final class Trainer implements AutoCloseable {
         public void step(long done, long total) {}
     };
 
+    /** What a run does at which steps, and when it ends. */
+    private record Pace(int batch, int accumulate, long logEvery, long evalEvery, int evalBatches, long depthEvery, long checkpointEvery, int keep,
+            double clip, double above, long patience, long seed, long scaleEvery) {
+
+        static Pace of(Configuration configuration) {
+            double infinity = Double.POSITIVE_INFINITY;
+            return new Pace(configuration.number("batch", 1), configuration.number("accumulate", 1), configuration.whole("log.every", 1),
+                    configuration.whole("eval.every", 0), configuration.number("eval.batches", 1), configuration.whole("depth.every", 0),
+                    configuration.whole("checkpoint.every", 0), configuration.number("checkpoint.keep", 1), configuration.real("clip", 0, infinity),
+                    configuration.real("stop.above", 0, infinity), configuration.whole("stop.patience", 0), configuration.whole("seed", 0),
+                    configuration.whole("loss-scale.every", 1));
+        }
+    }
+
     private final Configuration configuration;
+    private final Pace pace;
     private final Path out;
     private final TrainingData data;
     private final Recipe recipe;
@@ -70,6 +85,7 @@ public final class Trainer implements AutoCloseable {
 
     private Trainer(Configuration configuration, Watcher watcher) throws IOException {
         this.configuration = configuration;
+        this.pace = Pace.of(configuration);
         this.watcher = watcher;
         this.out = configuration.path("out");
         this.data = Data.of(configuration);
@@ -138,7 +154,9 @@ public final class Trainer implements AutoCloseable {
      * @throws IOException if data cannot be read
      */
     public static void check(Configuration configuration) throws IOException {
+        Pace.of(configuration);
         Recipe.of(configuration, Data.of(configuration));
+        configuration.number("threads", 0);
     }
 
     /** What {@link #depth} gives of a configuration's model before its first step. */
@@ -189,7 +207,7 @@ public final class Trainer implements AutoCloseable {
     }
 
     private List<Examples> validation() {
-        return data.validation(configuration.number("eval.batches", 1), configuration.number("batch", 1));
+        return data.validation(pace.evalBatches, pace.batch);
     }
 
     /** How many values are trained. */
@@ -212,20 +230,8 @@ public final class Trainer implements AutoCloseable {
 
     private End steps() throws IOException {
         long steps = recipe.schedule().steps();
-        int batch = configuration.number("batch", 1);
-        int accumulate = configuration.number("accumulate", 1);
-        long logEvery = configuration.whole("log.every", 1);
-        long evalEvery = configuration.whole("eval.every", 0);
-        long depthEvery = configuration.whole("depth.every", 0);
-        long checkpointEvery = configuration.whole("checkpoint.every", 0);
-        int keep = configuration.number("checkpoint.keep", 1);
-        double clip = configuration.real("clip", 0, Double.POSITIVE_INFINITY);
-        double above = configuration.real("stop.above", 0, Double.POSITIVE_INFINITY);
-        long patience = configuration.whole("stop.patience", 0);
-        long seed = configuration.whole("seed", 0);
-        long scaleEvery = configuration.whole("loss-scale.every", 1);
         List<Examples> validation = validation();
-        if (diverged(above)) { // already when it was killed
+        if (diverged()) { // already when it was killed
             return End.DIVERGED;
         }
         try (Metrics metrics = Metrics.open(out, position.step(), scaled)) {
@@ -233,25 +239,26 @@ public final class Trainer implements AutoCloseable {
             while (position.step() < steps) {
                 long number = position.step() + 1;
                 List<Examples> batches = new ArrayList<>();
-                for (int i = 0; i < accumulate; i++) {
-                    batches.add(data.batch(position.examples() + (long) i * batch, batch));
+                for (int i = 0; i < pace.accumulate; i++) {
+                    batches.add(data.batch(position.examples() + (long) i * pace.batch, pace.batch));
                 }
-                boolean measured = depthEvery > 0 && (number % depthEvery == 0 || number == 1);
+                boolean measured = pace.depthEvery > 0 && (number % pace.depthEvery == 0 || number == 1);
                 double rate = recipe.schedule().rate(number);
                 learner.watch(measured);
-                Learner.Seen seen = learner.step(batches, rate, number - position.skipped(), clip, seed + number * 0x9e3779b97f4a7c15L, position.scale());
-                LossScale next = scaled ? position.scale().after(!seen.finite(), scaleEvery) : position.scale();
-                position = position.after(seen, (long) batch * accumulate, next);
+                Learner.Seen seen = learner.step(batches, rate, number - position.skipped(), pace.clip, pace.seed + number * 0x9e3779b97f4a7c15L,
+                        position.scale());
+                LossScale next = scaled ? position.scale().after(!seen.finite(), pace.scaleEvery) : position.scale();
+                position = position.after(seen, (long) pace.batch * pace.accumulate, next);
                 window.add(batches);
                 watcher.step(number, steps);
                 boolean broken = !Double.isFinite(seen.loss()) || !Double.isFinite(seen.gradientNorm()) && (!scaled || next.vanished());
-                boolean diverged = broken || diverged(above);
-                boolean evaluated = evalEvery > 0 && !validation.isEmpty() && (number % evalEvery == 0 || number == steps) && !diverged;
+                boolean diverged = broken || diverged();
+                boolean evaluated = pace.evalEvery > 0 && !validation.isEmpty() && (number % pace.evalEvery == 0 || number == steps) && !diverged;
                 Learner.Evaluation validated = evaluated ? learner.evaluate(validation) : Learner.Evaluation.NONE;
                 if (evaluated) {
                     position = position.evaluated(validated.loss());
                 }
-                if (number % logEvery == 0 || number == steps || evaluated || diverged) {
+                if (number % pace.logEvery == 0 || number == steps || evaluated || diverged) {
                     Metrics.Line line = window.line(position, rate, validated, steps);
                     position = position.said();
                     metrics.write(line);
@@ -265,13 +272,13 @@ public final class Trainer implements AutoCloseable {
                     watcher.note(broken ? "step " + number + " gave a loss of " + seen.loss() + " and a gradient of norm " + seen.gradientNorm()
                             : "the mean loss rose to " + position.mean() + ", from " + position.calmest());
                     if (!broken) {
-                        checkpoints.write(learner, position, keep);
+                        checkpoints.write(learner, position, pace.keep);
                     }
                     return End.DIVERGED;
                 }
-                boolean tired = patience > 0 && position.sinceLowest() >= patience;
-                if (checkpointEvery > 0 && number % checkpointEvery == 0 || number == steps || tired) {
-                    checkpoints.write(learner, position, keep);
+                boolean tired = pace.patience > 0 && position.sinceLowest() >= pace.patience;
+                if (pace.checkpointEvery > 0 && number % pace.checkpointEvery == 0 || number == steps || tired) {
+                    checkpoints.write(learner, position, pace.keep);
                     metrics.sync();
                 }
                 if (tired) {
@@ -283,8 +290,8 @@ public final class Trainer implements AutoCloseable {
         }
     }
 
-    private boolean diverged(double above) {
-        return above > 0 && position.mean() > position.calmest() + above;
+    private boolean diverged() {
+        return pace.above > 0 && position.mean() > position.calmest() + pace.above;
     }
 
     /** How fast some steps were. */

@@ -68,9 +68,10 @@ class GridTest {
         refused("lr has no value", "lr: []");
         refused("lr must be a number from 0.0 on, got high", "lr: [0.1, high]");
         refused("steps must have one value in a grid, got 2: all runs read the same", "steps: [1, 2]");
+        refused("log.every must be a whole number of 1 or more, got often", "log.every: often");
         refused("lr stands in the grid twice", "base: {lr: 3}\nlr: [1, 2]");
         refused("out is no key of a grid", "out: here");
-        refused("eval.every must be 1 or more in a grid", "eval.every: 0");
+        refused("eval.every must be a whole number of 1 or more, got 0", "eval.every: 0");
         refused("is a list of more than values", "lr: [[1]]");
         refused("is no YAML", "lr: [1");
     }

@@ -26,6 +26,9 @@ class TrialsTest {
     private static final String HIGH = "1000";
     private static final int STEPS = 8;
 
+    /** What is measured is summed in an order that is the compiler's, in float32 where models compute in it. */
+    private static final double SUMS = 1e-6;
+
     @TempDir
     Path folder;
 
@@ -37,7 +40,7 @@ class TrialsTest {
         for (String[] pair : base) {
             grid = grid.with(pair[0], List.of(pair[1]));
         }
-        return grid.with("strategy", List.of("pre-ln", "peri-ln")).with("lr", List.of("0.01", HIGH)).with("seed", List.of("1", "2"));
+        return grid.with("strategy", List.of("pre-ln", "peri-ln")).with("lr", List.of("0.01", HIGH));
     }
 
     private Results run(Path out, Trials.Watcher watcher) throws IOException {
@@ -49,9 +52,15 @@ class TrialsTest {
         assertEquals(one.parameters(), other.parameters());
         assertEquals(one.frequencies(), other.frequencies());
         assertEquals(one.lines().stream().map(TrialsTest::untimed).toList(), other.lines().stream().map(TrialsTest::untimed).toList());
-        assertArrayEquals(one.before().orElseThrow().variances(), other.before().orElseThrow().variances());
-        assertArrayEquals(one.after().orElseThrow().variances(), other.after().orElseThrow().variances());
-        assertArrayEquals(one.after().orElseThrow().angular(), other.after().orElseThrow().angular());
+        assertSame(one.before().orElseThrow(), other.before().orElseThrow());
+        assertSame(one.after().orElseThrow(), other.after().orElseThrow());
+    }
+
+    private static void assertSame(Outcome.Stream one, Outcome.Stream other) {
+        for (int l = 0; l < one.variances().length; l++) {
+            assertEquals(one.variances()[l], other.variances()[l], SUMS * one.variances()[l]);
+            assertArrayEquals(one.angular()[l], other.angular()[l], SUMS);
+        }
     }
 
     private static Metrics.Line untimed(Metrics.Line line) {
@@ -63,16 +72,16 @@ class TrialsTest {
     void aDivergedRunIsAResultAndAKilledGridEndsWithTheSame() throws IOException {
         Results whole = run(folder.resolve("whole"), Trials.NOBODY);
         for (Group group : whole.groups()) {
-            assertEquals(group.place().get("lr").equals(HIGH) ? 2 : 0, group.diverged(), group.name());
-            assertEquals(group.diverged() == 2, Double.isNaN(group.loss().mean()));
+            assertEquals(group.place().get("lr").equals(HIGH) ? 1 : 0, group.diverged(), group.name());
+            assertEquals(group.diverged() == 1, Double.isNaN(group.loss().mean()));
             assertTrue(group.after().isPresent());
         }
         String findings = String.join(" ", whole.findings());
-        assertTrue(findings.contains("4 of 8 runs diverged: pre-ln, lr 1000 (2 of 2), peri-ln, lr 1000 (2 of 2)."), findings);
-        assertTrue(findings.contains("has the lowest validation loss"), findings);
+        assertTrue(findings.contains("2 of 4 runs diverged: pre-ln, lr 1000 (1 of 1), peri-ln, lr 1000 (1 of 1)."), findings);
+        assertTrue(findings.contains("The winner is"), findings);
 
         Path killed = folder.resolve("killed");
-        for (int at : new int[] {1, STEPS + 5}) { // before the first checkpoint of the first run, and behind that of the second
+        for (int at : new int[] {1, STEPS + 7}) { // before the first checkpoint of the first run, and behind that of the third
             AtomicInteger steps = new AtomicInteger();
             Trials.Watcher killer = new Trials.Watcher() {
                 @Override
@@ -84,7 +93,7 @@ class TrialsTest {
             };
             assertThrows(IllegalStateException.class, () -> run(killed, killer));
         }
-        Files.delete(folder.resolve("whole/peri-ln-lr-1000-seed-2/outcome.json")); // as if it had been killed when it had just diverged
+        Files.delete(folder.resolve("whole/peri-ln-lr-1000/outcome.json")); // as if it had been killed when it had just diverged
         for (Path out : List.of(killed, folder.resolve("whole"))) {
             AtomicInteger begun = new AtomicInteger();
             Results again = run(out, new Trials.Watcher() {
@@ -93,7 +102,7 @@ class TrialsTest {
                     begun.incrementAndGet();
                 }
             });
-            assertEquals(out.equals(killed) ? 7 : 1, begun.get());
+            assertEquals(out.equals(killed) ? 2 : 1, begun.get());
             IntStream.range(0, whole.outcomes().size()).forEach(i -> assertSame(whole.outcomes().get(i), again.outcomes().get(i)));
             assertEquals(whole.findings(), again.findings());
         }
@@ -101,7 +110,7 @@ class TrialsTest {
 
     @Test
     void runsOfOneSeedBeginAlikeAndSeveralAtOnceGiveTheSame() throws IOException {
-        Grid small = grid().with("lr", List.of("0.01")).with("strategy", List.of("pre-ln", "pre-rmsnorm-equivalent"));
+        Grid small = grid().with("lr", List.of("0.01")).with("strategy", List.of("pre-ln", "pre-rmsnorm-equivalent")).with("seed", List.of("1", "2"));
         Results one = Trials.of(small, folder.resolve("one")).run(1, Trials.NOBODY);
         Results two = Trials.of(small, folder.resolve("two")).run(2, Trials.NOBODY);
         IntStream.range(0, 4).forEach(i -> assertSame(one.outcomes().get(i), two.outcomes().get(i)));
