@@ -38,7 +38,7 @@ class RecomputeTest {
     @MethodSource("cases")
     void lossesAndGradientsAreTheSameBits(GradientTest.Case given) {
         Type compute = Strategy.names().contains(given.name()) ? Type.BF16 : Type.F32;
-        try (Team team = Team.of(2);
+        try (Team team = Team.of(1);
                 Parameters parameters = Parameters.of(given.architecture(), Type.F32, compute);
                 Network network = new Network(given.architecture(), parameters, given.scales(), team)) {
             SplittableRandom random = new SplittableRandom(7);
