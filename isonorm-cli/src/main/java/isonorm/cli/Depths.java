@@ -33,7 +33,7 @@ record Depths(
         Optional<List<Integer>> spans,
         long sensitivityTokens) {
 
-    private static final int LONGEST = 1024;
+    static final int LONGEST = 1024;
 
     /** A checkpoint and all that is known before it is run. */
     private record Task(String name, String checkpoint, LoadedModel model, TokenizedText text, TokenizedText predicted) {}
@@ -73,7 +73,7 @@ record Depths(
         return new Task(name, checkpoint, model, words, predicted);
     }
 
-    private static int room(Architecture architecture) {
+    static int room(Architecture architecture) {
         return architecture.embedding() instanceof Embedding.Tokens words && words.positions() > 0
                 ? Math.min(architecture.context(), words.positions() - words.positionOffset())
                 : architecture.context();

@@ -59,6 +59,7 @@ public final class Main implements Runnable {
         COMMANDS.put("watch", Watch::new);
         COMMANDS.put("data", Data::line);
         COMMANDS.put("depth", DepthCommand::new);
+        COMMANDS.put("prune", Prune::new);
         COMMANDS.put("bench", Bench::line);
     }
 

@@ -1,6 +1,7 @@
 package isonorm.depth;
 
 import isonorm.tensor.Compute;
+import java.util.Comparator;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -57,6 +58,17 @@ public record Depth(
     /** The blocks that do next to nothing. */
     public List<Integer> idle() {
         return IntStream.range(0, blocks()).filter(this::idle).boxed().toList();
+    }
+
+    /** So many blocks that follow each other, of which the first's input and the end are closest. (Gromov et al., arXiv 2403.17887) */
+    public List<Integer> closest(int count) {
+        int first = IntStream.rangeClosed(0, blocks() - count).boxed().min(Comparator.comparingDouble(l -> distance(l, count))).orElseThrow();
+        return IntStream.range(first, first + count).boxed().toList();
+    }
+
+    /** So many blocks, those with the least {@link #influence}. */
+    public List<Integer> leastInfluence(int count) {
+        return IntStream.range(0, blocks()).boxed().sorted(Comparator.comparingDouble(this::influence)).limit(count).sorted().toList();
     }
 
     private boolean idle(int block) {
