@@ -132,7 +132,7 @@ class PruneTest {
 
     @Test
     void blocksAreChosenByEachMeasure() throws IOException {
-        JsonNode depth = Run.of("depth", EXAMPLE, "--tokens", 512, "--sensitivity", "--sensitivity-tokens", 512, "--span", 2, "--json").ended(0).json();
+        JsonNode depth = Run.of("depth", EXAMPLE, "--tokens", 256, "--sensitivity", "--sensitivity-tokens", 256, "--span", 2, "--json").ended(0).json();
         int nearest = -1;
         double distance = 1;
         for (JsonNode row : depth.path("angular_distance")) {
@@ -149,14 +149,14 @@ class PruneTest {
                 cheapest = row.path("block").asInt();
             }
         }
-        JsonNode angular = Run.of("prune", EXAMPLE, folder.resolve("a"), "--count", 2, "--tokens", 512, "--json").ended(0).json();
+        JsonNode angular = Run.of("prune", EXAMPLE, folder.resolve("a"), "--count", 2, "--tokens", 256, "--json").ended(0).json();
         assertEquals("[" + nearest + "," + (nearest + 1) + "]", angular.path("removed_blocks").toString());
         JsonNode sensitivity =
-                Run.of("prune", EXAMPLE, folder.resolve("s"), "--count", 2, "--by", "sensitivity", "--tokens", 512, "--json").ended(0).json();
+                Run.of("prune", EXAMPLE, folder.resolve("s"), "--count", 2, "--by", "sensitivity", "--tokens", 256, "--json").ended(0).json();
         assertEquals("[" + cheapest + "," + (cheapest + 1) + "]", sensitivity.path("removed_blocks").toString());
         assertEquals(lowest, sensitivity.path("perplexity_after").asDouble(), 1e-4 * lowest);
-        Run influence = Run.of("prune", EXAMPLE, folder.resolve("i"), "--count", 2, "--by", "influence", "--tokens", 512, "--quiet").ended(0);
-        assertTrue(influence.out().contains("chosen by influence") && influence.out().contains("511 tokens of the embedded sample"), influence.out());
+        Run influence = Run.of("prune", EXAMPLE, folder.resolve("i"), "--count", 2, "--by", "influence", "--tokens", 256, "--quiet").ended(0);
+        assertTrue(influence.out().contains("chosen by influence") && influence.out().contains("255 tokens of the embedded sample"), influence.out());
     }
 
     @Test
