@@ -7,10 +7,8 @@ import isonorm.depth.Position;
 import isonorm.depth.Sensitivity;
 import java.util.ArrayList;
 import java.util.Arrays;
-import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
-import java.util.Map;
 import java.util.function.IntToDoubleFunction;
 import java.util.function.ToDoubleFunction;
 import java.util.stream.IntStream;
@@ -39,19 +37,8 @@ record DepthPlots(List<DepthReport.Measured> all) {
         return groups;
     }
 
-    /** The plots that are written as images, by the names of their files. */
-    Map<String, Plot> byFile() {
-        Map<String, Plot> files = new LinkedHashMap<>();
-        groups().forEach(group -> group.plots().forEach(plot -> files.put(file(plot), plot)));
-        return files;
-    }
-
     private static String words(Position position) {
         return position.label().replace('_', ' ').replace("mlp", "MLP");
-    }
-
-    private static String file(Plot plot) {
-        return plot.title().toLowerCase(Locale.ROOT).replaceAll("[^a-z0-9.]+", "-").replaceAll("^-|-$", "");
     }
 
     private String named(DepthReport.Measured one, String what) {

@@ -1,8 +1,6 @@
 package isonorm.cli;
 
 import com.fasterxml.jackson.databind.JsonNode;
-import com.fasterxml.jackson.databind.ObjectMapper;
-import com.fasterxml.jackson.databind.SerializationFeature;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
@@ -15,10 +13,7 @@ import isonorm.depth.MassiveActivation;
 import isonorm.depth.Position;
 import isonorm.depth.Sensitivity;
 import java.io.IOException;
-import java.nio.charset.StandardCharsets;
-import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.LinkedHashMap;
@@ -266,37 +261,8 @@ record DepthReport(String text, List<Measured> all) {
 
     /** Writes all files; each of them is complete or not there. */
     void write(Path folder) throws IOException {
-        Files.createDirectories(folder);
-        JsonNode json = json();
-        Map<String, String> files = new LinkedHashMap<>();
-        files.put("report.json", new ObjectMapper().enable(SerializationFeature.INDENT_OUTPUT).writeValueAsString(json) + "\n");
-        for (String list : List.of("blocks", "angular_distance", "influence", "massive_activations", "sensitivity")) {
-            if (!json.path(list).isEmpty()) {
-                files.put(list + ".csv", csv(json.path(list)));
-            }
-        }
-        DepthPlots plots = new DepthPlots(all);
-        plots.byFile().forEach((name, plot) -> files.put(name + ".svg", PlotSvg.of(plot)));
-        files.put("report.html", page(plots).html());
-        for (Map.Entry<String, String> file : files.entrySet()) {
-            OutputFile.write(folder.resolve(file.getKey()), temporary -> Files.writeString(temporary, file.getValue(), StandardCharsets.UTF_8,
-                    StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE, StandardOpenOption.SYNC));
-        }
-    }
-
-    /** One line a row, its columns those that any row has. */
-    private static String csv(JsonNode rows) {
-        Set<String> names = new LinkedHashSet<>();
-        rows.forEach(row -> row.fieldNames().forEachRemaining(names::add));
-        StringBuilder csv = new StringBuilder(String.join(",", names)).append('\n');
-        for (JsonNode row : rows) {
-            csv.append(String.join(",", names.stream().map(name -> cell(row.path(name).asText())).toList())).append('\n');
-        }
-        return csv.toString();
-    }
-
-    private static String cell(String value) {
-        return value.matches("(?s).*[\",\\r\\n].*") ? '"' + value.replace("\"", "\"\"") + '"' : value;
+        ReportFolder.write(folder, json(), List.of("blocks", "angular_distance", "influence", "massive_activations", "sensitivity"),
+                page(new DepthPlots(all)));
     }
 
     private Page page(DepthPlots plots) {

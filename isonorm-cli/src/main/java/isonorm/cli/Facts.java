@@ -7,6 +7,7 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import isonorm.architecture.Architecture;
 import isonorm.architecture.Attention;
 import isonorm.architecture.Block;
+import isonorm.architecture.BranchScale;
 import isonorm.architecture.Embedding;
 import isonorm.architecture.Norm;
 import isonorm.architecture.NormKind;
@@ -141,7 +142,8 @@ final class Facts {
         json.set("wiring", each(blocks, block -> block.wiring().label()));
         json.set("applies", each(blocks, block -> applies(block.norm())));
         json.set("skip", each(blocks, Block::skip));
-        json.set("layer_scale", each(blocks, Block::layerScale));
+        json.set("layer_scale", each(blocks, block -> block.scale() == BranchScale.VECTOR));
+        json.set("skip_init", each(blocks, block -> block.scale() == BranchScale.NUMBER));
         json.set("gates", each(blocks, Block::gates));
         json.set("epsilon", each(blocks, block -> block.norm().epsilon()));
         json.put("embedding", norm(architecture.embedding().norm()));
@@ -297,6 +299,7 @@ final class Facts {
         JsonNode skip = norms.path("skip");
         return (skip.isArray() || skip.asDouble() != 1 ? ", the stream times " + factors(skip) + " at each sum" : "")
                 + (norms.path("layer_scale").toString().contains("true") ? ", LayerScale" : "")
+                + (norms.path("skip_init").toString().contains("true") ? ", SkipInit" : "")
                 + (norms.path("gates").toString().contains("true") ? ", gates on the stream" : "");
     }
 

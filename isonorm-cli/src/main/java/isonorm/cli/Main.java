@@ -33,6 +33,7 @@ import picocli.CommandLine.UnmatchedArgumentException;
             "  isonorm convert gpt2/ gpt2-crms/ --to pre-crmsnorm  convert and verify",
             "  isonorm generate gpt2/ --prompt \"Once upon a time\"  continue a text",
             "  isonorm train strategy=peri-ln                      train a small model on Shakespeare",
+            "  isonorm compare                                     train strategies side by side, and see who wins",
             "  isonorm depth gpt2/ --out report                    how a model uses its depth, with plots",
             "",
             "A checkpoint is a folder with config.json and safetensors, a file in it, or owner/name for a",
@@ -58,6 +59,7 @@ public final class Main implements Runnable {
         COMMANDS.put("train", Train::new);
         COMMANDS.put("watch", Watch::new);
         COMMANDS.put("data", Data::line);
+        COMMANDS.put("compare", CompareCommand::new);
         COMMANDS.put("depth", DepthCommand::new);
         COMMANDS.put("prune", Prune::new);
         COMMANDS.put("bench", Bench::line);

@@ -6,6 +6,7 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.util.Arrays;
 import java.util.DoubleSummaryStatistics;
 import java.util.List;
+import java.util.Locale;
 import java.util.stream.IntStream;
 
 /** One picture of a report: drawn as SVG by {@link PlotSvg}, and by a script in an HTML {@link Page}, from the same values. */
@@ -17,8 +18,23 @@ sealed interface Plot {
     /** What to look for, in a sentence. */
     String note();
 
-    /** What the axes mean. */
-    record Axes(String x, String y) {}
+    /** The name of its file, without an ending. */
+    default String file() {
+        return title().toLowerCase(Locale.ROOT).replaceAll("[^a-z0-9.]+", "-").replaceAll("^-|-$", "");
+    }
+
+    /**
+     * What the axes mean.
+     *
+     * @param logarithmicX whether the horizontal axis has orders of magnitude; without, it has whole numbers
+     * @param near whether the vertical axis shows differences and begins near the smallest value; without, it begins at zero
+     */
+    record Axes(String x, String y, boolean logarithmicX, boolean near) {
+
+        Axes(String x, String y) {
+            this(x, y, false, false);
+        }
+    }
 
     /**
      * A curve.
@@ -26,12 +42,20 @@ sealed interface Plot {
      * @param colour which colour it has; curves of one thing share one
      * @param y NaN where there is no value
      */
-    record Curve(String name, int colour, boolean dashed, double[] x, double[] y) {}
+    record Curve(String name, int colour, boolean dashed, double[] x, double[] y) {
+
+        private static final int MANY = 100;
+
+        /** Whether its points are shown, as well as the line between them: they are of a dashed one if it has no line. */
+        boolean points() {
+            return dashed ? x.length == 1 : x.length < MANY;
+        }
+    }
 
     /** What stands out at a place: a spike, or an end. */
     record Mark(double x, double y, boolean end, String text) {}
 
-    /** Curves over whole numbers. */
+    /** Curves. */
     record Lines(String title, String note, Axes axes, List<Curve> curves, List<Mark> marks) implements Plot {
 
         Lines(String title, String note, Axes axes, List<Curve> curves) {
@@ -72,10 +96,12 @@ sealed interface Plot {
         node.put("title", title()).put("note", note());
         switch (this) {
             case Lines lines -> {
-                node.put("kind", "lines").put("x", lines.axes.x).put("y", lines.axes.y).put("logarithmic", lines.logarithmic());
+                node.put("kind", "lines").put("x", lines.axes.x).put("y", lines.axes.y).put("logarithmic", lines.logarithmic())
+                        .put("logarithmicX", lines.axes.logarithmicX).put("near", lines.axes.near);
                 ArrayNode curves = node.putArray("curves");
                 for (Curve curve : lines.curves) {
-                    ObjectNode one = curves.addObject().put("name", curve.name).put("colour", curve.colour).put("dashed", curve.dashed);
+                    ObjectNode one = curves.addObject().put("name", curve.name).put("colour", curve.colour).put("dashed", curve.dashed)
+                            .put("pointsShown", curve.points());
                     ArrayNode points = one.putArray("points");
                     for (int i = 0; i < curve.x.length; i++) {
                         if (Double.isFinite(curve.y[i])) {

@@ -73,14 +73,17 @@ final class PlotSvg {
             }
         }
         axes(pen, plot.axes(), top);
-        Scale across = Scale.of(plot.curves().stream().flatMapToDouble(curve -> Arrays.stream(curve.x())), false, LEFT, WIDTH - RIGHT);
+        Scale across = Scale.of(plot.curves().stream().flatMapToDouble(curve -> Arrays.stream(curve.x())), plot.axes().logarithmicX(), LEFT, WIDTH - RIGHT);
         Scale up = Scale.of(plot.curves().stream().flatMapToDouble(curve -> Arrays.stream(curve.y())), plot.logarithmic(), top + PANEL, top);
+        if (plot.axes().near()) {
+            up = up.near(plot.curves().stream().flatMapToDouble(curve -> Arrays.stream(curve.y())));
+        }
         for (double tick : up.ticks()) {
             pen.empty("line", "x1", LEFT, "x2", WIDTH - RIGHT, "y1", up.at(tick), "y2", up.at(tick), "stroke", FAINT);
             pen.text("text", label(tick), "x", LEFT - 8, "y", up.at(tick) + 4, "text-anchor", "end");
         }
         for (double tick : across.ticks()) {
-            if (tick == Math.rint(tick)) {
+            if (plot.axes().logarithmicX() || tick == Math.rint(tick)) {
                 pen.text("text", label(tick), "x", across.at(tick), "y", top + PANEL + 18, "text-anchor", "middle");
             }
         }
@@ -109,7 +112,7 @@ final class PlotSvg {
         pen.text("title", curve.name());
         pen.empty("polyline", "points", points.toString().strip(), "fill", "none", "stroke", colour(curve), "stroke-width", 2,
                 "stroke-dasharray", curve.dashed() ? "5 4" : "none");
-        for (int i = 0; i < curve.x().length && !curve.dashed(); i++) {
+        for (int i = 0; i < curve.x().length && curve.points(); i++) {
             if (up.has(curve.y()[i])) {
                 pen.open("circle", "cx", across.at(curve.x()[i]), "cy", up.at(curve.y()[i]), "r", 3, "fill", colour(curve));
                 pen.text("title", curve.name() + ", " + label(curve.x()[i]) + ": " + label(curve.y()[i]));
@@ -154,6 +157,12 @@ final class PlotSvg {
             }
             double low = from > to ? Math.min(0, least) : least; // a vertical axis begins at zero
             return new Scale(low, most > low ? most + (from > to ? 0.05 * (most - low) : 0) : low + 1, false, from, to);
+        }
+
+        /** The same from near the smallest value on. */
+        Scale near(DoubleStream all) {
+            double smallest = all.filter(Double::isFinite).min().orElse(least);
+            return logarithmic ? this : new Scale(smallest - 0.05 * (most - smallest), most, false, from, to);
         }
 
         boolean has(double value) {

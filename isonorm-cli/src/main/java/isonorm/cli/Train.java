@@ -160,12 +160,16 @@ final class Train extends Subcommand {
                 if (!Double.isNaN(line.validation())) {
                     object.put("validation_loss", line.validation());
                 }
+                if (!Double.isNaN(line.accuracy())) {
+                    object.put("validation_accuracy", line.accuracy());
+                }
                 console.out().println(object);
                 return;
             }
-            console.out().printf(Locale.ROOT, "%9d %8.4f %10.2f %9.3f %9.2e %,9.0f %8s %9s%s%n", line.step(), line.loss(), line.perplexity(),
+            console.out().printf(Locale.ROOT, "%9d %8.4f %10.2f %9.3f %9.2e %,9.0f %8s %9s%s%s%n", line.step(), line.loss(), line.perplexity(),
                     line.gradientNorm(), line.rate(), line.tokensPerSecond(), Table.bytes(line.memory()), time(line.left()),
-                    Double.isNaN(line.validation()) ? "" : String.format(Locale.ROOT, "   validation %.4f", line.validation()));
+                    Double.isNaN(line.validation()) ? "" : String.format(Locale.ROOT, "   validation %.4f", line.validation()),
+                    Double.isNaN(line.accuracy()) ? "" : String.format(Locale.ROOT, ", %.1f %% right", 100 * line.accuracy()));
             console.out().flush();
         }
 

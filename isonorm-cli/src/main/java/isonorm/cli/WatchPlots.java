@@ -87,11 +87,12 @@ record WatchPlots(Map<String, WatchedRun> runs) {
             }
             colour++;
         }
-        return new Plot.Lines(title, note, new Plot.Axes("step", y), curves);
+        return new Plot.Lines(title, note, new Plot.Axes("step", y, false, y.endsWith("loss")), curves);
     }
 
     private static Plot.Curve curve(String name, int colour, boolean dashed, WatchedRun run, long since, ToDoubleFunction<Metrics.Line> value) {
-        List<Metrics.Line> lines = run.lines().stream().filter(row -> row.number() > since).map(WatchedRun.Row::value).toList();
+        List<Metrics.Line> lines = run.lines().stream().filter(row -> row.number() > since).map(WatchedRun.Row::value)
+                .filter(line -> Double.isFinite(value.applyAsDouble(line))).toList();
         return new Plot.Curve(name, colour, dashed, lines.stream().mapToDouble(Metrics.Line::step).toArray(), lines.stream().mapToDouble(value).toArray());
     }
 

@@ -149,6 +149,9 @@ final class WatchedRuns {
                     ObjectNode plot = live.news().json();
                     if (live.whole() instanceof Plot.Lines lines) {
                         plot.put("logarithmic", lines.logarithmic());
+                        for (int c = 0; c < lines.curves().size(); c++) {
+                            ((ObjectNode) plot.path("curves").get(c)).put("pointsShown", lines.curves().get(c).points());
+                        }
                     }
                     plots.add(plot.put("grows", live.grows()));
                 }

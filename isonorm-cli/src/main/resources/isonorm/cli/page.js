@@ -30,19 +30,19 @@
     return {
       animation: false,
       grid: { left: 62, right: 18, top: legend ? 44 : 16, bottom: 46 },
-      legend: { show: legend, data: plot.curves.filter(curve => curve.points.length).map(curve => curve.name), type: 'scroll', top: 4, textStyle: { color: colour('text') }, pageTextStyle: { color: colour('soft') },
+      legend: { show: legend, data: plot.curves.filter(curve => curve.points.length).map(curve => curve.name),
+        type: 'scroll', top: 4, textStyle: { color: colour('text') }, pageTextStyle: { color: colour('soft') },
         pageIconColor: colour('accent'), pageIconInactiveColor: colour('line') },
       tooltip: { ...box(), trigger: 'axis',
         formatter: points => plot.x + ' ' + number(points[0].value[0]) + points.filter(point => point.seriesType === 'line').map(point =>
           '<br>' + point.marker + escape(point.seriesName) + ' &nbsp;<b>' + number(point.value[1]) + '</b>').join('') },
-      xAxis: { ...axis(plot.x, number), type: 'value', nameGap: 28, min: 'dataMin', max: 'dataMax', minInterval: 1, splitLine: { show: false } },
-      yAxis: { ...axis(plot.y, number), type: plot.logarithmic ? 'log' : 'value', nameGap: 46,
-        scale: plot.y.endsWith('loss'), // its zero is out of reach
+      xAxis: { ...axis(plot.x, number), type: plot.logarithmicX ? 'log' : 'value', nameGap: 28, min: 'dataMin', max: 'dataMax',
+        ...(plot.logarithmicX ? {} : { minInterval: 1 }), splitLine: { show: false } },
+      yAxis: { ...axis(plot.y, number), type: plot.logarithmic ? 'log' : 'value', scale: plot.near, nameGap: 46,
         min: plot.logarithmic ? 10 ** Math.floor(Math.log10(least)) : null, max: plot.logarithmic ? 10 ** Math.ceil(Math.log10(most)) : null },
       dataZoom: all.length > 400 ? [{ type: 'inside' }] : [],
       series: plot.curves.map(curve => ({
-        type: 'line', name: curve.name, data: curve.points, symbolSize: 7, symbol: 'circle', sampling: 'lttb',
-        showSymbol: (!curve.dashed || curve.points.length === 1) && curve.points.length < 100,
+        type: 'line', name: curve.name, data: curve.points, symbolSize: 7, showSymbol: curve.pointsShown, symbol: 'circle', sampling: 'lttb',
         itemStyle: { color: colour('c' + curve.colour % 7) },
         lineStyle: { width: 2, color: colour('c' + curve.colour % 7), type: curve.dashed ? 'dashed' : 'solid' },
       })).concat({

@@ -14,7 +14,7 @@
       return;
     }
     shown.logarithmic = plot.logarithmic;
-    plot.curves.forEach((curve, i) => { shown.curves[i].points = shown.curves[i].points.concat(curve.points); });
+    plot.curves.forEach((curve, i) => Object.assign(shown.curves[i], curve, { points: shown.curves[i].points.concat(curve.points) }));
     shown.marks = shown.marks.concat(plot.marks);
   }
 

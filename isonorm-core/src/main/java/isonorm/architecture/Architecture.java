@@ -231,13 +231,14 @@ public record Architecture(
                 norm -> normParameters(all, Role.of(VALUE_NORM, l, GAIN), norm, spanLength(attention, attention.keyValueHeads())));
         attention.innerNorm().ifPresent(
                 norm -> normParameters(all, Role.of(ATTENTION_INNER_NORM, l, GAIN), norm, attention.outputColumns()));
+        if (attention.headScales()) {
+            all.add(Parameter.vector(Role.of(ATTENTION_HEAD_SCALE, l, WEIGHT), attention.heads()));
+        }
         linearParameters(all, Role.of(ATTENTION_OUTPUT, l, WEIGHT), streamWidth(), attention.outputColumns(), attention.outputBias());
         if (outputNorms(block).contains(ATTENTION_OUTPUT_NORM)) {
             normParameters(all, Role.of(ATTENTION_OUTPUT_NORM, l, GAIN), block.norm(), width);
         }
-        if (block.layerScale()) {
-            all.add(Parameter.vector(Role.of(ATTENTION_SCALE, l, WEIGHT), width));
-        }
+        scaleParameter(all, Role.of(ATTENTION_SCALE, l, WEIGHT), block.scale());
         if (block.gates()) {
             all.add(Parameter.vector(Role.of(ATTENTION_STREAM_GATE, l, WEIGHT), 1));
         }
@@ -253,11 +254,17 @@ public record Architecture(
         if (outputNorms(block).contains(MLP_OUTPUT_NORM)) {
             normParameters(all, Role.of(MLP_OUTPUT_NORM, l, GAIN), block.norm(), width);
         }
-        if (block.layerScale()) {
-            all.add(Parameter.vector(Role.of(MLP_SCALE, l, WEIGHT), width));
-        }
+        scaleParameter(all, Role.of(MLP_SCALE, l, WEIGHT), block.scale());
         if (block.gates()) {
             all.add(Parameter.vector(Role.of(MLP_STREAM_GATE, l, WEIGHT), 1));
+        }
+    }
+
+    private void scaleParameter(List<Parameter> all, Role role, BranchScale scale) {
+        switch (scale) {
+            case NONE -> {}
+            case VECTOR -> all.add(Parameter.vector(role, width));
+            case NUMBER -> all.add(Parameter.vector(role, 1));
         }
     }
 

@@ -14,6 +14,8 @@ import java.util.OptionalInt;
  * @param window how many positions a query sees, itself included; all when empty
  * @param valueNorm the norm of the values, over the span that the query-key norm has, or of each head where there is none
  * @param innerNorm the norm of all heads' outputs together, before the output projection (Sub-LN, arXiv 2210.06423)
+ * @param headScales whether a learned number multiplies what each head gives, before the output projection and behind the inner norm
+ *     (NormFormer, arXiv 2110.09456)
  * @param softcap scores become {@code softcap * tanh(scores / softcap)}
  * @param clip queries, keys and values are clamped to {@code [-clip, clip]}
  * @param bias whether the query-key-value projection has a bias
@@ -31,6 +33,7 @@ public record Attention(
         Optional<QueryKeyNorm> queryKeyNorm,
         Optional<Norm> valueNorm,
         Optional<Norm> innerNorm,
+        boolean headScales,
         OptionalDouble softcap,
         OptionalDouble clip,
         boolean bias,
@@ -50,7 +53,7 @@ public record Attention(
     /** Causal attention with as many key-value heads as heads, no positions and all biases. */
     public static Attention of(int heads, int headWidth) {
         return new Attention(heads, heads, headWidth, true, 1 / Math.sqrt(headWidth), OptionalInt.empty(),
-                Optional.empty(), Optional.empty(), Optional.empty(), Optional.empty(), Optional.empty(), OptionalDouble.empty(),
+                Optional.empty(), Optional.empty(), Optional.empty(), Optional.empty(), Optional.empty(), false, OptionalDouble.empty(),
                 OptionalDouble.empty(), true, true);
     }
 
@@ -71,63 +74,69 @@ public record Attention(
 
     public Attention withKeyValueHeads(int count) {
         return new Attention(heads, count, headWidth, causal, scale, window, rotary, alibi,
-                queryKeyNorm, valueNorm, innerNorm, softcap, clip, bias, outputBias);
+                queryKeyNorm, valueNorm, innerNorm, headScales, softcap, clip, bias, outputBias);
     }
 
     /** Every position sees every other. */
     public Attention bidirectional() {
         return new Attention(heads, keyValueHeads, headWidth, false, scale, window, rotary, alibi,
-                queryKeyNorm, valueNorm, innerNorm, softcap, clip, bias, outputBias);
+                queryKeyNorm, valueNorm, innerNorm, headScales, softcap, clip, bias, outputBias);
     }
 
     public Attention withScale(double factor) {
         return new Attention(heads, keyValueHeads, headWidth, causal, factor, window, rotary, alibi,
-                queryKeyNorm, valueNorm, innerNorm, softcap, clip, bias, outputBias);
+                queryKeyNorm, valueNorm, innerNorm, headScales, softcap, clip, bias, outputBias);
     }
 
     public Attention withWindow(int positions) {
         return new Attention(heads, keyValueHeads, headWidth, causal, scale, OptionalInt.of(positions), rotary, alibi,
-                queryKeyNorm, valueNorm, innerNorm, softcap, clip, bias, outputBias);
+                queryKeyNorm, valueNorm, innerNorm, headScales, softcap, clip, bias, outputBias);
     }
 
     public Attention withRotary(Rotary turned) {
         return new Attention(heads, keyValueHeads, headWidth, causal, scale, window, Optional.of(turned), alibi,
-                queryKeyNorm, valueNorm, innerNorm, softcap, clip, bias, outputBias);
+                queryKeyNorm, valueNorm, innerNorm, headScales, softcap, clip, bias, outputBias);
     }
 
     public Attention withAlibi(Alibi biases) {
         return new Attention(heads, keyValueHeads, headWidth, causal, scale, window, rotary, Optional.of(biases),
-                queryKeyNorm, valueNorm, innerNorm, softcap, clip, bias, outputBias);
+                queryKeyNorm, valueNorm, innerNorm, headScales, softcap, clip, bias, outputBias);
     }
 
     public Attention withQueryKeyNorm(QueryKeyNorm norm) {
         return new Attention(heads, keyValueHeads, headWidth, causal, scale, window, rotary, alibi,
-                Optional.of(norm), valueNorm, innerNorm, softcap, clip, bias, outputBias);
+                Optional.of(norm), valueNorm, innerNorm, headScales, softcap, clip, bias, outputBias);
     }
 
     public Attention withValueNorm(Norm norm) {
         return new Attention(heads, keyValueHeads, headWidth, causal, scale, window, rotary, alibi,
-                queryKeyNorm, Optional.of(norm), innerNorm, softcap, clip, bias, outputBias);
+                queryKeyNorm, Optional.of(norm), innerNorm, headScales, softcap, clip, bias, outputBias);
     }
 
     public Attention withInnerNorm(Norm norm) {
         return new Attention(heads, keyValueHeads, headWidth, causal, scale, window, rotary, alibi,
-                queryKeyNorm, valueNorm, Optional.of(norm), softcap, clip, bias, outputBias);
+                queryKeyNorm, valueNorm, Optional.of(norm), headScales, softcap, clip, bias, outputBias);
+    }
+
+    /** The same with a learned number for each head. */
+    public Attention withHeadScales() {
+        return new Attention(heads, keyValueHeads, headWidth, causal, scale, window, rotary, alibi,
+                queryKeyNorm, valueNorm, innerNorm, true, softcap, clip, bias, outputBias);
     }
 
     public Attention withSoftcap(double cap) {
         return new Attention(heads, keyValueHeads, headWidth, causal, scale, window, rotary, alibi,
-                queryKeyNorm, valueNorm, innerNorm, OptionalDouble.of(cap), clip, bias, outputBias);
+                queryKeyNorm, valueNorm, innerNorm, headScales, OptionalDouble.of(cap), clip, bias, outputBias);
     }
 
     public Attention withClip(double limit) {
         return new Attention(heads, keyValueHeads, headWidth, causal, scale, window, rotary, alibi,
-                queryKeyNorm, valueNorm, innerNorm, softcap, OptionalDouble.of(limit), bias, outputBias);
+                queryKeyNorm, valueNorm, innerNorm, headScales, softcap, OptionalDouble.of(limit), bias, outputBias);
     }
 
     /** The same attention with or without a bias on the query-key-value projection and on the output projection. */
     public Attention withBiases(boolean projection, boolean output) {
         return new Attention(heads, keyValueHeads, headWidth, causal, scale, window, rotary, alibi,
-                queryKeyNorm, valueNorm, innerNorm, softcap, clip, projection, output);
+                queryKeyNorm, valueNorm, innerNorm, headScales, softcap, clip, projection, output);
     }
 }

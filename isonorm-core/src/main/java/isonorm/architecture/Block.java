@@ -14,7 +14,7 @@ import static isonorm.architecture.Placement.PRE;
  * @param norm what stands where the placements say; without a meaning where they say nowhere
  * @param skip what the stream is multiplied with where a branch is added to it, alpha in {@code alpha h + F(h)}; 1 in most models,
  *     not in DeepNorm (arXiv 2203.00555)
- * @param layerScale whether a learned vector multiplies what each sub-layer writes
+ * @param scale what multiplies what each sub-layer writes
  * @param gates whether the sum that each sub-layer leaves becomes {@code h - SiLU(g) h}, g being one learned number a sub-layer
  *     (GPAS, arXiv 2506.22049)
  * @param recentre whether the mean is taken out of the skip before a sum that is normalized: {@code norm(recentre(h) + F(h))},
@@ -28,7 +28,7 @@ public record Block(
         Attention attention,
         Mlp mlp,
         double skip,
-        boolean layerScale,
+        BranchScale scale,
         boolean gates,
         boolean recentre) {
 
@@ -60,15 +60,15 @@ public record Block(
         }
     }
 
-    /** A block with both sub-layers placed alike, without a factor of the skip, LayerScale and gates. */
+    /** A block with both sub-layers placed alike, without a factor of the skip, a scale and gates. */
     public static Block of(Placement both, Wiring wiring, Norm norm, Attention attention, Mlp mlp) {
-        return new Block(both, both, wiring, norm, attention, mlp, 1, false, false, false);
+        return new Block(both, both, wiring, norm, attention, mlp, 1, BranchScale.NONE, false, false);
     }
 
     /** The same block without its norms. */
     public Block withoutNorms() {
         return new Block(
-                NONE, NONE, wiring, norm.withAffine(Affine.NONE).withFolded(Affine.NONE), attention, mlp, skip, layerScale, gates, false);
+                NONE, NONE, wiring, norm.withAffine(Affine.NONE).withFolded(Affine.NONE), attention, mlp, skip, scale, gates, false);
     }
 
     /** Whether both sub-layers are placed so. */
@@ -82,34 +82,34 @@ public record Block(
     }
 
     public Block withPlacements(Placement ofAttention, Placement ofMlp) {
-        return new Block(ofAttention, ofMlp, wiring, norm, attention, mlp, skip, layerScale, gates, recentre);
+        return new Block(ofAttention, ofMlp, wiring, norm, attention, mlp, skip, scale, gates, recentre);
     }
 
     public Block withNorm(Norm other) {
-        return new Block(attentionPlacement, mlpPlacement, wiring, other, attention, mlp, skip, layerScale, gates, recentre);
+        return new Block(attentionPlacement, mlpPlacement, wiring, other, attention, mlp, skip, scale, gates, recentre);
     }
 
     public Block withAttention(Attention other) {
-        return new Block(attentionPlacement, mlpPlacement, wiring, norm, other, mlp, skip, layerScale, gates, recentre);
+        return new Block(attentionPlacement, mlpPlacement, wiring, norm, other, mlp, skip, scale, gates, recentre);
     }
 
     public Block withMlp(Mlp other) {
-        return new Block(attentionPlacement, mlpPlacement, wiring, norm, attention, other, skip, layerScale, gates, recentre);
+        return new Block(attentionPlacement, mlpPlacement, wiring, norm, attention, other, skip, scale, gates, recentre);
     }
 
     public Block withSkip(double factor) {
-        return new Block(attentionPlacement, mlpPlacement, wiring, norm, attention, mlp, factor, layerScale, gates, recentre);
+        return new Block(attentionPlacement, mlpPlacement, wiring, norm, attention, mlp, factor, scale, gates, recentre);
     }
 
-    public Block withLayerScale(boolean scaled) {
-        return new Block(attentionPlacement, mlpPlacement, wiring, norm, attention, mlp, skip, scaled, gates, recentre);
+    public Block withScale(BranchScale other) {
+        return new Block(attentionPlacement, mlpPlacement, wiring, norm, attention, mlp, skip, other, gates, recentre);
     }
 
     public Block withGates(boolean gated) {
-        return new Block(attentionPlacement, mlpPlacement, wiring, norm, attention, mlp, skip, layerScale, gated, recentre);
+        return new Block(attentionPlacement, mlpPlacement, wiring, norm, attention, mlp, skip, scale, gated, recentre);
     }
 
     public Block withRecentre(boolean explicit) {
-        return new Block(attentionPlacement, mlpPlacement, wiring, norm, attention, mlp, skip, layerScale, gates, explicit);
+        return new Block(attentionPlacement, mlpPlacement, wiring, norm, attention, mlp, skip, scale, gates, explicit);
     }
 }

@@ -16,6 +16,7 @@ public enum Part {
     KEY_NORM("attention.key_norm", true),
     VALUE_NORM("attention.value_norm", true),
     ATTENTION_INNER_NORM("attention.inner_norm", true),
+    ATTENTION_HEAD_SCALE("attention.head_scale", true),
     ATTENTION_OUTPUT("attention.output", true),
     ATTENTION_OUTPUT_NORM("attention_output_norm", true),
     ATTENTION_SCALE("attention_scale", true),

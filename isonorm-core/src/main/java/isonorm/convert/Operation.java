@@ -16,7 +16,7 @@ public final class Operation {
     private Operation() {}
 
     /** {@code of diag(gain)}: what a reader becomes when the gain of the norm before it is folded into it. */
-    static Matrix scaleColumns(Matrix of, Matrix gain) {
+    public static Matrix scaleColumns(Matrix of, Matrix gain) {
         return changed(of, "multiplied each column by the norm's gain", () -> gain.vector(), (g, values, tile) -> {
             for (int r = 0, at = 0; r < tile.rows(); r++) {
                 for (int c = 0; c < tile.columns(); c++, at++) {
@@ -50,12 +50,12 @@ public final class Operation {
         });
     }
 
-    /** {@code diag(factor) of}: LayerScale folded into the layer before it. */
+    /** {@code diag(factor) of}: LayerScale, or SkipInit's one number, folded into the layer before it. */
     public static Matrix scaleRows(Matrix of, Matrix factor) {
-        return changed(of, "multiplied each row by LayerScale", factor::vector, (f, values, tile) -> {
+        return changed(of, factor.columns() == 1 ? "multiplied by SkipInit's number" : "multiplied each row by LayerScale", factor::vector, (f, values, tile) -> {
             for (int r = 0, at = 0; r < tile.rows(); r++) {
                 for (int c = 0; c < tile.columns(); c++, at++) {
-                    values[at] *= f[tile.row() + r];
+                    values[at] *= f[f.length == 1 ? 0 : tile.row() + r];
                 }
             }
         });
@@ -65,7 +65,7 @@ public final class Operation {
     static Matrix scaleValues(Matrix of, Matrix factor) {
         return changed(of, "multiplied by LayerScale", factor::vector, (f, values, tile) -> {
             for (int c = 0; c < tile.columns(); c++) {
-                values[c] *= f[tile.column() + c];
+                values[c] *= f[f.length == 1 ? 0 : tile.column() + c];
             }
         });
     }

@@ -4,6 +4,7 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import isonorm.architecture.Affine;
 import isonorm.architecture.Architecture;
 import isonorm.architecture.Block;
+import isonorm.architecture.BranchScale;
 import isonorm.architecture.NormKind;
 import isonorm.architecture.Output;
 import isonorm.architecture.Placement;
@@ -202,8 +203,8 @@ public record Plan(
             back(source, current.get(), form, familyConfig, rewrites);
         }
         forth(source, current.isPresent(), form, untie, rewrites);
-        if (form == Form.CENTRED && hasLayerScale(current.isPresent() ? describe(familyConfig) : source.model().architecture())) {
-            rewrites.add(new Rewrite.UnitLayerScale());
+        if (form == Form.CENTRED) {
+            unitScale(current.isPresent() ? describe(familyConfig) : source.model().architecture()).ifPresent(rewrites::add);
         }
         Model result = Rewrite.all(source.model(), rewrites);
         if (!form.isFamilyFormat()) {
@@ -225,9 +226,7 @@ public record Plan(
         }
         if (form.isFamilyFormat()) {
             Architecture family = describe(familyConfig);
-            if (hasLayerScale(family)) {
-                rewrites.add(new Rewrite.UnitLayerScale());
-            }
+            unitScale(family).ifPresent(rewrites::add);
             rewrites.add(new Rewrite.Restore(family));
         }
     }
@@ -237,8 +236,9 @@ public record Plan(
         return Families.describe(config, Set.of()).architecture();
     }
 
-    private static boolean hasLayerScale(Architecture architecture) {
-        return architecture.blocks().stream().anyMatch(Block::layerScale);
+    /** What gives a format the scales back that conversion has folded. */
+    private static Optional<Rewrite> unitScale(Architecture architecture) {
+        return architecture.blocks().stream().map(Block::scale).filter(scale -> scale != BranchScale.NONE).findFirst().map(Rewrite.UnitScale::new);
     }
 
     private static void forth(LoadedModel source, boolean isonorm, Form form, boolean untie, List<Rewrite> rewrites) {

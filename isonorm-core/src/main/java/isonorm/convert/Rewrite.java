@@ -6,6 +6,7 @@ import static isonorm.architecture.Role.Field.*;
 import isonorm.architecture.Affine;
 import isonorm.architecture.Architecture;
 import isonorm.architecture.Block;
+import isonorm.architecture.BranchScale;
 import isonorm.architecture.Embedding;
 import isonorm.architecture.Norm;
 import isonorm.architecture.NormKind;
@@ -55,7 +56,7 @@ public sealed interface Rewrite {
             List<Block> blocks = new ArrayList<>();
             for (int l = 0; l < architecture.blocks().size(); l++) {
                 Rewriting.centreWriters(architecture.blocks().get(l), l, w);
-                blocks.add(architecture.blocks().get(l).withLayerScale(false));
+                blocks.add(architecture.blocks().get(l).withScale(BranchScale.NONE));
             }
             return w.model(architecture.withBlocks(blocks).withStream(Stream.CENTRED));
         }
@@ -184,7 +185,7 @@ public sealed interface Rewrite {
                 Block block = architecture.blocks().get(l);
                 Rewriting.centreWritersBehindNorms(block, l, w);
                 boolean recentre = block.norm().affine() != Affine.NONE || block.either(Placement.NONE) || l == 0;
-                blocks.add(block.withLayerScale(false).withRecentre(recentre));
+                blocks.add(block.withScale(BranchScale.NONE).withRecentre(recentre));
             }
             // Here the recentring is done by the blocks, so that the first attention reads what it always read.
             return w.model(Rewriting.withKind(centred.withBlocks(blocks).withEmbedding(embedding.withNorm(embedding.norm(), false)), NormKind.RMS)
@@ -205,16 +206,17 @@ public sealed interface Rewrite {
         }
     }
 
-    /** Writes LayerScale out again as ones, for a family whose format always has it. */
-    record UnitLayerScale() implements Rewrite {
+    /** Writes LayerScale, or SkipInit's number, out again as ones, for a format that always has it. */
+    record UnitScale(BranchScale scale) implements Rewrite {
         @Override
         public Model apply(Model model) {
             Edit w = Edit.of(model);
             List<Block> blocks = new ArrayList<>();
+            int count = scale == BranchScale.NUMBER ? 1 : model.architecture().width();
             for (int l = 0; l < model.architecture().blocks().size(); l++) {
-                w.put(Role.of(ATTENTION_SCALE, l, WEIGHT), Operation.ones(model.architecture().width()));
-                w.put(Role.of(MLP_SCALE, l, WEIGHT), Operation.ones(model.architecture().width()));
-                blocks.add(model.architecture().blocks().get(l).withLayerScale(true));
+                w.put(Role.of(ATTENTION_SCALE, l, WEIGHT), Operation.ones(count));
+                w.put(Role.of(MLP_SCALE, l, WEIGHT), Operation.ones(count));
+                blocks.add(model.architecture().blocks().get(l).withScale(scale));
             }
             return w.model(model.architecture().withBlocks(blocks));
         }

@@ -6,6 +6,7 @@ import static isonorm.architecture.Role.Field.*;
 import isonorm.architecture.Affine;
 import isonorm.architecture.Architecture;
 import isonorm.architecture.Block;
+import isonorm.architecture.BranchScale;
 import isonorm.architecture.Embedding;
 import isonorm.architecture.Norm;
 import isonorm.architecture.NormKind;
@@ -64,29 +65,29 @@ final class Rewriting {
     }
 
     static void centreWriters(Block block, int l, Edit w) {
-        centreWriter(w, Role.of(ATTENTION_OUTPUT, l, WEIGHT), block.layerScale() ? w.remove(Role.of(ATTENTION_SCALE, l, WEIGHT)) : null);
-        centreWriter(w, Role.of(MLP_DOWN, l, WEIGHT), block.layerScale() ? w.remove(Role.of(MLP_SCALE, l, WEIGHT)) : null);
+        centreWriter(w, Role.of(ATTENTION_OUTPUT, l, WEIGHT), block.scale() != BranchScale.NONE ? w.remove(Role.of(ATTENTION_SCALE, l, WEIGHT)) : null);
+        centreWriter(w, Role.of(MLP_DOWN, l, WEIGHT), block.scale() != BranchScale.NONE ? w.remove(Role.of(MLP_SCALE, l, WEIGHT)) : null);
     }
 
-    /** The same where a norm stands behind the sum; where none does only LayerScale is folded. */
+    /** The same where a norm stands behind the sum; where none does only a scale is folded. */
     static void centreWritersBehindNorms(Block block, int l, Edit w) {
         centreWriterBehindNorm(w, block, block.attentionPlacement(), Role.of(ATTENTION_OUTPUT, l, WEIGHT), Role.of(ATTENTION_SCALE, l, WEIGHT));
         centreWriterBehindNorm(w, block, block.mlpPlacement(), Role.of(MLP_DOWN, l, WEIGHT), Role.of(MLP_SCALE, l, WEIGHT));
     }
 
     private static void centreWriterBehindNorm(Edit w, Block block, Placement placement, Role writer, Role scale) {
-        Matrix layerScale = block.layerScale() ? w.remove(scale) : null;
+        Matrix factor = block.scale() != BranchScale.NONE ? w.remove(scale) : null;
         if (placement == Placement.POST) {
-            centreWriter(w, writer, layerScale);
-        } else if (layerScale != null) {
-            w.change(writer, of -> Operation.scaleRows(of, layerScale));
-            w.change(writer.field(BIAS), of -> Operation.scaleValues(of, layerScale));
+            centreWriter(w, writer, factor);
+        } else if (factor != null) {
+            w.change(writer, of -> Operation.scaleRows(of, factor));
+            w.change(writer.field(BIAS), of -> Operation.scaleValues(of, factor));
         }
     }
 
-    static void centreWriter(Edit w, Role role, Matrix layerScale) {
-        w.change(role, of -> Operation.centreColumns(layerScale == null ? of : Operation.scaleRows(of, layerScale)));
-        w.change(role.field(BIAS), of -> Operation.centreRows(layerScale == null ? of : Operation.scaleValues(of, layerScale)));
+    static void centreWriter(Edit w, Role role, Matrix factor) {
+        w.change(role, of -> Operation.centreColumns(factor == null ? of : Operation.scaleRows(of, factor)));
+        w.change(role.field(BIAS), of -> Operation.centreRows(factor == null ? of : Operation.scaleValues(of, factor)));
     }
 
     static Architecture withKind(Architecture architecture, NormKind kind) {

@@ -10,6 +10,7 @@ import isonorm.architecture.Alibi;
 import isonorm.architecture.Architecture;
 import isonorm.architecture.Attention;
 import isonorm.architecture.Block;
+import isonorm.architecture.BranchScale;
 import isonorm.architecture.Embedding;
 import isonorm.architecture.Mlp;
 import isonorm.architecture.Norm;
@@ -125,7 +126,10 @@ final class ArchitectureJson {
         if (block.skip() != 1) {
             json.put("skip", block.skip());
         }
-        json.put("layer_scale", block.layerScale());
+        json.put("layer_scale", block.scale() == BranchScale.VECTOR);
+        if (block.scale() == BranchScale.NUMBER) {
+            json.put("skip_init", true);
+        }
         if (block.gates()) {
             json.put("gates", true);
         }
@@ -147,6 +151,9 @@ final class ArchitectureJson {
         });
         attention.valueNorm().ifPresent(norm -> at.set("value_norm", write(norm)));
         attention.innerNorm().ifPresent(norm -> at.set("inner_norm", write(norm)));
+        if (attention.headScales()) {
+            at.put("head_scales", true);
+        }
         attention.softcap().ifPresent(cap -> at.put("softcap", cap));
         attention.clip().ifPresent(clip -> at.put("clip", clip));
         at.put("bias", attention.bias());
@@ -277,9 +284,18 @@ final class ArchitectureJson {
                 attention(json.object("attention")),
                 mlp(json.object("mlp")),
                 json.numberOr(1, "skip"),
-                json.flagOr(false, "layer_scale"),
+                scale(json),
                 json.flagOr(false, "gates"),
                 json.flagOr(false, "recentre"));
+    }
+
+    private static BranchScale scale(Config json) throws CheckpointException {
+        boolean vector = json.flagOr(false, "layer_scale");
+        boolean number = json.flagOr(false, "skip_init");
+        if (vector && number) {
+            throw Config.unsupported("skip_init", true, "false beside layer_scale");
+        }
+        return vector ? BranchScale.VECTOR : number ? BranchScale.NUMBER : BranchScale.NONE;
     }
 
     private static Placement placement(Config json, String name) throws CheckpointException {
@@ -301,6 +317,7 @@ final class ArchitectureJson {
                         norm(each.object("norm")), word(each, "span", QueryKeyNorm.Span.values(), QueryKeyNorm.Span::label))),
                 optional(json, "value_norm", ArchitectureJson::norm),
                 optional(json, "inner_norm", ArchitectureJson::norm),
+                json.flagOr(false, "head_scales"),
                 number(json, "softcap"), number(json, "clip"),
                 json.flagOr(true, "bias"), json.flagOr(true, "output_bias"));
     }

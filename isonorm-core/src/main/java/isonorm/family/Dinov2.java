@@ -6,6 +6,7 @@ import isonorm.architecture.Activation;
 import isonorm.architecture.Architecture;
 import isonorm.architecture.Attention;
 import isonorm.architecture.Block;
+import isonorm.architecture.BranchScale;
 import isonorm.architecture.Embedding;
 import isonorm.architecture.Mlp;
 import isonorm.architecture.Norm;
@@ -41,7 +42,7 @@ final class Dinov2 implements Family {
         Embedding.Patches embedding = new Embedding.Patches(side, side, patch, channels, true, masked, Optional.empty(), false);
         Architecture architecture = Architecture.of("dinov2", width, embedding.tokens(), embedding,
                 Reading.repeated(config.integer("num_hidden_layers"), Block.of(Placement.PRE, Wiring.SEQUENTIAL, norm,
-                        Attention.of(heads, width / heads).bidirectional().withBiases(bias, true), mlp).withLayerScale(true)),
+                        Attention.of(heads, width / heads).bidirectional().withBiases(bias, true), mlp).withScale(BranchScale.VECTOR)),
                 Optional.of(norm),
                 classifier
                         ? new Output.Labels(Vit.labels(config), Output.Pooling.FIRST_AND_MEAN, true)

@@ -85,7 +85,7 @@ class ArchitectureTest {
                 attention.withQueryKeyNorm(new QueryKeyNorm(gain, QueryKeyNorm.Span.PROJECTION)), Mlp.gated(20, Activation.GELU_TANH));
         Block scaled = Block.of(Placement.PRE, Wiring.PARALLEL, gain,
                 attention.withQueryKeyNorm(new QueryKeyNorm(NORM, QueryKeyNorm.Span.EACH_HEAD)), Mlp.plain(20, Activation.RELU).withBiases(false, false))
-                .withLayerScale(true);
+                .withScale(BranchScale.VECTOR);
         Architecture all = Architecture.of("n", 8, 16, Embedding.Tokens.of(11, 8).withNorm(NORM), List.of(peri, output, scaled), Optional.empty(),
                 Output.Words.of(false));
         List<String> names = parameters(all).stream().filter(name -> !name.contains("mlp.") && !name.contains("attention.output")).toList();
@@ -302,7 +302,7 @@ class ArchitectureTest {
     @Test
     void blocksThatDifferAreWrittenOneByOne() throws IOException {
         Block a = Block.of(Placement.POST, Wiring.SEQUENTIAL, NORM, Attention.of(2, 4), Mlp.plain(32, Activation.GELU));
-        Block b = a.withAttention(a.attention().withWindow(3)).withRecentre(true).withLayerScale(true);
+        Block b = a.withAttention(a.attention().withWindow(3)).withRecentre(true).withScale(BranchScale.VECTOR);
         Architecture mixed = Architecture.of("m", 8, 16, Embedding.Tokens.of(11, 8), List.of(a, a, b, a, b, b), Optional.empty(), Output.Words.of(true));
         ObjectNode config = Isonorm.config(mixed, "any", new ObjectMapper().createObjectNode(), "0");
         List<Integer> repeats = config.at("/architecture/blocks").valueStream().map(block -> block.get("repeat").asInt()).toList();

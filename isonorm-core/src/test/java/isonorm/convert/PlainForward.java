@@ -9,6 +9,7 @@ import isonorm.architecture.Alibi;
 import isonorm.architecture.Architecture;
 import isonorm.architecture.Attention;
 import isonorm.architecture.Block;
+import isonorm.architecture.BranchScale;
 import isonorm.architecture.Embedding;
 import isonorm.architecture.Mlp;
 import isonorm.architecture.Norm;
@@ -392,12 +393,13 @@ public final class PlainForward {
     }
 
     private double[][] scaled(Block block, Part part, int l, double[][] x) {
-        if (!block.layerScale()) {
+        if (block.scale() == BranchScale.NONE) {
             return x;
         }
         double[][] y = new double[x.length][];
         for (int i = 0; i < x.length; i++) {
-            y[i] = times(x[i], vector(new Role(part, l, WEIGHT)));
+            double[] scale = vector(new Role(part, l, WEIGHT));
+            y[i] = block.scale() == BranchScale.NUMBER ? each(x[i], value -> scale[0] * value) : times(x[i], scale);
         }
         return y;
     }
@@ -511,7 +513,11 @@ public final class PlainForward {
                     }
                 }
             }
-            y[i] = linear(ATTENTION_OUTPUT, l, inner(attention.innerNorm(), ATTENTION_INNER_NORM, l, mixed));
+            double[] given = inner(attention.innerNorm(), ATTENTION_INNER_NORM, l, mixed).clone();
+            for (int c = 0; c < given.length && attention.headScales(); c++) {
+                given[c] *= vector(new Role(ATTENTION_HEAD_SCALE, l, WEIGHT))[c / width];
+            }
+            y[i] = linear(ATTENTION_OUTPUT, l, given);
         }
         return y;
     }

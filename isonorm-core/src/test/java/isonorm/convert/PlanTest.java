@@ -148,17 +148,17 @@ class PlanTest {
             boolean scale = fixture.equals("dinov2");
             LoadedModel source = Fixtures.open(fixture);
             planned.put(fixture + " centred", steps(Plan.of(source, Form.CENTRED, false)));
-            wanted.put(fixture + " centred", scale ? of("Centre[untie=true]", "UnitLayerScale[]") : of("Centre[untie=true]"));
+            wanted.put(fixture + " centred", scale ? of("Centre[untie=true]", "UnitScale[scale=VECTOR]") : of("Centre[untie=true]"));
             planned.put(fixture + " rms", steps(Plan.of(source, Form.PRE_RMSNORM, false)));
             wanted.put(fixture + " rms", of("Centre[untie=false]", "ToRmsNorm[]", "Fold[]"));
             planned.put(fixture + " crms", steps(Plan.of(source, Form.PRE_CRMSNORM, true)));
             wanted.put(fixture + " crms", of("Centre[untie=true]", "ToRmsNorm[]", "Fold[]", "Compress[]"));
             LoadedModel crms = as(fixture, Form.PRE_CRMSNORM);
             planned.put(fixture + " crms to ln", steps(Plan.of(crms, Form.PRE_LN, false)));
-            wanted.put(fixture + " crms to ln", scale ? of("Expand[]", "UnitLayerScale[]", "Restore") : of("Expand[]", "Restore"));
+            wanted.put(fixture + " crms to ln", scale ? of("Expand[]", "UnitScale[scale=VECTOR]", "Restore") : of("Expand[]", "Restore"));
             planned.put(fixture + " crms to centred", steps(Plan.of(crms, Form.CENTRED, false)));
             wanted.put(fixture + " crms to centred", scale
-                    ? of("Expand[]", "UnitLayerScale[]", "Restore", "Centre[untie=true]", "UnitLayerScale[]")
+                    ? of("Expand[]", "UnitScale[scale=VECTOR]", "Restore", "Centre[untie=true]", "UnitScale[scale=VECTOR]")
                     : of("Expand[]", "Restore", "Centre[untie=true]"));
             planned.put(fixture + " crms to rms", steps(Plan.of(crms, Form.PRE_RMSNORM, false)));
             wanted.put(fixture + " crms to rms", of("Expand[]"));

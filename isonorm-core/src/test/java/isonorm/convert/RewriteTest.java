@@ -11,6 +11,7 @@ import isonorm.architecture.Affine;
 import isonorm.architecture.Architecture;
 import isonorm.architecture.Attention;
 import isonorm.architecture.Block;
+import isonorm.architecture.BranchScale;
 import isonorm.architecture.Embedding;
 import isonorm.architecture.Mlp;
 import isonorm.architecture.Norm;
@@ -296,7 +297,7 @@ class RewriteTest {
         Norm norm = Norm.of(NormKind.LAYER, EPSILON, affine);
         Embedding.Tokens tokens = Embedding.Tokens.of(11, 8);
         Block block = Block.of(Placement.PRE, Wiring.SEQUENTIAL, norm, Attention.of(2, 4).withBiases(false, true),
-                Mlp.plain(6, Activation.GELU)).withLayerScale(layerScale);
+                Mlp.plain(6, Activation.GELU)).withScale(layerScale ? BranchScale.VECTOR : BranchScale.NONE);
         Architecture architecture = Architecture.of("tiny", 8, 16,
                 embeddingNorm == null ? tokens : tokens.withNorm(Norm.of(NormKind.LAYER, EPSILON, embeddingNorm)),
                 List.of(block, block), Optional.of(norm), output);

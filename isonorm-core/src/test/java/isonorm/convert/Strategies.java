@@ -7,6 +7,7 @@ import isonorm.architecture.Affine;
 import isonorm.architecture.Architecture;
 import isonorm.architecture.Attention;
 import isonorm.architecture.Block;
+import isonorm.architecture.BranchScale;
 import isonorm.architecture.Embedding;
 import isonorm.architecture.Mlp;
 import isonorm.architecture.Norm;
@@ -52,32 +53,38 @@ public final class Strategies {
         all.put("Peri-LN", words(block(PERI, RMS).withMlp(GATED)));
         all.put("output norm", words(block(OUTPUT, RMS).withAttention(queryKey(RMS, QueryKeyNorm.Span.PROJECTION))));
         all.put("DeepNorm", words(post.withSkip(1.7)));
-        all.put("DeepNorm with LayerScale", words(post.withSkip(1.7).withLayerScale(true)));
+        all.put("DeepNorm with LayerScale", words(post.withSkip(1.7).withScale(BranchScale.VECTOR)));
         all.put("DeepNorm with recentring", words(block(POST, RMS).withSkip(0.6).withRecentre(true)));
         all.put("Sub-LN", words(pre.withAttention(ATTENTION.withInnerNorm(LAYER)).withMlp(MLP.withInnerNorm(LAYER))));
         all.put("Sub-LN gated", words(block(PRE, RMS).withAttention(ATTENTION.withInnerNorm(RMS)).withMlp(GATED.withInnerNorm(RMS))));
-        all.put("NormFormer", words(pre.withPlacements(PERI, PRE).withMlp(MLP.withInnerNorm(LAYER))));
+        all.put("NormFormer", words(pre.withPlacements(PERI, PRE).withAttention(ATTENTION.withHeadScales()).withMlp(MLP.withInnerNorm(LAYER))));
+        all.put("head scales behind an inner norm with a skip and LayerScale", words(post.withSkip(1.3).withScale(BranchScale.VECTOR)
+                .withAttention(ATTENTION.withInnerNorm(RMS).withHeadScales())));
+        all.put("SkipInit", words(pre.withScale(BranchScale.NUMBER)));
+        all.put("SkipInit of parallel", words(wired(Wiring.PARALLEL).withScale(BranchScale.NUMBER).withAttention(ATTENTION.withHeadScales())));
+        all.put("SkipInit of output norms with a skip", words(block(PERI, RMS).withPlacements(PERI, OUTPUT).withSkip(0.9).withScale(BranchScale.NUMBER)));
+        all.put("SkipInit, DeepNorm", words(post.withSkip(1.7).withScale(BranchScale.NUMBER)));
         for (QueryKeyNorm.Span span : QueryKeyNorm.Span.values()) {
             all.put("HybridNorm " + span.label(),
                     words(block(POST, RMS).withPlacements(NONE, POST).withAttention(queryKey(RMS, span).withValueNorm(LAYER))));
         }
         all.put("value norm alone", words(pre.withAttention(Attention.of(4, 6).withValueNorm(RMS))));
         all.put("GPAS", words(block(PRE, RMS).withGates(true)));
-        all.put("GPAS on Peri-LN with a skip and LayerScale", words(block(PERI, LAYER).withGates(true).withSkip(0.8).withLayerScale(true)));
-        all.put("GPAS on Pre-LN with a skip and LayerScale", words(pre.withGates(true).withSkip(0.8).withLayerScale(true)));
+        all.put("GPAS on Peri-LN with a skip and LayerScale", words(block(PERI, LAYER).withGates(true).withSkip(0.8).withScale(BranchScale.VECTOR)));
+        all.put("GPAS on Pre-LN with a skip and LayerScale", words(pre.withGates(true).withSkip(0.8).withScale(BranchScale.VECTOR)));
         all.put("HybridNorm of LayerNorms with a skip and LayerScale",
-                words(post.withPlacements(NONE, POST).withSkip(1.2).withLayerScale(true).withAttention(ATTENTION.withValueNorm(LAYER))));
+                words(post.withPlacements(NONE, POST).withSkip(1.2).withScale(BranchScale.VECTOR).withAttention(ATTENTION.withValueNorm(LAYER))));
         all.put("HybridNorm of bare LayerNorms", words(block(POST, LAYER.withAffine(Affine.NONE)).withPlacements(NONE, POST)));
         all.put("GPAS on output norms", words(block(OUTPUT, LAYER).withGates(true)));
-        all.put("skip", words(pre.withSkip(1.3).withLayerScale(true)));
+        all.put("skip", words(pre.withSkip(1.3).withScale(BranchScale.VECTOR)));
         all.put("skip of parallel", words(wired(Wiring.PARALLEL).withSkip(0.7)));
         all.put("skip of parallel with one norm", words(wired(Wiring.PARALLEL_ONE_NORM).withSkip(1.4)));
         all.put("Keel", words(block(BOTH, LAYER).withSkip(2.5)));
-        all.put("Keel with LayerScale", words(block(BOTH, RMS).withSkip(0.4).withLayerScale(true)));
+        all.put("Keel with LayerScale", words(block(BOTH, RMS).withSkip(0.4).withScale(BranchScale.VECTOR)));
         all.put("attention both, MLP output", words(LAYER, block(BOTH, LAYER).withPlacements(BOTH, OUTPUT).withSkip(1.5)));
-        all.put("no norms", words(block(PRE, LAYER.withAffine(Affine.NONE)).withPlacements(NONE, NONE).withLayerScale(true)));
+        all.put("no norms", words(block(PRE, LAYER.withAffine(Affine.NONE)).withPlacements(NONE, NONE).withScale(BranchScale.VECTOR)));
         all.put("ResiDual", words(block(DUAL, LAYER)));
-        all.put("ResiDual with a skip and LayerScale", words(block(DUAL, RMS).withSkip(1.2).withLayerScale(true)));
+        all.put("ResiDual with a skip and LayerScale", words(block(DUAL, RMS).withSkip(1.2).withScale(BranchScale.VECTOR)));
         all.put("DyT", words(block(PRE, TANH)));
         all.put("DyT, Post-LN and DeepNorm", words(block(POST, TANH).withSkip(1.6)));
         all.put("DyT everywhere", words(block(PERI, TANH).withAttention(

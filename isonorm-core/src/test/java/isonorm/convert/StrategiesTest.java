@@ -29,11 +29,12 @@ class StrategiesTest {
 
     /** Those whose stream only LayerNorms before sub-layers read; gates and the factor of the skip keep a centred stream centred. */
     private static final Set<String> PRE = Set.of("Pre-LN", "Sub-LN", "value norm alone", "skip", "skip of parallel",
-            "skip of parallel with one norm", "GPAS on Pre-LN with a skip and LayerScale");
+            "skip of parallel with one norm", "GPAS on Pre-LN with a skip and LayerScale", "SkipInit", "SkipInit of parallel");
 
     /** Those whose stream only LayerNorms behind a sum normalize. */
     private static final Set<String> POST = Set.of("Post-LN", "DeepNorm", "DeepNorm with LayerScale",
-            "HybridNorm of LayerNorms with a skip and LayerScale", "HybridNorm of bare LayerNorms");
+            "HybridNorm of LayerNorms with a skip and LayerScale", "HybridNorm of bare LayerNorms", "SkipInit, DeepNorm",
+            "head scales behind an inner norm with a skip and LayerScale");
 
     private static final Input INPUT = Input.tokens(Strategies.ids(9, 4));
 

@@ -67,6 +67,11 @@ public final class ImageFolder {
         this.seed = seed;
     }
 
+    /** What is done to values. */
+    public Normalization normalization() {
+        return normalization;
+    }
+
     /**
      * Looks for classes and images; reads none of them.
      *

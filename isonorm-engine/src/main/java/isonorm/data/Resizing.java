@@ -38,13 +38,16 @@ final class Resizing {
         return channels;
     }
 
-    /** The middle square, of {@code size} a side, of a channel whose shorter side is made as long. */
+    /**
+     * The middle square, of {@code size} a side, of a channel whose shorter side is made as long. Where two are in the middle it is the first,
+     * as transformers cuts.
+     */
     static float[] square(float[] channel, int width, int height, int size) {
         int shorter = Math.min(width, height);
         int wide = (int) ((long) size * width / shorter);
         int high = (int) ((long) size * height / shorter);
-        Weights across = Weights.of(width, wide, Math.round((wide - size) / 2f), size);
-        Weights down = Weights.of(height, high, Math.round((high - size) / 2f), size);
+        Weights across = Weights.of(width, wide, (wide - size) / 2, size);
+        Weights down = Weights.of(height, high, (high - size) / 2, size);
         float[] narrow = new float[height * size];
         for (int y = 0; y < height; y++) {
             for (int x = 0; x < size; x++) {

@@ -38,15 +38,21 @@ public final class DepthSurvey implements AutoCloseable {
         this.runner = runner;
     }
 
+    /** Loads a model, to be read with by as many threads as there are processors; close it. */
+    public static DepthSurvey of(Model model, Compute compute) throws IOException {
+        return of(model, compute, Runtime.getRuntime().availableProcessors());
+    }
+
     /**
      * Loads a model; close it.
      *
      * @param compute F32 or BF16, by the fused runtime; F64, by the layers, of which statistics see float32
+     * @param threads how many threads of the fused runtime work, the caller's included
      * @throws IllegalArgumentException if {@link #require} does
      */
-    public static DepthSurvey of(Model model, Compute compute) throws IOException {
+    public static DepthSurvey of(Model model, Compute compute, int threads) throws IOException {
         require(model.architecture());
-        return new DepthSurvey(model.architecture(), compute, Runner.of(model, compute));
+        return new DepthSurvey(model.architecture(), compute, Runner.of(model, compute, threads));
     }
 
     /** Refuses a model without blocks, or one that reads no tokens. */

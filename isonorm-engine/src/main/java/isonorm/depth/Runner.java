@@ -14,8 +14,8 @@ import java.util.function.IntPredicate;
 /** Runs a model whose blocks are watched: the fused runtime, or the layers where it does not compute in the type that is asked for. */
 sealed interface Runner extends AutoCloseable {
 
-    static Runner of(Model model, Compute compute) throws IOException {
-        return compute == Compute.F64 ? new Layers(ForwardPass.resident(model, compute)) : new Fused(Inference.load(model, compute));
+    static Runner of(Model model, Compute compute, int threads) throws IOException {
+        return compute == Compute.F64 ? new Layers(ForwardPass.resident(model, compute)) : new Fused(Inference.load(model, compute, threads));
     }
 
     void observe(Batch batch, Observer observer) throws IOException;

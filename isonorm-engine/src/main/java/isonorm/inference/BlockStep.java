@@ -1,5 +1,6 @@
 package isonorm.inference;
 
+import static isonorm.architecture.Part.ATTENTION_HEAD_SCALE;
 import static isonorm.architecture.Part.ATTENTION_INNER_NORM;
 import static isonorm.architecture.Part.ATTENTION_NORM;
 import static isonorm.architecture.Part.ATTENTION_OUTPUT;
@@ -22,8 +23,10 @@ import static isonorm.architecture.Part.VALUE_NORM;
 import isonorm.architecture.Architecture;
 import isonorm.architecture.Attention;
 import isonorm.architecture.Block;
+import isonorm.architecture.BranchScale;
 import isonorm.architecture.Mlp;
 import isonorm.architecture.Norm;
+import isonorm.architecture.NormKind;
 import isonorm.architecture.Part;
 import isonorm.architecture.Placement;
 import isonorm.architecture.QueryKeyNorm;
@@ -49,7 +52,7 @@ import java.util.Optional;
  * none     h + A(h), then h + M(h)
  * </pre>
  *
- * A LayerScale vector is multiplied into what stands before it when the block is loaded. A skip alpha h that a norm stands behind
+ * A LayerScale vector, SkipInit's number and the scales of heads are multiplied into what stands beside them when the block is loaded. A skip alpha h that a norm stands behind
  * is folded into that norm, {@code N(alpha h + A) = N'(h + A / alpha)} where N' has epsilon / alpha²; others, and gates, scale the
  * stream.
  */
@@ -94,7 +97,7 @@ record BlockStep(int number, Block block, Branch attention, Branch mlp) {
                 from.norm(Role.of(KEY_NORM, l, Field.GAIN), queryKeyNorm),
                 from.norm(Role.of(VALUE_NORM, l, Field.GAIN), attention.valueNorm()),
                 from.norm(Role.of(ATTENTION_INNER_NORM, l, Field.GAIN), attention.innerNorm()),
-                writer(from, architecture, l, first, attention.outputColumns()));
+                writer(from, architecture, l, first, attention.outputColumns(), headScales(from, attention, l)));
         Role up = Role.of(MLP_UP, l, Field.WEIGHT);
         Role gate = Role.of(MLP_GATE, l, Field.WEIGHT);
         MlpStep mlpStep = new MlpStep(
@@ -104,7 +107,7 @@ record BlockStep(int number, Block block, Branch attention, Branch mlp) {
                 from.padded(up, mlp.hidden(), d),
                 from.bias(up, mlp.bias()),
                 from.norm(Role.of(MLP_INNER_NORM, l, Field.GAIN), mlp.innerNorm()),
-                writer(from, architecture, l, second, mlp.hidden()));
+                writer(from, architecture, l, second, mlp.hidden(), Optional.empty()));
         return new BlockStep(
                 l,
                 block,
@@ -123,20 +126,41 @@ record BlockStep(int number, Block block, Branch attention, Branch mlp) {
      */
     private static Optional<Values> factor(Weights from, Architecture architecture, int l, Parts parts) throws IOException {
         Block block = architecture.blocks().get(l);
-        boolean layerScale = block.layerScale() && !parts.placement.normalizesBranch();
+        boolean scale = block.scale() != BranchScale.NONE && !parts.placement.normalizesBranch();
         boolean skip = skipInNorm(block, parts.placement);
-        if (!layerScale && !skip) {
+        if (!scale && !skip) {
             return Optional.empty();
         }
-        Values factor = layerScale ? from.vector(Role.of(parts.scale, l, Field.WEIGHT)) : Values.constant(architecture.streamWidth(), 1);
+        int width = architecture.streamWidth();
+        Values factor = scale ? scale(from, block, l, parts, width) : Values.constant(width, 1);
         return Optional.of(skip ? times(factor, Values.constant(factor.count(), (float) (1 / block.skip()))) : factor);
     }
 
-    private static Weight writer(Weights from, Architecture architecture, int l, Parts parts, int inputs) throws IOException {
+    /** What is learned to multiply what a branch writes, for every value. */
+    private static Values scale(Weights from, Block block, int l, Parts parts, int width) throws IOException {
+        Role role = Role.of(parts.scale, l, Field.WEIGHT);
+        return block.scale() == BranchScale.NUMBER ? Values.constant(width, (float) from.number(role)) : from.vector(role);
+    }
+
+    /** What multiplies the inputs of attention's last linear layer. */
+    private static Optional<Values> headScales(Weights from, Attention attention, int l) throws IOException {
+        if (!attention.headScales()) {
+            return Optional.empty();
+        }
+        Values scales = from.vector(Role.of(ATTENTION_HEAD_SCALE, l, Field.WEIGHT));
+        Values all = Values.room(attention.outputColumns());
+        for (int c = 0; c < all.count(); c++) {
+            all.set(c, scales.get(c / attention.headWidth()));
+        }
+        return Optional.of(all);
+    }
+
+    private static Weight writer(Weights from, Architecture architecture, int l, Parts parts, int inputs, Optional<Values> columns)
+            throws IOException {
         Role weight = Role.of(parts.output, l, Field.WEIGHT);
         Optional<Values> factor = factor(from, architecture, l, parts);
-        return factor.isPresent()
-                ? from.scaled(weight, factor.get(), architecture.width(), inputs)
+        return factor.isPresent() || columns.isPresent()
+                ? from.scaled(weight, factor, columns, architecture.width(), inputs)
                 : from.padded(weight, architecture.width(), inputs);
     }
 
@@ -147,8 +171,12 @@ record BlockStep(int number, Block block, Branch attention, Branch mlp) {
         Optional<Normalization> norm = from.norm(Role.of(parts.norm, l, Field.GAIN), Architecture.norms(block).contains(parts.norm), block.norm());
         Optional<Normalization> outputNorm = from.norm(Role.of(parts.outputNorm, l, Field.GAIN),
                 Architecture.outputNorms(block).contains(parts.outputNorm), block.norm());
-        if (block.layerScale() && parts.placement.normalizesBranch()) {
-            outputNorm = Optional.of(scaled(outputNorm.orElseThrow(), from.vector(Role.of(parts.scale, l, Field.WEIGHT))));
+        if (block.scale() != BranchScale.NONE && parts.placement.normalizesBranch()) {
+            if (block.norm().kind() == NormKind.CRMS) {
+                throw new IllegalArgumentException("a CRMSNorm on what a branch writes has no gain that could carry a scale, got " + block.scale()
+                        + " in block " + l + "; run it with ForwardPass");
+            }
+            outputNorm = Optional.of(scaled(outputNorm.orElseThrow(), scale(from, block, l, parts, architecture.width())));
         }
         boolean inNorm = skipInNorm(block, parts.placement);
         return new Branch(

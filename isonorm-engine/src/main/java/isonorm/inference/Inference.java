@@ -85,7 +85,7 @@ public final class Inference implements AutoCloseable {
         Arena arena = Arena.ofShared();
         Team team = null;
         try {
-            Weights from = new Weights(model, compute, arena);
+            Weights from = new Weights(model, compute, arena, !continues(architecture));
             List<BlockStep> blocks = new ArrayList<>();
             for (int l = 0; l < architecture.blocks().size(); l++) {
                 blocks.add(BlockStep.load(from, architecture, l));
@@ -111,6 +111,11 @@ public final class Inference implements AutoCloseable {
             }
             throw e;
         }
+    }
+
+    /** Whether every token sees only those before it, so that text can be continued token by token. */
+    private static boolean continues(Architecture architecture) {
+        return architecture.blocks().stream().allMatch(block -> block.attention().causal());
     }
 
     /** What it computes. */
@@ -290,7 +295,7 @@ public final class Inference implements AutoCloseable {
             throw new IllegalArgumentException("only a model with a language head can continue a text; this " + architecture.family()
                     + " has none");
         }
-        if (architecture.blocks().stream().anyMatch(block -> !block.attention().causal())) {
+        if (!continues(architecture)) {
             throw new IllegalArgumentException("only a model whose tokens do not see later ones can continue a text; this "
                     + architecture.family() + " sees all");
         }

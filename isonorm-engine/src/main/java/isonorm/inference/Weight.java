@@ -2,9 +2,11 @@ package isonorm.inference;
 
 import isonorm.kernel.Kernels;
 import isonorm.kernel.Rows;
+import isonorm.tensor.Packed;
 import isonorm.tensor.Products;
 import java.lang.foreign.Arena;
 import java.util.List;
+import java.util.Optional;
 
 /**
  * A linear layer's matrix, (out, in), in one part or more, each a run of rows as (out, in) or (in, out).
@@ -14,8 +16,16 @@ import java.util.List;
  */
 record Weight(List<Part> parts, int outputs, int inputs) {
 
-    /** Outputs {@code first} to {@code first + count - 1}. */
-    record Part(Rows values, boolean transposed, int first, int count) {
+    /** Outputs {@code first} to {@code first + count - 1}; {@code packed} is a copy for products of many rows. */
+    record Part(Rows values, boolean transposed, int first, int count, Optional<Packed> packed) {
+
+        Part(Rows values, boolean transposed, int first, int count) {
+            this(values, transposed, first, count, Optional.empty());
+        }
+
+        private Part packed(Arena arena) {
+            return new Part(values, transposed, first, count, Packed.of(values, !transposed, arena));
+        }
 
         /** Some of its outputs. */
         private Rows outputs(int from, int number) {
@@ -38,13 +48,20 @@ record Weight(List<Part> parts, int outputs, int inputs) {
         return new Weight(List.of(new Part(values, false, 0, values.rows())), values.rows(), values.columns());
     }
 
+    /** The same with copies of its parts in the order in which products read them. */
+    Weight packed(Arena arena) {
+        return new Weight(parts.stream().map(part -> part.packed(arena)).toList(), outputs, inputs);
+    }
+
     /** {@code y = x W^T} for outputs {@code first} to {@code first + y.columns() - 1}. */
     void multiply(Rows x, int first, Rows y) {
         int end = first + y.columns();
         for (Part part : parts) {
             int from = Math.max(first, part.first());
             int to = Math.min(end, part.first() + part.count());
-            if (from < to) {
+            if (to - from == part.count() && part.packed().isPresent() && x.rows() > FEW && x.type() == part.values().type()) {
+                Products.product(x, part.packed().get(), y.sliceColumns(from - first, to - from));
+            } else if (from < to) {
                 multiply(x, part.outputs(from - part.first(), to - from), part.transposed(), y.sliceColumns(from - first, to - from));
             }
         }

@@ -35,8 +35,11 @@ final class Weights {
     private final Model model;
     private final Compute compute;
     private final Arena arena;
+    private final boolean packs;
 
-    Weights(Model model, Compute compute, Arena arena) {
+    /** @param packs whether there will be many rows in every pass, so that a second copy of each matrix, in a better order, pays */
+    Weights(Model model, Compute compute, Arena arena, boolean packs) {
+        this.packs = packs;
         this.model = model;
         this.compute = compute;
         this.arena = arena;
@@ -50,26 +53,38 @@ final class Weights {
 
     /** A linear layer with zeros for outputs and inputs that it lacks. */
     Weight padded(Role role, int outputs, int inputs) throws IOException {
+        Weight weight = plain(role, outputs, inputs);
+        return packs ? weight.packed(arena) : weight;
+    }
+
+    private Weight plain(Role role, int outputs, int inputs) throws IOException {
         Matrix matrix = model.weight(role);
         boolean whole = matrix.rows() == outputs && matrix.columns() == inputs;
         List<Weight.Part> parts = whole ? mapped(matrix) : List.of();
         return parts.isEmpty() ? Weight.of(copied(role, matrix, outputs, inputs)) : new Weight(parts, outputs, inputs);
     }
 
-    /** The same with its outputs multiplied with a vector, such as a LayerScale. */
-    Weight scaled(Role role, Values factor, int outputs, int inputs) throws IOException {
-        double[] factors = new double[factor.count()];
-        for (int i = 0; i < factors.length; i++) {
-            factors[i] = factor.get(i);
+    /** The same with its outputs multiplied with a vector, such as a LayerScale, and its inputs with another, such as scales of heads. */
+    Weight scaled(Role role, Optional<Values> rows, Optional<Values> columns, int outputs, int inputs) throws IOException {
+        Matrix matrix = model.weight(role);
+        Matrix wide = columns.isPresent() ? Operation.scaleColumns(matrix, vector(columns.get())) : matrix;
+        Weight weight = Weight.of(copied(role, rows.isPresent() ? Operation.scaleRows(wide, vector(rows.get())) : wide, outputs, inputs));
+        return packs ? weight.packed(arena) : weight;
+    }
+
+    private static Matrix vector(Values values) {
+        double[] all = new double[values.count()];
+        for (int i = 0; i < all.length; i++) {
+            all[i] = values.get(i);
         }
-        return Weight.of(copied(role, Operation.scaleRows(model.weight(role), Dense.of(1, factors.length, factors)), outputs, inputs));
+        return Dense.of(1, all.length, all);
     }
 
     /** A table whose rows are looked up, (rows, columns). */
     Rows table(Role role) throws IOException {
-        Weight weight = linear(role);
-        Weight.Part first = weight.parts().getFirst();
         Matrix matrix = model.weight(role);
+        Weight weight = plain(role, matrix.rows(), matrix.columns());
+        Weight.Part first = weight.parts().getFirst();
         return weight.parts().size() == 1 && !first.transposed()
                 ? first.values()
                 : copied(role, matrix, matrix.rows(), matrix.columns());

@@ -11,7 +11,7 @@ import isonorm.architecture.Activation;
  * overwritten; no other two may overlap unless it is said.
  *
  * <p>Two implementations as for {@link Kernels}: {@link PlainGradients} is the specification and computes in float64 throughout,
- * {@link VectorGradients} is the fast one, for F32 and BF16.
+ * {@link VectorGradients} is the fast one, for F32, BF16 and F16.
  */
 public sealed interface Gradients permits PlainGradients, VectorGradients {
 
@@ -100,7 +100,7 @@ public sealed interface Gradients permits PlainGradients, VectorGradients {
     /** {@code table[ids[i]] += scale * dy[i]}, one row after the other; the table is F32 or F64. */
     void scatter(Rows dy, int[] ids, double scale, Rows table);
 
-    /** {@code y += factor * x}, rounded once; y is F32, F64 or BF16, the types may differ. */
+    /** {@code y += factor * x}, rounded once; the types may differ. */
     void add(Rows x, double factor, Rows y);
 
     /** {@code y = x * factors[column]}: LayerScale. */

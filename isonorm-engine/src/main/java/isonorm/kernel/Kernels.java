@@ -75,9 +75,8 @@ public sealed interface Kernels permits PlainKernels, VectorKernels {
      * <p>A key bias of minus infinity hides a key. A row that sees no key gives all of them the same weight, as transformers' eager
      * attention does, and never NaN. Each row of {@code out} may lie in the memory of the same row of {@code scores}.
      *
-     * @param scores products of queries and keys, (rows, keys), F32 or BF16
+     * @param scores products of queries and keys, (rows, keys)
      * @param keyBias one value a key, such as slope times position (ALiBi), or none
-     * @param out F32 or BF16
      */
     void softmax(Rows scores, Scoring scoring, Values keyBias, Reach reach, Rows out);
 
@@ -92,8 +91,7 @@ public sealed interface Kernels permits PlainKernels, VectorKernels {
     /**
      * {@code out = x}, rounded if out's type holds less.
      *
-     * @param x of any type; infinity and NaN stay what they are
-     * @param out F32 or BF16
+     * @param x infinity and NaN stay what they are
      */
     void copy(Rows x, Rows out);
 

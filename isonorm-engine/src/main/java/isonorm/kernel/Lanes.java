@@ -53,6 +53,8 @@ final class Lanes {
 
     private static final Transfer READ_BRAINS = Transfer.of(Lanes::readBrains);
     private static final Transfer WRITE_BRAINS = Transfer.of(Lanes::writeBrains);
+    private static final Transfer READ_HALVES = Transfer.of(Lanes::readHalves);
+    private static final Transfer WRITE_HALVES = Transfer.of(Lanes::writeHalves);
 
     /** Lanes moved by so many. */
     private static final VectorShuffle<Float> BY_8 = moved(8);
@@ -189,10 +191,11 @@ final class Lanes {
     }
 
     static void set(Type type, long address, float value) {
-        if (type == Type.F32) {
-            ALL.set(FLOAT, address, value);
-        } else {
-            ALL.set(SHORT, address, brain(value));
+        switch (type) {
+            case F64 -> throw wide();
+            case F32 -> ALL.set(FLOAT, address, value);
+            case BF16 -> ALL.set(SHORT, address, brain(value));
+            case F16 -> ALL.set(SHORT, address, Float.floatToFloat16(value));
         }
     }
 
@@ -203,19 +206,26 @@ final class Lanes {
 
     /** The value as it is read back after {@link #set}. */
     static float rounded(Type type, float value) {
-        return type == Type.F32 ? value : Float.intBitsToFloat(brain(value) << 16);
+        return switch (type) {
+            case F64 -> throw wide();
+            case F32 -> value;
+            case BF16 -> Float.intBitsToFloat(brain(value) << 16);
+            case F16 -> Float.float16ToFloat(Float.floatToFloat16(value));
+        };
     }
 
     /** Reads {@code n} values. */
     static void read(Type type, long address, int n, float[] into) {
         if (type == Type.F32) {
             MemorySegment.copy(ALL, FLOAT, address, into, 0, n);
-        } else if (n < L || type == Type.F16) {
+        } else if (n < L) {
             for (int i = 0; i < n; i++) {
                 into[i] = get(type, address + (long) i * type.bytes());
             }
-        } else {
+        } else if (type == Type.BF16) {
             READ_BRAINS.run(address, n, into);
+        } else {
+            READ_HALVES.run(address, n, into);
         }
     }
 
@@ -227,6 +237,13 @@ final class Lanes {
         brains(address + (n - L) * (long) Short.BYTES).intoArray(into, n - L);
     }
 
+    private static void readHalves(long address, int n, float[] into) {
+        for (int i = 0; i < n - L; i += L) {
+            halves(address + (long) i * Short.BYTES).intoArray(into, i);
+        }
+        halves(address + (n - L) * (long) Short.BYTES).intoArray(into, n - L);
+    }
+
     /** Writes {@code n} values, rounded. */
     static void write(Type type, long address, int n, float[] from) {
         if (type == Type.F32) {
@@ -235,8 +252,10 @@ final class Lanes {
             for (int i = 0; i < n; i++) {
                 set(type, address + (long) i * type.bytes(), from[i]);
             }
-        } else {
+        } else if (type == Type.BF16) {
             WRITE_BRAINS.run(address, n, from);
+        } else {
+            WRITE_HALVES.run(address, n, from);
         }
     }
 
@@ -246,6 +265,13 @@ final class Lanes {
             store(address + (long) i * Short.BYTES, toBrains(floats(from, i)));
         }
         store(address + (n - L) * (long) Short.BYTES, toBrains(floats(from, n - L)));
+    }
+
+    /** One by one, which the processor has an instruction for and the compiler makes vectors of. */
+    private static void writeHalves(long address, int n, float[] from) {
+        for (int i = 0; i < n; i++) {
+            ALL.set(SHORT, address + (long) i * Short.BYTES, Float.floatToFloat16(from[i]));
+        }
     }
 
     /** Writes {@code n} values times a factor, rounded once; what lies behind them in the array is changed. */

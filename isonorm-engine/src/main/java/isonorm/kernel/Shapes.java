@@ -8,7 +8,6 @@ final class Shapes {
     private Shapes() {}
 
     static void norm(Rows x, Normalization norm, Rows out) {
-        written(out);
         sameRows("x", x, "out", out);
         int columns = norm.columnsOut(x.columns());
         if (out.columns() != columns) {
@@ -31,7 +30,6 @@ final class Shapes {
     }
 
     static void add(Rows stream, Rows branch, Values bias) {
-        written(stream);
         sameSize("stream", stream, "branch", branch);
         perColumn("branch bias", bias, stream.columns());
     }
@@ -49,13 +47,11 @@ final class Shapes {
     }
 
     static void activate(Rows y, Values scales, Values bias) {
-        written(y);
         perRow(scales, y.rows());
         perColumn("bias", bias, y.columns());
     }
 
     static void gate(Rows gate, Rows up, Values scales, Values gateBias, Values upBias, Rows out) {
-        written(out);
         sameSize("gate", gate, "up", up);
         sameSize("gate", gate, "out", out);
         perRow(scales, gate.rows());
@@ -89,16 +85,11 @@ final class Shapes {
     }
 
     static void softmax(Rows scores, Values keyBias, Rows out) {
-        written(out);
         sameSize("scores", scores, "out", out);
-        if (scores.type() == Type.F16) {
-            throw new IllegalArgumentException("scores must be F32 or BF16, got " + scores);
-        }
         perColumn("key bias", keyBias, scores.columns());
     }
 
     static void rotary(Rows x, int heads, Turns turns, int first) {
-        written(x);
         if (heads < 1 || x.columns() % heads != 0 || x.columns() / heads < turns.width()) {
             throw new IllegalArgumentException("columns must be heads of " + turns.width() + " values or more, got " + heads + " heads in " + x);
         }
@@ -109,12 +100,10 @@ final class Shapes {
     }
 
     static void copy(Rows x, Rows out) {
-        written(out);
         sameSize("x", x, "out", out);
     }
 
     static void gather(Rows table, int[] ids, Rows out) {
-        written(out);
         if (out.rows() != ids.length || out.columns() != table.columns()) {
             throw new IllegalArgumentException("out must have a row an id, as wide as the table, got " + ids.length + " ids, table " + table
                     + ", out " + out);
@@ -134,7 +123,6 @@ final class Shapes {
     }
 
     static void product(Rows weights, Rows x, Rows y) {
-        written(y);
         sameRows("x", x, "y", y);
         if (weights.columns() != x.columns() || weights.rows() != y.columns()) {
             throw new IllegalArgumentException("weights must be (columns of y) x (columns of x), got weights " + weights + ", x " + x + ", y " + y);
@@ -142,7 +130,6 @@ final class Shapes {
     }
 
     static void vectorMatrices(Rows x, Rows weights, Rows y) {
-        written(y);
         sameRows("x", x, "y", y);
         if (weights.rows() != x.columns() || weights.columns() != y.columns()) {
             throw new IllegalArgumentException("weights must be (columns of x) x (columns of y), got x " + x + ", weights " + weights + ", y " + y);
@@ -150,7 +137,6 @@ final class Shapes {
     }
 
     static void attendOne(Rows queries, Rows keys, Rows values, int keyValueHeads, int from, int to, Values slopes, Rows out) {
-        written(out);
         sameSize("queries", queries, "out", out);
         sameSize("keys", keys, "values", values);
         if (keyValueHeads < 1 || queries.rows() % keyValueHeads != 0 || keys.rows() % keyValueHeads != 0) {
@@ -176,12 +162,6 @@ final class Shapes {
     static void row(Rows x, int row) {
         if (row < 0 || row >= x.rows() || x.columns() == 0) {
             throw new IllegalArgumentException("the row must be there and have columns, got row " + row + " of " + x);
-        }
-    }
-
-    private static void written(Rows x) {
-        if (x.type() == Type.F16) {
-            throw new IllegalArgumentException("only F64, F32 and BF16 are written, got " + x);
         }
     }
 

@@ -8,7 +8,7 @@ public enum Type {
     F32(4),
     /** The upper half of an {@link #F32}: 8 bits of precision. */
     BF16(2),
-    /** IEEE 754 half precision; read only, for weights, which are taken to be finite. */
+    /** IEEE 754 half precision: 11 bits of precision, nothing above 65504. Weights of products are taken to be finite. */
     F16(2);
 
     private final int bytes;

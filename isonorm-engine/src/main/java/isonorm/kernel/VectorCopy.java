@@ -13,6 +13,8 @@ final class VectorCopy {
 
     private static final Loop<VectorCopy> FLOATS_TO_BRAINS = Loop.of(VectorCopy::floatsToBrains);
     private static final Loop<VectorCopy> BRAINS_TO_FLOATS = Loop.of(VectorCopy::brainsToFloats);
+    private static final Loop<VectorCopy> FLOATS_TO_HALVES = Loop.of(VectorCopy::floatsToHalves);
+    private static final Loop<VectorCopy> BRAINS_TO_HALVES = Loop.of(VectorCopy::brainsToHalves);
     private static final Loop<VectorCopy> HALVES_TO_FLOATS = Loop.of(VectorCopy::halvesToFloats);
     private static final Loop<VectorCopy> HALVES_TO_BRAINS = Loop.of(VectorCopy::halvesToBrains);
 
@@ -44,8 +46,8 @@ final class VectorCopy {
     private static Loop<VectorCopy> loop(Type from, Type to) {
         return switch (from) {
             case F64 -> throw Lanes.wide();
-            case F32 -> FLOATS_TO_BRAINS;
-            case BF16 -> BRAINS_TO_FLOATS;
+            case F32 -> to == Type.BF16 ? FLOATS_TO_BRAINS : FLOATS_TO_HALVES;
+            case BF16 -> to == Type.F32 ? BRAINS_TO_FLOATS : BRAINS_TO_HALVES;
             case F16 -> to == Type.F32 ? HALVES_TO_FLOATS : HALVES_TO_BRAINS;
         };
     }
@@ -67,6 +69,20 @@ final class VectorCopy {
         for (int i = 0; i < n; i += L) {
             long at = at(i, n);
             Lanes.brains(on.from + at * Short.BYTES).intoMemorySegment(ALL, on.to + at * Float.BYTES, Lanes.ORDER);
+        }
+        return 0;
+    }
+
+    private static float floatsToHalves(VectorCopy on, int n) {
+        for (int i = 0; i < n; i++) {
+            Lanes.set(Type.F16, on.to + (long) i * Short.BYTES, Lanes.get(Type.F32, on.from + (long) i * Float.BYTES));
+        }
+        return 0;
+    }
+
+    private static float brainsToHalves(VectorCopy on, int n) {
+        for (int i = 0; i < n; i++) {
+            Lanes.set(Type.F16, on.to + (long) i * Short.BYTES, Lanes.get(Type.BF16, on.from + (long) i * Short.BYTES));
         }
         return 0;
     }

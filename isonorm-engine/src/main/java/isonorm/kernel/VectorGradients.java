@@ -4,8 +4,8 @@ import isonorm.architecture.Activation;
 import java.lang.ref.Reference;
 
 /**
- * The backward kernels with vectors of float32, as wide as the machine has them, for F32 and BF16; only sums over rows may
- * be F64. Memory of automatic arenas is kept while a kernel runs, as {@link VectorKernels} does.
+ * The backward kernels with vectors of float32, as wide as the machine has them, for F32, BF16 and F16; only sums over
+ * rows may be F64. Memory of automatic arenas is kept while a kernel runs, as {@link VectorKernels} does.
  */
 public final class VectorGradients implements Gradients {
 
@@ -186,8 +186,8 @@ public final class VectorGradients implements Gradients {
 
     private static void require(Rows... rows) {
         for (Rows each : rows) {
-            if (each.type() != Type.F32 && each.type() != Type.BF16) {
-                throw new IllegalArgumentException("the vector kernels' gradients are F32 and BF16, got " + each + "; take Gradients.of(Type.F64) for F64");
+            if (each.type() == Type.F64) {
+                throw new IllegalArgumentException("float64 is for the plain kernels, got " + each + "; take Gradients.of(Type.F64)");
             }
         }
     }

@@ -175,7 +175,7 @@ final class VectorNorms {
 
     /** Adds to row r of the stream and keeps in {@link #x} what it became. */
     private void add(int r) {
-        if (C < L) {
+        if (C < L || rows.type() == Type.F16) {
             for (int c = 0; c < C; c++) {
                 long at = rows.address(r) + (long) c * rows.type().bytes();
                 x[c] = Lanes.rounded(rows.type(), Lanes.get(rows.type(), at) + summand[c]);

@@ -23,7 +23,8 @@ import java.util.Optional;
 import org.bytedeco.pytorch.Tensor;
 
 /**
- * {@code output(softmax(softcap(scale q k^T) + positions + mask) v)} with q, k and v from one projection.
+ * {@code output(softmax(softcap(scale q k^T) + positions + mask) v)} with q, k and v from one projection, each head times its scale where
+ * there are such.
  *
  * <p>Hidden scores are set to the lowest finite value: a query that sees no key at all gives every key the same weight, as
  * transformers' eager attention does, and never NaN. In the code B is rows of the batch, T tokens, H heads, K key-value heads,
@@ -36,6 +37,7 @@ record AttentionLayer(
         Optional<NormLayer> keyNorm,
         Optional<NormLayer> valueNorm,
         Optional<NormLayer> innerNorm,
+        Optional<Tensor> headScales,
         Linear output,
         Compute compute) {
 
@@ -57,7 +59,8 @@ record AttentionLayer(
         Tensor k = heads(turned(normed(qkv.narrow(2, H, K), keyNorm), sight));
         Tensor v = heads(normed(qkv.narrow(2, H + K, K), valueNorm));
         Tensor attended = attend(q, k, v, sight).transpose(1, 2).reshape(B, T, H * D);
-        return output.forward(innerNorm.isPresent() ? innerNorm.get().forward(attended) : attended);
+        Tensor read = innerNorm.isPresent() ? innerNorm.get().forward(attended) : attended;
+        return output.forward(headScales.isPresent() ? cast(read.view(B, T, H, D).mul(headScales.get()), compute).view(B, T, H * D) : read);
     }
 
     /** (B, T, heads, D) to (B, heads, T, D). */

@@ -1,5 +1,6 @@
 package isonorm.layer;
 
+import static isonorm.architecture.Part.ATTENTION_HEAD_SCALE;
 import static isonorm.architecture.Part.ATTENTION_INNER_NORM;
 import static isonorm.architecture.Part.ATTENTION_NORM;
 import static isonorm.architecture.Part.ATTENTION_OUTPUT;
@@ -27,6 +28,7 @@ import static isonorm.tensor.Ops.weightedSum;
 import isonorm.architecture.Architecture;
 import isonorm.architecture.Attention;
 import isonorm.architecture.Block;
+import isonorm.architecture.BranchScale;
 import isonorm.architecture.Mlp;
 import isonorm.architecture.Norm;
 import isonorm.architecture.Part;
@@ -54,7 +56,7 @@ import org.bytedeco.pytorch.Tensor;
  * none     h + A(h), then h + M(h)
  * </pre>
  *
- * What is added to h is first multiplied with the LayerScale vector, where there is one, and h with the factor of the skip. A
+ * What is added to h is first multiplied with the LayerScale vector, or SkipInit's number, where there is one, and h with the factor of the skip. A
  * gate g makes each sum {@code h - SiLU(g) h}.
  */
 record BlockLayer(int number, Block block, Branch attention, Branch mlp, Compute compute) {
@@ -82,6 +84,9 @@ record BlockLayer(int number, Block block, Branch attention, Branch mlp, Compute
                 headNorm(from, Role.of(KEY_NORM, l, Field.GAIN), queryKeyNorm, attention, attention.keyValueHeads()),
                 headNorm(from, Role.of(VALUE_NORM, l, Field.GAIN), attention.valueNorm(), attention, attention.keyValueHeads()),
                 innerNorm(from, Role.of(ATTENTION_INNER_NORM, l, Field.GAIN), attention.innerNorm(), attention.outputColumns()),
+                attention.headScales()
+                        ? Optional.of(from.vector(Role.of(ATTENTION_HEAD_SCALE, l, Field.WEIGHT), attention.heads(), 1))
+                        : Optional.empty(),
                 from.linear(Role.of(ATTENTION_OUTPUT, l, Field.WEIGHT), attention.outputBias()),
                 from.compute());
         Mlp mlp = block.mlp();
@@ -130,8 +135,16 @@ record BlockLayer(int number, Block block, Branch attention, Branch mlp, Compute
                 norm(from, architecture, l, parts.norm, Architecture.norms(block).contains(parts.norm)),
                 subLayer,
                 norm(from, architecture, l, parts.outputNorm, Architecture.outputNorms(block).contains(parts.outputNorm)),
-                block.layerScale() ? Optional.of(from.vector(Role.of(parts.scale, l, Field.WEIGHT), architecture.width())) : Optional.empty(),
+                scale(from, Role.of(parts.scale, l, Field.WEIGHT), block.scale(), architecture.width()),
                 block.gates() ? OptionalDouble.of(from.number(Role.of(parts.gate, l, Field.WEIGHT))) : OptionalDouble.empty());
+    }
+
+    private static Optional<Tensor> scale(Loader from, Role role, BranchScale scale, int width) throws IOException {
+        return switch (scale) {
+            case NONE -> Optional.empty();
+            case VECTOR -> Optional.of(from.vector(role, width));
+            case NUMBER -> Optional.of(from.vector(role, 1));
+        };
     }
 
     private static Optional<NormLayer> norm(Loader from, Architecture architecture, int l, Part part, boolean there) throws IOException {
@@ -142,9 +155,9 @@ record BlockLayer(int number, Block block, Branch attention, Branch mlp, Compute
 
     /** What a compressed stream is written with must sum to zero. */
     private static void requireCompressible(Architecture architecture, Block block, int l) {
-        if (architecture.stream() == Stream.COMPRESSED && (block.norm().affine().hasGain() || block.layerScale())) {
+        if (architecture.stream() == Stream.COMPRESSED && (block.norm().affine().hasGain() || block.scale() == BranchScale.VECTOR)) {
             throw new IllegalArgumentException("block " + l + " of a compressed stream must have no gain and no LayerScale; fold "
-                    + (block.layerScale() ? "the LayerScale" : "the " + block.norm().kind().label() + "'s gain") + " first");
+                    + (block.scale() == BranchScale.VECTOR ? "the LayerScale" : "the " + block.norm().kind().label() + "'s gain") + " first");
         }
     }
 

@@ -1,9 +1,14 @@
 package isonorm.tensor;
 
+import isonorm.kernel.Gradients;
+import isonorm.kernel.Kernels;
 import isonorm.kernel.Rows;
 import isonorm.kernel.Type;
+import java.lang.foreign.Arena;
+import java.util.EnumMap;
 import java.util.HashMap;
 import java.util.Map;
+import java.util.Optional;
 import org.bytedeco.javacpp.DoublePointer;
 import org.bytedeco.javacpp.FloatPointer;
 import org.bytedeco.javacpp.Pointer;
@@ -15,8 +20,9 @@ import org.bytedeco.pytorch.global.torch.ScalarType;
 import org.bytedeco.pytorch.global.torch;
 
 /**
- * Matrix products of rows in native memory: OpenBLAS for float32 and float64, oneDNN through libtorch for bfloat16. Each runs on the
- * caller's thread.
+ * Matrix products of rows in native memory, each on the caller's thread: oneDNN for float32 and bfloat16, OpenBLAS for float64. Where
+ * there is no oneDNN by itself, float32 is OpenBLAS's too and bfloat16 libtorch's. Products of float16 are taken in float32, piece by piece, and
+ * rounded once: few processors multiply it faster.
  */
 public final class Products {
 
@@ -26,6 +32,14 @@ public final class Products {
 
     /** How many views a thread keeps, some hundred bytes each. */
     private static final int MOST_VIEWS = 4096;
+
+    /** How many values of a matrix of 16 bits are widened at once, and how many rows or columns at most. */
+    private static final int WIDENED = 1 << 20;
+    private static final int ACROSS = 1 << 10;
+
+    private static final ThreadLocal<Map<Wide, Rows>> WIDE = ThreadLocal.withInitial(() -> new EnumMap<>(Wide.class));
+
+    private enum Wide { X, W, Y }
 
     private static final ThreadLocal<Map<View, Tensor>> VIEWS = ThreadLocal.withInitial(HashMap::new);
 
@@ -52,6 +66,11 @@ public final class Products {
             return new Stack(first, count, step, !transposed);
         }
 
+        /** One of them. */
+        private Stack one(int index) {
+            return new Stack(get(index), 1, 0, transposed);
+        }
+
         private Rows get(int index) {
             return new Rows(first.data(), first.type(), first.offset() + index * step, first.rows(), first.columns(), first.stride());
         }
@@ -70,23 +89,107 @@ public final class Products {
         products(Stack.of(x), transposed ? Stack.of(w).transpose() : Stack.of(w), Stack.of(y));
     }
 
-    /** {@code y = x w}, as many products as there are matrices in each stack; all of one type, y as it is. */
+    /** {@code y = x w} with a matrix that was packed, of the type of both. */
+    public static void product(Rows x, Packed w, Rows y) {
+        if (x.columns() != w.inputs() || y.columns() != w.outputs() || x.rows() != y.rows() || x.type() != w.type()) {
+            throw new IllegalArgumentException("a packed matrix of " + w.type() + " is (" + w.inputs() + ", " + w.outputs()
+                    + ") and so must x and y be, got x " + x + " and y " + y);
+        }
+        OneDnn.here().orElseThrow().product(x, w, y);
+    }
+
+    /** {@code y = x w}, as many products as there are matrices in each stack; x and w of one type, y of theirs or, for 16 bits, of float32. */
     public static void products(Stack x, Stack w, Stack y) {
+        products(x, w, y, false, OneDnn.here());
+    }
+
+    /** {@code y += x w}, rounded once. */
+    public static void addProducts(Stack x, Stack w, Stack y) {
+        products(x, w, y, true, OneDnn.here());
+    }
+
+    static void products(Stack x, Stack w, Stack y, boolean add, Optional<OneDnn> oneDnn) {
+        Type type = x.first.type();
+        if (type != w.first.type() || type != y.first.type() && (type.bytes() != 2 || y.first.type() != Type.F32)) {
+            throw new IllegalArgumentException("products are of one type, and to the same type or of BF16 or F16 to F32, got " + type + " times "
+                    + w.first.type() + " to " + y.first.type());
+        }
+        if (type == Type.F16) {
+            inFloat32(x, w, y, add, oneDnn);
+            return;
+        }
+        if (type != Type.F64 && oneDnn.isPresent()) {
+            oneDnn.get().products(x, w, y, add);
+            return;
+        }
+        if (type == Type.BF16 && (y.first.rows() == 1 || y.first.columns() == 1)) {
+            inFloat32(x, w, y, add, oneDnn); // libtorch takes the values of a vector for neighbours where they are not
+            return;
+        }
         Threads.share(); // loads libtorch, which few rows never need, and settles this thread's settings
-        switch (x.first.type()) {
-            case F32, F64 -> each(x, w, y, 0);
-            case BF16 -> bfloat16(x, w, y);
-            case F16 -> throw new IllegalArgumentException("products are of F64, F32 or BF16, got x " + x.first);
+        if (type != Type.BF16) {
+            each(x, w, y, add ? 1 : 0);
+        } else if (type == y.first.type() && !add) {
+            bfloat16(x, w, y);
+        } else {
+            widened(x, w, y, add);
         }
     }
 
-    /** {@code y += x w} of float32 or float64. */
-    public static void addProducts(Stack x, Stack w, Stack y) {
-        if (x.first.type() != Type.F32 && x.first.type() != Type.F64) {
-            throw new IllegalArgumentException("only products of F64 and F32 are added without rounding the sum, got x " + x.first);
+    /** libtorch adds nothing to a product without rounding it, nor gives float32. */
+    private static void widened(Stack x, Stack w, Stack y, boolean add) {
+        Rows c = y.first;
+        try (Arena arena = Arena.ofConfined()) {
+            Rows room = Rows.allocate(arena, Type.BF16, c.rows(), c.columns(), c.columns());
+            for (int i = 0; i < y.count; i++) {
+                bfloat16(x.one(i), w.one(i), Stack.of(room));
+                if (add) {
+                    Gradients.of(c.type()).add(room, 1, y.get(i));
+                } else {
+                    Kernels.of(c.type()).copy(room, y.get(i));
+                }
+            }
         }
-        Threads.share();
-        each(x, w, y, 1);
+    }
+
+    private static void inFloat32(Stack x, Stack w, Stack y, boolean add, Optional<OneDnn> oneDnn) {
+        int inner = x.inner();
+        int most = Math.clamp(WIDENED / inner, 1, ACROSS);
+        for (int i = 0; i < x.count; i++) {
+            Rows c = y.get(i);
+            for (int column = 0; column < c.columns(); column += most) {
+                int columns = Math.min(most, c.columns() - column);
+                Rows b = wide(Wide.W, w.transposed ? w.get(i).slice(column, columns) : w.get(i).sliceColumns(column, columns));
+                for (int row = 0; row < c.rows(); row += most) {
+                    int rows = Math.min(most, c.rows() - row);
+                    Rows a = wide(Wide.X, x.transposed ? x.get(i).sliceColumns(row, rows) : x.get(i).slice(row, rows));
+                    Rows product = room(Wide.Y, rows, columns);
+                    products(new Stack(a, 1, 0, x.transposed), new Stack(b, 1, 0, w.transposed), Stack.of(product), false, oneDnn);
+                    Rows into = c.slice(row, rows).sliceColumns(column, columns);
+                    if (add) {
+                        Gradients.of(c.type()).add(product, 1, into);
+                    } else {
+                        Kernels.of(c.type()).copy(product, into);
+                    }
+                }
+            }
+        }
+    }
+
+    private static Rows wide(Wide use, Rows rows) {
+        Rows wide = room(use, rows.rows(), rows.columns());
+        Kernels.provider().copy(rows, wide);
+        return wide;
+    }
+
+    /** A thread's own room. */
+    private static Rows room(Wide use, int rows, int columns) {
+        Rows room = WIDE.get().get(use);
+        if (room == null || room.columns() < rows * columns) {
+            room = Rows.allocate(Arena.ofAuto(), Type.F32, 1, rows * columns, rows * columns);
+            WIDE.get().put(use, room);
+        }
+        return Rows.of(room.data(), Type.F32, rows, columns);
     }
 
     private static void each(Stack x, Stack w, Stack y, int beta) {

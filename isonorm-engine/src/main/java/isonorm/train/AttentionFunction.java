@@ -1,5 +1,6 @@
 package isonorm.train;
 
+import static isonorm.architecture.Part.ATTENTION_HEAD_SCALE;
 import static isonorm.architecture.Part.ATTENTION_INNER_NORM;
 import static isonorm.architecture.Part.ATTENTION_OUTPUT;
 import static isonorm.architecture.Part.KEY_NORM;
@@ -57,6 +58,8 @@ final class AttentionFunction {
     private final Optional<NormFunction> keyNorm;
     private final Optional<NormFunction> valueNorm;
     private final Optional<NormFunction> innerNorm;
+    private final Optional<Parameters.Entry> headScales;
+    private final Values allScales;
     private final LinearFunction output;
     private final Optional<Turns> turns;
     private final Optional<Turns> turnsBack;
@@ -72,6 +75,8 @@ final class AttentionFunction {
                 Role.of(VALUE_NORM, l, GAIN), from, attention.keyValueHeads()));
         this.innerNorm = attention.innerNorm().map(norm -> NormFunction.of(norm, Role.of(ATTENTION_INNER_NORM, l, GAIN), from,
                 attention.outputColumns(), 1));
+        this.headScales = attention.headScales() ? Optional.of(from.get(ATTENTION_HEAD_SCALE, l, WEIGHT)) : Optional.empty();
+        this.allScales = attention.headScales() ? Values.room(from.type(), attention.outputColumns()) : Values.NONE;
         this.output = LinearFunction.of(from.get(ATTENTION_OUTPUT, l, WEIGHT));
         this.turns = attention.rotary().map(rotary -> Turns.of(rotary, context, arena));
         this.turnsBack = turns.map(angles -> angles.inverse(arena));
@@ -110,9 +115,12 @@ final class AttentionFunction {
         attend(qkv, attended, step);
         Rows read = innerNorm.isEmpty() ? attended : step.room(attention.outputColumns());
         innerNorm.ifPresent(norm -> norm.forward(attended, read, step));
-        Rows y = output.forward(read, step);
+        Rows scaled = headScales.isEmpty() ? read : step.room(attention.outputColumns());
+        headScales.ifPresent(scales -> scale(read, scales, scaled, step));
+        Rows y = output.forward(scaled, step);
         return new Traced(y, dy -> {
-            Rows dAttended = output.backward(read, dy, step);
+            Rows dAttended = output.backward(scaled, dy, step);
+            headScales.ifPresent(scales -> scaleBack(read, scales, dAttended, step));
             innerNorm.ifPresent(norm -> norm.backward(attended, dAttended, dAttended, step));
             Rows dqkv = step.room(attention.projectionWidth());
             attendBack(qkv, dAttended, dqkv, step);
@@ -125,6 +133,25 @@ final class AttentionFunction {
             bias.ifPresent(added -> step.addColumnSums(dqkv, added.gradient()));
             return projection.backward(x, dqkv, step);
         });
+    }
+
+    /** {@code out = x}, each head times its scale. */
+    private void scale(Rows x, Parameters.Entry scales, Rows out, Step step) {
+        for (int c = 0; c < allScales.count(); c++) {
+            allScales.set(c, scales.values().get(c / attention.headWidth()));
+        }
+        step.split(x.rows(), (first, rows) -> step.gradients().multiplyColumns(x.slice(first, rows), allScales, out.slice(first, rows)));
+    }
+
+    private void scaleBack(Rows x, Parameters.Entry scales, Rows dy, Step step) {
+        Rows sums = step.pad().rows(scales.gradient().type(), 1, dy.columns());
+        Parameters.zero(sums);
+        step.summing(dy.rows(), new Rows[] {sums}, (first, rows, some) ->
+                step.gradients().columnFactors(x.slice(first, rows), allScales, dy.slice(first, rows), some[0]));
+        for (int c = 0; c < sums.columns(); c++) {
+            int head = c / attention.headWidth();
+            scales.gradient().set(0, head, scales.gradient().get(0, head) + sums.get(0, c));
+        }
     }
 
     private static void clip(Rows x, double limit) {

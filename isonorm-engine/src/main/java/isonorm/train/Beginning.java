@@ -2,14 +2,15 @@ package isonorm.train;
 
 import isonorm.architecture.Architecture;
 import isonorm.architecture.Attention;
+import isonorm.architecture.BranchScale;
 import isonorm.kernel.Rows;
 import isonorm.tensor.Team;
 import java.util.List;
 import java.util.SplittableRandom;
 
 /**
- * What weights are before the first step: matrices and tables normally distributed, gains 1, biases and gates 0, DyT's alpha 0.5 (arXiv
- * 2503.10622), LayerScale 1e-4 (arXiv 2103.17239).
+ * What weights are before the first step: matrices and tables normally distributed, gains and scales of heads 1, biases, gates and SkipInit's
+ * numbers 0, DyT's alpha 0.5 (arXiv 2503.10622), LayerScale 1e-4 (arXiv 2103.17239).
  *
  * @param deviation the standard deviation of matrices and tables
  */
@@ -27,7 +28,8 @@ record Beginning(Strategy.Initialization initialization, double deviation, long 
             case WEIGHT -> {
                 switch (entry.role().part()) {
                     case ATTENTION_STREAM_GATE, MLP_STREAM_GATE -> set(weights, 0);
-                    case ATTENTION_SCALE, MLP_SCALE -> set(weights, 1e-4);
+                    case ATTENTION_SCALE, MLP_SCALE -> set(weights, architecture.blocks().get(entry.role().block()).scale() == BranchScale.NUMBER ? 0 : 1e-4);
+                    case ATTENTION_HEAD_SCALE -> set(weights, 1);
                     default -> draw(entry, weights, architecture);
                 }
             }

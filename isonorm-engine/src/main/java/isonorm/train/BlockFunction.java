@@ -16,6 +16,7 @@ import static isonorm.architecture.Role.Field.WEIGHT;
 
 import isonorm.architecture.Architecture;
 import isonorm.architecture.Block;
+import isonorm.architecture.BranchScale;
 import isonorm.architecture.Part;
 import isonorm.architecture.Placement;
 import isonorm.architecture.Role;
@@ -38,7 +39,8 @@ import java.util.function.UnaryOperator;
  * dual     as post, and a second stream y + F(h), whose gradient F' reads too
  * </pre>
  *
- * alpha is 1 but in DeepNorm and Keel. What F writes can be multiplied with a LayerScale and dropped by chance; a gate scales h behind the sum.
+ * alpha is 1 but in DeepNorm and Keel. What F writes can be multiplied with a LayerScale, a number (SkipInit) or a constant (LayerNorm Scaling in
+ * models of images), and dropped by chance; a gate scales h behind the sum.
  */
 final class BlockFunction {
 
@@ -69,6 +71,8 @@ final class BlockFunction {
     private final Block block;
     private final Scales scales;
     private final double depth;
+    private final double factor;
+    private final boolean changed;
     private final Branch attention;
     private final Branch mlp;
 
@@ -79,6 +83,8 @@ final class BlockFunction {
         }
         this.scales = scales;
         this.depth = architecture.blocks().size() == 1 ? 0 : (double) l / (architecture.blocks().size() - 1);
+        this.factor = scales.branch(l);
+        this.changed = scales.changesBranches(l);
         int width = architecture.streamWidth();
         AttentionFunction attend = new AttentionFunction(from, block.attention(), l, architecture.context(), arena);
         MlpFunction multiply = new MlpFunction(from, block.mlp(), l);
@@ -89,12 +95,16 @@ final class BlockFunction {
     }
 
     private Branch branch(Parameters from, int l, int number, Placement placement, int width, SubLayer subLayer, Parts parts) {
+        if (factor != 1 && placement.normalizesBranch() && !block.norm().affine().hasGain()) {
+            throw new IllegalArgumentException("a norm without a gain cannot carry the factor of what a branch writes, got " + factor + " in block " + l
+                    + "; take a norm with a gain");
+        }
         return new Branch(number, placement,
                 norm(from, Architecture.norms(block).contains(parts.norm), Role.of(parts.norm, l, GAIN), width, scales.norm(l)),
                 subLayer,
                 parts.bias ? Optional.of(from.get(parts.output, l, BIAS)) : Optional.empty(),
                 norm(from, Architecture.outputNorms(block).contains(parts.outputNorm), Role.of(parts.outputNorm, l, GAIN), width, 1),
-                block.layerScale() ? Optional.of(from.get(parts.scale, l, WEIGHT)) : Optional.empty(),
+                block.scale() != BranchScale.NONE ? Optional.of(from.get(parts.scale, l, WEIGHT)) : Optional.empty(),
                 block.gates() ? Optional.of(from.get(parts.gate, l, WEIGHT)) : Optional.empty());
     }
 
@@ -224,7 +234,7 @@ final class BlockFunction {
         Traced f = branch.subLayer.forward(read, step);
         Values bias = branch.bias.map(Parameters.Entry::values).orElse(Values.NONE);
         boolean bare = branch.outputNorm.isEmpty() || branch.placement == Placement.BOTH;
-        boolean last = bare && branch.scale.isEmpty() && !scales.changesBranches();
+        boolean last = bare && branch.scale.isEmpty() && !changed;
         if (last) {
             return new Written(f.value(), bias, D -> f.back().apply(biased(branch, step.narrow(D), step)));
         }
@@ -236,19 +246,46 @@ final class BlockFunction {
         Rows normed = norm.isEmpty() ? written : step.room(written.columns());
         norm.ifPresent(each -> each.forward(written, normed, step));
         Rows scaled = branch.scale.isEmpty() ? normed : step.room(written.columns());
-        branch.scale.ifPresent(scale -> step.split(scaled.rows(), (first, rows) ->
-                step.gradients().multiplyColumns(normed.slice(first, rows), scale.values(), scaled.slice(first, rows))));
+        branch.scale.ifPresent(scale -> scale(normed, scale, scaled, step));
         Scales.Dropping dropping = scales.dropping(branch.number, depth);
-        Rows dropped = dropping.none() ? scaled : step.narrowCopy(scaled);
+        Rows dropped = dropping.none() && factor == 1 ? scaled : step.narrowCopy(scaled);
+        if (factor != 1) {
+            step.scale(dropped, factor);
+        }
         dropping.apply(dropped, step);
         return new Written(dropped, Values.NONE, D -> {
             Rows dy = step.narrowCopy(D);
             dropping.apply(dy, step);
-            branch.scale.ifPresent(scale -> step.summing(dy.rows(), new Rows[] {scale.gradient()}, (first, rows, sums) ->
-                    step.gradients().columnFactors(normed.slice(first, rows), scale.values(), dy.slice(first, rows), sums[0])));
+            if (factor != 1) {
+                step.scale(dy, factor);
+            }
+            branch.scale.ifPresent(scale -> scaleBack(normed, scale, dy, step));
             norm.ifPresent(each -> each.backward(written, dy, dy, step));
             return f.back().apply(biased(branch, dy, step));
         });
+    }
+
+    /** {@code out = s x}, s being a vector or one number. */
+    private void scale(Rows x, Parameters.Entry s, Rows out, Step step) {
+        step.split(x.rows(), (first, rows) -> {
+            if (block.scale() == BranchScale.NUMBER) {
+                step.kernels().copy(x.slice(first, rows), out.slice(first, rows));
+                step.gradients().scale(out.slice(first, rows), s.values().get(0));
+            } else {
+                step.gradients().multiplyColumns(x.slice(first, rows), s.values(), out.slice(first, rows));
+            }
+        });
+    }
+
+    /** {@code dy} becomes {@code s dy}. */
+    private void scaleBack(Rows x, Parameters.Entry s, Rows dy, Step step) {
+        if (block.scale() == BranchScale.NUMBER) {
+            s.gradient().set(0, 0, s.gradient().get(0, 0) + step.dot(x, dy));
+            step.scale(dy, s.values().get(0));
+        } else {
+            step.summing(dy.rows(), new Rows[] {s.gradient()}, (first, rows, sums) ->
+                    step.gradients().columnFactors(x.slice(first, rows), s.values(), dy.slice(first, rows), sums[0]));
+        }
     }
 
     /** Adds what belongs to the gradient of the branch's bias to it. */

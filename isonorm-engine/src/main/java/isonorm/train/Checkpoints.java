@@ -5,8 +5,10 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.SerializationFeature;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import isonorm.architecture.Block;
 import isonorm.architecture.Part;
 import isonorm.architecture.Role;
+import isonorm.checkpoint.CheckpointException;
 import isonorm.checkpoint.Dtype;
 import isonorm.checkpoint.Fingerprint;
 import isonorm.checkpoint.OutputFolder;
@@ -14,7 +16,6 @@ import isonorm.checkpoint.SafetensorsFile;
 import isonorm.checkpoint.SafetensorsWriter;
 import isonorm.checkpoint.TensorInfo;
 import isonorm.convert.ModelWriter;
-import isonorm.family.Naming;
 import isonorm.kernel.Rows;
 import isonorm.weights.Matrix;
 import isonorm.weights.Model;
@@ -28,7 +29,6 @@ import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Optional;
 import java.util.stream.Stream;
 
 /**
@@ -43,12 +43,15 @@ final class Checkpoints {
 
     private final Path run;
     private final Recipe recipe;
-    private final Optional<byte[]> tokenizer;
+    private final Map<String, byte[]> files;
 
-    Checkpoints(Path run, Recipe recipe, Optional<byte[]> tokenizer) {
+    /**
+     * @param files what every checkpoint has beside the model
+     */
+    Checkpoints(Path run, Recipe recipe, Map<String, byte[]> files) {
         this.run = run;
         this.recipe = recipe;
-        this.tokenizer = tokenizer;
+        this.files = files;
     }
 
     /**
@@ -61,29 +64,34 @@ final class Checkpoints {
      * @param unsaid losses since the last line of the metrics, added up
      * @param unsaidNorm the largest norm of a gradient since
      * @param unsaidSteps how many steps
+     * @param skipped how many steps were not learned from
+     * @param scale of the next step's loss
      */
     record Position(long step, long examples, double lowest, long sinceLowest, double mean, double calmest, double unsaid, double unsaidNorm,
-            int unsaidSteps) {
+            int unsaidSteps, long skipped, LossScale scale) {
 
         /** Before the first step. */
-        static final Position BEGIN = new Position(0, 0, Double.POSITIVE_INFINITY, 0, Double.NaN, Double.POSITIVE_INFINITY, 0, 0, 0);
+        static Position begin(LossScale scale) {
+            return new Position(0, 0, Double.POSITIVE_INFINITY, 0, Double.NaN, Double.POSITIVE_INFINITY, 0, 0, 0, 0, scale);
+        }
 
         /** Behind one more step on so many examples. */
-        Position after(Learner.Seen seen, long more) {
+        Position after(Learner.Seen seen, long more, LossScale next) {
             double now = Double.isNaN(mean) ? seen.loss() : SMOOTHING * mean + (1 - SMOOTHING) * seen.loss();
             return new Position(step + 1, examples + more, lowest, sinceLowest, now, Math.min(calmest, now), unsaid + seen.loss(),
-                    Math.max(unsaidNorm, seen.gradientNorm()), unsaidSteps + 1);
+                    seen.finite() ? Math.max(unsaidNorm, seen.gradientNorm()) : unsaidNorm, unsaidSteps + 1, skipped + (seen.finite() ? 0 : 1), next);
         }
 
         /** Behind an evaluation. */
         Position evaluated(double loss) {
             boolean better = loss < lowest;
-            return new Position(step, examples, better ? loss : lowest, better ? 0 : sinceLowest + 1, mean, calmest, unsaid, unsaidNorm, unsaidSteps);
+            return new Position(step, examples, better ? loss : lowest, better ? 0 : sinceLowest + 1, mean, calmest, unsaid, unsaidNorm, unsaidSteps,
+                    skipped, scale);
         }
 
         /** Behind a line of the metrics. */
         Position said() {
-            return new Position(step, examples, lowest, sinceLowest, mean, calmest, 0, 0, 0);
+            return new Position(step, examples, lowest, sinceLowest, mean, calmest, 0, 0, 0, skipped, scale);
         }
     }
 
@@ -118,6 +126,8 @@ final class Checkpoints {
             writeModel(folder.path(), learner);
             writeState(folder.path(), learner, position);
             folder.commit();
+        } catch (IOException e) {
+            throw notWritten(target, e);
         }
         List<Path> all = all(run);
         for (Path old : all.subList(Math.min(keep, all.size()), all.size())) {
@@ -143,24 +153,47 @@ final class Checkpoints {
         try (OutputFolder folder = OutputFolder.create(run.resolve("model"), true)) {
             writeModel(folder.path(), learner);
             folder.commit();
+        } catch (IOException e) {
+            throw notWritten(run.resolve("model"), e);
         }
     }
 
-    private void writeModel(Path folder, Learner learner) throws IOException {
+    /** What the system says of a full disk names no file. */
+    static IOException notWritten(Path file, IOException e) {
+        return e instanceof CheckpointException ? e : new IOException(file + " cannot be written: " + e.getMessage(), e);
+    }
+
+    /** What a learner has trained, as it is now and goes on to be. */
+    Model model(Learner learner) {
         Map<Role, Matrix> weights = new LinkedHashMap<>();
         for (Parameters.Entry entry : learner.parameters().all()) {
             weights.put(entry.role(), new Trained(entry.stored(entry.weights()), factor(entry.role())));
         }
-        Naming naming = recipe.naming();
-        ModelWriter.write(folder, new Model(learner.architecture(), weights), recipe.config(), naming, dtype(learner));
-        if (tokenizer.isPresent()) {
-            Files.write(folder.resolve("tokenizer.json"), tokenizer.get());
+        return new Model(learner.architecture(), weights);
+    }
+
+    private void writeModel(Path folder, Learner learner) throws IOException {
+        ModelWriter.write(folder, model(learner), recipe.config(), recipe.naming(), dtype(learner));
+        for (Map.Entry<String, byte[]> file : files.entrySet()) {
+            Files.write(folder.resolve(file.getKey()), file.getValue());
         }
     }
 
-    /** LayerNorm Scaling's constant goes into the gain and the bias of its norm. */
+    /** LayerNorm Scaling's constant goes into the gain and the bias of its norm, or into what writes last in a branch. */
     private double factor(Role role) {
-        return role.part() == Part.ATTENTION_NORM || role.part() == Part.MLP_NORM ? recipe.scales().norm(role.block()) : 1;
+        if (role.block() < 0 || role.field() == Role.Field.ALPHA) {
+            return 1;
+        }
+        Block block = recipe.architecture().blocks().get(role.block());
+        boolean writes = switch (role.part()) {
+            case ATTENTION_OUTPUT -> !block.attentionPlacement().normalizesBranch();
+            case ATTENTION_OUTPUT_NORM -> block.attentionPlacement().normalizesBranch();
+            case MLP_DOWN -> !block.mlpPlacement().normalizesBranch();
+            case MLP_OUTPUT_NORM -> block.mlpPlacement().normalizesBranch();
+            default -> false;
+        };
+        boolean reads = role.part() == Part.ATTENTION_NORM || role.part() == Part.MLP_NORM;
+        return reads ? recipe.scales().norm(role.block()) : writes ? recipe.scales().branch(role.block()) : 1;
     }
 
     private static Dtype dtype(Learner learner) {

@@ -29,7 +29,7 @@ public final class Configuration {
         add("strategy", "pre-ln", "one of the named strategies");
         add("strategy.kind", "", "layernorm, rmsnorm, crmsnorm or dyt in place of the strategy's");
         add("strategy.placement", "", "pre, post, peri, output, both, dual or none in place of the strategy's");
-        add("strategy.scaling", "", "none, lns, deepnorm, keel, layerscale or gpas in place of the strategy's");
+        add("strategy.scaling", "", "none, lns, deepnorm, keel, layerscale, skipinit, heads or gpas in place of the strategy's");
         add("strategy.inner", "", "none, qk, qk-projection, qkv, sub or hidden in place of the strategy's");
         add("strategy.embedding-norm", "", "true or false in place of the strategy's");
         add("strategy.initialization", "", "normal, scaled, depth-scaled or deepnorm in place of the strategy's");
@@ -58,7 +58,10 @@ public final class Configuration {
         add("epsilon", "1e-8", "of AdamW");
         add("decay", "0.1", "weight decay, of matrices only; adam has none");
         add("clip", "1", "the largest norm of the gradient; 0 for none");
-        add("dtype", "f32", "f32, bf16 with float32 weights, bf16-pure, or f64");
+        add("dtype", "f32", "f32, bf16 or f16 with float32 weights, bf16-pure, or f64");
+        add("loss-scale", "65536", "with f16: what the loss is multiplied with, at first; halved where a gradient overflows");
+        add("loss-scale.every", "2000", "steps without an overflow after which it is doubled");
+        add("recompute", "false", "true: what blocks compute is not kept for the way back but computed again (activation checkpointing)");
         add("dropout", "0", "of what enters the stream");
         add("stochastic-depth", "0", "of the last block's branches, less before");
         add("log.every", "10", "steps a line");
@@ -128,7 +131,8 @@ public final class Configuration {
         return Path.of(text(name));
     }
 
-    long whole(String name, long least) {
+    /** The whole number of a key; refuses any other value, and one below {@code least}. */
+    public long whole(String name, long least) {
         try {
             long value = Long.parseLong(text(name).replace("_", ""));
             if (value >= least) {
@@ -144,7 +148,8 @@ public final class Configuration {
         return Math.toIntExact(Math.min(Integer.MAX_VALUE, whole(name, least)));
     }
 
-    double real(String name, double least, double below) {
+    /** The number of a key; refuses any other value, and one outside. */
+    public double real(String name, double least, double below) {
         try {
             double value = Double.parseDouble(text(name));
             if (value >= least && value < below) {

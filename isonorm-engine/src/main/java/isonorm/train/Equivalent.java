@@ -7,6 +7,7 @@ import static isonorm.architecture.Role.Field.WEIGHT;
 import isonorm.architecture.Affine;
 import isonorm.architecture.Architecture;
 import isonorm.architecture.Block;
+import isonorm.architecture.BranchScale;
 import isonorm.architecture.Norm;
 import isonorm.architecture.NormKind;
 import isonorm.architecture.Output;
@@ -88,12 +89,12 @@ final class Equivalent implements AutoCloseable {
 
     private static void requirePreLn(Architecture original, double dropout) {
         boolean right = original.blocks().stream().allMatch(block -> block.both(Placement.PRE)
-                && block.norm().kind() == NormKind.LAYER && !block.layerScale() && !block.gates())
+                && block.norm().kind() == NormKind.LAYER && block.scale() == BranchScale.NONE && !block.gates())
                 && original.finalNorm().map(norm -> norm.kind() == NormKind.LAYER).orElse(false)
                 && original.embedding().norm().isEmpty() && original.stream() == Stream.FREE;
         if (!right) {
             throw new IllegalArgumentException("equivalent training is for a Pre-LN model: LayerNorms before the sub-layers and behind the last"
-                    + " block, no embedding norm, no LayerScale; take strategy pre-ln");
+                    + " block, no embedding norm, no LayerScale or SkipInit; take strategy pre-ln");
         }
         if (dropout > 0) {
             throw new IllegalArgumentException("dropout of what enters the stream does not keep its mean zero, so training would not be equal, got "

@@ -2,6 +2,7 @@ package isonorm.train;
 
 import isonorm.layer.Batch;
 import java.util.Arrays;
+import java.util.Optional;
 
 /** What one step learns from: inputs, and what is to be said of them. */
 public sealed interface Examples {
@@ -39,6 +40,19 @@ public sealed interface Examples {
                 following[row] = Arrays.copyOfRange(windows[row], 1, windows[row].length);
             }
             return new Tokens(ids, following);
+        }
+
+        /** What a model reads of them; what no target comes behind is padding. */
+        Batch.Tokens batch() {
+            long[][] mask = new long[ids.length][length()];
+            for (int row = 0; row < ids.length; row++) {
+                int end = length();
+                while (end > 0 && following[row][end - 1] < 0) {
+                    end--;
+                }
+                Arrays.fill(mask[row], 0, end, 1);
+            }
+            return new Batch.Tokens(Arrays.stream(ids).map(row -> Arrays.stream(row).asLongStream().toArray()).toArray(long[][]::new), Optional.of(mask));
         }
 
         @Override

@@ -59,16 +59,24 @@ final class HeadFunction {
         }
     }
 
-    /** The sum of the losses of all targets; on the way back each is multiplied with {@code factor}. */
-    double forward(Residual h, Residual second, Examples examples, double factor, Step step) {
+    /**
+     * What a batch gave.
+     *
+     * @param loss the sum of the losses of all targets
+     * @param right how many images were given their class; words are not counted
+     */
+    record Scored(double loss, int right) {}
+
+    /** The losses of all targets; on the way back each is multiplied with {@code factor}. */
+    Scored forward(Residual h, Residual second, Examples examples, double factor, Step step) {
         Traced read = dual ? ofBoth(h, second, step) : norm.isPresent() ? ofNormed(h, step) : ofBare(h, step);
         Rows gradient = step.learning() ? step.room(h.width()) : null;
         if (differences) {
             addSums(h.carried(read.value()), step);
         }
-        double loss = switch (examples) {
-            case Examples.Tokens tokens -> cross(read.value(),
-                    Arrays.stream(tokens.following()).flatMapToInt(Arrays::stream).toArray(), factor, gradient, step);
+        Scored scored = switch (examples) {
+            case Examples.Tokens tokens -> new Scored(cross(read.value(),
+                    Arrays.stream(tokens.following()).flatMapToInt(Arrays::stream).toArray(), factor, gradient, Optional.empty(), step), 0);
             case Examples.Images images -> ofLabels(read.value(), images, factor, gradient, step);
         };
         step.back(() -> {
@@ -77,7 +85,7 @@ final class HeadFunction {
             }
             read.back().apply(gradient);
         });
-        return loss;
+        return scored;
     }
 
     /**
@@ -128,22 +136,23 @@ final class HeadFunction {
     }
 
     /** Only the first row of each image is read. */
-    private double ofLabels(Rows read, Examples.Images images, double factor, Rows gradient, Step step) {
+    private Scored ofLabels(Rows read, Examples.Images images, double factor, Rows gradient, Step step) {
         int[] rows = IntStream.range(0, images.count()).map(image -> image * step.length()).toArray();
         Rows first = step.pad().rows(step.type(), rows.length, read.columns());
         step.kernels().gather(read, rows, 1, first);
         Rows dFirst = step.learning() ? step.pad().rows(step.type(), rows.length, read.columns()) : null;
-        double loss = cross(first, images.labels(), factor, dFirst, step);
+        int[] likeliest = new int[rows.length];
+        double loss = cross(first, images.labels(), factor, dFirst, Optional.of(likeliest), step);
         if (step.learning()) {
             Parameters.zero(gradient);
             for (int image = 0; image < rows.length; image++) {
                 step.kernels().copy(dFirst.slice(image, 1), gradient.slice(rows[image], 1));
             }
         }
-        return loss;
+        return new Scored(loss, (int) IntStream.range(0, rows.length).filter(image -> likeliest[image] == images.labels()[image]).count());
     }
 
-    private double cross(Rows read, int[] targets, double factor, Rows gradient, Step step) {
+    private double cross(Rows read, int[] targets, double factor, Rows gradient, Optional<int[]> likeliest, Step step) {
         int vocabulary = head.outputs();
         int rows = Math.clamp(LOGITS / ((long) vocabulary * step.type().bytes()), 1, read.rows());
         int parts = Math.ceilDiv(read.rows(), rows);
@@ -154,7 +163,7 @@ final class HeadFunction {
             Pad.Mark mark = step.pad().mark();
             Rows some = read.slice(first, count);
             Rows logits = head.forward(some, step);
-            step.each(count, (from, number) -> cross(logits.slice(from, number), targets, first + from, factor, losses, step));
+            step.each(count, (from, number) -> cross(logits.slice(from, number), targets, first + from, factor, losses, likeliest, step));
             if (step.learning()) {
                 bias.ifPresent(added -> step.addColumnSums(logits, added.gradient()));
                 head.backward(some, logits, gradient.slice(first, count), step);
@@ -165,13 +174,18 @@ final class HeadFunction {
     }
 
     /** Logits become their gradient: that of the products. */
-    private void cross(Rows logits, int[] targets, int first, double factor, double[] losses, Step step) {
+    private void cross(Rows logits, int[] targets, int first, double factor, double[] losses, Optional<int[]> likeliest, Step step) {
         if (bias.isPresent()) {
             step.kernels().addBias(logits, bias.get().values());
         }
         if (scale != 1) {
             step.gradients().scale(logits, scale);
         }
+        likeliest.ifPresent(found -> {
+            for (int r = 0; r < logits.rows(); r++) {
+                found[first + r] = step.kernels().argmax(logits, r);
+            }
+        });
         double[][] slopes = softcap > 0 ? capped(logits) : null;
         double[] own = new double[logits.rows()];
         step.gradients().crossEntropy(logits, Arrays.copyOfRange(targets, first, first + logits.rows()), factor, own);

@@ -18,9 +18,15 @@ final class Learner implements AutoCloseable {
     private final Network network;
     private final Optimizer optimizer;
     private final Team team;
+    private double scale = 1;
 
     /** What a step saw. */
-    record Seen(double loss, double gradientNorm) {}
+    record Seen(double loss, double gradientNorm) {
+
+        boolean finite() {
+            return Double.isFinite(loss) && Double.isFinite(gradientNorm);
+        }
+    }
 
     /**
      * @param type of the weights
@@ -53,6 +59,11 @@ final class Learner implements AutoCloseable {
         return optimizer;
     }
 
+    /** Whether what blocks compute is computed again on the way back. */
+    void recompute(boolean again) {
+        network.recompute(again);
+    }
+
     /** Whether the next step measures the blocks. */
     void watch(boolean measured) {
         network.watch(measured);
@@ -69,7 +80,7 @@ final class Learner implements AutoCloseable {
         }
         List<Metrics.BlockLine> lines = new ArrayList<>();
         for (Network.Entered entered : network.entered()) {
-            lines.add(new Metrics.BlockLine(entered.block(), entered.variance(), entered.largest(), Math.sqrt(squares[entered.block()])));
+            lines.add(new Metrics.BlockLine(entered.block(), entered.variance(), entered.largest(), Math.sqrt(squares[entered.block()]) / scale));
         }
         return lines;
     }
@@ -81,17 +92,23 @@ final class Learner implements AutoCloseable {
     }
 
     /**
-     * One step on several batches, whose loss is the mean over all their targets.
+     * One step on several batches, whose loss is the mean over all their targets. Nothing is learned where it is not finite.
      *
-     * @param number counts steps from 1
+     * @param number counts steps that were learned from, from 1
      * @param clip the largest norm of the gradient; longer ones are made that long. 0 for none
      * @param seed of what is dropped by chance
      */
     Seen step(List<Examples> batches, double rate, long number, double clip, long seed) {
+        return step(batches, rate, number, clip, seed, LossScale.NONE);
+    }
+
+    /** The same with a loss that is multiplied on the way back. */
+    Seen step(List<Examples> batches, double rate, long number, double clip, long seed, LossScale scaled) {
+        scale = scaled.factor();
         Seen seen = gradient(batches, seed);
-        if (Double.isFinite(seen.loss) && Double.isFinite(seen.gradientNorm)) {
+        if (seen.finite()) {
             double factor = clip > 0 && seen.gradientNorm > clip ? clip / seen.gradientNorm : 1;
-            optimizer.step(rate, number, factor, team);
+            optimizer.step(rate, number, factor / scale, team);
             equivalent.ifPresent(equal -> equal.push(team));
         }
         return seen;
@@ -106,7 +123,7 @@ final class Learner implements AutoCloseable {
         equivalent.ifPresent(equal -> equal.phi().forgetGradients());
         double loss = 0;
         for (int i = 0; i < batches.size(); i++) {
-            loss += network.learn(batches.get(i), 1.0 / targets, seed + i * 0x632be59bd9b4e019L);
+            loss += network.learn(batches.get(i), scale / targets, seed + i * 0x632be59bd9b4e019L);
         }
         equivalent.ifPresent(equal -> {
             equal.phi().settleGradients();
@@ -114,18 +131,32 @@ final class Learner implements AutoCloseable {
         });
         parameters.settleGradients();
         double squares = parameters.sum(team, Gradients.of(parameters.type())::sumOfSquares);
-        return new Seen(loss / targets, Math.sqrt(squares));
+        return new Seen(loss / targets, Math.sqrt(squares) / scale);
     }
 
-    /** The mean loss over the targets of some batches, with nothing dropped. */
-    double evaluate(Iterable<Examples> batches) {
+    /**
+     * Means over the targets of some batches.
+     *
+     * @param accuracy the share of images that were given their class; NaN for words
+     */
+    record Evaluation(double loss, double accuracy) {
+
+        static final Evaluation NONE = new Evaluation(Double.NaN, Double.NaN);
+    }
+
+    /** Evaluates some batches, with nothing dropped. */
+    Evaluation evaluate(List<Examples> batches) {
         double loss = 0;
+        long right = 0;
         long targets = 0;
         for (Examples batch : batches) {
-            loss += network.loss(batch);
+            HeadFunction.Scored scored = network.score(batch);
+            loss += scored.loss();
+            right += scored.right();
             targets += batch.targets();
         }
-        return loss / targets;
+        boolean images = batches.stream().allMatch(Examples.Images.class::isInstance);
+        return new Evaluation(loss / targets, images ? (double) right / targets : Double.NaN);
     }
 
     @Override

@@ -7,8 +7,8 @@ import isonorm.tensor.Products.Stack;
 /**
  * {@code y = x W^T}, without a bias, and the way back: {@code dx = dy W} and {@code dW += dy^T x}.
  *
- * <p>Products with bfloat16 are rounded to it once, as everywhere; what several batches add to a gradient is added in the type of the
- * weights.
+ * <p>Activations are rounded to their type once; the gradient of the weights is in the type of the weights, and so is what several
+ * batches add to it.
  *
  * @param weights (out, in), as they are multiplied
  * @param gradient of the same shape
@@ -49,13 +49,12 @@ record LinearFunction(Rows weights, Rows gradient, Parameters.Entry... entries) 
 
     void backward(Rows x, Rows dy, Rows dx, Step step) {
         int shares = step.team().size();
-        Rows product = room(step);
         boolean begins = begins();
         step.team().each(2 * shares, part -> {
             int share = part % shares;
             if (part < shares) {
                 int first = share(share, shares, weights.rows());
-                weightGradient(x, dy, first, share(share + 1, shares, weights.rows()) - first, product, begins, step);
+                weightGradient(x, dy, first, share(share + 1, shares, weights.rows()) - first, begins);
             } else {
                 int first = share(share, shares, x.rows());
                 int rows = share(share + 1, shares, x.rows()) - first;
@@ -66,9 +65,8 @@ record LinearFunction(Rows weights, Rows gradient, Parameters.Entry... entries) 
 
     /** Where nobody asks for the gradient of the input. */
     void backwardWeights(Rows x, Rows dy, Step step) {
-        Rows product = room(step);
         boolean begins = begins();
-        step.split(weights.rows(), (first, rows) -> weightGradient(x, dy, first, rows, product, begins, step));
+        step.split(weights.rows(), (first, rows) -> weightGradient(x, dy, first, rows, begins));
     }
 
     private boolean begins() {
@@ -83,25 +81,13 @@ record LinearFunction(Rows weights, Rows gradient, Parameters.Entry... entries) 
         return (int) ((long) total * share / shares);
     }
 
-    private Rows room(Step step) {
-        return step.type() == gradient.type() ? null : step.pad().rows(step.type(), gradient.rows(), gradient.columns());
-    }
-
-    private void weightGradient(Rows x, Rows dy, int first, int rows, Rows product, boolean begins, Step step) {
+    private void weightGradient(Rows x, Rows dy, int first, int rows, boolean begins) {
         Stack some = Stack.of(dy.sliceColumns(first, rows)).transpose();
-        Rows into = gradient.slice(first, rows);
-        if (product != null) {
-            Rows rounded = product.slice(first, rows);
-            Products.products(some, Stack.of(x), Stack.of(rounded));
-            if (begins) {
-                step.kernels().copy(rounded, into);
-            } else {
-                step.gradients().add(rounded, 1, into);
-            }
-        } else if (begins) {
-            Products.products(some, Stack.of(x), Stack.of(into));
+        Stack into = Stack.of(gradient.slice(first, rows));
+        if (begins) {
+            Products.products(some, Stack.of(x), into);
         } else {
-            Products.addProducts(some, Stack.of(x), Stack.of(into));
+            Products.addProducts(some, Stack.of(x), into);
         }
     }
 }

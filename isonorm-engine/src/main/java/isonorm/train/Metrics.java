@@ -20,6 +20,7 @@ import java.util.List;
 public final class Metrics implements AutoCloseable {
 
     private static final ObjectMapper JSON = new ObjectMapper();
+    static final String FILE = "metrics.jsonl";
 
     /**
      * One window of steps.
@@ -27,10 +28,15 @@ public final class Metrics implements AutoCloseable {
      * @param loss the mean over its steps
      * @param gradientNorm the largest, before clipping
      * @param validation the loss on what is never learned from; NaN where it was not asked for
+     * @param accuracy the share of its images that were given their class; NaN for words
      * @param memory resident, in bytes
+     * @param seconds it took, with the evaluation and all that was written
      * @param left seconds to the end
+     * @param lossScale what the next step's loss is multiplied with on its way back; 1 where nothing overflows
+     * @param skipped how many steps so far were not learned from, because their gradient overflowed
      */
-    public record Line(long step, double loss, double gradientNorm, double rate, double validation, double tokensPerSecond, long memory, double left) {
+    public record Line(long step, double loss, double gradientNorm, double rate, double validation, double accuracy, double tokensPerSecond,
+            long memory, double seconds, double left, double lossScale, long skipped) {
 
         public double perplexity() {
             return Math.exp(loss);
@@ -40,16 +46,54 @@ public final class Metrics implements AutoCloseable {
     /** What went into a block, and its gradient. */
     public record BlockLine(int block, double variance, double largest, double gradientNorm) {}
 
+    private final Path file;
     private final FileChannel lines;
     private final EventFile events;
+    private final boolean scaled;
 
-    private Metrics(FileChannel lines, EventFile events) {
+    private Metrics(Path file, FileChannel lines, EventFile events, boolean scaled) {
+        this.file = file;
         this.lines = lines;
         this.events = events;
+        this.scaled = scaled;
     }
 
-    static Metrics open(Path run, long step) throws IOException {
-        Path file = run.resolve("metrics.jsonl");
+    /** The windows of steps that a run's folder has, up to a line that was begun when the run was killed. */
+    public static List<Line> read(Path run) throws IOException {
+        List<Line> lines = new ArrayList<>();
+        for (String text : Files.readAllLines(run.resolve(FILE))) {
+            JsonNode json;
+            try {
+                json = JSON.readTree(text);
+            } catch (JacksonException e) {
+                break;
+            }
+            if (json.has("loss")) {
+                lines.add(line(json));
+            }
+        }
+        return lines;
+    }
+
+    /** A line of the file; how much is left of the run is not in it, so it is NaN. */
+    static Line line(JsonNode json) {
+        return new Line(json.path("step").asLong(), number(json, "loss"), number(json, "gradient_norm"), number(json, "learning_rate"),
+                number(json, "validation_loss"), number(json, "validation_accuracy"), number(json, "tokens_per_second"),
+                json.path("memory_bytes").asLong(), number(json, "seconds"), Double.NaN, json.path("loss_scale").asDouble(1),
+                json.path("skipped_steps").asLong());
+    }
+
+    /** What is not finite is written as a word. */
+    static double number(JsonNode json, String name) {
+        JsonNode value = json.path(name);
+        return value.isTextual() ? Double.parseDouble(value.asText()) : value.asDouble(Double.NaN);
+    }
+
+    /**
+     * @param scaled whether there is a loss scale to be told
+     */
+    static Metrics open(Path run, long step, boolean scaled) throws IOException {
+        Path file = run.resolve(FILE);
         List<String> kept = new ArrayList<>();
         if (Files.exists(file)) {
             for (String line : Files.readAllLines(file)) {
@@ -66,17 +110,43 @@ public final class Metrics implements AutoCloseable {
         Path temporary = run.resolve(".metrics.jsonl.tmp");
         Files.write(temporary, kept);
         Files.move(temporary, file, StandardCopyOption.ATOMIC_MOVE);
-        return new Metrics(FileChannel.open(file, StandardOpenOption.APPEND), EventFile.create(run, step));
+        return new Metrics(file, FileChannel.open(file, StandardOpenOption.APPEND), EventFile.create(run, step), scaled);
+    }
+
+    /** What is written, and may not be. */
+    private interface Writing {
+        void run() throws IOException;
+    }
+
+    private void written(Writing writing) throws IOException {
+        try {
+            writing.run();
+        } catch (IOException e) {
+            throw Checkpoints.notWritten(file, e);
+        }
     }
 
     void write(Line line) throws IOException {
+        written(() -> writeLine(line));
+    }
+
+    private void writeLine(Line line) throws IOException {
         ObjectNode json = JSON.createObjectNode();
         json.put("step", line.step).put("loss", line.loss).put("perplexity", line.perplexity()).put("gradient_norm", line.gradientNorm)
                 .put("learning_rate", line.rate);
         if (!Double.isNaN(line.validation)) {
             json.put("validation_loss", line.validation);
         }
-        json.put("tokens_per_second", line.tokensPerSecond).put("memory_bytes", line.memory);
+        if (!Double.isNaN(line.accuracy)) {
+            json.put("validation_accuracy", line.accuracy);
+            events.scalar(line.step, "validation_accuracy", line.accuracy);
+        }
+        if (scaled) {
+            json.put("loss_scale", line.lossScale).put("skipped_steps", line.skipped);
+            events.scalar(line.step, "loss_scale", line.lossScale);
+        }
+        json.put("tokens_per_second", line.tokensPerSecond).put("memory_bytes", line.memory)
+                .put("seconds", line.seconds);
         append(json);
         events.scalar(line.step, "loss", line.loss);
         events.scalar(line.step, "gradient_norm", line.gradientNorm);
@@ -88,6 +158,10 @@ public final class Metrics implements AutoCloseable {
     }
 
     void write(long step, List<BlockLine> blocks) throws IOException {
+        written(() -> writeBlocks(step, blocks));
+    }
+
+    private void writeBlocks(long step, List<BlockLine> blocks) throws IOException {
         ObjectNode json = JSON.createObjectNode();
         json.put("step", step);
         ArrayNode all = json.putArray("blocks");

@@ -28,7 +28,7 @@ public final class MetricsTail {
         long step();
     }
 
-    /** A window of steps; how much is left of the run is not in the file, so it is NaN. */
+    /** A window of steps. */
     public record Window(Metrics.Line line) implements Entry {
         @Override
         public long step() {
@@ -58,7 +58,7 @@ public final class MetricsTail {
 
     /** From the begin of the file of a run, which need not be there yet. */
     public static MetricsTail of(Path run) {
-        return new MetricsTail(run.resolve("metrics.jsonl"));
+        return new MetricsTail(run.resolve(Metrics.FILE));
     }
 
     /**
@@ -123,24 +123,13 @@ public final class MetricsTail {
         }
         long step = json.path("step").longValue();
         if (!json.has("blocks")) {
-            return new Window(new Metrics.Line(step, number(json, "loss"), number(json, "gradient_norm"), number(json, "learning_rate"),
-                    number(json, "validation_loss"), number(json, "tokens_per_second"), json.path("memory_bytes").asLong(), Double.NaN));
+            return new Window(Metrics.line(json));
         }
         List<Metrics.BlockLine> blocks = new ArrayList<>();
         for (JsonNode block : json.path("blocks")) {
-            blocks.add(new Metrics.BlockLine(block.path("block").asInt(), number(block, "variance"), number(block, "max_abs"),
-                    number(block, "gradient_norm")));
+            blocks.add(new Metrics.BlockLine(block.path("block").asInt(), Metrics.number(block, "variance"),
+                    Metrics.number(block, "max_abs"), Metrics.number(block, "gradient_norm")));
         }
         return new Blocks(step, blocks);
-    }
-
-    /** JSON has no infinity and no NaN, so they are written as words. */
-    private static double number(JsonNode json, String name) {
-        JsonNode value = json.path(name);
-        return value.isNumber() ? value.doubleValue() : switch (value.asText()) {
-            case "Infinity" -> Double.POSITIVE_INFINITY;
-            case "-Infinity" -> Double.NEGATIVE_INFINITY;
-            default -> Double.NaN;
-        };
     }
 }

@@ -30,6 +30,7 @@ final class Network implements AutoCloseable {
     private final boolean dual;
     private final List<Entered> entered = new ArrayList<>();
     private boolean watched;
+    private boolean recomputed;
 
     /** The variance of what enters a block over its values, the mean over tokens, and the largest value. */
     record Entered(int block, double variance, double largest) {
@@ -77,6 +78,16 @@ final class Network implements AutoCloseable {
         watched = measured;
     }
 
+    /** Whether what blocks compute is not kept for the way back but computed again: less memory, a third more work. */
+    void recompute(boolean again) {
+        recomputed = again;
+    }
+
+    /** The bytes that what a step computes has taken so far. */
+    long memory() {
+        return pad.bytes();
+    }
+
     /** What the last one that did saw. */
     List<Entered> entered() {
         return List.copyOf(entered);
@@ -90,20 +101,20 @@ final class Network implements AutoCloseable {
      */
     double learn(Examples examples, double factor, long seed) {
         Step step = step(examples, seed, true);
-        double loss = forward(examples, factor, step);
+        HeadFunction.Scored scored = forward(examples, factor, step);
         step.goBack();
         pad.release(START);
-        return loss;
+        return scored.loss();
     }
 
-    /** The sum of the losses of all targets. */
-    double loss(Examples examples) {
-        double loss = forward(examples, 1, step(examples, 0, false));
+    /** What the model as it is gives. */
+    HeadFunction.Scored score(Examples examples) {
+        HeadFunction.Scored scored = forward(examples, 1, step(examples, 0, false));
         pad.release(START);
-        return loss;
+        return scored;
     }
 
-    private double forward(Examples examples, double factor, Step step) {
+    private HeadFunction.Scored forward(Examples examples, double factor, Step step) {
         Residual h = embedding.forward(examples, step);
         Residual second = dual ? new Residual(step, h.settled(), architecture.streamWidth()) : null;
         if (dual) {
@@ -116,9 +127,38 @@ final class Network implements AutoCloseable {
             if (watched && step.learning()) {
                 entered.add(Entered.of(l, h.carried(h.settled()), team));
             }
-            blocks.get(l).forward(h, second, step);
+            if (recomputed && step.learning()) {
+                twice(blocks.get(l), h, second, step);
+            } else {
+                blocks.get(l).forward(h, second, step);
+            }
         }
         return head.forward(h, second, examples, factor, step);
+    }
+
+    /**
+     * A block of which only the stream is kept that enters it: the way back computes the rest again, the same bits (activation
+     * checkpointing, arXiv 1604.06174).
+     */
+    private static void twice(BlockFunction block, Residual h, Residual second, Step step) {
+        Residual.State entered = h.state();
+        Residual.State enteredSecond = second == null ? null : second.state();
+        Residual.State left = h.stateRoom();
+        Residual.State leftSecond = second == null ? null : second.stateRoom();
+        Pad.Mark mark = step.pad().mark();
+        step.forgetting(() -> block.forward(h, second, step));
+        h.moveTo(left);
+        if (second != null) {
+            second.moveTo(leftSecond);
+        }
+        step.pad().release(mark);
+        step.back(() -> {
+            h.restore(entered);
+            if (second != null) {
+                second.restore(enteredSecond);
+            }
+            step.thereAndBack(() -> block.forward(h, second, step));
+        });
     }
 
     private Step step(Examples examples, long seed, boolean learning) {

@@ -39,6 +39,11 @@ final class Pad implements AutoCloseable {
         return Rows.of(memory, type, rows, columns);
     }
 
+    /** How many bytes there are. */
+    long bytes() {
+        return pieces.stream().mapToLong(MemorySegment::byteSize).sum();
+    }
+
     Mark mark() {
         return new Mark(piece, end);
     }

@@ -1,15 +1,23 @@
 package isonorm.train;
 
+import com.fasterxml.jackson.databind.node.ArrayNode;
+import com.fasterxml.jackson.databind.node.JsonNodeFactory;
+import com.fasterxml.jackson.databind.node.ObjectNode;
 import isonorm.data.ImageFolder;
 import isonorm.layer.Batch;
 import java.io.IOException;
 import java.io.UncheckedIOException;
+import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 
 /** Images and their classes. */
 record Pictures(ImageFolder images, int context) implements TrainingData {
+
+    /** What transformers calls the resizing of {@link ImageFolder}. */
+    private static final int BILINEAR = 2;
 
     @Override
     public int vocabulary() {
@@ -45,5 +53,27 @@ record Pictures(ImageFolder images, int context) implements TrainingData {
     @Override
     public Optional<byte[]> tokenizer() {
         return Optional.empty();
+    }
+
+    /** How an image becomes pixels, as transformers' image processors read it. */
+    @Override
+    public Map<String, byte[]> files() {
+        ObjectNode json = JsonNodeFactory.instance.objectNode();
+        json.put("image_processor_type", "BitImageProcessor"); // the one that crops what it has resized, as is done here
+        json.put("do_convert_rgb", true);
+        json.put("do_resize", true).putObject("size").put("shortest_edge", context);
+        json.put("resample", BILINEAR);
+        json.put("do_center_crop", true).putObject("crop_size").put("height", context).put("width", context);
+        json.put("do_rescale", true).put("rescale_factor", 1 / 255.0);
+        json.put("do_normalize", true);
+        numbers(json.putArray("image_mean"), images.normalization().mean());
+        numbers(json.putArray("image_std"), images.normalization().deviation());
+        return Map.of("preprocessor_config.json", json.toPrettyString().getBytes(StandardCharsets.UTF_8));
+    }
+
+    private static void numbers(ArrayNode array, float[] values) {
+        for (float value : values) {
+            array.add(value);
+        }
     }
 }

@@ -114,16 +114,20 @@ record Recipe(
 
     private static Recipe recipe(Configuration configuration, Architecture architecture, Strategy strategy, ObjectNode config, Naming naming,
             Optional<Model> from) {
-        Scales scales = new Scales(strategy.normFactors(architecture.blocks().size()),
+        Scales scales = strategy.scales(architecture,
                 configuration.real("dropout", 0, 1), configuration.real("stochastic-depth", 0, 1));
         String dtype = configuration.text("dtype");
         Type type = switch (dtype) {
-            case "f32", "bf16" -> Type.F32;
+            case "f32", "bf16", "f16" -> Type.F32;
             case "bf16-pure" -> Type.BF16;
             case "f64" -> Type.F64;
-            default -> throw new IllegalArgumentException("dtype must be f32, bf16, bf16-pure or f64, got " + dtype);
+            default -> throw new IllegalArgumentException("dtype must be f32, bf16, f16, bf16-pure or f64, got " + dtype);
         };
-        Type compute = dtype.equals("bf16") ? Type.BF16 : type;
+        Type compute = switch (dtype) {
+            case "bf16" -> Type.BF16;
+            case "f16" -> Type.F16;
+            default -> type;
+        };
         double infinity = Double.POSITIVE_INFINITY;
         double decay = configuration.real("decay", 0, infinity);
         Optimizer.Rule rule = switch (configuration.text("optimizer")) {

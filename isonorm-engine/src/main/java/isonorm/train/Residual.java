@@ -56,6 +56,36 @@ final class Residual {
         branch = null;
     }
 
+    /** The stream at a moment, with what waits to be added. */
+    record State(Rows h, Rows branch, Values bias) {}
+
+    State state() {
+        return new State(h, branch, bias);
+    }
+
+    /** The stream is again what it was. */
+    void restore(State state) {
+        h = state.h;
+        branch = state.branch;
+        bias = state.bias;
+    }
+
+    /** Room for a state. */
+    State stateRoom() {
+        return new State(step.wideRoom(h.columns()), step.room(h.columns()), Values.NONE);
+    }
+
+    /** The stream lies in that room now. */
+    void moveTo(State room) {
+        step.copy(h, room.h);
+        if (branch == null) {
+            restore(new State(room.h, null, Values.NONE));
+        } else {
+            step.copy(branch, room.branch);
+            restore(new State(room.h, room.branch, bias));
+        }
+    }
+
     /** What a norm gave of h, and that h. */
     record Normed(Rows h, Rows value) {}
 

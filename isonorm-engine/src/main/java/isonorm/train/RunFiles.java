@@ -18,42 +18,74 @@ public final class RunFiles {
 
     private RunFiles() {}
 
-    /** The values of a YAML file, by dotted keys. */
+    /** The values of a YAML file, and its lists of values, by dotted keys in the file's order. */
+    public record Content(Map<String, String> values, Map<String, List<String>> lists) {}
+
+    /** The values of a YAML file that has no lists, by dotted keys. */
     public static Map<String, String> read(Path file) throws IOException {
+        Content content = readLists(file);
+        if (!content.lists.isEmpty()) {
+            throw new IOException(file + ": " + content.lists.keySet().iterator().next() + " is a list, a value is needed");
+        }
+        return content.values;
+    }
+
+    /** What a YAML file holds. */
+    public static Content readLists(Path file) throws IOException {
         if (!Files.isRegularFile(file)) {
             throw new IOException(file + " does not exist");
         }
-        Object yaml;
         try {
-            yaml = new Load(LoadSettings.builder().setLabel(file.toString()).build()).loadFromString(Files.readString(file));
-        } catch (YamlEngineException e) {
-            throw new IOException(file + " is no YAML: " + e.getMessage().lines().map(String::strip).reduce((a, b) -> a + " " + b).orElse(""), e);
+            return parse(Files.readString(file), file.toString());
         } catch (CharacterCodingException e) {
             throw new IOException(file + " is not UTF-8", e);
         }
-        Map<String, String> values = new LinkedHashMap<>();
-        if (yaml != null) {
-            flatten("", yaml, file, values);
-        }
-        return values;
     }
 
-    private static void flatten(String prefix, Object node, Path file, Map<String, String> into) throws IOException {
+    /**
+     * What a YAML text holds.
+     *
+     * @param name what an error calls it
+     */
+    public static Content parse(String text, String name) throws IOException {
+        Object yaml;
+        try {
+            yaml = new Load(LoadSettings.builder().setLabel(name).build()).loadFromString(text);
+        } catch (YamlEngineException e) {
+            throw new IOException(name + " is no YAML: " + e.getMessage().lines().map(String::strip).reduce((a, b) -> a + " " + b).orElse(""), e);
+        }
+        Content content = new Content(new LinkedHashMap<>(), new LinkedHashMap<>());
+        if (yaml != null) {
+            flatten("", yaml, name, content);
+        }
+        return content;
+    }
+
+    private static void flatten(String prefix, Object node, String name, Content into) throws IOException {
         switch (node) {
             case Map<?, ?> map -> {
                 for (Map.Entry<?, ?> entry : map.entrySet()) {
                     String key = String.valueOf(entry.getKey());
                     // strategy: {name: lns, kind: rmsnorm} says the strategy's own value under name
-                    flatten(key.equals("name") ? prefix : prefix.isEmpty() ? key : prefix + "." + key, entry.getValue(), file, into);
+                    flatten(key.equals("name") ? prefix : prefix.isEmpty() ? key : prefix + "." + key, entry.getValue(), name, into);
                 }
             }
-            case List<?> _ -> throw new IOException(file + ": " + prefix + " is a list, a value is needed");
-            case null -> into.put(prefix, "");
+            case List<?> list -> {
+                List<String> values = new ArrayList<>();
+                for (Object value : list) {
+                    if (value instanceof Map || value instanceof List) {
+                        throw new IOException(name + ": " + prefix + " is a list of more than values");
+                    }
+                    values.add(value == null ? "" : String.valueOf(value));
+                }
+                into.lists.put(prefix, values);
+            }
+            case null -> into.values.put(prefix, "");
             default -> {
                 if (prefix.isEmpty()) {
-                    throw new IOException(file + " must hold keys and values, got " + node);
+                    throw new IOException(name + " must hold keys and values, got " + node);
                 }
-                into.put(prefix, String.valueOf(node));
+                into.values.put(prefix, String.valueOf(node));
             }
         }
     }
@@ -70,7 +102,8 @@ public final class RunFiles {
         Files.move(temporary, run.resolve("config.yaml"), StandardCopyOption.ATOMIC_MOVE);
     }
 
-    static Configuration readConfiguration(Path run) throws IOException {
+    /** The configuration that a run's folder holds. */
+    public static Configuration readConfiguration(Path run) throws IOException {
         if (!Files.isDirectory(run)) {
             throw new IOException(run + " is no folder of a run");
         }

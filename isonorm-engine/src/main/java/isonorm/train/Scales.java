@@ -7,21 +7,26 @@ import java.util.SplittableRandom;
  * Constants of training that a checkpoint needs none of: factors of norms, and what is dropped by chance.
  *
  * @param norms what the norms before the sub-layers of each block are multiplied with behind their gain; empty for ones
+ * @param branches what is multiplied with what both branches of a block write; empty for ones
  * @param dropout the probability with which a value that enters the stream is dropped
  * @param depth the probability with which the last block's branches are left out for a whole sequence, rising from zero at the first
  *     block (stochastic depth)
  */
-record Scales(double[] norms, double dropout, double depth) {
+record Scales(double[] norms, double[] branches, double dropout, double depth) {
 
-    static final Scales NONE = new Scales(new double[0], 0, 0);
+    static final Scales NONE = new Scales(new double[0], new double[0], 0, 0);
 
     double norm(int l) {
         return norms.length == 0 ? 1 : norms[l];
     }
 
-    /** Whether something happens to what a branch writes. */
-    boolean changesBranches() {
-        return dropout > 0 || depth > 0;
+    double branch(int l) {
+        return branches.length == 0 ? 1 : branches[l];
+    }
+
+    /** Whether something happens to what the branches of block l write. */
+    boolean changesBranches(int l) {
+        return dropout > 0 || depth > 0 || branch(l) != 1;
     }
 
     /** What happens to the branch with a number, in a block at a share of the depth. */

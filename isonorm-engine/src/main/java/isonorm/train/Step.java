@@ -32,6 +32,7 @@ final class Step {
     private final Kernels kernels;
     private final Gradients gradients;
     private final Deque<Runnable> wayBack = new ArrayDeque<>();
+    private boolean forgetting;
 
     /**
      * @param type of activations
@@ -113,14 +114,32 @@ final class Step {
 
     /** Remembers what is to be done on the way back. */
     void back(Runnable action) {
-        if (learning) {
+        if (learning && !forgetting) {
             wayBack.push(action);
         }
     }
 
+    /** Runs {@code forward} without remembering a way back. */
+    void forgetting(Runnable forward) {
+        forgetting = true;
+        forward.run();
+        forgetting = false;
+    }
+
+    /** Runs {@code forward} and at once what it has put on the way back. */
+    void thereAndBack(Runnable forward) {
+        int before = wayBack.size();
+        forward.run();
+        goBack(before);
+    }
+
     /** Runs all that is to be done on the way back; what an action asks for of the pad is free again behind it. */
     void goBack() {
-        while (!wayBack.isEmpty()) {
+        goBack(0);
+    }
+
+    private void goBack(int until) {
+        while (wayBack.size() > until) {
             Pad.Mark mark = pad.mark();
             wayBack.pop().run();
             pad.release(mark);
@@ -190,8 +209,13 @@ final class Step {
 
     private Rows copied(Rows x, Type to) {
         Rows copy = pad.rows(to, x.rows(), x.columns());
-        split(x.rows(), (first, rows) -> kernels.copy(x.slice(first, rows), copy.slice(first, rows)));
+        copy(x, copy);
         return copy;
+    }
+
+    /** {@code out = x}. */
+    void copy(Rows x, Rows out) {
+        split(x.rows(), (first, rows) -> kernels.copy(x.slice(first, rows), out.slice(first, rows)));
     }
 
     /** {@code y += factor * x}, all rows. */

@@ -4,6 +4,7 @@ import isonorm.architecture.Affine;
 import isonorm.architecture.Architecture;
 import isonorm.architecture.Attention;
 import isonorm.architecture.Block;
+import isonorm.architecture.BranchScale;
 import isonorm.architecture.Embedding;
 import isonorm.architecture.Mlp;
 import isonorm.architecture.Norm;
@@ -52,7 +53,7 @@ public record Strategy(
     public enum Scaling {
         /** Nothing. */
         NONE("none"),
-        /** What the norms before the sub-layers of block l give, by 1/sqrt(l) (LayerNorm Scaling, arXiv 2502.05795). */
+        /** What the norms before the sub-layers of block l give, or of images what its branches write, by 1/sqrt(l) (LayerNorm Scaling, arXiv 2502.05795). */
         LAYERNORM_SCALING("lns"),
         /** The stream where a branch is added, by (2L)^(1/4) (DeepNorm, arXiv 2203.00555). */
         DEEPNORM("deepnorm"),
@@ -60,6 +61,10 @@ public record Strategy(
         KEEL("keel"),
         /** What a branch writes, by a learned vector that begins at 1e-4 (LayerScale, arXiv 2103.17239). */
         LAYERSCALE("layerscale"),
+        /** What a branch writes, by a learned number that begins at 0 (SkipInit, arXiv 2002.10444). */
+        SKIPINIT("skipinit"),
+        /** What each head of attention gives, by a learned number that begins at 1 (NormFormer, arXiv 2110.09456). */
+        HEADS("heads"),
         /** The stream behind each sum, by 1 - SiLU(g) for a learned g (GPAS, arXiv 2506.22049). */
         GPAS("gpas");
 
@@ -162,7 +167,7 @@ public record Strategy(
         add("output-norm",             NormKind.RMS,           both(Placement.OUTPUT),                     Scaling.NONE,              Inner.QUERY_KEY_PROJECTION, Initialization.NORMAL);
         add("hybridnorm",              NormKind.RMS,           apart(Placement.NONE, Placement.POST),      Scaling.NONE,              Inner.QUERY_KEY_VALUE,      Initialization.NORMAL);
         add("sub-ln",                  NormKind.LAYER,         both(Placement.PRE),                        Scaling.NONE,              Inner.SUB,                  Initialization.NORMAL);
-        add("normformer",              NormKind.LAYER,         apart(Placement.PERI, Placement.PRE),       Scaling.NONE,              Inner.HIDDEN,               Initialization.NORMAL);
+        add("normformer",              NormKind.LAYER,         apart(Placement.PERI, Placement.PRE),       Scaling.HEADS,             Inner.HIDDEN,               Initialization.NORMAL);
         add("residual",                NormKind.LAYER,         both(Placement.DUAL),                       Scaling.NONE,              Inner.NONE,                 Initialization.NORMAL);
         add("gpas",                    NormKind.RMS,           both(Placement.PRE),                        Scaling.GPAS,              Inner.NONE,                 Initialization.NORMAL);
         add("keel",                    NormKind.RMS,           both(Placement.BOTH),                       Scaling.KEEL,              Inner.NONE,                 Initialization.NORMAL);
@@ -293,20 +298,30 @@ public record Strategy(
         double skip = switch (scaling) {
             case DEEPNORM -> Math.pow(2.0 * L, 0.25);
             case KEEL -> 2.0 * L;
-            case NONE, LAYERNORM_SCALING, LAYERSCALE, GPAS -> 1;
+            case NONE, LAYERNORM_SCALING, LAYERSCALE, SKIPINIT, HEADS, GPAS -> 1;
         };
+        BranchScale scale = switch (scaling) {
+            case LAYERSCALE -> BranchScale.VECTOR;
+            case SKIPINIT -> BranchScale.NUMBER;
+            case NONE, LAYERNORM_SCALING, DEEPNORM, KEEL, HEADS, GPAS -> family.scale();
+        };
+        if (scale == BranchScale.VECTOR && norm.kind() == NormKind.CRMS) {
+            throw new IllegalArgumentException("what is written to a CRMSNorm's stream must sum to zero, and a LayerScale changes that; take kind rmsnorm,"
+                    + " or scaling skipinit");
+        }
         return new Block(attentionPlacement, mlpPlacement, family.wiring(), norm, attention(family.attention(), norm), mlp(family.mlp(), norm), skip,
-                family.layerScale() || scaling == Scaling.LAYERSCALE, scaling == Scaling.GPAS, family.recentre());
+                scale, scaling == Scaling.GPAS, family.recentre());
     }
 
     private Attention attention(Attention family, Norm norm) {
         Norm gained = norm.withAffine(Affine.GAIN);
+        Attention scaled = scaling == Scaling.HEADS ? family.withHeadScales() : family;
         return switch (inner) {
-            case NONE, HIDDEN -> family;
-            case QUERY_KEY -> family.withQueryKeyNorm(new QueryKeyNorm(gained, Span.HEAD));
-            case QUERY_KEY_PROJECTION -> family.withQueryKeyNorm(new QueryKeyNorm(gained, Span.PROJECTION));
-            case QUERY_KEY_VALUE -> family.withQueryKeyNorm(new QueryKeyNorm(gained, Span.HEAD)).withValueNorm(gained);
-            case SUB -> family.withInnerNorm(norm);
+            case NONE, HIDDEN -> scaled;
+            case QUERY_KEY -> scaled.withQueryKeyNorm(new QueryKeyNorm(gained, Span.HEAD));
+            case QUERY_KEY_PROJECTION -> scaled.withQueryKeyNorm(new QueryKeyNorm(gained, Span.PROJECTION));
+            case QUERY_KEY_VALUE -> scaled.withQueryKeyNorm(new QueryKeyNorm(gained, Span.HEAD)).withValueNorm(gained);
+            case SUB -> scaled.withInnerNorm(norm);
         };
     }
 
@@ -314,15 +329,17 @@ public record Strategy(
         return inner == Inner.SUB || inner == Inner.HIDDEN ? family.withInnerNorm(norm) : family;
     }
 
-    /** What the norms before the sub-layers of each block are multiplied with; empty where that is one. */
-    double[] normFactors(int L) {
+    /** The constants of training a model of this strategy, with what is dropped by chance. */
+    Scales scales(Architecture architecture, double dropout, double depth) {
+        double[] none = {};
         if (scaling != Scaling.LAYERNORM_SCALING) {
-            return new double[0];
+            return new Scales(none, none, dropout, depth);
         }
-        double[] factors = new double[L];
-        for (int l = 1; l <= L; l++) {
+        double[] factors = new double[architecture.blocks().size()];
+        for (int l = 1; l <= factors.length; l++) {
             factors[l - 1] = 1 / Math.sqrt(l);
         }
-        return factors;
+        boolean images = architecture.embedding() instanceof Embedding.Patches;
+        return images ? new Scales(none, factors, dropout, depth) : new Scales(factors, none, dropout, depth);
     }
 }

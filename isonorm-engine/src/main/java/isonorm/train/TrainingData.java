@@ -1,6 +1,7 @@
 package isonorm.train;
 
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 
 /** What a run learns from. The same position gives the same examples whenever it is asked for, so a position is all that a run keeps of it. */
@@ -18,6 +19,11 @@ public interface TrainingData {
     /** Batches of examples that are never learned from, at most so many; empty where there are none. */
     List<Examples> validation(int batches, int count);
 
-    /** The tokenizer.json that checkpoints get. */
+    /** The tokenizer.json of words. */
     Optional<byte[]> tokenizer();
+
+    /** What checkpoints have beside the model, by the names of files: how what it reads is made. */
+    default Map<String, byte[]> files() {
+        return tokenizer().map(json -> Map.of("tokenizer.json", json)).orElse(Map.of());
+    }
 }

@@ -82,6 +82,8 @@ class ImageFolderTest {
         // columns 0 1 2 3 4 5 6 7, two rows: the middle square of 2 is columns 3 and 4
         image("a/x.png", 8, 2, BufferedImage.TYPE_INT_RGB, (x, y) -> 10 * x << 16);
         assertArrayEquals(new float[] {30 / 255f, 40 / 255f, 30 / 255f, 40 / 255f}, Arrays.copyOf(only(2, NONE), 4), ROUNDING);
+        // of 5 columns those are columns 1 and 2
+        assertArrayEquals(new float[] {1, 2, 1, 2}, Resizing.square(new float[] {0, 1, 2, 3, 4, 0, 1, 2, 3, 4}, 5, 2, 2), 1e-5f);
         // 4 x 4 to 2 x 2: a triangle of width 4 around 1 and 3 has the weights 3 3 1 and 1 3 3, in sevenths
         float[] quarter = Resizing.square(new float[] {7, 14, 21, 28, 7, 14, 21, 28, 7, 14, 21, 28, 7, 14, 21, 28}, 4, 4, 2);
         assertArrayEquals(new float[] {(3 * 7 + 3 * 14 + 21) / 7f, (14 + 3 * 21 + 3 * 28) / 7f, 12, 23}, quarter, 1e-5f);

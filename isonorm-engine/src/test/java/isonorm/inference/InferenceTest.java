@@ -249,8 +249,8 @@ class InferenceTest {
     void matricesOfTheTypeAskedForStayInTheFile() throws IOException {
         Model model = Fixture.named("gpt2").model();
         try (Arena arena = Arena.ofConfined()) {
-            Weights mapped = new Weights(model, Compute.F32, arena);
-            Weights copied = new Weights(model, Compute.BF16, arena);
+            Weights mapped = new Weights(model, Compute.F32, arena, false);
+            Weights copied = new Weights(model, Compute.BF16, arena, false);
             for (Part part : List.of(Part.QUERY_KEY_VALUE, Part.ATTENTION_OUTPUT, Part.MLP_UP, Part.MLP_DOWN)) {
                 Role role = Role.of(part, 0, Role.Field.WEIGHT);
                 assertTrue(mapped.linear(role).parts().stream().allMatch(one -> one.values().data().isMapped()), part + " was copied");

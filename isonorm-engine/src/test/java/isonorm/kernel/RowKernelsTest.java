@@ -21,7 +21,7 @@ class RowKernelsTest {
                 for (Pairing pairing : Pairing.values()) {
                     for (int pairs : new int[] {1, 3, 8, 16, 17, 32, 64}) {
                         for (int rest : new int[] {0, 5}) {
-                            for (Type type : new Type[] {Type.F32, Type.BF16}) {
+                            for (Type type : Sample.NARROW) {
                                 int D = 2 * pairs + rest;
                                 Rows x = Sample.rows(arena, type, 4, heads * D, heads * D + 3, pairs);
                                 Rows before = Sample.copy(arena, x);
@@ -80,7 +80,7 @@ class RowKernelsTest {
         try (Arena arena = Arena.ofConfined()) {
             for (Kernels kernels : Sample.twins()) {
                 for (int columns : Sample.SIZES) {
-                    for (Type type : new Type[] {Type.F32, Type.BF16}) {
+                    for (Type type : Sample.NARROW) {
                         for (Type tableType : Sample.NARROW) {
                             for (float scale : new float[] {1, 27.7f}) {
                                 Rows table = Sample.rows(arena, tableType, 5, columns, columns + 1, 1);
@@ -113,7 +113,7 @@ class RowKernelsTest {
             for (Kernels kernels : Sample.twins()) {
                 for (int columns : Sample.SIZES) {
                     for (Type from : Sample.NARROW) {
-                        for (Type to : new Type[] {Type.F32, Type.BF16}) {
+                        for (Type to : Sample.NARROW) {
                             Rows x = Sample.rows(arena, from, 3, columns, columns + 1, columns, 100, 300);
                             Rows out = Sample.rows(arena, to, 3, columns, columns + 2, 3);
                             kernels.copy(x, out);
@@ -132,7 +132,7 @@ class RowKernelsTest {
         try (Arena arena = Arena.ofConfined()) {
             for (Kernels kernels : Sample.twins()) {
                 for (Type from : new Type[] {Type.BF16, Type.F16}) {
-                    for (Type to : new Type[] {Type.F32, Type.BF16}) {
+                    for (Type to : Sample.NARROW) {
                         Rows x = Rows.allocate(arena, from, 1, 1 << 16, 1 << 16);
                         for (int i = 0; i < 1 << 16; i++) {
                             x.data().setAtIndex(ValueLayout.JAVA_SHORT, i, (short) i);

@@ -12,7 +12,7 @@ final class Sample {
     /** Around one vector of 16, around rows of models, and one that fills no vector. */
     static final int[] SIZES = {1, 7, 15, 16, 17, 31, 33, 191, 192, 767, 768, 4097};
 
-    /** The types that both twins read. */
+    /** The types that both twins read and write. */
     static final List<Type> NARROW = List.of(Type.F32, Type.BF16, Type.F16);
 
     /** What lies between rows; kernels must leave it alone. */
@@ -20,6 +20,9 @@ final class Sample {
 
     /** Half of the distance between two bfloat16 next to each other, at most, relative to them. */
     static final double BF16 = 0x1p-8;
+
+    /** The same of float16, but of its smallest numbers. */
+    static final double F16 = 0x1p-11;
 
     /** The same of float32. */
     static final double F32 = 0x1p-24;
@@ -77,7 +80,11 @@ final class Sample {
 
     /** Half the distance between the numbers of a type around {@code value}. */
     static double rounding(Type type, double value) {
-        return type == Type.BF16 ? Math.abs(value) * BF16 : Math.abs(value) * F32;
+        return switch (type) {
+            case BF16 -> Math.abs(value) * BF16;
+            case F16 -> Math.max(Math.abs(value) * F16, 0x1p-25);
+            case F32, F64 -> Math.abs(value) * F32;
+        };
     }
 
     static void assertClose(double expected, double actual, double tolerance, String what) {

@@ -125,6 +125,7 @@ class AttentionLayerTest {
                             Optional.empty(),
                             Optional.empty(),
                             Optional.empty(),
+                            Optional.empty(),
                             new Linear(Memory.of(compute, Arrays.copyOf(projection, d * d), d, d), Optional.empty()),
                             compute)
                     .forward(Memory.of(compute, x, 1, T, d), sight));

@@ -7,8 +7,13 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.ObjectMapper;
+import isonorm.data.ImageFolder;
 import isonorm.data.TokenDataBuilder;
 import isonorm.data.Vocabulary;
+import isonorm.family.LoadedModel;
+import isonorm.layer.ForwardPass;
+import isonorm.layer.Result;
+import isonorm.tensor.Compute;
 import isonorm.weights.Progress;
 import java.awt.image.BufferedImage;
 import java.io.IOException;
@@ -133,8 +138,25 @@ class DataTest {
                 ImageIO.write(image, "png", file.toFile());
             }
         }
-        Map<String, String> values = small(folder.resolve("images"), "model.preset", "vit-ti", "image", 32, "data.validation", 0.2);
+        Map<String, String> values = small(folder.resolve("images"), "model.preset", "vit-ti", "image", 32, "data.validation", 0.2,
+                "model.blocks", 2, "strategy", "lns");
+        values.put("steps", "1");
+        values.put("lr", "1e-9");
+        values.put("init.deviation", "0.3"); // so that every factor counts
+        Metrics.Line untrained = run("begun", values);
+        values.put("steps", "30");
+        values.put("lr", "0.01");
+        values.put("init.deviation", "0.02");
         Metrics.Line alone = run("alone", values);
+        double[] expected = validation(folder.resolve("images"), folder.resolve("alone/model"));
+        assertEquals(expected[0], alone.validation(), 1e-4);
+        assertEquals(expected[1], alone.accuracy());
+        assertEquals("{\"shortest_edge\":32}",
+                new ObjectMapper().readTree(folder.resolve("alone/model/preprocessor_config.json").toFile()).path("size").toString());
+        double[] begun = validation(folder.resolve("images"), folder.resolve("begun/model"));
+        assertEquals(begun[0], untrained.validation(), 1e-5 * begun[0]);
+        assertEquals(begun[1], untrained.accuracy());
+        assertTrue(begun[1] < 1, "some were wrong at first, all of " + begun[1] + " were right");
         assertTrue(alone.validation() < 0.3, "log 2 is 0.69; got " + alone.validation());
         assertEquals("{\"0\":\"blue\",\"1\":\"red\"}",
                 new ObjectMapper().readTree(folder.resolve("alone/model/config.json").toFile()).path("id2label").toString());
@@ -144,6 +166,28 @@ class DataTest {
         values.put("data", "shakespeare");
         values.put("model.preset", "vit-ti");
         assertEquals("the model reads images, and the data has tokens; take another model.preset or other data", refusal(values));
+    }
+
+    /** The loss on the images kept for validation, and the share of right ones, of a model that was written. */
+    private static double[] validation(Path images, Path model) throws IOException {
+        Pictures data = new Pictures(ImageFolder.open(images, 32, ImageFolder.Normalization.VIT, 0.2, 1), 32);
+        double loss = 0;
+        int count = 0;
+        int right = 0;
+        try (ForwardPass pass = ForwardPass.streaming(LoadedModel.open(model).model(), Compute.F64)) {
+            for (Examples examples : data.validation(8, 4)) {
+                Examples.Images batch = (Examples.Images) examples;
+                try (Result result = pass.run(batch.pixels())) {
+                    double[] logits = result.outputValues();
+                    for (int i = 0; i < batch.count(); i++) {
+                        loss += Math.log(Math.exp(logits[2 * i]) + Math.exp(logits[2 * i + 1])) - logits[2 * i + batch.labels()[i]];
+                        right += logits[2 * i + batch.labels()[i]] > logits[2 * i + 1 - batch.labels()[i]] ? 1 : 0;
+                        count++;
+                    }
+                }
+            }
+        }
+        return new double[] {loss / count, (double) right / count};
     }
 
     @Test

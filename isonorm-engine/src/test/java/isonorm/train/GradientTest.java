@@ -9,6 +9,7 @@ import isonorm.architecture.Alibi;
 import isonorm.architecture.Architecture;
 import isonorm.architecture.Attention;
 import isonorm.architecture.Block;
+import isonorm.architecture.BranchScale;
 import isonorm.architecture.Embedding;
 import isonorm.architecture.Mlp;
 import isonorm.architecture.Norm;
@@ -43,6 +44,7 @@ class GradientTest {
     private static final int WIDTH = 12;
     private static final int HEADS = 4;
     private static final int VOCABULARY = 19;
+    private static final double[] NONE = {};
 
     /** A step at which rounding, of 1e-16 of the loss, and curvature both stay far below what is asked for. */
     private static final double STEP = 1e-6;
@@ -50,7 +52,7 @@ class GradientTest {
     /** One formula wrong by a factor shows as much more; the central difference itself is right to some 1e-9. */
     private static final double RELATIVE = 1e-6;
 
-    private record Case(String name, Architecture architecture, Scales scales, Examples examples) {
+    record Case(String name, Architecture architecture, Scales scales, Examples examples) {
         @Override
         public String toString() {
             return name;
@@ -84,7 +86,7 @@ class GradientTest {
             Strategy strategy = Strategy.named(name);
             if (strategy.running() == Strategy.Running.PLAIN && strategy.scaling() != Strategy.Scaling.GPAS) {
                 Architecture architecture = strategy.applied(decoder(block -> block));
-                put(cases, name, architecture, new Scales(strategy.normFactors(3), 0, 0));
+                put(cases, name, architecture, strategy.scales(architecture, 0, 0));
             }
         }
         for (Strategy.Scaling scaling : Strategy.Scaling.values()) {
@@ -92,7 +94,8 @@ class GradientTest {
                 continue;
             }
             Strategy strategy = Strategy.named("pre-ln").withScaling(scaling);
-            put(cases, "pre-ln " + scaling.label(), strategy.applied(decoder(block -> block)), new Scales(strategy.normFactors(3), 0, 0));
+            Architecture architecture = strategy.applied(decoder(block -> block));
+            put(cases, "pre-ln " + scaling.label(), architecture, strategy.scales(architecture, 0, 0));
         }
         for (Placement placement : List.of(Placement.PERI, Placement.OUTPUT, Placement.NONE)) {
             put(cases, "a scaled skip, " + placement, Strategy.named("pre-ln").withPlacement(placement).withScaling(Strategy.Scaling.DEEPNORM)
@@ -102,9 +105,18 @@ class GradientTest {
             put(cases, "inner " + inner.label(), Strategy.named("pre-rmsnorm").withInner(inner).applied(decoder(block -> block)), Scales.NONE);
         }
         put(cases, "embedding norm", Strategy.named("peri-ln").withEmbeddingNorm(true).applied(decoder(block -> block)), Scales.NONE);
-        put(cases, "layer scale behind an output norm", decoder(block -> block.withPlacements(Placement.PERI, Placement.OUTPUT).withLayerScale(true)), Scales.NONE);
-        put(cases, "layer scale with lns", Strategy.named("lns").applied(decoder(block -> block.withLayerScale(true))),
-                new Scales(new double[] {1, 0.7, 0.5}, 0, 0));
+        put(cases, "layer scale behind an output norm", decoder(block -> block.withPlacements(Placement.PERI, Placement.OUTPUT).withScale(BranchScale.VECTOR)), Scales.NONE);
+        put(cases, "layer scale with lns", Strategy.named("lns").applied(decoder(block -> block.withScale(BranchScale.VECTOR))),
+                new Scales(new double[] {1, 0.7, 0.5}, NONE, 0, 0));
+        for (Placement placement : List.of(Placement.PERI, Placement.OUTPUT, Placement.POST, Placement.BOTH, Placement.DUAL, Placement.NONE)) {
+            put(cases, "SkipInit, " + placement, Strategy.named("pre-ln").withPlacement(placement).withScaling(Strategy.Scaling.SKIPINIT)
+                    .applied(decoder(block -> block)), new Scales(NONE, new double[] {1, 0.7, 0.5}, 0, 0.3));
+        }
+        put(cases, "SkipInit of a compressed stream", Strategy.named("pre-crmsnorm").withScaling(Strategy.Scaling.SKIPINIT)
+                .applied(decoder(block -> block)), Scales.NONE);
+        put(cases, "head scales behind an inner norm", Strategy.named("sub-ln").withScaling(Strategy.Scaling.HEADS).applied(decoder(block -> block)),
+                Scales.NONE);
+        put(cases, "factors of branches", decoder(block -> block.withScale(BranchScale.VECTOR)), new Scales(NONE, new double[] {1, 0.7, 0.5}, 0, 0));
         for (Activation activation : Activation.values()) {
             put(cases, activation.toString(), decoder(block -> block.withMlp(Mlp.plain(20, activation))), Scales.NONE);
             put(cases, "gated " + activation, decoder(block -> block.withMlp(Mlp.gated(20, activation))), Scales.NONE);
@@ -132,9 +144,9 @@ class GradientTest {
         }
         kinds.forEach((name, kind) -> put(cases, name, decoder(block -> block.withAttention(kind.apply(block.attention()))), Scales.NONE));
         put(cases, "parallel", decoder(block -> new Block(Placement.PRE, Placement.PRE, Wiring.PARALLEL, block.norm(), block.attention(),
-                block.mlp(), 1.5, false, false, false)), Scales.NONE);
+                block.mlp(), 1.5, BranchScale.NONE, false, false)), Scales.NONE);
         put(cases, "parallel, one norm", decoder(block -> new Block(Placement.PRE, Placement.PRE, Wiring.PARALLEL_ONE_NORM, block.norm(),
-                block.attention(), block.mlp(), 1, false, false, false)), Scales.NONE);
+                block.attention(), block.mlp(), 1, BranchScale.NONE, false, false)), Scales.NONE);
         put(cases, "tied head", decoder(block -> block).withOutput(Output.Words.of(true)), Scales.NONE);
         put(cases, "tied head of a compressed stream",
                 Strategy.named("pre-crmsnorm").applied(decoder(block -> block).withOutput(Output.Words.of(true))), Scales.NONE);
@@ -142,10 +154,11 @@ class GradientTest {
                 new Output.Words(true, true, 0, Optional.empty(), 0.3, OptionalDouble.of(0.8))), Scales.NONE);
         put(cases, "segments and a scale", decoder(block -> block).withEmbedding(
                 Embedding.Tokens.of(VOCABULARY, WIDTH).withPositions(16, 2, false).withSegments(2).withScale(3)), Scales.NONE);
-        put(cases, "dropout and stochastic depth", decoder(block -> block), new Scales(new double[0], 0.2, 0.3));
+        put(cases, "dropout and stochastic depth", decoder(block -> block), new Scales(NONE, NONE, 0.2, 0.3));
         put(cases, "dropout behind an output norm", decoder(block -> block.withPlacements(Placement.PERI, Placement.PERI)),
-                new Scales(new double[0], 0.2, 0.3));
-        for (String strategy : List.of("pre-ln", "pre-crmsnorm", "peri-ln")) {
+                new Scales(NONE, NONE, 0.2, 0.3));
+        for (String name : List.of("pre-ln", "pre-crmsnorm", "peri-ln", "lns")) {
+            Strategy strategy = Strategy.named(name);
             Architecture base = decoder(block -> block.withAttention(block.attention().bidirectional()))
                     .withEmbedding(new Embedding.Patches(4, 6, 2, 3, true, false, Optional.empty(), false))
                     .withOutput(new Output.Labels(7, Output.Pooling.FIRST, true));
@@ -154,7 +167,7 @@ class GradientTest {
             for (int i = 0; i < pixels.length; i++) {
                 pixels[i] = (float) random.nextGaussian();
             }
-            cases.put("images " + strategy, new Case("images " + strategy, Strategy.named(strategy).applied(base), Scales.NONE,
+            cases.put("images " + name, new Case("images " + name, strategy.applied(base), strategy.scales(base, 0, 0),
                     new Examples.Images(new Batch.Images(pixels, 3, 3, 4, 6), new int[] {2, 6, 0})));
         }
         Architecture one = decoder(block -> block.withAttention(block.attention().withKeyValueHeads(2)));

@@ -6,7 +6,24 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import isonorm.architecture.Activation;
+import isonorm.architecture.Affine;
+import isonorm.architecture.Architecture;
+import isonorm.architecture.Attention;
+import isonorm.architecture.Block;
+import isonorm.architecture.Embedding;
+import isonorm.architecture.Mlp;
+import isonorm.architecture.Norm;
+import isonorm.architecture.NormKind;
+import isonorm.architecture.Output;
+import isonorm.architecture.Placement;
+import isonorm.architecture.Stream;
+import isonorm.architecture.Wiring;
+import isonorm.checkpoint.Dtype;
+import isonorm.convert.ModelWriter;
+import isonorm.convert.Strategies;
 import isonorm.data.TokenData;
+import isonorm.family.Isonorm;
 import isonorm.family.LoadedModel;
 import isonorm.layer.Batch;
 import isonorm.layer.ForwardPass;
@@ -21,11 +38,13 @@ import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
+import java.util.Set;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.MethodSource;
-import org.junit.jupiter.params.provider.ValueSource;
 
 class TrainerTest {
 
@@ -74,7 +93,7 @@ class TrainerTest {
         }
     }
 
-    private static Map<String, String> small(Path out) {
+    static Map<String, String> small(Path out) {
         Map<String, String> values = new LinkedHashMap<>();
         values.put("out", out.toString());
         values.put("threads", "1");
@@ -125,6 +144,9 @@ class TrainerTest {
                 }
             }
         }
+        all.add("dyt strategy.scaling=lns");
+        all.add("pre-crmsnorm strategy.scaling=skipinit");
+        all.add("sub-ln strategy.scaling=heads");
         return all;
     }
 
@@ -175,9 +197,12 @@ class TrainerTest {
     }
 
     @ParameterizedTest
-    @ValueSource(longs = {2, 3, 5, 7})
-    void aRunThatWasKilledEndsAsOneLeftAlone(long step) throws IOException {
+    @CsvSource({"2, f32", "3, f32", "5, f32", "7, f32", "5, bf16", "5, bf16-pure", "5, f16"})
+    void aRunThatWasKilledEndsAsOneLeftAlone(long step, String dtype) throws IOException {
         Map<String, String> values = small(folder.resolve("alone"));
+        values.put("dtype", dtype);
+        values.put("loss-scale", "4e6");
+        values.put("loss-scale.every", "1"); // it changes all the time
         values.put("strategy", "peri-ln");
         values.put("dropout", "0.1");
         values.put("accumulate", "2");
@@ -250,6 +275,77 @@ class TrainerTest {
     }
 
     @Test
+    void aLossScaleThatIsTooLargeFindsItsPlace() throws IOException {
+        Map<String, String> values = small(folder.resolve("run"));
+        values.put("steps", "60");
+        values.put("lr", "0.01");
+        values.put("dtype", "f16");
+        values.put("loss-scale", "1e15");
+        values.put("loss-scale.every", "20");
+        Memory memory = run(values);
+        Metrics.Line last = memory.lines.getLast();
+        assertTrue(last.lossScale() < 1e15 && last.lossScale() > 1, "the scale is " + last.lossScale());
+        assertTrue(last.skipped() > 3 && last.skipped() < 40, last.skipped() + " steps were skipped");
+        assertTrue(last.validation() < memory.lines.getFirst().loss() - 0.5, "it must learn");
+        String line = Files.readAllLines(folder.resolve("run/metrics.jsonl")).getLast();
+        assertTrue(line.contains("\"loss_scale\":" + last.lossScale() + ",\"skipped_steps\":" + last.skipped()), line);
+    }
+
+    @Test
+    void aGradientThatOverflowsAtAnyScaleEndsTheRun() throws IOException {
+        Map<String, String> values = small(folder.resolve("run"));
+        values.put("dtype", "f16");
+        values.put("steps", "200");
+        values.put("init.deviation", "300"); // the way forward stays finite
+        values.put("loss-scale", "1e-3");
+        Memory memory = new Memory(-1);
+        try (Trainer trainer = Trainer.begin(Configuration.of(values), memory)) {
+            assertEquals(Trainer.End.DIVERGED, trainer.run(), memory.notes.toString());
+        }
+    }
+
+    static Map<String, Architecture> untrained() {
+        Norm layer = Norm.of(NormKind.LAYER, 1e-5, Affine.GAIN_AND_BIAS);
+        Norm rms = Norm.of(NormKind.RMS, 1e-5, Affine.GAIN);
+        Norm bare = Norm.of(NormKind.CRMS, 1e-5, Affine.NONE);
+        Embedding.Tokens tokens = Embedding.Tokens.of(DATA.vocabulary(), 8);
+        Output.Words own = Output.Words.of(false);
+        Block post = Block.of(Placement.POST, Wiring.SEQUENTIAL, rms, Attention.of(2, 4), Mlp.plain(12, Activation.GELU));
+        Block pre = post.withPlacements(Placement.PRE, Placement.PRE).withNorm(bare);
+        Architecture original = Architecture.of("test", 8, 12, tokens, List.of(post, post), Optional.of(rms), own);
+        Architecture compressed = original.withBlocks(List.of(pre)).withStream(Stream.COMPRESSED).withFinalNorm(Optional.of(bare));
+        Map<String, Architecture> all = new LinkedHashMap<>();
+        all.put("a block that recentres its skip is a converted model's; train the original",
+                original.withBlocks(List.of(post.withRecentre(true))));
+        all.put("an embedding that is recentred behind its norm is a converted model's; train the original",
+                original.withEmbedding(tokens.withNorm(Optional.of(layer), true)));
+        all.put("a tied head that adds the table's means is a converted model's; train the original, or convert it with --untie",
+                compressed.withEmbedding(tokens.withMeans(true)).withOutput(Output.Words.of(true)));
+        all.put("a CRMSNorm with a gain gives more values than it takes and is not trained; train the original, or convert it with --untie",
+                compressed.withFinalNorm(Optional.of(bare.withAffine(Affine.GAIN))));
+        return all;
+    }
+
+    static Set<String> reasons() {
+        return untrained().keySet();
+    }
+
+    /** What training would change in a converted model, or cannot go back through. */
+    @ParameterizedTest
+    @MethodSource("reasons")
+    void aConvertedModelThatIsNotTrainedIsRefused(String reason) throws IOException {
+        Architecture architecture = untrained().get(reason);
+        Path model = Files.createDirectories(folder.resolve("model"));
+        ModelWriter.write(model, Strategies.random(architecture), Isonorm.config(architecture, "test"), Isonorm.naming(), Dtype.F32);
+        Map<String, String> values = small(folder.resolve("refused"));
+        values.keySet().removeIf(key -> key.startsWith("model."));
+        values.put("from", model.toString());
+        String message = assertThrows(IllegalArgumentException.class, () -> Trainer.begin(Configuration.of(values), new Memory(1)).close()).getMessage();
+        assertEquals(reason, message);
+        assertFalse(Files.exists(folder.resolve("refused")));
+    }
+
+    @Test
     void aRunThatDivergesEndsAndKeepsWhatItSaw() throws IOException {
         Map<String, String> values = small(folder.resolve("run"));
         values.put("lr", "1e6");
@@ -283,7 +379,8 @@ class TrainerTest {
         assertTrue(refusal(Map.of("strategy", "peri-n")).startsWith("there is no strategy peri-n; did you mean peri-ln?"));
         assertTrue(refusal(Map.of("model.preset", "lama-60m")).startsWith("there is no preset lama-60m; did you mean llama-60m?"));
         assertEquals("model.width must be a multiple of model.heads, got 16 and 3", refusal(Map.of("model.heads", "3")));
-        assertTrue(refusal(Map.of("dtype", "f16")).startsWith("dtype must be f32, bf16, bf16-pure or f64, got f16"));
+        assertTrue(refusal(Map.of("strategy", "pre-crmsnorm", "strategy.scaling", "layerscale")).endsWith("take kind rmsnorm, or scaling skipinit"));
+        assertTrue(refusal(Map.of("dtype", "f8")).startsWith("dtype must be f32, bf16, f16, bf16-pure or f64, got f8"));
     }
 
     private String refusal(Map<String, String> other) {

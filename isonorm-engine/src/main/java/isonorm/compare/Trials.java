@@ -1,0 +1,229 @@
+package isonorm.compare;
+
+import isonorm.depth.Depth;
+import isonorm.train.Configuration;
+import isonorm.train.Metrics;
+import isonorm.train.RunFiles;
+import isonorm.train.Trainer;
+import isonorm.weights.Progress;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Comparator;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.Set;
+import java.util.concurrent.CancellationException;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.atomic.AtomicReference;
+import java.util.stream.Stream;
+
+/**
+ * Runs the trials of a grid, each as an ordinary run in a folder of its own. Those that have ended are kept, and one that was killed goes on
+ * from its checkpoint, so the results are those of a grid that was left alone.
+ */
+public final class Trials {
+
+    /** Keys that may differ between what a folder holds and what the grid asks for. */
+    private static final Set<String> FREE = Set.of("out", "threads");
+
+    /** Tells nobody. */
+    public static final Watcher NOBODY = new Watcher() {};
+
+    /** Follows the runs; called by several threads at once where several run at once. */
+    public interface Watcher {
+        /** A run begins, or goes on. */
+        default void begins(Trial trial) {}
+
+        /** Behind every step. */
+        default void step(Trial trial, long done, long total) {}
+
+        /** Behind every window of steps. */
+        default void metrics(Trial trial, Metrics.Line line) {}
+
+        /** Something to be told of a run. */
+        default void note(Trial trial, String text) {}
+
+        /** A run has ended, or has been there already, ended. */
+        default void ends(Trial trial, Outcome outcome) {}
+    }
+
+    private final Grid grid;
+    private final Path out;
+    private final List<Trial> trials;
+    private final Map<Trial, Outcome> ended = new HashMap<>();
+
+    private Trials(Grid grid, Path out) {
+        this.grid = grid;
+        this.out = out;
+        this.trials = grid.trials();
+    }
+
+    /**
+     * The trials of a grid in a folder, which may have some of them from before.
+     *
+     * @throws IllegalArgumentException if a configuration makes no sense, or a folder has a run of another one
+     * @throws IOException if data cannot be read, or a run's folder is damaged
+     */
+    public static Trials of(Grid grid, Path out) throws IOException {
+        grid.check();
+        Trials trials = new Trials(grid, out);
+        for (Trial trial : trials.trials) {
+            Path run = trials.folder(trial);
+            if (!fresh(run)) {
+                requireSame(trial, run);
+                if (Outcome.isIn(run)) {
+                    trials.ended.put(trial, Outcome.read(run));
+                }
+            }
+        }
+        return trials;
+    }
+
+    /** All of them, in the grid's order. */
+    public List<Trial> all() {
+        return trials;
+    }
+
+    /** What a trial gave that has ended before. */
+    public Optional<Outcome> before(Trial trial) {
+        return Optional.ofNullable(ended.get(trial));
+    }
+
+    /** Where a trial runs. */
+    public Path folder(Trial trial) {
+        return out.resolve(trial.folder());
+    }
+
+    /** Whether nothing is there; what a run that was killed at its very begin left is taken away. */
+    private static boolean fresh(Path run) throws IOException {
+        if (!Files.exists(run)) {
+            return true;
+        }
+        if (!Files.isDirectory(run)) {
+            throw new IOException(run + " is in the way: a run is a folder; take another folder for the grid");
+        }
+        List<Path> files;
+        try (Stream<Path> entries = Files.list(run)) {
+            files = entries.toList();
+        }
+        for (Path file : files) {
+            if (!file.getFileName().toString().equals(".config.yaml.tmp")) {
+                return false;
+            }
+        }
+        for (Path file : files) {
+            Files.delete(file);
+        }
+        return true;
+    }
+
+    private static void requireSame(Trial trial, Path run) throws IOException {
+        Configuration there;
+        try {
+            there = RunFiles.readConfiguration(run);
+        } catch (IOException | IllegalArgumentException e) {
+            throw new IOException(run + " is damaged: " + e.getMessage() + "; delete it to run it again", e);
+        }
+        trial.configuration().values().forEach((key, value) -> {
+            if (!FREE.contains(key) && !value.equals(there.values().get(key))) {
+                throw new IllegalArgumentException(run + " is a run with " + key + " " + shown(there.values().get(key)) + ", the grid has "
+                        + shown(value) + "; take another folder, or delete it to run it again");
+            }
+        });
+    }
+
+    private static String shown(String value) {
+        return value.isEmpty() ? "as it is" : value;
+    }
+
+    /**
+     * Runs what has not ended, the lowest seed first.
+     *
+     * @param jobs how many at once; the processors are shared between them
+     */
+    public Results run(int jobs, Watcher watcher) throws IOException {
+        int threads = Math.max(1, Runtime.getRuntime().availableProcessors() / jobs);
+        AtomicReference<Throwable> failure = new AtomicReference<>();
+        try (ExecutorService workers = Executors.newFixedThreadPool(jobs)) {
+            // One seed after the other, so that every contender is seen early.
+            for (Trial trial : trials.stream().sorted(Comparator.comparingLong(Trial::seed)).toList()) {
+                workers.execute(() -> {
+                    if (failure.get() == null) {
+                        try {
+                            ended(trial, threads, watcher, failure);
+                        } catch (Throwable e) {
+                            failure.compareAndSet(null, e);
+                        }
+                    }
+                });
+            }
+        }
+        switch (failure.get()) {
+            case null -> {}
+            case IOException e -> throw e;
+            case RuntimeException e -> throw e;
+            case Error e -> throw e;
+            case Throwable e -> throw new IllegalStateException(e);
+        }
+        return new Results(grid, trials.stream().map(ended::get).toList());
+    }
+
+    private void ended(Trial trial, int threads, Watcher watcher, AtomicReference<Throwable> failure) throws IOException {
+        Optional<Outcome> before;
+        synchronized (ended) {
+            before = before(trial);
+        }
+        if (before.isEmpty()) {
+            watcher.begins(trial);
+        }
+        Outcome outcome = before.isPresent() ? before.get() : outcome(trial, threads, watching(trial, watcher, failure));
+        synchronized (ended) {
+            ended.put(trial, outcome);
+        }
+        watcher.ends(trial, outcome);
+    }
+
+    private Outcome outcome(Trial trial, int threads, Trainer.Watcher watcher) throws IOException {
+        Path run = folder(trial);
+        Configuration told = trial.configuration().with("out", run.toString());
+        if (told.values().get("threads").equals("0")) {
+            told = told.with("threads", Integer.toString(threads));
+        }
+        Files.createDirectories(out);
+        Optional<Depth> first = Trainer.depthBefore(told, Progress.NONE);
+        try (Trainer trainer = fresh(run) ? Trainer.begin(told, watcher) : Trainer.resume(run, watcher)) {
+            Trainer.End end = trainer.run();
+            Outcome outcome = new Outcome(end, trainer.parameters(), trainer.lossOfFrequencies(), Metrics.read(run), first.map(Outcome.Stream::of),
+                    trainer.depth(Progress.NONE).map(Outcome.Stream::of));
+            outcome.write(run);
+            return outcome;
+        }
+    }
+
+    /** A run stops behind its step when another one has failed. */
+    private static Trainer.Watcher watching(Trial trial, Watcher watcher, AtomicReference<Throwable> failure) {
+        return new Trainer.Watcher() {
+            @Override
+            public void metrics(Metrics.Line line) {
+                watcher.metrics(trial, line);
+            }
+
+            @Override
+            public void note(String text) {
+                watcher.note(trial, text);
+            }
+
+            @Override
+            public void step(long done, long total) {
+                watcher.step(trial, done, total);
+                if (failure.get() != null) {
+                    throw new CancellationException();
+                }
+            }
+        };
+    }
+}

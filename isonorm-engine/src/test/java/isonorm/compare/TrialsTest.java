@@ -1,0 +1,150 @@
+package isonorm.compare;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import isonorm.train.Metrics;
+import isonorm.train.Trainer;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.stream.IntStream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** Grids of tiny models, one rate being so high that models diverge at it. */
+class TrialsTest {
+
+    private static final String HIGH = "1000";
+    private static final int STEPS = 8;
+
+    /** What is measured is summed in an order that is the compiler's, in float32 where models compute in it. */
+    private static final double SUMS = 1e-6;
+
+    @TempDir
+    Path folder;
+
+    private static Grid grid() {
+        Grid grid = new Grid(Map.of(), Map.of());
+        String[][] base = {{"threads", "1"}, {"steps", "" + STEPS}, {"model.width", "16"}, {"model.heads", "2"}, {"model.blocks", "2"}, {"batch", "2"},
+            {"sequence", "16"}, {"log.every", "2"}, {"eval.every", "4"}, {"eval.batches", "2"}, {"depth.every", "0"}, {"checkpoint.every", "3"},
+            {"stop.above", "1"}};
+        for (String[] pair : base) {
+            grid = grid.with(pair[0], List.of(pair[1]));
+        }
+        return grid.with("strategy", List.of("pre-ln", "peri-ln")).with("lr", List.of("0.01", HIGH));
+    }
+
+    private Results run(Path out, Trials.Watcher watcher) throws IOException {
+        return Trials.of(grid(), out).run(1, watcher);
+    }
+
+    private static void assertSame(Outcome one, Outcome other) {
+        assertEquals(one.end(), other.end());
+        assertEquals(one.parameters(), other.parameters());
+        assertEquals(one.frequencies(), other.frequencies());
+        assertEquals(one.lines().stream().map(TrialsTest::untimed).toList(), other.lines().stream().map(TrialsTest::untimed).toList());
+        assertSame(one.before().orElseThrow(), other.before().orElseThrow());
+        assertSame(one.after().orElseThrow(), other.after().orElseThrow());
+    }
+
+    private static void assertSame(Outcome.Stream one, Outcome.Stream other) {
+        for (int l = 0; l < one.variances().length; l++) {
+            assertEquals(one.variances()[l], other.variances()[l], SUMS * one.variances()[l]);
+            assertArrayEquals(one.angular()[l], other.angular()[l], SUMS);
+        }
+    }
+
+    private static Metrics.Line untimed(Metrics.Line line) {
+        return new Metrics.Line(line.step(), line.loss(), line.gradientNorm(), line.rate(), line.validation(), line.accuracy(), 0, 0, 0, 0,
+                line.lossScale(), line.skipped());
+    }
+
+    @Test
+    void aDivergedRunIsAResultAndAKilledGridEndsWithTheSame() throws IOException {
+        Results whole = run(folder.resolve("whole"), Trials.NOBODY);
+        for (Group group : whole.groups()) {
+            assertEquals(group.place().get("lr").equals(HIGH) ? 1 : 0, group.diverged(), group.name());
+            assertEquals(group.diverged() == 1, Double.isNaN(group.loss().mean()));
+            assertTrue(group.after().isPresent());
+        }
+        String findings = String.join(" ", whole.findings());
+        assertTrue(findings.contains("2 of 4 runs diverged: pre-ln, lr 1000 (1 of 1), peri-ln, lr 1000 (1 of 1)."), findings);
+        assertTrue(findings.contains("The winner is"), findings);
+
+        Path killed = folder.resolve("killed");
+        for (int at : new int[] {1, STEPS + 7}) { // before the first checkpoint of the first run, and behind that of the third
+            AtomicInteger steps = new AtomicInteger();
+            Trials.Watcher killer = new Trials.Watcher() {
+                @Override
+                public void step(Trial trial, long done, long total) {
+                    if (steps.incrementAndGet() == at) {
+                        throw new IllegalStateException("killed");
+                    }
+                }
+            };
+            assertThrows(IllegalStateException.class, () -> run(killed, killer));
+        }
+        Files.delete(folder.resolve("whole/peri-ln-lr-1000/outcome.json")); // as if it had been killed when it had just diverged
+        for (Path out : List.of(killed, folder.resolve("whole"))) {
+            AtomicInteger begun = new AtomicInteger();
+            Results again = run(out, new Trials.Watcher() {
+                @Override
+                public void begins(Trial trial) {
+                    begun.incrementAndGet();
+                }
+            });
+            assertEquals(out.equals(killed) ? 2 : 1, begun.get());
+            IntStream.range(0, whole.outcomes().size()).forEach(i -> assertSame(whole.outcomes().get(i), again.outcomes().get(i)));
+            assertEquals(whole.findings(), again.findings());
+        }
+    }
+
+    @Test
+    void runsOfOneSeedBeginAlikeAndSeveralAtOnceGiveTheSame() throws IOException {
+        Grid small = grid().with("lr", List.of("0.01")).with("strategy", List.of("pre-ln", "pre-rmsnorm-equivalent")).with("seed", List.of("1", "2"));
+        Results one = Trials.of(small, folder.resolve("one")).run(1, Trials.NOBODY);
+        Results two = Trials.of(small, folder.resolve("two")).run(2, Trials.NOBODY);
+        IntStream.range(0, 4).forEach(i -> assertSame(one.outcomes().get(i), two.outcomes().get(i)));
+        Outcome plain = one.outcomes().get(0);
+        Outcome equivalent = one.outcomes().get(2);
+        // The same function from the same weights on the same data.
+        assertEquals(plain.lines().getFirst().loss(), equivalent.lines().getFirst().loss(), 1e-4);
+        assertNotEquals(plain.lines().getFirst().loss(), one.outcomes().get(1).lines().getFirst().loss(), 1e-3);
+    }
+
+    @Test
+    void aDamagedFolderOrOneOfAnotherGridIsSaidInOneLine() throws IOException {
+        Grid small = grid().with("lr", List.of("0.01")).with("strategy", List.of("pre-ln")).with("seed", List.of("1"));
+        Path run = folder.resolve("pre-ln");
+        Trials.of(small, folder).run(1, Trials.NOBODY);
+        Exception other = assertThrows(IllegalArgumentException.class, () -> Trials.of(small.with("lr", List.of("0.02")), folder));
+        assertTrue(other.getMessage().contains(run + " is a run with lr 0.01, the grid has 0.02"), other.getMessage());
+
+        byte[] outcome = Files.readAllBytes(run.resolve("outcome.json"));
+        Files.write(run.resolve("outcome.json"), Arrays.copyOf(outcome, outcome.length / 2));
+        assertDamaged(small, run + "/outcome.json is not what was written; delete the folder " + run);
+        Files.write(run.resolve("outcome.json"), outcome);
+        byte[] metrics = Files.readAllBytes(run.resolve("metrics.jsonl"));
+        Files.write(run.resolve("metrics.jsonl"), Arrays.copyOf(metrics, metrics.length / 2));
+        assertDamaged(small, run + " is damaged: metrics.jsonl ends at another step");
+        Files.write(run.resolve("metrics.jsonl"), metrics);
+        assertEquals(Trainer.End.FINISHED, Trials.of(small, folder).run(1, Trials.NOBODY).outcomes().getFirst().end());
+        Files.delete(run.resolve("config.yaml"));
+        assertDamaged(small, run + " is damaged: " + run + "/config.yaml does not exist; delete it to run it again");
+    }
+
+    private void assertDamaged(Grid grid, String message) {
+        Exception e = assertThrows(IOException.class, () -> Trials.of(grid, folder));
+        assertTrue(e.getMessage().contains(message), e.getMessage());
+        assertFalse(e.getMessage().contains("\n"));
+    }
+}

@@ -1,0 +1,220 @@
+package isonorm.tensor;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import isonorm.kernel.Rows;
+import isonorm.kernel.Type;
+import isonorm.tensor.Products.Stack;
+import java.lang.foreign.Arena;
+import java.util.List;
+import java.util.Optional;
+import java.util.Random;
+import org.junit.jupiter.api.Test;
+
+class ProductsTest {
+
+    private static final List<Integer> SIZES = List.of(1, 5, 16, 17, 63, 64, 65, 197);
+
+    private final Random random = new Random(7);
+
+    private Rows rows(Arena arena, Type type, int rows, int columns) {
+        int stride = columns + random.nextInt(3);
+        Rows made = Rows.allocate(arena, type, rows, stride, stride);
+        for (int r = 0; r < rows; r++) {
+            for (int c = 0; c < stride; c++) {
+                made.set(r, c, random.nextGaussian());
+            }
+        }
+        return new Rows(made.data(), type, 0, rows, columns, stride);
+    }
+
+    private int size() {
+        return SIZES.get(random.nextInt(SIZES.size()));
+    }
+
+    private static double get(Rows x, boolean transposed, int row, int column) {
+        return transposed ? x.get(column, row) : x.get(row, column);
+    }
+
+    /** Rounding of sums to the result, of which float32 sums of {@code inner} products of about 1 are off by less. */
+    private static double tolerance(Type result, int inner, double expected) {
+        return switch (result) {
+            case F64 -> 1e-12 * inner;
+            case F32 -> 3e-7 * inner + 1e-5;
+            case BF16, F16 -> 3e-7 * inner + 1e-5 + Math.abs(expected) / 128;
+        };
+    }
+
+    /** One product against its definition, with what lies behind each row as a guard. */
+    private void requireRight(Type type, Type result, boolean add, Optional<OneDnn> library) {
+        int m = size();
+        int k = size();
+        int n = size();
+        boolean xt = random.nextBoolean();
+        boolean wt = random.nextBoolean();
+        try (Arena arena = Arena.ofConfined()) {
+            Rows x = xt ? rows(arena, type, k, m) : rows(arena, type, m, k);
+            Rows w = wt ? rows(arena, type, n, k) : rows(arena, type, k, n);
+            Rows y = rows(arena, result, m, n);
+            Rows before = Rows.allocate(arena, result, m, y.stride(), y.stride());
+            before.data().copyFrom(y.data());
+            Rows behind = new Rows(y.data(), result, 0, m, y.stride(), y.stride());
+            Stack left = xt ? Stack.of(x).transpose() : Stack.of(x);
+            Stack right = wt ? Stack.of(w).transpose() : Stack.of(w);
+            Products.products(left, right, Stack.of(y), add, library);
+            String what = type + " to " + result + (add ? ", added, " : ", ") + m + " x " + k + " x " + n + (xt ? ", x^T" : "") + (wt ? ", w^T" : "");
+            for (int i = 0; i < m; i++) {
+                for (int j = 0; j < n; j++) {
+                    double sum = add ? before.get(i, j) : 0;
+                    for (int l = 0; l < k; l++) {
+                        sum += get(x, xt, i, l) * get(w, wt, l, j);
+                    }
+                    double slack = library.isEmpty() && type == Type.BF16 ? Math.abs(sum - (add ? before.get(i, j) : 0)) / 128 : 0;
+                    assertEquals(sum, y.get(i, j), tolerance(result, k, sum) + slack, what);
+                }
+                for (int j = n; j < y.stride(); j++) {
+                    assertEquals(before.get(i, j), behind.get(i, j), what + ": wrote behind a row");
+                }
+            }
+        }
+    }
+
+    private static List<Optional<OneDnn>> libraries() {
+        return OneDnn.here().isPresent() ? List.of(OneDnn.here(), Optional.empty()) : List.of(Optional.empty());
+    }
+
+    @Test
+    void everyTypeAndOrientationGivesTheProductOfItsDefinition() {
+        for (Optional<OneDnn> library : libraries()) {
+            for (int round = 0; round < 12; round++) {
+                for (Type type : List.of(Type.F64, Type.F32, Type.BF16, Type.F16)) {
+                    requireRight(type, type, false, library);
+                    requireRight(type, type, true, library);
+                }
+                requireRight(Type.BF16, Type.F32, false, library);
+                requireRight(Type.BF16, Type.F32, true, library);
+                requireRight(Type.F16, Type.F32, false, library);
+                requireRight(Type.F16, Type.F32, true, library);
+            }
+        }
+    }
+
+    /** A column of a wider matrix, and a row that lies as a column. */
+    @Test
+    void valuesOfAVectorNeedNotBeNeighbours() {
+        for (Optional<OneDnn> library : libraries()) {
+            for (Type type : List.of(Type.F64, Type.F32, Type.BF16, Type.F16)) {
+                try (Arena arena = Arena.ofConfined()) {
+                    Rows x = rows(arena, type, 197, 65);
+                    Rows w = rows(arena, type, 65, 4);
+                    Rows y = rows(arena, type, 197, 3);
+                    Stack column = Stack.of(w.sliceColumns(1, 1));
+                    Products.products(Stack.of(x), column, Stack.of(y.sliceColumns(1, 1)), false, library);
+                    Rows row = rows(arena, type, 1, 197);
+                    Products.products(column.transpose(), Stack.of(x).transpose(), Stack.of(row), false, library);
+                    for (int i = 0; i < 197; i++) {
+                        double sum = 0;
+                        for (int l = 0; l < 65; l++) {
+                            sum += x.get(i, l) * w.get(l, 1);
+                        }
+                        assertEquals(sum, y.get(i, 1), tolerance(type, 65, sum), type + ", a column");
+                        assertEquals(sum, row.get(0, i), tolerance(type, 65, sum), type + ", a row");
+                    }
+                }
+            }
+        }
+    }
+
+    @Test
+    void largeProductsOfFloat16AreTakenInPieces() {
+        try (Arena arena = Arena.ofConfined()) {
+            Rows x = rows(arena, Type.F16, 1100, 2);
+            Rows w = rows(arena, Type.F16, 1050, 2);
+            Rows y = rows(arena, Type.F16, 1100, 1050);
+            Products.product(x, w, true, y);
+            for (int i = 0; i < 1100; i++) {
+                for (int j = 0; j < 1050; j++) {
+                    double expected = x.get(i, 0) * w.get(j, 0) + x.get(i, 1) * w.get(j, 1);
+                    assertEquals(expected, y.get(i, j), Math.abs(expected) / 2048 + 1e-6);
+                }
+            }
+        }
+    }
+
+    @Test
+    void manyProductsAtOnceAreThoseOneByOneAndMayShareAMatrix() {
+        for (Optional<OneDnn> library : libraries()) {
+            for (Type type : List.of(Type.F64, Type.F32, Type.BF16, Type.F16)) {
+                for (int step : new int[] {0, 24}) { // 0: all heads read the same keys
+                    try (Arena arena = Arena.ofConfined()) {
+                        Rows queries = rows(arena, type, 37, 72);
+                        Rows keys = rows(arena, type, 41, 72);
+                        Rows scores = rows(arena, type, 3 * 37, 41);
+                        Stack x = Stack.of(queries.sliceColumns(0, 24), 3, 24);
+                        Stack w = Stack.of(keys.sliceColumns(0, 24), 3, step).transpose();
+                        Products.products(x, w, Stack.of(scores.slice(0, 37), 3, 37L * scores.stride()), false, library);
+                        Rows one = rows(arena, type, 37, 41);
+                        for (int head = 0; head < 3; head++) {
+                            Products.products(Stack.of(queries.sliceColumns(24 * head, 24)), Stack.of(keys.sliceColumns(step * head, 24)).transpose(),
+                                    Stack.of(one), false, library);
+                            for (int i = 0; i < 37; i++) {
+                                for (int j = 0; j < 41; j++) {
+                                    double expected = one.get(i, j);
+                                    assertEquals(expected, scores.get(37 * head + i, j), tolerance(type, 24, expected), type + ", step " + step);
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    @Test
+    void aPackedMatrixGivesTheProductsOfThePlainOne() {
+        for (Type type : List.of(Type.F32, Type.BF16)) {
+            for (int round = 0; round < 12; round++) {
+                try (Arena arena = Arena.ofConfined()) {
+                    int m = size();
+                    int k = size();
+                    int n = size();
+                    boolean transposed = random.nextBoolean();
+                    Rows x = rows(arena, type, m, k);
+                    Rows w = transposed ? rows(arena, type, n, k) : rows(arena, type, k, n);
+                    Optional<Packed> packed = Packed.of(w, transposed, arena);
+                    assertEquals(OneDnn.here().isPresent(), packed.isPresent());
+                    if (packed.isEmpty()) {
+                        return;
+                    }
+                    Rows y = rows(arena, type, m, n);
+                    Rows expected = rows(arena, type, m, n);
+                    Products.product(x, packed.get(), y);
+                    Products.product(x, w, transposed, expected);
+                    for (int i = 0; i < m; i++) {
+                        for (int j = 0; j < n; j++) {
+                            assertEquals(expected.get(i, j), y.get(i, j), tolerance(type, k, expected.get(i, j)), type + " " + m + " x " + k + " x " + n);
+                        }
+                    }
+                    Rows narrow = rows(arena, type, m, n + 1);
+                    assertThrows(IllegalArgumentException.class, () -> Products.product(x, packed.get(), narrow));
+                }
+            }
+        }
+    }
+
+    @Test
+    void typesThatProductsDoNotHaveAreRefused() {
+        try (Arena arena = Arena.ofConfined()) {
+            Rows half = rows(arena, Type.F16, 2, 2);
+            Rows single = rows(arena, Type.F32, 2, 2);
+            Rows brain = rows(arena, Type.BF16, 2, 2);
+            for (List<Rows> wrong : List.of(List.of(half, half, brain), List.of(half, brain, half), List.of(single, brain, single), List.of(single, single, brain))) {
+                String message = assertThrows(IllegalArgumentException.class,
+                        () -> Products.product(wrong.get(0), wrong.get(1), false, wrong.get(2))).getMessage();
+                assertTrue(message.startsWith("products are of one type"), message);
+            }
+        }
+    }
+}

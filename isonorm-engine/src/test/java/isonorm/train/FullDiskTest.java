@@ -1,0 +1,89 @@
+package isonorm.train;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Map;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.condition.DisabledOnOs;
+import org.junit.jupiter.api.condition.OS;
+import org.junit.jupiter.api.io.TempDir;
+
+/** A run on a disk that takes no more, which a limit of the size of files stands for. */
+class FullDiskTest {
+
+    @TempDir
+    Path folder;
+
+    @Test
+    @DisabledOnOs(OS.WINDOWS)
+    void theLastCheckpointStaysAndTheRunGoesOnFromIt() throws IOException, InterruptedException {
+        Map<String, String> values = TrainerTest.small(folder.resolve("alone"));
+        try (Trainer trainer = Trainer.begin(Configuration.of(values), new Silent(-1))) {
+            trainer.run();
+        }
+        Path run = folder.resolve("full");
+        values.put("out", run.toString());
+        try (Trainer trainer = Trainer.begin(Configuration.of(values), new Silent(4))) {
+            assertThrows(IllegalStateException.class, trainer::run);
+        }
+        Process process = new ProcessBuilder("sh", "-c", "ulimit -f 64; exec \"$@\"", "sh", // 32 or 64 KiB, and the optimizer's state is more
+                Path.of(System.getProperty("java.home"), "bin", "java").toString(),
+                "--add-modules=jdk.incubator.vector", "--enable-native-access=ALL-UNNAMED", "-XX:-UsePerfData",
+                "-cp", System.getProperty("java.class.path"), FullDiskTest.class.getName(), run.toString())
+                .redirectErrorStream(true).start();
+        String output = new String(process.getInputStream().readAllBytes()).strip().lines().toList().getLast();
+        assertEquals(3, process.waitFor(), output);
+        assertTrue(output.contains(".checkpoint-0000006") && output.contains("File too large") && output.endsWith("go on with --resume " + run), output);
+        try (Stream<Path> files = Files.list(run)) {
+            List<String> names = files.map(file -> file.getFileName().toString()).filter(name -> !name.startsWith("events")).sorted().toList();
+            assertEquals(List.of("checkpoint-0000003", "config.yaml", "metrics.jsonl"), names, "nothing half written is left");
+        }
+        try (Trainer trainer = Trainer.resume(run, new Silent(-1))) {
+            trainer.run();
+        }
+        assertArrayEquals(Files.readAllBytes(folder.resolve("alone/model/model.safetensors")), Files.readAllBytes(run.resolve("model/model.safetensors")));
+    }
+
+    @Test
+    void metricsThatCannotBeWrittenAreNamed() throws IOException {
+        Metrics metrics = Metrics.open(folder, 0, false);
+        metrics.close();
+        String message = assertThrows(IOException.class, () -> metrics.write(1, List.of(new Metrics.BlockLine(0, 1, 1, 1)))).getMessage();
+        assertTrue(message.startsWith(folder.resolve("metrics.jsonl") + " cannot be written"), message);
+    }
+
+    /** Goes on with a run. */
+    public static void main(String[] arguments) {
+        try (Trainer trainer = Trainer.resume(Path.of(arguments[0]), new Silent(-1))) {
+            trainer.run();
+        } catch (IOException e) {
+            System.out.println(e.getMessage());
+            System.exit(3);
+        }
+    }
+
+    /** Ends a run behind a step. */
+    private record Silent(long last) implements Trainer.Watcher {
+
+        @Override
+        public void metrics(Metrics.Line line) {}
+
+        @Override
+        public void note(String text) {}
+
+        @Override
+        public void step(long done, long total) {
+            if (done == last) {
+                throw new IllegalStateException("killed");
+            }
+        }
+    }
+}
