@@ -20,7 +20,7 @@ class ResultsTest {
     /** A run that ended with a loss, or diverged where there is none. */
     private static Outcome outcome(double loss) {
         boolean whole = !Double.isNaN(loss);
-        Metrics.Line line = new Metrics.Line(10, whole ? loss : 9, 1, 1, loss, 1, 1, 2, 0);
+        Metrics.Line line = new Metrics.Line(10, whole ? loss : 9, 1, 1, loss, Double.NaN, 1, 1, 2, 0, 1, 0);
         Outcome.Stream stream = new Outcome.Stream(new double[] {1, 4}, new double[][] {{0.1, 0.2}, {0.3}});
         return new Outcome(whole ? Trainer.End.FINISHED : Trainer.End.DIVERGED, 7, FREQUENCIES, List.of(line), Optional.of(stream), Optional.of(stream));
     }
