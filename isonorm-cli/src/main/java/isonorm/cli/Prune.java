@@ -53,7 +53,7 @@ final class Prune extends Subcommand {
     private String by;
 
     @Option(names = "--text", paramLabel = "FILE",
-            description = "The UTF-8 text to measure on, and to heal on. Default: an embedded sample of Shakespeare.")
+            description = "The UTF-8 text, or folder of tokens, to measure on, and to heal on. Default: an embedded sample of Shakespeare.")
     private Path text;
 
     @Option(names = "--tokens", paramLabel = "N", defaultValue = "16384", description = "How much of it to measure on. Default: ${DEFAULT-VALUE}.")

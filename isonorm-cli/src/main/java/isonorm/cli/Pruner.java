@@ -126,11 +126,15 @@ record Pruner(Optional<Path> text, long tokens, Optional<Integer> heal) {
         try (OutputFolder output = OutputFolder.create(out, false); OutputFolder.Promise _ = output.closedAtExit()) {
             Path work = output.path().resolve("heal");
             ObjectNode report = pruning.writeTo(work.resolve("pruned"), progress);
-            try (Vocabulary vocabulary = Vocabulary.open(source, Optional.empty())) {
-                TokenDataBuilder.of(List.of(text.orElseThrow()), vocabulary).writeTo(work.resolve("tokens"), progress);
+            Path data = text.orElseThrow();
+            if (!Files.isDirectory(data)) {
+                try (Vocabulary vocabulary = Vocabulary.open(source, Optional.empty())) {
+                    TokenDataBuilder.of(List.of(data), vocabulary).writeTo(work.resolve("tokens"), progress);
+                }
+                data = work.resolve("tokens");
             }
             Configuration configuration = Configuration.of(Map.of(
-                    "from", work.resolve("pruned").toString(), "data", work.resolve("tokens").toString(), "out", work.resolve("run").toString(),
+                    "from", work.resolve("pruned").toString(), "data", data.toString(), "out", work.resolve("run").toString(),
                     "steps", heal.orElseThrow().toString(), "sequence", String.valueOf(Math.min(SEQUENCE, Depths.room(pruning.result().architecture()))),
                     "lr", RATE, "batch", BATCH, "eval.every", "0", "depth.every", "0", "checkpoint.every", "0"));
             try (Trainer trainer = Trainer.begin(configuration, new Steps(progress))) {

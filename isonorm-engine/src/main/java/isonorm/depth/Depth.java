@@ -20,6 +20,7 @@ import java.util.stream.IntStream;
  *     than four tokens
  * @param withoutDirection how many tokens these leave out, because one of their vectors was zero or not finite
  * @param sensitivity what removing blocks does, where that was measured
+ * @param gradients of the blocks' parameters, where these were measured
  */
 public record Depth(
         int width,
@@ -32,7 +33,8 @@ public record Depth(
         long withoutDirection,
         List<MassiveActivation> massive,
         Growth growth,
-        Optional<Sensitivity> sensitivity) {
+        Optional<Sensitivity> sensitivity,
+        Optional<GradientNorms> gradients) {
 
     /** A block that turns the stream by a smaller angular distance than this is idle. */
     public static final double IDLE = 0.05;
@@ -78,7 +80,12 @@ public record Depth(
 
     /** The same with what removing blocks does. */
     public Depth withSensitivity(Sensitivity measured) {
-        return new Depth(width, tokens, compute, activations, angular, cosine, cka, withoutDirection, massive, growth, Optional.of(measured));
+        return new Depth(width, tokens, compute, activations, angular, cosine, cka, withoutDirection, massive, growth, Optional.of(measured), gradients);
+    }
+
+    /** The same with gradients. */
+    public Depth withGradients(GradientNorms measured) {
+        return new Depth(width, tokens, compute, activations, angular, cosine, cka, withoutDirection, massive, growth, sensitivity, Optional.of(measured));
     }
 
     /** In two sentences: how the variance of the stream grows, and which blocks are idle; and how sure that is. */
