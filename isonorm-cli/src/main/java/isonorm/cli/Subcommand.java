@@ -45,9 +45,9 @@ abstract class Subcommand implements Callable<Integer> {
     /** Says why the first command that computes takes so long; the engine's jars bring their native code packed. */
     void announceEngine() {
         String cache = System.getProperty("org.bytedeco.javacpp.cachedir", System.getProperty("user.home") + "/.javacpp/cache");
-        String[] unpacked = Path.of(cache).toFile().list((_, name) -> name.startsWith("pytorch"));
+        String[] unpacked = Path.of(cache).toFile().list((_, name) -> name.startsWith("pytorch") || name.startsWith("dnnl"));
         if (!quiet && (unpacked == null || unpacked.length == 0)) {
-            console.err().println("unpacking libtorch to " + cache + " (first use, 360 MB) ...");
+            console.err().println("unpacking native code to " + cache + " (first use, up to 450 MB) ...");
         }
     }
 

@@ -1,0 +1,79 @@
+package isonorm.bench;
+
+import isonorm.kernel.Rows;
+import isonorm.kernel.Type;
+import isonorm.tensor.Packed;
+import isonorm.tensor.Products;
+import isonorm.tensor.Team;
+import java.lang.foreign.Arena;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Optional;
+import java.util.Random;
+
+/**
+ * GFLOP/s of matrix products with weights that are not in the nearest caches, by two threads with half of the rows each: of weights as they
+ * lie in a file, (out, in), and of packed ones. {@code JAVA_TOOL_OPTIONS=-Disonorm.products=libtorch} does without oneDNN.
+ */
+public final class ProductSpeeds {
+
+    private static final int[][] SHAPES = {{98, 192, 576}, {98, 768, 192}, {98, 384, 1536}, {98, 768, 3072}, {788, 192, 768}, {788, 384, 1536},
+        {788, 768, 3072}, {1024, 384, 1536}};
+    private static final int ROUNDS = 9;
+
+    private ProductSpeeds() {}
+
+    public static void main(String[] arguments) {
+        Random random = new Random(1);
+        try (Team team = Team.of(2); Arena arena = Arena.ofShared()) {
+            System.out.printf("%-6s %-18s %12s %12s%n", "type", "rows x in x out", "as stored", "packed");
+            for (Type type : List.of(Type.F32, Type.BF16)) {
+                for (int[] shape : SHAPES) {
+                    measure(type, shape[0], shape[1], shape[2], team, arena, random);
+                }
+            }
+        }
+    }
+
+    private static void measure(Type type, int m, int k, int n, Team team, Arena arena, Random random) {
+        int copies = Math.clamp(10_000_000 / ((long) k * n), 1, 24);
+        Rows[] weights = new Rows[copies];
+        for (int i = 0; i < copies; i++) {
+            weights[i] = random(arena, type, n, k, random);
+        }
+        List<Optional<Packed>> packed = Arrays.stream(weights).map(w -> Packed.of(w, true, arena)).toList();
+        Rows[] x = {random(arena, type, m, k, random), random(arena, type, m, k, random)};
+        Rows[] y = {random(arena, type, m, n, random), random(arena, type, m, n, random)};
+        double operations = 2.0 * m * k * n * copies * team.size();
+        int times = (int) Math.max(1, 2e9 / operations);
+        double[] stored = new double[ROUNDS];
+        double[] ordered = new double[ROUNDS];
+        for (int round = 0; round < ROUNDS; round++) {
+            stored[round] = operations * times / time(times * copies, i -> team.each(team.size(), t ->
+                    Products.product(x[t], weights[i % copies], true, y[t])));
+            ordered[round] = packed.getFirst().isEmpty() ? Double.NaN : operations * times / time(times * copies, i -> team.each(team.size(), t ->
+                    Products.product(x[t], packed.get(i % copies).get(), y[t])));
+        }
+        Arrays.sort(stored);
+        Arrays.sort(ordered);
+        System.out.printf("%-6s %-18s %12.0f %12.0f%n", type, m + " x " + k + " x " + n, stored[ROUNDS / 2], ordered[ROUNDS / 2]);
+    }
+
+    private static Rows random(Arena arena, Type type, int rows, int columns, Random random) {
+        Rows made = Rows.allocate(arena, type, rows, columns, columns);
+        for (int r = 0; r < rows; r++) {
+            for (int c = 0; c < columns; c++) {
+                made.set(r, c, random.nextGaussian());
+            }
+        }
+        return made;
+    }
+
+    private static long time(int times, Team.Part work) {
+        long began = System.nanoTime();
+        for (int i = 0; i < times; i++) {
+            work.run(i);
+        }
+        return System.nanoTime() - began;
+    }
+}
