@@ -30,7 +30,7 @@ final class DepthCommand extends Subcommand {
             description = "Folders, files in them, or owner/name in the Hugging Face cache.")
     private List<String> checkpoints;
 
-    @Option(names = "--text", paramLabel = "FILE", description = "The UTF-8 text to read. Default: an embedded sample of Shakespeare.")
+    @Option(names = "--text", paramLabel = "FILE", description = "The UTF-8 text to read, or a folder of tokens from isonorm data build. Default: an embedded sample of Shakespeare.")
     private Path text;
 
     @Option(names = "--tokens", paramLabel = "N", defaultValue = "262144", description = "How much of it to read. Default: ${DEFAULT-VALUE}.")
@@ -50,8 +50,11 @@ final class DepthCommand extends Subcommand {
             description = "With --sensitivity: how many blocks the ranges have. Default: a quarter of the model's.")
     private List<Integer> spans;
 
+    @Option(names = "--gradients", description = "Also measure the gradient's norm of each block and kind of parameter.")
+    private boolean gradients;
+
     @Option(names = "--sensitivity-tokens", paramLabel = "N", defaultValue = "16384",
-            description = "With --sensitivity: how many tokens are predicted, each model anew without each block. Default: ${DEFAULT-VALUE}.")
+            description = "With --sensitivity and --gradients: how many tokens are predicted. Default: ${DEFAULT-VALUE}.")
     private long sensitivityTokens;
 
     @Option(names = "--out", paramLabel = "DIR", description = "Write report.html, report.json, CSV files and an SVG of each plot there.")
@@ -78,7 +81,7 @@ final class DepthCommand extends Subcommand {
         DepthReport report;
         try (ProgressBar progress = progress()) {
             report = new Depths(Optional.ofNullable(text), tokens, Optional.ofNullable(window), compute, sensitivity,
-                    Optional.ofNullable(spans), sensitivityTokens).measure(checkpoints, this::announceEngine, progress);
+                    Optional.ofNullable(spans), sensitivityTokens, gradients).measure(checkpoints, this::announceEngine, progress);
         }
         if (out != null) {
             report.write(out);

@@ -1,7 +1,9 @@
 package isonorm.cli;
 
+import isonorm.architecture.Part;
 import isonorm.depth.Activations;
 import isonorm.depth.Depth;
+import isonorm.depth.GradientNorms;
 import isonorm.depth.Growth;
 import isonorm.depth.Position;
 import isonorm.depth.Sensitivity;
@@ -31,6 +33,9 @@ record DepthPlots(List<DepthReport.Measured> all) {
                 everywhere("Kurtosis", "A normal distribution has 3; outliers make it large.", Activations::kurtosis),
                 everywhere("Variance at every position", "All values of all tokens together.", Activations::variance),
                 everywhere("Root mean square", "All values of all tokens together.", Activations::rms))));
+        if (all.stream().anyMatch(one -> one.depth().gradients().isPresent())) {
+            groups.add(new Page.Group("Gradients", List.of(gradients())));
+        }
         if (!removals().isEmpty()) {
             groups.add(new Page.Group("Perplexity", removals()));
         }
@@ -145,6 +150,23 @@ record DepthPlots(List<DepthReport.Measured> all) {
             }
         }
         return new Plot.Lines(title, note, new Plot.Axes("block", title.replace(" at every position", "").toLowerCase(Locale.ROOT)), curves);
+    }
+
+    private Plot gradients() {
+        List<Plot.Curve> curves = new ArrayList<>();
+        for (int c = 0; c < all.size(); c++) {
+            GradientNorms norms = all.get(c).depth().gradients().orElse(null);
+            if (norms != null) {
+                curves.add(curve(named(all.get(c), "whole block"), all.size() == 1 ? 6 : c, true, norms.blocks().size(), norms::block));
+                int number = 0;
+                for (Part part : norms.blocks().stream().flatMap(block -> block.keySet().stream()).distinct().sorted().toList()) {
+                    curves.add(curve(named(all.get(c), part.path().replace('_', ' ')), all.size() == 1 ? number++ : c, false, norms.blocks().size(),
+                            l -> norms.blocks().get(l).getOrDefault(part, Double.NaN)));
+                }
+            }
+        }
+        return new Plot.Lines("Gradient norms", "Of the mean loss of the text, over each block's weights, biases and gains of one kind.",
+                new Plot.Axes("block", "gradient norm"), curves);
     }
 
     private List<Plot> removals() {

@@ -24,6 +24,7 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
 import java.util.function.IntPredicate;
+import java.util.stream.IntStream;
 
 /** What was measured of some checkpoints on one text: as a table, as JSON, and as a folder of files. */
 record DepthReport(String text, List<Measured> all) {
@@ -59,6 +60,7 @@ record DepthReport(String text, List<Measured> all) {
         ArrayNode influence = json.putArray("influence");
         ArrayNode massive = json.putArray("massive_activations");
         ArrayNode sensitivity = json.putArray("sensitivity");
+        ArrayNode gradients = json.putArray("gradients");
         for (Measured one : all) {
             blocks(one, blocks);
             Depth depth = one.depth;
@@ -72,6 +74,8 @@ record DepthReport(String text, List<Measured> all) {
                 }
             }
             depth.massive().forEach(each -> massive.add(massive(one, each)));
+            depth.gradients().ifPresent(measured -> IntStream.range(0, depth.blocks()).forEach(l -> measured.blocks().get(l).forEach((part, norm) ->
+                    Equality.put(gradients.addObject().put("checkpoint", one.name).put("block", l).put("parameter", part.path()), "norm", norm))));
             depth.sensitivity().ifPresent(measured -> measured.removals().forEach(removal -> {
                 ObjectNode row = sensitivity.addObject().put("checkpoint", one.name).put("block", removal.block()).put("span", removal.span());
                 Equality.put(row, "perplexity", removal.perplexity());
@@ -216,6 +220,13 @@ record DepthReport(String text, List<Measured> all) {
             cheapest(measured, span -> span == 1).ifPresent(best -> facts.put("cheapest block", removed(best, measured)));
             cheapest(measured, span -> span > 1).ifPresent(best -> facts.put("cheapest range", removed(best, measured)));
         });
+        depth.gradients().ifPresent(measured -> {
+            Comparator<Integer> byNorm = Comparator.comparingDouble(measured::block);
+            int most = IntStream.range(0, depth.blocks()).boxed().max(byNorm).orElseThrow();
+            int least = IntStream.range(0, depth.blocks()).boxed().min(byNorm).orElseThrow();
+            facts.put("gradient norms", number(measured.block(least)) + " (block " + least + ") to " + number(measured.block(most)) + " (block " + most
+                    + "), on " + Table.count(measured.tokens(), "token"));
+        });
         return facts;
     }
 
@@ -261,7 +272,7 @@ record DepthReport(String text, List<Measured> all) {
 
     /** Writes all files; each of them is complete or not there. */
     void write(Path folder) throws IOException {
-        ReportFolder.write(folder, json(), List.of("blocks", "angular_distance", "influence", "massive_activations", "sensitivity"),
+        ReportFolder.write(folder, json(), List.of("blocks", "angular_distance", "influence", "massive_activations", "sensitivity", "gradients"),
                 page(new DepthPlots(all)));
     }
 

@@ -9,6 +9,7 @@ import isonorm.depth.SampleText;
 import isonorm.family.LoadedModel;
 import isonorm.tensor.Compute;
 import isonorm.text.Tokenizer;
+import isonorm.train.TextGradient;
 import isonorm.verify.TokenizedText;
 import isonorm.verify.Verification;
 import java.io.IOException;
@@ -31,9 +32,10 @@ record Depths(
         String compute,
         boolean sensitivity,
         Optional<List<Integer>> spans,
-        long sensitivityTokens) {
+        long sensitivityTokens,
+        boolean gradients) {
 
-    private static final int LONGEST = 1024;
+    static final int LONGEST = 1024;
 
     /** A checkpoint and all that is known before it is run. */
     private record Task(String name, String checkpoint, LoadedModel model, TokenizedText text, TokenizedText predicted) {}
@@ -64,16 +66,16 @@ record Depths(
         }
         Path tokenizer = model.checkpoint().folder().resolve("tokenizer.json");
         TokenizedText words = SampleText.read(tokenizer, text, length, tokens);
-        if (sensitivity) {
+        if (sensitivity || gradients) {
             Verification.requirePrediction(architecture, length);
         }
-        TokenizedText predicted = sensitivity
+        TokenizedText predicted = sensitivity || gradients
                 ? SampleText.read(tokenizer, text, length, Math.max(length, Math.min(tokens, sensitivityTokens)))
                 : words;
         return new Task(name, checkpoint, model, words, predicted);
     }
 
-    private static int room(Architecture architecture) {
+    static int room(Architecture architecture) {
         return architecture.embedding() instanceof Embedding.Tokens words && words.positions() > 0
                 ? Math.min(architecture.context(), words.positions() - words.positionOffset())
                 : architecture.context();
@@ -86,6 +88,10 @@ record Depths(
             double seconds = (System.nanoTime() - start) / 1e9;
             if (sensitivity) {
                 depth = depth.withSensitivity(survey.sensitivity(task.predicted, spans.orElse(List.of(Math.max(2, depth.blocks() / 4))),
+                        (what, done, total) -> progress.step(task.name + ": " + what, done, total)));
+            }
+            if (gradients) {
+                depth = depth.withGradients(TextGradient.of(task.model.model(), task.predicted,
                         (what, done, total) -> progress.step(task.name + ": " + what, done, total)));
             }
             return new DepthReport.Measured(task.name, task.checkpoint, task.model.model().architecture(), task.text.window(), seconds, depth,

@@ -57,9 +57,11 @@ public final class Main implements Runnable {
         COMMANDS.put("generate", Generate::new);
         COMMANDS.put("forward", Forward::new);
         COMMANDS.put("train", Train::new);
+        COMMANDS.put("watch", Watch::new);
         COMMANDS.put("data", Data::line);
         COMMANDS.put("compare", CompareCommand::new);
         COMMANDS.put("depth", DepthCommand::new);
+        COMMANDS.put("prune", Prune::new);
         COMMANDS.put("bench", Bench::line);
     }
 

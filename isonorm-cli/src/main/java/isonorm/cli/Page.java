@@ -30,12 +30,24 @@ record Page(String title, String subtitle, List<Card> cards, List<Group> groups,
 
     /** The file. */
     String html() throws IOException {
+        return html("");
+    }
+
+    /** A page that goes on asking the address it came from for what is new. */
+    String live(String cursor) throws IOException {
+        return html("\n" + resource("watch.js").replace("{{cursor}}", cursor));
+    }
+
+    private String html(String script) throws IOException {
         StringBuilder page = new StringBuilder();
         String template = resource("page.html");
         int at = 0;
         for (int open = template.indexOf("{{"); open >= 0; open = template.indexOf("{{", at)) {
             int close = template.indexOf("}}", open);
             page.append(template, at, open).append(part(template.substring(open + 2, close)));
+            if (template.startsWith("{{script}}", open)) {
+                page.append(script);
+            }
             at = close + 2;
         }
         return page.append(template, at, template.length()).toString();
@@ -56,13 +68,20 @@ record Page(String title, String subtitle, List<Card> cards, List<Group> groups,
     }
 
     private String body() {
-        StringBuilder body = new StringBuilder("<div class=\"grid\">\n");
-        cards.forEach(card -> body.append(card(card)));
-        body.append("</div>\n<div class=\"grid\">\n");
+        StringBuilder below = new StringBuilder();
+        tables.forEach(table -> below.append("<div class=\"grid\">\n").append(table(table)).append("</div>\n"));
+        StringBuilder body = new StringBuilder();
+        if (cards.isEmpty()) { // a table says what there is
+            body.append(below);
+            below.setLength(0);
+        } else {
+            body.append("<div class=\"grid\">\n");
+            cards.forEach(card -> body.append(card(card)));
+            body.append("</div>\n");
+        }
+        body.append("<div class=\"grid\">\n");
         groups.forEach(group -> body.append(plots(group)));
-        body.append("</div>\n");
-        tables.forEach(table -> body.append("<div class=\"grid\">\n").append(table(table)).append("</div>\n"));
-        return body.toString();
+        return body.append("</div>\n").append(below).toString();
     }
 
     private static String card(Card card) {

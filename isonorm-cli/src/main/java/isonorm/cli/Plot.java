@@ -7,6 +7,7 @@ import java.util.Arrays;
 import java.util.DoubleSummaryStatistics;
 import java.util.List;
 import java.util.Locale;
+import java.util.stream.IntStream;
 
 /** One picture of a report: drawn as SVG by {@link PlotSvg}, and by a script in an HTML {@link Page}, from the same values. */
 sealed interface Plot {
@@ -51,8 +52,19 @@ sealed interface Plot {
         }
     }
 
+    /** What stands out at a place: a spike, or an end. */
+    record Mark(double x, double y, boolean end, String text) {}
+
     /** Curves. */
-    record Lines(String title, String note, Axes axes, List<Curve> curves) implements Plot {
+    record Lines(String title, String note, Axes axes, List<Curve> curves, List<Mark> marks) implements Plot {
+
+        Lines(String title, String note, Axes axes, List<Curve> curves) {
+            this(title, note, axes, curves, List.of());
+        }
+
+        Lines marked(List<Mark> marks) {
+            return new Lines(title, note, axes, curves, marks);
+        }
 
         /** Values that differ by more than this are drawn by their orders of magnitude. */
         private static final double WIDE = 20;
@@ -69,8 +81,14 @@ sealed interface Plot {
      *
      * @param values {@code [x][y - firstY]}; rows may differ in length
      * @param value what a value is
+     * @param columns what stands below each x
      */
-    record Heat(String title, String note, Axes axes, String value, int firstY, double[][] values) implements Plot {}
+    record Heat(String title, String note, Axes axes, String value, int firstY, double[][] values, List<String> columns) implements Plot {
+
+        Heat(String title, String note, Axes axes, String value, int firstY, double[][] values) {
+            this(title, note, axes, value, firstY, values, IntStream.range(0, values.length).mapToObj(String::valueOf).toList());
+        }
+    }
 
     /** For the script of a page. */
     default ObjectNode json() {
@@ -91,9 +109,14 @@ sealed interface Plot {
                         }
                     }
                 }
+                ArrayNode marks = node.putArray("marks");
+                lines.marks.stream().filter(mark -> Double.isFinite(mark.y))
+                        .forEach(mark -> marks.addObject().put("x", mark.x).put("y", mark.y).put("end", mark.end).put("text", mark.text));
             }
             case Heat heat -> {
                 node.put("kind", "heat").put("x", heat.axes.x).put("y", heat.axes.y).put("value", heat.value);
+                ArrayNode columns = node.putArray("columns");
+                heat.columns.forEach(columns::add);
                 ArrayNode cells = node.putArray("cells");
                 for (int x = 0; x < heat.values.length; x++) {
                     for (int y = 0; y < heat.values[x].length; y++) {

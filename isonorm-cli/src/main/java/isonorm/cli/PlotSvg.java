@@ -90,6 +90,14 @@ final class PlotSvg {
         for (Plot.Curve curve : plot.curves()) {
             draw(pen, curve, across, up);
         }
+        for (Plot.Mark mark : plot.marks()) {
+            if (up.has(mark.y())) {
+                pen.open("text", "x", across.at(mark.x()), "y", up.at(mark.y()) - 4, "text-anchor", "middle");
+                pen.text("title", mark.text());
+                pen.text("tspan", mark.end() ? "\u2715" : "\u25c6");
+                pen.close();
+            }
+        }
         pen.close();
     }
 
@@ -211,14 +219,15 @@ final class PlotSvg {
                 if (Double.isFinite(value)) {
                     pen.open("rect", "class", "cell", "x", LEFT + x * width, "y", top + PANEL - (y + 1) * height, "width", width, "height", height,
                             "fill", ramp(most > 0 ? value / most : 0));
-                    pen.text("title", plot.axes().x() + " " + x + ", " + plot.axes().y() + " " + (y + plot.firstY()) + ": " + label(value));
+                    pen.text("title", plot.axes().x() + " " + plot.columns().get(x) + ", " + plot.axes().y() + " " + (y + plot.firstY()) + ": " + label(value));
                     pen.close();
                 }
             }
         }
-        int stepX = Math.max(1, Math.ceilDiv(columns * 28, WIDTH));
+        int letters = plot.columns().stream().mapToInt(String::length).max().orElse(1);
+        int stepX = Math.max(1, Math.ceilDiv(columns * (14 + LETTER * letters), WIDTH));
         for (int x = 0; x < columns; x += stepX) {
-            pen.text("text", String.valueOf(x), "x", LEFT + (x + 0.5) * width, "y", top + PANEL + 18, "text-anchor", "middle");
+            pen.text("text", plot.columns().get(x), "x", LEFT + (x + 0.5) * width, "y", top + PANEL + 18, "text-anchor", "middle");
         }
         for (int y = 0; y < rows; y += Math.max(1, Math.ceilDiv(rows * 16, PANEL))) {
             pen.text("text", String.valueOf(y + plot.firstY()), "x", LEFT - 8, "y", top + PANEL - (y + 0.5) * height + 4, "text-anchor", "end");

@@ -90,6 +90,35 @@ class DepthTest {
         assertEquals(variance[0], variance[1], 1e-5 * variance[0]);
     }
 
+    /** The tokens are the text's own, so the numbers are. */
+    @Test
+    void aFolderOfTokensIsATextToo() throws IOException {
+        Path text = Run.HOME.resolve("examples/tinyshakespeare-heldout.txt");
+        Path tokens = folder.resolve("tokens");
+        Run.of("data", "build", text, "--tokenizer", EXAMPLE, "--out", tokens, "--quiet").ended(0);
+        JsonNode ofText = Run.of("depth", EXAMPLE, "--text", text, "--tokens", 512, "--json").ended(0).json();
+        JsonNode ofTokens = Run.of("depth", EXAMPLE, "--text", tokens, "--tokens", 512, "--json").ended(0).json();
+        assertEquals(ofText.path("blocks"), ofTokens.path("blocks"));
+        Run.of("data", "build", text, "--tokenizer", "bytes", "--out", folder.resolve("bytes"), "--quiet").ended(0);
+        refused(1, "was not tokenized as the model's texts were", EXAMPLE, "--text", folder.resolve("bytes"), "--tokens", 512);
+    }
+
+    @Test
+    void gradientsAreMeasuredOfEveryPartOfEveryBlock() throws IOException {
+        Path out = folder.resolve("report");
+        JsonNode json = Run.of("depth", EXAMPLE, "--tokens", 256, "--window", 64, "--sensitivity-tokens", 128, "--gradients", "--out", out, "--json")
+                .ended(0).json();
+        assertEquals(6 * BLOCKS, json.path("gradients").size());
+        Set<String> parts = new TreeSet<>();
+        json.path("gradients").forEach(row -> {
+            parts.add(row.path("parameter").asText());
+            assertTrue(row.path("norm").asDouble() > 0, row.toString());
+        });
+        assertEquals(Set.of("attention.output", "attention.query_key_value", "attention_norm", "mlp.down", "mlp.up", "mlp_norm"), parts);
+        assertTrue(Files.exists(out.resolve("gradients.csv")) && Files.exists(out.resolve("gradient-norms.svg")));
+        refused(1, "this vit model reads images", Run.fixture("vit"), "--gradients");
+    }
+
     @Test
     void namesThatLookLikeMarkupStayText() throws IOException {
         Path odd = folder.resolve("a<b>&c");

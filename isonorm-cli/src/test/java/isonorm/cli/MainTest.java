@@ -90,7 +90,7 @@ class MainTest {
 
     @Test
     void noCommandIsWrongUsage() {
-        assertTrue(Run.of().ended(2).err().contains("name a command: tour, info, convert, verify, eval, score, generate, forward, train, data, compare, depth, bench"));
+        assertTrue(Run.of().ended(2).err().contains("name a command: tour, info, convert, verify, eval, score, generate, forward, train, watch, data, compare, depth, prune, bench"));
     }
 
     @Test

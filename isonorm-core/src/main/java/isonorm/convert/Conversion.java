@@ -11,31 +11,21 @@ import isonorm.architecture.Role;
 import isonorm.checkpoint.CheckpointException;
 import isonorm.checkpoint.CheckpointException.Reason;
 import isonorm.checkpoint.Dtype;
-import isonorm.checkpoint.Fingerprint;
 import isonorm.checkpoint.OutputFolder;
-import isonorm.checkpoint.SafetensorsWriter;
 import isonorm.checkpoint.TensorInfo;
 import isonorm.family.LoadedModel;
 import isonorm.weights.Matrix;
 import isonorm.weights.Progress;
-import isonorm.weights.Slabs;
 import isonorm.weights.Source;
 import isonorm.weights.Stored;
 import java.io.IOException;
-import java.io.InterruptedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
-import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
-import java.util.TreeMap;
-import java.util.concurrent.ExecutionException;
-import java.util.concurrent.ExecutorService;
-import java.util.concurrent.Executors;
-import java.util.concurrent.Future;
 
 /**
  * Writes a checkpoint in another form: {@code Conversion.of(model, Form.PRE_RMSNORM).writeTo(folder, Progress.NONE)}.
@@ -44,9 +34,6 @@ import java.util.concurrent.Future;
  * synced, verified if a verifier was given, and renamed; an interrupted or failed conversion leaves nothing.
  */
 public final class Conversion {
-
-    /** Files are split at this size: several are hashed on several cores. */
-    static final long LARGEST_FILE = 2_000_000_000L;
 
     private static final ObjectMapper JSON = new ObjectMapper().enable(SerializationFeature.INDENT_OUTPUT);
 
@@ -71,7 +58,7 @@ public final class Conversion {
 
     /** The conversion of {@code source} to {@code form} in the type each tensor has now. */
     public static Conversion of(LoadedModel source, Form form) {
-        return new Conversion(source, form, Optional.empty(), false, false, Verifier.NONE, LARGEST_FILE);
+        return new Conversion(source, form, Optional.empty(), false, false, Verifier.NONE, ModelFiles.LARGEST);
     }
 
     /** Writes every matrix in {@code type}; in Isonorm's own forms vectors are float32 at least. */
@@ -113,14 +100,15 @@ public final class Conversion {
         requireApart(source.checkpoint().folder(), folder);
         try (OutputFolder output = OutputFolder.create(folder, overwrite); OutputFolder.Promise _ = output.closedAtExit()) {
             output.requireSpace(tensors.stream().mapToLong(tensor -> tensor.info().bytes()).sum());
-            List<String> sourceHashes = fingerprints(source.checkpoint().weightFiles(), progress, "reading the source");
+            List<String> sourceHashes = ModelFiles.fingerprints(source.checkpoint().weightFiles(), progress, "reading the source");
             ObjectNode report = report(plan, tensors, sourceHashes);
-            List<Written> written = writeTensors(output.path(), tensors, report, progress);
+            List<ModelFiles.Written> written =
+                    ModelFiles.write(output.path(), tensors, largestFile, infos -> metadata(report, infos), "converting", progress);
             JSON.writeValue(output.path().resolve("config.json").toFile(), withType(plan.config()));
             for (Path companion : source.checkpoint().companionFiles()) {
                 Files.copy(companion, output.path().resolve(companion.getFileName().toString()));
             }
-            report.set("result_files", files(written.stream().map(Written::file).toList(), written.stream().map(Written::hash).toList()));
+            report.set("result_files", ModelFiles.json(written));
             Optional<ObjectNode> verification = verifier.verify(plan, LoadedModel.open(output.path()));
             verification.ifPresent(measured -> report.set("verification", measured));
             JSON.writeValue(output.path().resolve("report.json").toFile(), report);
@@ -157,96 +145,6 @@ public final class Conversion {
         } catch (CheckpointException e) {
             throw new IllegalStateException(e); // The tensor was there when the model was opened.
         }
-    }
-
-    /** A written file and its hash. */
-    private record Written(Path file, String hash) {}
-
-    /**
-     * Writes every tensor. While the next file is computed, the last one is synced and hashed: the one waits for the disk, the
-     * other reads what is still in memory.
-     */
-    private List<Written> writeTensors(Path folder, List<TensorPlan> tensors, ObjectNode report, Progress progress) throws IOException {
-        List<List<TensorPlan>> files = split(tensors);
-        long total = tensors.stream().mapToLong(tensor -> tensor.info().bytes()).sum();
-        long done = 0;
-        Map<String, String> index = new TreeMap<>();
-        List<Future<Written>> hashed = new ArrayList<>();
-        List<Future<Void>> synced = new ArrayList<>();
-        try (ExecutorService background = Executors.newVirtualThreadPerTaskExecutor()) {
-            for (int f = 0; f < files.size(); f++) {
-                String name = files.size() == 1 ? "model.safetensors" : String.format(Locale.ROOT, "model-%05d-of-%05d.safetensors", f + 1, files.size());
-                Path file = folder.resolve(name);
-                List<TensorInfo> infos = files.get(f).stream().map(TensorPlan::info).toList();
-                SafetensorsWriter writer = SafetensorsWriter.create(file, infos, metadata(report, infos));
-                try {
-                    for (TensorPlan tensor : files.get(f)) {
-                        progress.step("converting", done, total);
-                        TensorWriting.write(tensor, writer);
-                        done += tensor.info().bytes();
-                        index.put(tensor.info().name(), name);
-                    }
-                } finally {
-                    synced.add(background.submit(() -> {
-                        writer.close();
-                        return null;
-                    }));
-                }
-                hashed.add(background.submit(() -> new Written(file, Fingerprint.sha256(file))));
-            }
-            progress.step("converting", done, total);
-            if (files.size() > 1) {
-                writeIndex(folder, total, index);
-            }
-            progress.step("syncing", 0, 1);
-            for (Future<Void> sync : synced) {
-                finished(sync);
-            }
-            List<Written> written = new ArrayList<>();
-            for (Future<Written> hash : hashed) {
-                written.add(finished(hash));
-            }
-            progress.step("syncing", 1, 1);
-            return written;
-        } finally {
-            Stored.unmapLast();
-        }
-    }
-
-    private static <T> T finished(Future<T> future) throws IOException {
-        try {
-            return future.get();
-        } catch (ExecutionException e) {
-            if (e.getCause() instanceof IOException cause) {
-                throw cause;
-            }
-            throw new IllegalStateException(e.getCause());
-        } catch (InterruptedException e) {
-            Thread.currentThread().interrupt();
-            throw new InterruptedIOException("interrupted while waiting for the disk");
-        }
-    }
-
-    private static void writeIndex(Path folder, long total, Map<String, String> index) throws IOException {
-        ObjectNode json = JSON.createObjectNode();
-        json.putObject("metadata").put("total_size", total);
-        ObjectNode map = json.putObject("weight_map");
-        index.forEach(map::put);
-        JSON.writeValue(folder.resolve("model.safetensors.index.json").toFile(), json);
-    }
-
-    private List<List<TensorPlan>> split(List<TensorPlan> tensors) {
-        List<List<TensorPlan>> files = new ArrayList<>();
-        long size = Long.MAX_VALUE;
-        for (TensorPlan tensor : tensors) {
-            if (files.isEmpty() || size + tensor.info().bytes() > largestFile) {
-                files.add(new ArrayList<>());
-                size = 0;
-            }
-            files.getLast().add(tensor);
-            size += tensor.info().bytes();
-        }
-        return files;
     }
 
     /** What a file says of itself: the report as far as it is known before the file is finished, for this file's tensors. */
@@ -292,7 +190,7 @@ public final class Conversion {
         plan.notes().forEach(notes::add);
         ArrayNode unused = report.putArray("left_out");
         source.unused().forEach(unused::add);
-        report.set("source_files", files(source.checkpoint().weightFiles(), sourceHashes));
+        report.set("source_files", ModelFiles.json(source.checkpoint().weightFiles(), sourceHashes));
         ObjectNode each = report.putObject("tensors");
         for (TensorPlan tensor : tensors) {
             ObjectNode entry = each.putObject(tensor.info().name());
@@ -305,21 +203,5 @@ public final class Conversion {
             words.forEach(steps::add);
         }
         return report;
-    }
-
-    private static ArrayNode files(List<Path> files, List<String> hashes) {
-        ArrayNode list = JsonNodeFactory.instance.arrayNode();
-        for (int i = 0; i < files.size(); i++) {
-            list.addObject().put("file", files.get(i).getFileName().toString()).put("sha256", hashes.get(i));
-        }
-        return list;
-    }
-
-    private static List<String> fingerprints(List<Path> files, Progress progress, String what) throws IOException {
-        String[] hashes = new String[files.size()];
-        progress.step(what, 0, 1);
-        Slabs.parallel(hashes.length, i -> hashes[i] = Fingerprint.sha256(files.get(i)));
-        progress.step(what, 1, 1);
-        return List.of(hashes);
     }
 }

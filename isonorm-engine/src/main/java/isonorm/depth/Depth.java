@@ -1,6 +1,7 @@
 package isonorm.depth;
 
 import isonorm.tensor.Compute;
+import java.util.Comparator;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -19,6 +20,7 @@ import java.util.stream.IntStream;
  *     than four tokens
  * @param withoutDirection how many tokens these leave out, because one of their vectors was zero or not finite
  * @param sensitivity what removing blocks does, where that was measured
+ * @param gradients of the blocks' parameters, where these were measured
  */
 public record Depth(
         int width,
@@ -31,7 +33,8 @@ public record Depth(
         long withoutDirection,
         List<MassiveActivation> massive,
         Growth growth,
-        Optional<Sensitivity> sensitivity) {
+        Optional<Sensitivity> sensitivity,
+        Optional<GradientNorms> gradients) {
 
     /** A block that turns the stream by a smaller angular distance than this is idle. */
     public static final double IDLE = 0.05;
@@ -59,6 +62,17 @@ public record Depth(
         return IntStream.range(0, blocks()).filter(this::idle).boxed().toList();
     }
 
+    /** So many blocks that follow each other, of which the first's input and the end are closest. (Gromov et al., arXiv 2403.17887) */
+    public List<Integer> closest(int count) {
+        int first = IntStream.rangeClosed(0, blocks() - count).boxed().min(Comparator.comparingDouble(l -> distance(l, count))).orElseThrow();
+        return IntStream.range(first, first + count).boxed().toList();
+    }
+
+    /** So many blocks, those with the least {@link #influence}. */
+    public List<Integer> leastInfluence(int count) {
+        return IntStream.range(0, blocks()).boxed().sorted(Comparator.comparingDouble(this::influence)).limit(count).sorted().toList();
+    }
+
     private boolean idle(int block) {
         return distance(block, 1) < IDLE
                 && sensitivity.map(each -> each.increase(block) <= IDLE_PERPLEXITY).orElse(true);
@@ -66,7 +80,12 @@ public record Depth(
 
     /** The same with what removing blocks does. */
     public Depth withSensitivity(Sensitivity measured) {
-        return new Depth(width, tokens, compute, activations, angular, cosine, cka, withoutDirection, massive, growth, Optional.of(measured));
+        return new Depth(width, tokens, compute, activations, angular, cosine, cka, withoutDirection, massive, growth, Optional.of(measured), gradients);
+    }
+
+    /** The same with gradients. */
+    public Depth withGradients(GradientNorms measured) {
+        return new Depth(width, tokens, compute, activations, angular, cosine, cka, withoutDirection, massive, growth, sensitivity, Optional.of(measured));
     }
 
     /** In two sentences: how the variance of the stream grows, and which blocks are idle; and how sure that is. */

@@ -132,7 +132,7 @@ public final class DepthSurvey implements AutoCloseable {
         double[] variances = activations.stream().mapToDouble(block -> block.get(Position.BLOCK_OUTPUT).variance()).toArray();
         Distances distances = survey.distances();
         return new Depth(architecture.width(), survey.tokens(), compute, activations, distances.angular(), distances.cosine(), survey.similarity().cka(),
-                distances.without(), survey.massiveActivations(), Growth.of(variances), Optional.empty());
+                distances.without(), survey.massiveActivations(), Growth.of(variances), Optional.empty(), Optional.empty());
     }
 
     /**

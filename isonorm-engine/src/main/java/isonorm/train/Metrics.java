@@ -20,7 +20,7 @@ import java.util.List;
 public final class Metrics implements AutoCloseable {
 
     private static final ObjectMapper JSON = new ObjectMapper();
-    private static final String FILE = "metrics.jsonl";
+    static final String FILE = "metrics.jsonl";
 
     /**
      * One window of steps.
@@ -69,17 +69,22 @@ public final class Metrics implements AutoCloseable {
                 break;
             }
             if (json.has("loss")) {
-                lines.add(new Line(json.path("step").asLong(), number(json, "loss"), number(json, "gradient_norm"), number(json, "learning_rate"),
-                        number(json, "validation_loss"), number(json, "validation_accuracy"), number(json, "tokens_per_second"),
-                        json.path("memory_bytes").asLong(), number(json, "seconds"), Double.NaN, json.path("loss_scale").asDouble(1),
-                        json.path("skipped_steps").asLong()));
+                lines.add(line(json));
             }
         }
         return lines;
     }
 
+    /** A line of the file; how much is left of the run is not in it, so it is NaN. */
+    static Line line(JsonNode json) {
+        return new Line(json.path("step").asLong(), number(json, "loss"), number(json, "gradient_norm"), number(json, "learning_rate"),
+                number(json, "validation_loss"), number(json, "validation_accuracy"), number(json, "tokens_per_second"),
+                json.path("memory_bytes").asLong(), number(json, "seconds"), Double.NaN, json.path("loss_scale").asDouble(1),
+                json.path("skipped_steps").asLong());
+    }
+
     /** What is not finite is written as a word. */
-    private static double number(JsonNode json, String name) {
+    static double number(JsonNode json, String name) {
         JsonNode value = json.path(name);
         return value.isTextual() ? Double.parseDouble(value.asText()) : value.asDouble(Double.NaN);
     }

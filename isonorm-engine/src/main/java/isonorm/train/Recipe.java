@@ -187,7 +187,7 @@ record Recipe(
         learner.begin();
     }
 
-    private static void copy(Matrix matrix, Parameters.Entry entry) throws IOException {
+    static void copy(Matrix matrix, Parameters.Entry entry) throws IOException {
         Rows to = entry.stored(entry.weights());
         double[] row = new double[matrix.columns()];
         matrix.prepare();

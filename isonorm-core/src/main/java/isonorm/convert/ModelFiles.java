@@ -1,0 +1,153 @@
+package isonorm.convert;
+
+import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.SerializationFeature;
+import com.fasterxml.jackson.databind.node.ArrayNode;
+import com.fasterxml.jackson.databind.node.JsonNodeFactory;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import isonorm.checkpoint.Fingerprint;
+import isonorm.checkpoint.SafetensorsWriter;
+import isonorm.checkpoint.TensorInfo;
+import isonorm.weights.Progress;
+import isonorm.weights.Slabs;
+import isonorm.weights.Stored;
+import java.io.IOException;
+import java.io.InterruptedIOException;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.TreeMap;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
+
+/** The files with a checkpoint's weights: one, or several with an index. */
+final class ModelFiles {
+
+    /** Files are split at this size: several are hashed on several cores. */
+    static final long LARGEST = 2_000_000_000L;
+
+    private static final ObjectMapper JSON = new ObjectMapper().enable(SerializationFeature.INDENT_OUTPUT);
+
+    /** What a file with these tensors says of itself. */
+    @FunctionalInterface
+    interface Metadata {
+        Map<String, String> of(List<TensorInfo> infos) throws IOException;
+    }
+
+    private ModelFiles() {}
+
+    /** A written file and its hash. */
+    record Written(Path file, String hash) {}
+
+    /**
+     * Writes every tensor. While the next file is computed, the last one is synced and hashed: the one waits for the disk, the
+     * other reads what is still in memory.
+     */
+    static List<Written> write(Path folder, List<TensorPlan> tensors, long largest, Metadata metadata, String what, Progress progress)
+            throws IOException {
+        List<List<TensorPlan>> files = split(tensors, largest);
+        long total = tensors.stream().mapToLong(tensor -> tensor.info().bytes()).sum();
+        long done = 0;
+        Map<String, String> index = new TreeMap<>();
+        List<Future<Written>> hashed = new ArrayList<>();
+        List<Future<Void>> synced = new ArrayList<>();
+        try (ExecutorService background = Executors.newVirtualThreadPerTaskExecutor()) {
+            for (int f = 0; f < files.size(); f++) {
+                String name = files.size() == 1 ? "model.safetensors" : String.format(Locale.ROOT, "model-%05d-of-%05d.safetensors", f + 1, files.size());
+                Path file = folder.resolve(name);
+                List<TensorInfo> infos = files.get(f).stream().map(TensorPlan::info).toList();
+                SafetensorsWriter writer = SafetensorsWriter.create(file, infos, metadata.of(infos));
+                try {
+                    for (TensorPlan tensor : files.get(f)) {
+                        progress.step(what, done, total);
+                        TensorWriting.write(tensor, writer);
+                        done += tensor.info().bytes();
+                        index.put(tensor.info().name(), name);
+                    }
+                } finally {
+                    synced.add(background.submit(() -> {
+                        writer.close();
+                        return null;
+                    }));
+                }
+                hashed.add(background.submit(() -> new Written(file, Fingerprint.sha256(file))));
+            }
+            progress.step(what, done, total);
+            if (files.size() > 1) {
+                writeIndex(folder, total, index);
+            }
+            progress.step("syncing", 0, 1);
+            for (Future<Void> sync : synced) {
+                finished(sync);
+            }
+            List<Written> written = new ArrayList<>();
+            for (Future<Written> hash : hashed) {
+                written.add(finished(hash));
+            }
+            progress.step("syncing", 1, 1);
+            return written;
+        } finally {
+            Stored.unmapLast();
+        }
+    }
+
+    private static <T> T finished(Future<T> future) throws IOException {
+        try {
+            return future.get();
+        } catch (ExecutionException e) {
+            if (e.getCause() instanceof IOException cause) {
+                throw cause;
+            }
+            throw new IllegalStateException(e.getCause());
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            throw new InterruptedIOException("interrupted while waiting for the disk");
+        }
+    }
+
+    private static void writeIndex(Path folder, long total, Map<String, String> index) throws IOException {
+        ObjectNode json = JSON.createObjectNode();
+        json.putObject("metadata").put("total_size", total);
+        ObjectNode map = json.putObject("weight_map");
+        index.forEach(map::put);
+        JSON.writeValue(folder.resolve("model.safetensors.index.json").toFile(), json);
+    }
+
+    private static List<List<TensorPlan>> split(List<TensorPlan> tensors, long largest) {
+        List<List<TensorPlan>> files = new ArrayList<>();
+        long size = Long.MAX_VALUE;
+        for (TensorPlan tensor : tensors) {
+            if (files.isEmpty() || size + tensor.info().bytes() > largest) {
+                files.add(new ArrayList<>());
+                size = 0;
+            }
+            files.getLast().add(tensor);
+            size += tensor.info().bytes();
+        }
+        return files;
+    }
+
+    static ArrayNode json(List<Written> written) {
+        return json(written.stream().map(Written::file).toList(), written.stream().map(Written::hash).toList());
+    }
+
+    static ArrayNode json(List<Path> files, List<String> hashes) {
+        ArrayNode list = JsonNodeFactory.instance.arrayNode();
+        for (int i = 0; i < files.size(); i++) {
+            list.addObject().put("file", files.get(i).getFileName().toString()).put("sha256", hashes.get(i));
+        }
+        return list;
+    }
+
+    static List<String> fingerprints(List<Path> files, Progress progress, String what) throws IOException {
+        String[] hashes = new String[files.size()];
+        progress.step(what, 0, 1);
+        Slabs.parallel(hashes.length, i -> hashes[i] = Fingerprint.sha256(files.get(i)));
+        progress.step(what, 1, 1);
+        return List.of(hashes);
+    }
+}

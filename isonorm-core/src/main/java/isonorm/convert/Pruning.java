@@ -1,0 +1,206 @@
+package isonorm.convert;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.SerializationFeature;
+import com.fasterxml.jackson.databind.node.ArrayNode;
+import com.fasterxml.jackson.databind.node.JsonNodeFactory;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import isonorm.architecture.Architecture;
+import isonorm.architecture.Block;
+import isonorm.architecture.Role;
+import isonorm.checkpoint.CheckpointException;
+import isonorm.checkpoint.CheckpointException.Reason;
+import isonorm.checkpoint.Dtype;
+import isonorm.checkpoint.OutputFolder;
+import isonorm.family.Config;
+import isonorm.family.Families;
+import isonorm.family.Family;
+import isonorm.family.Isonorm;
+import isonorm.family.LoadedModel;
+import isonorm.family.Naming;
+import isonorm.weights.Matrix;
+import isonorm.weights.Model;
+import isonorm.weights.Progress;
+import isonorm.weights.Stored;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Collection;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.TreeSet;
+import java.util.stream.IntStream;
+
+/**
+ * A model without some of its blocks, in the format it came in. The others stay as they are, value for value, and are numbered anew.
+ *
+ * <p>What a config says block by block loses the same entries. What a family computes from a block's number, an attention scale or the
+ * kind of every second block, would change with the number: where the config has no words for it as it was, the model is refused.
+ *
+ * @param removed the blocks that go, counted from 0
+ * @param result the model without them
+ * @param config its config.json
+ */
+public record Pruning(LoadedModel source, Set<Integer> removed, Model result, Naming naming, ObjectNode config) {
+
+    private static final ObjectMapper JSON = new ObjectMapper().enable(SerializationFeature.INDENT_OUTPUT);
+
+    /**
+     * Plans it; no weights are read.
+     *
+     * @throws IllegalArgumentException if there is no such block, or none would stay
+     * @throws ConversionRefused if the family's config cannot say what would be left
+     */
+    public static Pruning of(LoadedModel source, Collection<Integer> blocks) throws IOException {
+        Architecture whole = source.model().architecture();
+        int count = whole.blocks().size();
+        Set<Integer> removed = new TreeSet<>(blocks);
+        for (int block : removed) {
+            if (block < 0 || block >= count) {
+                throw new IllegalArgumentException("there is no block " + block + "; this model has blocks 0 to " + (count - 1));
+            }
+        }
+        if (removed.isEmpty() || removed.size() == count) {
+            throw new IllegalArgumentException(removed.isEmpty() ? "no block is named" : "no block would be left; this model has " + count);
+        }
+        List<Integer> kept = IntStream.range(0, count).filter(block -> !removed.contains(block)).boxed().toList();
+        Model result = without(source.model(), kept);
+        List<ObjectNode> configs = configs(source, kept, result.architecture());
+        for (ObjectNode config : configs) {
+            Family.Description description = Families.describe(Config.of(config), source.checkpoint().names());
+            if (description.architecture().equals(result.architecture())) {
+                return new Pruning(source, removed, result, description.naming(), config);
+            }
+        }
+        Architecture other = Families.describe(Config.of(configs.getFirst()), source.checkpoint().names()).architecture();
+        int changed = IntStream.range(0, kept.size()).filter(l -> !other.blocks().get(l).equals(result.architecture().blocks().get(l))).findFirst().orElse(0);
+        throw new ConversionRefused(List.of("a config.json of " + whole.family() + " says what block " + kept.get(changed) + " is by its number, and as block "
+                + changed + " it would be another; remove blocks of which those that stay keep theirs, the last ones for instance"));
+    }
+
+    private static Model without(Model model, List<Integer> kept) {
+        Architecture architecture = model.architecture();
+        Map<Role, Matrix> weights = new LinkedHashMap<>();
+        model.weights().forEach((role, matrix) -> {
+            int block = role.block() < 0 ? -1 : kept.indexOf(role.block());
+            if (role.block() < 0 || block >= 0) {
+                weights.put(new Role(role.part(), block, role.field()), matrix);
+            }
+        });
+        return new Model(architecture.withBlocks(kept.stream().map(architecture.blocks()::get).toList()), weights);
+    }
+
+    // The config
+
+    /** Ways to say it, the plainest first. */
+    private static List<ObjectNode> configs(LoadedModel source, List<Integer> kept, Architecture result) {
+        ObjectNode json = source.config().json();
+        ObjectNode config = family(json, kept, source.model().architecture().blocks().size());
+        if (json.get("architecture") instanceof ObjectNode) {
+            config.set("architecture", Isonorm.config(result, Plan.VERSION).get("architecture"));
+            if (json.get("source_config") instanceof ObjectNode before) {
+                config.set("source_config", family(before, kept, source.model().architecture().blocks().size()));
+            }
+            return List.of(config);
+        }
+        ObjectNode named = config.deepCopy();
+        ArrayNode kinds = named.putArray("layer_types");
+        for (Block block : result.blocks()) {
+            kinds.add(block.attention().window().isPresent() ? "sliding_attention" : "full_attention");
+        }
+        return List.of(config, named);
+    }
+
+    /** A family's config with fewer blocks: how many there are, and every list with an entry a block. */
+    private static ObjectNode family(ObjectNode whole, List<Integer> kept, int count) {
+        ObjectNode config = whole.deepCopy();
+        for (String key : List.of("num_hidden_layers", "n_layer", "n_layers", "num_layers")) {
+            if (config.path(key).isInt()) {
+                config.put(key, kept.size());
+            }
+        }
+        if (config.path("max_window_layers").isInt()) { // so many blocks at the begin have no window
+            int first = config.get("max_window_layers").intValue();
+            config.put("max_window_layers", Math.toIntExact(kept.stream().filter(block -> block < first).count()));
+        }
+        if (config.path("attention_types").isArray()) { // GPT-Neo's: lists that are repeated
+            List<JsonNode> kinds = new ArrayList<>();
+            for (JsonNode entry : config.get("attention_types")) {
+                for (int i = 0; i < entry.path(1).asInt(); i++) {
+                    entry.path(0).forEach(kinds::add);
+                }
+            }
+            if (kinds.size() == count) {
+                ArrayNode one = config.putArray("attention_types").addArray();
+                ArrayNode list = one.addArray();
+                kept.forEach(block -> list.add(kinds.get(block)));
+                one.add(1);
+            }
+        }
+        if (config.path("stage_names").size() == count + 1) { // what a backbone gives, which is made from the number of blocks
+            config.remove(List.of("stage_names", "out_features", "out_indices"));
+        }
+        for (String key : config.properties().stream().map(Map.Entry::getKey).toList()) {
+            if (key.contains("layer") && config.get(key) instanceof ArrayNode list && list.size() == count) {
+                ArrayNode some = config.putArray(key);
+                kept.forEach(block -> some.add(list.get(block)));
+            }
+        }
+        return config;
+    }
+
+    /**
+     * Writes the checkpoint: to a temporary folder, synced, renamed. Tensors keep their types and, bit for bit, their values.
+     *
+     * @return what was done, as it is also written to report.json
+     * @throws CheckpointException if the folder exists, or cannot be written
+     */
+    public ObjectNode writeTo(Path folder, Progress progress) throws IOException {
+        if (folder.toAbsolutePath().normalize().startsWith(source.checkpoint().folder().toRealPath())) {
+            throw new CheckpointException(Reason.OUTPUT_EXISTS, folder + " is in the checkpoint that is pruned; write to another folder");
+        }
+        List<TensorPlan> tensors = TensorPlan.all(result.architecture(), result.weights(), naming.sources(result.architecture()),
+                parameter -> type(parameter.role()));
+        try (OutputFolder output = OutputFolder.create(folder, false); OutputFolder.Promise _ = output.closedAtExit()) {
+            output.requireSpace(tensors.stream().mapToLong(tensor -> tensor.info().bytes()).sum());
+            ObjectNode report = report();
+            report.set("source_files", ModelFiles.json(source.checkpoint().weightFiles(),
+                    ModelFiles.fingerprints(source.checkpoint().weightFiles(), progress, "reading the source")));
+            report.set("result_files", ModelFiles.json(ModelFiles.write(output.path(), tensors, ModelFiles.LARGEST, _ -> Map.of("format", "pt"),
+                    "writing", progress)));
+            JSON.writeValue(output.path().resolve("config.json").toFile(), config);
+            for (Path companion : source.checkpoint().companionFiles()) {
+                Files.copy(companion, output.path().resolve(companion.getFileName().toString()));
+            }
+            LoadedModel.open(output.path()); // it is whole
+            JSON.writeValue(output.path().resolve("report.json").toFile(), report);
+            output.commit();
+            return report;
+        }
+    }
+
+    private Dtype type(Role role) {
+        try {
+            return ((Stored) result.weight(role)).dtype();
+        } catch (CheckpointException e) {
+            throw new IllegalStateException(e); // The tensor was there when the model was opened.
+        }
+    }
+
+    private ObjectNode report() {
+        ObjectNode report = JsonNodeFactory.instance.objectNode();
+        report.put("isonorm_version", Plan.VERSION);
+        report.put("family", result.architecture().family());
+        ArrayNode gone = report.putArray("removed_blocks");
+        removed.forEach(gone::add);
+        report.put("blocks_before", source.model().architecture().blocks().size());
+        report.put("blocks_after", result.architecture().blocks().size());
+        report.put("parameters_before", source.model().architecture().parameterCount());
+        report.put("parameters_after", result.architecture().parameterCount());
+        return report;
+    }
+}

@@ -1,0 +1,71 @@
+package isonorm.train;
+
+import isonorm.architecture.Part;
+import isonorm.depth.GradientNorms;
+import isonorm.kernel.Gradients;
+import isonorm.kernel.Type;
+import isonorm.tensor.Team;
+import isonorm.verify.TokenizedText;
+import isonorm.verify.Verification;
+import isonorm.weights.Model;
+import isonorm.weights.Progress;
+import java.io.IOException;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.EnumMap;
+import java.util.List;
+import java.util.Map;
+
+/** The gradient of a text's mean loss, of a model as it is: one way there and back for every window, in float32, and no step. */
+public final class TextGradient {
+
+    private TextGradient() {}
+
+    /**
+     * Measures it.
+     *
+     * @throws IllegalArgumentException if the model cannot predict a text, or cannot be trained
+     */
+    public static GradientNorms of(Model model, TokenizedText text, Progress progress) throws IOException {
+        Verification.requirePrediction(model.architecture(), text.window());
+        try (Team team = Team.of(Runtime.getRuntime().availableProcessors());
+                Parameters parameters = Parameters.of(model.architecture(), Type.F32, Type.F32);
+                Network network = new Network(model.architecture(), parameters, Strategy.named("pre-ln").scales(model.architecture(), 0, 0), team)) {
+            for (Parameters.Entry entry : parameters.all()) {
+                Recipe.copy(model.weight(entry.role()), entry);
+            }
+            parameters.refresh(team);
+            parameters.forgetGradients();
+            for (int w = 0; w < text.windows(); w++) {
+                network.learn(window(text, w), 1.0 / text.predicted(), 0);
+                progress.step("going back", w + 1L, text.windows());
+            }
+            parameters.settleGradients();
+            return new GradientNorms(text.predicted(), norms(parameters, model.architecture().blocks().size()));
+        }
+    }
+
+    private static Examples window(TokenizedText text, int window) {
+        int[] ids = Arrays.stream(text.window(window)).mapToInt(Math::toIntExact).toArray();
+        int[] following = new int[ids.length];
+        for (int i = 0; i < ids.length; i++) {
+            following[i] = Math.toIntExact(text.target(window, i));
+        }
+        return new Examples.Tokens(new int[][] {ids}, new int[][] {following});
+    }
+
+    private static List<Map<Part, Double>> norms(Parameters parameters, int blocks) {
+        Gradients gradients = Gradients.of(parameters.type());
+        List<Map<Part, Double>> norms = new ArrayList<>();
+        for (int l = 0; l < blocks; l++) {
+            norms.add(new EnumMap<>(Part.class));
+        }
+        for (Parameters.Entry entry : parameters.all()) {
+            if (entry.role().block() >= 0) {
+                norms.get(entry.role().block()).merge(entry.role().part(), gradients.sumOfSquares(entry.gradient()), Double::sum);
+            }
+        }
+        norms.forEach(block -> block.replaceAll((_, squares) -> Math.sqrt(squares)));
+        return norms;
+    }
+}
