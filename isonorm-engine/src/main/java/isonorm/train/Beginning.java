@@ -12,6 +12,10 @@ import java.util.SplittableRandom;
  * What weights are before the first step: matrices and tables normally distributed, gains and scales of heads 1, biases, gates and SkipInit's
  * numbers 0, DyT's alpha 0.5 (arXiv 2503.10622), LayerScale 1e-4 (arXiv 2103.17239).
  *
+ * <p>A stream of d - 1 values begins as that of a centred model of d, compressed (arXiv 2305.14858): what enters it or is written to it has
+ * its mean over d values taken out, and a reader has a d-th column subtracted from all others. Drawn without that, the value that is left
+ * out, minus the sum of the others, would be as large as all of them together.
+ *
  * @param deviation the standard deviation of matrices and tables
  */
 record Beginning(Strategy.Initialization initialization, double deviation, long seed) {
@@ -53,6 +57,47 @@ record Beginning(Strategy.Initialization initialization, double deviation, long 
             double spread = spread(entry, r, weights, architecture);
             for (int c = 0; c < weights.columns(); c++) {
                 weights.set(r, c, spread * random.nextGaussian());
+            }
+        }
+        if (architecture.streamWidth() < architecture.width()) {
+            compress(entry, weights, architecture, random);
+        }
+    }
+
+    private void compress(Parameters.Entry entry, Rows weights, Architecture architecture, SplittableRandom random) {
+        int rows = weights.rows();
+        int columns = weights.columns();
+        switch (entry.role().part()) {
+            case TOKEN_EMBEDDING, POSITION_EMBEDDING, SEGMENT_EMBEDDING, CLASS_TOKEN, MASK_TOKEN -> {
+                for (int r = 0; r < rows; r++) {
+                    double sum = spread(entry, r, weights, architecture) * random.nextGaussian();
+                    for (int c = 0; c < columns; c++) {
+                        sum += weights.get(r, c);
+                    }
+                    subtract(weights, r, 1, 0, columns, sum / (columns + 1));
+                }
+            }
+            case ATTENTION_OUTPUT, MLP_DOWN, PATCH_PROJECTION, EMBEDDING_PROJECTION -> {
+                for (int c = 0; c < columns; c++) {
+                    double sum = spread(entry, rows - 1, weights, architecture) * random.nextGaussian();
+                    for (int r = 0; r < rows; r++) {
+                        sum += weights.get(r, c);
+                    }
+                    subtract(weights, 0, rows, c, 1, sum / (rows + 1));
+                }
+            }
+            default -> {
+                for (int r = 0; r < rows && columns == architecture.streamWidth(); r++) {
+                    subtract(weights, r, 1, 0, columns, spread(entry, r, weights, architecture) * random.nextGaussian());
+                }
+            }
+        }
+    }
+
+    private static void subtract(Rows rows, int first, int count, int column, int columns, double value) {
+        for (int r = first; r < first + count; r++) {
+            for (int c = column; c < column + columns; c++) {
+                rows.set(r, c, rows.get(r, c) - value);
             }
         }
     }

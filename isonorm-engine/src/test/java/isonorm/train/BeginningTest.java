@@ -1,0 +1,73 @@
+package isonorm.train;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+
+import isonorm.architecture.Activation;
+import isonorm.architecture.Affine;
+import isonorm.architecture.Architecture;
+import isonorm.architecture.Attention;
+import isonorm.architecture.Block;
+import isonorm.architecture.Embedding;
+import isonorm.architecture.Mlp;
+import isonorm.architecture.Norm;
+import isonorm.architecture.NormKind;
+import isonorm.architecture.Output;
+import isonorm.architecture.Part;
+import isonorm.architecture.Placement;
+import isonorm.architecture.Stream;
+import isonorm.architecture.Wiring;
+import isonorm.kernel.Rows;
+import isonorm.kernel.Type;
+import isonorm.tensor.Team;
+import java.util.Collections;
+import java.util.List;
+import java.util.Optional;
+import org.junit.jupiter.api.Test;
+
+class BeginningTest {
+
+    private static final double DEVIATION = 0.1;
+
+    /** The value that a compressed stream leaves out is minus the sum of the others: of 63 independent values it would be 8 times as large. */
+    @Test
+    void whatACompressedStreamLeavesOutIsNoLargerThanTheRest() {
+        Norm norm = Norm.of(NormKind.CRMS, 1e-5, Affine.NONE);
+        Block block = Block.of(Placement.PRE, Wiring.SEQUENTIAL, norm, Attention.of(2, 32), Mlp.plain(256, Activation.GELU));
+        Architecture architecture = Architecture.of("test", 64, 32, Embedding.Tokens.of(500, 64), Collections.nCopies(1, block), Optional.of(norm),
+                Output.Words.of(false)).withStream(Stream.COMPRESSED);
+        try (Team team = Team.of(1); Parameters parameters = Parameters.of(architecture, Type.F32, Type.F32)) {
+            new Beginning(Strategy.Initialization.NORMAL, DEVIATION, 1).fill(parameters, architecture, team);
+            for (Parameters.Entry entry : parameters.all()) {
+                Rows w = entry.stored(entry.weights());
+                if (entry.role().part() == Part.TOKEN_EMBEDDING) {
+                    assertEquals(DEVIATION, deviation(w.rows(), w.columns(), w::get), 0.01);
+                } else if (List.of(Part.ATTENTION_OUTPUT, Part.MLP_DOWN).contains(entry.role().part()) && w.rows() > 1) {
+                    assertEquals(DEVIATION, deviation(w.columns(), w.rows(), (i, j) -> w.get(j, i)), 0.02, entry.role().path());
+                } else if (entry.role().part() == Part.MLP_UP && w.columns() == 63) { // A[:, :-1] - A[:, -1:] of independent numbers
+                    double sum = 0;
+                    for (int r = 0; r < w.rows(); r++) {
+                        sum += w.get(r, 0) * w.get(r, 1) / w.rows();
+                    }
+                    assertEquals(DEVIATION * DEVIATION, sum, 0.003);
+                }
+            }
+        }
+    }
+
+    private interface Numbers {
+        double get(int row, int column);
+    }
+
+    /** Of the sums of {@code count} values each. */
+    private static double deviation(int sums, int count, Numbers numbers) {
+        double squares = 0;
+        for (int i = 0; i < sums; i++) {
+            double sum = 0;
+            for (int j = 0; j < count; j++) {
+                sum += numbers.get(i, j);
+            }
+            squares += sum * sum / sums;
+        }
+        return Math.sqrt(squares);
+    }
+}
