@@ -200,8 +200,12 @@ final class Equivalent implements AutoCloseable {
 
         @Override
         public void pull() {
-            centre(to.gradient(), to.gradient());
-            add(to.gradient(), from);
+            if (from.begins()) {
+                centre(to.gradient(), from.gradient());
+            } else {
+                centre(to.gradient(), to.gradient());
+                add(to.gradient(), from);
+            }
         }
 
         private void centre(Rows x, Rows out) {
