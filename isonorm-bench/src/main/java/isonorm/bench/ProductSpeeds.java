@@ -26,16 +26,23 @@ public final class ProductSpeeds {
     public static void main(String[] arguments) {
         Random random = new Random(1);
         try (Team team = Team.of(2); Arena arena = Arena.ofShared()) {
+            for (Type type : List.of(Type.F32, Type.BF16)) { // until all is compiled
+                measure(type, SHAPES[0], team, arena, random);
+            }
             System.out.printf("%-6s %-18s %12s %12s%n", "type", "rows x in x out", "as stored", "packed");
             for (Type type : List.of(Type.F32, Type.BF16)) {
                 for (int[] shape : SHAPES) {
-                    measure(type, shape[0], shape[1], shape[2], team, arena, random);
+                    double[] speeds = measure(type, shape, team, arena, random);
+                    System.out.printf("%-6s %-18s %12.0f %12.0f%n", type, shape[0] + " x " + shape[1] + " x " + shape[2], speeds[0], speeds[1]);
                 }
             }
         }
     }
 
-    private static void measure(Type type, int m, int k, int n, Team team, Arena arena, Random random) {
+    private static double[] measure(Type type, int[] shape, Team team, Arena arena, Random random) {
+        int m = shape[0];
+        int k = shape[1];
+        int n = shape[2];
         int copies = Math.clamp(10_000_000 / ((long) k * n), 1, 24);
         Rows[] weights = new Rows[copies];
         for (int i = 0; i < copies; i++) {
@@ -56,7 +63,7 @@ public final class ProductSpeeds {
         }
         Arrays.sort(stored);
         Arrays.sort(ordered);
-        System.out.printf("%-6s %-18s %12.0f %12.0f%n", type, m + " x " + k + " x " + n, stored[ROUNDS / 2], ordered[ROUNDS / 2]);
+        return new double[] {stored[ROUNDS / 2], ordered[ROUNDS / 2]};
     }
 
     private static Rows random(Arena arena, Type type, int rows, int columns, Random random) {

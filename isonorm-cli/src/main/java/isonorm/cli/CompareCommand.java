@@ -20,7 +20,7 @@ import picocli.CommandLine.Parameters;
         name = "compare",
         description = {
             "Train a grid of models that differ in strategy, learning rate, depth, size or seed and read the same, and say who wins. Without a "
-                    + "grid, a small one of Post-LN, Pre-LN, Peri-LN and LayerNorm Scaling, for about ten minutes on two cores.",
+                    + "grid, a small one of Post-LN, Pre-LN, Peri-LN and LayerNorm Scaling, for some six minutes on two cores.",
             "A grid is YAML with the keys of isonorm train: one value is what all runs have, a list is what they differ in. A run that diverges "
                     + "is a result. The same command again goes on where it was killed; runs that have ended are kept."
         },

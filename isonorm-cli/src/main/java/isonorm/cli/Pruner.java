@@ -14,7 +14,6 @@ import isonorm.depth.SampleText;
 import isonorm.family.LoadedModel;
 import isonorm.tensor.Compute;
 import isonorm.train.Configuration;
-import isonorm.train.Metrics;
 import isonorm.train.Trainer;
 import isonorm.verify.Likelihood;
 import isonorm.verify.TokenizedText;
@@ -168,13 +167,6 @@ record Pruner(Optional<Path> text, long tokens, Optional<Integer> heal) {
 
     /** Shows steps, and nothing else of a run. */
     private record Steps(ProgressBar progress) implements Trainer.Watcher {
-
-        @Override
-        public void metrics(Metrics.Line line) {}
-
-        @Override
-        public void note(String text) {}
-
         @Override
         public void step(long done, long total) {
             progress.step("healing", done, total);

@@ -56,7 +56,7 @@ public record Grid(Map<String, String> base, Map<String, List<String>> axes) {
         return of(RunFiles.readLists(file));
     }
 
-    /** A small grid of Post-LN, Pre-LN, Peri-LN and LayerNorm Scaling: about ten minutes on two cores. */
+    /** A small grid of Post-LN, Pre-LN, Peri-LN and LayerNorm Scaling: some six minutes on two cores. */
     public static Grid embedded() throws IOException {
         return of(RunFiles.parse(embeddedText(), EMBEDDED));
     }

@@ -52,9 +52,9 @@ import java.util.Optional;
  * none     h + A(h), then h + M(h)
  * </pre>
  *
- * A LayerScale vector, SkipInit's number and the scales of heads are multiplied into what stands beside them when the block is loaded. A skip alpha h that a norm stands behind
- * is folded into that norm, {@code N(alpha h + A) = N'(h + A / alpha)} where N' has epsilon / alpha²; others, and gates, scale the
- * stream.
+ * A LayerScale vector, SkipInit's number and the scales of heads are multiplied into what stands beside them when the block is
+ * loaded. A skip alpha h that a norm stands behind is folded into that norm, {@code N(alpha h + A) = N'(h + A / alpha)} where N' has
+ * epsilon / alpha²; others, and gates, scale the stream.
  */
 record BlockStep(int number, Block block, Branch attention, Branch mlp) {
 

@@ -17,6 +17,7 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.SymbolLookup;
 import java.lang.invoke.MethodHandle;
 import java.lang.ref.Cleaner;
+import java.lang.ref.Reference;
 import java.net.URL;
 import java.nio.file.Path;
 import java.util.HashMap;
@@ -186,11 +187,13 @@ final class OneDnn {
     /** {@code y = x w}, or {@code y += x w}. */
     void products(Stack x, Stack w, Stack y, boolean add) {
         run(x, w.first().stride(), w.transposed(), w.step(), w.first().address(0), y, add, MemorySegment.NULL);
+        Reference.reachabilityFence(w.first().data());
     }
 
     /** {@code y = x w} with a matrix that {@link #pack} made. */
     void product(Rows x, Packed w, Rows y) {
         run(Stack.of(x), 0, false, 0, w.values().address(), Stack.of(y), false, w.order());
+        Reference.reachabilityFence(w.values());
     }
 
     private void run(Stack x, int wStride, boolean wTransposed, long wStep, long w, Stack y, boolean add, MemorySegment packed) {
@@ -219,6 +222,9 @@ final class OneDnn {
             throw e;
         } catch (Throwable e) {
             throw new AssertionError(e); // functions of C throw nothing
+        } finally { // oneDNN knows only addresses
+            Reference.reachabilityFence(a.data());
+            Reference.reachabilityFence(c.data());
         }
     }
 

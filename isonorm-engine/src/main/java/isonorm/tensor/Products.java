@@ -22,7 +22,7 @@ import org.bytedeco.pytorch.global.torch;
 /**
  * Matrix products of rows in native memory, each on the caller's thread: oneDNN for float32 and bfloat16, OpenBLAS for float64. Where
  * there is no oneDNN by itself, float32 is OpenBLAS's too and bfloat16 libtorch's. Products of float16 are taken in float32, piece by piece, and
- * rounded once: few processors multiply it faster.
+ * rounded once: few processors multiply it faster; so are those of bfloat16 that libtorch cannot give.
  */
 public final class Products {
 
@@ -114,43 +114,26 @@ public final class Products {
             throw new IllegalArgumentException("products are of one type, and to the same type or of BF16 or F16 to F32, got " + type + " times "
                     + w.first.type() + " to " + y.first.type());
         }
-        if (type == Type.F16) {
-            inFloat32(x, w, y, add, oneDnn);
-            return;
-        }
-        if (type != Type.F64 && oneDnn.isPresent()) {
+        if (type != Type.F64 && type != Type.F16 && oneDnn.isPresent()) {
             oneDnn.get().products(x, w, y, add);
             return;
         }
-        if (type == Type.BF16 && (y.first.rows() == 1 || y.first.columns() == 1)) {
-            inFloat32(x, w, y, add, oneDnn); // libtorch takes the values of a vector for neighbours where they are not
-            return;
-        }
-        Threads.share(); // loads libtorch, which few rows never need, and settles this thread's settings
-        if (type != Type.BF16) {
+        Threads.share(); // loads libtorch and settles this thread's settings
+        if (type == Type.F64 || type == Type.F32) {
             each(x, w, y, add ? 1 : 0);
-        } else if (type == y.first.type() && !add) {
+        } else if (type == Type.BF16 && libtorchCan(y, add)) {
             bfloat16(x, w, y);
         } else {
-            widened(x, w, y, add);
+            inFloat32(x, w, y, add, oneDnn);
         }
     }
 
-    /** libtorch adds nothing to a product without rounding it, nor gives float32. */
-    private static void widened(Stack x, Stack w, Stack y, boolean add) {
-        Rows c = y.first;
-        try (Arena arena = Arena.ofConfined()) {
-            Rows room = Rows.allocate(arena, Type.BF16, c.rows(), c.columns(), c.columns());
-            for (int i = 0; i < y.count; i++) {
-                bfloat16(x.one(i), w.one(i), Stack.of(room));
-                if (add) {
-                    Gradients.of(c.type()).add(room, 1, y.get(i));
-                } else {
-                    Kernels.of(c.type()).copy(room, y.get(i));
-                }
-            }
-        }
+    /** It gives no float32, adds nothing without rounding the product first, and takes the values of a vector for neighbours where they are not. */
+    private static boolean libtorchCan(Stack y, boolean add) {
+        return y.first.type() == Type.BF16 && !add && y.first.rows() > 1 && y.first.columns() > 1;
     }
+
+    /** Widened piece by piece. */
 
     private static void inFloat32(Stack x, Stack w, Stack y, boolean add, Optional<OneDnn> oneDnn) {
         int inner = x.inner();

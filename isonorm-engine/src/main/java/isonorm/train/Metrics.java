@@ -61,15 +61,9 @@ public final class Metrics implements AutoCloseable {
     /** The windows of steps that a run's folder has, up to a line that was begun when the run was killed. */
     public static List<Line> read(Path run) throws IOException {
         List<Line> lines = new ArrayList<>();
-        for (String text : Files.readAllLines(run.resolve(FILE))) {
-            JsonNode json;
-            try {
-                json = JSON.readTree(text);
-            } catch (JacksonException e) {
-                break;
-            }
-            if (json.has("loss")) {
-                lines.add(line(json));
+        for (MetricsTail.Entry entry : MetricsTail.of(run).read().entries()) {
+            if (entry instanceof MetricsTail.Window(Line line)) {
+                lines.add(line);
             }
         }
         return lines;

@@ -30,7 +30,7 @@ public final class TextGradient {
         Verification.requirePrediction(model.architecture(), text.window());
         try (Team team = Team.of(Runtime.getRuntime().availableProcessors());
                 Parameters parameters = Parameters.of(model.architecture(), Type.F32, Type.F32);
-                Network network = new Network(model.architecture(), parameters, Strategy.named("pre-ln").scales(model.architecture(), 0, 0), team)) {
+                Network network = new Network(model.architecture(), parameters, Scales.NONE, team)) {
             for (Parameters.Entry entry : parameters.all()) {
                 Recipe.copy(model.weight(entry.role()), entry);
             }

@@ -37,25 +37,16 @@ public final class Trainer implements AutoCloseable {
     /** Follows a run. */
     public interface Watcher {
         /** Called once behind every window of steps. */
-        void metrics(Metrics.Line line);
+        default void metrics(Metrics.Line line) {}
 
         /** Something to be told. */
-        void note(String text);
+        default void note(String text) {}
 
         /** Called behind every step. */
-        void step(long done, long total);
+        default void step(long done, long total) {}
     }
 
-    private static final Watcher NOBODY = new Watcher() {
-        @Override
-        public void metrics(Metrics.Line line) {}
-
-        @Override
-        public void note(String text) {}
-
-        @Override
-        public void step(long done, long total) {}
-    };
+    private static final Watcher NOBODY = new Watcher() {};
 
     /** What a run does at which steps, and when it ends. */
     private record Pace(int batch, int accumulate, long logEvery, long evalEvery, int evalBatches, long depthEvery, long checkpointEvery, int keep,

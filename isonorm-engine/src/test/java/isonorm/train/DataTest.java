@@ -48,9 +48,6 @@ class DataTest {
         }
 
         @Override
-        public void note(String text) {}
-
-        @Override
         public void step(long done, long total) {
             if (done == last) {
                 throw new IllegalStateException("killed");

@@ -72,13 +72,6 @@ class FullDiskTest {
 
     /** Ends a run behind a step. */
     private record Silent(long last) implements Trainer.Watcher {
-
-        @Override
-        public void metrics(Metrics.Line line) {}
-
-        @Override
-        public void note(String text) {}
-
         @Override
         public void step(long done, long total) {
             if (done == last) {
