@@ -91,6 +91,11 @@ public final class Strategies {
                 queryKey(TANH, QueryKeyNorm.Span.EACH_HEAD).withValueNorm(TANH).withInnerNorm(TANH)).withMlp(MLP.withInnerNorm(TANH))));
         all.put("DyT, Keel", words(block(BOTH, TANH).withSkip(0.5)));
         all.put("DyT, ResiDual", words(block(DUAL, TANH)));
+        all.put("blocks of six strategies", words(RMS, pre, post.withSkip(1.7), block(PERI, RMS).withGates(true), block(BOTH, TANH).withSkip(0.5),
+                block(PRE, LAYER.withAffine(Affine.NONE)).withPlacements(NONE, NONE).withScale(BranchScale.VECTOR),
+                block(PRE, TANH).withScale(BranchScale.NUMBER).withAttention(queryKey(RMS, QueryKeyNorm.Span.HEAD))));
+        all.put("blocks of six other strategies", words(TANH, block(OUTPUT, TANH), block(BOTH, RMS).withPlacements(NONE, POST).withSkip(2),
+                block(PRE, RMS), block(POST, TANH).withPlacements(PERI, BOTH), pre.withGates(true), post));
         return all;
     }
 
