@@ -149,6 +149,9 @@ class TrainerTest {
         all.add("sub-ln strategy.scaling=heads");
         all.add("peri-ln strategy.scaling=lns+layerscale+heads+gpas strategy.inner=qk+sub");
         all.add("pre-ln strategy.placement=peri/post strategy.scaling=lns+keel+skipinit strategy.inner=qk-projection+hidden");
+        for (String placement : List.of("peri", "output", "post", "both")) {
+            all.add("pre-crmsnorm strategy.placement=" + placement);
+        }
         all.add("pre-crmsnorm strategy.inner=qkv+sub strategy.blocks.1=no-norm");
         all.add("pre-ln strategy.blocks.0=keel strategy.blocks.1=gpas strategy.blocks.1.scaling=lns+gpas+heads");
         all.add("peri-ln strategy.blocks.0=dyt strategy.blocks.1=deepnorm strategy.blocks.1.inner=sub");
@@ -296,6 +299,10 @@ class TrainerTest {
         Map<String, String> further = new LinkedHashMap<>(small(folder.resolve("second")));
         further.keySet().removeIf(key -> key.startsWith("model."));
         further.put("from", folder.resolve("first/model").toString());
+        further.put("strategy.blocks.0", "lns");
+        assertEquals("strategy.blocks.0 says what a model is, and the one of from is already what it is; leave one of them out",
+                assertThrows(IllegalArgumentException.class, () -> run(further)).getMessage());
+        further.remove("strategy.blocks.0");
         Memory second = run(further);
         assertTrue(first.lines.getLast().validation() < first.lines.getFirst().loss() - 0.5);
         assertEquals(first.lines.getLast().validation(), second.lines.getFirst().loss(), 0.4);
@@ -410,7 +417,6 @@ class TrainerTest {
         assertEquals("there is no block 2 that could have another strategy; the model has blocks 0 to 1", refusal(Map.of("strategy.blocks.0,2", "lns")));
         assertTrue(refusal(Map.of("strategy", "pre-rmsnorm-equivalent", "strategy.blocks.1", "peri-ln"))
                 .startsWith("equivalent training is for a Pre-LN model"));
-        assertTrue(refusal(Map.of("from", "there", "strategy.blocks.0", "lns")).startsWith("model.width says what a model is"));
         assertTrue(refusal(Map.of("dtype", "f8")).startsWith("dtype must be f32, bf16, f16, bf16-pure or f64, got f8"));
     }
 
