@@ -197,6 +197,8 @@ class GradientTest {
                 .in(blocks(2), Strategy.named("no-norm")));
         mixed.put("Peri-LN, DeepNorm and output norms", pre.in(blocks(0), Strategy.named("peri-ln")).in(blocks(1), Strategy.named("deepnorm"))
                 .in(blocks(2), Strategy.named("output-norm")).withEmbeddingNorm(true));
+        mixed.put("CRMSNorms behind the branches and the embedding", Strategy.named("pre-crmsnorm").withEmbeddingNorm(true)
+                .in(blocks(0), block -> block.withPlacement(Placement.PERI)).in(blocks(1), block -> block.withPlacements(Placement.OUTPUT, Placement.BOTH)));
         mixed.put("CRMSNorm with blocks that have no norms", Strategy.named("pre-crmsnorm").in(blocks(1), Strategy.named("no-norm")));
         Placement[] placements = Placement.values();
         for (Placement attention : placements) {

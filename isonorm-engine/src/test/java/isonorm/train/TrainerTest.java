@@ -152,6 +152,7 @@ class TrainerTest {
         for (String placement : List.of("peri", "output", "post", "both")) {
             all.add("pre-crmsnorm strategy.placement=" + placement);
         }
+        all.add("pre-crmsnorm strategy.embedding-norm=true");
         all.add("pre-crmsnorm strategy.inner=qkv+sub strategy.blocks.1=no-norm");
         all.add("pre-ln strategy.blocks.0=keel strategy.blocks.1=gpas strategy.blocks.1.scaling=lns+gpas+heads");
         all.add("peri-ln strategy.blocks.0=dyt strategy.blocks.1=deepnorm strategy.blocks.1.inner=sub");
