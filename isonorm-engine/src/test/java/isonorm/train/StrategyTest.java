@@ -158,7 +158,7 @@ class StrategyTest {
         assertEquals(List.of(loses), lns.everywhere(block -> block.withInitialization(Initialization.SCALED)).warnings(4));
         assertEquals(List.of("blocks 1-2: " + loses), lns.in(blocks(1, 2), block -> block.withInitialization(Initialization.SCALED)).warnings(4));
         assertEquals(List.of(), Strategy.named("pre-ln").in(blocks(1), Strategy.named("deepnorm")).in(blocks(2), Strategy.named("keel")).warnings(4));
-        assertEquals(List.of("blocks 1: the skip is scaled where no norm stands behind the sum, so the stream grows by that factor in every block"),
+        assertEquals(List.of("block 1: the skip is scaled where no norm stands behind the sum, so the stream grows by that factor in every block"),
                 Strategy.named("keel").in(blocks(1), block -> block.withPlacements(Placement.BOTH, Placement.PERI)).warnings(4));
     }
 
