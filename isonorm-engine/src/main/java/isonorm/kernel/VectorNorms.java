@@ -32,6 +32,7 @@ final class VectorNorms {
     private static final Loop<VectorNorms> STORE_BRAINS = loop((row, r) -> row.storeBrains(row.rows.address(r)));
     private static final Loop<VectorNorms> SUM = Loop.of((row, _) -> row.sum());
     private static final Loop<VectorNorms> SQUARES = Loop.of((row, _) -> row.squares());
+    private static final Loop<VectorNorms> SQUARES_AND_SUM = Loop.of((row, _) -> row.squaresAndSum());
     private static final Loop<VectorNorms> DEVIATIONS = loop((row, _) -> row.deviations());
     private static final Loop<VectorNorms> BEND = loop((row, _) -> row.bend());
     private static final Loop<VectorNorms> NORMALIZE = loop((row, _) -> row.normalize());
@@ -258,8 +259,8 @@ final class VectorNorms {
         double q = switch (kind) {
             case RMS -> SQUARES.run(this, 0) / C;
             case CRMS -> {
-                sum = SUM.run(this, 0);
-                yield (SQUARES.run(this, 0) + (double) sum * sum) / (C + 1);
+                float squares = SQUARES_AND_SUM.run(this, 0);
+                yield (squares + (double) sum * sum) / (C + 1);
             }
             case LAYER -> {
                 shift = SUM.run(this, 0) / C;
@@ -320,6 +321,30 @@ final class VectorNorms {
             a = p.fma(p, a);
         }
         return Lanes.sum(a, b, c, d);
+    }
+
+    /** {@link #squares}, and sets {@link #sum}. */
+    private float squaresAndSum() {
+        FloatVector a = FloatVector.zero(FLOATS);
+        FloatVector b = FloatVector.zero(FLOATS);
+        FloatVector sumA = FloatVector.zero(FLOATS);
+        FloatVector sumB = FloatVector.zero(FLOATS);
+        int i = 0;
+        for (; i <= x.length - 2 * L; i += 2 * L) {
+            FloatVector p = FloatVector.fromArray(FLOATS, x, i);
+            FloatVector q = FloatVector.fromArray(FLOATS, x, i + L);
+            sumA = sumA.add(p);
+            sumB = sumB.add(q);
+            a = p.fma(p, a);
+            b = q.fma(q, b);
+        }
+        if (i < x.length) {
+            FloatVector p = FloatVector.fromArray(FLOATS, x, i);
+            sumA = sumA.add(p);
+            a = p.fma(p, a);
+        }
+        sum = Lanes.sum(sumA.add(sumB));
+        return Lanes.sum(a.add(b));
     }
 
     /** The mean of what is left once {@link #shift} is taken away, and the variance. */
