@@ -188,7 +188,7 @@ class PruneTest {
         refused(1, "was not tokenized as the model's texts were", EXAMPLE, folder.resolve("c"), "--blocks", 1, "--text", folder.resolve("bytes"), "--heal", 1);
     }
 
-    private JsonNode healed(Path text, Path out) {
+    private static JsonNode healed(Path text, Path out) throws IOException {
         return Run.of("prune", EXAMPLE, out, "--blocks", 1, "--text", text, "--tokens", 256, "--heal", 1, "--json").ended(0).json();
     }
 

@@ -31,6 +31,7 @@ final class VectorAngles {
     private final float[] x;
     private final double[] lanes;
     private final double[] products;
+    private final int[] places;
 
     private final double[] reciprocals;
     private final double[] cosines;
@@ -45,6 +46,7 @@ final class VectorAngles {
         this.x = new float[blocks * BLOCK * width];
         this.products = new double[Kernels.pair(blocks + 1, 0) * BLOCK * BLOCK];
         this.lanes = new double[products.length * D];
+        this.places = places(n);
         this.reciprocals = new double[n];
         this.cosines = new double[Math.ceilDiv(Kernels.pair(n, 0), D) * D];
         this.angles = new double[cosines.length];
@@ -59,7 +61,7 @@ final class VectorAngles {
         SUM.run(all, 0);
         for (int r = 0; r < all.n; r++) {
             for (int other = 0; other <= r; other++) {
-                double product = all.products[place(r, other)];
+                double product = all.products[all.places[Kernels.pair(r + 1, other)]];
                 products[r * all.n + other] = product;
                 products[other * all.n + r] = product;
             }
@@ -88,9 +90,16 @@ final class VectorAngles {
         }
     }
 
-    /** Where the product of two rows is, the first not before the second. */
-    private static int place(int r, int other) {
-        return (Kernels.pair(r / BLOCK + 1, 0) + other / BLOCK) * BLOCK * BLOCK + r % BLOCK * BLOCK + other % BLOCK;
+    /** Where the products of each row with those up to itself are. */
+    private static int[] places(int n) {
+        int[] places = new int[Kernels.pair(n + 1, 0)];
+        for (int r = 0; r < n; r++) {
+            for (int other = 0; other <= r; other++) {
+                int block = Kernels.pair(r / BLOCK + 1, other / BLOCK);
+                places[Kernels.pair(r + 1, other)] = block * BLOCK * BLOCK + r % BLOCK * BLOCK + other % BLOCK;
+            }
+        }
+        return places;
     }
 
     /** Every row times those of its block and of the blocks before. */
@@ -156,9 +165,9 @@ final class VectorAngles {
         MULTIPLY.run(this, 0);
         SUM.run(this, 0);
         for (int r = 0; r < n; r++) {
-            reciprocals[r] = 1 / Math.sqrt(products[place(r, r)]);
+            reciprocals[r] = 1 / Math.sqrt(products[places[Kernels.pair(r + 1, r)]]);
             for (int other = 0; other < r; other++) {
-                cosines[Kernels.pair(r, other)] = products[place(r, other)] * reciprocals[r] * reciprocals[other];
+                cosines[Kernels.pair(r, other)] = products[places[Kernels.pair(r + 1, other)]] * reciprocals[r] * reciprocals[other];
             }
         }
         TURN.run(this, 0);

@@ -26,6 +26,7 @@ final class VectorProfile {
 
     private static final Loop<VectorProfile> SHAPE = loop(VectorProfile::shape);
     private static final Loop<VectorProfile> IMPLY = loop(VectorProfile::imply);
+    private static final Loop<VectorProfile> COUNT = loop(VectorProfile::count);
     private static final Loop<VectorProfile> SUM = loop(VectorProfile::sum);
     private static final Loop<VectorProfile> MEASURE = loop(VectorProfile::measure);
 
@@ -90,6 +91,7 @@ final class VectorProfile {
         MEASURE.run(this, count);
         this.first = first;
         SUM.run(this, count);
+        COUNT.run(this, count);
         for (int r = 0; r < count; r++) {
             give(first + r, r);
         }
@@ -186,13 +188,17 @@ final class VectorProfile {
             return;
         }
         into.largest[r] = Float.intBitsToFloat(most[some]);
-        count(into.bins, codes, some * whole, some * whole + columns);
         into.countBeyond(x, some * whole, columns, into.largest[r]);
     }
 
-    private static void count(int[] bins, int[] codes, int first, int end) {
-        for (int i = first; i < end; i++) {
-            bins[codes[i]]++;
+    private void count(int count) {
+        int[] bins = into.bins;
+        int[] codes = this.codes;
+        for (int r = 0; r < count; r++) {
+            int end = most[r] < LARGE ? r * whole + columns : 0;
+            for (int i = r * whole; i < end; i++) {
+                bins[codes[i]]++;
+            }
         }
     }
 }
