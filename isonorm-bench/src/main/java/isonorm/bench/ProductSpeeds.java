@@ -2,6 +2,7 @@ package isonorm.bench;
 
 import isonorm.kernel.Rows;
 import isonorm.kernel.Type;
+import isonorm.tensor.Finish;
 import isonorm.tensor.Packed;
 import isonorm.tensor.Products;
 import isonorm.tensor.Team;
@@ -59,7 +60,7 @@ public final class ProductSpeeds {
             stored[round] = operations * times / time(times * copies, i -> team.each(team.size(), t ->
                     Products.product(x[t], weights[i % copies], true, y[t])));
             ordered[round] = packed.getFirst().isEmpty() ? Double.NaN : operations * times / time(times * copies, i -> team.each(team.size(), t ->
-                    Products.product(x[t], packed.get(i % copies).get(), y[t])));
+                    Products.product(x[t], packed.get(i % copies).get(), y[t], Finish.NOTHING)));
         }
         Arrays.sort(stored);
         Arrays.sort(ordered);

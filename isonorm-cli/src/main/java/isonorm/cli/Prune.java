@@ -2,6 +2,7 @@ package isonorm.cli;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import isonorm.architecture.BlockNumbers;
 import isonorm.convert.ConversionRefused;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -11,10 +12,6 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
 import java.util.Set;
-import java.util.TreeSet;
-import java.util.regex.Matcher;
-import java.util.regex.Pattern;
-import java.util.stream.IntStream;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
@@ -34,8 +31,6 @@ import picocli.CommandLine.Parameters;
             "  isonorm prune llama/ small/ --count 4 --text wiki.txt --heal 500"
         })
 final class Prune extends Subcommand {
-
-    private static final Pattern RANGE = Pattern.compile("([0-9]{1,6})(?:-([0-9]{1,6}))?");
 
     @Parameters(index = "0", paramLabel = "CHECKPOINT", description = "The checkpoint to prune; it is only read.")
     private String checkpoint;
@@ -103,17 +98,11 @@ final class Prune extends Subcommand {
     }
 
     private Set<Integer> parsed() {
-        Set<Integer> all = new TreeSet<>();
-        for (String part : blocks.split(",", -1)) {
-            Matcher range = RANGE.matcher(part.strip());
-            int first = range.matches() ? Integer.parseInt(range.group(1)) : 1;
-            int last = !range.matches() ? 0 : range.group(2) == null ? first : Integer.parseInt(range.group(2));
-            if (first > last) {
-                throw wrongUsage("--blocks must be numbers and ranges such as 3,5,9-11, got '" + blocks + "'");
-            }
-            IntStream.rangeClosed(first, last).forEach(all::add);
+        try {
+            return BlockNumbers.parse("--blocks", blocks);
+        } catch (IllegalArgumentException e) {
+            throw wrongUsage(e.getMessage());
         }
-        return all;
     }
 
     private void print(JsonNode result) {

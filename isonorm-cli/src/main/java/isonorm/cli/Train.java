@@ -134,7 +134,7 @@ final class Train extends Subcommand {
 
     private void list() {
         for (Configuration.Key key : Configuration.keys()) {
-            console.out().printf("  %-24s %-12s %s%n", key.name(), key.standard().isEmpty() ? "-" : key.standard(), key.meaning());
+            console.out().printf("  %-27s %-12s %s%n", key.name(), key.standard().isEmpty() ? "-" : key.standard(), key.meaning());
         }
         console.out().println();
         console.out().println("strategies  " + String.join(", ", Strategy.names()));

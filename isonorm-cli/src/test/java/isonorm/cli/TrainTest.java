@@ -48,6 +48,26 @@ class TrainTest {
     }
 
     @Test
+    void blocksOfOneModelNormalizeEachInTheirOwnWay() throws IOException {
+        Path run = folder.resolve("run");
+        Path yaml = Files.writeString(folder.resolve("blocks.yaml"), Files.readString(tiny()).replace("strategy: {name: pre-ln, scaling: lns}", """
+                strategy:
+                  name: pre-ln
+                  placement: pre/peri
+                  scaling: [lns, heads]
+                  blocks:
+                    0: {name: deepnorm, inner: [qk, sub]}
+                    1,3: {kind: rmsnorm}
+                """));
+        Run.of("train", yaml, "model.blocks=4", "strategy.blocks.2=keel", "out=" + run, "--quiet").ended(0);
+        JsonNode norms = Run.of("info", run.resolve("model"), "--json").ended(0).json().path("norms");
+        assertEquals("[\"post\",\"pre and peri\",\"both\"]", norms.path("placement").toString());
+        assertEquals("[\"layernorm\",\"rmsnorm\"]", norms.path("kind").toString());
+        assertTrue(Run.of("generate", run.resolve("model"), "--prompt", "ROMEO:", "--max-tokens", 5).ended(0).err().contains("generated 5 tokens"));
+        Run.of("train", "--resume", run, "--quiet").ended(0);
+    }
+
+    @Test
     void everyLineIsJsonWhereThatIsAskedFor() throws IOException {
         String out = Run.of("train", tiny(), "out=" + folder.resolve("run"), "--json").ended(0).out();
         assertEquals(4, out.lines().filter(line -> line.startsWith("{\"step\":")).count(), out);
@@ -58,6 +78,11 @@ class TrainTest {
     void whatCannotBeTrainedIsRefusedInOneLine() throws IOException {
         Path out = folder.resolve("run");
         refused(2, "there is no key stepz; did you mean steps?", tiny(), "stepz=3", "out=" + out);
+        refused(2, "there is no key strategy.blocks.0.knd; did you mean strategy.blocks.0.kind?", tiny(), "strategy.blocks.0.knd=rmsnorm", "out=" + out);
+        refused(2, "block 1 is named by strategy.blocks.0-1 and by strategy.blocks.1", tiny(), "strategy.blocks.0-1=lns", "strategy.blocks.1=keel", "out=" + out);
+        refused(2, "got '1-0'; a range begins with its lower number", tiny(), "strategy.blocks.1-0=lns", "out=" + out);
+        refused(1, "there is no block 2 that could have another strategy; the model has blocks 0 to 1", tiny(), "strategy.blocks.0-2=lns", "out=" + out);
+        refused(1, "scaling deepnorm and keel both say the factor of the skip", tiny(), "strategy.scaling=deepnorm+keel", "out=" + out);
         refused(1, "steps must be a whole number of 1 or more, got none", tiny(), "steps=none", "out=" + out);
         refused(1, "there is no strategy peri-n; did you mean peri-ln?", tiny(), "strategy=peri-n", "out=" + out);
         refused(2, "'nothing' is no file and no key=value", "nothing");
@@ -92,7 +117,7 @@ class TrainTest {
     @Test
     void keysStrategiesAndPresetsAreListed() {
         String out = Run.of("train", "--keys").ended(0).out();
-        assertTrue(out.contains("checkpoint.every") && out.contains("peri-ln") && out.contains("llama-60m"), out);
+        assertTrue(out.contains("checkpoint.every") && out.contains("strategy.blocks.BLOCKS.PART") && out.contains("peri-ln") && out.contains("llama-60m"), out);
     }
 
     @Test

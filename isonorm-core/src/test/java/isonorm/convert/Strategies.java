@@ -18,6 +18,7 @@ import isonorm.architecture.Placement;
 import isonorm.architecture.QueryKeyNorm;
 import isonorm.architecture.Role;
 import isonorm.architecture.Rotary;
+import isonorm.architecture.Stream;
 import isonorm.architecture.Wiring;
 import isonorm.weights.Dense;
 import isonorm.weights.Matrix;
@@ -34,6 +35,7 @@ public final class Strategies {
     private static final int WIDTH = 16;
     private static final Norm LAYER = Norm.of(NormKind.LAYER, 1e-3, Affine.GAIN_AND_BIAS);
     private static final Norm RMS = Norm.of(NormKind.RMS, 1e-2, Affine.GAIN);
+    private static final Norm CRMS = Norm.of(NormKind.CRMS, 1e-3, Affine.NONE);
     private static final Norm TANH = Norm.of(NormKind.DYNAMIC_TANH, 0, Affine.GAIN_AND_BIAS);
     private static final Attention ATTENTION = Attention.of(4, 6).withKeyValueHeads(2)
             .withRotary(Rotary.of(4, 10_000, Rotary.Pairing.HALVES));
@@ -91,6 +93,14 @@ public final class Strategies {
                 queryKey(TANH, QueryKeyNorm.Span.EACH_HEAD).withValueNorm(TANH).withInnerNorm(TANH)).withMlp(MLP.withInnerNorm(TANH))));
         all.put("DyT, Keel", words(block(BOTH, TANH).withSkip(0.5)));
         all.put("DyT, ResiDual", words(block(DUAL, TANH)));
+        all.put("blocks of six strategies", words(RMS, pre, post.withSkip(1.7), block(PERI, RMS).withGates(true), block(BOTH, TANH).withSkip(0.5),
+                block(PRE, LAYER.withAffine(Affine.NONE)).withPlacements(NONE, NONE).withScale(BranchScale.VECTOR),
+                block(PRE, TANH).withScale(BranchScale.NUMBER).withAttention(queryKey(RMS, QueryKeyNorm.Span.HEAD))));
+        all.put("blocks of six other strategies", words(TANH, block(OUTPUT, TANH), block(BOTH, RMS).withPlacements(NONE, POST).withSkip(2),
+                block(PRE, RMS), block(POST, TANH).withPlacements(PERI, BOTH), pre.withGates(true), post));
+        all.put("CRMSNorm and blocks without norms", words(CRMS, block(PRE, CRMS),
+                block(PRE, LAYER.withAffine(Affine.NONE)).withPlacements(NONE, NONE).withScale(BranchScale.NUMBER),
+                block(PRE, CRMS).withAttention(queryKey(RMS, QueryKeyNorm.Span.HEAD))).withStream(Stream.COMPRESSED));
         return all;
     }
 

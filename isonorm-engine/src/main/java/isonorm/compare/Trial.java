@@ -40,6 +40,9 @@ public record Trial(Map<String, String> place, Configuration configuration) {
     }
 
     private static String words(String key, String value) {
+        if (key.startsWith("strategy.blocks.")) {
+            return key.substring("strategy.".length()).replace('.', ' ') + " " + (value.isEmpty() ? "as it is" : value);
+        }
         return switch (key) {
             case "strategy", "model.preset" -> value;
             case "model.blocks" -> value + (value.equals("1") ? " block" : " blocks");

@@ -11,6 +11,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Comparator;
 import java.util.HashMap;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -111,12 +112,17 @@ public final class Trials {
         } catch (IOException | IllegalArgumentException e) {
             throw new IOException(run + " is damaged: " + e.getMessage() + "; delete it to run it again", e);
         }
-        trial.configuration().values().forEach((key, value) -> {
-            if (!FREE.contains(key) && !value.equals(there.values().get(key))) {
-                throw new IllegalArgumentException(run + " is a run with " + key + " " + shown(there.values().get(key)) + ", the grid has "
-                        + shown(value) + "; take another folder, or delete it to run it again");
+        Map<String, String> asked = trial.configuration().values();
+        Set<String> keys = new LinkedHashSet<>(asked.keySet());
+        keys.addAll(there.values().keySet()); // blocks are named by one of them alone
+        for (String key : keys) {
+            String value = asked.getOrDefault(key, "");
+            String other = there.values().getOrDefault(key, "");
+            if (!FREE.contains(key) && !value.equals(other)) {
+                throw new IllegalArgumentException(run + " is a run with " + key + " " + shown(other) + ", the grid has " + shown(value)
+                        + "; take another folder, or delete it to run it again");
             }
-        });
+        }
     }
 
     private static String shown(String value) {

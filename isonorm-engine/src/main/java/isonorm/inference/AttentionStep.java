@@ -12,6 +12,7 @@ import isonorm.kernel.Scoring;
 import isonorm.kernel.Turns;
 import isonorm.kernel.Type;
 import isonorm.kernel.Values;
+import isonorm.tensor.Finish;
 import isonorm.tensor.Products;
 import isonorm.tensor.Products.Stack;
 import java.lang.foreign.Arena;
@@ -63,12 +64,8 @@ record AttentionStep(
     Rows forward(Residual.Read read, Pass pass, int l) {
         int n = pass.rows();
         Rows qkv = pass.room().rows(Use.PROJECTED, n, attention.projectionWidth());
-        pass.linear(read, projection, qkv, attention.headWidth(), (tile, scales, column) -> {
-            if (scales.present() || bias.present()) {
-                KERNELS.scaleRowsAddBias(tile, scales, bias.slice(column, tile.columns()));
-            }
-            attention.clip().ifPresent(limit -> clip(tile, limit));
-        });
+        pass.linear(read, projection, qkv, attention.headWidth(), Finish.of(bias));
+        attention.clip().ifPresent(limit -> pass.rows((first, count) -> clip(qkv.slice(first, count), limit)));
         positioned(qkv, pass, l);
         Rows attended = pass.room().rows(Use.ATTENDED, n, attention.outputColumns());
         attend(qkv, attended, pass, l);

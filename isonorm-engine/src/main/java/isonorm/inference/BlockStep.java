@@ -32,6 +32,7 @@ import isonorm.architecture.Placement;
 import isonorm.architecture.QueryKeyNorm;
 import isonorm.architecture.Role;
 import isonorm.architecture.Role.Field;
+import isonorm.architecture.Wiring;
 import isonorm.kernel.Normalization;
 import isonorm.kernel.Rows;
 import isonorm.kernel.Values;
@@ -293,7 +294,9 @@ record BlockStep(int number, Block block, Branch attention, Branch mlp) {
 
     /** The normalized stream. */
     private Residual.Read read(Branch branch, Residual h) {
-        Residual.Read read = h.read(branch.norm.orElseThrow());
+        boolean both = block.wiring() == Wiring.PARALLEL_ONE_NORM;
+        boolean biased = (both || branch == attention) && block.attention().bias() || (both || branch == mlp) && block.mlp().bias();
+        Residual.Read read = h.read(branch.norm.orElseThrow(), biased);
         if (branch == attention) {
             h.showStream(number);
             h.showNormalized(number, read);

@@ -6,6 +6,7 @@ import isonorm.kernel.Kernels;
 import isonorm.kernel.Normalization;
 import isonorm.kernel.Rows;
 import isonorm.kernel.Values;
+import isonorm.tensor.Finish;
 import java.util.Optional;
 
 /**
@@ -21,29 +22,22 @@ record MlpStep(
     private static final int STEP = 32;
 
     Rows forward(Residual.Read read, Pass pass) {
-        Rows inner = pass.room().rows(Use.INNER, pass.rows(), mlp.hidden());
-        Rows gated = gate.isPresent() ? pass.room().rows(Use.GATE, pass.rows(), mlp.hidden()) : inner;
-        pass.linear(read, up, inner, STEP, (tile, scales, column) -> {
-            if (gate.isEmpty()) {
-                KERNELS.activate(tile, scales, upBias.slice(column, tile.columns()), mlp.activation());
-            }
-        });
-        if (gate.isPresent()) {
-            gate(read, inner, gated, pass);
-        }
-        innerNorm.ifPresent(norm -> pass.rows((first, count) -> KERNELS.norm(gated.slice(first, count), norm, gated.slice(first, count))));
+        Rows inner = inner(read, pass);
+        innerNorm.ifPresent(norm -> pass.rows((first, count) -> KERNELS.norm(inner.slice(first, count), norm, inner.slice(first, count))));
         Rows written = pass.room().rows(Use.MLP_BRANCH, pass.rows(), down.outputs());
-        pass.linear(gated, down, written);
+        pass.linear(inner, down, written);
         return written;
     }
 
-    private void gate(Residual.Read read, Rows inner, Rows gated, Pass pass) {
-        pass.grid(gated.columns(), STEP, (row, rows, column, columns) -> {
-            Residual.Read some = read.slice(row, rows);
-            Rows tile = gated.slice(row, rows).sliceColumns(column, columns);
-            gate.orElseThrow().multiply(some.x(), column, tile);
-            KERNELS.gate(tile, inner.slice(row, rows).sliceColumns(column, columns), some.scales(), gateBias.slice(column, columns),
-                    upBias.slice(column, columns), mlp.activation(), tile);
-        });
+    private Rows inner(Residual.Read read, Pass pass) {
+        Rows upper = pass.room().rows(Use.INNER, pass.rows(), mlp.hidden());
+        if (gate.isEmpty()) {
+            pass.linear(read, up, upper, STEP, Finish.of(upBias, mlp.activation()));
+            return upper;
+        }
+        pass.linear(read, up, upper, STEP, Finish.of(upBias));
+        Rows gated = pass.room().rows(Use.GATE, pass.rows(), mlp.hidden());
+        pass.linear(read, gate.get(), gated, STEP, Finish.of(gateBias, mlp.activation()).times(upper));
+        return gated;
     }
 }

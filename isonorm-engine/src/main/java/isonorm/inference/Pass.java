@@ -5,6 +5,7 @@ import isonorm.kernel.Rows;
 import isonorm.kernel.Type;
 import isonorm.kernel.Values;
 import isonorm.layer.Observer;
+import isonorm.tensor.Finish;
 import isonorm.tensor.Team;
 import java.util.ArrayList;
 import java.util.List;
@@ -18,12 +19,6 @@ import java.util.stream.IntStream;
  * which looks at other rows, waits for all ({@link #each}). With few rows every step is run at once, its columns shared out.
  */
 final class Pass {
-
-    /** Finishes a tile of a product: its columns from {@code column} on, of the rows that {@code scales} are for. */
-    @FunctionalInterface
-    interface Finish {
-        void run(Rows tile, Values scales, int column);
-    }
 
     private static final Kernels KERNELS = Kernels.provider();
 
@@ -127,17 +122,16 @@ final class Pass {
         waiting.clear();
     }
 
-    /** {@code y = finish(x W^T)}, the columns in multiples of {@code step}. */
+    /** {@code y = finish(scales * (x W^T))}, the columns in multiples of {@code step}. */
     void linear(Residual.Read read, Weight weight, Rows y, int step, Finish finish) {
         if (rows <= Weight.FEW && team.size() > 1 && weight.transposed()) {
             byInputs(read, weight, y, step, finish);
             return;
         }
         grid(y.columns(), step, (row, count, column, columns) -> {
-            Residual.Read some = read.slice(row, count);
             Rows tile = y.slice(row, count).sliceColumns(column, columns);
-            weight.multiply(some.x(), column, tile);
-            finish.run(tile, some.scales(), column);
+            weight.multiply(read.x().slice(row, count), column, tile,
+                    finish.scaled(read.scales()).rows(row, count).columns(column, columns));
         });
     }
 
@@ -163,12 +157,12 @@ final class Pass {
             }
             Rows tile = y.sliceColumns(column, columns);
             KERNELS.gather(some.slice((shares - 1) * rows, rows), each, 1, sum, 0, tile);
-            finish.run(tile, read.scales(), column);
+            finish.scaled(read.scales()).columns(column, columns).apply(tile);
         });
     }
 
     /** {@code y = x W^T}. */
     void linear(Rows x, Weight weight, Rows y) {
-        linear(new Residual.Read(x, Values.NONE), weight, y, 16, (_, _, _) -> {});
+        linear(new Residual.Read(x, Values.NONE), weight, y, 16, Finish.NOTHING);
     }
 }

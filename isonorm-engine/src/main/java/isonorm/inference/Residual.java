@@ -12,7 +12,7 @@ import java.util.Optional;
  * The residual stream of one forward pass, h, and what was written to it last and is not yet added.
  *
  * <p>Adding waits for the next norm, so that the sum is read from memory once: {@code h += branch + bias} and the statistics of h
- * are one pass. Where a norm is nothing but {@code h / rms(h)}, the quotients are not written at all: 1/rms is one number a row
+ * are one pass. Where a norm is nothing but {@code h / rms(h)}, the quotients need not be written: 1/rms is one number a row
  * and commutes with the linear layer that reads it, {@code W (h / rms) = (W h) / rms}, which is what a LayerNorm cannot do.
  * (Jiang et al., arXiv 2305.14858, section 3, is why every Pre-LN model can.)
  *
@@ -67,11 +67,15 @@ final class Residual {
         return stream;
     }
 
-    /** {@code norm(h)}. */
-    Read read(Normalization norm) {
+    /**
+     * {@code norm(h)}.
+     *
+     * @param biased whether what reads it adds a bias: products do that before they scale rows, so the quotients are written
+     */
+    Read read(Normalization norm, boolean biased) {
         Rows added = branch == null ? null : take();
         Values addedBias = bias;
-        boolean commutes = norm.kind() != NormKind.LAYER && !norm.affine();
+        boolean commutes = norm.kind() != NormKind.LAYER && !norm.affine() && !biased;
         rows((h, first) -> {
             int count = h.rows();
             Values each = scales.slice(first, count);

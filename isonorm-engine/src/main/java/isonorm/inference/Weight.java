@@ -2,6 +2,7 @@ package isonorm.inference;
 
 import isonorm.kernel.Kernels;
 import isonorm.kernel.Rows;
+import isonorm.tensor.Finish;
 import isonorm.tensor.Packed;
 import isonorm.tensor.Products;
 import java.lang.foreign.Arena;
@@ -55,14 +56,24 @@ record Weight(List<Part> parts, int outputs, int inputs) {
 
     /** {@code y = x W^T} for outputs {@code first} to {@code first + y.columns() - 1}. */
     void multiply(Rows x, int first, Rows y) {
-        int end = first + y.columns();
+        multiply(x, first, y, Finish.NOTHING);
+    }
+
+    /** The same, finished as these outputs are to be. */
+    void multiply(Rows x, int first, Rows y, Finish finish) {
+        int outputsEnd = first + y.columns();
         for (Part part : parts) {
             int from = Math.max(first, part.first());
-            int to = Math.min(end, part.first() + part.count());
+            int to = Math.min(outputsEnd, part.first() + part.count());
+            if (from >= to) {
+                continue;
+            }
+            Rows some = y.sliceColumns(from - first, to - from);
+            Finish end = finish.columns(from - first, to - from);
             if (to - from == part.count() && part.packed().isPresent() && x.rows() > FEW && x.type() == part.values().type()) {
-                Products.product(x, part.packed().get(), y.sliceColumns(from - first, to - from));
-            } else if (from < to) {
-                multiply(x, part.outputs(from - part.first(), to - from), part.transposed(), y.sliceColumns(from - first, to - from));
+                Products.product(x, part.packed().get(), some, end);
+            } else {
+                multiply(x, part.outputs(from - part.first(), to - from), part.transposed(), some, end);
             }
         }
     }
@@ -82,14 +93,15 @@ record Weight(List<Part> parts, int outputs, int inputs) {
         }
     }
 
-    private static void multiply(Rows x, Rows w, boolean transposed, Rows y) {
+    private static void multiply(Rows x, Rows w, boolean transposed, Rows y, Finish finish) {
         boolean same = w.type() == x.type();
         if (x.rows() <= (same ? FEW : FEW_OF_ANOTHER_TYPE)) {
             few(x, w, transposed, y);
+            finish.apply(y);
         } else if (same) {
-            Products.product(x, w, !transposed, y);
+            Products.product(x, w, !transposed, y, finish);
         } else {
-            widened(x, w, transposed, y);
+            widened(x, w, transposed, y, finish);
         }
     }
 
@@ -102,7 +114,7 @@ record Weight(List<Part> parts, int outputs, int inputs) {
     }
 
     /** Weights of another type than x are copied into its type, some outputs at a time. */
-    private static void widened(Rows x, Rows w, boolean transposed, Rows y) {
+    private static void widened(Rows x, Rows w, boolean transposed, Rows y, Finish finish) {
         int outputs = y.columns();
         int step = Math.clamp(WIDENED / x.columns(), 16, Math.max(16, outputs));
         try (Arena arena = Arena.ofConfined()) {
@@ -112,7 +124,7 @@ record Weight(List<Part> parts, int outputs, int inputs) {
                 int count = Math.min(step, outputs - first);
                 Rows some = transposed ? room.sliceColumns(0, count) : room.slice(0, count);
                 KERNELS.copy(transposed ? w.sliceColumns(first, count) : w.slice(first, count), some);
-                Products.product(x, some, !transposed, y.sliceColumns(first, count));
+                Products.product(x, some, !transposed, y.sliceColumns(first, count), finish.columns(first, count));
             }
         }
     }

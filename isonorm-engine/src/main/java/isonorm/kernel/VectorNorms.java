@@ -230,12 +230,16 @@ final class VectorNorms {
 
     /** Normalizes {@link #x} into row r of {@link #out}. */
     private void give(int r) {
-        if (gain == null) {
-            normalize();
+        if (gain == null && kind != NormKind.LAYER) {
+            Lanes.writeTimes(scale, out.type(), out.address(r), C, x);
         } else {
-            normalizeAffine();
+            if (gain == null) {
+                normalize();
+            } else {
+                normalizeAffine();
+            }
+            Lanes.write(out.type(), out.address(r), C, x);
         }
-        Lanes.write(out.type(), out.address(r), C, x);
         if (out.columns() > C) {
             Lanes.set(out.type(), out.address(r) + (long) C * out.type().bytes(), -sum * scale * gain[C] + bias[C]);
         } else {

@@ -5,8 +5,10 @@ import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
 import static java.lang.foreign.ValueLayout.JAVA_INT;
 import static java.lang.foreign.ValueLayout.JAVA_LONG;
 
+import isonorm.architecture.Activation;
 import isonorm.kernel.Rows;
 import isonorm.kernel.Type;
+import isonorm.kernel.Values;
 import isonorm.tensor.Products.Stack;
 import java.io.IOException;
 import java.lang.foreign.Arena;
@@ -20,9 +22,12 @@ import java.lang.ref.Cleaner;
 import java.lang.ref.Reference;
 import java.net.URL;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.HashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.OptionalInt;
 import java.util.concurrent.ConcurrentHashMap;
 import org.bytedeco.javacpp.Loader;
 
@@ -52,6 +57,11 @@ final class OneDnn {
     private static final int BFLOAT16 = 2;
     private static final int FLOAT32 = 3;
     private static final int[] ARGUMENTS = {1, 33, 17}; // source, weights, destination
+    private static final int OPERAND = 32768; // of what follows in the first place; twice that in the second
+    private static final int SECOND_SOURCE = 2;
+    private static final int BIAS = 41;
+    private static final int MULTIPLY = 0x1fff1;
+    private static final int DIMENSIONS = 3;
     private static final int MOST_DIMENSIONS = 12;
     private static final long ARGUMENT = 16;
 
@@ -60,22 +70,58 @@ final class OneDnn {
 
     /** A shape with everything that its function depends on. */
     private record Shape(Type type, Type result, int count, int m, int k, int n, int xStride, boolean xTransposed, long xStep,
-            int wStride, boolean wTransposed, long wStep, int yStride, long yStep, boolean add, MemorySegment packed) {}
+            int wStride, boolean wTransposed, long wStep, int yStride, long yStep, MemorySegment packed, After after) {}
+
+    /** What follows a product, as far as its function depends on it. */
+    private record After(boolean add, boolean scales, boolean bias, Optional<Activation> activation, OptionalInt timesStride) {
+
+        static final After NOTHING = new After(false, false, false, Optional.empty(), OptionalInt.empty());
+        static final After SUM = new After(true, false, false, Optional.empty(), OptionalInt.empty());
+
+        static After of(Finish finish) {
+            return finish.nothing() ? NOTHING : new After(false, finish.scales().present(), finish.bias().present(), finish.activation(),
+                    finish.times().isPresent() ? OptionalInt.of(finish.times().get().stride()) : OptionalInt.empty());
+        }
+    }
+
+    /** What an operation behind a product reads, and the number by which a function knows it. */
+    private record Operand(int argument, MemorySegment description) {}
 
     /** A matrix whose order was asked for. */
     private record Order(Type type, int k, int n) {}
 
-    /** A function, and what it is given. */
-    private record Compiled(MemorySegment primitive, MemorySegment x, MemorySegment w, MemorySegment y, MemorySegment arguments) {}
+    /** A function, and what it is given: x, w, y, and the operands of what follows. */
+    private record Compiled(MemorySegment primitive, List<MemorySegment> given, MemorySegment arguments) {}
 
     /** What a thread has; {@link #CLEANER} gives it back when the thread is gone. */
     private static final class Own {
         private final MemorySegment stream;
         private final Map<Shape, Compiled> compiled;
+        private MemorySegment scales = MemorySegment.NULL;
+        private MemorySegment bias = MemorySegment.NULL;
 
         private Own(MemorySegment stream, Map<Shape, Compiled> compiled) {
             this.stream = stream;
             this.compiled = compiled;
+        }
+
+        /** Scales and biases are in Java's memory, where oneDNN cannot look. */
+        private long scales(Values values) {
+            scales = copy(values, scales);
+            return scales.address();
+        }
+
+        private long bias(Values values) {
+            bias = copy(values, bias);
+            return bias.address();
+        }
+
+        private static MemorySegment copy(Values values, MemorySegment room) {
+            MemorySegment copy = room.byteSize() < (long) values.count() * Float.BYTES
+                    ? Arena.ofAuto().allocate(JAVA_FLOAT, values.count())
+                    : room;
+            MemorySegment.copy(values.array(), values.first(), copy, JAVA_FLOAT, 0, values.count());
+            return copy;
         }
     }
 
@@ -90,6 +136,9 @@ final class OneDnn {
     private final MethodHandle postOps;
     private final MethodHandle freePostOps;
     private final MethodHandle appendSum;
+    private final MethodHandle appendElementwise;
+    private final MethodHandle appendBinary;
+    private final MethodHandle operations;
     private final MethodHandle setPostOps;
     private final MethodHandle matmul;
     private final MethodHandle query;
@@ -120,6 +169,9 @@ final class OneDnn {
         freePostOps = function(library, "dnnl_post_ops_destroy", ADDRESS);
         postOps = function(library, "dnnl_post_ops_create", ADDRESS);
         appendSum = function(library, "dnnl_post_ops_append_sum", ADDRESS, JAVA_FLOAT, JAVA_INT, JAVA_INT);
+        appendElementwise = function(library, "dnnl_post_ops_append_eltwise", ADDRESS, JAVA_INT, JAVA_FLOAT, JAVA_FLOAT);
+        appendBinary = function(library, "dnnl_post_ops_append_binary", ADDRESS, JAVA_INT, ADDRESS);
+        operations = function(library, "dnnl_post_ops_len", ADDRESS);
         setPostOps = function(library, "dnnl_primitive_attr_set_post_ops", ADDRESS, ADDRESS);
         matmul = function(library, "dnnl_matmul_primitive_desc_create", ADDRESS, ADDRESS, ADDRESS, ADDRESS, ADDRESS, ADDRESS, ADDRESS);
         query = handle(library, "dnnl_primitive_desc_query_md", FunctionDescriptor.of(ADDRESS, ADDRESS, JAVA_INT, JAVA_INT));
@@ -169,6 +221,11 @@ final class OneDnn {
         return HERE;
     }
 
+    /** Whether it has products of this type. */
+    static boolean multiplies(Type type) {
+        return type == Type.F32 || type == Type.BF16;
+    }
+
     private Own begin() {
         call("threads", () -> {
             oneThread.invokeExact(1); // a setting of each thread
@@ -186,21 +243,35 @@ final class OneDnn {
 
     /** {@code y = x w}, or {@code y += x w}. */
     void products(Stack x, Stack w, Stack y, boolean add) {
-        run(x, w.first().stride(), w.transposed(), w.step(), w.first().address(0), y, add, MemorySegment.NULL);
-        Reference.reachabilityFence(w.first().data());
+        run(x, w, y, add ? After.SUM : After.NOTHING, Finish.NOTHING);
     }
 
-    /** {@code y = x w} with a matrix that {@link #pack} made. */
-    void product(Rows x, Packed w, Rows y) {
-        run(Stack.of(x), 0, false, 0, w.values().address(), Stack.of(y), false, w.order());
+    /** Whether it does this itself: it adds a bias before it scales. */
+    static boolean finishes(Finish finish) {
+        return !finish.scales().present() || !finish.bias().present();
+    }
+
+    /** {@code y = finish(x w)}, of what it {@link #finishes}. */
+    void product(Rows x, Stack w, Rows y, Finish finish) {
+        run(Stack.of(x), w, Stack.of(y), After.of(finish), finish);
+    }
+
+    /** The same with a matrix that {@link #pack} made. */
+    void product(Rows x, Packed w, Rows y, Finish finish) {
+        run(Stack.of(x), 0, false, 0, w.values().address(), Stack.of(y), w.order(), After.of(finish), finish);
         Reference.reachabilityFence(w.values());
     }
 
-    private void run(Stack x, int wStride, boolean wTransposed, long wStep, long w, Stack y, boolean add, MemorySegment packed) {
+    private void run(Stack x, Stack w, Stack y, After after, Finish finish) {
+        run(x, w.first().stride(), w.transposed(), w.step(), w.first().address(0), y, MemorySegment.NULL, after, finish);
+        Reference.reachabilityFence(w.first().data());
+    }
+
+    private void run(Stack x, int wStride, boolean wTransposed, long wStep, long w, Stack y, MemorySegment packed, After after, Finish finish) {
         Rows a = x.first();
         Rows c = y.first();
         Shape shape = new Shape(a.type(), c.type(), y.count(), c.rows(), x.transposed() ? a.rows() : a.columns(), c.columns(),
-                a.stride(), x.transposed(), x.step(), wStride, wTransposed, wStep, c.stride(), y.step(), add, packed);
+                a.stride(), x.transposed(), x.step(), wStride, wTransposed, wStep, c.stride(), y.step(), packed, after);
         Own mine = own.get();
         Compiled compiled = mine.compiled.get(shape);
         if (compiled == null) {
@@ -212,10 +283,18 @@ final class OneDnn {
             mine.compiled.put(shape, compiled);
         }
         try {
-            int failed = (int) move.invokeExact(compiled.x, MemorySegment.ofAddress(a.address(0)));
-            failed |= (int) move.invokeExact(compiled.w, MemorySegment.ofAddress(w));
-            failed |= (int) move.invokeExact(compiled.y, MemorySegment.ofAddress(c.address(0)));
-            failed |= (int) execute.invokeExact(compiled.primitive, mine.stream, ARGUMENTS.length, compiled.arguments);
+            int failed = move(compiled, 0, a.address(0)) | move(compiled, 1, w) | move(compiled, 2, c.address(0));
+            int place = ARGUMENTS.length;
+            if (after.bias) {
+                failed |= move(compiled, place++, mine.bias(finish.bias()));
+            }
+            if (after.scales) {
+                failed |= move(compiled, place++, mine.scales(finish.scales()));
+            }
+            if (finish.times().isPresent()) {
+                failed |= move(compiled, place++, finish.times().get().address(0));
+            }
+            failed |= (int) execute.invokeExact(compiled.primitive, mine.stream, place, compiled.arguments);
             failed |= (int) await.invokeExact(mine.stream);
             require(failed, "a product");
         } catch (RuntimeException | Error e) {
@@ -225,44 +304,54 @@ final class OneDnn {
         } finally { // oneDNN knows only addresses
             Reference.reachabilityFence(a.data());
             Reference.reachabilityFence(c.data());
+            Reference.reachabilityFence(finish);
         }
+    }
+
+    private int move(Compiled compiled, int place, long address) throws Throwable {
+        return (int) move.invokeExact(compiled.given.get(place), MemorySegment.ofAddress(address));
     }
 
     private Compiled compile(Shape shape) {
         try (Arena arena = Arena.ofConfined()) {
-            boolean one = shape.count == 1;
             MemorySegment x = matrix(arena, shape.type, shape.count, shape.m, shape.k, shape.xStride, shape.xTransposed, shape.xStep);
             MemorySegment w = shape.packed.equals(MemorySegment.NULL)
                     ? matrix(arena, shape.type, shape.count, shape.k, shape.n, shape.wStride, shape.wTransposed, shape.wStep)
                     : shape.packed;
-            MemorySegment y = matrix(arena, shape.result, shape.count, shape.m, shape.n, shape.yStride, false, one ? 0 : shape.yStep);
-            MemorySegment how = shape.add ? adding(shape.result) : MemorySegment.NULL;
-            MemorySegment description = description(x, w, y, how);
-            if (shape.add) {
+            MemorySegment y = matrix(arena, shape.result, shape.count, shape.m, shape.n, shape.yStride, false, shape.yStep);
+            List<Operand> operands = new ArrayList<>();
+            MemorySegment bias = MemorySegment.NULL;
+            if (shape.after.bias) {
+                bias = matrix(arena, Type.F32, 1, 1, shape.n, shape.n, false, 0);
+                operands.add(new Operand(BIAS, bias));
+            }
+            MemorySegment how = how(arena, shape, operands);
+            MemorySegment description = description(x, w, bias, y, how);
+            if (!how.equals(MemorySegment.NULL)) {
                 destroy(freeAttributes, how);
             }
             MemorySegment primitive = made("a product's function", out -> (int) create.invokeExact(out, description));
             destroy(freeDescription, description);
-            MemorySegment[] given = {memory(x), memory(w), memory(y)};
-            MemorySegment arguments = Arena.ofAuto().allocate(ARGUMENT * ARGUMENTS.length, 8);
-            for (int i = 0; i < ARGUMENTS.length; i++) {
-                arguments.set(JAVA_INT, i * ARGUMENT, ARGUMENTS[i]);
-                arguments.set(ADDRESS, i * ARGUMENT + ADDRESS.byteSize(), given[i]);
+            List<MemorySegment> given = new ArrayList<>(List.of(memory(x), memory(w), memory(y)));
+            operands.forEach(operand -> given.add(memory(operand.description)));
+            MemorySegment arguments = Arena.ofAuto().allocate(ARGUMENT * given.size(), 8);
+            for (int i = 0; i < given.size(); i++) {
+                arguments.set(JAVA_INT, i * ARGUMENT, i < ARGUMENTS.length ? ARGUMENTS[i] : operands.get(i - ARGUMENTS.length).argument);
+                arguments.set(ADDRESS, i * ARGUMENT + ADDRESS.byteSize(), given.get(i));
             }
+            operands.forEach(operand -> destroy(free, operand.description));
             destroy(free, x);
             destroy(free, y);
             if (shape.packed.equals(MemorySegment.NULL)) {
                 destroy(free, w);
             }
-            return new Compiled(primitive, given[0], given[1], given[2], arguments);
+            return new Compiled(primitive, given, arguments);
         }
     }
 
     private void release(Compiled compiled) {
         destroy(freePrimitive, compiled.primitive);
-        destroy(freeMemory, compiled.x);
-        destroy(freeMemory, compiled.w);
-        destroy(freeMemory, compiled.y);
+        compiled.given.forEach(memory -> destroy(freeMemory, memory));
     }
 
     /**
@@ -271,7 +360,7 @@ final class OneDnn {
      * @return nothing for a matrix of a type that products do not take
      */
     Optional<Packed> pack(Rows w, boolean transposed, Arena keep) {
-        if (w.type() != Type.F32 && w.type() != Type.BF16) {
+        if (!multiplies(w.type())) {
             return Optional.empty();
         }
         int k = transposed ? w.columns() : w.rows();
@@ -310,8 +399,8 @@ final class OneDnn {
             MemorySegment x = matrix(arena, shape.type, 1, ROWS, shape.k, shape.k, false, 0);
             MemorySegment y = matrix(arena, shape.type, 1, ROWS, shape.n, shape.n, false, 0);
             MemorySegment any = made("an order", out ->
-                    (int) describeAny.invokeExact(out, 2, dimensions(arena, shape.k, shape.n), code(shape.type), ANY_ORDER));
-            MemorySegment best = description(x, any, y, MemorySegment.NULL);
+                    (int) describeAny.invokeExact(out, DIMENSIONS, dimensions(arena, 1, shape.k, shape.n), code(shape.type), ANY_ORDER));
+            MemorySegment best = description(x, any, MemorySegment.NULL, y, MemorySegment.NULL);
             destroy(free, x);
             destroy(free, y);
             destroy(free, any);
@@ -319,27 +408,67 @@ final class OneDnn {
         }
     }
 
-    private MemorySegment description(MemorySegment x, MemorySegment w, MemorySegment y, MemorySegment how) {
-        return made("a product", out -> (int) matmul.invokeExact(out, engine, x, w, MemorySegment.NULL, y, how));
+    private MemorySegment description(MemorySegment x, MemorySegment w, MemorySegment bias, MemorySegment y, MemorySegment how) {
+        return made("a product", out -> (int) matmul.invokeExact(out, engine, x, w, bias, y, how));
     }
 
-    /** What makes a product add to what is there. */
-    private MemorySegment adding(Type result) {
-        MemorySegment operations = made("what follows a product", out -> (int) postOps.invokeExact(out));
-        check("a sum", () -> (int) appendSum.invokeExact(operations, 1f, 0, code(result)));
+    /** What is done with every value of a product, in float32, before it is rounded. */
+    private MemorySegment how(Arena arena, Shape shape, List<Operand> operands) {
+        After after = shape.after;
+        if (after.equals(After.NOTHING)) {
+            return MemorySegment.NULL;
+        }
+        MemorySegment chain = made("what follows a product", out -> (int) postOps.invokeExact(out));
+        if (after.add) {
+            check("a sum", () -> (int) appendSum.invokeExact(chain, 1f, 0, code(shape.result)));
+        }
+        if (after.scales) {
+            append(chain, matrix(arena, Type.F32, 1, shape.m, 1, 1, false, 0), operands);
+        }
+        after.activation.ifPresent(activation -> append(chain, activation));
+        after.timesStride.ifPresent(stride -> append(chain, matrix(arena, shape.type, 1, shape.m, shape.n, stride, false, 0), operands));
         MemorySegment how = made("attributes", out -> (int) attributes.invokeExact(out));
-        check("a sum", () -> (int) setPostOps.invokeExact(how, operations));
-        destroy(freePostOps, operations);
+        check("what follows a product", () -> (int) setPostOps.invokeExact(how, chain));
+        destroy(freePostOps, chain);
         return how;
     }
 
-    /** Matrices as oneDNN knows them, (rows, columns), however they lie in memory. */
+    private void append(MemorySegment chain, MemorySegment factors, List<Operand> operands) {
+        int place = call("a place", () -> (int) operations.invokeExact(chain));
+        check("factors", () -> (int) appendBinary.invokeExact(chain, MULTIPLY, factors));
+        operands.add(new Operand(OPERAND * (place + 1) | SECOND_SOURCE, factors));
+    }
+
+    private void append(MemorySegment chain, Activation activation) {
+        switch (activation) {
+            case GELU -> append(chain, 0x31, 0);
+            case GELU_TANH -> append(chain, 0x2b, 0);
+            case QUICK_GELU -> append(chain, 0x2c, 1.702f); // x sigmoid(1.702 x)
+            case RELU -> append(chain, 0x20, 0);
+            case RELU_SQUARED -> {
+                append(chain, 0x20, 0);
+                append(chain, 0x23, 0);
+            }
+            case SILU -> append(chain, 0x2c, 1);
+            case TANH -> append(chain, 0x21, 0);
+        }
+    }
+
+    private void append(MemorySegment chain, int function, float factor) {
+        check("a function", () -> (int) appendElementwise.invokeExact(chain, function, factor, 0f));
+    }
+
+    /**
+     * Matrices as oneDNN knows them, (count, rows, columns), however they lie in memory; one too, because a product of two dimensions
+     * whose rows are scaled is left to oneDNN's slow reference.
+     */
     private MemorySegment matrix(Arena arena, Type type, int count, int rows, int columns, int stride, boolean transposed, long step) {
-        MemorySegment dimensions = count == 1 ? dimensions(arena, rows, columns) : dimensions(arena, step == 0 ? 1 : count, rows, columns);
         long down = transposed ? 1 : stride;
         long across = transposed ? stride : 1;
-        MemorySegment strides = count == 1 ? dimensions(arena, down, across) : dimensions(arena, step, down, across);
-        return made("a matrix", out -> (int) describe.invokeExact(out, count == 1 ? 2 : 3, dimensions, code(type), strides));
+        long whole = (long) stride * (transposed ? columns : rows);
+        MemorySegment dimensions = dimensions(arena, step == 0 ? 1 : count, rows, columns);
+        MemorySegment strides = dimensions(arena, step == 0 ? whole : step, down, across);
+        return made("a matrix", out -> (int) describe.invokeExact(out, DIMENSIONS, dimensions, code(type), strides));
     }
 
     private static MemorySegment dimensions(Arena arena, long... values) {

@@ -86,16 +86,37 @@ public final class Products {
 
     /** {@code y = x w}, or {@code y = x w^T}, of one type. */
     public static void product(Rows x, Rows w, boolean transposed, Rows y) {
-        products(Stack.of(x), transposed ? Stack.of(w).transpose() : Stack.of(w), Stack.of(y));
+        product(x, w, transposed, y, Finish.NOTHING);
     }
 
-    /** {@code y = x w} with a matrix that was packed, of the type of both. */
-    public static void product(Rows x, Packed w, Rows y) {
+    /** The same, finished before it is rounded where oneDNN multiplies, and behind that where it does not. */
+    public static void product(Rows x, Rows w, boolean transposed, Rows y, Finish finish) {
+        product(x, w, transposed, y, finish, OneDnn.here());
+    }
+
+    static void product(Rows x, Rows w, boolean transposed, Rows y, Finish finish, Optional<OneDnn> oneDnn) {
+        Stack read = transposed ? Stack.of(w).transpose() : Stack.of(w);
+        if (oneDnn.isPresent() && x.type() == w.type() && x.type() == y.type() && OneDnn.multiplies(x.type()) && OneDnn.finishes(finish)) {
+            oneDnn.get().product(x, read, y, finish);
+        } else {
+            products(Stack.of(x), read, Stack.of(y), false, oneDnn);
+            finish.apply(y);
+        }
+    }
+
+    /** {@code y = finish(x w)} with a matrix that was packed, of the type of both. */
+    public static void product(Rows x, Packed w, Rows y, Finish finish) {
         if (x.columns() != w.inputs() || y.columns() != w.outputs() || x.rows() != y.rows() || x.type() != w.type()) {
             throw new IllegalArgumentException("a packed matrix of " + w.type() + " is (" + w.inputs() + ", " + w.outputs()
                     + ") and so must x and y be, got x " + x + " and y " + y);
         }
-        OneDnn.here().orElseThrow().product(x, w, y);
+        OneDnn oneDnn = OneDnn.here().orElseThrow();
+        if (OneDnn.finishes(finish)) {
+            oneDnn.product(x, w, y, finish);
+        } else {
+            oneDnn.product(x, w, y, Finish.NOTHING);
+            finish.apply(y);
+        }
     }
 
     /** {@code y = x w}, as many products as there are matrices in each stack; x and w of one type, y of theirs or, for 16 bits, of float32. */
@@ -114,7 +135,7 @@ public final class Products {
             throw new IllegalArgumentException("products are of one type, and to the same type or of BF16 or F16 to F32, got " + type + " times "
                     + w.first.type() + " to " + y.first.type());
         }
-        if (type != Type.F64 && type != Type.F16 && oneDnn.isPresent()) {
+        if (OneDnn.multiplies(type) && oneDnn.isPresent()) {
             oneDnn.get().products(x, w, y, add);
             return;
         }
@@ -134,7 +155,6 @@ public final class Products {
     }
 
     /** Widened piece by piece. */
-
     private static void inFloat32(Stack x, Stack w, Stack y, boolean add, Optional<OneDnn> oneDnn) {
         int inner = x.inner();
         int most = Math.clamp(WIDENED / inner, 1, ACROSS);

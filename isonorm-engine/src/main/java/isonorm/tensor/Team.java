@@ -110,11 +110,11 @@ public final class Team implements AutoCloseable {
 
     /** Runs {@code slice} on all of {@code total}, a share for each thread, beginning at multiples of {@code step}. */
     public void split(int total, int step, Slice slice) {
-        int steps = Math.ceilDiv(total, step);
-        int shares = Math.min(size(), steps);
+        long steps = Math.ceilDiv(total, step);
+        int shares = (int) Math.min(size(), steps);
         each(shares, share -> {
-            int first = (int) ((long) steps * share / shares) * step;
-            int end = Math.min(total, (int) ((long) steps * (share + 1) / shares) * step);
+            int first = (int) Math.ceilDiv(steps * share, shares) * step; // the caller, who begins first, has the larger share
+            int end = Math.min(total, (int) Math.ceilDiv(steps * (share + 1), shares) * step);
             slice.run(first, end - first);
         });
     }

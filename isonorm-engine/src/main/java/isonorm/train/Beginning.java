@@ -5,8 +5,10 @@ import isonorm.architecture.Attention;
 import isonorm.architecture.BranchScale;
 import isonorm.kernel.Rows;
 import isonorm.tensor.Team;
+import isonorm.train.BlockStrategy.Initialization;
 import java.util.List;
 import java.util.SplittableRandom;
+import java.util.function.IntFunction;
 
 /**
  * What weights are before the first step: matrices and tables normally distributed, gains and scales of heads 1, biases, gates and SkipInit's
@@ -16,9 +18,16 @@ import java.util.SplittableRandom;
  * its mean over d values taken out, and a reader has a d-th column subtracted from all others. Drawn without that, the value that is left
  * out, minus the sum of the others, would be as large as all of them together.
  *
+ * @param initialization how the matrices of block l begin, l being counted from 0
  * @param deviation the standard deviation of matrices and tables
  */
-record Beginning(Strategy.Initialization initialization, double deviation, long seed) {
+record Beginning(IntFunction<Initialization> initialization, double deviation, long seed) {
+
+    /** What a model of a strategy begins with. */
+    static Beginning of(Strategy strategy, Architecture architecture, double deviation, long seed) {
+        List<BlockStrategy> blocks = strategy.blocks(architecture.blocks().size());
+        return new Beginning(l -> blocks.get(l).initialization(), deviation, seed);
+    }
 
     void fill(Parameters parameters, Architecture architecture, Team team) {
         List<Parameters.Entry> all = List.copyOf(parameters.all());
@@ -105,15 +114,18 @@ record Beginning(Strategy.Initialization initialization, double deviation, long 
     private double spread(Parameters.Entry entry, int row, Rows weights, Architecture architecture) {
         int L = architecture.blocks().size();
         int l = entry.role().block() + 1;
+        if (l == 0) {
+            return deviation; // what is outside the blocks
+        }
         boolean writes = switch (entry.role().part()) {
             case ATTENTION_OUTPUT, MLP_DOWN -> true;
             default -> false;
         };
-        return switch (initialization) {
+        return switch (initialization.apply(l - 1)) {
             case NORMAL -> deviation;
             case SCALED -> writes ? deviation / Math.sqrt(2.0 * L) : deviation;
             case DEPTH_SCALED -> writes ? deviation / Math.sqrt(2.0 * l) : deviation;
-            case DEEPNORM -> l == 0 ? deviation : xavier(entry, row, weights, architecture) * (smaller(entry, row, architecture) ? Math.pow(8.0 * L, -0.25) : 1);
+            case DEEPNORM -> xavier(entry, row, weights, architecture) * (smaller(entry, row, architecture) ? Math.pow(8.0 * L, -0.25) : 1);
         };
     }
 

@@ -69,6 +69,7 @@ final class BlockFunction {
     private record Parts(Part norm, Part output, boolean bias, Part outputNorm, Part scale, Part gate) {}
 
     private final Block block;
+    private final int width;
     private final Scales scales;
     private final double depth;
     private final double factor;
@@ -85,30 +86,30 @@ final class BlockFunction {
         this.depth = architecture.blocks().size() == 1 ? 0 : (double) l / (architecture.blocks().size() - 1);
         this.factor = scales.branch(l);
         this.changed = scales.changesBranches(l);
-        int width = architecture.streamWidth();
+        this.width = architecture.streamWidth();
         AttentionFunction attend = new AttentionFunction(from, block.attention(), l, architecture.context(), arena);
         MlpFunction multiply = new MlpFunction(from, block.mlp(), l);
-        this.attention = branch(from, l, 2 * l, block.attentionPlacement(), width, attend::forward, new Parts(ATTENTION_NORM, ATTENTION_OUTPUT,
+        this.attention = branch(from, l, 2 * l, block.attentionPlacement(), attend::forward, new Parts(ATTENTION_NORM, ATTENTION_OUTPUT,
                 block.attention().outputBias(), ATTENTION_OUTPUT_NORM, ATTENTION_SCALE, ATTENTION_STREAM_GATE));
-        this.mlp = branch(from, l, 2 * l + 1, block.mlpPlacement(), width, multiply::forward, new Parts(MLP_NORM, MLP_DOWN,
+        this.mlp = branch(from, l, 2 * l + 1, block.mlpPlacement(), multiply::forward, new Parts(MLP_NORM, MLP_DOWN,
                 block.mlp().outputBias(), MLP_OUTPUT_NORM, MLP_SCALE, MLP_STREAM_GATE));
     }
 
-    private Branch branch(Parameters from, int l, int number, Placement placement, int width, SubLayer subLayer, Parts parts) {
+    private Branch branch(Parameters from, int l, int number, Placement placement, SubLayer subLayer, Parts parts) {
         if (factor != 1 && placement.normalizesBranch() && !block.norm().affine().hasGain()) {
             throw new IllegalArgumentException("a norm without a gain cannot carry the factor of what a branch writes, got " + factor + " in block " + l
                     + "; take a norm with a gain");
         }
         return new Branch(number, placement,
-                norm(from, Architecture.norms(block).contains(parts.norm), Role.of(parts.norm, l, GAIN), width, scales.norm(l)),
+                norm(from, Architecture.norms(block).contains(parts.norm), Role.of(parts.norm, l, GAIN), scales.norm(l)),
                 subLayer,
                 parts.bias ? Optional.of(from.get(parts.output, l, BIAS)) : Optional.empty(),
-                norm(from, Architecture.outputNorms(block).contains(parts.outputNorm), Role.of(parts.outputNorm, l, GAIN), width, 1),
+                norm(from, Architecture.outputNorms(block).contains(parts.outputNorm), Role.of(parts.outputNorm, l, GAIN), 1),
                 block.scale() != BranchScale.NONE ? Optional.of(from.get(parts.scale, l, WEIGHT)) : Optional.empty(),
                 block.gates() ? Optional.of(from.get(parts.gate, l, WEIGHT)) : Optional.empty());
     }
 
-    private Optional<NormFunction> norm(Parameters from, boolean there, Role gain, int width, double factor) {
+    private Optional<NormFunction> norm(Parameters from, boolean there, Role gain, double factor) {
         return there ? Optional.of(NormFunction.of(block.norm(), gain, from, width, factor)) : Optional.empty();
     }
 
@@ -244,7 +245,7 @@ final class BlockFunction {
         }
         Optional<NormFunction> norm = bare ? Optional.empty() : branch.outputNorm;
         Rows normed = norm.isEmpty() ? written : step.room(written.columns());
-        norm.ifPresent(each -> each.forward(written, normed, step));
+        norm.ifPresent(each -> each.forward(carried(written), carried(normed), step));
         Rows scaled = branch.scale.isEmpty() ? normed : step.room(written.columns());
         branch.scale.ifPresent(scale -> scale(normed, scale, scaled, step));
         Scales.Dropping dropping = scales.dropping(branch.number, depth);
@@ -260,9 +261,14 @@ final class BlockFunction {
                 step.scale(dy, factor);
             }
             branch.scale.ifPresent(scale -> scaleBack(normed, scale, dy, step));
-            norm.ifPresent(each -> each.backward(written, dy, dy, step));
+            norm.ifPresent(each -> each.backward(carried(written), carried(dy), carried(dy), step));
             return f.back().apply(biased(branch, dy, step));
         });
+    }
+
+    /** The part of whole rows that a stream of d - 1 values has. */
+    private Rows carried(Rows x) {
+        return x.sliceColumns(0, width);
     }
 
     /** {@code out = s x}, s being a vector or one number. */

@@ -1,25 +1,38 @@
 package isonorm.train;
 
+import isonorm.architecture.BlockNumbers;
 import isonorm.checkpoint.Names;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.Collections;
+import java.util.HashMap;
 import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
+import java.util.Set;
+import java.util.SortedSet;
 import java.util.function.Function;
 import java.util.stream.Collectors;
+import java.util.stream.Stream;
 
 /**
- * What a run is told: a value for every key, in the order they are documented in. A key that is not known, and a value that makes no
- * sense, are refused when the configuration is made.
+ * What a run is told: a value for every key, in the order they are documented in, and behind them those of the keys that name blocks. A key that
+ * is not known, and a value that makes no sense, are refused when the configuration is made.
  */
 public final class Configuration {
 
-    /** A key, its default, and what it means. */
+    /** A key, its default, and what it means. BLOCKS in its name stands for numbers of blocks, PART for one of the parts of a strategy. */
     public record Key(String name, String standard, String meaning) {}
 
     private static final Map<String, Key> KEYS = new LinkedHashMap<>();
+
+    /** Keys that begin so go on with the blocks that they are for. */
+    private static final String BLOCKS = "strategy.blocks.";
+
+    /** What one block can have of its own. */
+    private static final List<String> PARTS = List.of("kind", "placement", "scaling", "inner", "initialization");
 
     static {
         add("out", "", "the folder of the run");
@@ -28,12 +41,14 @@ public final class Configuration {
         add("steps", "450", "how many steps");
         add("strategy", "pre-ln", "one of the named strategies");
         add("strategy.kind", "", "layernorm, rmsnorm, crmsnorm or dyt in place of the strategy's");
-        add("strategy.placement", "", "pre, post, peri, output, both, dual or none in place of the strategy's");
-        add("strategy.scaling", "", "none, lns, deepnorm, keel, layerscale, skipinit, heads or gpas in place of the strategy's");
-        add("strategy.inner", "", "none, qk, qk-projection, qkv, sub or hidden in place of the strategy's");
+        add("strategy.placement", "", "pre, post, peri, output, both, dual or none in place of the strategy's; pre/post for attention/MLP");
+        add("strategy.scaling", "", "none, lns, deepnorm, keel, layerscale, skipinit, heads, gpas, or several as lns+heads, in place of the strategy's");
+        add("strategy.inner", "", "none, qk, qk-projection, qkv, sub, hidden, or several as qk+sub, in place of the strategy's");
         add("strategy.embedding-norm", "", "true or false in place of the strategy's");
         add("strategy.initialization", "", "normal, scaled, depth-scaled or deepnorm in place of the strategy's");
         add("strategy.running", "", "plain, equivalent-rmsnorm or equivalent-crmsnorm in place of the strategy's");
+        add(BLOCKS + "BLOCKS", "", "a named strategy for some blocks, counted from 0, such as strategy.blocks.0-3 or strategy.blocks.0,6-8");
+        add(BLOCKS + "BLOCKS.PART", "", "kind, placement, scaling, inner or initialization of these blocks in place of the strategy's");
         add("model.preset", "shakespeare", "one of the presets");
         add("model.width", "", "in place of the preset's");
         add("model.blocks", "", "in place of the preset's");
@@ -92,19 +107,64 @@ public final class Configuration {
     /**
      * The defaults, and what is given in their place.
      *
-     * @throws IllegalArgumentException naming the nearest key for one that is not known
+     * @throws IllegalArgumentException naming the nearest key for one that is not known, and for blocks that are none or are named twice
      */
     public static Configuration of(Map<String, String> given) {
         Map<String, String> values = new LinkedHashMap<>();
-        KEYS.values().forEach(key -> values.put(key.name, key.standard));
+        KEYS.values().stream().filter(key -> !key.name.startsWith(BLOCKS)).forEach(key -> values.put(key.name, key.standard));
         given.forEach((name, value) -> {
-            if (!KEYS.containsKey(name)) {
+            if (name.startsWith(BLOCKS)) {
+                requirePart(name);
+            } else if (!values.containsKey(name)) {
                 throw new IllegalArgumentException("there is no key " + name
-                        + Names.nearest(name, KEYS.keySet()).map(near -> "; did you mean " + near + "?").orElse("; isonorm train --keys lists them"));
+                        + (BLOCKS.equals(name + ".") ? "; it goes on with the blocks that it is for, as strategy.blocks.0-3"
+                                : Names.nearest(name, KEYS.keySet()).map(near -> "; did you mean " + near + "?").orElse("; isonorm train --keys lists them")));
             }
             values.put(name, value);
         });
-        return new Configuration(values);
+        Configuration configuration = new Configuration(values);
+        configuration.blocks();
+        return configuration;
+    }
+
+    /** The key of some blocks' strategy that a key is, or is for a part of. */
+    private static String key(String name) {
+        int dot = name.indexOf('.', BLOCKS.length());
+        return dot < 0 ? name : name.substring(0, dot);
+    }
+
+    private static void requirePart(String name) {
+        String key = key(name);
+        if (!key.equals(name) && !PARTS.contains(name.substring(key.length() + 1))) {
+            throw new IllegalArgumentException("there is no key " + name
+                    + Names.nearest(name.substring(key.length() + 1), PARTS).map(near -> "; did you mean " + key + "." + near + "?")
+                            .orElse("; blocks have " + String.join(", ", PARTS)));
+        }
+    }
+
+    /**
+     * The keys of blocks' strategies, each with the blocks that it names. Parts may have values where it has none.
+     *
+     * @throws IllegalArgumentException for what names no blocks, and for a block that two keys name
+     */
+    Map<String, SortedSet<Integer>> blocks() {
+        Map<String, SortedSet<Integer>> all = new LinkedHashMap<>();
+        Map<Integer, String> named = new HashMap<>();
+        values.forEach((name, value) -> {
+            if (!name.startsWith(BLOCKS) || value.isEmpty() || all.containsKey(key(name))) {
+                return;
+            }
+            String key = key(name);
+            SortedSet<Integer> blocks = BlockNumbers.parse("the blocks of " + name, key.substring(BLOCKS.length()));
+            for (int block : blocks) {
+                String other = named.putIfAbsent(block, key);
+                if (other != null) {
+                    throw new IllegalArgumentException("block " + block + " is named by " + other + " and by " + key + "; leave it out of one of them");
+                }
+            }
+            all.put(key, blocks);
+        });
+        return all;
     }
 
     /** Every key with its value. */
@@ -124,7 +184,12 @@ public final class Configuration {
     }
 
     boolean has(String name) {
-        return !values.get(name).isEmpty();
+        return !values.getOrDefault(name, "").isEmpty();
+    }
+
+    /** Every key whose value is not the default. */
+    List<String> told() {
+        return values.keySet().stream().filter(name -> !text(name).equals(KEYS.containsKey(name) ? KEYS.get(name).standard : "")).toList();
     }
 
     Path path(String name) {
@@ -172,9 +237,40 @@ public final class Configuration {
 
     /** One of some words. */
     <T> T word(String name, T[] all, Function<T, String> label) {
-        return Arrays.stream(all).filter(each -> label.apply(each).equals(text(name))).findFirst()
+        return word(name, text(name), all, label, "");
+    }
+
+    /** One of some words, or two of them with a slash between. */
+    <T> List<T> oneOrTwo(String name, T[] all, Function<T, String> label) {
+        String more = ", or two for attention and MLP as " + label.apply(all[0]) + "/" + label.apply(all[1]);
+        return Stream.of(text(name).split("/", 2)).map(word -> word(name, word, all, label, more)).toList();
+    }
+
+    /** Several of some words with a plus between, or "none". */
+    <T> Set<T> words(String name, T[] all, Function<T, String> label) {
+        if (text(name).equals("none")) {
+            return Set.of();
+        }
+        String more = ", several as " + label.apply(all[0]) + "+" + label.apply(all[all.length - 1]) + ", or none alone";
+        Set<T> several = new LinkedHashSet<>();
+        for (String word : text(name).split("\\+", -1)) {
+            if (!several.add(word(name, word, all, label, more))) {
+                throw new IllegalArgumentException(name + " has " + word + " twice, got " + text(name));
+            }
+        }
+        return several;
+    }
+
+    private <T> T word(String name, String word, T[] all, Function<T, String> label, String more) {
+        return Arrays.stream(all).filter(each -> label.apply(each).equals(word.strip())).findFirst()
                 .orElseThrow(() -> new IllegalArgumentException(name + " must be one of "
-                        + Arrays.stream(all).map(label).collect(Collectors.joining(", ")) + ", got " + text(name)));
+                        + Arrays.stream(all).map(label).collect(Collectors.joining(", ")) + more + ", got " + text(name)));
+    }
+
+    /** What a list says as the value of a key: several words for a key that takes them. */
+    static Optional<String> together(String name, List<String> list) {
+        boolean several = name.startsWith("strategy.") && (name.endsWith(".scaling") || name.endsWith(".inner"));
+        return several ? Optional.of(list.isEmpty() ? "none" : String.join("+", list)) : Optional.empty();
     }
 
     /** Steps of warm-up: a number of them, or a share of all. */

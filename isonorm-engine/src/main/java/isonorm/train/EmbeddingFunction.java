@@ -64,13 +64,13 @@ final class EmbeddingFunction {
             case Examples.Images images -> patches((Embedding.Patches) embedding, images, entered, step);
         };
         Rows normed = norm.isEmpty() ? entered : step.wideRoom(width);
-        norm.ifPresent(each -> each.forward(entered, normed, step));
+        norm.ifPresent(each -> each.forward(carried(entered), carried(normed), step));
         Scales.Dropping dropping = scales.dropping(-1, 0);
         dropping.apply(normed, step);
         Residual h = new Residual(step, normed, carried);
         step.back(() -> {
             dropping.apply(h.gradient(), step);
-            norm.ifPresent(each -> each.backward(entered, h.gradient(), h.gradient(), step));
+            norm.ifPresent(each -> each.backward(carried(entered), carried(h.gradient()), carried(h.gradient()), step));
             back.accept(h.gradient());
         });
         return h;

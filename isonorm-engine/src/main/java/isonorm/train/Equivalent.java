@@ -87,7 +87,8 @@ final class Equivalent implements AutoCloseable {
         };
     }
 
-    private static void requirePreLn(Architecture original, double dropout) {
+    /** Refuses a model for which there is no equal one. */
+    static void requirePreLn(Architecture original, double dropout) {
         boolean right = original.blocks().stream().allMatch(block -> block.both(Placement.PRE)
                 && block.norm().kind() == NormKind.LAYER && block.scale() == BranchScale.NONE && !block.gates())
                 && original.finalNorm().map(norm -> norm.kind() == NormKind.LAYER).orElse(false)

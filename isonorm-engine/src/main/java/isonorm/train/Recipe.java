@@ -16,6 +16,9 @@ import isonorm.family.Naming;
 import isonorm.kernel.Rows;
 import isonorm.kernel.Type;
 import isonorm.tensor.Team;
+import isonorm.train.BlockStrategy.Initialization;
+import isonorm.train.BlockStrategy.Inner;
+import isonorm.train.BlockStrategy.Scaling;
 import isonorm.weights.Matrix;
 import isonorm.weights.Model;
 import java.io.IOException;
@@ -24,8 +27,10 @@ import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
+import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
+import java.util.SortedSet;
 
 /**
  * What a configuration asks for: a model, how it is trained, and the config.json of its checkpoints. A model that its family can say is
@@ -74,12 +79,11 @@ record Recipe(
     }
 
     private static Recipe ofCheckpoint(Configuration configuration, TrainingData data) throws IOException {
-        for (Configuration.Key key : Configuration.keys()) {
-            boolean shapes = key.name().startsWith("model.") || key.name().startsWith("strategy") && !key.name().equals("strategy.running");
-            if (shapes && !configuration.text(key.name()).equals(key.standard())) {
-                throw new IllegalArgumentException(key.name() + " says what a model is, and the one of from is already what it is; leave one of them out");
+        configuration.told().forEach(key -> {
+            if (key.startsWith("model.") || key.startsWith("strategy") && !key.equals("strategy.running")) {
+                throw new IllegalArgumentException(key + " says what a model is, and the one of from is already what it is; leave one of them out");
             }
-        }
+        });
         LoadedModel loaded = LoadedModel.open(configuration.path("from"));
         Architecture architecture = loaded.model().architecture();
         requireKind(architecture.embedding() instanceof Embedding.Patches, data);
@@ -93,10 +97,7 @@ record Recipe(
             throw new IllegalArgumentException("the model was made for " + architecture.context() + " tokens, fewer than a sequence of " + sequence
                     + "; make sequence smaller");
         }
-        Strategy strategy = Strategy.named("pre-ln").withName(architecture.family());
-        if (configuration.has("strategy.running")) {
-            strategy = strategy.withRunning(configuration.word("strategy.running", Strategy.Running.values(), Strategy.Running::label));
-        }
+        Strategy strategy = running(Strategy.named("pre-ln").withName(architecture.family()), configuration);
         ObjectNode config = loaded.config().json().deepCopy();
         for (String key : List.of("dtype", "torch_dtype")) { // they say what the file had, and what is written has the run's
             config.remove(key);
@@ -116,6 +117,9 @@ record Recipe(
             Optional<Model> from) {
         Scales scales = strategy.scales(architecture,
                 configuration.real("dropout", 0, 1), configuration.real("stochastic-depth", 0, 1));
+        if (strategy.running() != Strategy.Running.PLAIN) {
+            Equivalent.requirePreLn(architecture, scales.dropout()); // here too, so that a grid is refused before its first run
+        }
         String dtype = configuration.text("dtype");
         Type type = switch (dtype) {
             case "f32", "bf16", "f16" -> Type.F32;
@@ -147,37 +151,53 @@ record Recipe(
                 configuration.real("epsilon", 0, Double.POSITIVE_INFINITY), decay);
     }
 
-    private static Strategy strategy(Configuration configuration) {
-        Strategy strategy = Strategy.named(configuration.text("strategy"));
-        if (configuration.has("strategy.kind")) {
-            strategy = strategy.withKind(configuration.word("strategy.kind", NormKind.values(), NormKind::label));
-        }
-        if (configuration.has("strategy.placement")) {
-            strategy = strategy.withPlacement(configuration.word("strategy.placement", Placement.values(), Placement::label));
-        }
-        if (configuration.has("strategy.scaling")) {
-            strategy = strategy.withScaling(configuration.word("strategy.scaling", Strategy.Scaling.values(), Strategy.Scaling::label));
-        }
-        if (configuration.has("strategy.inner")) {
-            strategy = strategy.withInner(configuration.word("strategy.inner", Strategy.Inner.values(), Strategy.Inner::label));
+    /** The strategy that a configuration of a new model asks for. */
+    static Strategy strategy(Configuration configuration) {
+        Strategy strategy = Strategy.named(configuration.text("strategy")).everywhere(block -> changed(block, "strategy", configuration));
+        for (Map.Entry<String, SortedSet<Integer>> some : configuration.blocks().entrySet()) {
+            String key = some.getKey();
+            if (configuration.has(key)) {
+                strategy = strategy.in(some.getValue(), Strategy.named(configuration.text(key)));
+            }
+            strategy = strategy.in(some.getValue(), block -> changed(block, key, configuration));
         }
         if (configuration.has("strategy.embedding-norm")) {
             strategy = strategy.withEmbeddingNorm(configuration.truth("strategy.embedding-norm"));
         }
-        if (configuration.has("strategy.initialization")) {
-            strategy = strategy.withInitialization(
-                    configuration.word("strategy.initialization", Strategy.Initialization.values(), Strategy.Initialization::label));
+        return running(strategy, configuration);
+    }
+
+    /** What single values below a key make of a block. */
+    private static BlockStrategy changed(BlockStrategy block, String key, Configuration configuration) {
+        BlockStrategy changed = block;
+        if (configuration.has(key + ".kind")) {
+            changed = changed.withKind(configuration.word(key + ".kind", NormKind.values(), NormKind::label));
         }
-        if (configuration.has("strategy.running")) {
-            strategy = strategy.withRunning(configuration.word("strategy.running", Strategy.Running.values(), Strategy.Running::label));
+        if (configuration.has(key + ".placement")) {
+            List<Placement> both = configuration.oneOrTwo(key + ".placement", Placement.values(), Placement::label);
+            changed = changed.withPlacements(both.getFirst(), both.getLast());
         }
-        return strategy;
+        if (configuration.has(key + ".scaling")) {
+            changed = changed.withScalings(configuration.words(key + ".scaling", Scaling.values(), Scaling::label));
+        }
+        if (configuration.has(key + ".inner")) {
+            changed = changed.withInner(configuration.words(key + ".inner", Inner.values(), Inner::label));
+        }
+        if (configuration.has(key + ".initialization")) {
+            changed = changed.withInitialization(configuration.word(key + ".initialization", Initialization.values(), Initialization::label));
+        }
+        return changed;
+    }
+
+    private static Strategy running(Strategy strategy, Configuration configuration) {
+        return configuration.has("strategy.running")
+                ? strategy.withRunning(configuration.word("strategy.running", Strategy.Running.values(), Strategy.Running::label)) : strategy;
     }
 
     /** Gives a learner its first weights. */
     void begin(Configuration configuration, Learner learner, Team team) throws IOException {
         if (from.isEmpty()) {
-            new Beginning(strategy.initialization(), configuration.real("init.deviation", 0, Double.POSITIVE_INFINITY), configuration.whole("seed", 0))
+            Beginning.of(strategy, architecture, configuration.real("init.deviation", 0, Double.POSITIVE_INFINITY), configuration.whole("seed", 0))
                     .fill(learner.parameters(), architecture, team);
         } else {
             for (Parameters.Entry entry : learner.parameters().all()) {
@@ -205,6 +225,6 @@ record Recipe(
 
     /** What speaks against it, which is done all the same. */
     List<String> warnings() {
-        return strategy.warnings();
+        return strategy.warnings(architecture.blocks().size());
     }
 }

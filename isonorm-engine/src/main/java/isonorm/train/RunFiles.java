@@ -22,11 +22,12 @@ public final class RunFiles {
     /** The values of a YAML file, and its lists of values, by dotted keys in the file's order. */
     public record Content(Map<String, String> values, Map<String, List<String>> lists) {}
 
-    /** The values of a YAML file that has no lists, by dotted keys. */
+    /** The values of a YAML file by dotted keys, lists being several words of a key that takes them. */
     public static Map<String, String> read(Path file) throws IOException {
         Content content = readLists(file);
-        if (!content.lists.isEmpty()) {
-            throw new IOException(file + ": " + content.lists.keySet().iterator().next() + " is a list, a value is needed");
+        for (Map.Entry<String, List<String>> list : content.lists.entrySet()) {
+            content.values.put(list.getKey(), Configuration.together(list.getKey(), list.getValue())
+                    .orElseThrow(() -> new IOException(file + ": " + list.getKey() + " is a list, a value is needed")));
         }
         return content.values;
     }

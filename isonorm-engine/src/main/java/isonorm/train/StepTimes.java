@@ -72,7 +72,7 @@ public record StepTimes(long parameters, List<Double> seconds) {
         try (Team team = Team.of(work.threads);
                 Learner learner = new Learner(architecture, work.strategy.running(), scales, new Optimizer.Rule.AdamW(0.9, 0.999, 1e-8, 0.01),
                         Type.F32, compute, team)) {
-            new Beginning(work.strategy.initialization(), 0.02, 0).fill(learner.parameters(), architecture, team);
+            Beginning.of(work.strategy, architecture, 0.02, 0).fill(learner.parameters(), architecture, team);
             learner.begin();
             List<Examples> batch = List.of(random(work));
             List<Double> seconds = new ArrayList<>();

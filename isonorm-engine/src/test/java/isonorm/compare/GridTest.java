@@ -54,6 +54,22 @@ class GridTest {
     }
 
     @Test
+    void strategiesOfBlocksAndSeveralScalingsVaryAsAnyValue() throws IOException {
+        Grid grid = grid("""
+                base:
+                  strategy: {name: pre-ln, blocks: {0: {inner: qk}}}
+                strategy.scaling: [none, lns+heads]
+                strategy.blocks.2,4-5: [post-ln, '']
+                """);
+        grid.check();
+        assertEquals(List.of("scaling none, blocks 2,4-5 post-ln", "scaling none, blocks 2,4-5 as it is", "scaling lns+heads, blocks 2,4-5 post-ln",
+                "scaling lns+heads, blocks 2,4-5 as it is"), grid.trials().stream().map(Trial::name).toList());
+        assertEquals("scaling-none-blocks-2-4-5-post-ln", grid.trials().getFirst().folder());
+        assertEquals("qk", grid.trials().getFirst().configuration().values().get("strategy.blocks.0.inner"));
+        assertEquals(List.of("strategy.scaling", "strategy.blocks.2,4-5"), grid.contenders());
+    }
+
+    @Test
     void theEmbeddedGridIsOne() throws IOException {
         Grid.embedded().check();
         assertEquals(List.of("post-ln", "pre-ln", "peri-ln", "lns"), Grid.embedded().axes().get("strategy"));
@@ -64,6 +80,9 @@ class GridTest {
         refused("there is no key strategi; did you mean strategy?", "strategi: [pre-ln, lns]");
         refused("there is no key model.blok; did you mean model.blocks?", "base: {model: {blok: 3}}");
         refused("there is no strategy peri-n; did you mean peri-ln?", "strategy: [pre-ln, peri-n]");
+        refused("there is no block 9 that could have another strategy; the model has blocks 0 to 5", "strategy.blocks.3,9: [pre-ln, lns]");
+        refused("block 3 is named by strategy.blocks.0-3 and by strategy.blocks.3", "strategy.blocks: {0-3: lns, 3: post-ln}");
+        refused("equivalent training is for a Pre-LN model", "strategy: [pre-rmsnorm-equivalent]\nstrategy.placement: [pre, peri]");
         refused("lr has 0.001 twice", "lr: [1e-3, 0.0010]");
         refused("lr has no value", "lr: []");
         refused("lr must be a number from 0.0 on, got high", "lr: [0.1, high]");

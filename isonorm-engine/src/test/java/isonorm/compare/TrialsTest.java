@@ -123,6 +123,14 @@ class TrialsTest {
         Trials.of(small, folder).run(1, Trials.NOBODY);
         Exception other = assertThrows(IllegalArgumentException.class, () -> Trials.of(small.with("lr", List.of("0.02")), folder));
         assertTrue(other.getMessage().contains(run + " is a run with lr 0.01, the grid has 0.02"), other.getMessage());
+        Path config = run.resolve("config.yaml");
+        String told = Files.readString(config);
+        Exception more = assertThrows(IllegalArgumentException.class, () -> Trials.of(small.with("strategy.blocks.1", List.of("lns")), folder));
+        assertTrue(more.getMessage().contains(run + " is a run with strategy.blocks.1 as it is, the grid has lns"), more.getMessage());
+        Files.writeString(config, told + "strategy.blocks.1: lns\n");
+        Exception less = assertThrows(IllegalArgumentException.class, () -> Trials.of(small, folder));
+        assertTrue(less.getMessage().contains(run + " is a run with strategy.blocks.1 lns, the grid has as it is"), less.getMessage());
+        Files.writeString(config, told);
 
         byte[] outcome = Files.readAllBytes(run.resolve("outcome.json"));
         Files.write(run.resolve("outcome.json"), Arrays.copyOf(outcome, outcome.length / 2));

@@ -4,8 +4,11 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import isonorm.architecture.Activation;
+import isonorm.kernel.Kernels;
 import isonorm.kernel.Rows;
 import isonorm.kernel.Type;
+import isonorm.kernel.Values;
 import isonorm.tensor.Products.Stack;
 import java.lang.foreign.Arena;
 import java.util.List;
@@ -189,7 +192,7 @@ class ProductsTest {
                     }
                     Rows y = rows(arena, type, m, n);
                     Rows expected = rows(arena, type, m, n);
-                    Products.product(x, packed.get(), y);
+                    Products.product(x, packed.get(), y, Finish.NOTHING);
                     Products.product(x, w, transposed, expected);
                     for (int i = 0; i < m; i++) {
                         for (int j = 0; j < n; j++) {
@@ -197,8 +200,97 @@ class ProductsTest {
                         }
                     }
                     Rows narrow = rows(arena, type, m, n + 1);
-                    assertThrows(IllegalArgumentException.class, () -> Products.product(x, packed.get(), narrow));
+                    assertThrows(IllegalArgumentException.class, () -> Products.product(x, packed.get(), narrow, Finish.NOTHING));
                 }
+            }
+        }
+    }
+
+    /**
+     * {@code y = activation(scales * (x w) + bias) * times} from its definition in float64, where the products, and what the activation
+     * reads, are off by some tolerances: without oneDNN both can be rounded.
+     */
+    private static Rows finished(Arena arena, Rows x, Rows w, boolean transposed, Finish finish, int n, int tolerances) {
+        Rows y = Rows.allocate(arena, Type.F64, x.rows(), n, n);
+        Kernels plain = Kernels.of(Type.F64);
+        for (int i = 0; i < x.rows(); i++) {
+            for (int j = 0; j < n; j++) {
+                double sum = 0;
+                for (int l = 0; l < x.columns(); l++) {
+                    sum += x.get(i, l) * get(w, transposed, l, j);
+                }
+                double scale = finish.scales().present() ? finish.scales().get(i) : 1;
+                double read = scale * sum + (finish.bias().present() ? finish.bias().get(j) : 0);
+                double off = Math.abs(scale) * tolerance(x.type(), x.columns(), sum) + tolerance(x.type(), 1, read);
+                y.set(i, j, read + tolerances * off);
+            }
+        }
+        finish.activation().ifPresent(activation -> plain.activate(y, Values.NONE, Values.NONE, activation));
+        finish.times().ifPresent(times -> {
+            for (int i = 0; i < y.rows(); i++) {
+                for (int j = 0; j < n; j++) {
+                    y.set(i, j, y.get(i, j) * times.get(i, j));
+                }
+            }
+        });
+        return y;
+    }
+
+    private Values values(int count) {
+        Values values = Values.room(count);
+        for (int i = 0; i < count; i++) {
+            values.set(i, random.nextGaussian());
+        }
+        return values;
+    }
+
+    @Test
+    void productsAreFinishedByScalesBiasActivationAndFactors() {
+        for (Optional<OneDnn> library : libraries()) {
+            for (Type type : List.of(Type.F32, Type.BF16, Type.F16)) {
+                for (boolean biased : new boolean[] {false, true}) {
+                    for (boolean scaled : new boolean[] {false, true}) {
+                        requireFinished(type, biased, scaled, Optional.empty(), false, library);
+                        for (Activation activation : Activation.values()) {
+                            requireFinished(type, biased, scaled, Optional.of(activation), false, library);
+                            requireFinished(type, biased, scaled, Optional.of(activation), true, library);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    private void requireFinished(Type type, boolean biased, boolean scaled, Optional<Activation> activation, boolean multiplied, Optional<OneDnn> library) {
+        try (Arena arena = Arena.ofConfined()) {
+            int m = size();
+            int n = size();
+            boolean transposed = random.nextBoolean();
+            Rows x = rows(arena, type, m, 17);
+            Rows w = transposed ? rows(arena, type, n, 17) : rows(arena, type, 17, n);
+            Finish finish = new Finish(scaled ? values(m) : Values.NONE, biased ? values(n) : Values.NONE, activation,
+                    multiplied ? Optional.of(rows(arena, type, m, n)) : Optional.empty());
+            Rows expected = finished(arena, x, w, transposed, finish, n, 0);
+            Rows above = finished(arena, x, w, transposed, finish, n, 1);
+            Rows below = finished(arena, x, w, transposed, finish, n, -1);
+            String what = type + " " + activation + (biased ? " biased" : "") + (scaled ? " scaled" : "") + (multiplied ? " multiplied" : "");
+            Rows y = rows(arena, type, m, n);
+            Products.product(x, w, transposed, y, finish, library);
+            requireClose(expected, above, below, y, what);
+            Optional<Packed> packed = library.isEmpty() ? Optional.empty() : Packed.of(w, transposed, arena);
+            if (packed.isPresent()) {
+                Products.product(x, packed.get(), y, finish);
+                requireClose(expected, above, below, y, "packed, " + what);
+            }
+        }
+    }
+
+    private static void requireClose(Rows expected, Rows above, Rows below, Rows y, String what) {
+        for (int i = 0; i < y.rows(); i++) {
+            for (int j = 0; j < y.columns(); j++) {
+                double value = expected.get(i, j);
+                double off = Math.abs(above.get(i, j) - value) + Math.abs(below.get(i, j) - value);
+                assertEquals(value, y.get(i, j), off + tolerance(y.type(), 1, value), what);
             }
         }
     }

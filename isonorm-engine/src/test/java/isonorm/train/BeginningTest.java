@@ -36,7 +36,7 @@ class BeginningTest {
         Architecture architecture = Architecture.of("test", 64, 32, Embedding.Tokens.of(500, 64), Collections.nCopies(1, block), Optional.of(norm),
                 Output.Words.of(false)).withStream(Stream.COMPRESSED);
         try (Team team = Team.of(1); Parameters parameters = Parameters.of(architecture, Type.F32, Type.F32)) {
-            new Beginning(Strategy.Initialization.NORMAL, DEVIATION, 1).fill(parameters, architecture, team);
+            new Beginning(_ -> BlockStrategy.Initialization.NORMAL, DEVIATION, 1).fill(parameters, architecture, team);
             for (Parameters.Entry entry : parameters.all()) {
                 Rows w = entry.stored(entry.weights());
                 if (entry.role().part() == Part.TOKEN_EMBEDDING) {

@@ -25,13 +25,18 @@ import isonorm.kernel.Rows;
 import isonorm.kernel.Type;
 import isonorm.layer.Batch;
 import isonorm.tensor.Team;
+import isonorm.train.BlockStrategy.Inner;
+import isonorm.train.BlockStrategy.Scaling;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalDouble;
+import java.util.Set;
+import java.util.SortedSet;
 import java.util.SplittableRandom;
+import java.util.TreeSet;
 import java.util.function.UnaryOperator;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
@@ -84,38 +89,45 @@ class GradientTest {
         Map<String, Case> cases = new LinkedHashMap<>();
         for (String name : Strategy.names()) {
             Strategy strategy = Strategy.named(name);
-            if (strategy.running() == Strategy.Running.PLAIN && strategy.scaling() != Strategy.Scaling.GPAS) {
+            if (strategy.running() == Strategy.Running.PLAIN && !strategy.block().scalings().contains(Scaling.GPAS)) {
                 Architecture architecture = strategy.applied(decoder(block -> block));
                 put(cases, name, architecture, strategy.scales(architecture, 0, 0));
             }
         }
-        for (Strategy.Scaling scaling : Strategy.Scaling.values()) {
-            if (scaling == Strategy.Scaling.GPAS) {
+        for (Scaling scaling : Scaling.values()) {
+            if (scaling == Scaling.GPAS) {
                 continue;
             }
-            Strategy strategy = Strategy.named("pre-ln").withScaling(scaling);
+            Strategy strategy = Strategy.named("pre-ln").everywhere(block -> block.withScalings(Set.of(scaling)));
             Architecture architecture = strategy.applied(decoder(block -> block));
             put(cases, "pre-ln " + scaling.label(), architecture, strategy.scales(architecture, 0, 0));
         }
         for (Placement placement : List.of(Placement.PERI, Placement.OUTPUT, Placement.NONE)) {
-            put(cases, "a scaled skip, " + placement, Strategy.named("pre-ln").withPlacement(placement).withScaling(Strategy.Scaling.DEEPNORM)
-                    .applied(decoder(block -> block)), Scales.NONE);
+            put(cases, "a scaled skip, " + placement, Strategy.named("pre-ln")
+                    .everywhere(block -> block.withPlacement(placement).withScalings(Set.of(Scaling.DEEPNORM))).applied(decoder(block -> block)), Scales.NONE);
         }
-        for (Strategy.Inner inner : Strategy.Inner.values()) {
-            put(cases, "inner " + inner.label(), Strategy.named("pre-rmsnorm").withInner(inner).applied(decoder(block -> block)), Scales.NONE);
+        for (Inner inner : Inner.values()) {
+            for (String name : List.of("pre-rmsnorm", "pre-crmsnorm")) {
+                put(cases, name + ", inner " + inner.label(), Strategy.named(name).everywhere(block -> block.withInner(Set.of(inner)))
+                        .applied(decoder(block -> block)), Scales.NONE);
+            }
         }
         put(cases, "embedding norm", Strategy.named("peri-ln").withEmbeddingNorm(true).applied(decoder(block -> block)), Scales.NONE);
         put(cases, "layer scale behind an output norm", decoder(block -> block.withPlacements(Placement.PERI, Placement.OUTPUT).withScale(BranchScale.VECTOR)), Scales.NONE);
         put(cases, "layer scale with lns", Strategy.named("lns").applied(decoder(block -> block.withScale(BranchScale.VECTOR))),
                 new Scales(new double[] {1, 0.7, 0.5}, NONE, 0, 0));
         for (Placement placement : List.of(Placement.PERI, Placement.OUTPUT, Placement.POST, Placement.BOTH, Placement.DUAL, Placement.NONE)) {
-            put(cases, "SkipInit, " + placement, Strategy.named("pre-ln").withPlacement(placement).withScaling(Strategy.Scaling.SKIPINIT)
-                    .applied(decoder(block -> block)), new Scales(NONE, new double[] {1, 0.7, 0.5}, 0, 0.3));
+            put(cases, "SkipInit, " + placement, Strategy.named("pre-ln")
+                    .everywhere(block -> block.withPlacement(placement).withScalings(Set.of(Scaling.SKIPINIT))).applied(decoder(block -> block)), new Scales(NONE, new double[] {1, 0.7, 0.5}, 0, 0.3));
         }
-        put(cases, "SkipInit of a compressed stream", Strategy.named("pre-crmsnorm").withScaling(Strategy.Scaling.SKIPINIT)
-                .applied(decoder(block -> block)), Scales.NONE);
-        put(cases, "head scales behind an inner norm", Strategy.named("sub-ln").withScaling(Strategy.Scaling.HEADS).applied(decoder(block -> block)),
-                Scales.NONE);
+        put(cases, "SkipInit of a compressed stream", Strategy.named("pre-crmsnorm")
+                .everywhere(block -> block.withScalings(Set.of(Scaling.SKIPINIT))).applied(decoder(block -> block)), Scales.NONE);
+        put(cases, "head scales behind an inner norm", Strategy.named("sub-ln")
+                .everywhere(block -> block.withScalings(Set.of(Scaling.HEADS))).applied(decoder(block -> block)), Scales.NONE);
+        mixed().forEach((name, strategy) -> {
+            Architecture architecture = strategy.applied(decoder(block -> block));
+            put(cases, name, architecture, strategy.scales(architecture, 0, 0.3));
+        });
         put(cases, "factors of branches", decoder(block -> block.withScale(BranchScale.VECTOR)), new Scales(NONE, new double[] {1, 0.7, 0.5}, 0, 0));
         for (Activation activation : Activation.values()) {
             put(cases, activation.toString(), decoder(block -> block.withMlp(Mlp.plain(20, activation))), Scales.NONE);
@@ -174,6 +186,39 @@ class GradientTest {
         cases.put("several blocks of queries", new Case("several blocks of queries", Architecture.of("test", WIDTH, 300,
                 Embedding.Tokens.of(VOCABULARY, WIDTH), one.blocks().subList(0, 1), one.finalNorm(), one.output()), Scales.NONE, words(1, 300)));
         return cases.values().stream();
+    }
+
+    /** Strategies whose blocks, or whose sub-layers, differ, and several scalings and inner norms together. */
+    private static Map<String, Strategy> mixed() {
+        Strategy pre = Strategy.named("pre-ln");
+        Map<String, Strategy> mixed = new LinkedHashMap<>();
+        mixed.put("Keel, LayerNorm Scaling and Pre-LN", pre.in(blocks(0), Strategy.named("keel")).in(blocks(1), Strategy.named("lns")));
+        mixed.put("DyT, HybridNorm and no norms", pre.in(blocks(0), Strategy.named("dyt")).in(blocks(1), Strategy.named("hybridnorm"))
+                .in(blocks(2), Strategy.named("no-norm")));
+        mixed.put("Peri-LN, DeepNorm and output norms", pre.in(blocks(0), Strategy.named("peri-ln")).in(blocks(1), Strategy.named("deepnorm"))
+                .in(blocks(2), Strategy.named("output-norm")).withEmbeddingNorm(true));
+        mixed.put("CRMSNorms behind the branches and the embedding", Strategy.named("pre-crmsnorm").withEmbeddingNorm(true)
+                .in(blocks(0), block -> block.withPlacement(Placement.PERI)).in(blocks(1), block -> block.withPlacements(Placement.OUTPUT, Placement.BOTH)));
+        mixed.put("CRMSNorm with blocks that have no norms", Strategy.named("pre-crmsnorm").in(blocks(1), Strategy.named("no-norm")));
+        Placement[] placements = Placement.values();
+        for (Placement attention : placements) {
+            for (Placement mlp : placements) {
+                if (attention != mlp && attention != Placement.DUAL && mlp != Placement.DUAL) {
+                    mixed.put(attention + " and " + mlp, pre.in(blocks(1, 2), block -> block.withKind(NormKind.RMS).withPlacements(attention, mlp)
+                            .withScalings(Set.of(Scaling.DEEPNORM, Scaling.LAYERSCALE))));
+                }
+            }
+        }
+        mixed.put("several scalings", pre.everywhere(block -> block.withScalings(
+                Set.of(Scaling.LAYERNORM_SCALING, Scaling.KEEL, Scaling.LAYERSCALE, Scaling.HEADS)).withPlacements(Placement.BOTH, Placement.PERI)));
+        // RMSNorms: the LayerNorm of a head of three values bends the loss more than the step allows
+        mixed.put("several inner norms", Strategy.named("pre-rmsnorm").everywhere(block -> block.withInner(Set.of(Inner.QUERY_KEY_VALUE, Inner.SUB)))
+                .in(blocks(1), block -> block.withInner(Set.of(Inner.QUERY_KEY_PROJECTION, Inner.HIDDEN))));
+        return mixed;
+    }
+
+    private static SortedSet<Integer> blocks(Integer... numbers) {
+        return new TreeSet<>(List.of(numbers));
     }
 
     private static void put(Map<String, Case> cases, String name, Architecture architecture, Scales scales) {
@@ -238,7 +283,7 @@ class GradientTest {
     /** {@code h - SiLU(g) stopgrad(h)}: behind a gate the stream is another, before it the gradient is the same. */
     @Test
     void aGateLetsTheGradientOfTheStreamPass() {
-        Architecture architecture = Strategy.named("gpas").withPlacement(Placement.NONE).applied(decoder(block -> block));
+        Architecture architecture = Strategy.named("gpas").everywhere(block -> block.withPlacement(Placement.NONE)).applied(decoder(block -> block));
         Architecture gated = architecture.withBlocks(architecture.blocks().subList(0, 1));
         Architecture bare = gated.withBlocks(List.of(gated.blocks().getFirst().withGates(false)));
         try (Team team = Team.of(1);

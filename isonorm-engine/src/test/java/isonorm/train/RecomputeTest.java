@@ -72,7 +72,7 @@ class RecomputeTest {
         GradientTest.Case given = cases().filter(each -> each.name().equals("pre-ln")).findFirst().orElseThrow();
         try (Team team = Team.of(1); Parameters parameters = Parameters.of(given.architecture(), Type.F32, Type.F32);
                 Network network = new Network(given.architecture(), parameters, given.scales(), team)) {
-            new Beginning(Strategy.Initialization.NORMAL, 0.3, 1).fill(parameters, given.architecture(), team);
+            new Beginning(_ -> BlockStrategy.Initialization.NORMAL, 0.3, 1).fill(parameters, given.architecture(), team);
             network.watch(true);
             learn(network, given);
             List<Network.Entered> entered = network.entered();

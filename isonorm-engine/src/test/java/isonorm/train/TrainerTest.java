@@ -133,13 +133,13 @@ class TrainerTest {
         return memory;
     }
 
-    /** Every named strategy, and every scaling with every placement that can have it. */
+    /** Every named strategy, every scaling with every placement that can have it, several of them, and strategies of single blocks. */
     static List<String> strategies() {
         List<String> all = new ArrayList<>(Strategy.names());
         for (String placement : List.of("pre", "peri", "output", "post", "both", "dual", "none")) {
-            for (Strategy.Scaling scaling : Strategy.Scaling.values()) {
+            for (BlockStrategy.Scaling scaling : BlockStrategy.Scaling.values()) {
                 boolean behindASum = List.of("post", "both", "dual").contains(placement);
-                if (scaling != Strategy.Scaling.NONE && !(scaling == Strategy.Scaling.GPAS && behindASum)) {
+                if (!(scaling == BlockStrategy.Scaling.GPAS && behindASum)) {
                     all.add("pre-rmsnorm strategy.placement=" + placement + " strategy.scaling=" + scaling.label());
                 }
             }
@@ -147,6 +147,16 @@ class TrainerTest {
         all.add("dyt strategy.scaling=lns");
         all.add("pre-crmsnorm strategy.scaling=skipinit");
         all.add("sub-ln strategy.scaling=heads");
+        all.add("peri-ln strategy.scaling=lns+layerscale+heads+gpas strategy.inner=qk+sub");
+        all.add("pre-ln strategy.placement=peri/post strategy.scaling=lns+keel+skipinit strategy.inner=qk-projection+hidden");
+        for (String placement : List.of("peri", "output", "post", "both")) {
+            all.add("pre-crmsnorm strategy.placement=" + placement);
+        }
+        all.add("pre-crmsnorm strategy.embedding-norm=true");
+        all.add("pre-crmsnorm strategy.inner=qkv+sub strategy.blocks.1=no-norm");
+        all.add("pre-ln strategy.blocks.0=keel strategy.blocks.1=gpas strategy.blocks.1.scaling=lns+gpas+heads");
+        all.add("peri-ln strategy.blocks.0=dyt strategy.blocks.1=deepnorm strategy.blocks.1.inner=sub");
+        all.add("mix-ln model.blocks=4 strategy.blocks.0,2-3.scaling=lns+deepnorm strategy.blocks.1=hybridnorm");
         return all;
     }
 
@@ -216,6 +226,27 @@ class TrainerTest {
         assertEquals(steps(folder.resolve("alone")), steps(folder.resolve("killed")));
     }
 
+    /** What config.yaml holds is the model that is gone on with. */
+    @Test
+    void aRunWhoseBlocksDifferGoesOnAsOneLeftAlone() throws IOException {
+        Map<String, String> values = small(folder.resolve("alone"));
+        values.put("model.blocks", "4");
+        values.put("strategy", "pre-ln");
+        values.put("strategy.scaling", "lns+heads");
+        values.put("strategy.blocks.0-1", "deepnorm");
+        values.put("strategy.blocks.3.kind", "rmsnorm");
+        values.put("strategy.blocks.3.placement", "peri/output");
+        run(values);
+        values.put("out", folder.resolve("killed").toString());
+        runAndKill(values, 5);
+        resume(folder.resolve("killed"));
+        for (String file : List.of("config.yaml", "model/model.safetensors", "model/config.json", "checkpoint-0000008/trainer.safetensors")) {
+            assertArrayEquals(Files.readAllBytes(folder.resolve("alone").resolve(file)), Files.readAllBytes(folder.resolve("killed").resolve(file)), file);
+        }
+        assertEquals(List.of("post", "post", "pre", "peri"), LoadedModel.open(folder.resolve("killed/model")).model().architecture().blocks().stream()
+                .map(block -> block.attentionPlacement().label()).toList());
+    }
+
     private static List<String> steps(Path run) throws IOException {
         return Files.readAllLines(run.resolve("metrics.jsonl")).stream().map(line -> line.replaceAll(",\"tokens_per_second.*", "")).toList();
     }
@@ -269,6 +300,10 @@ class TrainerTest {
         Map<String, String> further = new LinkedHashMap<>(small(folder.resolve("second")));
         further.keySet().removeIf(key -> key.startsWith("model."));
         further.put("from", folder.resolve("first/model").toString());
+        further.put("strategy.blocks.0", "lns");
+        assertEquals("strategy.blocks.0 says what a model is, and the one of from is already what it is; leave one of them out",
+                assertThrows(IllegalArgumentException.class, () -> run(further)).getMessage());
+        further.remove("strategy.blocks.0");
         Memory second = run(further);
         assertTrue(first.lines.getLast().validation() < first.lines.getFirst().loss() - 0.5);
         assertEquals(first.lines.getLast().validation(), second.lines.getFirst().loss(), 0.4);
@@ -380,6 +415,9 @@ class TrainerTest {
         assertTrue(refusal(Map.of("model.preset", "lama-60m")).startsWith("there is no preset lama-60m; did you mean llama-60m?"));
         assertEquals("model.width must be a multiple of model.heads, got 16 and 3", refusal(Map.of("model.heads", "3")));
         assertTrue(refusal(Map.of("strategy", "pre-crmsnorm", "strategy.scaling", "layerscale")).endsWith("take kind rmsnorm, or scaling skipinit"));
+        assertEquals("there is no block 2 that could have another strategy; the model has blocks 0 to 1", refusal(Map.of("strategy.blocks.0,2", "lns")));
+        assertTrue(refusal(Map.of("strategy", "pre-rmsnorm-equivalent", "strategy.blocks.1", "peri-ln"))
+                .startsWith("equivalent training is for a Pre-LN model"));
         assertTrue(refusal(Map.of("dtype", "f8")).startsWith("dtype must be f32, bf16, f16, bf16-pure or f64, got f8"));
     }
 
