@@ -45,7 +45,7 @@ class TextGradientTest {
     /** Central differences in float64 are off by the square of this, and by its share of 1e-16 of the loss. */
     private static final double STEP = 1e-4;
 
-    /** The gradient is in float32, 6e-8 a rounding, behind two blocks there and back; below 2e-6 was seen. */
+    /** The gradient is in float32, 6e-8 a rounding, behind two blocks there and back. */
     private static final double RELATIVE = 1e-5;
 
     private static Model model(Placement placement, Norm norm) {
