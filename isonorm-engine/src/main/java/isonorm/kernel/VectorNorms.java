@@ -16,6 +16,9 @@ import jdk.incubator.vector.VectorOperators;
  * <p>A row is read once, into an array that stays in the nearest cache; its statistics are float32 sums, four vectors of them side by side.
  * A LayerNorm shifts by the mean as float32 knows it and then corrects by the mean of what is left, so that a large mean costs no
  * digits. A row whose squares leave the range of float32 is left to the plain twin. An instance is at one row after the other.
+ *
+ * <p>Each loop is compiled by itself: in a process with norms of several kinds the loops of all of them would be one compilation, too
+ * large for its vectors to stay in registers.
  */
 final class VectorNorms {
 
@@ -27,9 +30,13 @@ final class VectorNorms {
     private static final Loop<VectorNorms> ADD_FLOATS = loop((row, r) -> row.addToFloats(row.rows.address(r)));
     private static final Loop<VectorNorms> ADD_BRAINS = loop((row, _) -> row.addBrains());
     private static final Loop<VectorNorms> STORE_BRAINS = loop((row, r) -> row.storeBrains(row.rows.address(r)));
-    private static final Loop<VectorNorms> MEASURE = loop((row, _) -> row.measure());
+    private static final Loop<VectorNorms> SUM = Loop.of((row, _) -> row.sum());
+    private static final Loop<VectorNorms> SQUARES = Loop.of((row, _) -> row.squares());
+    private static final Loop<VectorNorms> DEVIATIONS = loop((row, _) -> row.deviations());
     private static final Loop<VectorNorms> BEND = loop((row, _) -> row.bend());
-    private static final Loop<VectorNorms> GIVE = loop(VectorNorms::give);
+    private static final Loop<VectorNorms> NORMALIZE = loop((row, _) -> row.normalize());
+    private static final Loop<VectorNorms> NORMALIZE_AFFINE = loop((row, _) -> row.normalizeAffine());
+    private static final Loop<VectorNorms> WRITE_SCALED = loop(VectorNorms::writeScaled);
 
     private final Rows rows;
     private final NormKind kind;
@@ -42,6 +49,7 @@ final class VectorNorms {
     /** What {@link #measure} found: {@code n = (x - shift - correction) * scale}, and the sum of the row for CRMS. */
     private float shift;
     private float correction;
+    private double variance;
     private float scale;
     private float sum;
     private boolean measured;
@@ -85,7 +93,7 @@ final class VectorNorms {
         for (int r = 0; r < rows.rows(); r++) {
             read(r);
             if (measured) {
-                GIVE.run(this, r);
+                give(r);
             } else {
                 PlainKernels.normRow(rows, r, norm, out);
             }
@@ -159,8 +167,10 @@ final class VectorNorms {
         Arrays.fill(x, C, x.length, 0); // a LayerNorm leaves its mean there
         if (kind == NormKind.DYNAMIC_TANH) {
             BEND.run(this, r);
+            scale = 1;
+            measured = true;
         } else {
-            MEASURE.run(this, r);
+            measure();
         }
     }
 
@@ -231,13 +241,9 @@ final class VectorNorms {
     /** Normalizes {@link #x} into row r of {@link #out}. */
     private void give(int r) {
         if (gain == null && kind != NormKind.LAYER) {
-            Lanes.writeTimes(scale, out.type(), out.address(r), C, x);
+            WRITE_SCALED.run(this, r);
         } else {
-            if (gain == null) {
-                normalize();
-            } else {
-                normalizeAffine();
-            }
+            (gain == null ? NORMALIZE : NORMALIZE_AFFINE).run(this, r);
             Lanes.write(out.type(), out.address(r), C, x);
         }
         if (out.columns() > C) {
@@ -250,13 +256,17 @@ final class VectorNorms {
     /** Finds shift and scale, where float32 can. */
     private void measure() {
         double q = switch (kind) {
-            case RMS -> squares() / C;
+            case RMS -> SQUARES.run(this, 0) / C;
             case CRMS -> {
-                float squares = squares();
-                sum = sum();
-                yield (squares + (double) sum * sum) / (C + 1);
+                sum = SUM.run(this, 0);
+                yield (SQUARES.run(this, 0) + (double) sum * sum) / (C + 1);
             }
-            case LAYER -> centredSquares();
+            case LAYER -> {
+                shift = SUM.run(this, 0) / C;
+                Arrays.fill(x, C, x.length, shift); // what fills up the last vector must not count
+                DEVIATIONS.run(this, 0);
+                yield variance;
+            }
             case DYNAMIC_TANH -> throw new IllegalStateException("nothing is measured");
         };
         scale = (float) (1 / Math.sqrt(q + epsilon));
@@ -269,8 +279,6 @@ final class VectorNorms {
         for (int i = 0; i < x.length; i += L) {
             VectorMath.tanh(FloatVector.fromArray(FLOATS, x, i).mul(factor)).intoArray(x, i);
         }
-        scale = 1;
-        measured = true;
     }
 
     private float sum() {
@@ -314,15 +322,13 @@ final class VectorNorms {
         return Lanes.sum(a, b, c, d);
     }
 
-    /** Sets {@link #shift} to the mean and gives the variance. */
-    private double centredSquares() {
-        float mean = sum() / C;
-        Arrays.fill(x, C, x.length, mean); // what fills up the last vector must not count
+    /** The mean of what is left once {@link #shift} is taken away, and the variance. */
+    private void deviations() {
         FloatVector a = FloatVector.zero(FLOATS);
         FloatVector b = FloatVector.zero(FLOATS);
         FloatVector sumA = FloatVector.zero(FLOATS);
         FloatVector sumB = FloatVector.zero(FLOATS);
-        FloatVector m = FloatVector.broadcast(FLOATS, mean);
+        FloatVector m = FloatVector.broadcast(FLOATS, shift);
         int i = 0;
         for (; i <= x.length - 2 * L; i += 2 * L) {
             FloatVector p = FloatVector.fromArray(FLOATS, x, i).sub(m);
@@ -338,9 +344,13 @@ final class VectorNorms {
             a = p.fma(p, a);
         }
         double rest = (double) Lanes.sum(sumA.add(sumB)) / C;
-        shift = mean;
         correction = (float) rest;
-        return (double) Lanes.sum(a.add(b)) / C - rest * rest;
+        variance = (double) Lanes.sum(a.add(b)) / C - rest * rest;
+    }
+
+    /** {@code x * scale}, where nothing is subtracted. */
+    private void writeScaled(int r) {
+        Lanes.writeTimes(scale, out.type(), out.address(r), C, x);
     }
 
     private void normalize() {
