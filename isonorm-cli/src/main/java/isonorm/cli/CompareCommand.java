@@ -5,6 +5,7 @@ import isonorm.compare.Results;
 import isonorm.compare.Trial;
 import isonorm.compare.Trials;
 import isonorm.train.RunFiles;
+import isonorm.train.RunLock;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -66,6 +67,14 @@ final class CompareCommand extends Subcommand {
             return DONE;
         }
         Trials trials = Trials.of(grid, out);
+        try (RunLock _ = RunLock.of(out)) {
+            compare(grid, trials);
+        }
+        return DONE;
+    }
+
+    private void compare(Grid grid, Trials trials) throws IOException {
+        int processors = Runtime.getRuntime().availableProcessors();
         announceEngine();
         if (!json && !quiet) {
             console.out().println(Table.count(trials.all().size(), "run") + " in " + console.bold(out.toString()) + ": " + axes(grid) + "; "
@@ -85,7 +94,6 @@ final class CompareCommand extends Subcommand {
             console.out().println();
             console.out().println("Written: " + console.bold(out.resolve("report.html").toString()) + ", report.json, CSV and SVG files");
         }
-        return DONE;
     }
 
     /** The file, or the grid that is there without one, and values in the place of theirs. */

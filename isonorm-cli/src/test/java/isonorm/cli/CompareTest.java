@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
+import isonorm.train.RunLock;
 import java.io.ByteArrayInputStream;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
@@ -128,6 +129,13 @@ class CompareTest {
         assertFalse(Files.exists(out));
         Files.createDirectories(out.resolve("pre-ln-lr-0.01-seed-1/mine"));
         refused(1, "pre-ln-lr-0.01-seed-1 is damaged", tiny());
+    }
+
+    @Test
+    void aFolderThatAnotherOneIsAtWorkInIsRefused() throws IOException {
+        try (RunLock _ = RunLock.of(folder.resolve("out"))) {
+            refused(1, "another isonorm is at work in " + folder.resolve("out"), tiny());
+        }
     }
 
     private void refused(int code, String message, Object... arguments) {

@@ -173,6 +173,25 @@ class PruneTest {
                 Run.names(folder.resolve("out")).stream().filter(name -> !name.equals("training.json")).toList().toString());
     }
 
+    /** A folder of tokens is a text too, and the tokens are the same. */
+    @Test
+    void whatWasPrunedIsHealedOnTokens() throws IOException {
+        Path text = Run.HOME.resolve("examples/tinyshakespeare-heldout.txt");
+        Path tokens = folder.resolve("tokens");
+        Run.of("data", "build", text, "--tokenizer", EXAMPLE, "--out", tokens, "--quiet").ended(0);
+        JsonNode ofTokens = healed(tokens, folder.resolve("a"));
+        assertTrue(ofTokens.path("perplexity_healed").asDouble() < ofTokens.path("perplexity_after").asDouble(), ofTokens.toString());
+        JsonNode ofText = healed(text, folder.resolve("b"));
+        assertEquals(ofText.path("perplexity_after"), ofTokens.path("perplexity_after"));
+        assertEquals(7, LoadedModel.open(folder.resolve("a")).model().architecture().blocks().size());
+        Run.of("data", "build", text, "--tokenizer", "bytes", "--out", folder.resolve("bytes"), "--quiet").ended(0);
+        refused(1, "was not tokenized as the model's texts were", EXAMPLE, folder.resolve("c"), "--blocks", 1, "--text", folder.resolve("bytes"), "--heal", 1);
+    }
+
+    private static JsonNode healed(Path text, Path out) throws IOException {
+        return Run.of("prune", EXAMPLE, out, "--blocks", 1, "--text", text, "--tokens", 256, "--heal", 1, "--json").ended(0).json();
+    }
+
     @Test
     void whatCannotBePrunedIsSaidInOneLine() throws IOException {
         Path out = folder.resolve("out");

@@ -20,7 +20,6 @@ import java.util.concurrent.CancellationException;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.atomic.AtomicReference;
-import java.util.stream.Stream;
 
 /**
  * Runs the trials of a grid, each as an ordinary run in a folder of its own. Those that have ended are kept, and one that was killed goes on
@@ -99,27 +98,11 @@ public final class Trials {
         return out.resolve(trial.folder());
     }
 
-    /** Whether nothing is there; what a run that was killed at its very begin left is taken away. */
     private static boolean fresh(Path run) throws IOException {
-        if (!Files.exists(run)) {
-            return true;
-        }
-        if (!Files.isDirectory(run)) {
+        if (Files.exists(run) && !Files.isDirectory(run)) {
             throw new IOException(run + " is in the way: a run is a folder; take another folder for the grid");
         }
-        List<Path> files;
-        try (Stream<Path> entries = Files.list(run)) {
-            files = entries.toList();
-        }
-        for (Path file : files) {
-            if (!file.getFileName().toString().equals(".config.yaml.tmp")) {
-                return false;
-            }
-        }
-        for (Path file : files) {
-            Files.delete(file);
-        }
-        return true;
+        return RunFiles.isFresh(run);
     }
 
     private static void requireSame(Trial trial, Path run) throws IOException {

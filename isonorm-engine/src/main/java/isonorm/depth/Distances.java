@@ -2,6 +2,7 @@ package isonorm.depth;
 
 import isonorm.kernel.Kernels;
 import isonorm.kernel.Rows;
+import java.util.List;
 
 /**
  * Angles between the inputs of all pairs of blocks, the end of the stream counting as one more, summed up token by token in their order.
@@ -36,13 +37,9 @@ final class Distances {
         }
     }
 
-    /** The inputs of all blocks, one token behind the other, from token {@code first} on. */
-    void add(Rows held, int first) {
-        double[] someCosines = new double[held.rows() / inputs * pairs];
-        double[] someAngles = new double[someCosines.length];
-        KERNELS.angles(held, inputs, someCosines, someAngles);
-        System.arraycopy(someCosines, 0, tokenCosines, first * pairs, someCosines.length);
-        System.arraycopy(someAngles, 0, tokenAngles, first * pairs, someAngles.length);
+    /** Some tokens before all blocks, {@code first} of the batch being before them. */
+    void add(List<Rows> held, int first) {
+        KERNELS.angles(held, first, tokenCosines, tokenAngles);
     }
 
     void end() {

@@ -3,6 +3,7 @@ package isonorm.depth;
 import isonorm.kernel.Magnitudes;
 import isonorm.kernel.Profile;
 import isonorm.kernel.Profile.Limit;
+import java.util.Arrays;
 import java.util.OptionalDouble;
 
 /**
@@ -30,39 +31,48 @@ final class Gathering {
     void begin(int rows) {
         rowSums = rowSums.length == rows * POWERS ? rowSums : new double[rows * POWERS];
         rowRatios = rowRatios.length == rows ? rowRatios : new double[rows];
+        Arrays.fill(rowRatios, Double.NaN);
     }
 
-    /** Rows from {@code first} on. */
-    synchronized void add(Profile profile, int first) {
-        for (int r = 0; r < profile.rows(); r++) {
-            for (int power = 1; power <= POWERS; power++) {
-                rowSums[(first + r) * POWERS + power - 1] = profile.sum(r, power);
-            }
-            rowRatios[first + r] = Double.NaN;
+    /** {@code count} rows from {@code first} on. */
+    synchronized void add(Profile profile, int first, int count) {
+        profile.sums(count, rowSums, first * POWERS);
+        for (int r = 0; r < count; r++) {
             largest = Math.max(largest, profile.largest(r));
         }
-        int[] more = profile.bins();
-        for (int bin = 0; bin < bins.length; bin++) {
-            bins[bin] += more[bin];
-        }
+        profile.addBins(bins);
         for (Limit limit : Limit.values()) {
             beyond[limit.ordinal()] += profile.beyond(limit);
         }
         nonFinite += profile.infinite();
     }
 
-    /** How large a branch's row is beside the stream, whose norm is given; NaN is left out. */
-    void ratio(int row, double streamNorm) {
-        rowRatios[row] = streamNorm > 0 ? Math.sqrt(rowSums[row * POWERS + 1]) / streamNorm : Double.NaN;
+    /** The sum of a row's squares. */
+    double squares(int row) {
+        return rowSums[row * POWERS + 1];
+    }
+
+    /** How large a branch's row is beside the stream, the sum of whose squares is given; beside nothing it is left out. */
+    void ratio(int row, double streamSquares) {
+        rowRatios[row] = streamSquares > 0 ? Math.sqrt(squares(row) / streamSquares) : Double.NaN;
     }
 
     /** Adds up what the rows of this batch gave. */
     void end() {
+        double first = sums[0];
+        double second = sums[1];
+        double third = sums[2];
+        double fourth = sums[3];
         for (int at = 0; at < rowSums.length; at += POWERS) {
-            for (int power = 0; power < POWERS; power++) {
-                sums[power] += rowSums[at + power];
-            }
+            first += rowSums[at];
+            second += rowSums[at + 1];
+            third += rowSums[at + 2];
+            fourth += rowSums[at + 3];
         }
+        sums[0] = first;
+        sums[1] = second;
+        sums[2] = third;
+        sums[3] = fourth;
         for (double ratio : rowRatios) {
             if (Double.isFinite(ratio)) {
                 ratios += ratio;

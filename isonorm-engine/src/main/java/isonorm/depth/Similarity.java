@@ -2,6 +2,7 @@ package isonorm.depth;
 
 import isonorm.kernel.Kernels;
 import isonorm.kernel.Rows;
+import java.util.List;
 
 /**
  * Linear CKA between the inputs of all pairs of blocks: how alike the geometry of tokens is before both, whatever turned all of them
@@ -28,52 +29,73 @@ final class Similarity {
     private final int inputs;
     private final double[] sums;
 
+    /** Of this batch, a window each; none of a window with too few tokens. */
+    private double[][] estimates = {};
+
     Similarity(int inputs) {
         this.inputs = inputs;
         this.sums = new double[inputs * inputs];
     }
 
-    /**
-     * Adds one window.
-     *
-     * @param held the inputs of all blocks, one token behind the other
-     */
-    void add(Rows held) {
-        int tokens = held.rows() / inputs;
+    void begin(int windows) {
+        estimates = new double[windows][];
+    }
+
+    /** The tokens of one window before all blocks. */
+    void add(int window, List<Rows> held) {
+        int tokens = held.getFirst().rows();
         int n = Math.min(TOKENS, tokens);
         if (n < FEWEST) {
             return;
         }
-        int step = tokens / n * inputs;
+        int step = tokens / n;
         double[][] products = new double[inputs][n * n];
         double[][] rowSums = new double[inputs][n];
-        double[] all = new double[inputs];
+        double[] whole = new double[inputs];
         for (int l = 0; l < inputs; l++) {
-            KERNELS.gram(new Rows(held.data(), held.type(), held.offset() + (long) l * held.stride(), n, held.columns(), step * held.stride()), products[l]);
+            Rows all = held.get(l);
+            KERNELS.gram(new Rows(all.data(), all.type(), all.offset(), n, all.columns(), step * all.stride()), products[l]);
             for (int r = 0; r < n; r++) {
                 products[l][r * n + r] = 0;
                 for (int other = 0; other < n; other++) {
                     rowSums[l][r] += products[l][r * n + other];
                 }
-                all[l] += rowSums[l][r];
+                whole[l] += rowSums[l][r];
             }
         }
+        double[] estimate = new double[inputs * inputs];
         for (int l = 0; l < inputs; l++) {
             for (int m = 0; m <= l; m++) {
                 double trace = product(products[l], products[m]);
                 double both = product(rowSums[l], rowSums[m]);
-                double estimate = trace + all[l] * all[m] / (n - 1) / (n - 2) - 2 * both / (n - 2);
-                sums[l * inputs + m] += estimate / n / (n - 3);
+                double sum = trace + whole[l] * whole[m] / (n - 1) / (n - 2) - 2 * both / (n - 2);
+                estimate[l * inputs + m] = sum / n / (n - 3);
+            }
+        }
+        estimates[window] = estimate;
+    }
+
+    /** Adds up what the windows of this batch gave, in their order. */
+    void end() {
+        for (double[] estimate : estimates) {
+            for (int pair = 0; estimate != null && pair < sums.length; pair++) {
+                sums[pair] += estimate[pair];
             }
         }
     }
 
     private static double product(double[] a, double[] b) {
-        double sum = 0;
-        for (int i = 0; i < a.length; i++) {
-            sum += a[i] * b[i];
+        double even = 0;
+        double odd = 0;
+        int i = 0;
+        for (; i < a.length - 3; i += 4) { // sums that do not wait for each other
+            even += a[i] * b[i] + a[i + 1] * b[i + 1];
+            odd += a[i + 2] * b[i + 2] + a[i + 3] * b[i + 3];
         }
-        return sum;
+        for (; i < a.length; i++) {
+            even += a[i] * b[i];
+        }
+        return even + odd;
     }
 
     /** The CKA of the inputs of blocks l and l + n, [l][n - 1]; NaN where nothing varies, or there were too few tokens. */

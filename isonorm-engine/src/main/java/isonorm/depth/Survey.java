@@ -17,6 +17,9 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalInt;
+import java.util.Queue;
+import java.util.concurrent.ConcurrentLinkedQueue;
+import java.util.concurrent.atomic.AtomicIntegerArray;
 import java.util.stream.IntStream;
 
 /**
@@ -42,11 +45,16 @@ final class Survey implements Observer, AutoCloseable {
     private final Distances distances;
     private final Similarity similarity;
 
+    /** Those that nobody is at. */
+    private final Queue<Profile> profiles = new ConcurrentLinkedQueue<>();
+
     private Arena arena = Arena.ofShared();
-    /** The inputs of all blocks, and the output of the last, of one token behind the other. */
+    /** The inputs of all blocks, and the output of the last, of all tokens of a batch, one block behind the other. */
     private Rows held = Rows.allocate(arena, Type.F32, 0, 0, 0);
 
     private Tokens batch;
+    /** How many tokens of each window of the batch are still under way. */
+    private AtomicIntegerArray underWay = new AtomicIntegerArray(0);
     private long tokens;
 
     Survey(Architecture architecture) {
@@ -72,6 +80,11 @@ final class Survey implements Observer, AutoCloseable {
         int count = batch.count();
         all().forEach(gathering -> gathering.begin(count));
         distances.begin(count);
+        similarity.begin(ids.length);
+        underWay = new AtomicIntegerArray(ids.length);
+        for (int window = 0; window < ids.length; window++) {
+            underWay.set(window, ids[window].length);
+        }
         int rows = Math.multiplyExact(count, blocks + 1);
         if (held.rows() < rows) {
             arena.close();
@@ -84,10 +97,7 @@ final class Survey implements Observer, AutoCloseable {
     void end() {
         all().forEach(Gathering::end);
         distances.end();
-        int rows = batch.ids()[0].length * (blocks + 1);
-        for (int window = 0; window < batch.ids().length; window++) {
-            similarity.add(held.slice(window * rows, rows));
-        }
+        similarity.end();
         tokens += batch.count();
     }
 
@@ -100,16 +110,37 @@ final class Survey implements Observer, AutoCloseable {
     @Override
     public void stream(int block, Rows h, int first) {
         Profile profile = profile(h, Values.NONE, Values.NONE);
-        streams.get(block).add(profile, first);
         giants.get(block).add(h, implied, profile, batch, first);
+        gather(profile, streams.get(block), first, h.rows());
         hold(block, h, first);
         if (block == blocks) {
-            distances.add(held.slice(first * (blocks + 1), h.rows() * (blocks + 1)), first);
+            distances.add(held(first, h.rows()), first);
+            passed(first, first + h.rows());
         }
     }
 
+    /** These tokens are behind the last block; who has the last of a window compares the tokens of it. */
+    private void passed(int first, int end) {
+        int length = batch.ids()[0].length;
+        for (int window = first / length; window * length < end; window++) {
+            int some = Math.min(end, (window + 1) * length) - Math.max(first, window * length);
+            if (underWay.addAndGet(window, -some) == 0) {
+                similarity.add(window, held(window * length, length));
+            }
+        }
+    }
+
+    /** Some tokens before each block, and behind the last. */
+    private List<Rows> held(int first, int count) {
+        return IntStream.rangeClosed(0, blocks).mapToObj(block -> held(block, first, count)).toList();
+    }
+
+    private Rows held(int block, int first, int count) {
+        return held.slice(block * batch.count() + first, count);
+    }
+
     private void hold(int block, Rows h, int first) {
-        Rows into = new Rows(held.data(), Type.F32, ((long) first * (blocks + 1) + block) * width, h.rows(), width, (blocks + 1) * width);
+        Rows into = held(block, first, h.rows());
         KERNELS.copy(h, into.sliceColumns(0, h.columns()));
         for (int r = 0; r < h.rows() && implied; r++) {
             double sum = 0;
@@ -122,25 +153,38 @@ final class Survey implements Observer, AutoCloseable {
 
     @Override
     public void normalized(int block, Rows x, Values scales, int first) {
-        inside.get(Position.ATTENTION_NORM).get(block).add(profile(x, scales, Values.NONE), first);
+        gather(profile(x, scales, Values.NONE), inside.get(Position.ATTENTION_NORM).get(block), first, x.rows());
     }
 
     @Override
     public void written(int block, Branch branch, Rows x, Values scales, Values bias, Rows h, int first) {
         Position position = branch == Branch.ATTENTION ? Position.ATTENTION_OUTPUT : Position.MLP_OUTPUT;
         Gathering gathering = inside.get(position).get(block);
-        gathering.add(profile(x, scales, bias), first);
+        gather(profile(x, scales, bias), gathering, first, x.rows());
+        if (branch == Branch.ATTENTION) { // it found the stream that stands before the block
+            for (int r = 0; r < h.rows(); r++) {
+                gathering.ratio(first + r, streams.get(block).squares(first + r));
+            }
+            return;
+        }
         Values reciprocals = Values.room(h.rows()); // of root mean squares
         KERNELS.squares(h, implied ? NormKind.CRMS : NormKind.RMS, 0, reciprocals);
         for (int r = 0; r < h.rows(); r++) {
-            gathering.ratio(first + r, Math.sqrt(width) / reciprocals.get(r));
+            gathering.ratio(first + r, width / (reciprocals.get(r) * reciprocals.get(r)));
         }
     }
 
     private Profile profile(Rows x, Values scales, Values bias) {
-        Profile profile = new Profile(x.rows());
+        Profile free = profiles.poll();
+        Profile profile = free != null && free.rows() >= x.rows() ? free : new Profile(x.rows());
         KERNELS.profile(x, scales, bias, implied, profile);
         return profile;
+    }
+
+    private void gather(Profile profile, Gathering into, int first, int count) {
+        into.add(profile, first, count);
+        profile.clear();
+        profiles.add(profile);
     }
 
     long tokens() {

@@ -2,6 +2,7 @@ package isonorm.kernel;
 
 import isonorm.architecture.Activation;
 import isonorm.architecture.NormKind;
+import java.util.List;
 
 /**
  * The memory-bound work of a forward pass, over rows in native memory.
@@ -161,17 +162,18 @@ public sealed interface Kernels permits PlainKernels, VectorKernels {
      */
     void gram(Rows x, double[] products);
 
-    /** Where {@link #angles} puts row {@code r} of a group and the {@code other} before it. */
-    static int pair(int r, int other) {
-        return r * (r - 1) / 2 + other;
+    /** Where {@link #angles} puts number {@code one} and the {@code other} before it. */
+    static int pair(int one, int other) {
+        return one * (one - 1) / 2 + other;
     }
 
     /**
-     * The cosine and the angle, 0 to pi, between each two rows of a group, in float64; an angle near zero has all its digits, which the
-     * arc cosine has not. Both are NaN where one of the two is all zeros.
+     * The cosine and the angle, 0 to pi, between the same row of each two of x, in float64; an angle near zero has all its digits, which
+     * the arc cosine has not. Both are NaN where one of the two rows is all zeros.
      *
-     * @param group how many rows of x, one after the other, are a group
-     * @param cosines room for each {@link #pair} of each group, as angles
+     * @param x of one shape
+     * @param first how many rows the results of these stand behind
+     * @param cosines a row's are together, each at its {@link #pair}; as angles
      */
-    void angles(Rows x, int group, double[] cosines, double[] angles);
+    void angles(List<Rows> x, int first, double[] cosines, double[] angles);
 }

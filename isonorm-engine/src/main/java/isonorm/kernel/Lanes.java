@@ -4,6 +4,7 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.ByteOrder;
 import java.util.Arrays;
+import jdk.incubator.vector.DoubleVector;
 import jdk.incubator.vector.FloatVector;
 import jdk.incubator.vector.IntVector;
 import jdk.incubator.vector.ShortVector;
@@ -29,12 +30,22 @@ final class Lanes {
     private static final VectorSpecies<Short> SHORTS =
             VectorSpecies.of(short.class, VectorShape.forBitSize(Math.max(64, FLOATS.vectorBitSize() / 2)));
 
+    static final VectorSpecies<Double> DOUBLES = DoubleVector.SPECIES_PREFERRED;
+    /** So many float32 as there are float64 in a vector. */
+    private static final VectorSpecies<Float> NARROW =
+            VectorSpecies.of(float.class, VectorShape.forBitSize(DOUBLES.vectorBitSize() / 2));
+
     private static final Class<?> FLOAT_VECTOR = FLOATS.vectorType();
     private static final Class<?> INT_VECTOR = INTS.vectorType();
     private static final Class<?> SHORT_VECTOR = SHORTS.vectorType();
+    private static final Class<?> DOUBLE_VECTOR = DOUBLES.vectorType();
+    private static final Class<?> NARROW_VECTOR = NARROW.vectorType();
 
     /** Lanes of a vector. */
     static final int L = FLOATS.length();
+
+    /** Lanes of a vector of float64. */
+    static final int D = DOUBLES.length();
 
     /**
      * All memory, addressed absolutely. A constant of the global scope leaves no check of liveness or of the segment's kind in the
@@ -57,15 +68,18 @@ final class Lanes {
     private static final Transfer WRITE_HALVES = Transfer.of(Lanes::writeHalves);
 
     /** Lanes moved by so many. */
-    private static final VectorShuffle<Float> BY_8 = moved(8);
-    private static final VectorShuffle<Float> BY_4 = moved(4);
-    private static final VectorShuffle<Float> BY_2 = moved(2);
-    private static final VectorShuffle<Float> BY_1 = moved(1);
+    private static final VectorShuffle<Float> BY_8 = moved(FLOATS, 8);
+    private static final VectorShuffle<Float> BY_4 = moved(FLOATS, 4);
+    private static final VectorShuffle<Float> BY_2 = moved(FLOATS, 2);
+    private static final VectorShuffle<Float> BY_1 = moved(FLOATS, 1);
+    private static final VectorShuffle<Double> WIDE_BY_4 = moved(DOUBLES, 4);
+    private static final VectorShuffle<Double> WIDE_BY_2 = moved(DOUBLES, 2);
+    private static final VectorShuffle<Double> WIDE_BY_1 = moved(DOUBLES, 1);
 
     private Lanes() {}
 
-    private static VectorShuffle<Float> moved(int by) {
-        return VectorShuffle.fromOp(FLOATS, lane -> (lane + by) % L);
+    private static <E> VectorShuffle<E> moved(VectorSpecies<E> species, int by) {
+        return VectorShuffle.fromOp(species, lane -> (lane + by) % species.length());
     }
 
     /** Room for a row, filled up with zeros to whole vectors. */
@@ -124,6 +138,31 @@ final class Lanes {
 
     static float sum(FloatVector a, FloatVector b, FloatVector c, FloatVector d) {
         return sum(known(a).add(b).add(known(c).add(d)));
+    }
+
+    static double sum(DoubleVector values) {
+        DoubleVector sum = (DoubleVector) DOUBLE_VECTOR.cast(values);
+        if (D >= 8) {
+            sum = sum.add(sum.rearrange(WIDE_BY_4));
+        }
+        if (D >= 4) {
+            sum = sum.add(sum.rearrange(WIDE_BY_2));
+        }
+        return sum.add(sum.rearrange(WIDE_BY_1)).lane(0);
+    }
+
+    static DoubleVector wide(double value) {
+        return (DoubleVector) DOUBLE_VECTOR.cast(DoubleVector.broadcast(DOUBLES, value));
+    }
+
+    static DoubleVector doubles(double[] array, int at) {
+        return (DoubleVector) DOUBLE_VECTOR.cast(DoubleVector.fromArray(DOUBLES, array, at));
+    }
+
+    /** Values widened. */
+    static DoubleVector doubles(float[] array, int at) {
+        FloatVector narrow = (FloatVector) NARROW_VECTOR.cast(FloatVector.fromArray(NARROW, array, at));
+        return (DoubleVector) DOUBLE_VECTOR.cast(narrow.convertShape(VectorOperators.F2D, DOUBLES, 0));
     }
 
     /**
@@ -227,6 +266,11 @@ final class Lanes {
         } else {
             READ_HALVES.run(address, n, into);
         }
+    }
+
+    /** {@link #read} of F32, into a part of an array. */
+    static void readFloats(long address, int n, float[] into, int at) {
+        MemorySegment.copy(ALL, FLOAT, address, into, at, n);
     }
 
     /** {@link #read} of BF16 and a vector at least, for a loop that does more. */

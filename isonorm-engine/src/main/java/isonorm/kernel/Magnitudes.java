@@ -9,13 +9,16 @@ public final class Magnitudes {
     /** How many bits of the fraction tell bins apart. */
     private static final int FRACTION = 6;
 
+    /** How many bins an octave has. */
+    static final int OCTAVE = 1 << FRACTION;
+
     static final int SHIFT = 23 - FRACTION;
 
     /** What the first bin's exponent and fraction are. */
     static final int FIRST = 127 - 32 << FRACTION;
 
     /** How many bins there are. */
-    public static final int BINS = 64 << FRACTION;
+    public static final int BINS = 64 * OCTAVE;
 
     private Magnitudes() {}
 

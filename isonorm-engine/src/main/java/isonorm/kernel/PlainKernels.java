@@ -4,6 +4,8 @@ import isonorm.architecture.Activation;
 import isonorm.architecture.NormKind;
 import isonorm.architecture.Rotary.Pairing;
 import java.util.Arrays;
+import java.util.List;
+import java.util.stream.IntStream;
 
 /**
  * The kernels as simple loops in float64: what {@link VectorKernels} must agree with, and what runs where there are no vectors.
@@ -402,42 +404,42 @@ public final class PlainKernels implements Kernels {
     }
 
     @Override
-    public void angles(Rows x, int group, double[] cosines, double[] angles) {
-        Shapes.angles(x, group, cosines, angles);
-        int C = x.columns();
-        double[] rows = new double[group * C];
-        for (int g = 0; g < x.rows() / group; g++) {
-            for (int r = 0; r < group; r++) {
-                for (int c = 0; c < C; c++) {
-                    rows[r * C + c] = x.get(g * group + r, c);
-                }
-                for (int other = 0; other < r; other++) {
-                    int pair = g * Kernels.pair(group, 0) + Kernels.pair(r, other);
-                    angles[pair] = angle(rows, r * C, other * C, C);
+    public void angles(List<Rows> x, int first, double[] cosines, double[] angles) {
+        Shapes.angles(x, first, cosines, angles);
+        int pairs = Kernels.pair(x.size(), 0);
+        for (int r = 0; r < x.getFirst().rows(); r++) {
+            for (int one = 0; one < x.size(); one++) {
+                for (int other = 0; other < one; other++) {
+                    int pair = (first + r) * pairs + Kernels.pair(one, other);
+                    angles[pair] = angle(row(x.get(one), r), row(x.get(other), r));
                     cosines[pair] = Math.cos(angles[pair]);
                 }
             }
         }
     }
 
+    private static double[] row(Rows x, int r) {
+        return IntStream.range(0, x.columns()).mapToDouble(c -> x.get(r, c)).toArray();
+    }
+
     /**
-     * The angle between two vectors of n values: twice that between half the chord and half the sum of their directions, which loses
-     * no digits anywhere. (Kahan)
+     * The angle between two vectors: twice that between half the chord and half the sum of their directions, which loses no digits
+     * anywhere. (Kahan)
      */
-    static double angle(double[] values, int a, int b, int n) {
+    static double angle(double[] a, double[] b) {
         double lengthA = 0;
         double lengthB = 0;
-        for (int i = 0; i < n; i++) {
-            lengthA += values[a + i] * values[a + i];
-            lengthB += values[b + i] * values[b + i];
+        for (int i = 0; i < a.length; i++) {
+            lengthA += a[i] * a[i];
+            lengthB += b[i] * b[i];
         }
         double scaleA = 1 / Math.sqrt(lengthA);
         double scaleB = 1 / Math.sqrt(lengthB);
         double chord = 0;
         double sum = 0;
-        for (int i = 0; i < n; i++) {
-            double u = values[a + i] * scaleA;
-            double v = values[b + i] * scaleB;
+        for (int i = 0; i < a.length; i++) {
+            double u = a[i] * scaleA;
+            double v = b[i] * scaleB;
             chord += (u - v) * (u - v);
             sum += (u + v) * (u + v);
         }

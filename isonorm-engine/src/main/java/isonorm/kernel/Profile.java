@@ -1,5 +1,7 @@
 package isonorm.kernel;
 
+import java.util.Arrays;
+
 /**
  * What {@link Kernels#profile} finds: of each row the sums of its values' first four powers and its largest magnitude, of all rows
  * how many magnitudes lie in each {@link Magnitudes bin} and beyond the largest numbers of narrow types.
@@ -38,7 +40,7 @@ public final class Profile {
     private final long[] beyond = new long[LIMITS.length];
     private long infinite;
 
-    /** An empty profile of {@code rows} rows. */
+    /** An empty profile with room for {@code rows} rows. */
     public Profile(int rows) {
         sums = new double[rows * POWERS];
         largest = new float[rows];
@@ -59,9 +61,40 @@ public final class Profile {
         return largest[row];
     }
 
+    /** Puts the sums of the first {@code rows} rows into an array, powers 1 to 4 of one row behind those of the other. */
+    public void sums(int rows, double[] into, int at) {
+        System.arraycopy(sums, 0, into, at, rows * POWERS);
+    }
+
     /** How many magnitudes lie in each bin; not copied. */
     public int[] bins() {
         return bins;
+    }
+
+    /** Adds how many magnitudes lie in each bin to {@code counts}; whole octaves are seldom filled. */
+    public void addBins(long[] counts) {
+        for (int octave = 0; octave < Magnitudes.BINS; octave += Magnitudes.OCTAVE) {
+            if (any(octave)) {
+                for (int bin = octave; bin < octave + Magnitudes.OCTAVE; bin++) {
+                    counts[bin] += bins[bin];
+                }
+            }
+        }
+    }
+
+    private boolean any(int octave) {
+        int any = 0;
+        for (int bin = octave; bin < octave + Magnitudes.OCTAVE; bin++) {
+            any |= bins[bin];
+        }
+        return any != 0;
+    }
+
+    /** Makes it empty again. */
+    public void clear() {
+        Arrays.fill(bins, 0);
+        Arrays.fill(beyond, 0);
+        infinite = 0;
     }
 
     /** How many finite values are larger than a type's largest. */
@@ -74,11 +107,11 @@ public final class Profile {
         return infinite;
     }
 
-    /** Counts {@code n} values of which the largest magnitude is known; few rows have any to count. */
-    void countBeyond(float[] x, int n, float most) {
+    /** Counts {@code n} values, from {@code first} on, of which the largest magnitude is known; few rows have any to count. */
+    void countBeyond(float[] x, int first, int n, float most) {
         for (Limit limit : LIMITS) {
             if (most > SMALLEST_LIMIT && most > limit.largest) {
-                for (int i = 0; i < n; i++) {
+                for (int i = first; i < first + n; i++) {
                     beyond[limit.ordinal()] += Math.abs(x[i]) > limit.largest && Float.isFinite(x[i]) ? 1 : 0;
                 }
             }
@@ -110,6 +143,6 @@ public final class Profile {
         sums[row * POWERS + 2] = third;
         sums[row * POWERS + 3] = fourth;
         largest[row] = most;
-        countBeyond(x, n, most);
+        countBeyond(x, 0, n, most);
     }
 }

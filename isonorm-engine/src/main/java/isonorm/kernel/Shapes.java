@@ -1,6 +1,7 @@
 package isonorm.kernel;
 
 import isonorm.architecture.NormKind;
+import java.util.List;
 
 /** What both implementations require of their arguments. */
 final class Shapes {
@@ -62,19 +63,22 @@ final class Shapes {
     static void profile(Rows x, Values scales, Values bias, Profile into) {
         perRow(scales, x.rows());
         perColumn("bias", bias, x.columns());
-        if (into.rows() != x.rows()) {
+        if (into.rows() < x.rows()) {
             throw new IllegalArgumentException("a profile must have room for the rows it is of, got one for " + into.rows() + " of " + x);
         }
     }
 
-    static void angles(Rows x, int group, double[] cosines, double[] angles) {
-        if (group < 1 || x.rows() % group != 0) {
-            throw new IllegalArgumentException("rows must be whole groups, got groups of " + group + " of " + x);
+    static void angles(List<Rows> x, int first, double[] cosines, double[] angles) {
+        if (x.isEmpty()) {
+            throw new IllegalArgumentException("angles are between rows, got none");
         }
-        int pairs = x.rows() / group * Kernels.pair(group, 0);
-        if (cosines.length != pairs || angles.length != pairs) {
-            throw new IllegalArgumentException(x.rows() + " rows in groups of " + group + " are " + pairs + " pairs, got room for "
-                    + cosines.length + " cosines and " + angles.length + " angles");
+        for (Rows each : x) {
+            sameSize("x", x.getFirst(), "x", each);
+        }
+        int end = (first + x.getFirst().rows()) * Kernels.pair(x.size(), 0);
+        if (first < 0 || cosines.length < end || angles.length < end) {
+            throw new IllegalArgumentException(x.getFirst().rows() + " rows behind " + first + " of " + x.size() + " matrices need room for "
+                    + end + " pairs, got " + cosines.length + " cosines and " + angles.length + " angles");
         }
     }
 

@@ -3,6 +3,7 @@ package isonorm.kernel;
 import isonorm.architecture.Activation;
 import isonorm.architecture.NormKind;
 import java.lang.ref.Reference;
+import java.util.List;
 
 /**
  * The kernels with vectors of float32, as wide as the machine has them; the sums are in float32, several side by side.
@@ -183,16 +184,17 @@ public final class VectorKernels implements Kernels {
     public void gram(Rows x, double[] products) {
         Shapes.gram(x, products);
         requireNarrow(x);
-        VectorProfile.gram(x, products);
+        VectorAngles.gram(x, products);
         keep(x);
     }
 
     @Override
-    public void angles(Rows x, int group, double[] cosines, double[] angles) {
-        Shapes.angles(x, group, cosines, angles);
-        requireNarrow(x);
-        VectorProfile.angles(x, group, cosines, angles);
-        keep(x);
+    public void angles(List<Rows> x, int first, double[] cosines, double[] angles) {
+        Rows[] all = x.toArray(Rows[]::new);
+        Shapes.angles(x, first, cosines, angles);
+        requireNarrow(all);
+        VectorAngles.angles(x, first, cosines, angles);
+        keep(all);
     }
 
     private static void requireNarrow(Rows... rows) {

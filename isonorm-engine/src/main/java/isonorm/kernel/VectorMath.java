@@ -3,14 +3,16 @@ package isonorm.kernel;
 import static isonorm.kernel.Lanes.FLOATS;
 import static isonorm.kernel.Lanes.INTS;
 
+import jdk.incubator.vector.DoubleVector;
 import jdk.incubator.vector.FloatVector;
 import jdk.incubator.vector.IntVector;
+import jdk.incubator.vector.VectorMask;
 import jdk.incubator.vector.VectorOperators;
 
 /**
  * Functions of every lane, without branches. The polynomials are minimax fits of the relative error (Lawson's algorithm, in
  * float64), below a quarter of a float32 rounding each; the largest errors of all, in units in the last place against float64:
- * {@link #exp} 0.97, {@link #tanh} 1.3, {@link #tail} 7.7.
+ * {@link #exp} 0.97, {@link #tanh} 1.3, {@link #tail} 7.7. {@link #acos} is of float64, to 2.
  *
  * <p>Constants are vectors made beforehand, which leaves the compiler less to take in: where too much comes together it stops
  * inlining, and what is not inlined allocates its vectors.
@@ -78,10 +80,32 @@ final class VectorMath {
     private static final FloatVector SHORT_3 = all(0.1578288f);
     private static final FloatVector SHORT_4 = all(0.15122521f);
 
+    private static final DoubleVector WIDE_ONE = wide(1);
+    private static final DoubleVector HALF = wide(0.5);
+    private static final DoubleVector HALF_PI = wide(Math.PI / 2);
+    private static final DoubleVector PI = wide(Math.PI);
+    /** {@code (asin(s) - s) / s³} in s², below a half. */
+    private static final DoubleVector ASIN_0 = wide(0.03191222283783995);
+    private static final DoubleVector ASIN_1 = wide(-0.01622419443359878);
+    private static final DoubleVector ASIN_2 = wide(0.019528236013959477);
+    private static final DoubleVector ASIN_3 = wide(0.006527982369511603);
+    private static final DoubleVector ASIN_4 = wide(0.012169210980079477);
+    private static final DoubleVector ASIN_5 = wide(0.013885235397838556);
+    private static final DoubleVector ASIN_6 = wide(0.017359704788099554);
+    private static final DoubleVector ASIN_7 = wide(0.022371758047664312);
+    private static final DoubleVector ASIN_8 = wide(0.03038195913711949);
+    private static final DoubleVector ASIN_9 = wide(0.04464285682832446);
+    private static final DoubleVector ASIN_10 = wide(0.07500000000337016);
+    private static final DoubleVector ASIN_11 = wide(0.16666666666665408);
+
     private VectorMath() {}
 
     private static FloatVector all(float value) {
         return Lanes.all(value);
+    }
+
+    private static DoubleVector wide(double value) {
+        return Lanes.wide(value);
     }
 
     /** {@code e^x}: zero below -104, infinite above 88.8; NaN stays. */
@@ -212,5 +236,30 @@ final class VectorMath {
     /** The larger of the two; NaN in {@code candidate} does not count. */
     static FloatVector larger(FloatVector best, FloatVector candidate) {
         return Lanes.known(best).blend(candidate, candidate.compare(VectorOperators.GT, best));
+    }
+
+    /**
+     * {@code arccos(x)} for x from -1 to 1; NaN stays. Above a half it is twice the arc sine of the root of {@code (1 - x) / 2}, which is
+     * below a half.
+     */
+    static DoubleVector acos(DoubleVector x) {
+        DoubleVector a = x.abs();
+        VectorMask<Double> far = HALF.lt(a);
+        DoubleVector square = a.mul(a).blend(WIDE_ONE.sub(a).mul(HALF), far);
+        DoubleVector s = a.blend(square.sqrt(), far);
+        DoubleVector p = square.fma(ASIN_0, ASIN_1);
+        p = p.fma(square, ASIN_2);
+        p = p.fma(square, ASIN_3);
+        p = p.fma(square, ASIN_4);
+        p = p.fma(square, ASIN_5);
+        p = p.fma(square, ASIN_6);
+        p = p.fma(square, ASIN_7);
+        p = p.fma(square, ASIN_8);
+        p = p.fma(square, ASIN_9);
+        p = p.fma(square, ASIN_10);
+        p = p.fma(square, ASIN_11);
+        DoubleVector arc = p.mul(square).fma(s, s);
+        DoubleVector angle = HALF_PI.sub(arc).blend(arc.add(arc), far);
+        return angle.blend(PI.sub(angle), x.lt(0));
     }
 }

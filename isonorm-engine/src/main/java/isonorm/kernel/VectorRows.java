@@ -181,7 +181,7 @@ final class VectorRows {
         for (int i = 0; i < n; i += L) {
             a = a.add(VectorMath.exp(FloatVector.fromArray(FLOATS, chunk, i).sub(largest)));
         }
-        return a.reduceLanes(VectorOperators.ADD);
+        return Lanes.sum(a);
     }
 
     /** Reads up to a chunk, filled up to whole vectors with minus infinity. */

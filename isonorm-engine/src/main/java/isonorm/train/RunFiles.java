@@ -9,6 +9,7 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.stream.Stream;
 import org.snakeyaml.engine.v2.api.Load;
 import org.snakeyaml.engine.v2.api.LoadSettings;
 import org.snakeyaml.engine.v2.exceptions.YamlEngineException;
@@ -91,6 +92,18 @@ public final class RunFiles {
         }
     }
 
+    private static final String TEMPORARY = ".config.yaml.tmp";
+
+    /** Whether a folder is missing, or has nothing but what a run that was killed at its very begin left. */
+    public static boolean isFresh(Path run) throws IOException {
+        if (!Files.isDirectory(run)) {
+            return !Files.exists(run);
+        }
+        try (Stream<Path> files = Files.list(run)) {
+            return files.map(file -> file.getFileName().toString()).allMatch(name -> name.equals(RunLock.FILE) || name.equals(TEMPORARY));
+        }
+    }
+
     static void writeConfiguration(Path run, Configuration configuration) throws IOException {
         List<String> lines = new ArrayList<>();
         configuration.values().forEach((name, value) -> {
@@ -98,7 +111,7 @@ public final class RunFiles {
                 lines.add(name + ": '" + value.replace("'", "''") + "'");
             }
         });
-        Path temporary = run.resolve(".config.yaml.tmp");
+        Path temporary = run.resolve(TEMPORARY);
         Files.write(temporary, lines);
         Files.move(temporary, run.resolve("config.yaml"), StandardCopyOption.ATOMIC_MOVE);
     }

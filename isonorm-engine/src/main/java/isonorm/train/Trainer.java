@@ -46,7 +46,7 @@ public final class Trainer implements AutoCloseable {
         default void step(long done, long total) {}
     }
 
-    private static final Watcher NOBODY = new Watcher() {};
+    static final Watcher NOBODY = new Watcher() {};
 
     /** What a run does at which steps, and when it ends. */
     private record Pace(int batch, int accumulate, long logEvery, long evalEvery, int evalBatches, long depthEvery, long checkpointEvery, int keep,
@@ -73,6 +73,8 @@ public final class Trainer implements AutoCloseable {
     private final Watcher watcher;
     private final boolean scaled;
     private Checkpoints.Position position;
+    /** Of the run's folder; none where nothing is written. */
+    private Optional<RunLock> lock = Optional.empty();
 
     private Trainer(Configuration configuration, Watcher watcher) throws IOException {
         this.configuration = configuration;
@@ -103,26 +105,48 @@ public final class Trainer implements AutoCloseable {
             throw new IllegalArgumentException("out, the folder of the run, is missing");
         }
         Path out = configuration.path("out");
-        if (Files.exists(out) && (!Files.isDirectory(out) || !isEmpty(out))) {
-            throw new IOException(out + " exists already; take another folder, or go on with --resume " + out);
-        }
+        requireFresh(out);
         Trainer trainer = new Trainer(configuration, watcher);
-        trainer.recipe.begin(configuration, trainer.learner, trainer.team);
-        Files.createDirectories(out);
-        RunFiles.writeConfiguration(out, trainer.configuration);
-        trainer.recipe.warnings().forEach(watcher::note);
-        return trainer;
+        boolean begun = false;
+        try {
+            trainer.recipe.begin(configuration, trainer.learner, trainer.team);
+            trainer.lock = Optional.of(RunLock.of(out));
+            requireFresh(out); // nobody else has begun meanwhile
+            RunFiles.writeConfiguration(out, trainer.configuration);
+            trainer.recipe.warnings().forEach(watcher::note);
+            begun = true;
+            return trainer;
+        } finally {
+            if (!begun) {
+                trainer.close();
+            }
+        }
     }
 
-    private static boolean isEmpty(Path folder) throws IOException {
-        try (var files = Files.list(folder)) {
-            return files.findAny().isEmpty();
+    private static void requireFresh(Path out) throws IOException {
+        if (!RunFiles.isFresh(out)) {
+            throw new IOException(out + " exists already; take another folder, or go on with --resume " + out);
         }
     }
 
     /** Goes on with a run from its newest checkpoint that is whole, or from its begin. */
     public static Trainer resume(Path run, Watcher watcher) throws IOException {
         Configuration configuration = RunFiles.readConfiguration(run).with("out", run.toString());
+        RunLock lock = RunLock.of(run);
+        boolean resumed = false;
+        try {
+            Trainer trainer = resume(run, configuration, watcher);
+            trainer.lock = Optional.of(lock);
+            resumed = true;
+            return trainer;
+        } finally {
+            if (!resumed) {
+                lock.close();
+            }
+        }
+    }
+
+    private static Trainer resume(Path run, Configuration configuration, Watcher watcher) throws IOException {
         Checkpoints.clear(run);
         Trainer trainer = new Trainer(configuration, watcher);
         for (Path folder : Checkpoints.all(run)) {
@@ -317,5 +341,6 @@ public final class Trainer implements AutoCloseable {
     public void close() {
         learner.close();
         team.close();
+        lock.ifPresent(RunLock::close);
     }
 }

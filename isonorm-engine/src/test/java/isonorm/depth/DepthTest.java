@@ -286,7 +286,7 @@ class DepthTest {
         return new Batch.Tokens(ids, Optional.of(mask));
     }
 
-    /** HotSpot's compilers add lanes up in different orders, so the same pass is not always the same bits. */
+    /** Products of other rows together may add up in another order. */
     private static void assertSame(Depth expected, Depth given) {
         assertEquals(expected.tokens(), given.tokens());
         for (int l = 0; l < expected.blocks(); l++) {

@@ -10,6 +10,7 @@ import java.lang.foreign.Arena;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
@@ -81,6 +82,35 @@ class ProfileKernelsTest {
         }
     }
 
+    /** A profile that is made empty holds what comes next alone, of fewer rows too. */
+    @Test
+    void aProfileIsUsedAgain() {
+        for (Kernels kernels : Sample.twins()) {
+            try (Arena arena = Arena.ofConfined()) {
+                Rows x = Sample.rows(arena, Type.F32, 3, 40, 40, 61, 0.5, 300);
+                Profile again = new Profile(3);
+                x.set(1, 7, Double.NaN);
+                x.set(1, 8, 1e30);
+                kernels.profile(x, Values.NONE, Values.NONE, false, again);
+                again.clear();
+                Rows last = x.slice(2, 1);
+                kernels.profile(last, Values.NONE, Values.NONE, false, again);
+                Profile once = new Profile(1);
+                kernels.profile(last, Values.NONE, Values.NONE, false, once);
+                assertArrayEquals(once.bins(), again.bins());
+                long[] counts = new long[Magnitudes.BINS];
+                again.addBins(counts);
+                again.addBins(counts);
+                assertArrayEquals(Arrays.stream(once.bins()).mapToLong(count -> 2L * count).toArray(), counts);
+                double[] sums = new double[6];
+                again.sums(1, sums, 2);
+                assertArrayEquals(new double[] {0, 0, once.sum(0, 1), once.sum(0, 2), once.sum(0, 3), once.sum(0, 4)}, sums);
+                assertEquals(0, again.infinite());
+                assertEquals(once.beyond(Profile.Limit.FP8_E4M3), again.beyond(Profile.Limit.FP8_E4M3));
+            }
+        }
+    }
+
     @Test
     void limitsAreTheLargestNumbersAndNotBeyondThemselves() {
         for (Kernels kernels : Sample.twins()) {
@@ -147,21 +177,35 @@ class ProfileKernelsTest {
             for (int columns : new int[] {2, 15, 16, 191, 768}) {
                 for (Type type : List.of(Type.F32, Type.BF16, Type.F16)) {
                     try (Arena arena = Arena.ofConfined()) {
-                        Rows x = Sample.rows(arena, type, 14, columns, columns + 1, 41);
-                        double[] cosines = new double[42];
-                        double[] angles = new double[42];
-                        kernels.angles(x, 7, cosines, angles);
-                        for (int a = 0; a < 14; a++) {
-                            for (int b = a / 7 * 7; b < a; b++) {
-                                int pair = a / 7 * 21 + Kernels.pair(a % 7, b % 7);
-                                double expected = cosine(Sample.doubles(x, a), Sample.doubles(x, b));
-                                assertClose(expected, cosines[pair], 1e-14, "cosine of " + columns);
-                                assertClose(Math.acos(expected), angles[pair], 1e-12, "angle of " + columns);
-                            }
+                        for (int n : new int[] {1, 2, 3, 7, 9}) {
+                            requireAngles(kernels, Sample.rows(arena, type, 2 * n, columns, columns + 1, 41), n);
                         }
                     }
                 }
             }
+        }
+    }
+
+    /** The angles between rows of n matrices of two rows each, behind one row that was there before. */
+    private static void requireAngles(Kernels kernels, Rows x, int n) {
+        List<Rows> all = IntStream.range(0, n).mapToObj(i -> x.slice(2 * i, 2)).toList();
+        int pairs = Kernels.pair(n, 0);
+        double[] cosines = new double[3 * pairs];
+        double[] angles = new double[3 * pairs];
+        kernels.angles(all, 1, cosines, angles);
+        for (int r = 0; r < 2; r++) {
+            for (int a = 0; a < n; a++) {
+                for (int b = 0; b < a; b++) {
+                    int pair = (1 + r) * pairs + Kernels.pair(a, b);
+                    double expected = cosine(Sample.doubles(all.get(a), r), Sample.doubles(all.get(b), r));
+                    String what = n + " of " + x;
+                    assertClose(expected, cosines[pair], 1e-14, "cosine, " + what);
+                    assertClose(Math.acos(expected), angles[pair], 1e-12, "angle, " + what);
+                }
+            }
+        }
+        for (int pair = 0; pair < pairs; pair++) {
+            assertEquals(0, cosines[pair] + angles[pair], "what was there before");
         }
     }
 
@@ -199,7 +243,7 @@ class ProfileKernelsTest {
                     x.set(1, 3, 1000 * 7);
                     x.set(1, 30, 7000 * Math.tan(angle));
                     double[] angles = new double[1];
-                    kernels.angles(x, 2, new double[1], angles);
+                    kernels.angles(List.of(x.slice(0, 1), x.slice(1, 1)), 0, new double[1], angles);
                     assertClose(Math.atan(x.get(1, 30) / 7000.0), angles[0], angle * 1e-9, "angle " + angle);
                 }
             }
@@ -214,7 +258,7 @@ class ProfileKernelsTest {
                 x.set(0, 5, 1);
                 double[] cosines = new double[1];
                 double[] angles = new double[1];
-                kernels.angles(x, 2, cosines, angles);
+                kernels.angles(List.of(x.slice(0, 1), x.slice(1, 1)), 0, cosines, angles);
                 assertTrue(Double.isNaN(cosines[0]) && Double.isNaN(angles[0]));
             }
         }
@@ -227,8 +271,10 @@ class ProfileKernelsTest {
             for (Kernels kernels : Sample.twins()) {
                 assertThrows(IllegalArgumentException.class, () -> kernels.profile(x, Values.NONE, Values.NONE, false, new Profile(2)));
                 assertThrows(IllegalArgumentException.class, () -> kernels.profile(x, Values.room(2), Values.NONE, false, new Profile(3)));
-                assertThrows(IllegalArgumentException.class, () -> kernels.angles(x, 3, new double[2], new double[3]));
-                assertThrows(IllegalArgumentException.class, () -> kernels.angles(x, 2, new double[1], new double[1]));
+                assertThrows(IllegalArgumentException.class, () -> kernels.angles(List.of(x, x), 0, new double[2], new double[3]));
+                assertThrows(IllegalArgumentException.class, () -> kernels.angles(List.of(x, x), 1, new double[3], new double[3]));
+                assertThrows(IllegalArgumentException.class, () -> kernels.angles(List.of(x, x.slice(0, 2)), 0, new double[3], new double[3]));
+                assertThrows(IllegalArgumentException.class, () -> kernels.angles(List.of(), 0, new double[3], new double[3]));
             }
         }
     }

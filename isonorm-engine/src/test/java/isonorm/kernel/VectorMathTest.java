@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import java.util.SplittableRandom;
 import java.util.function.DoubleUnaryOperator;
 import java.util.function.UnaryOperator;
+import jdk.incubator.vector.DoubleVector;
 import jdk.incubator.vector.FloatVector;
 import org.junit.jupiter.api.Test;
 
@@ -66,6 +67,31 @@ class VectorMathTest {
         assertAt(VectorMath::shortTail, Float.NaN, Float.NaN);
     }
 
+    /** {@code arccos(x)} by {@code mpmath.acos} with 30 digits. */
+    private static final double[][] ARC_COSINES = {
+        {-1.0, 3.1415926535897932385}, {-0.75, 2.4188584057763776273}, {-0.5, 2.0943951023931954923}, {-0.25, 1.8234765819369752727},
+        {0.0, 1.5707963267948966192}, {0.125, 1.4454684956268312224}, {0.5, 1.0471975511965977462}, {0.625, 0.89566479385786497202},
+        {0.9375, 0.35542120169022349274}, {0.9990234375, 0.044197771145715317927}, {0.9999999990686774, 0.000043158372878505019129}, {1.0, 0.0}
+    };
+
+    @Test
+    void acos() {
+        for (double[] at : ARC_COSINES) {
+            assertEquals(at[1], acos(at[0]), 2 * Math.ulp(at[1]), "at " + at[0]);
+        }
+        SplittableRandom random = new SplittableRandom(7);
+        for (int time = 0; time < 100_000; time++) {
+            double x = time % 2 == 0 ? random.nextDouble(-1, 1) : Math.copySign(1 - Math.exp(-random.nextDouble(40)), random.nextDouble() - 0.5);
+            double expected = Math.acos(x);
+            assertEquals(expected, acos(x), 3 * Math.ulp(expected), "at " + x);
+        }
+        assertTrue(Double.isNaN(acos(Double.NaN)));
+    }
+
+    private static double acos(double x) {
+        return VectorMath.acos(DoubleVector.broadcast(Lanes.DOUBLES, x)).lane(0);
+    }
+
     private static void assertAt(UnaryOperator<FloatVector> function, float x, float expected) {
         assertEquals(expected, function.apply(FloatVector.broadcast(Lanes.FLOATS, x)).lane(0), "at " + x);
     }
@@ -108,6 +134,21 @@ class VectorMathTest {
                 lanes[i] = (float) random.nextGaussian();
             }
             float sum = Lanes.sum(FloatVector.fromArray(Lanes.FLOATS, lanes, 0));
+            for (int half = lanes.length / 2; half > 0; half /= 2) {
+                for (int i = 0; i < half; i++) {
+                    lanes[i] += lanes[i + half];
+                }
+            }
+            assertEquals(lanes[0], sum);
+        }
+    }
+
+    @Test
+    void sumsOfLanesOfFloat64HaveOneOrder() {
+        SplittableRandom random = new SplittableRandom(6);
+        for (int time = 0; time < 20_000; time++) {
+            double[] lanes = random.doubles(Lanes.D).map(value -> value - 0.4).toArray();
+            double sum = Lanes.sum(DoubleVector.fromArray(Lanes.DOUBLES, lanes, 0));
             for (int half = lanes.length / 2; half > 0; half /= 2) {
                 for (int i = 0; i < half; i++) {
                     lanes[i] += lanes[i + half];

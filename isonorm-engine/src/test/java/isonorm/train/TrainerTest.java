@@ -286,7 +286,7 @@ class TrainerTest {
         values.put("checkpoint.keep", "2");
         run(values);
         try (var files = Files.list(folder.resolve("run"))) {
-            assertEquals(List.of("checkpoint-0000007", "checkpoint-0000008", "config.yaml", "metrics.jsonl", "model"),
+            assertEquals(List.of(RunLock.FILE, "checkpoint-0000007", "checkpoint-0000008", "config.yaml", "metrics.jsonl", "model"),
                     files.map(file -> file.getFileName().toString()).filter(name -> !name.startsWith("events")).sorted().toList());
         }
     }
