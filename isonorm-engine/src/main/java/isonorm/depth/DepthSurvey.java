@@ -31,11 +31,13 @@ public final class DepthSurvey implements AutoCloseable {
     private final Architecture architecture;
     private final Compute compute;
     private final Runner runner;
+    private final Inputs inputs;
 
     private DepthSurvey(Architecture architecture, Compute compute, Runner runner) {
         this.architecture = architecture;
         this.compute = compute;
         this.runner = runner;
+        this.inputs = new Inputs(architecture.blocks().size(), architecture.width());
     }
 
     /** Loads a model, to be read with by as many threads as there are processors; close it. */
@@ -77,18 +79,17 @@ public final class DepthSurvey implements AutoCloseable {
      * @param total how many tokens there are in all, for progress alone
      */
     public Depth measure(Iterator<Batch.Tokens> batches, long total, Progress progress) throws IOException {
-        try (Survey survey = new Survey(architecture)) {
-            read(batches, rows -> {
-                survey.begin(rows);
-                runner.observe(Batch.Tokens.of(rows), survey);
-                survey.end();
-                progress.step("reading in " + compute.label(), survey.tokens(), total);
-            });
-            if (survey.tokens() == 0) {
-                throw new IllegalArgumentException("depth is measured on tokens, got none");
-            }
-            return depth(survey);
+        Survey survey = new Survey(architecture, inputs);
+        read(batches, rows -> {
+            survey.begin(rows);
+            runner.observe(Batch.Tokens.of(rows), survey);
+            survey.end();
+            progress.step("reading in " + compute.label(), survey.tokens(), total);
+        });
+        if (survey.tokens() == 0) {
+            throw new IllegalArgumentException("depth is measured on tokens, got none");
         }
+        return depth(survey);
     }
 
     /** Reads batches as {@link #measure} does and measures nothing, which is what the time of measuring is compared with. */
@@ -184,6 +185,7 @@ public final class DepthSurvey implements AutoCloseable {
 
     @Override
     public void close() {
+        inputs.close();
         runner.close();
     }
 }

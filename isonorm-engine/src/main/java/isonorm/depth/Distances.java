@@ -44,11 +44,7 @@ final class Distances {
 
     void end() {
         for (int at = 0; at < tokenAngles.length; at += pairs) {
-            double sum = 0;
-            for (int pair = 0; pair < pairs; pair++) {
-                sum += tokenAngles[at + pair];
-            }
-            if (Double.isNaN(sum)) {
+            if (!directed(at)) {
                 without++;
                 continue;
             }
@@ -58,6 +54,16 @@ final class Distances {
             }
             tokens++;
         }
+    }
+
+    /** Whether all vectors of a token have a direction: one without has no angle to the first, nor the first to others. */
+    private boolean directed(int at) {
+        for (int input = 1; input < inputs; input++) {
+            if (Double.isNaN(tokenAngles[at + Kernels.pair(input, 0)])) {
+                return false;
+            }
+        }
+        return true;
     }
 
     /** How many tokens were left out. */

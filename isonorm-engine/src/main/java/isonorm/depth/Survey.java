@@ -1,15 +1,12 @@
 package isonorm.depth;
 
 import isonorm.architecture.Architecture;
-import isonorm.architecture.NormKind;
 import isonorm.architecture.Stream;
 import isonorm.kernel.Kernels;
 import isonorm.kernel.Profile;
 import isonorm.kernel.Rows;
-import isonorm.kernel.Type;
 import isonorm.kernel.Values;
 import isonorm.layer.Observer;
-import java.lang.foreign.Arena;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.EnumMap;
@@ -28,7 +25,7 @@ import java.util.stream.IntStream;
  * <p>Statistics are taken of what is shown and nothing of it is kept, but for the inputs of the blocks of one batch, which distances
  * compare: width times blocks times the tokens that go through together. A block's output is the input of the next and measured once.
  */
-final class Survey implements Observer, AutoCloseable {
+final class Survey implements Observer {
 
     private static final Kernels KERNELS = Kernels.provider();
 
@@ -39,6 +36,7 @@ final class Survey implements Observer, AutoCloseable {
     private final int blocks;
     private final int width;
     private final boolean implied;
+    private final Inputs inputs;
     private final List<Gathering> streams;
     private final Map<Position, List<Gathering>> inside = new EnumMap<>(Position.class);
     private final List<Giants> giants;
@@ -48,16 +46,14 @@ final class Survey implements Observer, AutoCloseable {
     /** Those that nobody is at. */
     private final Queue<Profile> profiles = new ConcurrentLinkedQueue<>();
 
-    private Arena arena = Arena.ofShared();
-    /** The inputs of all blocks, and the output of the last, of all tokens of a batch, one block behind the other. */
-    private Rows held = Rows.allocate(arena, Type.F32, 0, 0, 0);
-
     private Tokens batch;
     /** How many tokens of each window of the batch are still under way. */
     private AtomicIntegerArray underWay = new AtomicIntegerArray(0);
     private long tokens;
 
-    Survey(Architecture architecture) {
+    /** @param inputs room for those of this architecture's blocks, which nobody else uses meanwhile */
+    Survey(Architecture architecture, Inputs inputs) {
+        this.inputs = inputs;
         this.blocks = architecture.blocks().size();
         this.width = architecture.width();
         this.implied = architecture.stream() == Stream.COMPRESSED;
@@ -85,12 +81,7 @@ final class Survey implements Observer, AutoCloseable {
         for (int window = 0; window < ids.length; window++) {
             underWay.set(window, ids[window].length);
         }
-        int rows = Math.multiplyExact(count, blocks + 1);
-        if (held.rows() < rows) {
-            arena.close();
-            arena = Arena.ofShared();
-            held = Rows.allocate(arena, Type.F32, rows, width, width);
-        }
+        inputs.begin(count);
     }
 
     /** The batch has been shown. */
@@ -112,9 +103,9 @@ final class Survey implements Observer, AutoCloseable {
         Profile profile = profile(h, Values.NONE, Values.NONE);
         giants.get(block).add(h, implied, profile, batch, first);
         gather(profile, streams.get(block), first, h.rows());
-        hold(block, h, first);
+        inputs.hold(block, h, implied, first);
         if (block == blocks) {
-            distances.add(held(first, h.rows()), first);
+            distances.add(inputs.of(first, h.rows()), first);
             passed(first, first + h.rows());
         }
     }
@@ -125,29 +116,8 @@ final class Survey implements Observer, AutoCloseable {
         for (int window = first / length; window * length < end; window++) {
             int some = Math.min(end, (window + 1) * length) - Math.max(first, window * length);
             if (underWay.addAndGet(window, -some) == 0) {
-                similarity.add(window, held(window * length, length));
+                similarity.add(window, inputs.of(window * length, length));
             }
-        }
-    }
-
-    /** Some tokens before each block, and behind the last. */
-    private List<Rows> held(int first, int count) {
-        return IntStream.rangeClosed(0, blocks).mapToObj(block -> held(block, first, count)).toList();
-    }
-
-    private Rows held(int block, int first, int count) {
-        return held.slice(block * batch.count() + first, count);
-    }
-
-    private void hold(int block, Rows h, int first) {
-        Rows into = held(block, first, h.rows());
-        KERNELS.copy(h, into.sliceColumns(0, h.columns()));
-        for (int r = 0; r < h.rows() && implied; r++) {
-            double sum = 0;
-            for (int c = 0; c < h.columns(); c++) {
-                sum += into.get(r, c);
-            }
-            into.set(r, h.columns(), -sum);
         }
     }
 
@@ -167,10 +137,10 @@ final class Survey implements Observer, AutoCloseable {
             }
             return;
         }
-        Values reciprocals = Values.room(h.rows()); // of root mean squares
-        KERNELS.squares(h, implied ? NormKind.CRMS : NormKind.RMS, 0, reciprocals);
+        double[] squares = new double[h.rows()];
+        KERNELS.sumsOfSquares(h, implied, squares);
         for (int r = 0; r < h.rows(); r++) {
-            gathering.ratio(first + r, width / (reciprocals.get(r) * reciprocals.get(r)));
+            gathering.ratio(first + r, squares[r]);
         }
     }
 
@@ -251,10 +221,5 @@ final class Survey implements Observer, AutoCloseable {
         Giants.Giant giant = path.get(highest).orElseThrow();
         return new MassiveActivation(giant.dimension(), first - 1, last == blocks ? OptionalInt.empty() : OptionalInt.of(last), giant.value(),
                 highest - 1, giant.token(), giant.place(), giant.tokens());
-    }
-
-    @Override
-    public void close() {
-        arena.close();
     }
 }

@@ -155,6 +155,9 @@ public sealed interface Kernels permits PlainKernels, VectorKernels {
      */
     void profile(Rows x, Values scales, Values bias, boolean implied, Profile into);
 
+    /** The sum of each row's squares, in float64, as {@link #profile} has it. */
+    void sumsOfSquares(Rows x, boolean implied, double[] sums);
+
     /**
      * The products of each row with each, in float64: {@code products[r * rows + other]}.
      *

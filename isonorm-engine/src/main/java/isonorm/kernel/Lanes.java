@@ -161,7 +161,15 @@ final class Lanes {
 
     /** Values widened. */
     static DoubleVector doubles(float[] array, int at) {
-        FloatVector narrow = (FloatVector) NARROW_VECTOR.cast(FloatVector.fromArray(NARROW, array, at));
+        return widened((FloatVector) NARROW_VECTOR.cast(FloatVector.fromArray(NARROW, array, at)));
+    }
+
+    /** Values of float32 widened. */
+    static DoubleVector doubles(long address) {
+        return widened((FloatVector) NARROW_VECTOR.cast(FloatVector.fromMemorySegment(NARROW, ALL, address, ORDER)));
+    }
+
+    private static DoubleVector widened(FloatVector narrow) {
         return (DoubleVector) DOUBLE_VECTOR.cast(narrow.convertShape(VectorOperators.F2D, DOUBLES, 0));
     }
 

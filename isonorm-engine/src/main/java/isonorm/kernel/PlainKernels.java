@@ -390,6 +390,21 @@ public final class PlainKernels implements Kernels {
     }
 
     @Override
+    public void sumsOfSquares(Rows x, boolean implied, double[] sums) {
+        Shapes.sumsOfSquares(x, sums);
+        for (int r = 0; r < x.rows(); r++) {
+            double sum = 0;
+            double squares = 0;
+            for (int c = 0; c < x.columns(); c++) {
+                sum += x.get(r, c);
+                squares += x.get(r, c) * x.get(r, c);
+            }
+            double last = implied ? (float) -sum : 0;
+            sums[r] = squares + last * last;
+        }
+    }
+
+    @Override
     public void gram(Rows x, double[] products) {
         Shapes.gram(x, products);
         for (int r = 0; r < x.rows(); r++) {

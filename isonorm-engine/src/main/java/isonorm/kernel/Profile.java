@@ -109,8 +109,11 @@ public final class Profile {
 
     /** Counts {@code n} values, from {@code first} on, of which the largest magnitude is known; few rows have any to count. */
     void countBeyond(float[] x, int first, int n, float most) {
+        if (most <= SMALLEST_LIMIT) {
+            return;
+        }
         for (Limit limit : LIMITS) {
-            if (most > SMALLEST_LIMIT && most > limit.largest) {
+            if (most > limit.largest) {
                 for (int i = first; i < first + n; i++) {
                     beyond[limit.ordinal()] += Math.abs(x[i]) > limit.largest && Float.isFinite(x[i]) ? 1 : 0;
                 }

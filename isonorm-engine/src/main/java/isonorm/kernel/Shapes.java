@@ -68,6 +68,12 @@ final class Shapes {
         }
     }
 
+    static void sumsOfSquares(Rows x, double[] sums) {
+        if (sums.length < x.rows()) {
+            throw new IllegalArgumentException("there must be room for a sum of each row, got room for " + sums.length + " of " + x);
+        }
+    }
+
     static void angles(List<Rows> x, int first, double[] cosines, double[] angles) {
         if (x.isEmpty()) {
             throw new IllegalArgumentException("angles are between rows, got none");

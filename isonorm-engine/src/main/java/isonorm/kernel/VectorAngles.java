@@ -3,13 +3,14 @@ package isonorm.kernel;
 import static isonorm.kernel.Lanes.D;
 import static isonorm.kernel.Lanes.DOUBLES;
 
+import java.lang.foreign.Arena;
 import java.util.Arrays;
 import java.util.List;
 import jdk.incubator.vector.DoubleVector;
 
 /**
- * The vector twins of the products and the angles between rows, in float64: an instance has some rows at a time, in float32, and widens
- * them while it multiplies.
+ * The vector twins of the products and the angles between rows, in float64: an instance has some rows at a time and widens them while it
+ * multiplies. Rows that are whole vectors of float32 stay where they are, others are copied.
  */
 final class VectorAngles {
 
@@ -19,8 +20,11 @@ final class VectorAngles {
     /** Cosines above this are of rows whose angle the cosine no longer tells to nine digits. */
     private static final double NEAR = 1 - 1e-6;
 
-    private static final Loop<VectorAngles> MULTIPLY = Loop.of((rows, _) -> rows.multiply());
-    private static final Loop<VectorAngles> SUM = Loop.of((rows, _) -> rows.sum());
+    /** What a thread had last; as many rows as wide come again and again, and new arrays lie in no cache. */
+    private static final ThreadLocal<VectorAngles> LAST = ThreadLocal.withInitial(() -> new VectorAngles(0, 0));
+
+    private static final Loop<VectorAngles> MULTIPLY = Loop.of((rows, block) -> rows.multiply(block));
+    private static final Loop<VectorAngles> SUM = Loop.of((rows, block) -> rows.sum(block));
     private static final Loop<VectorAngles> TURN = Loop.of((rows, _) -> rows.turn());
 
     private final int n;
@@ -28,7 +32,10 @@ final class VectorAngles {
     private final int width;
     private final int blocks;
     private final float[] row;
-    private final float[] x;
+    /** Copies, filled up to whole vectors with zeros. */
+    private final Rows copies;
+    private final long[] addresses;
+    /** Of the products of one block of rows with those before. */
     private final double[] lanes;
     private final double[] products;
     private final int[] places;
@@ -43,22 +50,32 @@ final class VectorAngles {
         this.width = Lanes.whole(columns);
         this.blocks = Math.ceilDiv(n, BLOCK);
         this.row = new float[width];
-        this.x = new float[blocks * BLOCK * width];
+        this.copies = Rows.allocate(Arena.ofAuto(), Type.F32, blocks * BLOCK, width, width);
+        this.addresses = new long[copies.rows()];
+        Arrays.setAll(addresses, copies::address);
         this.products = new double[Kernels.pair(blocks + 1, 0) * BLOCK * BLOCK];
-        this.lanes = new double[products.length * D];
+        this.lanes = new double[blocks * BLOCK * BLOCK * D];
         this.places = places(n);
         this.reciprocals = new double[n];
         this.cosines = new double[Math.ceilDiv(Kernels.pair(n, 0), D) * D];
         this.angles = new double[cosines.length];
     }
 
+    private static VectorAngles of(int n, int columns) {
+        VectorAngles last = LAST.get();
+        if (last.n != n || last.columns != columns) {
+            last = new VectorAngles(n, columns);
+            LAST.set(last);
+        }
+        return last;
+    }
+
     static void gram(Rows rows, double[] products) {
-        VectorAngles all = new VectorAngles(rows.rows(), rows.columns());
+        VectorAngles all = of(rows.rows(), rows.columns());
         for (int r = 0; r < all.n; r++) {
             all.read(rows, r, r);
         }
-        MULTIPLY.run(all, 0);
-        SUM.run(all, 0);
+        all.multiplyAll();
         for (int r = 0; r < all.n; r++) {
             for (int other = 0; other <= r; other++) {
                 double product = all.products[all.places[Kernels.pair(r + 1, other)]];
@@ -70,7 +87,7 @@ final class VectorAngles {
 
     static void angles(List<Rows> sides, int first, double[] cosines, double[] angles) {
         int pairs = Kernels.pair(sides.size(), 0);
-        VectorAngles one = new VectorAngles(sides.size(), sides.getFirst().columns());
+        VectorAngles one = of(sides.size(), sides.getFirst().columns());
         for (int r = 0; r < sides.getFirst().rows(); r++) {
             for (int side = 0; side < one.n; side++) {
                 one.read(sides.get(side), r, side);
@@ -82,12 +99,13 @@ final class VectorAngles {
     }
 
     private void read(Rows rows, int r, int as) {
-        if (rows.type() == Type.F32) {
-            Lanes.readFloats(rows.address(r), columns, x, as * width);
-        } else {
-            Lanes.read(rows.type(), rows.address(r), columns, row);
-            System.arraycopy(row, 0, x, as * width, columns);
+        if (rows.type() == Type.F32 && columns == width) {
+            addresses[as] = rows.address(r);
+            return;
         }
+        addresses[as] = copies.address(as);
+        Lanes.read(rows.type(), rows.address(r), columns, row);
+        Lanes.write(Type.F32, addresses[as], columns, row);
     }
 
     /** Where the products of each row with those up to itself are. */
@@ -103,25 +121,35 @@ final class VectorAngles {
     }
 
     /** Every row times those of its block and of the blocks before. */
-    private float multiply() {
+    private void multiplyAll() {
         for (int block = 0; block < blocks; block++) {
-            for (int other = 0; other <= block; other++) {
-                multiply(block * BLOCK, other * BLOCK, (Kernels.pair(block + 1, 0) + other) * BLOCK * BLOCK * D);
-            }
+            MULTIPLY.run(this, block);
+            SUM.run(this, block);
+        }
+    }
+
+    private float multiply(int block) {
+        for (int other = 0; other <= block; other++) {
+            multiply(block * BLOCK, other * BLOCK, other * BLOCK * BLOCK * D);
         }
         return 0;
     }
 
-    private float sum() {
-        for (int i = 0; i < products.length; i++) {
-            products[i] = Lanes.sum(Lanes.doubles(lanes, i * D));
+    private float sum(int block) {
+        int at = Kernels.pair(block + 1, 0) * BLOCK * BLOCK;
+        for (int i = 0; i < (block + 1) * BLOCK * BLOCK; i++) {
+            products[at + i] = Lanes.sum(Lanes.doubles(lanes, i * D));
         }
         return 0;
     }
 
     private void multiply(int r, int other, int at) {
-        int p = r * width;
-        int q = other * width;
+        long p = addresses[r];
+        long q = addresses[r + 1];
+        long s = addresses[r + 2];
+        long t = addresses[other];
+        long u = addresses[other + 1];
+        long v = addresses[other + 2];
         DoubleVector zero = DoubleVector.zero(DOUBLES);
         DoubleVector a = zero;
         DoubleVector b = zero;
@@ -133,18 +161,19 @@ final class VectorAngles {
         DoubleVector h = zero;
         DoubleVector j = zero;
         for (int i = 0; i < width; i += D) {
-            DoubleVector first = Lanes.doubles(x, q + i);
-            DoubleVector second = Lanes.doubles(x, q + width + i);
-            DoubleVector third = Lanes.doubles(x, q + 2 * width + i);
-            DoubleVector one = Lanes.doubles(x, p + i);
+            long to = (long) i * Float.BYTES;
+            DoubleVector first = Lanes.doubles(t + to);
+            DoubleVector second = Lanes.doubles(u + to);
+            DoubleVector third = Lanes.doubles(v + to);
+            DoubleVector one = Lanes.doubles(p + to);
             a = one.fma(first, a);
             b = one.fma(second, b);
             c = one.fma(third, c);
-            DoubleVector two = Lanes.doubles(x, p + width + i);
+            DoubleVector two = Lanes.doubles(q + to);
             d = two.fma(first, d);
             e = two.fma(second, e);
             f = two.fma(third, f);
-            DoubleVector three = Lanes.doubles(x, p + 2 * width + i);
+            DoubleVector three = Lanes.doubles(s + to);
             g = three.fma(first, g);
             h = three.fma(second, h);
             j = three.fma(third, j);
@@ -162,8 +191,7 @@ final class VectorAngles {
 
     /** The cosines and angles between all pairs of rows. */
     private void compare() {
-        MULTIPLY.run(this, 0);
-        SUM.run(this, 0);
+        multiplyAll();
         for (int r = 0; r < n; r++) {
             reciprocals[r] = 1 / Math.sqrt(products[places[Kernels.pair(r + 1, r)]]);
             for (int other = 0; other < r; other++) {
@@ -183,7 +211,7 @@ final class VectorAngles {
 
     private double[] wide(int r) {
         double[] wide = new double[columns];
-        Arrays.setAll(wide, i -> x[r * width + i]);
+        Arrays.setAll(wide, i -> Lanes.get(Type.F32, addresses[r] + (long) i * Float.BYTES));
         return wide;
     }
 

@@ -181,6 +181,14 @@ public final class VectorKernels implements Kernels {
     }
 
     @Override
+    public void sumsOfSquares(Rows x, boolean implied, double[] sums) {
+        Shapes.sumsOfSquares(x, sums);
+        requireNarrow(x);
+        VectorProfile.sumsOfSquares(x, implied, sums);
+        keep(x);
+    }
+
+    @Override
     public void gram(Rows x, double[] products) {
         Shapes.gram(x, products);
         requireNarrow(x);

@@ -12,7 +12,7 @@ import jdk.incubator.vector.IntVector;
 import jdk.incubator.vector.VectorOperators;
 
 /**
- * The vector twin of {@link Kernels#profile}: powers and magnitudes. Sums are in float64, each value widened on the way. An instance is
+ * The vector twin of {@link Kernels#profile}, powers and magnitudes, and of {@link Kernels#sumsOfSquares}. Sums are in float64, each value widened on the way. An instance is
  * at some rows after the others.
  */
 final class VectorProfile {
@@ -24,11 +24,51 @@ final class VectorProfile {
     private static final int SMALL = Magnitudes.FIRST << Magnitudes.SHIFT;
     private static final int LARGE = Magnitudes.FIRST + Magnitudes.BINS << Magnitudes.SHIFT;
 
+    private static final Loop<VectorProfile> READ = loop(VectorProfile::readFloats);
     private static final Loop<VectorProfile> SHAPE = loop(VectorProfile::shape);
     private static final Loop<VectorProfile> IMPLY = loop(VectorProfile::imply);
     private static final Loop<VectorProfile> COUNT = loop(VectorProfile::count);
     private static final Loop<VectorProfile> SUM = loop(VectorProfile::sum);
     private static final Loop<VectorProfile> MEASURE = loop(VectorProfile::measure);
+    private static final Loop<VectorProfile> SQUARE = loop(VectorProfile::square);
+
+    /** What a thread had last; rows as wide come again and again, and new arrays lie in no cache. */
+    private static final ThreadLocal<Room> ROOM = ThreadLocal.withInitial(() -> new Room(0));
+
+    /** Room for some rows, each filled up to whole vectors. */
+    private static final class Room {
+
+        final int whole;
+        final int together;
+        final float[] x;
+        final int[] codes;
+        final int[] most;
+        final double[] lanes;
+        final float[] scales;
+        final float[] bias;
+        final float[] row;
+
+        Room(int whole) {
+            this.whole = whole;
+            this.together = Math.max(1, TOGETHER / Math.max(1, whole));
+            this.x = new float[together * whole];
+            this.codes = new int[x.length];
+            this.most = new int[together];
+            this.lanes = new double[together * Profile.POWERS * D];
+            this.scales = new float[together];
+            this.bias = new float[whole];
+            this.row = new float[whole];
+        }
+
+        static Room of(int whole) {
+            Room last = ROOM.get();
+            if (last.whole != whole) {
+                last = new Room(whole);
+                ROOM.set(last);
+            }
+            return last;
+        }
+    }
 
     private final Rows rows;
     private final int columns;
@@ -37,7 +77,9 @@ final class VectorProfile {
     private final float[] row;
     private final float[] scales;
     private final float[] bias;
+    private final boolean biased;
     private final Profile into;
+    private final double[] squares;
 
     /** Of some rows, each filled up to whole vectors with zeros. */
     private final float[] x;
@@ -46,19 +88,26 @@ final class VectorProfile {
     private final double[] lanes;
     private int first;
 
-    private VectorProfile(Rows rows, Values bias, boolean implied, Profile into) {
+    private VectorProfile(Rows rows, Values bias, boolean implied, Profile into, double[] squares) {
         this.rows = rows;
         this.columns = rows.columns() + (implied ? 1 : 0);
         this.whole = Lanes.whole(columns);
-        this.together = Math.clamp(TOGETHER / Math.max(1, whole), 1, Math.max(1, rows.rows()));
-        this.row = Lanes.room(columns);
-        this.scales = new float[together];
-        this.bias = bias.present() ? Lanes.padded(bias, columns, 0) : null;
+        Room room = Room.of(whole);
+        this.together = room.together;
+        this.row = room.row;
+        this.scales = room.scales;
+        this.bias = room.bias;
+        this.biased = bias.present();
         this.into = into;
-        this.x = new float[together * whole];
-        this.codes = new int[x.length];
-        this.most = new int[together];
-        this.lanes = new double[together * Profile.POWERS * D];
+        this.squares = squares;
+        this.x = room.x;
+        this.codes = room.codes;
+        this.most = room.most;
+        this.lanes = room.lanes;
+        Arrays.fill(this.bias, 0);
+        if (biased) {
+            System.arraycopy(bias.array(), bias.first(), this.bias, 0, bias.count());
+        }
     }
 
     private static Loop<VectorProfile> loop(ObjIntConsumer<VectorProfile> step) {
@@ -69,32 +118,48 @@ final class VectorProfile {
     }
 
     static void profile(Rows rows, Values scales, Values bias, boolean implied, Profile into) {
-        VectorProfile profile = new VectorProfile(rows, bias, implied, into);
+        VectorProfile profile = new VectorProfile(rows, bias, implied, into, null);
         for (int first = 0; first < rows.rows(); first += profile.together) {
-            profile.some(first, Math.min(profile.together, rows.rows() - first), scales);
+            int count = profile.read(first, scales);
+            MEASURE.run(profile, count);
+            SUM.run(profile, count);
+            COUNT.run(profile, count);
+            for (int r = 0; r < count; r++) {
+                profile.give(first + r, r);
+            }
         }
     }
 
-    private void some(int first, int count, Values scaling) {
-        boolean shaped = bias != null;
+    static void sumsOfSquares(Rows rows, boolean implied, double[] sums) {
+        VectorProfile profile = new VectorProfile(rows, Values.NONE, implied, null, sums);
+        for (int first = 0; first < rows.rows(); first += profile.together) {
+            SQUARE.run(profile, profile.read(first, Values.NONE));
+        }
+    }
+
+    /** Makes {@link #x} some rows from {@code first} on; gives how many. */
+    private int read(int first, Values scaling) {
+        int count = Math.min(together, rows.rows() - first);
+        this.first = first;
+        boolean shaped = biased;
         for (int r = 0; r < count; r++) {
-            read(first + r, r * whole);
             scales[r] = scaling.present() ? (float) scaling.get(first + r) : 1;
             shaped |= scales[r] != 1;
         }
-        if (shaped) {
-            SHAPE.run(this, count);
+        if (rows.type() == Type.F32 && rows.columns() == whole) {
+            READ.run(this, count);
+        } else {
+            for (int r = 0; r < count; r++) {
+                read(first + r, r * whole);
+            }
+            if (shaped) {
+                SHAPE.run(this, count);
+            }
         }
         if (columns > rows.columns()) {
             IMPLY.run(this, count);
         }
-        MEASURE.run(this, count);
-        this.first = first;
-        SUM.run(this, count);
-        COUNT.run(this, count);
-        for (int r = 0; r < count; r++) {
-            give(first + r, r);
-        }
+        return count;
     }
 
     private void read(int r, int at) {
@@ -108,13 +173,24 @@ final class VectorProfile {
         Arrays.fill(x, at + n, at + whole, 0);
     }
 
+    /** {@link #read} and {@link #shape} of rows that are whole vectors of float32; a factor of 1 and a bias of 0 change nothing. */
+    private void readFloats(int count) {
+        for (int r = 0; r < count; r++) {
+            long from = rows.address(first + r);
+            int at = r * whole;
+            float factor = scales[r];
+            for (int i = 0; i < whole; i += L) {
+                Lanes.floats(from + (long) i * Float.BYTES).mul(factor).add(Lanes.floats(bias, i)).intoArray(x, at + i);
+            }
+        }
+    }
+
     private void shape(int count) {
         for (int r = 0; r < count; r++) {
             int at = r * whole;
             float factor = scales[r];
             for (int i = 0; i < whole; i += L) {
-                var scaled = Lanes.floats(x, at + i).mul(factor);
-                (bias == null ? scaled : scaled.add(Lanes.floats(bias, i))).intoArray(x, at + i);
+                Lanes.floats(x, at + i).mul(factor).add(Lanes.floats(bias, i)).intoArray(x, at + i);
             }
         }
     }
@@ -171,6 +247,20 @@ final class VectorProfile {
             second.add(otherSecond).intoArray(lanes, to + D);
             third.add(otherThird).intoArray(lanes, to + 2 * D);
             fourth.add(otherFourth).intoArray(lanes, to + 3 * D);
+        }
+    }
+
+    private void square(int count) {
+        for (int r = 0; r < count; r++) {
+            DoubleVector a = DoubleVector.zero(DOUBLES);
+            DoubleVector b = DoubleVector.zero(DOUBLES);
+            for (int i = r * whole; i < (r + 1) * whole; i += L) {
+                DoubleVector value = Lanes.doubles(x, i);
+                DoubleVector other = Lanes.doubles(x, i + D);
+                a = value.fma(value, a);
+                b = other.fma(other, b);
+            }
+            squares[first + r] = Lanes.sum(a.add(b));
         }
     }
 

@@ -76,6 +76,13 @@ class ProfileKernelsTest {
                     assertClose(expected, profile.sum(r, power), scale * SUM, at + ", power " + power);
                 }
             }
+            if (!at.shaped) {
+                double[] squares = new double[3];
+                at.kernels.sumsOfSquares(x, at.implied, squares);
+                for (int r = 0; r < 3; r++) {
+                    assertClose(profile.sum(r, 2), squares[r], profile.sum(r, 2) * SUM, at + ", squares");
+                }
+            }
             assertArrayEquals(bins, profile.bins(), at.toString());
             assertEquals(beyond, profile.beyond(Profile.Limit.FP8_E4M3), at.toString());
             assertEquals(0, profile.infinite());
@@ -271,6 +278,7 @@ class ProfileKernelsTest {
             for (Kernels kernels : Sample.twins()) {
                 assertThrows(IllegalArgumentException.class, () -> kernels.profile(x, Values.NONE, Values.NONE, false, new Profile(2)));
                 assertThrows(IllegalArgumentException.class, () -> kernels.profile(x, Values.room(2), Values.NONE, false, new Profile(3)));
+                assertThrows(IllegalArgumentException.class, () -> kernels.sumsOfSquares(x, false, new double[2]));
                 assertThrows(IllegalArgumentException.class, () -> kernels.angles(List.of(x, x), 0, new double[2], new double[3]));
                 assertThrows(IllegalArgumentException.class, () -> kernels.angles(List.of(x, x), 1, new double[3], new double[3]));
                 assertThrows(IllegalArgumentException.class, () -> kernels.angles(List.of(x, x.slice(0, 2)), 0, new double[3], new double[3]));
