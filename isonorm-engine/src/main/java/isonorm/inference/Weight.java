@@ -61,19 +61,19 @@ record Weight(List<Part> parts, int outputs, int inputs) {
 
     /** The same, finished as these outputs are to be. */
     void multiply(Rows x, int first, Rows y, Finish finish) {
-        int outputsEnd = first + y.columns();
+        int end = first + y.columns();
         for (Part part : parts) {
             int from = Math.max(first, part.first());
-            int to = Math.min(outputsEnd, part.first() + part.count());
+            int to = Math.min(end, part.first() + part.count());
             if (from >= to) {
                 continue;
             }
             Rows some = y.sliceColumns(from - first, to - from);
-            Finish end = finish.columns(from - first, to - from);
+            Finish its = finish.columns(from - first, to - from);
             if (to - from == part.count() && part.packed().isPresent() && x.rows() > FEW && x.type() == part.values().type()) {
-                Products.product(x, part.packed().get(), some, end);
+                Products.product(x, part.packed().get(), some, its);
             } else {
-                multiply(x, part.outputs(from - part.first(), to - from), part.transposed(), some, end);
+                multiply(x, part.outputs(from - part.first(), to - from), part.transposed(), some, its);
             }
         }
     }

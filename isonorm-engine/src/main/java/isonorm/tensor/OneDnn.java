@@ -32,7 +32,8 @@ import java.util.concurrent.ConcurrentHashMap;
 import org.bytedeco.javacpp.Loader;
 
 /**
- * Matrix products of float32 and bfloat16 by oneDNN, through its C interface, each on the caller's thread.
+ * Matrix products of float32 and bfloat16 by oneDNN, through its C interface, each on the caller's thread, with what
+ * {@link Finish finishes} them.
  *
  * <p>oneDNN compiles a function for each shape. A thread keeps its own, for at most {@value #MOST} shapes: one must not run twice at
  * once. Where a matrix is multiplied often it can be {@link #pack brought} into the order in which the function reads it, which
@@ -61,6 +62,12 @@ final class OneDnn {
     private static final int SECOND_SOURCE = 2;
     private static final int BIAS = 41;
     private static final int MULTIPLY = 0x1fff1;
+    private static final int RELU = 0x20;
+    private static final int TANH = 0x21;
+    private static final int SQUARE = 0x23;
+    private static final int GELU_TANH = 0x2b;
+    private static final int SWISH = 0x2c; // x sigmoid(factor x)
+    private static final int GELU_ERF = 0x31;
     private static final int DIMENSIONS = 3;
     private static final int MOST_DIMENSIONS = 12;
     private static final long ARGUMENT = 16;
@@ -441,16 +448,16 @@ final class OneDnn {
 
     private void append(MemorySegment chain, Activation activation) {
         switch (activation) {
-            case GELU -> append(chain, 0x31, 0);
-            case GELU_TANH -> append(chain, 0x2b, 0);
-            case QUICK_GELU -> append(chain, 0x2c, 1.702f); // x sigmoid(1.702 x)
-            case RELU -> append(chain, 0x20, 0);
+            case GELU -> append(chain, GELU_ERF, 0);
+            case GELU_TANH -> append(chain, GELU_TANH, 0);
+            case QUICK_GELU -> append(chain, SWISH, 1.702f);
+            case RELU -> append(chain, RELU, 0);
             case RELU_SQUARED -> {
-                append(chain, 0x20, 0);
-                append(chain, 0x23, 0);
+                append(chain, RELU, 0);
+                append(chain, SQUARE, 0);
             }
-            case SILU -> append(chain, 0x2c, 1);
-            case TANH -> append(chain, 0x21, 0);
+            case SILU -> append(chain, SWISH, 1);
+            case TANH -> append(chain, TANH, 0);
         }
     }
 
