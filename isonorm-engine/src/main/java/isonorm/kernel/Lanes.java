@@ -116,6 +116,10 @@ final class Lanes {
         return known(FloatVector.broadcast(FLOATS, value));
     }
 
+    static IntVector bits(int[] array, int at) {
+        return known(IntVector.fromArray(INTS, array, at));
+    }
+
     static IntVector bits(FloatVector values) {
         return known(values.reinterpretAsInts());
     }
@@ -333,6 +337,13 @@ final class Lanes {
                 store(address + (long) i * Short.BYTES, toBrains(floats(from, i).mul(factor)));
             }
             store(address + (n - L) * (long) Short.BYTES, toBrains(floats(from, n - L).mul(factor)));
+            return;
+        }
+        if (type == Type.F32 && n >= L) {
+            for (int i = 0; i < n - L; i += L) {
+                floats(from, i).mul(factor).intoMemorySegment(ALL, address + (long) i * Float.BYTES, ORDER);
+            }
+            floats(from, n - L).mul(factor).intoMemorySegment(ALL, address + (n - L) * (long) Float.BYTES, ORDER);
             return;
         }
         for (int i = 0; i < whole(n); i += L) {

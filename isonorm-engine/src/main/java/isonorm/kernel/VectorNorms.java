@@ -13,9 +13,12 @@ import jdk.incubator.vector.VectorOperators;
 /**
  * The vector twins of the norms.
  *
- * <p>A row is read once, into an array that stays in the nearest cache; its statistics are float32 sums, four vectors of them side by side.
+ * <p>A row is read once, into an array that stays in the nearest cache; its statistics are float32 sums, two vectors of them side by side.
  * A LayerNorm shifts by the mean as float32 knows it and then corrects by the mean of what is left, so that a large mean costs no
  * digits. A row whose squares leave the range of float32 is left to the plain twin. An instance is at one row after the other.
+ *
+ * <p>A row of a CRMSNorm is taken with the free slot behind it, where both are whole vectors: a vector that overlaps another, or a
+ * zero stored by itself, makes what reads it next wait.
  *
  * <p>Each loop is compiled by itself: in a process with norms of several kinds the loops of all of them would be one compilation, too
  * large for its vectors to stay in registers.
@@ -27,12 +30,12 @@ final class VectorNorms {
     private static final float SMALL = 1e-30f;
 
     private static final Loop<VectorNorms> SUMMAND = loop(VectorNorms::readSummand);
+    private static final Loop<VectorNorms> ADD_WHOLE_FLOATS = loop((row, r) -> row.addWholeFloats(row.rows.address(r), row.branch.address(r)));
+    private static final Loop<VectorNorms> ADD_WHOLE_BRAINS = loop((row, r) -> row.addWholeBrains(row.rows.address(r), row.branch.address(r)));
     private static final Loop<VectorNorms> ADD_FLOATS = loop((row, r) -> row.addToFloats(row.rows.address(r)));
     private static final Loop<VectorNorms> ADD_BRAINS = loop((row, _) -> row.addBrains());
     private static final Loop<VectorNorms> STORE_BRAINS = loop((row, r) -> row.storeBrains(row.rows.address(r)));
-    private static final Loop<VectorNorms> SUM = Loop.of((row, _) -> row.sum());
-    private static final Loop<VectorNorms> SQUARES = Loop.of((row, _) -> row.squares());
-    private static final Loop<VectorNorms> SQUARES_AND_SUM = Loop.of((row, _) -> row.squaresAndSum());
+    private static final Loop<VectorNorms> SUMS = Loop.of((row, _) -> row.sums());
     private static final Loop<VectorNorms> DEVIATIONS = loop((row, _) -> row.deviations());
     private static final Loop<VectorNorms> BEND = loop((row, _) -> row.bend());
     private static final Loop<VectorNorms> NORMALIZE = loop((row, _) -> row.normalize());
@@ -43,6 +46,8 @@ final class VectorNorms {
     private final NormKind kind;
     private final double epsilon;
     private final int C;
+    /** What is kept of a row's last vector: all bits of the row's values, none of what lies behind them. */
+    private final int[] ofRow;
     private float alpha;
     private final float[] x;
     private float[] summand;
@@ -53,11 +58,14 @@ final class VectorNorms {
     private double variance;
     private float scale;
     private float sum;
+    private float squares;
     private boolean measured;
 
-    /** What is added, or null. */
+    /** What is added, or null; the bias that it is given is all zeros where it has none. */
     private Rows branch;
     private float[] branchBias;
+    /** Whether stream and branch are of one type and in whole vectors. */
+    private boolean whole;
 
     /** Where it goes, or null; gain and bias are both null or both there. */
     private Rows out;
@@ -70,6 +78,13 @@ final class VectorNorms {
         this.epsilon = epsilon;
         this.C = rows.columns();
         this.x = Lanes.room(C);
+        this.ofRow = new int[L];
+        Arrays.fill(ofRow, 0, C - (x.length - L), -1);
+    }
+
+    /** How many values of a row vectors may touch: a free slot too, where the last vector ends with it. */
+    private int span(Rows some) {
+        return kind == NormKind.CRMS && x.length == C + 1 && some.spare() ? C + 1 : C;
     }
 
     private static Loop<VectorNorms> loop(ObjIntConsumer<VectorNorms> step) {
@@ -82,7 +97,8 @@ final class VectorNorms {
     private VectorNorms adding(Rows other, Values otherBias) {
         branch = other;
         summand = Lanes.room(C);
-        branchBias = otherBias.present() ? Lanes.padded(otherBias, C, 0) : null;
+        branchBias = Lanes.padded(otherBias, C, 0);
+        whole = rows.type() == other.type() && rows.type() != Type.F16 && span(rows) == x.length && span(other) == x.length;
         return this;
     }
 
@@ -159,28 +175,34 @@ final class VectorNorms {
 
     /** Row r into {@link #x}, with what is added to it, and measured. */
     private void read(int r) {
-        if (branch == null) {
-            Lanes.read(rows.type(), rows.address(r), C, x);
+        if (whole) {
+            (rows.type() == Type.F32 ? ADD_WHOLE_FLOATS : ADD_WHOLE_BRAINS).run(this, r);
+            if (x.length == C) {
+                clearSpare(rows, r);
+            }
         } else {
-            SUMMAND.run(this, r);
-            add(r);
+            if (branch == null) {
+                Lanes.read(rows.type(), rows.address(r), C, x);
+            } else {
+                SUMMAND.run(this, r);
+                add(r);
+            }
+            Arrays.fill(x, C, x.length, 0); // a LayerNorm leaves its mean there
         }
-        Arrays.fill(x, C, x.length, 0); // a LayerNorm leaves its mean there
         if (kind == NormKind.DYNAMIC_TANH) {
             BEND.run(this, r);
             scale = 1;
             measured = true;
         } else {
+            squares = SUMS.run(this, r);
             measure();
         }
     }
 
     private void readSummand(int r) {
         Lanes.read(branch.type(), branch.address(r), C, summand);
-        if (branchBias != null) {
-            for (int i = 0; i < summand.length; i += L) {
-                FloatVector.fromArray(FLOATS, summand, i).add(FloatVector.fromArray(FLOATS, branchBias, i)).intoArray(summand, i);
-            }
+        for (int i = 0; i < summand.length; i += L) {
+            Lanes.floats(summand, i).add(Lanes.floats(branchBias, i)).intoArray(summand, i);
         }
     }
 
@@ -200,6 +222,34 @@ final class VectorNorms {
             STORE_BRAINS.run(this, r);
         }
         clearSpare(rows, r);
+    }
+
+    /** The whole vectors of a row, what lies behind its values becoming zero. */
+    private void addWholeFloats(long to, long from) {
+        int last = x.length - L;
+        for (int i = 0; i < x.length; i += L) {
+            long at = (long) i * Float.BYTES;
+            FloatVector sum = Lanes.floats(to + at).add(Lanes.floats(from + at).add(Lanes.floats(branchBias, i)));
+            if (i == last) {
+                sum = Lanes.floats(Lanes.bits(sum).and(Lanes.bits(ofRow, 0)));
+            }
+            sum.intoArray(x, i);
+            sum.intoMemorySegment(Lanes.ALL, to + at, Lanes.ORDER);
+        }
+    }
+
+    /** {@link #addWholeFloats} of bfloat16: the sum, rounded. */
+    private void addWholeBrains(long to, long from) {
+        int last = x.length - L;
+        for (int i = 0; i < x.length; i += L) {
+            long at = (long) i * Short.BYTES;
+            IntVector sum = Lanes.toBrains(Lanes.brains(to + at).add(Lanes.brains(from + at).add(Lanes.floats(branchBias, i))));
+            if (i == last) {
+                sum = sum.and(Lanes.bits(ofRow, 0));
+            }
+            Lanes.floats(sum.and(0xffff0000)).intoArray(x, i);
+            Lanes.store(to + at, sum);
+        }
     }
 
     private void addToFloats(long address) {
@@ -245,11 +295,11 @@ final class VectorNorms {
             WRITE_SCALED.run(this, r);
         } else {
             (gain == null ? NORMALIZE : NORMALIZE_AFFINE).run(this, r);
-            Lanes.write(out.type(), out.address(r), C, x);
+            Lanes.write(out.type(), out.address(r), span(out), x);
         }
         if (out.columns() > C) {
             Lanes.set(out.type(), out.address(r) + (long) C * out.type().bytes(), -sum * scale * gain[C] + bias[C]);
-        } else {
+        } else if (span(out) == C) {
             clearSpare(out, r);
         }
     }
@@ -257,13 +307,10 @@ final class VectorNorms {
     /** Finds shift and scale, where float32 can. */
     private void measure() {
         double q = switch (kind) {
-            case RMS -> SQUARES.run(this, 0) / C;
-            case CRMS -> {
-                float squares = SQUARES_AND_SUM.run(this, 0);
-                yield (squares + (double) sum * sum) / (C + 1);
-            }
+            case RMS -> squares / C;
+            case CRMS -> (squares + (double) sum * sum) / (C + 1);
             case LAYER -> {
-                shift = SUM.run(this, 0) / C;
+                shift = sum / C;
                 Arrays.fill(x, C, x.length, shift); // what fills up the last vector must not count
                 DEVIATIONS.run(this, 0);
                 yield variance;
@@ -282,64 +329,23 @@ final class VectorNorms {
         }
     }
 
-    private float sum() {
-        FloatVector a = FloatVector.zero(FLOATS);
-        FloatVector b = FloatVector.zero(FLOATS);
-        FloatVector c = FloatVector.zero(FLOATS);
-        FloatVector d = FloatVector.zero(FLOATS);
-        int i = 0;
-        for (; i <= x.length - 4 * L; i += 4 * L) {
-            a = a.add(FloatVector.fromArray(FLOATS, x, i));
-            b = b.add(FloatVector.fromArray(FLOATS, x, i + L));
-            c = c.add(FloatVector.fromArray(FLOATS, x, i + 2 * L));
-            d = d.add(FloatVector.fromArray(FLOATS, x, i + 3 * L));
-        }
-        for (; i < x.length; i += L) {
-            a = a.add(FloatVector.fromArray(FLOATS, x, i));
-        }
-        return Lanes.sum(a, b, c, d);
-    }
-
-    private float squares() {
-        FloatVector a = FloatVector.zero(FLOATS);
-        FloatVector b = FloatVector.zero(FLOATS);
-        FloatVector c = FloatVector.zero(FLOATS);
-        FloatVector d = FloatVector.zero(FLOATS);
-        int i = 0;
-        for (; i <= x.length - 4 * L; i += 4 * L) {
-            FloatVector p = FloatVector.fromArray(FLOATS, x, i);
-            FloatVector q = FloatVector.fromArray(FLOATS, x, i + L);
-            FloatVector r = FloatVector.fromArray(FLOATS, x, i + 2 * L);
-            FloatVector s = FloatVector.fromArray(FLOATS, x, i + 3 * L);
-            a = p.fma(p, a);
-            b = q.fma(q, b);
-            c = r.fma(r, c);
-            d = s.fma(s, d);
-        }
-        for (; i < x.length; i += L) {
-            FloatVector p = FloatVector.fromArray(FLOATS, x, i);
-            a = p.fma(p, a);
-        }
-        return Lanes.sum(a, b, c, d);
-    }
-
-    /** {@link #squares}, and sets {@link #sum}. */
-    private float squaresAndSum() {
-        FloatVector a = FloatVector.zero(FLOATS);
-        FloatVector b = FloatVector.zero(FLOATS);
-        FloatVector sumA = FloatVector.zero(FLOATS);
-        FloatVector sumB = FloatVector.zero(FLOATS);
+    /** The squares, and sets {@link #sum}. */
+    private float sums() {
+        FloatVector a = Lanes.all(0);
+        FloatVector b = Lanes.all(0);
+        FloatVector sumA = Lanes.all(0);
+        FloatVector sumB = Lanes.all(0);
         int i = 0;
         for (; i <= x.length - 2 * L; i += 2 * L) {
-            FloatVector p = FloatVector.fromArray(FLOATS, x, i);
-            FloatVector q = FloatVector.fromArray(FLOATS, x, i + L);
+            FloatVector p = Lanes.floats(x, i);
+            FloatVector q = Lanes.floats(x, i + L);
             sumA = sumA.add(p);
             sumB = sumB.add(q);
             a = p.fma(p, a);
             b = q.fma(q, b);
         }
         if (i < x.length) {
-            FloatVector p = FloatVector.fromArray(FLOATS, x, i);
+            FloatVector p = Lanes.floats(x, i);
             sumA = sumA.add(p);
             a = p.fma(p, a);
         }
@@ -375,7 +381,7 @@ final class VectorNorms {
 
     /** {@code x * scale}, where nothing is subtracted. */
     private void writeScaled(int r) {
-        Lanes.writeTimes(scale, out.type(), out.address(r), C, x);
+        Lanes.writeTimes(scale, out.type(), out.address(r), span(out), x);
     }
 
     private void normalize() {

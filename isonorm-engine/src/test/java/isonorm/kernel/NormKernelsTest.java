@@ -86,7 +86,8 @@ class NormKernelsTest {
             for (boolean biased : new boolean[] {false, true}) {
                 Rows stream = Sample.rows(arena, at.type, 3, C, stride, 21, at.mean, at.spread);
                 Rows before = Sample.copy(arena, stream);
-                Rows branch = Sample.rows(arena, at.branchType, 3, C, C, 22, 0, at.spread);
+                // What lies behind a row of the branch must not be added.
+                Rows branch = Sample.rows(arena, at.branchType, 3, C, biased ? C : stride, 22, 0, at.spread);
                 Values bias = biased ? Sample.values(C, 23) : Values.NONE;
                 Rows out = Sample.rows(arena, at.type, 3, C, stride, 24);
                 at.kernels.addNorm(stream, branch, bias, norm, out);
