@@ -89,9 +89,7 @@ public record NormTimes(Loaded.Engine engine, int threads, int runs, Duration wa
         double[][] milliseconds = new double[Variant.values().length][runs];
         for (int run = 0; run < runs; run++) {
             progress.step("timing " + what, run, runs);
-            for (int turn = 0; turn < Variant.values().length; turn++) {
-                // Another one begins each round: what runs behind a larger model finds less of its own in the caches.
-                int v = (run + turn) % Variant.values().length;
+            for (int v : order(run, Variant.values().length)) {
                 milliseconds[v][run] = nanoseconds(loaded.get(Variant.values()[v]), batch) / 1e6;
             }
         }
@@ -101,6 +99,20 @@ public record NormTimes(Loaded.Engine engine, int threads, int runs, Duration wa
                     Quartiles.ofRatios(milliseconds[variant.ordinal()], milliseconds[Variant.PRE_LN.ordinal()])));
         }
         return times;
+    }
+
+    /**
+     * Who runs when in a round of an even number: in as many rounds each is once at each place and once behind each other one (Williams,
+     * 1949). What runs behind a larger model finds less of its own in the caches, and a machine's pace differs less from one run to the
+     * next than from that to the one behind it.
+     */
+    static int[] order(int round, int count) {
+        int[] order = new int[count];
+        for (int turn = 0; turn < count; turn++) {
+            int first = turn % 2 == 0 ? count - turn / 2 : (turn + 1) / 2;
+            order[turn] = (first + round) % count;
+        }
+        return order;
     }
 
     private static long least(long[] values) {

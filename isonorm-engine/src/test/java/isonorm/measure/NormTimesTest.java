@@ -48,6 +48,28 @@ class NormTimesTest {
         assertEquals(Stream.COMPRESSED, compressed.stream());
     }
 
+    @Test
+    void everyVariantTakesEveryPlaceAndFollowsEveryOtherEquallyOften() {
+        int count = Variant.values().length;
+        int[][] places = new int[count][count];
+        int[][] follows = new int[count][count];
+        for (int round = 0; round < count; round++) {
+            int[] order = NormTimes.order(round, count);
+            for (int turn = 0; turn < count; turn++) {
+                places[order[turn]][turn]++;
+                if (turn > 0) {
+                    follows[order[turn]][order[turn - 1]]++;
+                }
+            }
+        }
+        for (int variant = 0; variant < count; variant++) {
+            for (int other = 0; other < count; other++) {
+                assertEquals(1, places[variant][other]);
+                assertEquals(variant == other ? 0 : 1, follows[variant][other]);
+            }
+        }
+    }
+
     /** What is fast computes what is plain, norms or none. */
     @Test
     void theEngineRunsEveryVariant() throws IOException {
