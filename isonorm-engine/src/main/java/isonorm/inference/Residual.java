@@ -61,8 +61,8 @@ final class Residual {
             Rows added = take();
             Values addedBias = bias;
             // No kernel only adds: few models need it. The squares are not used.
-            rows((h, first) -> KERNELS.addSquares(h, part(added, first, h.rows()), addedBias, NormKind.RMS, 1,
-                    scales.slice(first, h.rows())));
+            NormKind kind = carried < stream.columns() ? NormKind.CRMS : NormKind.RMS;
+            rows((h, first) -> KERNELS.addSquares(h, part(added, first, h.rows()), addedBias, kind, 1, scales.slice(first, h.rows())));
         }
         return stream;
     }
