@@ -1,10 +1,10 @@
 package isonorm.cli;
 
-import isonorm.family.LoadedModel;
-import isonorm.weights.Numbers;
 import isonorm.checkpoint.Checkpoint;
 import isonorm.checkpoint.Dtype;
 import isonorm.checkpoint.TensorInfo;
+import isonorm.family.LoadedModel;
+import isonorm.weights.Numbers;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.InvalidPathException;

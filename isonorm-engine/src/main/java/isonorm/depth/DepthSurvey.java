@@ -2,6 +2,7 @@ package isonorm.depth;
 
 import isonorm.architecture.Architecture;
 import isonorm.architecture.Embedding;
+import isonorm.inference.Runner;
 import isonorm.layer.Batch;
 import isonorm.layer.Observer;
 import isonorm.layer.Result;

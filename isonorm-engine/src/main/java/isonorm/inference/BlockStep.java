@@ -175,7 +175,7 @@ record BlockStep(int number, Block block, Branch attention, Branch mlp) {
         if (block.scale() != BranchScale.NONE && parts.placement.normalizesBranch()) {
             if (block.norm().kind() == NormKind.CRMS) {
                 throw new IllegalArgumentException("a CRMSNorm on what a branch writes has no gain that could carry a scale, got " + block.scale()
-                        + " in block " + l + "; run it with ForwardPass");
+                        + " in block " + l + "; compute in f64, or run it with ForwardPass");
             }
             outputNorm = Optional.of(scaled(outputNorm.orElseThrow(), scale(from, block, l, parts, architecture.width())));
         }

@@ -12,8 +12,8 @@ import jdk.incubator.vector.IntVector;
 import jdk.incubator.vector.VectorOperators;
 
 /**
- * The vector twin of {@link Kernels#profile}, powers and magnitudes, and of {@link Kernels#sumsOfSquares}. Sums are in float64, each value widened on the way. An instance is
- * at some rows after the others.
+ * The vector twin of {@link Kernels#profile}, powers and magnitudes, and of {@link Kernels#sumsOfSquares}. Sums are in float64, each value
+ * widened on the way. An instance is at some rows after the others.
  */
 final class VectorProfile {
 

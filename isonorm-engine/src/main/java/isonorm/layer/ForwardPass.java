@@ -24,6 +24,9 @@ import org.bytedeco.pytorch.Tensor;
  */
 public final class ForwardPass implements AutoCloseable {
 
+    /** Models up to this size are held in memory, larger ones are streamed. */
+    public static final long RESIDENT_BYTES = 1L << 30;
+
     private final Model model;
     private final Architecture architecture;
     private final Compute compute;
@@ -62,6 +65,11 @@ public final class ForwardPass implements AutoCloseable {
             loader.close();
             throw e;
         }
+    }
+
+    /** A pass that is resident where the weights take less than {@link #RESIDENT_BYTES}, else streaming. */
+    public static ForwardPass fitting(Model model, Compute compute) throws IOException {
+        return model.architecture().parameterCount() * compute.bytes() < RESIDENT_BYTES ? resident(model, compute) : streaming(model, compute);
     }
 
     private static Ends ends(Loader loader, Architecture architecture) throws IOException {

@@ -2,8 +2,8 @@ package isonorm.layer;
 
 import isonorm.architecture.Norm;
 import isonorm.architecture.NormKind;
-import isonorm.architecture.Role.Field;
 import isonorm.architecture.Role;
+import isonorm.architecture.Role.Field;
 import isonorm.tensor.Compute;
 import isonorm.tensor.Memory;
 import isonorm.tensor.Ops;

@@ -16,11 +16,11 @@ import static isonorm.tensor.Ops.times;
 
 import isonorm.architecture.Architecture;
 import isonorm.architecture.Embedding;
+import isonorm.architecture.Output;
 import isonorm.architecture.Output.Pooler;
 import isonorm.architecture.Output.Pooling;
-import isonorm.architecture.Output;
-import isonorm.architecture.Role.Field;
 import isonorm.architecture.Role;
+import isonorm.architecture.Role.Field;
 import isonorm.architecture.Stream;
 import isonorm.tensor.Compute;
 import isonorm.tensor.Memory;

@@ -1,10 +1,10 @@
 package isonorm.train;
 
-import static isonorm.architecture.Part.ATTENTION_STREAM_GATE;
 import static isonorm.architecture.Part.ATTENTION_NORM;
 import static isonorm.architecture.Part.ATTENTION_OUTPUT;
 import static isonorm.architecture.Part.ATTENTION_OUTPUT_NORM;
 import static isonorm.architecture.Part.ATTENTION_SCALE;
+import static isonorm.architecture.Part.ATTENTION_STREAM_GATE;
 import static isonorm.architecture.Part.MLP_DOWN;
 import static isonorm.architecture.Part.MLP_NORM;
 import static isonorm.architecture.Part.MLP_OUTPUT_NORM;

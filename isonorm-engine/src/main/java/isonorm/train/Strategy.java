@@ -210,7 +210,8 @@ public record Strategy(String name, BlockStrategy block, List<Others> others, bo
             }
         }
         List<String> warnings = new ArrayList<>();
-        warned.forEach((warning, where) -> warnings.add(where.size() == L ? warning : (where.size() == 1 ? "block " : "blocks ") + BlockNumbers.text(where) + ": " + warning));
+        warned.forEach((warning, where) -> warnings.add(where.size() == L ? warning
+                : (where.size() == 1 ? "block " : "blocks ") + BlockNumbers.text(where) + ": " + warning));
         return warnings;
     }
 

@@ -3,9 +3,9 @@ package isonorm.verify;
 import com.fasterxml.jackson.databind.JsonNode;
 import isonorm.family.Config;
 import isonorm.family.LoadedModel;
+import isonorm.inference.Runner;
 import isonorm.layer.Batch;
 import isonorm.tensor.Compute;
-import isonorm.layer.ForwardPass;
 import isonorm.text.Tokenizer;
 import isonorm.weights.Model;
 import isonorm.weights.Progress;
@@ -142,13 +142,11 @@ public final class MultipleChoice {
         Arrays.setAll(sums, q -> new double[questions.get(q).choices().size()]);
         Model runs = model.model();
         List<List<Batch>> chunks = Verification.chunks(rows(requests), runs.architecture(), compute);
-        long total = (long) chunks.size() * Verification.steps(runs);
         int first = 0;
-        try (ForwardPass runner = Verification.pass(runs, compute)) {
+        try (Runner runner = Runner.of(runs, compute)) {
             for (int c = 0; c < chunks.size(); c++) {
                 Targets targets = new Targets(requests, first);
-                long before = (long) c * Verification.steps(runs);
-                List<double[]> all = Verification.run(runner, chunks.get(c), targets::of, progress, before, total);
+                List<double[]> all = Verification.run(runner, chunks.get(c), targets::of, Verification.part(progress, c, chunks.size()));
                 for (int b = 0; b < all.size(); b++) {
                     Batch.Tokens batch = (Batch.Tokens) chunks.get(c).get(b);
                     for (int r = 0; r < batch.count(); r++, first++) {

@@ -5,10 +5,11 @@ import isonorm.architecture.Embedding;
 import isonorm.architecture.Output;
 import isonorm.architecture.Output.Pooler;
 import isonorm.architecture.Stream;
+import isonorm.inference.Runner;
 import isonorm.layer.Batch;
-import isonorm.tensor.Compute;
 import isonorm.layer.ForwardPass;
 import isonorm.layer.Result;
+import isonorm.tensor.Compute;
 import isonorm.weights.Model;
 import isonorm.weights.Progress;
 import java.io.IOException;
@@ -36,8 +37,6 @@ public final class Verification {
     private static final int IMAGES = 2;
     private static final long SEED = 20_230_524;
     private static final long CHUNK_BYTES = 256L << 20;
-    /** Models up to this size are held in memory, larger ones are streamed block by block for each chunk. */
-    private static final long RESIDENT_BYTES = 1L << 30;
     static final int ROWS_A_BATCH = 16;
 
     private final Model a;
@@ -151,15 +150,15 @@ public final class Verification {
         Targets targets = Targets.of(Optional.of(text));
         long bytes = outputValues(Batch.Tokens.of(text.window(0)), model.architecture()) * compute.bytes();
         int step = Math.clamp(CHUNK_BYTES / bytes, 1, text.windows());
-        long total = (long) Math.ceilDiv(text.windows(), step) * steps(model);
+        int total = Math.ceilDiv(text.windows(), step);
         double sum = 0;
-        try (ForwardPass runner = pass(model, compute)) {
-            long before = 0;
+        try (Runner runner = Runner.of(model, compute)) {
+            int before = 0;
             for (int first = 0; first < text.windows(); first += step) {
                 List<Batch> windows = rows(text, first, Math.min(step, text.windows() - first));
                 for (List<Batch> chunk : chunks(windows, model.architecture(), compute)) {
-                    sum += sum(run(runner, chunk, targets::of, progress, before, total));
-                    before += steps(model);
+                    sum += sum(run(runner, chunk, targets::of, part(progress, before, total)));
+                    before++;
                 }
             }
         }
@@ -167,10 +166,10 @@ public final class Verification {
     }
 
     /** The log probabilities of what follows each position of each batch, and 0 where nothing does. */
-    static List<double[]> run(ForwardPass runner, List<Batch> chunk, Function<Batch, IntToLongFunction> targets, Progress progress,
-            long before, long total) throws IOException {
+    static List<double[]> run(Runner runner, List<Batch> chunk, Function<Batch, IntToLongFunction> targets, Progress progress)
+            throws IOException {
         List<double[]> all = new ArrayList<>();
-        List<Result> results = runner.run(chunk, (what, done, _) -> progress.step(what, before + done, total));
+        List<Result> results = runner.run(chunk, progress);
         try {
             for (int i = 0; i < chunk.size(); i++) {
                 all.add(LogProbabilities.of(results.get(i), targets.apply(chunk.get(i))));
@@ -191,9 +190,9 @@ public final class Verification {
         return sum;
     }
 
-    /** How many steps of progress a pass makes. */
-    static int steps(Model model) {
-        return model.architecture().blocks().size() + 2;
+    /** The progress of one of several parts of equal length, {@code before} others being done. */
+    static Progress part(Progress whole, int before, int parts) {
+        return (what, done, total) -> whole.step(what, before * total + done, parts * total);
     }
 
     /**
@@ -221,7 +220,8 @@ public final class Verification {
     }
 
     private boolean resident() {
-        return a.architecture().parameterCount() * computeA.bytes() + b.architecture().parameterCount() * computeB.bytes() < RESIDENT_BYTES;
+        return a.architecture().parameterCount() * computeA.bytes() + b.architecture().parameterCount() * computeB.bytes()
+                < ForwardPass.RESIDENT_BYTES;
     }
 
     private List<List<Batch>> chunks() {
@@ -349,11 +349,6 @@ public final class Verification {
             counted = row -> tokens.seen(row / length, row % length);
         }
         tally.add(rows, width, a::readOutput, b::readOutput, counted, targets);
-    }
-
-    /** Resident where the model is small enough. */
-    static ForwardPass pass(Model model, Compute compute) throws IOException {
-        return pass(model, compute, model.architecture().parameterCount() * compute.bytes() < RESIDENT_BYTES);
     }
 
     private static ForwardPass pass(Model model, Compute compute, boolean resident) throws IOException {

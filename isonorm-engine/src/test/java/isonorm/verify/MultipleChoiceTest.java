@@ -8,12 +8,13 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import isonorm.family.Config;
 import isonorm.family.LoadedModel;
 import isonorm.layer.Batch;
-import isonorm.tensor.Compute;
 import isonorm.layer.Fixture;
 import isonorm.layer.ForwardPass;
 import isonorm.layer.Result;
-import isonorm.weights.Progress;
+import isonorm.layer.Tolerance;
+import isonorm.tensor.Compute;
 import isonorm.text.Tokenizer;
+import isonorm.weights.Progress;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
@@ -72,6 +73,13 @@ class MultipleChoiceTest {
             for (int c = 0; c < 4; c++) {
                 assertEquals(expected.get(q).get(c), answered.get(q).logLikelihoods().get(c), SAME, "question " + q + ", choice " + c);
                 assertEquals(alone.logLikelihoods().get(c), answered.get(q).logLikelihoods().get(c), SAME, "question " + q + ", choice " + c);
+            }
+        }
+        List<Answered> fast = MultipleChoice.answer(model, questions, "", Compute.F32, Progress.NONE);
+        for (int q = 0; q < questions.size(); q++) {
+            for (int c = 0; c < 4; c++) {
+                double exact = expected.get(q).get(c);
+                assertEquals(exact, fast.get(q).logLikelihoods().get(c), Tolerance.ORIGINAL_F32 * Math.abs(exact));
             }
         }
         assertEquals(right / 5., Accuracy.of(answered, Answered::chosen).value());

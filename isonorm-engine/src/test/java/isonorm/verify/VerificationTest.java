@@ -11,11 +11,11 @@ import isonorm.convert.Form;
 import isonorm.convert.Plan;
 import isonorm.family.LoadedModel;
 import isonorm.layer.Batch;
-import isonorm.tensor.Compute;
 import isonorm.layer.Fixture;
-import isonorm.layer.Tolerance;
 import isonorm.layer.ForwardPass;
 import isonorm.layer.Result;
+import isonorm.layer.Tolerance;
+import isonorm.tensor.Compute;
 import isonorm.weights.Dense;
 import isonorm.weights.Matrix;
 import isonorm.weights.Model;
@@ -167,6 +167,22 @@ class VerificationTest {
         assertEquals(7, likelihood.predicted());
         assertEquals(Math.exp(-sum / 7), likelihood.perplexity(), 1e-9 * likelihood.perplexity());
         assertEquals(-sum / Math.log(2) / 14, likelihood.bitsPerByte(), 1e-9);
+    }
+
+    /** Windows of several lengths and chunks, by the fused runtime and by the layers; the progress never goes back. */
+    @Test
+    void theLikelihoodIsTheSameHoweverItIsComputed() throws IOException {
+        Model model = Fixture.named("gpt2").model();
+        long[] ids = new long[39 * 32 + 5];
+        Arrays.setAll(ids, i -> (i / 32 * 31 + i % 32 * 17) % 160);
+        TokenizedText text = TokenizedText.of(32, ids);
+        double exact = Verification.perplexity(model, text, Compute.F64, Progress.NONE);
+        List<Double> done = new ArrayList<>();
+        assertEquals(exact, Verification.perplexity(model, text, Compute.F32, (_, part, whole) -> done.add((double) part / whole)),
+                Tolerance.ORIGINAL_F32 * exact);
+        assertEquals(exact, Verification.perplexity(model, text, Compute.BF16, Progress.NONE), Tolerance.ORIGINAL_BF16 * exact);
+        assertEquals(done.stream().sorted().distinct().toList(), done);
+        assertEquals(1, done.getLast());
     }
 
     @Test
