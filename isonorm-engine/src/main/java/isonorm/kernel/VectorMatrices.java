@@ -1,6 +1,5 @@
 package isonorm.kernel;
 
-import static isonorm.kernel.Lanes.FLOATS;
 import static isonorm.kernel.Lanes.L;
 import static isonorm.kernel.VectorProducts.even;
 import static isonorm.kernel.VectorProducts.evenHalf;
@@ -142,7 +141,7 @@ final class VectorMatrices {
 
     private static void flush(float[] sums, float[] totals) {
         for (int i = 0; i < sums.length; i += L) {
-            FloatVector.fromArray(FLOATS, totals, i).add(FloatVector.fromArray(FLOATS, sums, i)).intoArray(totals, i);
+            Lanes.floats(totals, i).add(Lanes.floats(sums, i)).intoArray(totals, i);
         }
         Arrays.fill(sums, 0);
     }
@@ -169,11 +168,11 @@ final class VectorMatrices {
     }
 
     private static FloatVector factor(float[] x, int row) {
-        return FloatVector.broadcast(FLOATS, x[row]);
+        return Lanes.all(x[row]);
     }
 
     private static FloatVector at(float[] sums, int at) {
-        return FloatVector.fromArray(FLOATS, sums, at);
+        return Lanes.floats(sums, at);
     }
 
     private static float float32ForOne(VectorMatrices on, int row) {

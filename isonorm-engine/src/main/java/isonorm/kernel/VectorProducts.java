@@ -1,7 +1,6 @@
 package isonorm.kernel;
 
 import static isonorm.kernel.Lanes.ALL;
-import static isonorm.kernel.Lanes.FLOATS;
 import static isonorm.kernel.Lanes.INTS;
 import static isonorm.kernel.Lanes.L;
 import static isonorm.kernel.Lanes.ORDER;
@@ -99,16 +98,16 @@ final class VectorProducts {
     }
 
     static IntVector pairs(long address) {
-        return IntVector.fromMemorySegment(INTS, ALL, address, ORDER);
+        return Lanes.known(IntVector.fromMemorySegment(INTS, ALL, address, ORDER));
     }
 
     /** The lower halves of pairs of bfloat16: on a little-endian machine the even ones. */
     static FloatVector even(IntVector pairs) {
-        return pairs.lanewise(VectorOperators.LSHL, 16).reinterpretAsFloats();
+        return Lanes.floats(pairs.lanewise(VectorOperators.LSHL, 16));
     }
 
     static FloatVector odd(IntVector pairs) {
-        return pairs.and(UPPER).reinterpretAsFloats();
+        return Lanes.floats(pairs.and(UPPER));
     }
 
     /** The same of float16, times {@code 2^-112}: sign and bits moved to their places; the exponent's bias differs by 112. */
@@ -117,7 +116,7 @@ final class VectorProducts {
     }
 
     static FloatVector oddHalf(IntVector pairs) {
-        return pairs.lanewise(VectorOperators.ASHR, 3).and(HALF).reinterpretAsFloats();
+        return Lanes.floats(pairs.lanewise(VectorOperators.ASHR, 3).and(HALF));
     }
 
     /**
@@ -199,13 +198,13 @@ final class VectorProducts {
     }
 
     private void float32(long w0, long w1, long w2, long w3, float[] x, float[] sums) {
-        FloatVector a = FloatVector.zero(FLOATS);
-        FloatVector b = FloatVector.zero(FLOATS);
-        FloatVector c = FloatVector.zero(FLOATS);
-        FloatVector d = FloatVector.zero(FLOATS);
+        FloatVector a = Lanes.all(0);
+        FloatVector b = Lanes.all(0);
+        FloatVector c = Lanes.all(0);
+        FloatVector d = Lanes.all(0);
         for (int i = 0; i < blocks; i++) {
             long at = (long) start(i) * Float.BYTES;
-            FloatVector v = FloatVector.fromArray(FLOATS, x, i * L);
+            FloatVector v = Lanes.floats(x, i * L);
             a = Lanes.floats(w0 + at).fma(v, a);
             b = Lanes.floats(w1 + at).fma(v, b);
             c = Lanes.floats(w2 + at).fma(v, c);
@@ -218,83 +217,73 @@ final class VectorProducts {
     }
 
     /**
-     * One row after the other, four blocks at once: rows of 16 bits are short, and memory gives one long stream faster than four
-     * short ones beside each other.
+     * One row after the other: rows of 16 bits are short, and memory gives one long stream faster than four short ones beside each
+     * other. Two blocks at once: four would be more than the compiler takes in.
      */
     private static float brain(VectorProducts on, int unused) {
         float[] x = on.vector;
-        FloatVector a = FloatVector.zero(FLOATS);
-        FloatVector b = FloatVector.zero(FLOATS);
-        FloatVector c = FloatVector.zero(FLOATS);
-        FloatVector d = FloatVector.zero(FLOATS);
-        FloatVector e = FloatVector.zero(FLOATS);
-        FloatVector f = FloatVector.zero(FLOATS);
-        FloatVector g = FloatVector.zero(FLOATS);
-        FloatVector h = FloatVector.zero(FLOATS);
+        FloatVector a = Lanes.all(0);
+        FloatVector b = Lanes.all(0);
+        FloatVector c = Lanes.all(0);
+        FloatVector d = Lanes.all(0);
         int i = 0;
-        for (; i <= on.blocks - 5; i += 4) { // the last block can overlap
+        for (; i <= on.blocks - 3; i += 2) { // the last block can overlap
             long w = on.row + (long) i * 2 * L * Short.BYTES;
             int at = 2 * i * L;
             IntVector p = pairs(w);
-            a = even(p).fma(FloatVector.fromArray(FLOATS, x, at), a);
-            b = odd(p).fma(FloatVector.fromArray(FLOATS, x, at + L), b);
+            a = even(p).fma(Lanes.floats(x, at), a);
+            b = odd(p).fma(Lanes.floats(x, at + L), b);
             p = pairs(w + 2 * L * Short.BYTES);
-            c = even(p).fma(FloatVector.fromArray(FLOATS, x, at + 2 * L), c);
-            d = odd(p).fma(FloatVector.fromArray(FLOATS, x, at + 3 * L), d);
-            p = pairs(w + 4 * L * Short.BYTES);
-            e = even(p).fma(FloatVector.fromArray(FLOATS, x, at + 4 * L), e);
-            f = odd(p).fma(FloatVector.fromArray(FLOATS, x, at + 5 * L), f);
-            p = pairs(w + 6 * L * Short.BYTES);
-            g = even(p).fma(FloatVector.fromArray(FLOATS, x, at + 6 * L), g);
-            h = odd(p).fma(FloatVector.fromArray(FLOATS, x, at + 7 * L), h);
+            c = even(p).fma(Lanes.floats(x, at + 2 * L), c);
+            d = odd(p).fma(Lanes.floats(x, at + 3 * L), d);
         }
         for (; i < on.blocks; i++) {
             IntVector p = pairs(on.row + (long) on.start(i) * Short.BYTES);
-            a = even(p).fma(FloatVector.fromArray(FLOATS, x, 2 * i * L), a);
-            b = odd(p).fma(FloatVector.fromArray(FLOATS, x, (2 * i + 1) * L), b);
+            a = even(p).fma(Lanes.floats(x, 2 * i * L), a);
+            b = odd(p).fma(Lanes.floats(x, (2 * i + 1) * L), b);
         }
-        return a.add(b).add(c.add(d)).add(e.add(f).add(g.add(h))).reduceLanes(VectorOperators.ADD);
+        return Lanes.known(a).add(b).add(Lanes.known(c).add(d)).reduceLanes(VectorOperators.ADD);
     }
 
-    /** Two blocks at once: with four, unpacking would be more than the compiler takes in. */
+    /** {@link #brain} of float16. */
     private static float half(VectorProducts on, int unused) {
         float[] x = on.vector;
-        FloatVector a = FloatVector.zero(FLOATS);
-        FloatVector b = FloatVector.zero(FLOATS);
-        FloatVector c = FloatVector.zero(FLOATS);
-        FloatVector d = FloatVector.zero(FLOATS);
+        FloatVector a = Lanes.all(0);
+        FloatVector b = Lanes.all(0);
+        FloatVector c = Lanes.all(0);
+        FloatVector d = Lanes.all(0);
         int i = 0;
         for (; i <= on.blocks - 3; i += 2) {
             long w = on.row + (long) i * 2 * L * Short.BYTES;
             int at = 2 * i * L;
             IntVector p = pairs(w);
-            a = evenHalf(p).fma(FloatVector.fromArray(FLOATS, x, at), a);
-            b = oddHalf(p).fma(FloatVector.fromArray(FLOATS, x, at + L), b);
+            a = evenHalf(p).fma(Lanes.floats(x, at), a);
+            b = oddHalf(p).fma(Lanes.floats(x, at + L), b);
             p = pairs(w + 2 * L * Short.BYTES);
-            c = evenHalf(p).fma(FloatVector.fromArray(FLOATS, x, at + 2 * L), c);
-            d = oddHalf(p).fma(FloatVector.fromArray(FLOATS, x, at + 3 * L), d);
+            c = evenHalf(p).fma(Lanes.floats(x, at + 2 * L), c);
+            d = oddHalf(p).fma(Lanes.floats(x, at + 3 * L), d);
         }
         for (; i < on.blocks; i++) {
             IntVector p = pairs(on.row + (long) on.start(i) * Short.BYTES);
-            a = evenHalf(p).fma(FloatVector.fromArray(FLOATS, x, 2 * i * L), a);
-            b = oddHalf(p).fma(FloatVector.fromArray(FLOATS, x, (2 * i + 1) * L), b);
+            a = evenHalf(p).fma(Lanes.floats(x, 2 * i * L), a);
+            b = oddHalf(p).fma(Lanes.floats(x, (2 * i + 1) * L), b);
         }
-        return a.add(b).add(c.add(d)).reduceLanes(VectorOperators.ADD);
+        return Lanes.known(a).add(b).add(Lanes.known(c).add(d)).reduceLanes(VectorOperators.ADD);
     }
 
     private void float32(long w0, long w1, long w2, long w3, float[] x, float[] y, float[] sums) {
-        FloatVector a = FloatVector.zero(FLOATS);
-        FloatVector b = FloatVector.zero(FLOATS);
-        FloatVector c = FloatVector.zero(FLOATS);
-        FloatVector d = FloatVector.zero(FLOATS);
-        FloatVector e = FloatVector.zero(FLOATS);
-        FloatVector f = FloatVector.zero(FLOATS);
-        FloatVector g = FloatVector.zero(FLOATS);
-        FloatVector h = FloatVector.zero(FLOATS);
+        FloatVector a = Lanes.all(0);
+        FloatVector b = Lanes.all(0);
+        FloatVector c = Lanes.all(0);
+        FloatVector d = Lanes.all(0);
+        FloatVector e = Lanes.all(0);
+        FloatVector f = Lanes.all(0);
+        FloatVector g = Lanes.all(0);
+        FloatVector h = Lanes.all(0);
         for (int i = 0; i < blocks; i++) {
             long at = (long) start(i) * Float.BYTES;
-            FloatVector v = FloatVector.fromArray(FLOATS, x, i * L);
-            FloatVector w = FloatVector.fromArray(FLOATS, y, i * L);
+            FloatVector v = Lanes.floats(x, i * L);
+            FloatVector w = Lanes.floats(y, i * L);
             FloatVector p = Lanes.floats(w0 + at);
             a = p.fma(v, a);
             b = p.fma(w, b);
@@ -319,20 +308,20 @@ final class VectorProducts {
     }
 
     private void brain(long w0, long w1, long w2, long w3, float[] x, float[] y, float[] sums) {
-        FloatVector a = FloatVector.zero(FLOATS);
-        FloatVector b = FloatVector.zero(FLOATS);
-        FloatVector c = FloatVector.zero(FLOATS);
-        FloatVector d = FloatVector.zero(FLOATS);
-        FloatVector e = FloatVector.zero(FLOATS);
-        FloatVector f = FloatVector.zero(FLOATS);
-        FloatVector g = FloatVector.zero(FLOATS);
-        FloatVector h = FloatVector.zero(FLOATS);
+        FloatVector a = Lanes.all(0);
+        FloatVector b = Lanes.all(0);
+        FloatVector c = Lanes.all(0);
+        FloatVector d = Lanes.all(0);
+        FloatVector e = Lanes.all(0);
+        FloatVector f = Lanes.all(0);
+        FloatVector g = Lanes.all(0);
+        FloatVector h = Lanes.all(0);
         for (int i = 0; i < blocks; i++) {
             long at = (long) start(i) * Short.BYTES;
-            FloatVector v = FloatVector.fromArray(FLOATS, x, 2 * i * L);
-            FloatVector w = FloatVector.fromArray(FLOATS, y, 2 * i * L);
-            FloatVector vOdd = FloatVector.fromArray(FLOATS, x, (2 * i + 1) * L);
-            FloatVector wOdd = FloatVector.fromArray(FLOATS, y, (2 * i + 1) * L);
+            FloatVector v = Lanes.floats(x, 2 * i * L);
+            FloatVector w = Lanes.floats(y, 2 * i * L);
+            FloatVector vOdd = Lanes.floats(x, (2 * i + 1) * L);
+            FloatVector wOdd = Lanes.floats(y, (2 * i + 1) * L);
             IntVector p = pairs(w0 + at);
             FloatVector even = even(p);
             FloatVector odd = odd(p);
@@ -365,16 +354,16 @@ final class VectorProducts {
     }
 
     private void half(long w0, long w1, float[] x, float[] y, float[] sums, int at) {
-        FloatVector a = FloatVector.zero(FLOATS);
-        FloatVector b = FloatVector.zero(FLOATS);
-        FloatVector c = FloatVector.zero(FLOATS);
-        FloatVector d = FloatVector.zero(FLOATS);
+        FloatVector a = Lanes.all(0);
+        FloatVector b = Lanes.all(0);
+        FloatVector c = Lanes.all(0);
+        FloatVector d = Lanes.all(0);
         for (int i = 0; i < blocks; i++) {
             long offset = (long) start(i) * Short.BYTES;
-            FloatVector v = FloatVector.fromArray(FLOATS, x, 2 * i * L);
-            FloatVector w = FloatVector.fromArray(FLOATS, y, 2 * i * L);
-            FloatVector vOdd = FloatVector.fromArray(FLOATS, x, (2 * i + 1) * L);
-            FloatVector wOdd = FloatVector.fromArray(FLOATS, y, (2 * i + 1) * L);
+            FloatVector v = Lanes.floats(x, 2 * i * L);
+            FloatVector w = Lanes.floats(y, 2 * i * L);
+            FloatVector vOdd = Lanes.floats(x, (2 * i + 1) * L);
+            FloatVector wOdd = Lanes.floats(y, (2 * i + 1) * L);
             IntVector p = pairs(w0 + offset);
             FloatVector even = evenHalf(p);
             FloatVector odd = oddHalf(p);
