@@ -19,6 +19,7 @@ import jdk.incubator.vector.VectorOperators;
 final class VectorProducts {
 
     private static final Loop<VectorProducts> BRAINS = Loop.of(VectorProducts::brain);
+    private static final Loop<VectorProducts> BRAINS_REST = Loop.of(VectorProducts::brainRest);
     private static final Loop<VectorProducts> HALVES = Loop.of(VectorProducts::half);
 
     /** So many rows of weights at once keep enough loads and sums under way. */
@@ -34,6 +35,8 @@ final class VectorProducts {
     private final int C;
     private final int W;
     private final int blocks;
+    /** How many of the blocks are whole and make fours. */
+    private final int together;
     /** The row of weights and the split x that the loops are for. */
     private long row;
     private float[] vector;
@@ -43,6 +46,7 @@ final class VectorProducts {
         this.C = columns;
         this.W = block(type);
         this.blocks = Math.ceilDiv(columns, W);
+        this.together = columns / W / 4 * 4;
     }
 
     /** How many values of a type are loaded at once. */
@@ -177,10 +181,14 @@ final class VectorProducts {
             return;
         }
         vector = x;
-        Loop<VectorProducts> dot = type == Type.BF16 ? BRAINS : HALVES;
         for (int r = 0; r < ROWS; r++) {
             row = r < 2 ? r == 0 ? w0 : w1 : r == 2 ? w2 : w3;
-            sums[r] = dot.run(this, 0);
+            if (type == Type.F16) {
+                sums[r] = HALVES.run(this, 0);
+            } else {
+                float sum = BRAINS.run(this, 0);
+                sums[r] = together == blocks ? sum : sum + BRAINS_REST.run(this, 0);
+            }
         }
     }
 
@@ -218,7 +226,7 @@ final class VectorProducts {
 
     /**
      * One row after the other: rows of 16 bits are short, and memory gives one long stream faster than four short ones beside each
-     * other. Two blocks at once: four would be more than the compiler takes in.
+     * other. Four blocks at once, whole ones alone: with {@link #brainRest} in it, it would be more than the compiler takes in.
      */
     private static float brain(VectorProducts on, int unused) {
         float[] x = on.vector;
@@ -226,8 +234,7 @@ final class VectorProducts {
         FloatVector b = Lanes.all(0);
         FloatVector c = Lanes.all(0);
         FloatVector d = Lanes.all(0);
-        int i = 0;
-        for (; i <= on.blocks - 3; i += 2) { // the last block can overlap
+        for (int i = 0; i < on.together; i += 4) {
             long w = on.row + (long) i * 2 * L * Short.BYTES;
             int at = 2 * i * L;
             IntVector p = pairs(w);
@@ -236,13 +243,27 @@ final class VectorProducts {
             p = pairs(w + 2 * L * Short.BYTES);
             c = even(p).fma(Lanes.floats(x, at + 2 * L), c);
             d = odd(p).fma(Lanes.floats(x, at + 3 * L), d);
+            p = pairs(w + 4 * L * Short.BYTES);
+            a = even(p).fma(Lanes.floats(x, at + 4 * L), a);
+            b = odd(p).fma(Lanes.floats(x, at + 5 * L), b);
+            p = pairs(w + 6 * L * Short.BYTES);
+            c = even(p).fma(Lanes.floats(x, at + 6 * L), c);
+            d = odd(p).fma(Lanes.floats(x, at + 7 * L), d);
         }
-        for (; i < on.blocks; i++) {
+        return Lanes.known(a).add(b).add(Lanes.known(c).add(d)).reduceLanes(VectorOperators.ADD);
+    }
+
+    /** The blocks behind those that {@link #brain} takes. */
+    private static float brainRest(VectorProducts on, int unused) {
+        float[] x = on.vector;
+        FloatVector a = Lanes.all(0);
+        FloatVector b = Lanes.all(0);
+        for (int i = on.together; i < on.blocks; i++) {
             IntVector p = pairs(on.row + (long) on.start(i) * Short.BYTES);
             a = even(p).fma(Lanes.floats(x, 2 * i * L), a);
             b = odd(p).fma(Lanes.floats(x, (2 * i + 1) * L), b);
         }
-        return Lanes.known(a).add(b).add(Lanes.known(c).add(d)).reduceLanes(VectorOperators.ADD);
+        return Lanes.known(a).add(b).reduceLanes(VectorOperators.ADD);
     }
 
     /** {@link #brain} of float16. */
