@@ -2,10 +2,11 @@ package isonorm.depth;
 
 import isonorm.architecture.Architecture;
 import isonorm.architecture.Embedding;
-import isonorm.inference.Runner;
+import isonorm.inference.Inference;
 import isonorm.layer.Batch;
 import isonorm.layer.Observer;
 import isonorm.layer.Result;
+import isonorm.layer.Runner;
 import isonorm.tensor.Compute;
 import isonorm.verify.LogProbabilities;
 import isonorm.verify.TokenizedText;
@@ -55,7 +56,7 @@ public final class DepthSurvey implements AutoCloseable {
      */
     public static DepthSurvey of(Model model, Compute compute, int threads) throws IOException {
         require(model.architecture());
-        return new DepthSurvey(model.architecture(), compute, Runner.of(model, compute, threads));
+        return new DepthSurvey(model.architecture(), compute, Inference.orLayers(model, compute, threads));
     }
 
     /** Refuses a model without blocks, or one that reads no tokens. */

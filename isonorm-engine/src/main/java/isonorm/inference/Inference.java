@@ -1,5 +1,6 @@
 package isonorm.inference;
 
+import com.sun.management.OperatingSystemMXBean;
 import isonorm.architecture.Architecture;
 import isonorm.architecture.Embedding;
 import isonorm.architecture.Output;
@@ -9,16 +10,20 @@ import isonorm.kernel.Rows;
 import isonorm.kernel.Type;
 import isonorm.layer.Batch;
 import isonorm.layer.Ends;
+import isonorm.layer.ForwardPass;
 import isonorm.layer.Observer;
 import isonorm.layer.Result;
+import isonorm.layer.Runner;
 import isonorm.tensor.Compute;
 import isonorm.tensor.Memory;
 import isonorm.tensor.Team;
 import isonorm.weights.Model;
+import isonorm.weights.Progress;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.lang.management.ManagementFactory;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -32,7 +37,7 @@ import org.bytedeco.pytorch.Tensor;
  * <p>Every form of a model runs: as it was published, or rewritten to Pre-RMSNorm or Pre-CRMSNorm, which is the same function and
  * faster (Jiang et al., arXiv 2305.14858). An instance is for one thread at a time, which it helps with threads of its own.
  */
-public final class Inference implements AutoCloseable {
+public final class Inference implements Runner {
 
     /** So many tokens go through the blocks together: enough for products to be efficient, few enough for the caches. */
     private static final int TOKENS = 512;
@@ -113,6 +118,24 @@ public final class Inference implements AutoCloseable {
         }
     }
 
+    /** The faster of the ways to run a model: fused, or by the layers for float64 and for a model that memory has no room for; close it. */
+    public static Runner orLayers(Model model, Compute compute) throws IOException {
+        return orLayers(model, compute, Runtime.getRuntime().availableProcessors());
+    }
+
+    /** The same; {@code threads} are those of the fused runtime. */
+    public static Runner orLayers(Model model, Compute compute, int threads) throws IOException {
+        long memory = ManagementFactory.getPlatformMXBean(OperatingSystemMXBean.class).getTotalMemorySize();
+        return fits(model.architecture().parameterCount(), compute, memory)
+                ? load(model, compute, threads)
+                : ForwardPass.fitting(model, compute);
+    }
+
+    /** Whether a model can be run fused: its weights may all become copies, and take half of the machine's memory at most. */
+    static boolean fits(long parameters, Compute compute, long memory) {
+        return compute != Compute.F64 && parameters * compute.bytes() <= memory / 2;
+    }
+
     /** Whether every token sees only those before it, so that text can be continued token by token. */
     private static boolean continues(Architecture architecture) {
         return architecture.blocks().stream().allMatch(block -> block.attention().causal());
@@ -128,12 +151,23 @@ public final class Inference implements AutoCloseable {
         return compute;
     }
 
-    /** The output of a batch of images, or of tokens without a mask; close it. */
-    public Result run(Batch batch) throws IOException {
-        return run(batch, _ -> true);
+    @Override
+    public List<Result> run(List<Batch> batches, Progress progress) throws IOException {
+        List<Result> results = new ArrayList<>();
+        try {
+            for (Batch batch : batches) {
+                results.add(run(batch));
+                progress.step("batch " + results.size() + " of " + batches.size(), results.size(), batches.size());
+            }
+            return results;
+        } catch (IOException | RuntimeException e) {
+            results.forEach(Result::close);
+            throw e;
+        }
     }
 
-    /** The same with some of the blocks alone, as if the stream had passed the others by. */
+    /** Of images, or of tokens without a mask. */
+    @Override
     public Result run(Batch batch, IntPredicate some) throws IOException {
         int length = require(batch);
         int count = batch.count();
@@ -165,15 +199,13 @@ public final class Inference implements AutoCloseable {
         }
     }
 
-    /** How many rows of {@code length} tokens go through the blocks together. */
+    @Override
     public int together(int length) {
         return Math.max(1, TOKENS / length * team.size());
     }
 
-    /**
-     * Shows an observer what the blocks compute for a batch of images, or of tokens without a mask; no output is computed. The whole
-     * batch goes through the blocks together: {@link #together} says how many rows are enough.
-     */
+    /** Of images, or of tokens without a mask. The whole batch goes through the blocks together: {@link #together} says how many rows are enough. */
+    @Override
     public void observe(Batch batch, Observer observer) throws IOException {
         through(batch, 0, batch.count(), require(batch), _ -> true, observer);
     }

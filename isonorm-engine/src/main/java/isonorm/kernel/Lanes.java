@@ -330,7 +330,7 @@ final class Lanes {
         }
     }
 
-    /** Writes {@code n} values times a factor, rounded once; what lies behind them in the array is changed. */
+    /** Writes {@code n} values times a factor, rounded once; what is in the array may be changed. */
     static void writeTimes(float factor, Type type, long address, int n, float[] from) {
         if (type == Type.BF16 && n >= L) {
             for (int i = 0; i < n - L; i += L) {

@@ -50,7 +50,6 @@ final class VectorNorms {
     private final int[] ofRow;
     private float alpha;
     private final float[] x;
-    private float[] summand;
 
     /** What {@link #measure} found: {@code n = (x - shift - correction) * scale}, and the sum of the row for CRMS. */
     private float shift;
@@ -64,8 +63,9 @@ final class VectorNorms {
     /** What is added, or null; the bias that it is given is all zeros where it has none. */
     private Rows branch;
     private float[] branchBias;
-    /** Whether stream and branch are of one type and in whole vectors. */
+    /** Whether stream and branch are of one type and in whole vectors; if not, what is added is first read into {@code summand}. */
     private boolean whole;
+    private float[] summand;
 
     /** Where it goes, or null; gain and bias are both null or both there. */
     private Rows out;
@@ -96,9 +96,9 @@ final class VectorNorms {
 
     private VectorNorms adding(Rows other, Values otherBias) {
         branch = other;
-        summand = Lanes.room(C);
         branchBias = Lanes.padded(otherBias, C, 0);
         whole = rows.type() == other.type() && rows.type() != Type.F16 && span(rows) == x.length && span(other) == x.length;
+        summand = whole ? null : Lanes.room(C);
         return this;
     }
 
@@ -177,7 +177,7 @@ final class VectorNorms {
     private void read(int r) {
         if (whole) {
             (rows.type() == Type.F32 ? ADD_WHOLE_FLOATS : ADD_WHOLE_BRAINS).run(this, r);
-            if (x.length == C) {
+            if (span(rows) == C) {
                 clearSpare(rows, r);
             }
         } else {

@@ -22,7 +22,7 @@ import org.bytedeco.pytorch.Tensor;
  * holds it until it is closed. Both compute the same values. A pass is for one thread at a time, and so is a model while it is
  * streamed.
  */
-public final class ForwardPass implements AutoCloseable {
+public final class ForwardPass implements Runner {
 
     /** Models up to this size are held in memory, larger ones are streamed. */
     public static final long RESIDENT_BYTES = 1L << 30;
@@ -78,22 +78,18 @@ public final class ForwardPass implements AutoCloseable {
         return new Ends(embedding, OutputLayer.load(loader, architecture, tokens));
     }
 
-    /** The output of one batch; close it. */
-    public Result run(Batch batch) throws IOException {
-        return run(batch, _ -> true);
-    }
-
-    /** The same with some of the blocks alone, as if the stream had passed the others by. */
+    @Override
     public Result run(Batch batch, IntPredicate some) throws IOException {
         return between(around -> run(around, List.of(batch), some, Progress.NONE)).getFirst();
     }
 
-    /** The output of each batch, which may differ in length; close them. */
+    @Override
     public List<Result> run(List<Batch> batches, Progress progress) throws IOException {
         return between(around -> run(around, batches, _ -> true, progress));
     }
 
-    /** Shows an observer what the blocks compute for a batch, padding too, rounded to float32; no output is computed. */
+    /** Padding is shown too, and everything rounded to float32. */
+    @Override
     public void observe(Batch batch, Observer observer) throws IOException {
         between(around -> {
             batch.requireFor(architecture.embedding());
@@ -111,6 +107,12 @@ public final class ForwardPass implements AutoCloseable {
                 parts.forEach(Passage::close);
             }
         });
+    }
+
+    /** A row for each thread, whatever its length. */
+    @Override
+    public int together(int length) {
+        return Threads.share();
     }
 
     /** What is done between the layers around the blocks. */

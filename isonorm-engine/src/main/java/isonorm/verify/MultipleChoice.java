@@ -3,8 +3,9 @@ package isonorm.verify;
 import com.fasterxml.jackson.databind.JsonNode;
 import isonorm.family.Config;
 import isonorm.family.LoadedModel;
-import isonorm.inference.Runner;
+import isonorm.inference.Inference;
 import isonorm.layer.Batch;
+import isonorm.layer.Runner;
 import isonorm.tensor.Compute;
 import isonorm.text.Tokenizer;
 import isonorm.weights.Model;
@@ -143,7 +144,7 @@ public final class MultipleChoice {
         Model runs = model.model();
         List<List<Batch>> chunks = Verification.chunks(rows(requests), runs.architecture(), compute);
         int first = 0;
-        try (Runner runner = Runner.of(runs, compute)) {
+        try (Runner runner = Inference.orLayers(runs, compute)) {
             for (int c = 0; c < chunks.size(); c++) {
                 Targets targets = new Targets(requests, first);
                 List<double[]> all = Verification.run(runner, chunks.get(c), targets::of, Verification.part(progress, c, chunks.size()));

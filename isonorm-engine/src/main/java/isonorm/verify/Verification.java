@@ -5,10 +5,11 @@ import isonorm.architecture.Embedding;
 import isonorm.architecture.Output;
 import isonorm.architecture.Output.Pooler;
 import isonorm.architecture.Stream;
-import isonorm.inference.Runner;
+import isonorm.inference.Inference;
 import isonorm.layer.Batch;
 import isonorm.layer.ForwardPass;
 import isonorm.layer.Result;
+import isonorm.layer.Runner;
 import isonorm.tensor.Compute;
 import isonorm.weights.Model;
 import isonorm.weights.Progress;
@@ -152,7 +153,7 @@ public final class Verification {
         int step = Math.clamp(CHUNK_BYTES / bytes, 1, text.windows());
         int total = Math.ceilDiv(text.windows(), step);
         double sum = 0;
-        try (Runner runner = Runner.of(model, compute)) {
+        try (Runner runner = Inference.orLayers(model, compute)) {
             int before = 0;
             for (int first = 0; first < text.windows(); first += step) {
                 List<Batch> windows = rows(text, first, Math.min(step, text.windows() - first));

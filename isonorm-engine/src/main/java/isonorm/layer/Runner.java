@@ -1,0 +1,30 @@
+package isonorm.layer;
+
+import isonorm.weights.Progress;
+import java.io.IOException;
+import java.util.List;
+import java.util.function.IntPredicate;
+
+/** A model that runs, by whichever of the two ways; what reads texts with one takes either. */
+public interface Runner extends AutoCloseable {
+
+    /** The output of each batch, which may differ in length; close them. */
+    List<Result> run(List<Batch> batches, Progress progress) throws IOException;
+
+    /** The output of a batch with some of the blocks alone, as if the stream had passed the others by; close it. */
+    Result run(Batch batch, IntPredicate some) throws IOException;
+
+    /** The output of a batch; close it. */
+    default Result run(Batch batch) throws IOException {
+        return run(batch, _ -> true);
+    }
+
+    /** Shows an observer what the blocks compute for a batch; no output is computed. */
+    void observe(Batch batch, Observer observer) throws IOException;
+
+    /** How many rows of {@code length} tokens should go through the blocks together. */
+    int together(int length);
+
+    @Override
+    void close();
+}
