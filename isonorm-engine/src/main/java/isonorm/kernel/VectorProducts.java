@@ -14,13 +14,18 @@ import jdk.incubator.vector.VectorOperators;
  *
  * <p>Weights of 16 bits are loaded as pairs in ints: one half of each is shifted up, the other masked, which costs less than widening
  * them; x is split into its even and odd values beforehand. In the code W is how many weights are loaded at once, a block; the
- * last block of a row ends with the row and overlaps the one before, and x is zero there.
+ * last block of a row ends with the row and overlaps the one before, and x is zero there. Each loop is compiled by itself, whatever types
+ * and numbers of vectors a process has.
  */
 final class VectorProducts {
 
-    private static final Loop<VectorProducts> BRAINS = Loop.of(VectorProducts::brain);
-    private static final Loop<VectorProducts> BRAINS_REST = Loop.of(VectorProducts::brainRest);
-    private static final Loop<VectorProducts> HALVES = Loop.of(VectorProducts::half);
+    private static final Loop<VectorProducts> FLOATS_FOR_ONE = Loop.of((on, _) -> on.float32ForOne());
+    private static final Loop<VectorProducts> FLOATS_FOR_TWO = Loop.of((on, _) -> on.float32ForTwo());
+    private static final Loop<VectorProducts> BRAINS_FOR_ONE = Loop.of((on, r) -> on.brainForOne(on.rows[r]));
+    private static final Loop<VectorProducts> REST_OF_BRAINS = Loop.of((on, r) -> on.restOfBrains(on.rows[r]));
+    private static final Loop<VectorProducts> BRAINS_FOR_TWO = Loop.of((on, _) -> on.brainForTwo());
+    private static final Loop<VectorProducts> HALVES_FOR_ONE = Loop.of((on, r) -> on.halfForOne(on.rows[r]));
+    private static final Loop<VectorProducts> HALVES_FOR_TWO = Loop.of((on, r) -> on.halfForTwo(r));
 
     /** So many rows of weights at once keep enough loads and sums under way. */
     private static final int ROWS = 4;
@@ -37,9 +42,11 @@ final class VectorProducts {
     private final int blocks;
     /** How many of the blocks are whole and make fours. */
     private final int together;
-    /** The row of weights and the split x that the loops are for. */
-    private long row;
-    private float[] vector;
+    /** What the loops are for: rows of weights, and one split vector or two; and what they make, first of one, then of the other. */
+    private final long[] rows = new long[ROWS];
+    private float[] x;
+    private float[] y;
+    private final float[] sums = new float[2 * ROWS];
 
     private VectorProducts(Type type, int columns) {
         this.type = type;
@@ -149,63 +156,67 @@ final class VectorProducts {
         Lanes.set(y.type(), at, add ? Lanes.get(y.type(), at) + value : value);
     }
 
-    private void product(Rows weights, float[][] x, float[] scales, Rows y, boolean add) {
-        float[] sums = new float[2 * ROWS];
+    private void product(Rows weights, float[][] vectors, float[] scales, Rows products, boolean add) {
         int R = weights.rows();
         for (int row = 0; row < R; row += ROWS) {
-            // Fewer than four are left: the last one again.
-            long w0 = weights.address(row);
-            long w1 = weights.address(Math.min(row + 1, R - 1));
-            long w2 = weights.address(Math.min(row + 2, R - 1));
-            long w3 = weights.address(Math.min(row + 3, R - 1));
-            for (int i = 0; i < x.length; i += 2) {
-                boolean both = i + 1 < x.length;
+            for (int r = 0; r < ROWS; r++) {
+                rows[r] = weights.address(Math.min(row + r, R - 1)); // fewer than four are left: the last one again
+            }
+            for (int i = 0; i < vectors.length; i += 2) {
+                boolean both = i + 1 < vectors.length;
+                x = vectors[i];
                 if (both) {
-                    two(w0, w1, w2, w3, x[i], x[i + 1], sums);
+                    y = vectors[i + 1];
+                    forTwo();
                 } else {
-                    one(w0, w1, w2, w3, x[i], sums);
+                    forOne();
                 }
                 for (int r = 0; r < Math.min(ROWS, R - row); r++) {
-                    put(y, i, row + r, sums[r] * scales[i], add);
+                    put(products, i, row + r, sums[r] * scales[i], add);
                     if (both) {
-                        put(y, i + 1, row + r, sums[ROWS + r] * scales[i + 1], add);
+                        put(products, i + 1, row + r, sums[ROWS + r] * scales[i + 1], add);
                     }
                 }
             }
         }
     }
 
-    private void one(long w0, long w1, long w2, long w3, float[] x, float[] sums) {
-        if (type == Type.F32) {
-            float32(w0, w1, w2, w3, x, sums);
-            return;
-        }
-        vector = x;
-        for (int r = 0; r < ROWS; r++) {
-            row = r < 2 ? r == 0 ? w0 : w1 : r == 2 ? w2 : w3;
-            if (type == Type.F16) {
-                sums[r] = HALVES.run(this, 0);
-            } else {
-                float sum = BRAINS.run(this, 0);
-                sums[r] = together == blocks ? sum : sum + BRAINS_REST.run(this, 0);
-            }
-        }
-    }
-
-    private void two(long w0, long w1, long w2, long w3, float[] x, float[] y, float[] sums) {
+    private void forOne() {
         switch (type) {
             case F64 -> throw Lanes.wide();
-            case F32 -> float32(w0, w1, w2, w3, x, y, sums);
-            case BF16 -> brain(w0, w1, w2, w3, x, y, sums);
-            case F16 -> { // one call, so that it is inlined once
-                for (int r = 0; r < ROWS; r += 2) {
-                    half(r == 0 ? w0 : w2, r == 0 ? w1 : w3, x, y, sums, r);
+            case F32 -> FLOATS_FOR_ONE.run(this, 0);
+            case BF16 -> {
+                for (int r = 0; r < ROWS; r++) {
+                    float sum = BRAINS_FOR_ONE.run(this, r);
+                    sums[r] = together == blocks ? sum : sum + REST_OF_BRAINS.run(this, r);
+                }
+            }
+            case F16 -> {
+                for (int r = 0; r < ROWS; r++) {
+                    sums[r] = HALVES_FOR_ONE.run(this, r);
                 }
             }
         }
     }
 
-    private void float32(long w0, long w1, long w2, long w3, float[] x, float[] sums) {
+    private void forTwo() {
+        switch (type) {
+            case F64 -> throw Lanes.wide();
+            case F32 -> FLOATS_FOR_TWO.run(this, 0);
+            case BF16 -> BRAINS_FOR_TWO.run(this, 0);
+            case F16 -> { // unpacking leaves room for two rows
+                HALVES_FOR_TWO.run(this, 0);
+                HALVES_FOR_TWO.run(this, 2);
+            }
+        }
+    }
+
+    private float float32ForOne() {
+        long w0 = rows[0];
+        long w1 = rows[1];
+        long w2 = rows[2];
+        long w3 = rows[3];
+        float[] x = this.x;
         FloatVector a = Lanes.all(0);
         FloatVector b = Lanes.all(0);
         FloatVector c = Lanes.all(0);
@@ -222,20 +233,21 @@ final class VectorProducts {
         sums[1] = b.reduceLanes(VectorOperators.ADD);
         sums[2] = c.reduceLanes(VectorOperators.ADD);
         sums[3] = d.reduceLanes(VectorOperators.ADD);
+        return 0;
     }
 
     /**
      * One row after the other: rows of 16 bits are short, and memory gives one long stream faster than four short ones beside each
-     * other. Four blocks at once, whole ones alone: with {@link #brainRest} in it, it would be more than the compiler takes in.
+     * other. Four blocks at once, whole ones alone: with {@link #restOfBrains} in it, it would be more than the compiler takes in.
      */
-    private static float brain(VectorProducts on, int unused) {
-        float[] x = on.vector;
+    private float brainForOne(long row) {
+        float[] x = this.x;
         FloatVector a = Lanes.all(0);
         FloatVector b = Lanes.all(0);
         FloatVector c = Lanes.all(0);
         FloatVector d = Lanes.all(0);
-        for (int i = 0; i < on.together; i += 4) {
-            long w = on.row + (long) i * 2 * L * Short.BYTES;
+        for (int i = 0; i < together; i += 4) {
+            long w = row + (long) i * 2 * L * Short.BYTES;
             int at = 2 * i * L;
             IntVector p = pairs(w);
             a = even(p).fma(Lanes.floats(x, at), a);
@@ -253,29 +265,29 @@ final class VectorProducts {
         return Lanes.known(a).add(b).add(Lanes.known(c).add(d)).reduceLanes(VectorOperators.ADD);
     }
 
-    /** The blocks behind those that {@link #brain} takes. */
-    private static float brainRest(VectorProducts on, int unused) {
-        float[] x = on.vector;
+    /** The blocks behind those that {@link #brainForOne} takes. */
+    private float restOfBrains(long row) {
+        float[] x = this.x;
         FloatVector a = Lanes.all(0);
         FloatVector b = Lanes.all(0);
-        for (int i = on.together; i < on.blocks; i++) {
-            IntVector p = pairs(on.row + (long) on.start(i) * Short.BYTES);
+        for (int i = together; i < blocks; i++) {
+            IntVector p = pairs(row + (long) start(i) * Short.BYTES);
             a = even(p).fma(Lanes.floats(x, 2 * i * L), a);
             b = odd(p).fma(Lanes.floats(x, (2 * i + 1) * L), b);
         }
         return Lanes.known(a).add(b).reduceLanes(VectorOperators.ADD);
     }
 
-    /** {@link #brain} of float16, two blocks at once: with four, unpacking would be more than the compiler takes in. */
-    private static float half(VectorProducts on, int unused) {
-        float[] x = on.vector;
+    /** {@link #brainForOne} of float16, two blocks at once: with four, unpacking would be more than the compiler takes in. */
+    private float halfForOne(long row) {
+        float[] x = this.x;
         FloatVector a = Lanes.all(0);
         FloatVector b = Lanes.all(0);
         FloatVector c = Lanes.all(0);
         FloatVector d = Lanes.all(0);
         int i = 0;
-        for (; i <= on.blocks - 3; i += 2) {
-            long w = on.row + (long) i * 2 * L * Short.BYTES;
+        for (; i <= blocks - 3; i += 2) {
+            long w = row + (long) i * 2 * L * Short.BYTES;
             int at = 2 * i * L;
             IntVector p = pairs(w);
             a = evenHalf(p).fma(Lanes.floats(x, at), a);
@@ -284,15 +296,21 @@ final class VectorProducts {
             c = evenHalf(p).fma(Lanes.floats(x, at + 2 * L), c);
             d = oddHalf(p).fma(Lanes.floats(x, at + 3 * L), d);
         }
-        for (; i < on.blocks; i++) {
-            IntVector p = pairs(on.row + (long) on.start(i) * Short.BYTES);
+        for (; i < blocks; i++) {
+            IntVector p = pairs(row + (long) start(i) * Short.BYTES);
             a = evenHalf(p).fma(Lanes.floats(x, 2 * i * L), a);
             b = oddHalf(p).fma(Lanes.floats(x, (2 * i + 1) * L), b);
         }
         return Lanes.known(a).add(b).add(Lanes.known(c).add(d)).reduceLanes(VectorOperators.ADD);
     }
 
-    private void float32(long w0, long w1, long w2, long w3, float[] x, float[] y, float[] sums) {
+    private float float32ForTwo() {
+        long w0 = rows[0];
+        long w1 = rows[1];
+        long w2 = rows[2];
+        long w3 = rows[3];
+        float[] x = this.x;
+        float[] y = this.y;
         FloatVector a = Lanes.all(0);
         FloatVector b = Lanes.all(0);
         FloatVector c = Lanes.all(0);
@@ -326,9 +344,16 @@ final class VectorProducts {
         sums[5] = d.reduceLanes(VectorOperators.ADD);
         sums[6] = f.reduceLanes(VectorOperators.ADD);
         sums[7] = h.reduceLanes(VectorOperators.ADD);
+        return 0;
     }
 
-    private void brain(long w0, long w1, long w2, long w3, float[] x, float[] y, float[] sums) {
+    private float brainForTwo() {
+        long w0 = rows[0];
+        long w1 = rows[1];
+        long w2 = rows[2];
+        long w3 = rows[3];
+        float[] x = this.x;
+        float[] y = this.y;
         FloatVector a = Lanes.all(0);
         FloatVector b = Lanes.all(0);
         FloatVector c = Lanes.all(0);
@@ -372,9 +397,15 @@ final class VectorProducts {
         sums[5] = d.reduceLanes(VectorOperators.ADD);
         sums[6] = f.reduceLanes(VectorOperators.ADD);
         sums[7] = h.reduceLanes(VectorOperators.ADD);
+        return 0;
     }
 
-    private void half(long w0, long w1, float[] x, float[] y, float[] sums, int at) {
+    /** Of the rows {@code r} and {@code r + 1}. */
+    private float halfForTwo(int r) {
+        long w0 = rows[r];
+        long w1 = rows[r + 1];
+        float[] x = this.x;
+        float[] y = this.y;
         FloatVector a = Lanes.all(0);
         FloatVector b = Lanes.all(0);
         FloatVector c = Lanes.all(0);
@@ -396,9 +427,10 @@ final class VectorProducts {
             c = odd.fma(vOdd, even.fma(v, c));
             d = odd.fma(wOdd, even.fma(w, d));
         }
-        sums[at] = a.reduceLanes(VectorOperators.ADD);
-        sums[at + 1] = c.reduceLanes(VectorOperators.ADD);
-        sums[ROWS + at] = b.reduceLanes(VectorOperators.ADD);
-        sums[ROWS + at + 1] = d.reduceLanes(VectorOperators.ADD);
+        sums[r] = a.reduceLanes(VectorOperators.ADD);
+        sums[r + 1] = c.reduceLanes(VectorOperators.ADD);
+        sums[ROWS + r] = b.reduceLanes(VectorOperators.ADD);
+        sums[ROWS + r + 1] = d.reduceLanes(VectorOperators.ADD);
+        return 0;
     }
 }
