@@ -30,8 +30,8 @@ public final class Numbers {
 
     private Numbers() {}
 
-    /** Whether the vector twin converts 16-bit types; the plain one does where the Vector API is missing or vectors are short. */
-    static final boolean VECTORS = ModuleLayer.boot().findModule("jdk.incubator.vector").isPresent() && VectorNumbers.wideEnough();
+    /** Whether the vector twin converts 16-bit types; the plain one does where vectors would be slow or are short. */
+    static final boolean VECTORS = VectorSupport.obstacle().isEmpty() && VectorNumbers.wideEnough();
 
     /** Whether values of this type can be weights. */
     public static boolean readable(Dtype dtype) {

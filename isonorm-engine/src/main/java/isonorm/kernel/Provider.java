@@ -1,5 +1,7 @@
 package isonorm.kernel;
 
+import isonorm.weights.VectorSupport;
+
 /** The implementation of {@link Kernels} for this JVM and the reason for it. */
 record Provider(Kernels kernels, String reason) {
 
@@ -21,18 +23,13 @@ record Provider(Kernels kernels, String reason) {
         if (wish.equals("plain")) {
             return plain("isonorm.kernels asks for them");
         }
-        if (ModuleLayer.boot().findModule("jdk.incubator.vector").isEmpty()) {
-            return plain("the Vector API is missing; add --add-modules=jdk.incubator.vector to java's options");
-        }
-        // Without the optimizing compiler every vector operation is a call and an allocation.
-        if (!System.getProperty("java.vm.name", "").contains("Server VM") || System.getProperty("java.vm.info", "").contains("interpreted")) {
-            return plain("this JVM has no optimizing compiler: " + System.getProperty("java.vm.name") + ", " + System.getProperty("java.vm.info"));
+        if (VectorSupport.obstacle().isPresent()) {
+            return plain(VectorSupport.obstacle().get());
         }
         int bits = VectorKernels.bits();
-        if (bits < 128) {
-            return plain("vectors have " + bits + " bits here, 128 are needed");
-        }
-        return new Provider(new VectorKernels(), "vector kernels: vectors have " + bits + " bits");
+        return bits < 128
+                ? plain("vectors have " + bits + " bits here, 128 are needed")
+                : new Provider(new VectorKernels(), "vector kernels: vectors have " + bits + " bits");
     }
 
     private static Provider plain(String reason) {
