@@ -31,6 +31,16 @@ public sealed interface Kernels permits PlainKernels, VectorKernels {
         return Provider.CHOSEN.reason();
     }
 
+    /** Whether it computes with vectors; where it does not, it is many times slower. */
+    static boolean vectorized() {
+        return provider() instanceof VectorKernels;
+    }
+
+    /** What {@link #of} gives for a type, and why. */
+    static String reason(Type type) {
+        return type == Type.F64 ? "plain kernels: vectors are of float32" : reason();
+    }
+
     /** {@code out = norm(x)}. The two may be the same rows. */
     void norm(Rows x, Normalization norm, Rows out);
 
@@ -122,6 +132,38 @@ public sealed interface Kernels permits PlainKernels, VectorKernels {
      * @param y (n, out)
      */
     void vectorMatrices(Rows x, Rows weights, Rows y);
+
+    /**
+     * {@code y = x weights}, for any number of rows of x.
+     *
+     * <p>A row of y depends on that row of x and the weights alone, to the last bit: not on how many other rows are computed with it, nor
+     * on which {@link Panels#outputs part} of the outputs is asked for, nor on whether code was compiled yet. The products of an output are
+     * added input by input, whatever is beside it. Weights are finite; infinity and NaN in x give what they give in these sums.
+     *
+     * <p>To use several threads give each a part of the outputs, or of the rows where there are hundreds: the weights are read once for some
+     * hundred rows.
+     *
+     * @param x (n, in)
+     * @param weights (in, out), of any type; of float64 if x and y are, and only then
+     * @param y (n, out)
+     */
+    void product(Rows x, Panels weights, Rows y);
+
+    /**
+     * Copies a matrix into panels, exactly or rounded once if their type holds less: outputs {@code firstOutput} and on, with the zeros
+     * behind their inputs. What has the last output also makes zeros of the rest of the last panel, so the panels' memory need not be
+     *
+     * @param w (in, outputs that are copied)
+     * @param transposed whether w is (outputs that are copied, in) instead
+     */
+    void pack(Rows w, boolean transposed, int firstOutput, Panels into);
+
+    /**
+     * The same matrix, of float32; exact.
+     *
+     * @param from finite, of 16 bits
+     */
+    void widen(Panels from, Panels into);
 
     /**
      * Attention of one query per head: {@code out[h] = sum over p of softmax(score(q[h] · k[p]) + slopes[h] * (p - (to - 1))) v[p]},

@@ -195,9 +195,13 @@ final class Lanes {
         return (ShortVector) SHORT_VECTOR.cast(ShortVector.fromMemorySegment(SHORTS, ALL, address, ORDER));
     }
 
+    /** Numbers of 16 bits in the lower halves of ints. */
+    static IntVector unsigned(long address) {
+        return known(shorts(address).convertShape(VectorOperators.ZERO_EXTEND_S2I, INTS, 0));
+    }
+
     static FloatVector brains(long address) {
-        IntVector bits = known(shorts(address).convertShape(VectorOperators.ZERO_EXTEND_S2I, INTS, 0));
-        return floats(bits.lanewise(VectorOperators.LSHL, 16));
+        return floats(unsigned(address).lanewise(VectorOperators.LSHL, 16));
     }
 
     /**

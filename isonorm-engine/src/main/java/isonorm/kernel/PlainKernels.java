@@ -317,6 +317,24 @@ public final class PlainKernels implements Kernels {
     }
 
     @Override
+    public void product(Rows x, Panels weights, Rows y) {
+        Shapes.product(x, weights, y);
+        PlainPanels.product(x, weights, y);
+    }
+
+    @Override
+    public void pack(Rows w, boolean transposed, int firstOutput, Panels into) {
+        Shapes.pack(w, transposed, firstOutput, into);
+        PlainPanels.pack(w, transposed, firstOutput, into);
+    }
+
+    @Override
+    public void widen(Panels from, Panels into) {
+        Shapes.widen(from, into);
+        PlainPanels.widen(from, into);
+    }
+
+    @Override
     public void attendOne(
             Rows queries, Rows keys, Rows values, int keyValueHeads, Scoring scoring, int from, int to, Values slopes, Rows out) {
         Shapes.attendOne(queries, keys, values, keyValueHeads, from, to, slopes, out);

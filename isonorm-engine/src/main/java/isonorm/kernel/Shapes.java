@@ -146,6 +146,31 @@ final class Shapes {
         }
     }
 
+    static void product(Rows x, Panels weights, Rows y) {
+        sameRows("x", x, "y", y);
+        if (weights.inputs() != x.columns() || weights.outputs() != y.columns()) {
+            throw new IllegalArgumentException("weights must be (columns of x) x (columns of y), got x " + x + ", weights " + weights + ", y " + y);
+        }
+        if ((weights.type() == Type.F64) != (x.type() == Type.F64) || (x.type() == Type.F64) != (y.type() == Type.F64)) {
+            throw new IllegalArgumentException("float64 is multiplied by float64, got x " + x + ", weights " + weights + ", y " + y);
+        }
+    }
+
+    static void pack(Rows w, boolean transposed, int firstOutput, Panels into) {
+        int inputs = transposed ? w.columns() : w.rows();
+        int outputs = transposed ? w.rows() : w.columns();
+        if (inputs != into.inputs() || firstOutput < 0 || outputs > into.outputs() - firstOutput) {
+            throw new IllegalArgumentException("what is packed must have the inputs of the panels and outputs inside them, got "
+                    + (transposed ? "(out, in) " : "(in, out) ") + w + " from output " + firstOutput + " on, of " + into);
+        }
+    }
+
+    static void widen(Panels from, Panels into) {
+        if (from.type().bytes() != 2 || into.type() != Type.F32 || from.inputs() != into.inputs() || from.outputs() != into.outputs()) {
+            throw new IllegalArgumentException("16-bit panels are widened to float32 ones of their size, got " + from + " and " + into);
+        }
+    }
+
     static void attendOne(Rows queries, Rows keys, Rows values, int keyValueHeads, int from, int to, Values slopes, Rows out) {
         sameSize("queries", queries, "out", out);
         sameSize("keys", keys, "values", values);

@@ -16,7 +16,7 @@ public final class VectorKernels implements Kernels {
     VectorKernels() {}
 
     /** The width of a vector. */
-    static int bits() {
+    public static int bits() {
         return Lanes.FLOATS.vectorBitSize();
     }
 
@@ -146,6 +146,34 @@ public final class VectorKernels implements Kernels {
     }
 
     @Override
+    public void product(Rows x, Panels weights, Rows y) {
+        requireNarrow(x, y);
+        requireNarrow(weights);
+        Shapes.product(x, weights, y);
+        VectorPanels.product(x, weights, y);
+        keep(x, y);
+        Reference.reachabilityFence(weights.data());
+    }
+
+    @Override
+    public void pack(Rows w, boolean transposed, int firstOutput, Panels into) {
+        requireNarrow(w);
+        requireNarrow(into);
+        Shapes.pack(w, transposed, firstOutput, into);
+        VectorPacking.pack(w, transposed, firstOutput, into);
+        keep(w);
+        Reference.reachabilityFence(into.data());
+    }
+
+    @Override
+    public void widen(Panels from, Panels into) {
+        Shapes.widen(from, into);
+        VectorPacking.widen(from, into);
+        Reference.reachabilityFence(from.data());
+        Reference.reachabilityFence(into.data());
+    }
+
+    @Override
     public void attendOne(
             Rows queries, Rows keys, Rows values, int keyValueHeads, Scoring scoring, int from, int to, Values slopes, Rows out) {
         requireNarrow(queries, keys, values, out);
@@ -210,6 +238,12 @@ public final class VectorKernels implements Kernels {
             if (each.type() == Type.F64) {
                 throw new IllegalArgumentException("float64 is for the plain kernels, got " + each + "; take Kernels.of(Type.F64)");
             }
+        }
+    }
+
+    private static void requireNarrow(Panels panels) {
+        if (panels.type() == Type.F64) {
+            throw new IllegalArgumentException("float64 is for the plain kernels, got " + panels + "; take Kernels.of(Type.F64)");
         }
     }
 
