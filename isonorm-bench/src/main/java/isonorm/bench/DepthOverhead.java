@@ -5,6 +5,7 @@ import isonorm.architecture.Embedding;
 import isonorm.depth.DepthSurvey;
 import isonorm.family.LoadedModel;
 import isonorm.layer.Batch;
+import isonorm.measure.Machine;
 import isonorm.measure.Quartiles;
 import isonorm.tensor.Compute;
 import isonorm.weights.Model;
@@ -26,6 +27,7 @@ public final class DepthOverhead {
     private DepthOverhead() {}
 
     public static void main(String[] arguments) throws IOException {
+        System.out.println(Machine.here().line(Runtime.getRuntime().availableProcessors()));
         Model model = LoadedModel.open(Path.of(arguments[0])).model();
         int window = Integer.parseInt(arguments[1]);
         int windows = Integer.parseInt(arguments[2]) / window;

@@ -64,7 +64,7 @@ record AttentionStep(
     Rows forward(Residual.Read read, Pass pass, int l) {
         int n = pass.rows();
         Rows qkv = pass.room().rows(Use.PROJECTED, n, attention.projectionWidth());
-        pass.linear(read, projection, qkv, attention.headWidth(), Finish.of(bias));
+        pass.linear(read, projection, qkv, Finish.of(bias));
         attention.clip().ifPresent(limit -> pass.rows((first, count) -> clip(qkv.slice(first, count), limit)));
         positioned(qkv, pass, l);
         Rows attended = pass.room().rows(Use.ATTENDED, n, attention.outputColumns());

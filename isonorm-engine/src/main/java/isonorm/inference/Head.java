@@ -83,7 +83,7 @@ record Head(
     /** The logits of every row of {@code h}, which has no gaps, (rows, vocabulary). */
     void logits(Rows h, Pass pass, Rows logits) {
         Read read = read(h, pass);
-        pass.grid(logits.columns(), 16, (row, rows, column, columns) -> {
+        pass.grid(logits.columns(), words.step(), (row, rows, column, columns) -> {
             Rows tile = logits.slice(row, rows).sliceColumns(column, columns);
             words.multiply(read.values.slice(row, rows), column, tile);
             finish(tile, read.sums.slice(row, rows), column);

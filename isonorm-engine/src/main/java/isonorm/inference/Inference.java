@@ -80,17 +80,22 @@ public final class Inference implements Runner {
     }
 
     /**
-     * Loads a model. Matrices that are stored in the type asked for are mapped and not copied.
+     * Loads a model. Matrices are copied into the order in which they are read fastest; of a model above a gigabyte, those that are stored in
+     * the type asked for are mapped instead, so that nothing is copied and processes share them.
      *
      * @param compute F32 or BF16, for weights and activations; F16 for weights, with activations in float32
      * @param threads how many threads work, the caller's included
      */
     public static Inference load(Model model, Compute compute, int threads) throws IOException {
+        return load(model, compute, threads, Weights.packs(model.architecture(), compute));
+    }
+
+    static Inference load(Model model, Compute compute, int threads, boolean packs) throws IOException {
         Architecture architecture = model.architecture();
         Arena arena = Arena.ofShared();
         Team team = null;
         try {
-            Weights from = new Weights(model, compute, arena, !continues(architecture));
+            Weights from = new Weights(model, compute, arena, packs);
             List<BlockStep> blocks = new ArrayList<>();
             for (int l = 0; l < architecture.blocks().size(); l++) {
                 blocks.add(BlockStep.load(from, architecture, l));
@@ -225,7 +230,7 @@ public final class Inference implements Runner {
         Rows stream = stream(rows * length);
         if (words.isPresent()) {
             for (int r = 0; r < rows; r++) {
-                words.get().enter(narrow(((Batch.Tokens) batch).ids()[first + r]), 0, stream.slice(r * length, length), room);
+                words.get().enter(narrow(((Batch.Tokens) batch).ids()[first + r]), 0, stream.slice(r * length, length), team, room);
             }
         } else if (patches.isPresent()) {
             patches.get().enter((Batch.Images) batch, first, rows, stream, team, room);
@@ -408,7 +413,7 @@ public final class Inference implements Runner {
         for (int s = 0; s < spans.size(); s++) {
             Span span = spans.get(s);
             span.sequence().orElseThrow().reserve(span.end());
-            words.orElseThrow().enter(ids.get(s), span.position(), stream.slice(span.first(), span.count()), room);
+            words.orElseThrow().enter(ids.get(s), span.position(), stream.slice(span.first(), span.count()), team, room);
         }
         Rows settled = through(stream, pass, _ -> true);
         for (Span span : spans) {

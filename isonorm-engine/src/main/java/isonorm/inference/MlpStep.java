@@ -18,9 +18,6 @@ record MlpStep(
 
     private static final Kernels KERNELS = Kernels.provider();
 
-    /** The columns of a tile are a multiple of this, so that its rows begin on cache lines. */
-    private static final int STEP = 32;
-
     Rows forward(Residual.Read read, Pass pass) {
         Rows inner = inner(read, pass);
         innerNorm.ifPresent(norm -> pass.rows((first, count) -> KERNELS.norm(inner.slice(first, count), norm, inner.slice(first, count))));
@@ -32,12 +29,12 @@ record MlpStep(
     private Rows inner(Residual.Read read, Pass pass) {
         Rows upper = pass.room().rows(Use.INNER, pass.rows(), mlp.hidden());
         if (gate.isEmpty()) {
-            pass.linear(read, up, upper, STEP, Finish.of(upBias, mlp.activation()));
+            pass.linear(read, up, upper, Finish.of(upBias, mlp.activation()));
             return upper;
         }
-        pass.linear(read, up, upper, STEP, Finish.of(upBias));
+        pass.linear(read, up, upper, Finish.of(upBias));
         Rows gated = pass.room().rows(Use.GATE, pass.rows(), mlp.hidden());
-        pass.linear(read, gate.get(), gated, STEP, Finish.of(gateBias, mlp.activation()).times(upper));
+        pass.linear(read, gate.get(), gated, Finish.of(gateBias, mlp.activation()).times(upper));
         return gated;
     }
 }

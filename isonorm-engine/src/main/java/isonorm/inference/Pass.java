@@ -91,12 +91,18 @@ final class Pass {
         }
     }
 
+    /** What is done with a part of the rows and a part of the columns. */
+    @FunctionalInterface
+    interface Tile {
+        void run(int row, int rows, int column, int columns);
+    }
+
     /** A step that treats every row by itself, and some columns by themselves, in multiples of {@code step}. */
-    void grid(int columns, int step, Team.Tile tile) {
+    void grid(int columns, int step, Tile tile) {
         if (apart) {
             waiting.add((first, count) -> tile.run(first, count, 0, columns));
         } else {
-            team.grid(rows, columns, step, tile);
+            team.deal(columns, step, (first, count) -> tile.run(0, rows, first, count));
         }
     }
 
@@ -122,13 +128,13 @@ final class Pass {
         waiting.clear();
     }
 
-    /** {@code y = finish(scales * (x W^T))}, the columns in multiples of {@code step}. */
-    void linear(Residual.Read read, Weight weight, Rows y, int step, Finish finish) {
-        if (rows <= Weight.FEW && team.size() > 1 && weight.transposed()) {
-            byInputs(read, weight, y, step, finish);
+    /** {@code y = finish(scales * (x W^T))}. */
+    void linear(Residual.Read read, Weight weight, Rows y, Finish finish) {
+        if (rows <= Weight.FEW && team.size() > 1 && weight instanceof Weight.Mapped mapped && mapped.transposed()) {
+            byInputs(read, mapped, y, finish);
             return;
         }
-        grid(y.columns(), step, (row, count, column, columns) -> {
+        grid(y.columns(), weight.step(), (row, count, column, columns) -> {
             Rows tile = y.slice(row, count).sliceColumns(column, columns);
             weight.multiply(read.x().slice(row, count), column, tile,
                     finish.scaled(read.scales()).rows(row, count).columns(column, columns));
@@ -139,7 +145,7 @@ final class Pass {
      * The same for a matrix stored as (in, out), of which columns would be short runs of memory: each thread reads whole rows,
      * and what they make is added up.
      */
-    private void byInputs(Residual.Read read, Weight weight, Rows y, int step, Finish finish) {
+    private void byInputs(Residual.Read read, Weight.Mapped weight, Rows y, Finish finish) {
         int shares = team.size();
         int inputs = weight.inputs();
         Rows partial = room.rows(Workspace.Use.PARTIAL, Type.F32, shares * rows, weight.outputs());
@@ -149,7 +155,7 @@ final class Pass {
             weight.multiplyInputs(read.x().sliceColumns(first, count), first, partial.slice(share * rows, rows));
         });
         int[] each = IntStream.range(0, rows).toArray();
-        team.split(y.columns(), step, (column, columns) -> {
+        team.split(y.columns(), weight.step(), (column, columns) -> {
             Rows some = partial.sliceColumns(column, columns);
             Rows sum = some.slice(0, rows);
             for (int share = 1; share < shares - 1; share++) {
@@ -163,6 +169,6 @@ final class Pass {
 
     /** {@code y = x W^T}. */
     void linear(Rows x, Weight weight, Rows y) {
-        linear(new Residual.Read(x, Values.NONE), weight, y, 16, Finish.NOTHING);
+        linear(new Residual.Read(x, Values.NONE), weight, y, Finish.NOTHING);
     }
 }

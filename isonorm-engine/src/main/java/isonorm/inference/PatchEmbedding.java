@@ -39,7 +39,7 @@ record PatchEmbedding(Embedding.Patches shape, Weight projection, Rows places) {
         Role projection = Role.of(PATCH_PROJECTION, Field.WEIGHT);
         Values bias = from.bias(projection, shape.bias());
         Values first = from.vector(Role.of(CLASS_TOKEN, Field.WEIGHT));
-        Rows positions = from.table(Role.of(POSITION_EMBEDDING, Field.WEIGHT));
+        Rows positions = from.rows(Role.of(POSITION_EMBEDDING, Field.WEIGHT));
         Rows places = Rows.allocate(arena, Type.F32, positions.rows(), positions.columns(), positions.columns());
         for (int place = 0; place < places.rows(); place++) {
             for (int c = 0; c < places.columns(); c++) {

@@ -4,6 +4,7 @@ import isonorm.architecture.Attention;
 import isonorm.architecture.Block;
 import isonorm.kernel.Rows;
 import isonorm.kernel.Type;
+import isonorm.tensor.LargePages;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
@@ -18,11 +19,13 @@ public final class Sequence implements AutoCloseable {
     /** One block's keys and values, the positions of a head together: head k's position p is row {@code k * capacity + p}. */
     record Cache(Rows keys, Rows values) {
 
-        private static Cache allocate(Arena arena, Type type, Attention attention, int capacity) {
+        /** Touched first when something is kept: a long cache takes as long to clear as a tenth of a prompt to read. */
+        private static Cache allocate(LargePages pages, Type type, Attention attention, int capacity) {
             int rows = attention.keyValueHeads() * capacity;
+            long bytes = (long) rows * attention.headWidth() * type.bytes();
             return new Cache(
-                    Rows.allocate(arena, type, rows, attention.headWidth(), attention.headWidth()),
-                    Rows.allocate(arena, type, rows, attention.headWidth(), attention.headWidth()));
+                    Rows.of(pages.allocate(bytes), type, rows, attention.headWidth()),
+                    Rows.of(pages.allocate(bytes), type, rows, attention.headWidth()));
         }
     }
 
@@ -75,10 +78,11 @@ public final class Sequence implements AutoCloseable {
         }
         larger = Math.clamp(context, tokens, Math.max(tokens, larger));
         Arena opened = Arena.ofShared();
+        LargePages pages = LargePages.of(opened);
         List<Cache> copies = new ArrayList<>();
         for (int l = 0; l < blocks.size(); l++) {
             Attention attention = blocks.get(l).attention();
-            Cache copy = Cache.allocate(opened, type, attention, larger);
+            Cache copy = Cache.allocate(pages, type, attention, larger);
             for (int head = 0; head < attention.keyValueHeads() && length > 0; head++) {
                 copy(caches.get(l).keys().slice(head * capacity, length), copy.keys(), head * larger);
                 copy(caches.get(l).values().slice(head * capacity, length), copy.values(), head * larger);

@@ -16,13 +16,14 @@ import isonorm.kernel.Kernels;
 import isonorm.kernel.Normalization;
 import isonorm.kernel.Rows;
 import isonorm.kernel.Type;
+import isonorm.tensor.Team;
 import java.io.IOException;
 import java.util.Optional;
 
 /** Tokens entering the stream: {@code recentre(norm(scale * token[id] + position[i + offset] + segment[0]))}. */
 record TokenEmbedding(
         Embedding.Tokens shape,
-        Rows tokens,
+        Table tokens,
         Optional<Weight> projection,
         Optional<Rows> positions,
         Optional<Rows> segments,
@@ -35,38 +36,42 @@ record TokenEmbedding(
     static TokenEmbedding load(Weights from, Architecture architecture, Embedding.Tokens shape) throws IOException {
         return new TokenEmbedding(
                 shape,
-                from.table(Role.of(TOKEN_EMBEDDING, Field.WEIGHT)),
+                from.table(Role.of(TOKEN_EMBEDDING, Field.WEIGHT), architecture.tied()),
                 shape.projected() ? Optional.of(from.linear(Role.of(EMBEDDING_PROJECTION, Field.WEIGHT))) : Optional.empty(),
-                shape.positions() > 0 ? Optional.of(from.table(Role.of(POSITION_EMBEDDING, Field.WEIGHT))) : Optional.empty(),
-                shape.segments() > 0 ? Optional.of(from.table(Role.of(SEGMENT_EMBEDDING, Field.WEIGHT))) : Optional.empty(),
+                shape.positions() > 0 ? Optional.of(from.rows(Role.of(POSITION_EMBEDDING, Field.WEIGHT))) : Optional.empty(),
+                shape.segments() > 0 ? Optional.of(from.rows(Role.of(SEGMENT_EMBEDDING, Field.WEIGHT))) : Optional.empty(),
                 from.norm(Role.of(EMBEDDING_NORM, Field.GAIN), shape.norm().isPresent(), shape.norm().orElse(null)),
                 architecture.streamWidth(),
                 architecture.stream() == Stream.COMPRESSED);
     }
 
     /** The tokens of one span into its rows of the stream. */
-    void enter(int[] ids, int position, Rows stream, Workspace room) {
+    void enter(int[] ids, int position, Rows stream, Team team, Workspace room) {
         Rows h = stream.sliceColumns(0, carried);
         boolean plain = projection.isEmpty() && segments.isEmpty() && norm.isEmpty() && !shape.recentre();
         if (!plain) {
-            addUp(ids, position, h, room);
-        } else if (positions.isPresent()) {
-            KERNELS.gather(tokens, ids, (float) shape.scale(), positions.get(), position + shape.positionOffset(), h);
+            addUp(ids, position, h, team, room);
+            return;
+        }
+        Table.Found found = tokens.find(ids, room, team);
+        if (positions.isPresent()) {
+            KERNELS.gather(found.rows(), found.ids(), (float) shape.scale(), positions.get(), position + shape.positionOffset(), h);
         } else {
-            KERNELS.gather(tokens, ids, (float) shape.scale(), h);
+            KERNELS.gather(found.rows(), found.ids(), (float) shape.scale(), h);
         }
     }
 
     /** The same in float32, rounded once at the end. */
-    private void addUp(int[] ids, int position, Rows h, Workspace room) {
+    private void addUp(int[] ids, int position, Rows h, Team team, Workspace room) {
         Rows sum = room.rows(Use.EMBEDDED, Type.F32, ids.length, carried);
+        Table.Found found = tokens.find(ids, room, team);
         if (projection.isPresent()) {
             Rows looked = room.rows(Use.READ, Type.F32, ids.length, tokens.columns());
-            KERNELS.gather(tokens, ids, 1, looked);
+            KERNELS.gather(found.rows(), found.ids(), 1, looked);
             projection.get().multiply(looked, 0, sum);
             scale(sum, shape.scale());
         } else {
-            KERNELS.gather(tokens, ids, (float) shape.scale(), sum);
+            KERNELS.gather(found.rows(), found.ids(), (float) shape.scale(), sum);
         }
         positions.ifPresent(table -> addRows(sum, table, position + shape.positionOffset(), 1));
         segments.ifPresent(table -> addRows(sum, table, 0, 0));

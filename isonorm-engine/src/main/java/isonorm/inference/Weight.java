@@ -1,130 +1,160 @@
 package isonorm.inference;
 
 import isonorm.kernel.Kernels;
+import isonorm.kernel.Panels;
 import isonorm.kernel.Rows;
 import isonorm.tensor.Finish;
-import isonorm.tensor.Packed;
 import isonorm.tensor.Products;
 import java.lang.foreign.Arena;
 import java.util.List;
-import java.util.Optional;
 
-/**
- * A linear layer's matrix, (out, in), in one part or more, each a run of rows as (out, in) or (in, out).
- *
- * <p>Parts are what lets a checkpoint's own bytes be used: some families have one tensor for queries, keys and values, some have
- * three, and GPT-2 stores them the other way round.
- */
-record Weight(List<Part> parts, int outputs, int inputs) {
+/** A linear layer's matrix, (out, in). */
+sealed interface Weight {
 
-    /** Outputs {@code first} to {@code first + count - 1}; {@code packed} is a copy for products of many rows. */
-    record Part(Rows values, boolean transposed, int first, int count, Optional<Packed> packed) {
-
-        Part(Rows values, boolean transposed, int first, int count) {
-            this(values, transposed, first, count, Optional.empty());
-        }
-
-        private Part packed(Arena arena) {
-            return new Part(values, transposed, first, count, Packed.of(values, !transposed, arena));
-        }
-
-        /** Some of its outputs. */
-        private Rows outputs(int from, int number) {
-            return transposed ? values.sliceColumns(from, number) : values.slice(from, number);
-        }
-    }
-
-    private static final Kernels KERNELS = Kernels.provider();
+    Kernels KERNELS = Kernels.provider();
 
     /** For so few rows reading the weights is all that counts, and our kernels do nothing else. */
-    static final int FEW = 4;
+    int FEW = 4;
 
-    /** Widening weights costs as much as reading them a few times. */
-    private static final int FEW_OF_ANOTHER_TYPE = 16;
+    /** The same for weights that would have to be widened, which costs as much as reading them a few times. */
+    int FEW_WIDENED = 16;
 
-    /** So many values are widened at once: half a megabyte. */
-    private static final int WIDENED = 128 * 1024;
+    int outputs();
 
-    static Weight of(Rows values) {
-        return new Weight(List.of(new Part(values, false, 0, values.rows())), values.rows(), values.columns());
-    }
+    int inputs();
 
-    /** The same with copies of its parts in the order in which products read them. */
-    Weight packed(Arena arena) {
-        return new Weight(parts.stream().map(part -> part.packed(arena)).toList(), outputs, inputs);
-    }
+    /** A part of the outputs begins at a multiple of this. */
+    int step();
 
-    /** {@code y = x W^T} for outputs {@code first} to {@code first + y.columns() - 1}. */
-    void multiply(Rows x, int first, Rows y) {
+    /** {@code y = finish(x W^T)} for outputs {@code first} to {@code first + y.columns() - 1}. */
+    void multiply(Rows x, int first, Rows y, Finish finish);
+
+    /** The same as it is. */
+    default void multiply(Rows x, int first, Rows y) {
         multiply(x, first, y, Finish.NOTHING);
     }
 
-    /** The same, finished as these outputs are to be. */
-    void multiply(Rows x, int first, Rows y, Finish finish) {
-        int end = first + y.columns();
-        for (Part part : parts) {
-            int from = Math.max(first, part.first());
-            int to = Math.min(end, part.first() + part.count());
-            if (from >= to) {
-                continue;
-            }
-            Rows some = y.sliceColumns(from - first, to - from);
-            Finish its = finish.columns(from - first, to - from);
-            if (to - from == part.count() && part.packed().isPresent() && x.rows() > FEW && x.type() == part.values().type()) {
-                Products.product(x, part.packed().get(), some, its);
+    /** A copy in the order in which products read it. */
+    record InPanels(Panels panels) implements Weight {
+
+        @Override
+        public int outputs() {
+            return panels.outputs();
+        }
+
+        @Override
+        public int inputs() {
+            return panels.inputs();
+        }
+
+        @Override
+        public int step() {
+            return Panels.WIDTH;
+        }
+
+        @Override
+        public void multiply(Rows x, int first, Rows y, Finish finish) {
+            Panels some = panels.outputs(first, y.columns());
+            if (x.rows() <= FEW || x.rows() <= FEW_WIDENED && !asTheyAre(x)) {
+                KERNELS.product(x, some, y);
+                finish.apply(y);
             } else {
-                multiply(x, part.outputs(from - part.first(), to - from), part.transposed(), some, its);
+                Products.product(x, some, y, finish);
             }
         }
-    }
 
-    /** Whether every part is stored as (in, out). */
-    boolean transposed() {
-        return parts.stream().allMatch(Part::transposed);
+        private boolean asTheyAre(Rows x) {
+            return x.type() == panels.type() && Products.multiplies(panels.type());
+        }
     }
 
     /**
-     * {@code y = x W^T} for inputs {@code first} to {@code first + x.columns() - 1} alone, of a {@link #transposed} matrix: its
-     * memory in one run.
+     * The bytes of the checkpoint's own files, in one part or more, each a run of rows as (out, in) or (in, out): some families have one tensor
+     * for queries, keys and values, some have three, and GPT-2 stores them the other way round.
      */
-    void multiplyInputs(Rows x, int first, Rows y) {
-        for (Part part : parts) {
-            KERNELS.vectorMatrices(x, part.values().slice(first, x.columns()), y.sliceColumns(part.first(), part.count()));
-        }
-    }
+    record Mapped(List<Part> parts, int outputs, int inputs) implements Weight {
 
-    private static void multiply(Rows x, Rows w, boolean transposed, Rows y, Finish finish) {
-        boolean same = w.type() == x.type();
-        if (x.rows() <= (same ? FEW : FEW_OF_ANOTHER_TYPE)) {
-            few(x, w, transposed, y);
-            finish.apply(y);
-        } else if (same) {
-            Products.product(x, w, !transposed, y, finish);
-        } else {
-            widened(x, w, transposed, y, finish);
-        }
-    }
+        /** Outputs {@code first} to {@code first + count - 1}. */
+        record Part(Rows values, boolean transposed, int first, int count) {
 
-    private static void few(Rows x, Rows w, boolean transposed, Rows y) {
-        if (transposed) {
-            KERNELS.vectorMatrices(x, w, y);
-        } else {
-            KERNELS.matrixVectors(w, x, y);
+            /** Some of its outputs. */
+            private Rows outputs(int from, int number) {
+                return transposed ? values.sliceColumns(from, number) : values.slice(from, number);
+            }
         }
-    }
 
-    /** Weights of another type than x are copied into its type, some outputs at a time. */
-    private static void widened(Rows x, Rows w, boolean transposed, Rows y, Finish finish) {
-        int outputs = y.columns();
-        int step = Math.clamp(WIDENED / x.columns(), 16, Math.max(16, outputs));
-        try (Arena arena = Arena.ofConfined()) {
-            int width = transposed ? Math.min(step, outputs) : x.columns();
-            Rows room = Rows.allocate(arena, x.type(), transposed ? x.columns() : Math.min(step, outputs), width, width);
-            for (int first = 0; first < outputs; first += step) {
-                int count = Math.min(step, outputs - first);
-                Rows some = transposed ? room.sliceColumns(0, count) : room.slice(0, count);
-                KERNELS.copy(transposed ? w.sliceColumns(first, count) : w.slice(first, count), some);
-                Products.product(x, some, !transposed, y.sliceColumns(first, count), finish.columns(first, count));
+        /** So many values are widened at once: half a megabyte. */
+        private static final int WIDENED = 128 * 1024;
+
+        static Mapped of(Rows values) {
+            return new Mapped(List.of(new Part(values, false, 0, values.rows())), values.rows(), values.columns());
+        }
+
+        /** So that its rows begin on cache lines. */
+        @Override
+        public int step() {
+            return 32;
+        }
+
+        @Override
+        public void multiply(Rows x, int first, Rows y, Finish finish) {
+            int end = first + y.columns();
+            for (Part part : parts) {
+                int from = Math.max(first, part.first());
+                int to = Math.min(end, part.first() + part.count());
+                if (from < to) {
+                    multiply(x, part.outputs(from - part.first(), to - from), part.transposed(), y.sliceColumns(from - first, to - from),
+                            finish.columns(from - first, to - from));
+                }
+            }
+        }
+
+        /** Whether every part is stored as (in, out). */
+        boolean transposed() {
+            return parts.stream().allMatch(Part::transposed);
+        }
+
+        /**
+         * {@code y = x W^T} for inputs {@code first} to {@code first + x.columns() - 1} alone, of a {@link #transposed} matrix: its
+         * memory in one run.
+         */
+        void multiplyInputs(Rows x, int first, Rows y) {
+            for (Part part : parts) {
+                KERNELS.vectorMatrices(x, part.values().slice(first, x.columns()), y.sliceColumns(part.first(), part.count()));
+            }
+        }
+
+        private static void multiply(Rows x, Rows w, boolean transposed, Rows y, Finish finish) {
+            boolean same = w.type() == x.type();
+            if (x.rows() <= FEW || x.rows() <= FEW_WIDENED && !same) {
+                few(x, w, transposed, y);
+                finish.apply(y);
+            } else if (same) {
+                Products.product(x, w, !transposed, y, finish);
+            } else {
+                widened(x, w, transposed, y, finish);
+            }
+        }
+
+        private static void few(Rows x, Rows w, boolean transposed, Rows y) {
+            if (transposed) {
+                KERNELS.vectorMatrices(x, w, y);
+            } else {
+                KERNELS.matrixVectors(w, x, y);
+            }
+        }
+
+        /** Weights of another type than x are copied into panels of its type, some outputs at a time. */
+        private static void widened(Rows x, Rows w, boolean transposed, Rows y, Finish finish) {
+            int outputs = y.columns();
+            int step = Math.max(1, WIDENED / x.columns() / Panels.WIDTH) * Panels.WIDTH;
+            try (Arena arena = Arena.ofConfined()) {
+                for (int first = 0; first < outputs; first += step) {
+                    int count = Math.min(step, outputs - first);
+                    Panels room = Panels.allocate(arena, x.type(), x.columns(), count);
+                    KERNELS.pack(transposed ? w.sliceColumns(first, count) : w.slice(first, count), !transposed, 0, room);
+                    Products.product(x, room, y.sliceColumns(first, count), finish.columns(first, count));
+                }
             }
         }
     }

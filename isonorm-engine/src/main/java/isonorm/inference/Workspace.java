@@ -22,6 +22,7 @@ final class Workspace implements AutoCloseable {
         PARTIAL,
         EMBEDDED,
         LAST,
+        LOOKED_UP,
         READ,
         LOGITS
     }

@@ -1,26 +1,48 @@
 package isonorm.measure;
 
-import java.util.ArrayList;
+import isonorm.tensor.LargePages;
+import isonorm.tensor.Team;
+import isonorm.weights.VectorSupport;
+import java.lang.foreign.Arena;
 import java.util.Arrays;
-import java.util.List;
-import java.util.concurrent.Callable;
-import java.util.concurrent.ExecutionException;
-import java.util.concurrent.ExecutorService;
-import java.util.concurrent.Executors;
-import java.util.concurrent.Future;
 
-/** What memory can give: a plain sum over more of it than any cache holds. */
+/**
+ * What memory gives to threads that do nothing but read: the sum over more of it than any cache holds.
+ *
+ * <p>How fast weights are read is to be compared with the most that can be read. So this reads whole vectors from huge pages, where
+ * there are both, and from several places at once, since a processor fetches ahead from each.
+ */
 public final class Bandwidth {
 
-    private static final int LONGS = 32 << 20; // 256 MiB
-    private static final int PASSES = 12;
+    static final long BYTES = 256L << 20;
 
-    private final long[] data = new long[LONGS];
+    /** So many passes, or as many as there is time for: without a compiler one takes a second. */
+    private static final int PASSES = 64;
+    private static final long TIME = 2_000_000_000;
+
+    /** How long a little is read before, again and again: until that is compiled, vectors are objects. */
+    private static final long WARM_UP = 200_000_000;
+
+    /** Every share begins at a multiple of this, which is one of what any reader takes in a step. */
+    private static final int STEP = 4096;
+
+    /** What memory is filled with: a number whose bytes are all one. */
+    static final long NUMBER = 0x0101010101010101L;
+
+    /** Memory and a way to read it; {@code first} and {@code bytes} are multiples of {@value #STEP}. */
+    interface Reader {
+
+        /** Writes {@link #NUMBER} everywhere: pages that nobody wrote to would all be one page. */
+        void fill(long first, long bytes);
+
+        /** The sum of the numbers there. */
+        long sum(long first, long bytes);
+    }
+
     private final int threads;
 
     private Bandwidth(int threads) {
         this.threads = threads;
-        Arrays.fill(data, 1); // pages that nobody wrote to would all be one page
     }
 
     /** A probe that reads with {@code threads} threads. */
@@ -28,45 +50,54 @@ public final class Bandwidth {
         return new Bandwidth(threads);
     }
 
+    /** The best reader of this JVM. */
+    static Reader reader(Arena arena) {
+        return VectorSupport.obstacle().isEmpty() ? new VectorReader(LargePages.of(arena).allocate(BYTES)) : new PlainReader(BYTES);
+    }
+
     /** The best of some passes, in gigabytes a second. */
     public double gigabytesPerSecond() {
-        try (ExecutorService pool = Executors.newFixedThreadPool(threads)) {
+        try (Arena arena = Arena.ofShared()) {
+            return gigabytesPerSecond(reader(arena));
+        }
+    }
+
+    double gigabytesPerSecond(Reader reader) {
+        try (Team team = Team.of(threads)) {
+            long[] sums = new long[threads];
+            share(team, (_, first, bytes) -> reader.fill(first, bytes));
+            for (long start = System.nanoTime(); System.nanoTime() - start < WARM_UP; ) {
+                requireSum(reader.sum(0, STEP), STEP);
+            }
             long best = Long.MAX_VALUE;
-            for (int pass = 0; pass < PASSES; pass++) {
+            long began = System.nanoTime();
+            for (int pass = 0; pass < PASSES && System.nanoTime() - began < TIME; pass++) {
                 long start = System.nanoTime();
-                long sum = sum(pool);
+                share(team, (part, first, bytes) -> sums[part] = reader.sum(first, bytes));
                 best = Math.min(best, System.nanoTime() - start);
-                if (sum != LONGS) { // also gives the sum something to be computed for
-                    throw new IllegalStateException("the sum of " + LONGS + " ones must be that, got " + sum);
-                }
+                requireSum(Arrays.stream(sums).sum(), BYTES);
             }
-            return (double) LONGS * Long.BYTES / best;
+            return (double) BYTES / best;
         }
     }
 
-    private long sum(ExecutorService pool) {
-        List<Callable<Long>> parts = new ArrayList<>();
-        for (int t = 0; t < threads; t++) {
-            int from = (int) ((long) LONGS * t / threads);
-            int to = (int) ((long) LONGS * (t + 1) / threads);
-            parts.add(() -> sum(from, to));
-        }
-        try {
-            long sum = 0;
-            for (Future<Long> part : pool.invokeAll(parts)) {
-                sum += part.get();
-            }
-            return sum;
-        } catch (InterruptedException | ExecutionException e) {
-            throw new IllegalStateException("a sum of an array cannot fail, unless it is interrupted", e);
+    /** Also gives the sum something to be computed for. */
+    private static void requireSum(long sum, long bytes) {
+        long expected = bytes / Long.BYTES * NUMBER;
+        if (sum != expected) {
+            throw new IllegalStateException("a sum of " + bytes + " bytes of memory must be " + expected + ", got " + sum);
         }
     }
 
-    private long sum(int from, int to) {
-        long sum = 0;
-        for (int i = from; i < to; i++) {
-            sum += data[i];
-        }
-        return sum;
+    @FunctionalInterface
+    private interface Share {
+        void run(int part, long first, long bytes);
+    }
+
+    private void share(Team team, Share share) {
+        team.each(threads, part -> {
+            long first = BYTES / STEP * part / threads * STEP;
+            share.run(part, first, BYTES / STEP * (part + 1) / threads * STEP - first);
+        });
     }
 }

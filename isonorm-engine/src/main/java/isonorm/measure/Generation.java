@@ -49,9 +49,9 @@ public record Generation(Loaded.Engine engine, int threads, int prompt, int toke
      * @param prefill tokens a second of a prompt that is to be continued: the logits behind its last token
      * @param prefillAllLogits the same with the logits behind every token
      * @param decode words a second
-     * @param bandwidth gigabytes a second that a plain sum reads, right after decoding
+     * @param bandwidth gigabytes a second that {@link Bandwidth} reads, right after decoding
      * @param bytesPerToken the bytes of weights that one step of decoding reads
-     * @param peak the most bytes the process had in memory so far, where the system says it
+     * @param peak the most bytes the process had in memory while it read prompts and continued them, where the system says it
      */
     public record Speed(double prefill, double prefillAllLogits, double decode, double bandwidth, long bytesPerToken, OptionalLong peak) {
 
@@ -84,19 +84,21 @@ public record Generation(Loaded.Engine engine, int threads, int prompt, int toke
         try (Loaded loaded = engine.load(model, compute, threads)) {
             int[] ids = ids(((Embedding.Tokens) model.architecture().embedding()).vocabulary());
             long read = Long.MAX_VALUE;
-            long readAll = Long.MAX_VALUE;
             for (int run = 0; run < PREFILLS; run++) {
-                progress.step("reading " + prompt + " tokens", 2L * run, steps);
+                progress.step("reading " + prompt + " tokens", run, steps);
                 read = Math.min(read, prefill(loaded, ids));
-                progress.step("reading " + prompt + " tokens, all logits", 2L * run + 1, steps);
-                readAll = Math.min(readAll, prefillAllLogits(loaded, ids));
             }
             long step = Long.MAX_VALUE;
             for (int run = 0; run < CONTINUATIONS; run++) {
-                progress.step("writing " + tokens + " tokens", 2L * PREFILLS + run, steps);
+                progress.step("writing " + tokens + " tokens", PREFILLS + run, steps);
                 step = Math.min(step, decode(loaded, ids) / tokens);
             }
-            OptionalLong peak = ProcessMemory.peak(); // before the probe, whose memory is not the model's
+            OptionalLong peak = ProcessMemory.peak(); // before all logits and the probe, whose memory generating has no need of
+            long readAll = Long.MAX_VALUE;
+            for (int run = 0; run < PREFILLS; run++) {
+                progress.step("reading " + prompt + " tokens, all logits", PREFILLS + CONTINUATIONS + run, steps);
+                readAll = Math.min(readAll, prefillAllLogits(loaded, ids));
+            }
             double bandwidth = Bandwidth.with(threads).gigabytesPerSecond();
             return new Speed(1e9 * prompt / read, 1e9 * prompt / readAll, 1e9 / step, bandwidth, bytesPerToken(model.architecture(), compute), peak);
         }

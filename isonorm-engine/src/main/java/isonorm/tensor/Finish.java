@@ -73,4 +73,17 @@ public record Finish(Values scales, Values bias, Optional<Activation> activation
             KERNELS.scaleRowsAddBias(y, scales, bias);
         }
     }
+
+    /** The same to a product in float32 that may be overwritten, rounded into rows of another type. */
+    void apply(Rows product, Rows y) {
+        if (times.isPresent()) {
+            if (scales.present() || bias.present()) {
+                KERNELS.scaleRowsAddBias(product, scales, bias);
+            }
+            KERNELS.gate(product, times.get(), Values.NONE, Values.NONE, Values.NONE, activation.orElseThrow(), y);
+        } else {
+            apply(product);
+            KERNELS.copy(product, y);
+        }
+    }
 }

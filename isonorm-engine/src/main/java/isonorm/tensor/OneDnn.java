@@ -6,6 +6,8 @@ import static java.lang.foreign.ValueLayout.JAVA_INT;
 import static java.lang.foreign.ValueLayout.JAVA_LONG;
 
 import isonorm.architecture.Activation;
+import isonorm.kernel.Kernels;
+import isonorm.kernel.Panels;
 import isonorm.kernel.Rows;
 import isonorm.kernel.Type;
 import isonorm.kernel.Values;
@@ -23,38 +25,52 @@ import java.lang.ref.Reference;
 import java.net.URL;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.EnumMap;
+import java.util.EnumSet;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalInt;
-import java.util.concurrent.ConcurrentHashMap;
+import java.util.Set;
 import org.bytedeco.javacpp.Loader;
 
 /**
- * Matrix products of float32 and bfloat16 by oneDNN, through its C interface, each on the caller's thread, with what
+ * Matrix products of float32, and of bfloat16 where the processor has instructions for it, by oneDNN, through its C interface, with what
  * {@link Finish finishes} them.
  *
  * <p>oneDNN compiles a function for each shape. A thread keeps its own, for at most {@value #MOST} shapes: one must not run twice at
- * once. Where a matrix is multiplied often it can be {@link #pack brought} into the order in which the function reads it, which
- * otherwise is done in every product.
+ * once. Matrices in {@link Panels} lie in the order in which its functions read them; others are brought into it in every product.
  */
 @SuppressWarnings("restricted")
-final class OneDnn {
+final class OneDnn implements Multiplier {
 
     /** How many shapes a thread keeps its functions for. */
     private static final int MOST = 1024;
 
-    /** For so many rows a matrix' order is chosen; it serves others too. */
-    private static final int ROWS = 128;
+    /** The shape of the products that are made to learn what there is. */
+    private static final int ASKED = 128;
+
+    /** Columns so many bytes apart lie in few places of a cache, where a function without AVX-512 reads them as they are stored. */
+    private static final int ALIASED = 4096;
+
+    /** For so many rows a matrix is worth being brought into panels first where it lies so, and for so many wherever it lies. */
+    private static final int ROWS_ALIASED = 64;
+    private static final int ROWS_ANY = 256;
+
+    /** So many values of it at a time. */
+    private static final int TOGETHER = 1 << 18;
 
     private static final String FOLDER = "/org/bytedeco/dnnl/linux-x86_64/";
 
     private static final int SUCCESS = 0;
     private static final int CPU = 1;
-    private static final int ANY_ORDER = 1;
+    private static final int PANELS = 524; // aCB16b64c
+    private static final int PANELS_OF_PAIRS = 528; // aCB16b64c2b
     private static final int DEFAULT_FLAGS = 1;
-    private static final int WEIGHTS_OF = 131;
+    private static final int IMPLEMENTATION = 8;
+    private static final int AVX512 = 39;
+    private static final String GENERATED = "brg_"; // all others are for shapes and types it has nothing good for
     private static final int BFLOAT16 = 2;
     private static final int FLOAT32 = 3;
     private static final int[] ARGUMENTS = {1, 33, 17}; // source, weights, destination
@@ -72,12 +88,14 @@ final class OneDnn {
     private static final int MOST_DIMENSIONS = 12;
     private static final long ARGUMENT = 16;
 
-    /** The library, or nothing where it is not there or was not asked for. */
-    private static final Optional<OneDnn> HERE = open(System.getProperty("isonorm.products", "onednn"));
+    private static final Room W = new Room();
+
+    /** The library, or nothing and the reason. */
+    record Found(Optional<OneDnn> library, String reason) {}
 
     /** A shape with everything that its function depends on. */
     private record Shape(Type type, Type result, int count, int m, int k, int n, int xStride, boolean xTransposed, long xStep,
-            int wStride, boolean wTransposed, long wStep, int yStride, long yStep, MemorySegment packed, After after) {}
+            int wStride, boolean wTransposed, long wStep, int yStride, long yStep, boolean panels, After after) {}
 
     /** What follows a product, as far as its function depends on it. */
     private record After(boolean add, boolean scales, boolean bias, Optional<Activation> activation, OptionalInt timesStride) {
@@ -93,9 +111,6 @@ final class OneDnn {
 
     /** What an operation behind a product reads, and the number by which a function knows it. */
     private record Operand(int argument, MemorySegment description) {}
-
-    /** A matrix whose order was asked for. */
-    private record Order(Type type, int k, int n) {}
 
     /** A function, and what it is given: x, w, y, and the operands of what follows. */
     private record Compiled(MemorySegment primitive, List<MemorySegment> given, MemorySegment arguments) {}
@@ -135,9 +150,8 @@ final class OneDnn {
     private static final Cleaner CLEANER = Cleaner.create();
 
     private final MethodHandle describe;
-    private final MethodHandle describeAny;
+    private final MethodHandle describeOrder;
     private final MethodHandle free;
-    private final MethodHandle size;
     private final MethodHandle attributes;
     private final MethodHandle freeAttributes;
     private final MethodHandle postOps;
@@ -155,22 +169,24 @@ final class OneDnn {
     private final MethodHandle memory;
     private final MethodHandle freeMemory;
     private final MethodHandle move;
-    private final MethodHandle reorder;
     private final MethodHandle execute;
     private final MethodHandle await;
     private final MethodHandle newStream;
     private final MethodHandle freeStream;
     private final MethodHandle oneThread;
     private final MemorySegment engine;
-
-    private final Map<Order, MemorySegment> orders = new ConcurrentHashMap<>();
+    private final int instructions;
+    private final boolean wide;
+    private final Path place;
+    private final Map<Type, String> implementations = new EnumMap<>(Type.class);
+    private final Set<Type> readsPanels = EnumSet.noneOf(Type.class);
     private final ThreadLocal<Own> own = ThreadLocal.withInitial(this::begin);
 
-    private OneDnn(SymbolLookup library) {
+    private OneDnn(SymbolLookup library, Path place) {
+        this.place = place;
         describe = function(library, "dnnl_memory_desc_create_with_strides", ADDRESS, JAVA_INT, ADDRESS, JAVA_INT, ADDRESS);
-        describeAny = function(library, "dnnl_memory_desc_create_with_tag", ADDRESS, JAVA_INT, ADDRESS, JAVA_INT, JAVA_INT);
+        describeOrder = function(library, "dnnl_memory_desc_create_with_tag", ADDRESS, JAVA_INT, ADDRESS, JAVA_INT, JAVA_INT);
         free = function(library, "dnnl_memory_desc_destroy", ADDRESS);
-        size = handle(library, "dnnl_memory_desc_get_size", FunctionDescriptor.of(JAVA_LONG, ADDRESS));
         attributes = function(library, "dnnl_primitive_attr_create", ADDRESS);
         freeAttributes = function(library, "dnnl_primitive_attr_destroy", ADDRESS);
         freePostOps = function(library, "dnnl_post_ops_destroy", ADDRESS);
@@ -181,14 +197,13 @@ final class OneDnn {
         operations = function(library, "dnnl_post_ops_len", ADDRESS);
         setPostOps = function(library, "dnnl_primitive_attr_set_post_ops", ADDRESS, ADDRESS);
         matmul = function(library, "dnnl_matmul_primitive_desc_create", ADDRESS, ADDRESS, ADDRESS, ADDRESS, ADDRESS, ADDRESS, ADDRESS);
-        query = handle(library, "dnnl_primitive_desc_query_md", FunctionDescriptor.of(ADDRESS, ADDRESS, JAVA_INT, JAVA_INT));
+        query = function(library, "dnnl_primitive_desc_query", ADDRESS, JAVA_INT, JAVA_INT, ADDRESS);
         create = function(library, "dnnl_primitive_create", ADDRESS, ADDRESS);
         freeDescription = function(library, "dnnl_primitive_desc_destroy", ADDRESS);
         freePrimitive = function(library, "dnnl_primitive_destroy", ADDRESS);
         memory = function(library, "dnnl_memory_create", ADDRESS, ADDRESS, ADDRESS, ADDRESS);
         freeMemory = function(library, "dnnl_memory_destroy", ADDRESS);
         move = function(library, "dnnl_memory_set_data_handle", ADDRESS, ADDRESS);
-        reorder = function(library, "dnnl_reorder_primitive_desc_create", ADDRESS, ADDRESS, ADDRESS, ADDRESS, ADDRESS, ADDRESS);
         execute = function(library, "dnnl_primitive_execute", ADDRESS, ADDRESS, JAVA_INT, ADDRESS);
         await = function(library, "dnnl_stream_wait", ADDRESS);
         newStream = function(library, "dnnl_stream_create", ADDRESS, ADDRESS, JAVA_INT);
@@ -196,6 +211,37 @@ final class OneDnn {
         oneThread = handle(library, "omp_set_num_threads", FunctionDescriptor.ofVoid(JAVA_INT));
         MethodHandle newEngine = function(library, "dnnl_engine_create", ADDRESS, JAVA_INT, JAVA_LONG);
         engine = made("an engine", out -> (int) newEngine.invokeExact(out, CPU, 0L));
+        MethodHandle allowed = handle(library, "dnnl_get_effective_cpu_isa", FunctionDescriptor.of(JAVA_INT));
+        instructions = call("instructions", () -> (int) allowed.invokeExact());
+        wide = (instructions & AVX512) == AVX512;
+        for (Type type : List.of(Type.F32, Type.BF16)) {
+            implementation(type, false).ifPresent(name -> implementations.put(type, name));
+            if (implementation(type, true).filter(name -> name.startsWith(GENERATED)).isPresent()) {
+                readsPanels.add(type);
+            }
+        }
+    }
+
+    /** What would make a product of this type; nothing where nothing would. */
+    private Optional<String> implementation(Type type, boolean panels) {
+        try (Arena arena = Arena.ofConfined()) {
+            MemorySegment x = matrix(arena, type, 1, ASKED, ASKED, ASKED, false, 0);
+            MemorySegment w = panels ? panels(arena, type, ASKED, ASKED) : x;
+            MemorySegment out = arena.allocate(ADDRESS);
+            int status = call("a product", () -> (int) matmul.invokeExact(out, engine, x, w, MemorySegment.NULL, x, MemorySegment.NULL));
+            Optional<String> name = Optional.empty();
+            if (status == SUCCESS) {
+                MemorySegment description = out.get(ADDRESS, 0);
+                check("a name", () -> (int) query.invokeExact(description, IMPLEMENTATION, 0, out));
+                name = Optional.of(out.get(ADDRESS, 0).reinterpret(Long.MAX_VALUE).getString(0));
+                destroy(freeDescription, description);
+            }
+            destroy(free, x);
+            if (panels) {
+                destroy(free, w);
+            }
+            return name;
+        }
     }
 
     private static MethodHandle function(SymbolLookup library, String name, MemoryLayout... arguments) {
@@ -206,17 +252,27 @@ final class OneDnn {
         return Linker.nativeLinker().downcallHandle(library.find(name).orElseThrow(), descriptor);
     }
 
-    private static Optional<OneDnn> open(String wish) {
+    /** Opened once. */
+    private static final class Here {
+        private static final Found FOUND = open();
+    }
+
+    static Found here() {
+        return Here.FOUND;
+    }
+
+    private static Found open() {
         URL openMp = OneDnn.class.getResource(FOLDER + "libgomp.so.1");
         URL library = OneDnn.class.getResource(FOLDER + "libdnnl.so.3");
-        if (!wish.equals("onednn") || openMp == null || library == null || !System.getProperty("os.arch").equals("amd64")) {
-            return Optional.empty();
+        if (openMp == null || library == null || !System.getProperty("os.arch").equals("amd64")) {
+            return new Found(Optional.empty(), "oneDNN comes with Isonorm for Linux on x86-64 alone");
         }
         try {
             SymbolLookup.libraryLookup(cached(openMp), Arena.global());
-            return Optional.of(new OneDnn(SymbolLookup.libraryLookup(cached(library), Arena.global())));
-        } catch (IOException | IllegalArgumentException e) {
-            return Optional.empty(); // a C library that cannot load it: libtorch and OpenBLAS do the same, slower
+            Path place = cached(library);
+            return new Found(Optional.of(new OneDnn(SymbolLookup.libraryLookup(place, Arena.global()), place)), "");
+        } catch (IOException | IllegalArgumentException e) { // such as a C library that cannot load it
+            return new Found(Optional.empty(), "oneDNN could not be loaded: " + e.getMessage());
         }
     }
 
@@ -224,13 +280,26 @@ final class OneDnn {
         return Loader.cacheResource(resource).toPath();
     }
 
-    static Optional<OneDnn> here() {
-        return HERE;
+    /** The instruction sets it may use, a bit each, as {@code dnnl_cpu_isa_t} has them. */
+    int instructions() {
+        return instructions;
     }
 
-    /** Whether it has products of this type. */
-    static boolean multiplies(Type type) {
-        return type == Type.F32 || type == Type.BF16;
+    /** Where it was loaded from. */
+    Path place() {
+        return place;
+    }
+
+    @Override
+    public String name(Type type) {
+        return "oneDNN" + (implementations.containsKey(type) ? ", " + implementations.get(type) : "");
+    }
+
+    /** Of bfloat16 only what is generated for its instructions: all else takes longer than products of float32. */
+    @Override
+    public boolean multiplies(Type type) {
+        return type == Type.F32 && implementations.containsKey(type)
+                || implementations.getOrDefault(type, "").startsWith(GENERATED) && readsPanels.contains(type);
     }
 
     private Own begin() {
@@ -248,37 +317,71 @@ final class OneDnn {
         return made;
     }
 
-    /** {@code y = x w}, or {@code y += x w}. */
-    void products(Stack x, Stack w, Stack y, boolean add) {
+    @Override
+    public void products(Stack x, Stack w, Stack y, boolean add) {
         run(x, w, y, add ? After.SUM : After.NOTHING, Finish.NOTHING);
     }
 
-    /** Whether it does this itself: it adds a bias before it scales. */
-    static boolean finishes(Finish finish) {
-        return !finish.scales().present() || !finish.bias().present();
+    /** It adds a bias before it scales. What it does of activations without AVX-512 takes longer than a pass of ours. */
+    @Override
+    public boolean finishes(Finish finish) {
+        return (!finish.scales().present() || !finish.bias().present()) && (wide || finish.activation().isEmpty());
     }
 
-    /** {@code y = finish(x w)}, of what it {@link #finishes}. */
-    void product(Rows x, Stack w, Rows y, Finish finish) {
+    @Override
+    public void product(Rows x, Stack w, Rows y, Finish finish) {
         run(Stack.of(x), w, Stack.of(y), After.of(finish), finish);
     }
 
-    /** The same with a matrix that {@link #pack} made. */
-    void product(Rows x, Packed w, Rows y, Finish finish) {
-        run(Stack.of(x), 0, false, 0, w.values().address(), Stack.of(y), w.order(), After.of(finish), finish);
-        Reference.reachabilityFence(w.values());
+    @Override
+    public void product(Stack x, Panels w, Rows y, Finish finish) {
+        run(x, w, y, After.of(finish), finish);
+    }
+
+    private void run(Stack x, Panels w, Rows y, After after, Finish finish) {
+        if (readsPanels.contains(w.type())) {
+            run(x, 0, false, 0, w.address(0), Stack.of(y), true, after, finish);
+            return;
+        }
+        for (int panel = 0; panel < w.count(); panel++) { // each is a matrix of its own, (inputs, 64), without gaps
+            int first = panel * Panels.WIDTH;
+            int columns = Math.min(Panels.WIDTH, w.outputs() - first);
+            run(x, Panels.WIDTH, false, 0, w.address(panel), Stack.of(y.sliceColumns(first, columns)), false, after, finish.columns(first, columns));
+        }
     }
 
     private void run(Stack x, Stack w, Stack y, After after, Finish finish) {
-        run(x, w.first().stride(), w.transposed(), w.step(), w.first().address(0), y, MemorySegment.NULL, after, finish);
+        if (y.count() == 1 && reads(w, y.first().rows())) {
+            inPanels(x.one(0), w.get(0), y.get(0), after, finish);
+        } else {
+            run(x, w.first().stride(), w.transposed(), w.step(), w.first().address(0), y, false, after, finish);
+        }
         Reference.reachabilityFence(w.first().data());
     }
 
-    private void run(Stack x, int wStride, boolean wTransposed, long wStep, long w, Stack y, MemorySegment packed, After after, Finish finish) {
+    /** Whether a matrix is better read once, into panels, than by the product of so many rows. */
+    private boolean reads(Stack w, int rows) {
+        Rows stored = w.first();
+        boolean aliased = (long) stored.stride() * stored.type().bytes() % ALIASED == 0;
+        return !wide && !w.transposed() && readsPanels.contains(stored.type()) && stored.columns() > Panels.WIDTH
+                && rows >= (aliased ? ROWS_ALIASED : ROWS_ANY);
+    }
+
+    private void inPanels(Stack x, Rows w, Rows y, After after, Finish finish) {
+        int most = Math.max(1, TOGETHER / w.rows() / Panels.WIDTH) * Panels.WIDTH;
+        for (int first = 0; first < w.columns(); first += most) {
+            int columns = Math.min(most, w.columns() - first);
+            Panels some = W.panels(w.type(), w.rows(), columns);
+            Kernels.of(w.type()).pack(w.sliceColumns(first, columns), false, 0, some);
+            run(x, some, y.sliceColumns(first, columns), after, finish.columns(first, columns));
+        }
+    }
+
+    private void run(Stack x, int wStride, boolean wTransposed, long wStep, long w, Stack y, boolean panels, After after, Finish finish) {
         Rows a = x.first();
         Rows c = y.first();
         Shape shape = new Shape(a.type(), c.type(), y.count(), c.rows(), x.transposed() ? a.rows() : a.columns(), c.columns(),
-                a.stride(), x.transposed(), x.step(), wStride, wTransposed, wStep, c.stride(), y.step(), packed, after);
+                a.stride(), x.transposed(), x.step(), wStride, wTransposed, wStep, c.stride(), y.step(), panels, after);
         Own mine = own.get();
         Compiled compiled = mine.compiled.get(shape);
         if (compiled == null) {
@@ -322,9 +425,9 @@ final class OneDnn {
     private Compiled compile(Shape shape) {
         try (Arena arena = Arena.ofConfined()) {
             MemorySegment x = matrix(arena, shape.type, shape.count, shape.m, shape.k, shape.xStride, shape.xTransposed, shape.xStep);
-            MemorySegment w = shape.packed.equals(MemorySegment.NULL)
-                    ? matrix(arena, shape.type, shape.count, shape.k, shape.n, shape.wStride, shape.wTransposed, shape.wStep)
-                    : shape.packed;
+            MemorySegment w = shape.panels
+                    ? panels(arena, shape.type, shape.k, shape.n)
+                    : matrix(arena, shape.type, shape.count, shape.k, shape.n, shape.wStride, shape.wTransposed, shape.wStep);
             MemorySegment y = matrix(arena, shape.result, shape.count, shape.m, shape.n, shape.yStride, false, shape.yStep);
             List<Operand> operands = new ArrayList<>();
             MemorySegment bias = MemorySegment.NULL;
@@ -349,9 +452,7 @@ final class OneDnn {
             operands.forEach(operand -> destroy(free, operand.description));
             destroy(free, x);
             destroy(free, y);
-            if (shape.packed.equals(MemorySegment.NULL)) {
-                destroy(free, w);
-            }
+            destroy(free, w);
             return new Compiled(primitive, given, arguments);
         }
     }
@@ -359,60 +460,6 @@ final class OneDnn {
     private void release(Compiled compiled) {
         destroy(freePrimitive, compiled.primitive);
         compiled.given.forEach(memory -> destroy(freeMemory, memory));
-    }
-
-    /**
-     * A copy of {@code w}, read as it is or transposed, in the order in which products read it.
-     *
-     * @return nothing for a matrix of a type that products do not take
-     */
-    Optional<Packed> pack(Rows w, boolean transposed, Arena keep) {
-        if (!multiplies(w.type())) {
-            return Optional.empty();
-        }
-        int k = transposed ? w.columns() : w.rows();
-        int n = transposed ? w.rows() : w.columns();
-        try (Arena arena = Arena.ofConfined()) {
-            MemorySegment from = matrix(arena, w.type(), 1, k, n, w.stride(), transposed, 0);
-            MemorySegment order = orders.computeIfAbsent(new Order(w.type(), k, n), this::best);
-            MemorySegment values = keep.allocate(call("a size", () -> (long) size.invokeExact(order)), 64);
-            MemorySegment way = made("a reordering", out ->
-                    (int) reorder.invokeExact(out, from, engine, order, engine, MemorySegment.NULL));
-            MemorySegment primitive = made("a reordering's function", out -> (int) create.invokeExact(out, way));
-            MemorySegment source = memory(from);
-            MemorySegment target = memory(order);
-            MemorySegment arguments = arena.allocate(ARGUMENT * 2, 8);
-            arguments.set(JAVA_INT, 0, ARGUMENTS[0]);
-            arguments.set(ADDRESS, ADDRESS.byteSize(), source);
-            arguments.set(JAVA_INT, ARGUMENT, ARGUMENTS[2]);
-            arguments.set(ADDRESS, ARGUMENT + ADDRESS.byteSize(), target);
-            MemorySegment stream = own.get().stream;
-            check("a reordering", () -> (int) move.invokeExact(source, MemorySegment.ofAddress(w.address(0))));
-            check("a reordering", () -> (int) move.invokeExact(target, values));
-            check("a reordering", () -> (int) execute.invokeExact(primitive, stream, 2, arguments));
-            check("a reordering", () -> (int) await.invokeExact(stream));
-            destroy(freePrimitive, primitive);
-            destroy(freeDescription, way);
-            destroy(freeMemory, source);
-            destroy(freeMemory, target);
-            destroy(free, from);
-            return Optional.of(new Packed(values, w.type(), k, n, order));
-        }
-    }
-
-    /** The order that products of some rows take best; it is never given back, nor what owns it. */
-    private MemorySegment best(Order shape) {
-        try (Arena arena = Arena.ofConfined()) {
-            MemorySegment x = matrix(arena, shape.type, 1, ROWS, shape.k, shape.k, false, 0);
-            MemorySegment y = matrix(arena, shape.type, 1, ROWS, shape.n, shape.n, false, 0);
-            MemorySegment any = made("an order", out ->
-                    (int) describeAny.invokeExact(out, DIMENSIONS, dimensions(arena, 1, shape.k, shape.n), code(shape.type), ANY_ORDER));
-            MemorySegment best = description(x, any, MemorySegment.NULL, y, MemorySegment.NULL);
-            destroy(free, x);
-            destroy(free, y);
-            destroy(free, any);
-            return call("an order", () -> (MemorySegment) query.invokeExact(best, WEIGHTS_OF, 0));
-        }
     }
 
     private MemorySegment description(MemorySegment x, MemorySegment w, MemorySegment bias, MemorySegment y, MemorySegment how) {
@@ -478,6 +525,12 @@ final class OneDnn {
         return made("a matrix", out -> (int) describe.invokeExact(out, DIMENSIONS, dimensions, code(type), strides));
     }
 
+    /** A matrix as {@link Panels} have it. */
+    private MemorySegment panels(Arena arena, Type type, int inputs, int outputs) {
+        int order = type == Type.F32 ? PANELS : PANELS_OF_PAIRS;
+        return made("an order", out -> (int) describeOrder.invokeExact(out, DIMENSIONS, dimensions(arena, 1, inputs, outputs), code(type), order));
+    }
+
     private static MemorySegment dimensions(Arena arena, long... values) {
         MemorySegment dimensions = arena.allocate(JAVA_LONG, MOST_DIMENSIONS);
         MemorySegment.copy(values, 0, dimensions, JAVA_LONG, 0, values.length);
@@ -532,7 +585,7 @@ final class OneDnn {
     private static void require(int status, String what) {
         if (status != SUCCESS) {
             throw new IllegalStateException("oneDNN must make " + what + ", it answers with status " + status
-                    + "; -Disonorm.products=libtorch does without it");
+                    + "; -Disonorm.products=openblas does without it");
         }
     }
 }

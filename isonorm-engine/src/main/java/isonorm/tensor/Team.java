@@ -25,14 +25,11 @@ public final class Team implements AutoCloseable {
         void run(int first, int count);
     }
 
-    /** What is done with a part of the rows and a part of the columns. */
-    @FunctionalInterface
-    public interface Tile {
-        void run(int row, int rows, int column, int columns);
-    }
-
     /** Looks for work so often before it sleeps, about a millisecond; where there are fewer processors than threads, not at all. */
     private static final int LOOKS = 40_000;
+
+    /** So many parts a thread: more would cost more than they balance. */
+    private static final int PARTS = 2;
 
     private final int looks;
     private final Thread[] helpers;
@@ -119,9 +116,18 @@ public final class Team implements AutoCloseable {
         });
     }
 
-    /** Runs {@code tile} on all rows and a share of the columns for each thread, beginning at multiples of {@code step}. */
-    public void grid(int rows, int columns, int step, Tile tile) {
-        split(columns, step, (first, count) -> tile.run(0, rows, first, count));
+    /**
+     * Runs {@code slice} on all of {@code total} in some parts for each thread, beginning at multiples of {@code step}: whoever is free takes the
+     * next, for two threads that read memory are seldom equally fast.
+     */
+    public void deal(int total, int step, Slice slice) {
+        long steps = Math.ceilDiv(total, step);
+        int parts = helpers.length == 0 ? 1 : (int) Math.min((long) PARTS * size(), steps);
+        each(parts, part -> {
+            int first = (int) (steps * part / parts) * step;
+            int end = Math.min(total, (int) (steps * (part + 1) / parts) * step);
+            slice.run(first, end - first);
+        });
     }
 
     private void take() {

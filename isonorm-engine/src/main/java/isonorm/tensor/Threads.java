@@ -2,7 +2,6 @@ package isonorm.tensor;
 
 import isonorm.weights.Slabs;
 import java.io.IOException;
-import org.bytedeco.openblas.presets.openblas_nolapack;
 import org.bytedeco.pytorch.global.torch;
 
 /**
@@ -24,7 +23,7 @@ public final class Threads {
 
     static {
         torch.set_num_threads(1);
-        openblas_nolapack.blas_set_num_threads(1);
+        OpenBlas.open(); // libtorch's own products are its too
     }
 
     private Threads() {}

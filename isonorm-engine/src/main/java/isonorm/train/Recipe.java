@@ -15,6 +15,7 @@ import isonorm.family.LoadedModel;
 import isonorm.family.Naming;
 import isonorm.kernel.Rows;
 import isonorm.kernel.Type;
+import isonorm.tensor.Products;
 import isonorm.tensor.Team;
 import isonorm.train.BlockStrategy.Initialization;
 import isonorm.train.BlockStrategy.Inner;
@@ -24,6 +25,7 @@ import isonorm.weights.Model;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
@@ -225,6 +227,11 @@ record Recipe(
 
     /** What speaks against it, which is done all the same. */
     List<String> warnings() {
-        return strategy.warnings(architecture.blocks().size());
+        List<String> warnings = new ArrayList<>(strategy.warnings(architecture.blocks().size()));
+        if (compute.bytes() == 2 && !Products.multiplies(compute)) {
+            warnings.add("products of " + compute.name().toLowerCase(Locale.ROOT) + " are taken in float32, since this processor has none of that type:"
+                    + " activations take half the memory, and a step about as long as with dtype=f32");
+        }
+        return warnings;
     }
 }

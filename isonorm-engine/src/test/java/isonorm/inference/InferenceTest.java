@@ -2,9 +2,11 @@ package isonorm.inference;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertSame;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import isonorm.EveryProcessor;
 import isonorm.architecture.Architecture;
 import isonorm.architecture.Embedding;
 import isonorm.architecture.Output;
@@ -14,12 +16,16 @@ import isonorm.convert.Form;
 import isonorm.convert.Plan;
 import isonorm.convert.Strategies;
 import isonorm.family.LoadedModel;
+import isonorm.kernel.Rows;
+import isonorm.kernel.Type;
 import isonorm.layer.Batch;
 import isonorm.layer.Fixture;
 import isonorm.layer.ForwardPass;
 import isonorm.layer.Result;
 import isonorm.layer.Tolerance;
+import isonorm.measure.Shape;
 import isonorm.tensor.Compute;
+import isonorm.tensor.Team;
 import isonorm.weights.Model;
 import java.io.IOException;
 import java.lang.foreign.Arena;
@@ -146,15 +152,44 @@ class InferenceTest {
     @ParameterizedTest
     @MethodSource("casesAndStrategies")
     void givesWhatTheLayersGive(Runs one) throws IOException {
+        requireWhatTheLayersGive(one);
+    }
+
+    /** A few models that have all there is between them: both orientations, gates, shared heads, rotary angles, ALiBi, images, each form of a norm. */
+    @EveryProcessor
+    @ParameterizedTest
+    @MethodSource("few")
+    void someModelsOfEachKindGiveWhatTheLayersGive(Runs one) throws IOException {
+        requireWhatTheLayersGive(one);
+        if (one.batch() instanceof Batch.Tokens) {
+            requireSameWordByWord(one, Compute.F32, true);
+            requireSameWordByWord(one, Compute.BF16, true);
+        }
+    }
+
+    static List<Runs> few() throws IOException {
+        List<Runs> few = new ArrayList<>();
+        for (Case one : cases()) {
+            if (Set.of("gpt2", "llama", "bloom", "vit").contains(one.fixture().name())) {
+                few.add(one);
+            }
+        }
+        return few;
+    }
+
+    private static void requireWhatTheLayersGive(Runs one) throws IOException {
         Model model = one.model();
         Batch batch = one.batch();
         try (ForwardPass reference = ForwardPass.streaming(model, Compute.F64);
                 Result expected = reference.run(batch)) {
             for (Compute compute : List.of(Compute.F32, Compute.BF16, Compute.F16)) {
-                try (Inference inference = Inference.load(model, compute, THREADS); Result result = inference.run(batch)) {
-                    requireWithin(one + " in " + compute.label(), compute, expected.outputValues(), result.outputValues());
-                    if (expected.pooledValues().isPresent()) {
-                        requireWithin(one + ", pooled", compute, expected.pooledValues().get(), result.pooledValues().orElseThrow());
+                for (boolean packs : new boolean[] {true, false}) {
+                    try (Inference inference = Inference.load(model, compute, THREADS, packs); Result result = inference.run(batch)) {
+                        requireWithin(one + " in " + compute.label() + (packs ? ", in panels" : ", mapped"), compute,
+                                expected.outputValues(), result.outputValues());
+                        if (expected.pooledValues().isPresent()) {
+                            requireWithin(one + ", pooled", compute, expected.pooledValues().get(), result.pooledValues().orElseThrow());
+                        }
                     }
                 }
             }
@@ -166,15 +201,16 @@ class InferenceTest {
     @MethodSource("continuingAndStrategies")
     void wordByWordIsTheSameAsAtOnce(Runs one) throws IOException {
         for (Compute compute : one instanceof Placed ? List.of(Compute.F32, Compute.BF16) : List.of(Compute.F32)) {
-            requireSameWordByWord(one, compute);
+            requireSameWordByWord(one, compute, true);
+            requireSameWordByWord(one, compute, false);
         }
     }
 
-    private static void requireSameWordByWord(Runs one, Compute compute) throws IOException {
+    private static void requireSameWordByWord(Runs one, Compute compute, boolean packs) throws IOException {
         Model model = one.model();
         long[][] ids = ((Batch.Tokens) one.batch()).ids();
         int length = ids[0].length;
-        try (Inference inference = Inference.load(model, compute, THREADS);
+        try (Inference inference = Inference.load(model, compute, THREADS, packs);
                 Result whole = inference.run(one.batch());
                 Sequence first = inference.start();
                 Sequence second = inference.start()) {
@@ -253,10 +289,47 @@ class InferenceTest {
             Weights copied = new Weights(model, Compute.BF16, arena, false);
             for (Part part : List.of(Part.QUERY_KEY_VALUE, Part.ATTENTION_OUTPUT, Part.MLP_UP, Part.MLP_DOWN)) {
                 Role role = Role.of(part, 0, Role.Field.WEIGHT);
-                assertTrue(mapped.linear(role).parts().stream().allMatch(one -> one.values().data().isMapped()), part + " was copied");
-                assertFalse(copied.linear(role).parts().stream().anyMatch(one -> one.values().data().isMapped()), part + " is of another type");
+                assertTrue(isMapped(mapped.linear(role)), part + " was copied");
+                assertFalse(isMapped(copied.linear(role)), part + " is of another type");
             }
-            assertTrue(mapped.table(Role.of(Part.TOKEN_EMBEDDING, Role.Field.WEIGHT)).data().isMapped());
+            assertTrue(mapped.rows(Role.of(Part.TOKEN_EMBEDDING, Role.Field.WEIGHT)).data().isMapped());
+        }
+    }
+
+    private static boolean isMapped(Weight weight) {
+        return weight instanceof Weight.Mapped mapped && mapped.parts().stream().allMatch(one -> one.values().data().isMapped());
+    }
+
+    /** What loading a model into memory of its own pays for is over in a second; a model above that is shared instead. */
+    @Test
+    void smallModelsAndVisionTransformersAreCopiedIntoPanels() throws IOException {
+        Architecture small = Fixture.named("gpt2").model().architecture();
+        assertTrue(Weights.packs(small, Compute.F32));
+        Architecture large = Shape.named("gpt2-xl").architecture();
+        assertFalse(Weights.packs(large, Compute.F16), large.parameterCount() + " values of 16 bits");
+        Architecture image = Shape.named("vit-b").architecture();
+        assertTrue(Weights.packs(image, Compute.F32));
+    }
+
+    /** A tied head and its table are one matrix in memory. */
+    @Test
+    void aTiedTableIsReadFromTheHead() throws IOException {
+        Model model = Fixture.named("gpt2").model();
+        Role role = Role.of(Part.TOKEN_EMBEDDING, Role.Field.WEIGHT);
+        for (Compute compute : List.of(Compute.F32, Compute.BF16, Compute.F16)) {
+            try (Arena arena = Arena.ofShared(); Workspace room = new Workspace(Type.F32); Team team = Team.of(THREADS)) {
+                Weights weights = new Weights(model, compute, arena, true);
+                Table.OfHead table = (Table.OfHead) weights.table(role, true);
+                assertSame(((Weight.InPanels) weights.linear(role)).panels(), table.head());
+                Rows expected = new Weights(model, compute, arena, false).rows(role);
+                int[] ids = {3, expected.rows() - 1, 0, 3, 65};
+                Table.Found found = table.find(ids, room, team);
+                for (int i = 0; i < ids.length; i++) {
+                    for (int c = 0; c < expected.columns(); c++) {
+                        assertEquals(expected.get(ids[i], c), found.rows().get(found.ids()[i], c), compute + ", row " + ids[i]);
+                    }
+                }
+            }
         }
     }
 

@@ -4,8 +4,10 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import isonorm.EveryProcessor;
 import isonorm.architecture.Activation;
 import isonorm.kernel.Kernels;
+import isonorm.kernel.Panels;
 import isonorm.kernel.Rows;
 import isonorm.kernel.Type;
 import isonorm.kernel.Values;
@@ -16,6 +18,7 @@ import java.util.Optional;
 import java.util.Random;
 import org.junit.jupiter.api.Test;
 
+@EveryProcessor
 class ProductsTest {
 
     private static final List<Integer> SIZES = List.of(1, 5, 16, 17, 63, 64, 65, 197);
@@ -51,7 +54,7 @@ class ProductsTest {
     }
 
     /** One product against its definition, with what lies behind each row as a guard. */
-    private void requireRight(Type type, Type result, boolean add, Optional<OneDnn> library) {
+    private void requireRight(Type type, Type result, boolean add, Multipliers by) {
         int m = size();
         int k = size();
         int n = size();
@@ -66,7 +69,7 @@ class ProductsTest {
             Rows behind = new Rows(y.data(), result, 0, m, y.stride(), y.stride());
             Stack left = xt ? Stack.of(x).transpose() : Stack.of(x);
             Stack right = wt ? Stack.of(w).transpose() : Stack.of(w);
-            Products.products(left, right, Stack.of(y), add, library);
+            Products.products(left, right, Stack.of(y), add, by);
             String what = type + " to " + result + (add ? ", added, " : ", ") + m + " x " + k + " x " + n + (xt ? ", x^T" : "") + (wt ? ", w^T" : "");
             for (int i = 0; i < m; i++) {
                 for (int j = 0; j < n; j++) {
@@ -83,22 +86,41 @@ class ProductsTest {
         }
     }
 
-    private static List<Optional<OneDnn>> libraries() {
-        return OneDnn.here().isPresent() ? List.of(OneDnn.here(), Optional.empty()) : List.of(Optional.empty());
+    /** Each library and our own kernels, as far as they are there. */
+    private static List<Multipliers> all() {
+        return List.of(Multipliers.here(), Multipliers.open("onednn"), Multipliers.open("openblas"), Multipliers.open("own"));
+    }
+
+    @Test
+    void whatMultipliesIsDecidedByAskingAndSaysWhyItIsNothingBetter() {
+        for (String wish : List.of("onednn", "openblas", "own")) {
+            List<Products.Choice> choices = Multipliers.open(wish).choices();
+            assertEquals(List.of(Type.values()), choices.stream().map(Products.Choice::type).toList());
+            for (Products.Choice choice : choices) {
+                if (wish.equals("own")) {
+                    assertTrue(choice.provider().contains("kernels"), choice.toString());
+                }
+                assertEquals(wish.equals("onednn") && choice.provider().startsWith("oneDNN"), choice.reason().isEmpty(), choice.toString());
+                if (!Multipliers.open(wish).multiplies(choice.type())) {
+                    assertTrue(choice.provider().startsWith("widened to float32"), choice.toString());
+                }
+            }
+        }
+        assertThrows(IllegalArgumentException.class, () -> Multipliers.open("libtorch"));
     }
 
     @Test
     void everyTypeAndOrientationGivesTheProductOfItsDefinition() {
-        for (Optional<OneDnn> library : libraries()) {
+        for (Multipliers by : all()) {
             for (int round = 0; round < 12; round++) {
                 for (Type type : List.of(Type.F64, Type.F32, Type.BF16, Type.F16)) {
-                    requireRight(type, type, false, library);
-                    requireRight(type, type, true, library);
+                    requireRight(type, type, false, by);
+                    requireRight(type, type, true, by);
                 }
-                requireRight(Type.BF16, Type.F32, false, library);
-                requireRight(Type.BF16, Type.F32, true, library);
-                requireRight(Type.F16, Type.F32, false, library);
-                requireRight(Type.F16, Type.F32, true, library);
+                requireRight(Type.BF16, Type.F32, false, by);
+                requireRight(Type.BF16, Type.F32, true, by);
+                requireRight(Type.F16, Type.F32, false, by);
+                requireRight(Type.F16, Type.F32, true, by);
             }
         }
     }
@@ -106,16 +128,16 @@ class ProductsTest {
     /** A column of a wider matrix, and a row that lies as a column. */
     @Test
     void valuesOfAVectorNeedNotBeNeighbours() {
-        for (Optional<OneDnn> library : libraries()) {
+        for (Multipliers by : all()) {
             for (Type type : List.of(Type.F64, Type.F32, Type.BF16, Type.F16)) {
                 try (Arena arena = Arena.ofConfined()) {
                     Rows x = rows(arena, type, 197, 65);
                     Rows w = rows(arena, type, 65, 4);
                     Rows y = rows(arena, type, 197, 3);
                     Stack column = Stack.of(w.sliceColumns(1, 1));
-                    Products.products(Stack.of(x), column, Stack.of(y.sliceColumns(1, 1)), false, library);
+                    Products.products(Stack.of(x), column, Stack.of(y.sliceColumns(1, 1)), false, by);
                     Rows row = rows(arena, type, 1, 197);
-                    Products.products(column.transpose(), Stack.of(x).transpose(), Stack.of(row), false, library);
+                    Products.products(column.transpose(), Stack.of(x).transpose(), Stack.of(row), false, by);
                     for (int i = 0; i < 197; i++) {
                         double sum = 0;
                         for (int l = 0; l < 65; l++) {
@@ -147,7 +169,7 @@ class ProductsTest {
 
     @Test
     void manyProductsAtOnceAreThoseOneByOneAndMayShareAMatrix() {
-        for (Optional<OneDnn> library : libraries()) {
+        for (Multipliers by : all()) {
             for (Type type : List.of(Type.F64, Type.F32, Type.BF16, Type.F16)) {
                 for (int step : new int[] {0, 24}) { // 0: all heads read the same keys
                     try (Arena arena = Arena.ofConfined()) {
@@ -156,11 +178,11 @@ class ProductsTest {
                         Rows scores = rows(arena, type, 3 * 37, 41);
                         Stack x = Stack.of(queries.sliceColumns(0, 24), 3, 24);
                         Stack w = Stack.of(keys.sliceColumns(0, 24), 3, step).transpose();
-                        Products.products(x, w, Stack.of(scores.slice(0, 37), 3, 37L * scores.stride()), false, library);
+                        Products.products(x, w, Stack.of(scores.slice(0, 37), 3, 37L * scores.stride()), false, by);
                         Rows one = rows(arena, type, 37, 41);
                         for (int head = 0; head < 3; head++) {
                             Products.products(Stack.of(queries.sliceColumns(24 * head, 24)), Stack.of(keys.sliceColumns(step * head, 24)).transpose(),
-                                    Stack.of(one), false, library);
+                                    Stack.of(one), false, by);
                             for (int i = 0; i < 37; i++) {
                                 for (int j = 0; j < 41; j++) {
                                     double expected = one.get(i, j);
@@ -174,33 +196,68 @@ class ProductsTest {
         }
     }
 
+    private static Panels panels(Arena arena, Rows w, boolean transposed) {
+        Panels panels = Panels.allocate(arena, w.type(), transposed ? w.columns() : w.rows(), transposed ? w.rows() : w.columns());
+        Kernels.of(w.type()).pack(w, transposed, 0, panels);
+        return panels;
+    }
+
     @Test
-    void aPackedMatrixGivesTheProductsOfThePlainOne() {
-        for (Type type : List.of(Type.F32, Type.BF16)) {
-            for (int round = 0; round < 12; round++) {
-                try (Arena arena = Arena.ofConfined()) {
-                    int m = size();
-                    int k = size();
-                    int n = size();
-                    boolean transposed = random.nextBoolean();
-                    Rows x = rows(arena, type, m, k);
-                    Rows w = transposed ? rows(arena, type, n, k) : rows(arena, type, k, n);
-                    Optional<Packed> packed = Packed.of(w, transposed, arena);
-                    assertEquals(OneDnn.here().isPresent(), packed.isPresent());
-                    if (packed.isEmpty()) {
-                        return;
-                    }
-                    Rows y = rows(arena, type, m, n);
-                    Rows expected = rows(arena, type, m, n);
-                    Products.product(x, packed.get(), y, Finish.NOTHING);
-                    Products.product(x, w, transposed, expected);
-                    for (int i = 0; i < m; i++) {
-                        for (int j = 0; j < n; j++) {
-                            assertEquals(expected.get(i, j), y.get(i, j), tolerance(type, k, expected.get(i, j)), type + " " + m + " x " + k + " x " + n);
+    void aMatrixInPanelsGivesTheProductsOfThePlainOne() {
+        for (Multipliers by : all()) {
+            for (Type type : List.of(Type.F32, Type.BF16, Type.F16)) {
+                for (int round = 0; round < 12; round++) {
+                    try (Arena arena = Arena.ofConfined()) {
+                        int m = round == 0 ? 300 : size();
+                        int k = size();
+                        int n = round == 1 ? 1300 : size();
+                        boolean transposed = random.nextBoolean();
+                        Type given = round % 3 == 2 ? Type.F32 : type;
+                        Rows x = rows(arena, given, m, k);
+                        Rows w = transposed ? rows(arena, type, n, k) : rows(arena, type, k, n);
+                        Panels panels = panels(arena, w, transposed);
+                        Rows y = rows(arena, given, m, n);
+                        Products.product(x, panels, y, Finish.NOTHING, by);
+                        for (int i = 0; i < m; i++) {
+                            for (int j = 0; j < n; j++) {
+                                double sum = 0;
+                                for (int l = 0; l < k; l++) {
+                                    sum += x.get(i, l) * get(w, transposed, l, j);
+                                }
+                                assertEquals(sum, y.get(i, j), tolerance(given, k, sum), type + " " + m + " x " + k + " x " + n);
+                            }
                         }
+                        Rows narrow = rows(arena, given, m, n + 1);
+                        assertThrows(IllegalArgumentException.class, () -> Products.product(x, panels, narrow, Finish.NOTHING, by));
                     }
-                    Rows narrow = rows(arena, type, m, n + 1);
-                    assertThrows(IllegalArgumentException.class, () -> Products.product(x, packed.get(), narrow, Finish.NOTHING));
+                }
+            }
+        }
+    }
+
+    /** As many rows, and so wide a matrix, as one that is brought into panels first where its columns lie badly. */
+    @Test
+    void matricesWhoseColumnsLieInFewPlacesOfACacheAreMultipliedToo() {
+        for (Multipliers by : all()) {
+            for (boolean add : new boolean[] {false, true}) {
+                try (Arena arena = Arena.ofConfined()) {
+                    Rows x = rows(arena, Type.F32, 65, 9);
+                    Rows w = Rows.allocate(arena, Type.F32, 9, 1000, 1024);
+                    Rows y = Rows.allocate(arena, Type.F32, 65, 1000, 1001);
+                    for (int c = 0; c < 1000; c++) {
+                        for (int r = 0; r < 9; r++) {
+                            w.set(r, c, random.nextGaussian());
+                        }
+                        y.set(1, c, c);
+                    }
+                    Products.products(Stack.of(x), Stack.of(w), Stack.of(y), add, by);
+                    for (int c = 0; c < 1000; c++) {
+                        double sum = add ? c : 0;
+                        for (int l = 0; l < 9; l++) {
+                            sum += x.get(1, l) * w.get(l, c);
+                        }
+                        assertEquals(sum, y.get(1, c), tolerance(Type.F32, 9, sum) + 1e-6 * Math.abs(sum));
+                    }
                 }
             }
         }
@@ -246,14 +303,14 @@ class ProductsTest {
 
     @Test
     void productsAreFinishedByScalesBiasActivationAndFactors() {
-        for (Optional<OneDnn> library : libraries()) {
+        for (Multipliers by : all()) {
             for (Type type : List.of(Type.F32, Type.BF16, Type.F16)) {
                 for (boolean biased : new boolean[] {false, true}) {
                     for (boolean scaled : new boolean[] {false, true}) {
-                        requireFinished(type, biased, scaled, Optional.empty(), false, library);
+                        requireFinished(type, biased, scaled, Optional.empty(), false, by);
                         for (Activation activation : Activation.values()) {
-                            requireFinished(type, biased, scaled, Optional.of(activation), false, library);
-                            requireFinished(type, biased, scaled, Optional.of(activation), true, library);
+                            requireFinished(type, biased, scaled, Optional.of(activation), false, by);
+                            requireFinished(type, biased, scaled, Optional.of(activation), true, by);
                         }
                     }
                 }
@@ -261,7 +318,7 @@ class ProductsTest {
         }
     }
 
-    private void requireFinished(Type type, boolean biased, boolean scaled, Optional<Activation> activation, boolean multiplied, Optional<OneDnn> library) {
+    private void requireFinished(Type type, boolean biased, boolean scaled, Optional<Activation> activation, boolean multiplied, Multipliers by) {
         try (Arena arena = Arena.ofConfined()) {
             int m = size();
             int n = size();
@@ -275,13 +332,10 @@ class ProductsTest {
             Rows below = finished(arena, x, w, transposed, finish, n, -1);
             String what = type + " " + activation + (biased ? " biased" : "") + (scaled ? " scaled" : "") + (multiplied ? " multiplied" : "");
             Rows y = rows(arena, type, m, n);
-            Products.product(x, w, transposed, y, finish, library);
+            Products.product(x, w, transposed, y, finish, by);
             requireClose(expected, above, below, y, what);
-            Optional<Packed> packed = library.isEmpty() ? Optional.empty() : Packed.of(w, transposed, arena);
-            if (packed.isPresent()) {
-                Products.product(x, packed.get(), y, finish);
-                requireClose(expected, above, below, y, "packed, " + what);
-            }
+            Products.product(x, panels(arena, w, transposed), y, finish, by);
+            requireClose(expected, above, below, y, "in panels, " + what);
         }
     }
 

@@ -4,12 +4,14 @@ import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 
+import isonorm.EveryProcessor;
 import java.util.Arrays;
 import java.util.concurrent.atomic.AtomicIntegerArray;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
+@EveryProcessor
 class TeamTest {
 
     @ParameterizedTest
@@ -77,5 +79,25 @@ class TeamTest {
     @Test
     void needsAThread() {
         assertThrows(IllegalArgumentException.class, () -> Team.of(0));
+    }
+
+    @Test
+    void whatIsDealtIsDoneOnceInWholeSteps() {
+        for (int threads : new int[] {1, 2, 3}) {
+            try (Team team = Team.of(threads)) {
+                for (int total : new int[] {1, 63, 64, 65, 768, 1000}) {
+                    AtomicIntegerArray done = new AtomicIntegerArray(total);
+                    team.deal(total, 64, (first, count) -> {
+                        assertEquals(0, first % 64);
+                        for (int i = first; i < first + count; i++) {
+                            done.incrementAndGet(i);
+                        }
+                    });
+                    for (int i = 0; i < total; i++) {
+                        assertEquals(1, done.get(i), i + " of " + total + " with " + threads);
+                    }
+                }
+            }
+        }
     }
 }

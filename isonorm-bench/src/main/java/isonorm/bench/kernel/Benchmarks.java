@@ -7,6 +7,7 @@ import isonorm.kernel.PlainKernels;
 import isonorm.kernel.Rows;
 import isonorm.kernel.Type;
 import isonorm.kernel.VectorKernels;
+import isonorm.measure.Machine;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.util.SplittableRandom;
@@ -24,6 +25,10 @@ public final class Benchmarks {
 
     /** As many as the machine that the documentation's figures come from has. */
     static final int THREADS = 2;
+
+    static {
+        System.out.println(Machine.here().line(THREADS)); // first in every JVM that measures: each can have options of its own
+    }
 
     private Benchmarks() {}
 

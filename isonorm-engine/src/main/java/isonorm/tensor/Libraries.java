@@ -1,0 +1,70 @@
+package isonorm.tensor;
+
+import java.io.IOException;
+import java.io.InputStream;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Optional;
+import java.util.OptionalInt;
+import java.util.Properties;
+import org.bytedeco.javacpp.Loader;
+
+/** The native libraries that come with Isonorm: which of them this process has loaded, and from where. */
+public final class Libraries {
+
+    private Libraries() {}
+
+    /**
+     * A native library.
+     *
+     * @param version that of the jar which brings it; empty where this platform has none
+     * @param place the file it was loaded from; empty where it is not loaded
+     */
+    public record Library(String name, Optional<String> version, Optional<Path> place) {}
+
+    /** Those of products, which are loaded as far as {@link Products} uses them, and libtorch, which is not loaded for this. */
+    public static List<Library> here() {
+        Optional<Path> oneDnn = Multipliers.here().oneDnn().map(OneDnn::place);
+        return List.of(
+                new Library("oneDNN", version("dnnl"), oneDnn),
+                new Library("OpenBLAS", version("openblas"), loaded("openblas_nolapack")),
+                new Library("libtorch", version("pytorch"), loaded("torch_cpu")));
+    }
+
+    /** The instruction sets oneDNN may use, a bit each, as {@code dnnl_cpu_isa_t} has them; empty where products are not its. */
+    public static OptionalInt oneDnnInstructions() {
+        return Multipliers.here().oneDnn().map(library -> OptionalInt.of(library.instructions())).orElse(OptionalInt.empty());
+    }
+
+    /** The folder into which native code is unpacked. */
+    public static Optional<Path> cache() {
+        try {
+            return Optional.of(Loader.getCacheDir().toPath());
+        } catch (IOException | LinkageError e) { // a home that cannot be written
+            return Optional.empty();
+        }
+    }
+
+    /** JavaCPP's names end in a version behind an @. */
+    private static Optional<Path> loaded(String name) {
+        return Loader.getLoadedLibraries().entrySet().stream()
+                .filter(entry -> entry.getValue() != null)
+                .filter(entry -> entry.getKey().split("@")[0].equals(name))
+                .map(entry -> Path.of(entry.getValue())).findFirst();
+    }
+
+    /** The library's own, in front of JavaCPP's. */
+    private static Optional<String> version(String artifact) {
+        String file = "/META-INF/maven/org.bytedeco/" + artifact + "/pom.properties";
+        try (InputStream in = Libraries.class.getResourceAsStream(file)) {
+            if (in == null) {
+                return Optional.empty();
+            }
+            Properties properties = new Properties();
+            properties.load(in);
+            return Optional.ofNullable(properties.getProperty("version")).map(version -> version.split("-")[0]);
+        } catch (IOException e) {
+            return Optional.empty();
+        }
+    }
+}

@@ -1,0 +1,216 @@
+package isonorm.tensor;
+
+import isonorm.kernel.Gradients;
+import isonorm.kernel.Kernels;
+import isonorm.kernel.Panels;
+import isonorm.kernel.Rows;
+import isonorm.kernel.Type;
+import isonorm.tensor.Products.Choice;
+import isonorm.tensor.Products.Stack;
+import java.util.ArrayList;
+import java.util.EnumMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.stream.Collectors;
+
+/**
+ * Who multiplies numbers of which type: decided once, by asking each library for a product instead of expecting one of it.
+ *
+ * <p>Numbers of 16 bits that no one multiplies stay so in memory. Their products are taken in float32: of the second matrix some panels are
+ * widened at a time, and multiplied with as many rows as there are; what follows is done in float32, and the result rounded once.
+ */
+final class Multipliers {
+
+    /** So many rows are widened and multiplied together. */
+    private static final int ROWS = 1024;
+
+    /** So many values of a widened matrix are multiplied together, half of a core's own cache, and so many columns at the most. */
+    private static final int WIDENED = 1 << 16;
+    private static final int COLUMNS = 1 << 10;
+
+    /** A product that is finished in a pass behind it is made in pieces of so many values, which the pass finds in a near cache. */
+    private static final int PIECE = 1 << 16;
+
+    private static final Room W = new Room();
+    private static final Room X = new Room();
+    private static final Room Y = new Room();
+
+    /** Those of this process. */
+    private static final Multipliers HERE = open(System.getProperty("isonorm.products", "onednn"));
+
+    private final Map<Type, Multiplier> by = new EnumMap<>(Type.class);
+    private final List<Choice> choices = new ArrayList<>();
+    private final List<Multiplier> there;
+
+    /**
+     * @param best those that there are, the best one first; the last one multiplies F64 and F32
+     * @param missing why there are no better ones, or nothing
+     */
+    Multipliers(List<Multiplier> best, String missing) {
+        there = List.copyOf(best);
+        for (Type type : Type.values()) {
+            choices.add(choose(type, best, missing));
+        }
+    }
+
+    private Choice choose(Type type, List<Multiplier> best, String missing) {
+        List<String> not = new ArrayList<>();
+        if (!missing.isEmpty()) {
+            not.add(missing);
+        }
+        for (Multiplier multiplier : best) {
+            if (multiplier.multiplies(type)) {
+                by.put(type, multiplier);
+                return new Choice(type, multiplier.name(type), String.join("; ", not));
+            }
+            not.add(multiplier.name(type) + " has no fast product of this type on this processor");
+        }
+        return new Choice(type, "widened to float32, some columns at a time, for " + by.get(Type.F32).name(Type.F32), String.join("; ", not));
+    }
+
+    static Multipliers here() {
+        return HERE;
+    }
+
+    /** The multipliers that are asked for, as far as they are there. */
+    static Multipliers open(String wish) {
+        List<String> known = List.of("onednn", "openblas", "own");
+        int best = known.indexOf(wish);
+        if (best < 0) {
+            throw new IllegalArgumentException("isonorm.products must be one of " + String.join(", ", known) + ", got " + wish);
+        }
+        List<Multiplier> there = new ArrayList<>();
+        List<String> missing = new ArrayList<>();
+        if (best > 0) {
+            missing.add("-Disonorm.products=" + wish + " asks for it");
+        } else {
+            OneDnn.Found found = OneDnn.here();
+            found.library().ifPresentOrElse(there::add, () -> missing.add(found.reason()));
+        }
+        if (best < 2) {
+            OpenBlas.open().ifPresentOrElse(there::add, () -> missing.add("OpenBLAS is not on this platform"));
+        }
+        there.add(new OwnProducts());
+        return new Multipliers(there, String.join("; ", missing));
+    }
+
+    List<Choice> choices() {
+        return choices;
+    }
+
+    /** oneDNN, where it is one of those that there are. */
+    Optional<OneDnn> oneDnn() {
+        return there.stream().filter(OneDnn.class::isInstance).map(OneDnn.class::cast).findFirst();
+    }
+
+    /** Whether numbers of this type are multiplied as they are. */
+    boolean multiplies(Type type) {
+        return by.containsKey(type);
+    }
+
+    /** {@code y = finish(x w)}, of one type. */
+    void product(Rows x, Stack w, Rows y, Finish finish) {
+        Multiplier direct = by.get(x.type());
+        if (direct == null) {
+            widened(Stack.of(x), w, Stack.of(y), false, finish);
+        } else if (direct.finishes(finish)) {
+            direct.product(x, w, y, finish);
+        } else {
+            direct.product(x, w, y, Finish.NOTHING);
+            finish.apply(y);
+        }
+    }
+
+    /** {@code y = finish(x w)}; w may be of 16 bits where x and y are of float32. */
+    void product(Rows x, Panels w, Rows y, Finish finish) {
+        Multiplier direct = by.get(w.type());
+        if (direct == null || x.type() != w.type()) {
+            for (int row = 0; row < x.rows(); row += ROWS) {
+                int rows = Math.min(ROWS, x.rows() - row);
+                widened(x.slice(row, rows), w, y.slice(row, rows), finish.rows(row, rows));
+            }
+        } else if (direct.finishes(finish)) {
+            direct.product(Stack.of(x), w, y, finish);
+        } else {
+            int most = Math.max(1, PIECE / x.rows() / Panels.WIDTH) * Panels.WIDTH;
+            for (int first = 0; first < y.columns(); first += most) {
+                int columns = Math.min(most, y.columns() - first);
+                Rows piece = y.sliceColumns(first, columns);
+                direct.product(Stack.of(x), w.outputs(first, columns), piece, Finish.NOTHING);
+                finish.columns(first, columns).apply(piece);
+            }
+        }
+    }
+
+    private void widened(Rows x, Panels w, Rows y, Finish finish) {
+        Rows a = x.type() == Type.F32 ? x : widened(X, x);
+        int most = Math.clamp(WIDENED / w.depth() / Panels.WIDTH, 1, COLUMNS / Panels.WIDTH) * Panels.WIDTH;
+        for (int first = 0; first < y.columns(); first += most) {
+            int columns = Math.min(most, y.columns() - first);
+            Panels some = w.outputs(first, columns);
+            Panels b = W.panels(Type.F32, w.inputs(), columns);
+            Kernels.provider().widen(some, b);
+            finished(Stack.of(a), b, y.sliceColumns(first, columns), false, finish.columns(first, columns));
+        }
+    }
+
+    /** {@code y = x w}, or {@code y += x w}, as many products as there are matrices in each stack. */
+    void products(Stack x, Stack w, Stack y, boolean add) {
+        Multiplier direct = by.get(x.first().type());
+        if (direct == null) {
+            widened(x, w, y, add, Finish.NOTHING);
+        } else {
+            direct.products(x, w, y, add);
+        }
+    }
+
+    private void widened(Stack x, Stack w, Stack y, boolean add, Finish finish) {
+        for (int i = 0; i < y.count(); i++) {
+            Rows stored = w.get(i);
+            Rows into = y.get(i);
+            int inner = x.inner();
+            int most = Math.clamp(WIDENED / inner / Panels.WIDTH, 1, COLUMNS / Panels.WIDTH) * Panels.WIDTH;
+            for (int row = 0; row < into.rows(); row += ROWS) {
+                int rows = Math.min(ROWS, into.rows() - row);
+                Rows left = x.get(i);
+                Rows a = widened(X, x.transposed() ? left.sliceColumns(row, rows) : left.slice(row, rows));
+                for (int first = 0; first < into.columns(); first += most) {
+                    int columns = Math.min(most, into.columns() - first);
+                    Panels b = W.panels(Type.F32, inner, columns);
+                    Kernels.provider().pack(w.transposed() ? stored.slice(first, columns) : stored.sliceColumns(first, columns), w.transposed(), 0, b);
+                    finished(new Stack(a, 1, 0, x.transposed()), b, into.slice(row, rows).sliceColumns(first, columns), add,
+                            finish.rows(row, rows).columns(first, columns));
+                }
+            }
+        }
+    }
+
+    /** {@code y = finish(x w)}, or {@code y += x w}, from float32 to any type. */
+    private void finished(Stack x, Panels w, Rows y, boolean add, Finish finish) {
+        Multiplier multiplier = by.get(Type.F32);
+        boolean fused = multiplier.finishes(finish) && finish.times().isEmpty();
+        if (y.type() == Type.F32 && !add) {
+            multiplier.product(x, w, y, fused ? finish : Finish.NOTHING);
+            if (!fused) {
+                finish.apply(y);
+            }
+            return;
+        }
+        Rows product = Y.rows(Type.F32, y.rows(), y.columns());
+        multiplier.product(x, w, product, fused ? finish : Finish.NOTHING);
+        if (add) {
+            Gradients.of(Type.F32).add(product, 1, y);
+        } else if (fused) {
+            Kernels.provider().copy(product, y);
+        } else {
+            finish.apply(product, y);
+        }
+    }
+
+    private static Rows widened(Room room, Rows rows) {
+        Rows wide = room.rows(Type.F32, rows.rows(), rows.columns());
+        Kernels.provider().copy(rows, wide);
+        return wide;
+    }
+}
