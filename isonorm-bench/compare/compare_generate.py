@@ -8,7 +8,7 @@ PEERS is the folder with generate.py, PYTHON an interpreter that has torch and t
 (isonorm-bench/run MakeCheckpoint writes some). Each round starts each program once, in turn, first one and then the other in front. A ratio
 is the median over rounds, with its quartiles, paired by round; above 1, Isonorm is faster, but for memory, where below 1 is less. The
 peer computes the logits behind every token of a prompt: "prefill, all logits" is the same work, "prefill" is what continuing it takes.
-Prints a Markdown table to stdout, and what it is doing to stderr.
+Prints a line about the machine and a Markdown table to stdout, and what it is doing to stderr.
 """
 import argparse
 import json
@@ -16,7 +16,7 @@ import os
 import statistics
 import sys
 
-from rounds import ISONORM, run, spread
+from rounds import ISONORM, Table, run, spread
 
 
 def main():
@@ -31,8 +31,8 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     run([ISONORM, "--version"])  # builds, if need be
-    print("| checkpoint | type | what | isonorm | transformers | ratio |")
-    print("|---|---|---|--:|--:|--:|")
+    table = Table("| checkpoint | type | what | isonorm | transformers | ratio |",
+                  "|---|---|---|--:|--:|--:|")
     for checkpoint in options.checkpoints:
         for dtype in options.dtypes.split(","):
             sizes = ["--dtype", dtype, "--prompt", str(options.prompt), "--tokens", str(options.tokens), "--threads", str(options.threads)]
@@ -45,6 +45,7 @@ def main():
                 print(f"{checkpoint}, {dtype}: round {number + 1} of {options.rounds}", file=sys.stderr)
                 order = list(programs) if number % 2 == 0 else list(programs)[::-1]
                 rounds.append({name: json.loads(run(programs[name]).strip().splitlines()[-1]) for name in order})
+            table.begin(rounds[0]["us"]["machine"])
             name = os.path.basename(os.path.normpath(checkpoint))
             for what, our, their in [
                 ("prefill, tokens/s", "prefill_tokens_per_s", "prefill_tokens_per_s"),

@@ -6,7 +6,7 @@
 
 PEERS is the folder with vit_norms.py, PYTHON an interpreter that has torch. Each round starts each program once, in turn, first one and then
 the other in front; inside, each times its forms in turn, RUNS times. A ratio is the median over rounds, with its quartiles; "isonorm / PyTorch"
-is paired by round. Prints a Markdown table to stdout, and what it is doing to stderr.
+is paired by round. Prints a line about the machine and a Markdown table to stdout, and what it is doing to stderr.
 """
 import argparse
 import json
@@ -14,15 +14,16 @@ import os
 import statistics
 import sys
 
-from rounds import ISONORM, run, spread
+from rounds import ISONORM, Table, run, spread
 
 FORMS = {"none": "none", "pre-ln": "ln", "pre-rmsnorm": "rms", "pre-crmsnorm": "crms"}
 
 
-def ours(options, size, batch, dtype):
+def ours(options, table, size, batch, dtype):
     rows = json.loads(run([
         ISONORM, "bench", "norms", "--quiet", "--json", "--model", "vit-" + size.lower(), "--batch", batch,
         "--dtype", dtype, "--runs", str(options.runs), "--threads", str(options.threads)]))
+    table.begin(rows[0]["machine"])
     return {row["form"]: (row["median_ms"], row["ratio_to_pre_ln"]) for row in rows}
 
 
@@ -46,13 +47,13 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     run([ISONORM, "--version"])  # builds, if need be
-    print("| model | batch | type | form | isonorm ms | to its Pre-LN | PyTorch | ms | to its LayerNorm | isonorm / PyTorch |")
-    print("|---|--:|---|---|--:|--:|---|--:|--:|--:|")
+    table = Table("| model | batch | type | form | isonorm ms | to its Pre-LN | PyTorch | ms | to its LayerNorm | isonorm / PyTorch |",
+                  "|---|--:|---|---|--:|--:|---|--:|--:|--:|")
     for size in options.sizes.split(","):
         for batch in options.batches.split(","):
             for dtype in options.dtypes.split(","):
                 modes = options.modes.split(",")
-                programs = {"isonorm": lambda: ours(options, size, batch, dtype)}
+                programs = {"isonorm": lambda: ours(options, table, size, batch, dtype)}
                 programs.update({mode: lambda mode=mode: theirs(options, size, batch, dtype, mode) for mode in modes})
                 rounds = []
                 for number in range(options.rounds):

@@ -7,7 +7,7 @@
 PEERS is the folder with train_gpt.py, PYTHON an interpreter that has torch. Each round starts each program once, in turn, first one
 and then the other in front. The first of --norms is also what the peer trains and what the others are compared with; a peer's time is the
 better of its modes, of each round. Ratios are medians over rounds with their quartiles, paired by round; below 1, Isonorm, or the other
-norm, is faster. Prints a Markdown table to stdout, and what it is doing to stderr.
+norm, is faster. Prints a line about the machine and a Markdown table to stdout, and what it is doing to stderr.
 """
 import argparse
 import json
@@ -15,7 +15,7 @@ import os
 import statistics
 import sys
 
-from rounds import ISONORM, run, spread
+from rounds import ISONORM, Table, run, spread
 
 
 def main():
@@ -33,8 +33,8 @@ def main():
     run([ISONORM, "--version"])  # builds, if need be
     norms = options.norms.split(",")
     modes = [mode for mode in options.modes.split(",") if mode]
-    print("| model | type | what | seconds a step | compared with | ratio |")
-    print("|---|---|---|--:|--:|--:|")
+    table = Table("| model | type | what | seconds a step | compared with | ratio |",
+                  "|---|---|---|--:|--:|--:|")
     for arch in options.archs.split(","):
         for dtype in options.dtypes.split(","):
             sizes = ["--arch", arch, "--dtype", dtype, "--steps", str(options.steps), "--threads", str(options.threads)]
@@ -47,6 +47,7 @@ def main():
                 print(f"{arch}, {dtype}: round {number + 1} of {options.rounds}", file=sys.stderr)
                 order = list(programs) if number % 2 == 0 else list(programs)[::-1]
                 rounds.append({name: json.loads(run(programs[name]).strip().splitlines()[-1]) for name in order})
+            table.begin(rounds[0][norms[0]]["machine"])
 
             def row(what, ours, theirs, digits):
                 print("| " + " | ".join([arch, dtype, what, f"{statistics.median(ours):.{digits}f}", f"{statistics.median(theirs):.{digits}f}",

@@ -1,4 +1,4 @@
-"""What the comparisons share: running a program, and a sample's middle with its spread."""
+"""What the comparisons share: running a program, a sample's middle with its spread, and how a table begins."""
 import os
 import statistics
 import subprocess
@@ -21,3 +21,17 @@ def run(command):
     if done.returncode != 0:
         sys.exit(f"{' '.join(command)} ended with {done.returncode}")
     return done.stdout
+
+
+class Table:
+    """A Markdown table on stdout, behind a line about the machine, which the first result tells."""
+
+    def __init__(self, *head):
+        self.head = head
+        self.begun = False
+
+    def begin(self, machine):
+        """Prints the line and the head, the first time."""
+        if not self.begun:
+            print(machine, "", *self.head, sep="\n", flush=True)
+            self.begun = True

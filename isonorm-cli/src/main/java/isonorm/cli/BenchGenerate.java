@@ -15,8 +15,9 @@ import picocli.CommandLine.Parameters;
             "prefill_tokens_per_s: a prompt to be continued, with the logits behind its last token, as a server reads it. "
                     + "prefill_all_logits_tokens_per_s: with the logits behind every token. Each is the best of 4 runs, decode_tokens_per_s "
                     + "the best of 3 continuations of 32 tokens.",
-            "read_bandwidth_gb_per_s: a plain sum over memory, with as many threads, in the same process. bytes_per_token: the weights that "
-                    + "a step of decoding reads. bandwidth_share: which part of the bandwidth decoding uses."
+            "read_bandwidth_gb_per_s: a sum over memory, with as many threads, in the same process. bytes_per_token: the weights "
+                    + "that a step of decoding reads. bandwidth_share: which part of the bandwidth decoding uses. machine: what it "
+                    + "ran on."
         },
         footer = {
             "  isonorm bench generate gpt2/",

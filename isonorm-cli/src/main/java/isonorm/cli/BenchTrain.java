@@ -102,6 +102,7 @@ final class BenchTrain extends Subcommand {
                 .put("params", times.parameters()).put("median_s", rounded(median)).put("min_s", rounded(sorted.getFirst()))
                 .put("tokens_per_s", Math.round(batch * length / median));
         ProcessMemory.peak().ifPresent(peak -> json.put("peak_mib", peak >> 20));
+        json.put("machine", Speeds.machine(threads));
         console.out().println(json);
         return DONE;
     }

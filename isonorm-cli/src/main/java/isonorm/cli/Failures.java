@@ -29,7 +29,7 @@ final class Failures {
             case Throwable other when nativeMemory(other) -> "out of memory: libtorch could not get what this model needs; "
                     + "computing in f32 or bf16 takes less";
             default -> "internal error, " + name(e) + (e.getMessage() == null ? "" : ": " + firstLine(e.getMessage()))
-                    + " (ISONORM_DEBUG=1 shows where; please report it)";
+                    + " (ISONORM_DEBUG=1 shows where; please report it, with what isonorm doctor prints)";
         };
     }
 

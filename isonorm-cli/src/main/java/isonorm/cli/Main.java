@@ -35,6 +35,7 @@ import picocli.CommandLine.UnmatchedArgumentException;
             "  isonorm train strategy=peri-ln                      train a small model on Shakespeare",
             "  isonorm compare                                     train strategies side by side, and see who wins",
             "  isonorm depth gpt2/ --out report                    how a model uses its depth, with plots",
+            "  isonorm doctor                                      what this machine is, what computes, what is wrong or slow",
             "",
             "A checkpoint is a folder with config.json and safetensors, a file in it, or owner/name for a",
             "model in the local Hugging Face cache. Exit codes: 0 done, 1 failed or refused, 2 wrong usage.",
@@ -63,6 +64,7 @@ public final class Main implements Runnable {
         COMMANDS.put("depth", DepthCommand::new);
         COMMANDS.put("prune", Prune::new);
         COMMANDS.put("bench", Bench::line);
+        COMMANDS.put("doctor", Doctor::new);
     }
 
     /** Set when the JVM was told to end: what fails from then on fails because of that. */

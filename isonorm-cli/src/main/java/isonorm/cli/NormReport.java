@@ -17,6 +17,7 @@ final class NormReport {
     private NormReport() {}
 
     static void table(ArrayNode rows, PrintStream out) {
+        out.println(machine(rows));
         Table table = Table.ofNumbers("", "median ms", "quartiles", "to " + BASE);
         String before = "";
         for (JsonNode row : rows) {
@@ -31,6 +32,8 @@ final class NormReport {
     }
 
     static void markdown(ArrayNode rows, PrintStream out) {
+        out.println(machine(rows));
+        out.println();
         out.println("| model | batch | type | form | median ms | quartiles | to " + BASE + " |");
         out.println("|---|--:|---|---|--:|--:|--:|");
         for (JsonNode row : rows) {
@@ -42,8 +45,18 @@ final class NormReport {
     static void csv(ArrayNode rows, PrintStream out) {
         out.println(String.join(",", names(rows.path(0))));
         for (JsonNode row : rows) {
-            out.println(String.join(",", names(row).stream().map(name -> text(row, name)).toList()));
+            out.println(String.join(",", names(row).stream().map(name -> quoted(text(row, name))).toList()));
         }
+    }
+
+    /** As it stands, or in quotes where there is a comma in it. */
+    private static String quoted(String text) {
+        return text.contains(",") || text.contains("\"") ? '"' + text.replace("\"", "\"\"") + '"' : text;
+    }
+
+    /** What all of them were measured on. */
+    private static String machine(ArrayNode rows) {
+        return text(rows.path(0), "machine");
     }
 
     /** A panel for each type, a group of bars for each model and batch, each bar a form's time as a part of Pre-LN's. */

@@ -6,6 +6,7 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import isonorm.family.LoadedModel;
 import isonorm.measure.Generation;
 import isonorm.measure.Loaded;
+import isonorm.measure.Machine;
 import isonorm.measure.NormTimes;
 import isonorm.measure.Shape;
 import isonorm.tensor.Compute;
@@ -27,16 +28,18 @@ final class Speeds {
         for (String model : models) {
             times.require(model, Shape.named(model).architecture()); // all of them, before the first has taken its minutes
         }
+        String machine = Machine.here().line(threads);
         ArrayNode rows = JsonNodeFactory.instance.arrayNode();
         for (String model : models) {
             for (String dtype : dtypes) {
-                times.of(model, Shape.named(model).architecture(), Compute.named(dtype), batches, progress).forEach(time -> rows.add(row(time)));
+                times.of(model, Shape.named(model).architecture(), Compute.named(dtype), batches, progress)
+                        .forEach(time -> rows.add(row(time, machine)));
             }
         }
         return rows;
     }
 
-    static ObjectNode row(NormTimes.Time time) {
+    static ObjectNode row(NormTimes.Time time, String machine) {
         return JsonNodeFactory.instance.objectNode()
                 .put("model", time.model())
                 .put("batch", time.batch())
@@ -47,17 +50,18 @@ final class Speeds {
                 .put("q75_ms", rounded(time.milliseconds().upper(), 1e4))
                 .put("ratio_to_pre_ln", rounded(time.toPreLn().median(), 1e4))
                 .put("ratio_q25", rounded(time.toPreLn().lower(), 1e4))
-                .put("ratio_q75", rounded(time.toPreLn().upper(), 1e4));
+                .put("ratio_q75", rounded(time.toPreLn().upper(), 1e4))
+                .put("machine", machine);
     }
 
     static ObjectNode generation(String folder, LoadedModel model, String dtype, int prompt, int tokens, int threads, Progress progress)
             throws IOException {
         Generation generation = new Generation(Loaded.Engine.INFERENCE, threads, prompt, tokens);
         Generation.Speed speed = generation.of(model.model(), Compute.named(dtype), progress);
-        return generation(folder, dtype, generation, speed);
+        return generation(folder, dtype, generation, speed, Machine.here().line(threads));
     }
 
-    static ObjectNode generation(String folder, String dtype, Generation generation, Generation.Speed speed) {
+    static ObjectNode generation(String folder, String dtype, Generation generation, Generation.Speed speed, String machine) {
         ObjectNode json = JsonNodeFactory.instance.objectNode()
                 .put("dir", folder)
                 .put("dtype", dtype)
@@ -71,7 +75,13 @@ final class Speeds {
         return json
                 .put("read_bandwidth_gb_per_s", rounded(speed.bandwidth(), 100))
                 .put("bytes_per_token", speed.bytesPerToken())
-                .put("bandwidth_share", rounded(speed.share(), 1000));
+                .put("bandwidth_share", rounded(speed.share(), 1000))
+                .put("machine", machine);
+    }
+
+    /** The line about this machine, for a command that makes its JSON itself. */
+    static String machine(int threads) {
+        return Machine.here().line(threads);
     }
 
     /** Null where nobody says it. */

@@ -42,8 +42,16 @@ abstract class Subcommand implements Callable<Integer> {
     @Override
     public abstract Integer call() throws IOException;
 
-    /** Says why the first command that computes takes so long; the engine's jars bring their native code packed. */
+    /** Says once why the first command that computes takes so long, and why every one does where something slow has to compute. */
     void announceEngine() {
+        announceUnpacking();
+        if (!quiet) {
+            Slowness.here().ifPresent(why -> console.err().println("slow here: " + why + " (isonorm doctor has more)"));
+        }
+    }
+
+    /** The engine's jars bring their native code packed. */
+    void announceUnpacking() {
         String cache = System.getProperty("org.bytedeco.javacpp.cachedir", System.getProperty("user.home") + "/.javacpp/cache");
         String[] unpacked = Path.of(cache).toFile().list((_, name) -> name.startsWith("pytorch") || name.startsWith("dnnl"));
         if (!quiet && (unpacked == null || unpacked.length == 0)) {

@@ -9,6 +9,7 @@ import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import isonorm.measure.Generation;
 import isonorm.measure.Loaded;
+import isonorm.measure.Machine;
 import isonorm.measure.NormTimes;
 import isonorm.measure.Quartiles;
 import isonorm.measure.Shape;
@@ -32,7 +33,9 @@ import org.junit.jupiter.api.io.TempDir;
 class BenchTest {
 
     private static final List<String> FIELDS = List.of("model", "batch", "dtype", "form", "median_ms", "q25_ms", "q75_ms", "ratio_to_pre_ln",
-            "ratio_q25", "ratio_q75");
+            "ratio_q25", "ratio_q75", "machine");
+
+    private static final String MACHINE = "AMD EPYC, AVX-512 and bf16; kernels of 512 bits; products f32 OpenBLAS; 2 threads";
 
     @TempDir
     Path folder;
@@ -52,6 +55,7 @@ class BenchTest {
             assertEquals(1, row.path("batch").asInt());
             assertEquals("f32", row.path("dtype").asText());
             assertTrue(row.path("median_ms").asDouble() > 0, row.toString());
+            assertEquals(Machine.here().line(Runtime.getRuntime().availableProcessors()), row.path("machine").asText());
         }
         assertEquals(1, rows.path(1).path("ratio_to_pre_ln").asDouble());
         assertTrue(Files.readString(plot).contains("vit-ti"));
@@ -61,29 +65,32 @@ class BenchTest {
     @Test
     void everyFormatSaysTheSame() {
         assertEquals("""
+                AMD EPYC, AVX-512 and bf16; kernels of 512 bits; products f32 OpenBLAS; 2 threads
                                         median ms       quartiles  to pre-ln
                   vit-s, batch 8, bf16
                     none                    80.00  72.00 to 88.00      0.800
                     pre-ln                    100    90.00 to 110      1.000
                 """, printed(NormReport::table));
         assertEquals("""
+                AMD EPYC, AVX-512 and bf16; kernels of 512 bits; products f32 OpenBLAS; 2 threads
+
                 | model | batch | type | form | median ms | quartiles | to pre-ln |
                 |---|--:|---|---|--:|--:|--:|
                 | vit-s | 8 | bf16 | `none` | 80.00 | 72.00 to 88.00 | 0.800 |
                 | vit-s | 8 | bf16 | `pre-ln` | 100 | 90.00 to 110 | 1.000 |
                 """, printed(NormReport::markdown));
         assertEquals("""
-                model,batch,dtype,form,median_ms,q25_ms,q75_ms,ratio_to_pre_ln,ratio_q25,ratio_q75
-                vit-s,8,bf16,none,80.0,72.0,88.0,0.8,0.75,0.85
-                vit-s,8,bf16,pre-ln,100.0,90.0,110.0,1.0,1.0,1.0
-                """, printed(NormReport::csv));
+                model,batch,dtype,form,median_ms,q25_ms,q75_ms,ratio_to_pre_ln,ratio_q25,ratio_q75,machine
+                vit-s,8,bf16,none,80.0,72.0,88.0,0.8,0.75,0.85,"%1$s"
+                vit-s,8,bf16,pre-ln,100.0,90.0,110.0,1.0,1.0,1.0,"%1$s"
+                """.formatted(MACHINE), printed(NormReport::csv));
         assertTrue(NormReport.chart(rows()).svg().contains("bf16, vit-s, batch 8, none: 0.800 (0.750 to 0.850)"));
     }
 
     private static ArrayNode rows() {
         return JsonNodeFactory.instance.arrayNode()
-                .add(Speeds.row(new NormTimes.Time("vit-s", 8, Compute.BF16, Variant.NONE, new Quartiles(72, 80, 88), new Quartiles(.75, .8, .85))))
-                .add(Speeds.row(new NormTimes.Time("vit-s", 8, Compute.BF16, Variant.PRE_LN, new Quartiles(90, 100, 110), new Quartiles(1, 1, 1))));
+                .add(Speeds.row(new NormTimes.Time("vit-s", 8, Compute.BF16, Variant.NONE, new Quartiles(72, 80, 88), new Quartiles(.75, .8, .85)), MACHINE))
+                .add(Speeds.row(new NormTimes.Time("vit-s", 8, Compute.BF16, Variant.PRE_LN, new Quartiles(90, 100, 110), new Quartiles(1, 1, 1)), MACHINE));
     }
 
     private static String printed(BiConsumer<ArrayNode, PrintStream> report) {
@@ -99,18 +106,28 @@ class BenchTest {
         assertEquals(1, run.out().lines().count());
         JsonNode json = run.json();
         assertEquals(List.of("dir", "dtype", "prompt", "tokens", "threads", "prefill_tokens_per_s", "prefill_all_logits_tokens_per_s",
-                "decode_tokens_per_s", "peak_mib", "read_bandwidth_gb_per_s", "bytes_per_token", "bandwidth_share"),
+                "decode_tokens_per_s", "peak_mib", "read_bandwidth_gb_per_s", "bytes_per_token", "bandwidth_share", "machine"),
                 json.properties().stream().map(Map.Entry::getKey).toList());
         assertEquals(8, json.path("prompt").asInt());
         assertEquals(2, json.path("tokens").asInt());
         assertEquals(2, json.path("threads").asInt());
         assertTrue(json.path("decode_tokens_per_s").asDouble() > 0, run.out());
+        assertEquals(Machine.here().line(2), json.path("machine").asText());
+    }
+
+    @Test
+    void trainingIsOneLineOfJsonWithTheMachine() throws IOException {
+        Run run = Run.of("bench", "train", "--width", 16, "--layers", 1, "--heads", 1, "--vocab", 16, "--seq", 8, "--batch", 1, "--steps", 2, "--warmup", 0,
+                "--threads", 1, "--quiet").ended(0);
+        assertEquals(1, run.out().lines().count());
+        assertTrue(run.json().path("median_s").asDouble() >= 0, run.out());
+        assertEquals(Machine.here().line(1), run.json().path("machine").asText());
     }
 
     @Test
     void aPeakThatNobodySaysIsNull() {
         JsonNode json = Speeds.generation("x", "f32", new Generation(Loaded.Engine.INFERENCE, 2, 8, 2),
-                new Generation.Speed(100, 50, 10, 20, 1_000_000_000, OptionalLong.empty()));
+                new Generation.Speed(100, 50, 10, 20, 1_000_000_000, OptionalLong.empty()), MACHINE);
         assertTrue(json.path("peak_mib").isNull(), json.toString());
         assertEquals(0.5, json.path("bandwidth_share").asDouble());
     }

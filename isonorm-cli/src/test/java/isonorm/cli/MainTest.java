@@ -19,7 +19,7 @@ import org.junit.jupiter.params.provider.ValueSource;
 class MainTest {
 
     @ParameterizedTest
-    @ValueSource(strings = {"tour", "info", "convert", "verify", "eval", "score", "generate", "forward"})
+    @ValueSource(strings = {"tour", "info", "convert", "verify", "eval", "score", "generate", "forward", "doctor"})
     void everyCommandHasHelpWithAnExample(String command) {
         assertTrue(Run.of("--help").ended(0).out().contains("\n  " + command + " "));
         String help = Run.of(command, "--help").ended(0).out();
@@ -77,6 +77,7 @@ class MainTest {
             generate a --prompt x --min-p NaN    | min-p must be 0 (all tokens) or more and below 1, got NaN
             generate a --prompt x --repetition-penalty 0 | a repetition penalty must be a number above 0
             generate a --prompt x --compute f64  | expected one of f32, bf16, f16, got 'f64'
+            doctor a                             | unexpected argument 'a'
             forward a --inputs x                 | Missing required option: '--output=OUT'
             """)
     void wrongUsageIsOneLineAndAHint(String arguments, String message) {
@@ -90,7 +91,7 @@ class MainTest {
 
     @Test
     void noCommandIsWrongUsage() {
-        assertTrue(Run.of().ended(2).err().contains("name a command: tour, info, convert, verify, eval, score, generate, forward, train, watch, data, compare, depth, prune, bench"));
+        assertTrue(Run.of().ended(2).err().contains("name a command: tour, info, convert, verify, eval, score, generate, forward, train, watch, data, compare, depth, prune, bench, doctor"));
     }
 
     @Test
@@ -116,7 +117,7 @@ class MainTest {
 
     @Test
     void anUnexpectedErrorShowsNoTrace() {
-        assertEquals("internal error, NullPointerException: gone (ISONORM_DEBUG=1 shows where; please report it)",
+        assertEquals("internal error, NullPointerException: gone (ISONORM_DEBUG=1 shows where; please report it, with what isonorm doctor prints)",
                 Failures.describe(new NullPointerException("gone\nat a.b.C")));
         assertTrue(Failures.describe(new OutOfMemoryError("Java heap space")).startsWith("out of memory: "));
         assertEquals("x: No space left on device", Failures.describe(new FileSystemException("x", null, "No space left on device")));

@@ -20,6 +20,7 @@ class NativeTest {
         assertEquals(List.of(), engineClasses(folder, "info", Run.fixture("gpt2")));
         assertEquals(List.of(), engineClasses(folder, "--help"));
         assertEquals(List.of(), engineClasses(folder, "bench", "norms", "--help"));
+        assertEquals(List.of(), engineClasses(folder, "doctor", "--help"));
         assertEquals(List.of(), engineClasses(folder, "convert", Run.fixture("gpt2"), folder.resolve("out"), "--to", "pre-crmsnorm", "--no-verify"));
     }
 

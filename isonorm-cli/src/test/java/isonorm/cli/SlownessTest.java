@@ -1,0 +1,41 @@
+package isonorm.cli;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import org.junit.jupiter.api.Test;
+
+/** Nothing is slow silently: a JVM without vectors or a platform without native products is told so once, with the reason. */
+class SlownessTest {
+
+    private static String said(String... options) throws IOException, InterruptedException {
+        List<String> command = new ArrayList<>(List.of(Path.of(System.getProperty("java.home"), "bin", "java").toString(),
+                "--enable-native-access=ALL-UNNAMED", "-cp", System.getProperty("java.class.path")));
+        command.addAll(Arrays.asList(options));
+        command.addAll(List.of("isonorm.cli.Main", "generate", Path.of("..", "examples", "shakespeare-gpt2").toString(), "--prompt", "A", "--max-tokens", "2"));
+        Process process = new ProcessBuilder(command).redirectErrorStream(true).start();
+        String output = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
+        assertEquals(0, process.waitFor(), output);
+        return output;
+    }
+
+    @Test
+    void plainKernelsSayWhyAndWhatToDo() throws Exception {
+        assertTrue(said().contains("slow here: plain kernels: the Vector API is missing; add --add-modules=jdk.incubator.vector"));
+        assertTrue(said("--add-modules=jdk.incubator.vector", "-XX:TieredStopAtLevel=1").contains("without its optimizing compiler"));
+    }
+
+    @Test
+    void productsWithoutANativeLibrarySayWhy() throws Exception {
+        assertTrue(said("--add-modules=jdk.incubator.vector", "-Disonorm.products=own")
+                .contains("slow here: products by Isonorm's vector kernels: -Disonorm.products=own asks for it"));
+        assertFalse(said("--add-modules=jdk.incubator.vector").contains("slow here"));
+    }
+}
