@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import isonorm.EveryProcessor;
 import isonorm.architecture.Architecture;
 import isonorm.architecture.Part;
 import isonorm.architecture.Role;
@@ -323,6 +324,7 @@ class DepthTest {
         return silent;
     }
 
+    @EveryProcessor
     @Test
     void aBlockThatWritesNothingTurnsNothingAndIsIdle() throws IOException {
         Model model = silenced(model("gpt2", Optional.empty()), 1);
@@ -340,6 +342,7 @@ class DepthTest {
         }
     }
 
+    @EveryProcessor
     @Test
     void perplexityWithoutBlocksIsThatOfTheSmallerModel() throws IOException {
         Model model = silenced(model("gpt2", Optional.empty()), 1);
@@ -377,6 +380,7 @@ class DepthTest {
     }
 
     /** A bias of 5000 on one dimension in block 0, taken away by block 2. */
+    @EveryProcessor
     @Test
     void massiveActivationsAreFoundWhereTheyAreBornAndWhereTheyDie() throws IOException {
         Model model = model("gpt2", Optional.empty());

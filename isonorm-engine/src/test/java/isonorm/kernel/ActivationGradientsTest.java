@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import isonorm.EveryProcessor;
 import isonorm.architecture.Activation;
 import java.lang.foreign.Arena;
 import org.junit.jupiter.api.Test;
@@ -12,6 +13,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 
 /** The ways back through activations and gates: the vector twin agrees with the plain one. */
+@EveryProcessor
 class ActivationGradientsTest {
 
     /** A rounding or two of the argument times a second derivative of 2 at most, and 4 roundings of the functions themselves. */

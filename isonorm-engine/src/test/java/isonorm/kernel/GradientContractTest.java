@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 
+import isonorm.EveryProcessor;
 import isonorm.architecture.Activation;
 import isonorm.architecture.NormKind;
 import isonorm.kernel.Gradients.AdamW;
@@ -15,6 +16,7 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 
 /** What holds of all backward kernels: types they refuse, rows that threads share out, and numbers that are none. */
+@EveryProcessor
 class GradientContractTest {
 
     private static final int C = 77;

@@ -3,6 +3,7 @@ package isonorm.kernel;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import isonorm.EveryProcessor;
 import isonorm.architecture.Activation;
 import isonorm.architecture.NormKind;
 import isonorm.kernel.Gradients.NormSums;
@@ -21,6 +22,7 @@ import org.junit.jupiter.params.provider.MethodSource;
  * The plain ways back in float64 against what the plain ways forth do along a random direction: for a loss {@code sum(dy * y)}, the
  * product of gradient and direction is its central difference.
  */
+@EveryProcessor
 class GradientDirectionsTest {
 
     /** Rounding makes 1e-16 of the loss by this, and curvature the square of this: both far below what is asked for. */

@@ -3,6 +3,7 @@ package isonorm.kernel;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import isonorm.EveryProcessor;
 import isonorm.architecture.Activation;
 import isonorm.architecture.NormKind;
 import isonorm.architecture.Rotary;
@@ -14,6 +15,7 @@ import java.util.Map;
 import org.junit.jupiter.api.Test;
 
 /** Rows of float16: what the other tests of kernels ask of types with more range. */
+@EveryProcessor
 class HalvesTest {
 
     /** Half a unit in the last place for a kernel's own rounding, and as much where float32 and float64 fall on two sides of a middle. */

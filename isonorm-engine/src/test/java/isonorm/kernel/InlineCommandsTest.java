@@ -3,6 +3,7 @@ package isonorm.kernel;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import isonorm.EveryProcessor;
 import java.io.IOException;
 import java.lang.reflect.Method;
 import java.net.URISyntaxException;
@@ -16,6 +17,7 @@ import jdk.incubator.vector.Vector;
 import org.junit.jupiter.api.Test;
 
 /** The compiler is told to inline every helper that takes or gives vectors: one that stays a call makes objects of them. */
+@EveryProcessor
 class InlineCommandsTest {
 
     private static final Path FILE = Path.of("inline.commands");
@@ -38,7 +40,7 @@ class InlineCommandsTest {
     private static List<Class<?>> kernels() throws IOException, URISyntaxException, ClassNotFoundException {
         Path root = Path.of(Lanes.class.getProtectionDomain().getCodeSource().getLocation().toURI());
         List<Class<?>> classes = new ArrayList<>();
-        try (Stream<Path> files = Files.list(root.resolve("isonorm/kernel"))) {
+        try (Stream<Path> files = Stream.concat(Files.list(root.resolve("isonorm/kernel")), Files.list(root.resolve("isonorm/measure")))) {
             for (Path file : files.filter(each -> each.toString().endsWith(".class")).toList()) {
                 String name = root.relativize(file).toString().replace(".class", "").replace('/', '.').replace('\\', '.');
                 if (!name.endsWith("package-info")) {

@@ -6,26 +6,49 @@ import static org.junit.jupiter.api.Assertions.assertSame;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import isonorm.EveryProcessor;
+import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 
 /** Which kernels are chosen, and what rows and values there can be. */
+@EveryProcessor
 class KernelsTest {
 
-    /** A silent fall-back would leave every other test here passing, and everything slow. */
+    /** Whether this JVM was started as one in which vectors would be slow. */
+    private static final boolean SLOW = Boolean.getBoolean("isonorm.test.slow-vectors");
+
+    /** A silent fall-back would leave every other test here passing, and everything slow; so would vectors that are none. */
     @Test
-    void vectorsAreUsedHere() {
-        assertInstanceOf(VectorKernels.class, Kernels.provider(), Kernels.reason());
+    void vectorsAreUsedWhereTheyAreFast() {
+        assertSame(SLOW ? PlainKernels.class : VectorKernels.class, Kernels.provider().getClass(), Kernels.reason());
         assertSame(Kernels.provider(), Kernels.provider());
-        assertTrue(Kernels.reason().startsWith("vector kernels: vectors have "), Kernels.reason());
+        assertTrue(Kernels.reason().startsWith(SLOW ? "plain kernels: this processor has no AVX2" : "vector kernels: vectors have "), Kernels.reason());
     }
 
     @Test
     void gradientsGoWithThem() {
-        assertInstanceOf(VectorGradients.class, Gradients.of(Type.BF16));
-        assertInstanceOf(VectorGradients.class, Gradients.of(Type.F32));
+        Class<?> expected = SLOW ? PlainGradients.class : VectorGradients.class;
+        assertSame(expected, Gradients.of(Type.BF16).getClass());
+        assertSame(expected, Gradients.of(Type.F32).getClass());
         assertInstanceOf(PlainGradients.class, Gradients.of(Type.F64));
+    }
+
+    /** So that whoever adds a kernel has it tested on every processor. */
+    @Test
+    void everyTestOfKernelsAndProductsRunsOnEveryProcessor() throws IOException {
+        for (String folder : List.of("kernel", "tensor")) {
+            try (Stream<Path> files = Files.list(Path.of("src", "test", "java", "isonorm", folder))) {
+                for (Path file : files.filter(each -> each.toString().endsWith("Test.java")).toList()) {
+                    assertTrue(Files.readString(file).contains("@EveryProcessor"), file + " needs @EveryProcessor");
+                }
+            }
+        }
     }
 
     @Test

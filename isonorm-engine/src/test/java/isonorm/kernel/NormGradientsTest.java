@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import isonorm.EveryProcessor;
 import isonorm.architecture.NormKind;
 import isonorm.kernel.Gradients.NormSums;
 import java.lang.foreign.Arena;
@@ -15,6 +16,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 
 /** The ways back through norms: the vector twin agrees with the plain one, whose formulas {@link GradientDirectionsTest} checks. */
+@EveryProcessor
 class NormGradientsTest {
 
     /**

@@ -3,6 +3,7 @@ package isonorm.kernel;
 import static isonorm.kernel.Sample.assertClose;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 
+import isonorm.EveryProcessor;
 import java.lang.foreign.Arena;
 import java.util.SplittableRandom;
 import org.junit.jupiter.api.Test;
@@ -10,6 +11,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 
 /** Products with few vectors, and attention of one query, of both twins against sums in float64. */
+@EveryProcessor
 class ProductKernelsTest {
 
     /** A sum of n products in float32 over 16 and more partial sums, relative to the sum of the products' sizes. */

@@ -4,12 +4,14 @@ import static isonorm.kernel.Sample.assertClose;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 
+import isonorm.EveryProcessor;
 import isonorm.architecture.Rotary.Pairing;
 import java.lang.foreign.Arena;
 import java.lang.foreign.ValueLayout;
 import org.junit.jupiter.api.Test;
 
 /** Rotary embeddings, gathered rows, and what is asked of a single row, of both twins. */
+@EveryProcessor
 class RowKernelsTest {
 
     @Test

@@ -4,10 +4,12 @@ import static isonorm.kernel.Sample.assertClose;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 
+import isonorm.EveryProcessor;
 import java.lang.foreign.Arena;
 import org.junit.jupiter.api.Test;
 
 /** Softmax of both twins against its definition in float64. */
+@EveryProcessor
 class SoftmaxKernelsTest {
 
     /**

@@ -5,10 +5,12 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import isonorm.EveryProcessor;
 import java.lang.foreign.Arena;
 import org.junit.jupiter.api.Test;
 
 /** Optimizers' steps of both twins against their definitions in float64, and what is done with single values, columns and rows. */
+@EveryProcessor
 class StepKernelsTest {
 
     private static final Gradients PLAIN = new PlainGradients();

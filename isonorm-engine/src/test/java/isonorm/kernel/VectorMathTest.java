@@ -2,16 +2,28 @@ package isonorm.kernel;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
+import isonorm.EveryProcessor;
+import isonorm.weights.VectorSupport;
 import java.util.SplittableRandom;
 import java.util.function.DoubleUnaryOperator;
 import java.util.function.UnaryOperator;
 import jdk.incubator.vector.DoubleVector;
 import jdk.incubator.vector.FloatVector;
+import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 
 /** The functions of vectors against float64, over numbers of every size; errors in units in the last place of the exact result. */
+@EveryProcessor
 class VectorMathTest {
+
+    /** Where operations on vectors are no instructions this takes minutes, and nobody chooses them. */
+    @BeforeAll
+    static void vectorsAreFast() {
+        assumeTrue(VectorSupport.obstacle().isEmpty());
+    }
+
 
     /** {@code Phi(x)} by {@code mpmath.ncdf} with 30 digits. */
     private static final double[][] DISTRIBUTION = {

@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import isonorm.EveryProcessor;
 import isonorm.architecture.Activation;
 import isonorm.architecture.Affine;
 import isonorm.architecture.Architecture;
@@ -176,6 +177,7 @@ class MixedPrecisionTest {
         return sum;
     }
 
+    @EveryProcessor
     @Test
     void weightsOfFloat32AreNeverRounded() {
         try (Team team = Team.of(1);
@@ -219,6 +221,7 @@ class MixedPrecisionTest {
     }
 
     /** Rounding shows in a loss, and is no other course of learning. */
+    @EveryProcessor
     @ParameterizedTest
     @EnumSource(value = Type.class, names = {"BF16", "F16"})
     void lossesFollowThoseOfFloat32(Type compute) {

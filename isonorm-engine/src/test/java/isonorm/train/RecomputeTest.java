@@ -3,6 +3,7 @@ package isonorm.train;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import isonorm.EveryProcessor;
 import isonorm.architecture.Activation;
 import isonorm.architecture.Affine;
 import isonorm.architecture.Architecture;
@@ -67,6 +68,7 @@ class RecomputeTest {
     }
 
     /** Measuring adds what waits to be added, here as there. */
+    @EveryProcessor
     @Test
     void blocksMeasureTheSame() {
         GradientTest.Case given = cases().filter(each -> each.name().equals("pre-ln")).findFirst().orElseThrow();

@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import isonorm.EveryProcessor;
 import isonorm.architecture.Activation;
 import isonorm.architecture.Affine;
 import isonorm.architecture.Architecture;
@@ -227,6 +228,7 @@ class TrainerTest {
     }
 
     /** What config.yaml holds is the model that is gone on with. */
+    @EveryProcessor
     @Test
     void aRunWhoseBlocksDifferGoesOnAsOneLeftAlone() throws IOException {
         Map<String, String> values = small(folder.resolve("alone"));

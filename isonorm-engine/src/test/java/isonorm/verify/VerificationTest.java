@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import isonorm.EveryProcessor;
 import isonorm.architecture.Part;
 import isonorm.architecture.Role;
 import isonorm.convert.Form;
@@ -32,6 +33,7 @@ import org.junit.jupiter.params.provider.ValueSource;
 
 class VerificationTest {
 
+    @EveryProcessor
     @ParameterizedTest
     @ValueSource(strings = {"gpt2", "opt", "vit", "clip_vision", "bert-base", "dinov2-classifier"})
     void aModelIsItself(String name) throws IOException {
@@ -48,6 +50,7 @@ class VerificationTest {
     }
 
     /** One bias of the last block, moved by a tenth, is far more than float32's rounding. */
+    @EveryProcessor
     @Test
     void aChangedWeightIsSeen() throws IOException {
         Model model = Fixture.named("gpt2").model();
@@ -90,6 +93,7 @@ class VerificationTest {
     }
 
     /** The perplexity of random weights on random tokens is near that of guessing, and both ways to ask agree. */
+    @EveryProcessor
     @Test
     void perplexity() throws IOException {
         Model model = Fixture.named("gpt2").model();
