@@ -24,6 +24,7 @@ final class Failures {
             case FileSystemException failed -> failed.getFile() + ": " + (failed.getReason() == null ? name(failed) : failed.getReason());
             case IOException failed -> said(failed);
             case IllegalArgumentException refused -> said(refused);
+            case ExceptionInInitializerError option when option.getCause() instanceof IllegalArgumentException refused -> said(refused); // of java's
             case OutOfMemoryError _ -> "out of memory: the Java heap may grow to " + Table.bytes(Runtime.getRuntime().maxMemory())
                     + "; give it more, ISONORM_JAVA_OPTS=-Xmx8g for instance";
             case Throwable other when nativeMemory(other) -> "out of memory: libtorch could not get what this model needs; "

@@ -16,13 +16,17 @@ import org.junit.jupiter.api.Test;
 class SlownessTest {
 
     private static String said(String... options) throws IOException, InterruptedException {
+        return said(0, options);
+    }
+
+    private static String said(int code, String... options) throws IOException, InterruptedException {
         List<String> command = new ArrayList<>(List.of(Path.of(System.getProperty("java.home"), "bin", "java").toString(),
                 "--enable-native-access=ALL-UNNAMED", "-cp", System.getProperty("java.class.path")));
         command.addAll(Arrays.asList(options));
         command.addAll(List.of("isonorm.cli.Main", "generate", Path.of("..", "examples", "shakespeare-gpt2").toString(), "--prompt", "A", "--max-tokens", "2"));
         Process process = new ProcessBuilder(command).redirectErrorStream(true).start();
         String output = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
-        assertEquals(0, process.waitFor(), output);
+        assertEquals(code, process.waitFor(), output);
         return output;
     }
 
@@ -37,5 +41,12 @@ class SlownessTest {
         assertTrue(said("--add-modules=jdk.incubator.vector", "-Disonorm.products=own")
                 .contains("slow here: products by Isonorm's vector kernels: -Disonorm.products=own asks for it"));
         assertFalse(said("--add-modules=jdk.incubator.vector").contains("slow here"));
+    }
+
+    @Test
+    void anOptionThatNamesNothingIsRefusedInOneLine() throws Exception {
+        assertEquals("isonorm: isonorm.products must be one of onednn, openblas, own, got libtorch",
+                said(1, "--add-modules=jdk.incubator.vector", "-Disonorm.products=libtorch").lines()
+                        .filter(line -> !line.startsWith("WARNING")).toList().getLast());
     }
 }
