@@ -64,7 +64,7 @@ record DoctorReport(Machine machine, OptionalDouble bandwidth) {
         }
         Table computing = Table.ofFacts().row("kernels", machine.kernels().reason());
         for (Product product : machine.products()) {
-            computing.row("products " + name(product.type()), 
+            computing.row("products " + name(product.type()),
                     product.provider() + (product.reason().isEmpty() ? "" : " (" + product.reason() + ")"));
         }
         sixteenBits().forEach(sentence -> computing.row("16 bits", sentence));

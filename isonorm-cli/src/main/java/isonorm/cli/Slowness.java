@@ -15,7 +15,7 @@ final class Slowness {
         if (!Kernels.vectorized()) {
             return Optional.of(Kernels.reason());
         }
-        Products.Choice choice = Products.choices().stream().filter(each -> each.type() == Type.F32).findFirst().orElseThrow();
-        return choice.provider().startsWith("Isonorm") ? Optional.of("products by " + choice.provider() + ": " + choice.reason()) : Optional.empty();
+        return Products.choices().stream().filter(choice -> choice.type() == Type.F32 && !Products.byLibrary())
+                .findFirst().map(choice -> "products by " + choice.provider() + ": " + choice.reason());
     }
 }

@@ -31,21 +31,21 @@ public final class VectorSupport {
         }
         String mode = System.getProperty("java.vm.info", "");
         if (!System.getProperty("java.vm.name", "").contains("Server VM") || mode.contains("interpreted") || mode.contains("emulated-client")
-                || flag("TieredStopAtLevel").map(Integer::parseInt).filter(level -> level < OPTIMIZING).isPresent()) {
+                || option("TieredStopAtLevel").map(Integer::parseInt).filter(level -> level < OPTIMIZING).isPresent()) {
             return Optional.of("this JVM runs without its optimizing compiler (" + System.getProperty("java.vm.name") + ", " + mode
                     + "); take -XX:TieredStopAtLevel, -Xint and -client out of java's options");
         }
-        if (flag("EnableVectorSupport").filter("false"::equals).isPresent()) {
+        if (option("EnableVectorSupport").filter("false"::equals).isPresent()) {
             return Optional.of("-XX:-EnableVectorSupport is among java's options");
         }
-        if (flag("UseAVX").map(Integer::parseInt).filter(level -> level < AVX2).isPresent() || flag("UseFMA").filter("false"::equals).isPresent()) {
+        if (option("UseAVX").map(Integer::parseInt).filter(level -> level < AVX2).isPresent() || option("UseFMA").filter("false"::equals).isPresent()) {
             return Optional.of("this processor has no AVX2 and FMA, or java's options keep the JVM from using them");
         }
         return Optional.empty();
     }
 
-    /** An option of HotSpot, where this JVM is one and has it. */
-    private static Optional<String> flag(String name) {
+    /** The value of an option of HotSpot, where this JVM is one and has it. */
+    public static Optional<String> option(String name) {
         HotSpotDiagnosticMXBean options = ManagementFactory.getPlatformMXBean(HotSpotDiagnosticMXBean.class);
         try {
             return options == null ? Optional.empty() : Optional.of(options.getVMOption(name).getValue());

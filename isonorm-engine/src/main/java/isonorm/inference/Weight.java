@@ -5,7 +5,6 @@ import isonorm.kernel.Panels;
 import isonorm.kernel.Rows;
 import isonorm.tensor.Finish;
 import isonorm.tensor.Products;
-import java.lang.foreign.Arena;
 import java.util.List;
 
 /** A linear layer's matrix, (out, in). */
@@ -83,9 +82,6 @@ sealed interface Weight {
             }
         }
 
-        /** So many values are widened at once: half a megabyte. */
-        private static final int WIDENED = 128 * 1024;
-
         static Mapped of(Rows values) {
             return new Mapped(List.of(new Part(values, false, 0, values.rows())), values.rows(), values.columns());
         }
@@ -129,10 +125,8 @@ sealed interface Weight {
             if (x.rows() <= FEW || x.rows() <= FEW_WIDENED && !same) {
                 few(x, w, transposed, y);
                 finish.apply(y);
-            } else if (same) {
-                Products.product(x, w, !transposed, y, finish);
             } else {
-                widened(x, w, transposed, y, finish);
+                Products.product(x, w, !transposed, y, finish);
             }
         }
 
@@ -141,20 +135,6 @@ sealed interface Weight {
                 KERNELS.vectorMatrices(x, w, y);
             } else {
                 KERNELS.matrixVectors(w, x, y);
-            }
-        }
-
-        /** Weights of another type than x are copied into panels of its type, some outputs at a time. */
-        private static void widened(Rows x, Rows w, boolean transposed, Rows y, Finish finish) {
-            int outputs = y.columns();
-            int step = Math.max(1, WIDENED / x.columns() / Panels.WIDTH) * Panels.WIDTH;
-            try (Arena arena = Arena.ofConfined()) {
-                for (int first = 0; first < outputs; first += step) {
-                    int count = Math.min(step, outputs - first);
-                    Panels room = Panels.allocate(arena, x.type(), x.columns(), count);
-                    KERNELS.pack(transposed ? w.sliceColumns(first, count) : w.slice(first, count), !transposed, 0, room);
-                    Products.product(x, room, y.sliceColumns(first, count), finish.columns(first, count));
-                }
             }
         }
     }

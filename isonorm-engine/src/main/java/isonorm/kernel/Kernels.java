@@ -36,11 +36,6 @@ public sealed interface Kernels permits PlainKernels, VectorKernels {
         return provider() instanceof VectorKernels;
     }
 
-    /** What {@link #of} gives for a type, and why. */
-    static String reason(Type type) {
-        return type == Type.F64 ? "plain kernels: vectors are of float32" : reason();
-    }
-
     /** {@code out = norm(x)}. The two may be the same rows. */
     void norm(Rows x, Normalization norm, Rows out);
 

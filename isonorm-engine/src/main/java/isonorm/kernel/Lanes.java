@@ -35,8 +35,8 @@ final class Lanes {
     private static final VectorSpecies<Float> NARROW =
             VectorSpecies.of(float.class, VectorShape.forBitSize(DOUBLES.vectorBitSize() / 2));
 
-    private static final Class<?> FLOAT_VECTOR = FLOATS.vectorType();
-    private static final Class<?> INT_VECTOR = INTS.vectorType();
+    static final Class<?> FLOAT_VECTOR = FLOATS.vectorType();
+    static final Class<?> INT_VECTOR = INTS.vectorType();
     private static final Class<?> SHORT_VECTOR = SHORTS.vectorType();
     private static final Class<?> DOUBLE_VECTOR = DOUBLES.vectorType();
     private static final Class<?> NARROW_VECTOR = NARROW.vectorType();

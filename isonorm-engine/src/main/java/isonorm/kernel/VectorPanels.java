@@ -2,10 +2,14 @@ package isonorm.kernel;
 
 import static isonorm.kernel.Lanes.ALL;
 import static isonorm.kernel.Lanes.FLOATS;
+import static isonorm.kernel.Lanes.FLOAT_VECTOR;
 import static isonorm.kernel.Lanes.INTS;
+import static isonorm.kernel.Lanes.INT_VECTOR;
 import static isonorm.kernel.Lanes.L;
 import static isonorm.kernel.Lanes.ORDER;
 import static isonorm.kernel.Panels.WIDTH;
+import static isonorm.kernel.VectorProducts.HALF;
+import static isonorm.kernel.VectorProducts.UPPER;
 import static isonorm.kernel.VectorProducts.even;
 import static isonorm.kernel.VectorProducts.evenHalf;
 import static isonorm.kernel.VectorProducts.odd;
@@ -28,11 +32,11 @@ import jdk.incubator.vector.IntVector;
  * times some vectors of outputs, whose sums stay in registers. Four rows by two vectors are eight sums, as many as two units that each
  * need four steps keep under way; of more, with 16 registers, the compiler keeps some in memory.
  *
- * <p>Memory is read in its own order, or it gives half as much. One row of float32 takes a panel as it lies there. All else takes a block
- * that fits into the nearest cache, some of its outputs after the other; few rows meanwhile read ahead. Weights of 16
- * bits that more than one row is multiplied by are float32 first, each block once. One row takes them as pairs in ints, as in
- * {@link VectorProducts}: float16 is too small by {@code 2^-112} then, and x made larger by as much, which changes no bit of a product. A row
- * whose values leave no room for that takes the way of several.
+ * <p>Memory is read in its own order, or it gives half as much. One row takes a panel as it lies there, at eight lanes and more. Several rows take
+ * a block that fits into the nearest cache, some of its outputs after the other; few of them read ahead meanwhile. Weights of 16
+ * bits are float32 first there, each block once. One row takes them as pairs in ints, as in {@link VectorProducts}: float16 is too
+ * small by {@code 2^-112} then, and x made larger by as much, which changes no bit of a product. A row whose values leave no room for that
+ * takes the way of several.
  */
 final class VectorPanels {
 
@@ -44,12 +48,6 @@ final class VectorPanels {
     private static final Loop<VectorPanels> WHOLE_BRAINS_FOR_ONE = Loop.of(VectorPanels::wholeBrainsForOne);
     private static final Loop<VectorPanels> WHOLE_HALVES_FOR_ONE = Loop.of(VectorPanels::wholeHalvesForOne);
     private static final Loop<VectorPanels> HALVES_FOR_ONE = Loop.of(VectorPanels::halfForOne);
-
-    private static final IntVector UPPER = IntVector.broadcast(INTS, 0xffff0000);
-    /** As {@link VectorProducts#oddHalf} has it. */
-    private static final IntVector HALF = IntVector.broadcast(INTS, 0x8fffe000);
-    private static final Class<?> FLOAT_VECTOR = FLOATS.vectorType();
-    private static final Class<?> INT_VECTOR = INTS.vectorType();
 
     private static final ValueLayout.OfInt INT = ValueLayout.JAVA_INT_UNALIGNED;
 

@@ -32,9 +32,9 @@ final class VectorProducts {
     /** For so many vectors the rows are read from memory once, and again from a near cache for every two. */
     private static final int VECTORS = 4;
 
-    private static final IntVector UPPER = IntVector.broadcast(INTS, 0xffff0000);
+    static final IntVector UPPER = IntVector.broadcast(INTS, 0xffff0000);
     /** The sign, and a float16's exponent and fraction three places to the right. */
-    private static final IntVector HALF = IntVector.broadcast(INTS, 0x8fffe000);
+    static final IntVector HALF = IntVector.broadcast(INTS, 0x8fffe000);
 
     private final Type type;
     private final int C;

@@ -99,7 +99,7 @@ final class Hints {
             return;
         }
         boolean shipped = machine.host().isLinux() && machine.host().architecture().equals("amd64");
-        add("matrices are multiplied without oneDNN, by " + product.get().provider().split(": ")[0]
+        add("matrices are multiplied without oneDNN, by " + product.get().provider()
                 + (product.get().reason().isEmpty() ? "" : ": " + product.get().reason()),
                 asked.map(argument -> "take " + argument + " out of java's options").orElse(shipped
                         ? "see that the C library is glibc and the cache of native code can be written; else report it"

@@ -1,6 +1,5 @@
 package isonorm.measure;
 
-import com.sun.management.HotSpotDiagnosticMXBean;
 import com.sun.management.OperatingSystemMXBean;
 import isonorm.kernel.Kernels;
 import isonorm.kernel.Type;
@@ -125,8 +124,7 @@ public record Machine(
         List<Library> libraries = List.of();
         OptionalInt oneDnn = OptionalInt.empty();
         try {
-            boolean vectors = Kernels.provider() instanceof VectorKernels;
-            kernels = new Computing(vectors ? OptionalInt.of(VectorKernels.bits()) : OptionalInt.empty(), Kernels.reason(),
+            kernels = new Computing(Kernels.vectorized() ? OptionalInt.of(VectorKernels.bits()) : OptionalInt.empty(), Kernels.reason(),
                     VectorSupport.obstacle());
             products = Products.choices().stream().map(choice ->
                     new Product(choice.type(), choice.provider(), choice.reason(), Products.multiplies(choice.type()))).toList();
@@ -164,7 +162,7 @@ public record Machine(
         Optional<List<String>> flags = host.name.startsWith("Mac") ? macFlags(host) : files.flags();
         return switch (host.architecture) {
             case "amd64", "x86_64" -> InstructionSet.x86(flags, number("UseAVX"),
-                    flag("UseFMA").map(value -> Answer.of(value.equals("true"))).orElse(Answer.UNKNOWN), oneDnn);
+                    VectorSupport.option("UseFMA").map(value -> Answer.of(value.equals("true"))).orElse(Answer.UNKNOWN), oneDnn);
             case "aarch64" -> InstructionSet.arm(flags, number("UseSVE"));
             default -> List.of();
         };
@@ -213,17 +211,7 @@ public record Machine(
     }
 
     private static OptionalInt number(String option) {
-        return wholeNumber(flag(option));
-    }
-
-    /** An option of HotSpot, where this JVM is one and has it. */
-    private static Optional<String> flag(String name) {
-        HotSpotDiagnosticMXBean options = ManagementFactory.getPlatformMXBean(HotSpotDiagnosticMXBean.class);
-        try {
-            return options == null ? Optional.empty() : Optional.of(options.getVMOption(name).getValue());
-        } catch (IllegalArgumentException e) { // an option of another processor's JVM
-            return Optional.empty();
-        }
+        return wholeNumber(VectorSupport.option(option));
     }
 
     private static String property(String name) {
@@ -271,12 +259,7 @@ public record Machine(
     }
 
     private static String inShort(Product product) {
-        String provider = product.direct ? ours(product.provider) : "widened to f32";
+        String provider = product.direct ? product.provider : "widened to f32";
         return product.type.name().toLowerCase(Locale.ROOT) + " " + provider.replace(", ", " ");
-    }
-
-    /** Our own products are by the kernels, whose name has the reason behind it. */
-    private static String ours(String provider) {
-        return provider.split(": ")[0];
     }
 }

@@ -62,27 +62,19 @@ public record Finish(Values scales, Values bias, Optional<Activation> activation
 
     /** The same to a product that is written. */
     public void apply(Rows y) {
-        if (times.isPresent()) {
-            if (scales.present() || bias.present()) {
-                KERNELS.scaleRowsAddBias(y, scales, bias);
-            }
-            KERNELS.gate(y, times.get(), Values.NONE, Values.NONE, Values.NONE, activation.orElseThrow(), y);
-        } else if (activation.isPresent()) {
-            KERNELS.activate(y, scales, bias, activation.get());
-        } else if (!nothing()) {
-            KERNELS.scaleRowsAddBias(y, scales, bias);
-        }
+        apply(y, y);
     }
 
-    /** The same to a product in float32 that may be overwritten, rounded into rows of another type. */
+    /** The same to a product that is overwritten, rounded into y, which may be the product or rows of another type. */
     void apply(Rows product, Rows y) {
+        if (times.isEmpty() && activation.isPresent()) {
+            KERNELS.activate(product, scales, bias, activation.get());
+        } else if (scales.present() || bias.present()) {
+            KERNELS.scaleRowsAddBias(product, scales, bias);
+        }
         if (times.isPresent()) {
-            if (scales.present() || bias.present()) {
-                KERNELS.scaleRowsAddBias(product, scales, bias);
-            }
             KERNELS.gate(product, times.get(), Values.NONE, Values.NONE, Values.NONE, activation.orElseThrow(), y);
-        } else {
-            apply(product);
+        } else if (y != product) {
             KERNELS.copy(product, y);
         }
     }

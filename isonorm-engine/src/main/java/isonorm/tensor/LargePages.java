@@ -83,7 +83,7 @@ public final class LargePages {
             long all = bytes + PAGE;
             MemorySegment start = mapped(all);
             if (start.address() == -1) {
-                throw new OutOfMemoryError("the system has no " + bytes + " bytes for a model's weights");
+                throw new OutOfMemoryError("the system has no " + bytes + " bytes of memory left to map");
             }
             MemorySegment piece = start.reinterpret(all, arena, segment -> free(segment.address(), all));
             MemorySegment aligned = piece.asSlice(Math.ceilDiv(start.address(), PAGE) * PAGE - start.address(), bytes);

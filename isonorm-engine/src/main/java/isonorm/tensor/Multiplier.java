@@ -14,16 +14,22 @@ sealed interface Multiplier permits OneDnn, OpenBlas, OwnProducts {
     String name(Type type);
 
     /** Whether it has fast products of this type, to the same type and, of 16 bits, to float32. */
-    boolean multiplies(Type type);
+    default boolean multiplies(Type type) {
+        return type == Type.F64 || type == Type.F32;
+    }
 
     /** Whether it finishes products so itself, and faster than a pass behind them would. */
-    boolean finishes(Finish finish);
+    default boolean finishes(Finish finish) {
+        return finish.nothing();
+    }
 
     /** {@code y = x w}, or {@code y += x w}, rounded once. */
     void products(Stack x, Stack w, Stack y, boolean add);
 
     /** {@code y = finish(x w)}, of what it {@link #finishes}. */
-    void product(Rows x, Stack w, Rows y, Finish finish);
+    default void product(Rows x, Stack w, Rows y, Finish finish) {
+        products(Stack.of(x), w, Stack.of(y), false);
+    }
 
     /** {@code y = finish(x w)}, of what it {@link #finishes}; x is one matrix. */
     void product(Stack x, Panels w, Rows y, Finish finish);

@@ -12,7 +12,6 @@ import java.util.EnumMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
-import java.util.stream.Collectors;
 
 /**
  * Who multiplies numbers of which type: decided once, by asking each library for a product instead of expecting one of it.
@@ -64,7 +63,7 @@ final class Multipliers {
                 by.put(type, multiplier);
                 return new Choice(type, multiplier.name(type), String.join("; ", not));
             }
-            not.add(multiplier.name(type) + " has no fast product of this type on this processor");
+            not.add(multiplier.name(type) + ": no fast product of this type on this processor");
         }
         return new Choice(type, "widened to float32, some columns at a time, for " + by.get(Type.F32).name(Type.F32), String.join("; ", not));
     }
@@ -104,15 +103,19 @@ final class Multipliers {
         return there.stream().filter(OneDnn.class::isInstance).map(OneDnn.class::cast).findFirst();
     }
 
+    boolean byLibrary() {
+        return !(by.get(Type.F32) instanceof OwnProducts);
+    }
+
     /** Whether numbers of this type are multiplied as they are. */
     boolean multiplies(Type type) {
         return by.containsKey(type);
     }
 
-    /** {@code y = finish(x w)}, of one type. */
+    /** {@code y = finish(x w)}; w may be of 16 bits where x and y are of float32. */
     void product(Rows x, Stack w, Rows y, Finish finish) {
         Multiplier direct = by.get(x.type());
-        if (direct == null) {
+        if (direct == null || x.type() != w.first().type()) {
             widened(Stack.of(x), w, Stack.of(y), false, finish);
         } else if (direct.finishes(finish)) {
             direct.product(x, w, y, finish);
@@ -133,7 +136,7 @@ final class Multipliers {
         } else if (direct.finishes(finish)) {
             direct.product(Stack.of(x), w, y, finish);
         } else {
-            int most = Math.max(1, PIECE / x.rows() / Panels.WIDTH) * Panels.WIDTH;
+            int most = Math.max(1, PIECE / Math.max(1, x.rows()) / Panels.WIDTH) * Panels.WIDTH;
             for (int first = 0; first < y.columns(); first += most) {
                 int columns = Math.min(most, y.columns() - first);
                 Rows piece = y.sliceColumns(first, columns);
@@ -144,7 +147,7 @@ final class Multipliers {
     }
 
     private void widened(Rows x, Panels w, Rows y, Finish finish) {
-        Rows a = x.type() == Type.F32 ? x : widened(X, x);
+        Rows a = widened(x);
         int most = Math.clamp(WIDENED / w.depth() / Panels.WIDTH, 1, COLUMNS / Panels.WIDTH) * Panels.WIDTH;
         for (int first = 0; first < y.columns(); first += most) {
             int columns = Math.min(most, y.columns() - first);
@@ -174,7 +177,7 @@ final class Multipliers {
             for (int row = 0; row < into.rows(); row += ROWS) {
                 int rows = Math.min(ROWS, into.rows() - row);
                 Rows left = x.get(i);
-                Rows a = widened(X, x.transposed() ? left.sliceColumns(row, rows) : left.slice(row, rows));
+                Rows a = widened(x.transposed() ? left.sliceColumns(row, rows) : left.slice(row, rows));
                 for (int first = 0; first < into.columns(); first += most) {
                     int columns = Math.min(most, into.columns() - first);
                     Panels b = W.panels(Type.F32, inner, columns);
@@ -208,8 +211,11 @@ final class Multipliers {
         }
     }
 
-    private static Rows widened(Room room, Rows rows) {
-        Rows wide = room.rows(Type.F32, rows.rows(), rows.columns());
+    private static Rows widened(Rows rows) {
+        if (rows.type() == Type.F32) {
+            return rows;
+        }
+        Rows wide = X.rows(Type.F32, rows.rows(), rows.columns());
         Kernels.provider().copy(rows, wide);
         return wide;
     }

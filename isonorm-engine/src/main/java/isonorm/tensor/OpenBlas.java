@@ -39,26 +39,11 @@ final class OpenBlas implements Multiplier {
     }
 
     @Override
-    public boolean multiplies(Type type) {
-        return type == Type.F64 || type == Type.F32;
-    }
-
-    @Override
-    public boolean finishes(Finish finish) {
-        return finish.nothing();
-    }
-
-    @Override
     public void products(Stack x, Stack w, Stack y, boolean add) {
         for (int i = 0; i < y.count(); i++) {
             Rows c = y.get(i);
             multiply(x.one(i), w.get(i), w.transposed(), c, c.columns(), x.inner(), add ? 1 : 0);
         }
-    }
-
-    @Override
-    public void product(Rows x, Stack w, Rows y, Finish finish) {
-        products(Stack.of(x), w, Stack.of(y), false);
     }
 
     /** A panel is a matrix of its own, (inputs, 64), without gaps. */

@@ -27,17 +27,7 @@ final class OwnProducts implements Multiplier {
 
     @Override
     public String name(Type type) {
-        return "Isonorm's " + Kernels.reason(type).replaceFirst(":.*", "");
-    }
-
-    @Override
-    public boolean multiplies(Type type) {
-        return type == Type.F64 || type == Type.F32;
-    }
-
-    @Override
-    public boolean finishes(Finish finish) {
-        return finish.nothing();
+        return "Isonorm's " + (type == Type.F64 || !Kernels.vectorized() ? "plain" : "vector") + " kernels";
     }
 
     @Override
@@ -62,11 +52,6 @@ final class OwnProducts implements Multiplier {
                 }
             }
         }
-    }
-
-    @Override
-    public void product(Rows x, Stack w, Rows y, Finish finish) {
-        products(Stack.of(x), w, Stack.of(y), false);
     }
 
     @Override

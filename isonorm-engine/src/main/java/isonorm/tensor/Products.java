@@ -28,6 +28,11 @@ public final class Products {
         return Multipliers.here().choices();
     }
 
+    /** Whether a native library multiplies float32, and with it what is widened; our own kernels take about twice as long. */
+    public static boolean byLibrary() {
+        return Multipliers.here().byLibrary();
+    }
+
     /** Whether matrices of this type are multiplied as they are, and not widened to float32 first. */
     public static boolean multiplies(Type type) {
         return Multipliers.here().multiplies(type);
@@ -69,7 +74,7 @@ public final class Products {
         }
     }
 
-    /** {@code y = x w}, or {@code y = x w^T}, of one type. */
+    /** {@code y = x w}, or {@code y = x w^T}, of one type, or w of 16 bits where x and y are of float32. */
     public static void product(Rows x, Rows w, boolean transposed, Rows y) {
         product(x, w, transposed, y, Finish.NOTHING);
     }
@@ -80,7 +85,9 @@ public final class Products {
     }
 
     static void product(Rows x, Rows w, boolean transposed, Rows y, Finish finish, Multipliers multipliers) {
-        requireTypes(x, w, y);
+        if (!mixed(x.type(), w.type(), y.type())) {
+            requireTypes(x, w, y);
+        }
         Stack read = transposed ? Stack.of(w).transpose() : Stack.of(w);
         if (x.type() == y.type()) {
             multipliers.product(x, read, y, finish);
@@ -96,7 +103,7 @@ public final class Products {
     }
 
     static void product(Rows x, Panels w, Rows y, Finish finish, Multipliers multipliers) {
-        boolean types = x.type() == y.type() && (x.type() == w.type() || x.type() == Type.F32 && w.type().bytes() == 2);
+        boolean types = x.type() == y.type() && x.type() == w.type() || mixed(x.type(), w.type(), y.type());
         if (x.columns() != w.inputs() || y.columns() != w.outputs() || x.rows() != y.rows() || !types) {
             throw new IllegalArgumentException("a matrix in panels of " + w.type() + " is (" + w.inputs() + ", " + w.outputs()
                     + ") and so must x and y be, got x " + x + " and y " + y);
@@ -118,6 +125,10 @@ public final class Products {
     static void products(Stack x, Stack w, Stack y, boolean add, Multipliers multipliers) {
         requireTypes(x.first, w.first, y.first);
         multipliers.products(x, w, y, add);
+    }
+
+    private static boolean mixed(Type x, Type w, Type y) {
+        return x == Type.F32 && y == Type.F32 && w.bytes() == 2;
     }
 
     private static void requireTypes(Rows x, Rows w, Rows y) {

@@ -63,11 +63,11 @@ class MachineTest {
         assertEquals("AMD EPYC, AVX-512 and bf16; kernels of 512 bits; products f64 OpenBLAS, f32 oneDNN brg_matmul:avx512_core, f16 widened to f32; 2 threads",
                 machine().line(2));
         kernels = new Machine.Computing(OptionalInt.empty(), "plain kernels: why", Optional.empty());
-        products = List.of(new Machine.Product(Type.F32, "vector kernels: vectors have 256 bits", "", true));
+        products = List.of(new Machine.Product(Type.F32, "Isonorm's vector kernels", "", true));
         instructions.removeFirst();
         instructions.set(0, new InstructionSet("AVX-512", NO, NO, NO));
         instructions.set(1, new InstructionSet("NEON", YES, YES, NO));
-        assertEquals("AMD EPYC, NEON; plain kernels; products f32 vector kernels; 1 thread", machine().line(1));
+        assertEquals("AMD EPYC, NEON; plain kernels; products f32 Isonorm's vector kernels; 1 thread", machine().line(1));
     }
 
     @Test

@@ -235,6 +235,34 @@ class ProductsTest {
         }
     }
 
+    /** Weights of 16 bits as they lie in a file, for activations of float32. */
+    @Test
+    void storedMatricesOf16BitsAreMultipliedWithFloat32() {
+        for (Multipliers by : all()) {
+            for (Type type : List.of(Type.BF16, Type.F16)) {
+                for (boolean transposed : new boolean[] {false, true}) {
+                    try (Arena arena = Arena.ofConfined()) {
+                        int m = size();
+                        int n = size();
+                        Rows x = rows(arena, Type.F32, m, 65);
+                        Rows w = transposed ? rows(arena, type, n, 65) : rows(arena, type, 65, n);
+                        Rows y = rows(arena, Type.F32, m, n);
+                        Products.product(x, w, transposed, y, Finish.of(Values.constant(n, 2)), by);
+                        for (int i = 0; i < m; i++) {
+                            for (int j = 0; j < n; j++) {
+                                double sum = 2;
+                                for (int l = 0; l < 65; l++) {
+                                    sum += x.get(i, l) * get(w, transposed, l, j);
+                                }
+                                assertEquals(sum, y.get(i, j), tolerance(Type.F32, 65, sum), type + " " + m + " x " + n);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
     /** As many rows, and so wide a matrix, as one that is brought into panels first where its columns lie badly. */
     @Test
     void matricesWhoseColumnsLieInFewPlacesOfACacheAreMultipliedToo() {
@@ -355,7 +383,7 @@ class ProductsTest {
             Rows half = rows(arena, Type.F16, 2, 2);
             Rows single = rows(arena, Type.F32, 2, 2);
             Rows brain = rows(arena, Type.BF16, 2, 2);
-            for (List<Rows> wrong : List.of(List.of(half, half, brain), List.of(half, brain, half), List.of(single, brain, single), List.of(single, single, brain))) {
+            for (List<Rows> wrong : List.of(List.of(half, half, brain), List.of(half, brain, half), List.of(brain, single, brain), List.of(single, single, brain))) {
                 String message = assertThrows(IllegalArgumentException.class,
                         () -> Products.product(wrong.get(0), wrong.get(1), false, wrong.get(2))).getMessage();
                 assertTrue(message.startsWith("products are of one type"), message);
