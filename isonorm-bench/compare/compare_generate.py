@@ -7,7 +7,8 @@
 PEERS is the folder with generate.py, PYTHON an interpreter that has torch and transformers, each CHECKPOINT a folder that both read
 (isonorm-bench/run MakeCheckpoint writes some). Each round starts each program once, in turn, first one and then the other in front. A ratio
 is the median over rounds, with its quartiles, paired by round; above 1, Isonorm is faster, but for memory, where below 1 is less. The
-peer computes the logits behind every token of a prompt: "prefill, all logits" is the same work, "prefill" is what continuing it takes.
+peer computes the logits behind every token of a prompt, and its memory has room for them: "prefill, all logits" is the same work, "prefill" is
+what continuing a prompt takes, and ours the memory of that.
 Prints a line about the machine and a Markdown table to stdout, and what it is doing to stderr.
 """
 import argparse

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """How fast language models and Vision Transformers run here and in llama.cpp and ONNX Runtime, in float32 and bfloat16: all programs in turn.
 
-  isonorm-bench/compare/compare_runtimes.py PEERS PYTHON [--work generate,vit] [--models gpt2-124m,llama-134m] [--sizes ti,s,b]
+  isonorm-bench/compare/compare_runtimes.py PEERS PYTHON [--work generate,vit] [--models gpt2-124m,llama-134m] [--dtypes f32,bf16]
+                                            [--sizes ti,s,b] [--batches 1,8]
                                             [--checkpoints CK] [--lbench FILE] [--gguf GGUF] [--onnx ONNX] [--rounds 3] [--avx2 LLAMA,ORT]
 
 PEERS is the folder with ort_time.py, PYTHON an interpreter that has onnxruntime. CK holds a checkpoint of each model, MODEL and MODEL-bf16,

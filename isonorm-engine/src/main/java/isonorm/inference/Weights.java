@@ -38,7 +38,7 @@ import java.util.Optional;
 final class Weights {
 
     /**
-     * So many bytes are brought into panels: it takes half a second, and what is longer keeps a user waiting for the first word. Where every pass
+     * So many bytes are brought into panels: more would keep a user waiting for the first word. Where every pass
      * has many rows, as in a Vision Transformer, it pays for all.
      */
     private static final long MOST = 1L << 30;
