@@ -36,7 +36,7 @@ class DoctorTest {
             new Machine.Computing(OptionalInt.empty(), "unknown", Optional.empty()), List.of(), Optional.of("isonorm.products must be another"),
             new Machine.Memory(OptionalLong.empty(), OptionalLong.empty(), OptionalDouble.empty(), false, "unknown"),
             new Machine.Native(List.of(new Library("oneDNN", Optional.empty(), Optional.empty())), Optional.empty(), Optional.empty()),
-            new Machine.Jvm("VM", "25", List.of(), 1L << 32, OptionalInt.empty(), OptionalInt.empty()));
+            new Machine.Jvm("VM", "25", List.of(), 1L << 32, OptionalInt.empty()));
 
     @Test
     void textAndJsonNameWhatWasChosenHere() throws IOException {

@@ -252,9 +252,10 @@ final class VectorPanels {
         return touch2(at) + touch2(at + 2 * BYTES);
     }
 
+    /** A plain loop, which is fast long before the compiler's last word on whoever calls it; vectors would be objects until then. */
     private static void addTo(float[] totals, float[] sums, int n) {
-        for (int i = 0; i < n; i += L) {
-            Lanes.floats(totals, i).add(Lanes.floats(sums, i)).intoArray(totals, i);
+        for (int i = 0; i < n; i++) {
+            totals[i] += sums[i];
         }
     }
 

@@ -12,10 +12,8 @@ final class Hints {
     /** A heap that is smaller soon has no room for a large model's vocabulary, tables and logits. */
     private static final long HEAP = 1L << 30;
 
-    /** The machine code of the larger functions of vectors is not larger than this. */
-    private static final int INLINED = 20_000;
-
     private static final String PRODUCTS = "-Disonorm.products=";
+    private static final String INLINE = "-XX:CompileCommandFile=";
     private static final String OPTIONS = "ISONORM_JAVA_OPTS";
 
     private final Machine machine;
@@ -52,9 +50,8 @@ final class Hints {
         } else if (machine.kernels().bits().isEmpty() && machine.failure().isEmpty()) {
             add("the kernels run as plain loops, many times slower (" + machine.kernels().reason() + ")",
                     "take -Disonorm.kernels=plain out of java's options, if it is there");
-        } else if (machine.jvm().inlineSmallCode().orElse(INLINED) < INLINED) {
-            add("java may leave vectors as objects, which is slower still in bfloat16 (InlineSmallCode="
-                    + machine.jvm().inlineSmallCode().getAsInt() + ")",
+        } else if (machine.kernels().bits().isPresent() && argument(INLINE).isEmpty()) {
+            add("java may leave vectors as objects, which is slower still in bfloat16 (no " + INLINE + "... says what to inline)",
                     "start with ./isonorm, or add the options that README.md names for the library");
         }
     }

@@ -101,10 +101,9 @@ public record Machine(
      * @param arguments its options
      * @param heap the most bytes its heap may have
      * @param useAvx its option; empty but on x86-64
-     * @param inlineSmallCode its option, the size of machine code up to which calls of it are inlined
      */
     public record Jvm(
-            String name, String version, List<String> arguments, long heap, OptionalInt useAvx, OptionalInt inlineSmallCode) {}
+            String name, String version, List<String> arguments, long heap, OptionalInt useAvx) {}
 
     public Machine {
         instructions = List.copyOf(instructions);
@@ -139,8 +138,7 @@ public record Machine(
                         files.processorLimit(), LargePages.asked(), files.hugePages().orElse(UNKNOWN)),
                 new Native(libraries, Libraries.cache(), Optional.ofNullable(System.getenv("ONEDNN_MAX_CPU_ISA"))),
                 new Jvm(property("java.vm.name"), property("java.vm.version"),
-                        ManagementFactory.getRuntimeMXBean().getInputArguments(), Runtime.getRuntime().maxMemory(), number("UseAVX"),
-                        number("InlineSmallCode")));
+                        ManagementFactory.getRuntimeMXBean().getInputArguments(), Runtime.getRuntime().maxMemory(), number("UseAVX")));
     }
 
     private static Processor processor(SystemFiles files, Host host) {

@@ -34,7 +34,9 @@ class MachineTest {
     private Optional<String> failure = Optional.empty();
     private Machine.Memory memory = new Machine.Memory(OptionalLong.of(64 * GIB), OptionalLong.empty(), OptionalDouble.empty(), true, "always [madvise] never");
     private Machine.Native libraries = libraries(true, true, Optional.empty());
-    private Machine.Jvm jvm = new Machine.Jvm("OpenJDK", "25", List.of(), 16 * GIB, OptionalInt.of(3), OptionalInt.of(20000));
+    private static final String INLINE = "-XX:CompileCommandFile=inline.commands";
+
+    private Machine.Jvm jvm = new Machine.Jvm("OpenJDK", "25", List.of(), 16 * GIB, OptionalInt.of(3));
 
     private static Machine.Native libraries(boolean oneDnn, boolean openBlas, Optional<String> maximum) {
         Optional<Path> place = Optional.of(Path.of("lib.so"));
@@ -100,13 +102,13 @@ class MachineTest {
 
     @Test
     void missingOptionsOfInliningAreHinted() {
-        jvm = new Machine.Jvm("OpenJDK", "25", List.of(), 16 * GIB, OptionalInt.of(3), OptionalInt.of(2500));
-        hinted("InlineSmallCode=2500", "./isonorm");
+        jvm = new Machine.Jvm("OpenJDK", "25", List.of(), 16 * GIB, OptionalInt.of(3));
+        hinted("vectors as objects", "./isonorm");
     }
 
     @Test
     void instructionsThatJavaMayNotUseAreHinted() {
-        jvm = new Machine.Jvm("OpenJDK", "25", List.of(), 16 * GIB, OptionalInt.of(2), OptionalInt.of(20000));
+        jvm = new Machine.Jvm("OpenJDK", "25", List.of(INLINE), 16 * GIB, OptionalInt.of(2));
         instructions.set(1, new InstructionSet("AVX-512", YES, NO, YES));
         hinted("AVX-512, which java leaves unused (UseAVX=2)", "-XX:UseAVX=3");
     }
@@ -126,7 +128,7 @@ class MachineTest {
         hinted("without oneDNN, by OpenBLAS: oneDNN could not be loaded: musl", "glibc");
         host = new Machine.Host("Mac OS X", "15", "aarch64");
         hinted("without oneDNN", "none on this platform");
-        jvm = new Machine.Jvm("OpenJDK", "25", List.of("-Disonorm.products=openblas"), 16 * GIB, OptionalInt.of(3), OptionalInt.of(20000));
+        jvm = new Machine.Jvm("OpenJDK", "25", List.of(INLINE, "-Disonorm.products=openblas"), 16 * GIB, OptionalInt.of(3));
         hinted("without oneDNN", "take -Disonorm.products=openblas out");
     }
 
@@ -138,7 +140,7 @@ class MachineTest {
 
     @Test
     void aSmallHeapIsHinted() {
-        jvm = new Machine.Jvm("OpenJDK", "25", List.of(), 512 << 20, OptionalInt.of(3), OptionalInt.of(20000));
+        jvm = new Machine.Jvm("OpenJDK", "25", List.of(INLINE), 512 << 20, OptionalInt.of(3));
         hinted("512 MiB", "ISONORM_JAVA_OPTS=-Xmx4g");
     }
 
@@ -158,7 +160,7 @@ class MachineTest {
     void fewerProcessorsThanThereAreIsHinted() {
         processor = new Machine.Processor("AMD EPYC", OptionalInt.of(4), OptionalInt.of(8), 2);
         hinted("2 of the machine's 8 processors", "cpu.max");
-        jvm = new Machine.Jvm("OpenJDK", "25", List.of("-XX:ActiveProcessorCount=2"), 16 * GIB, OptionalInt.of(3), OptionalInt.of(20000));
+        jvm = new Machine.Jvm("OpenJDK", "25", List.of(INLINE, "-XX:ActiveProcessorCount=2"), 16 * GIB, OptionalInt.of(3));
         hinted("2 of the machine's 8 processors", "take -XX:ActiveProcessorCount=2 out");
     }
 

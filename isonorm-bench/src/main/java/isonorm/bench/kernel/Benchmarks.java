@@ -20,7 +20,6 @@ public final class Benchmarks {
 
     /** What a benchmark's own JVM is given. */
     static final String VECTORS = "--add-modules=jdk.incubator.vector";
-    static final String INLINE = "-XX:InlineSmallCode=20000";
     static final String NATIVE = "--enable-native-access=ALL-UNNAMED";
 
     /** As many as the machine that the documentation's figures come from has. */
