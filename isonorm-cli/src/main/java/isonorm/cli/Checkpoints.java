@@ -2,9 +2,7 @@ package isonorm.cli;
 
 import isonorm.checkpoint.Checkpoint;
 import isonorm.checkpoint.Dtype;
-import isonorm.checkpoint.TensorInfo;
 import isonorm.family.LoadedModel;
-import isonorm.weights.Numbers;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.InvalidPathException;
@@ -84,26 +82,5 @@ final class Checkpoints {
             counts.merge(checkpoint.info(name).dtype(), 1L, Long::sum);
         }
         return counts;
-    }
-
-    /** The type with the fewest digits among those of the matrices. */
-    static Dtype coarsest(Checkpoint checkpoint) throws IOException {
-        Dtype coarsest = Dtype.F64;
-        for (String name : checkpoint.names()) {
-            TensorInfo info = checkpoint.info(name);
-            if (info.shape().size() > 1 && Numbers.readable(info.dtype()) && digits(info.dtype()) < digits(coarsest)) {
-                coarsest = info.dtype();
-            }
-        }
-        return coarsest;
-    }
-
-    private static int digits(Dtype dtype) {
-        return switch (dtype) {
-            case F64 -> 53;
-            case F32 -> 24;
-            case F16 -> 11;
-            default -> 8;
-        };
     }
 }

@@ -1,19 +1,23 @@
 package isonorm.cli;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import isonorm.checkpoint.Dtype;
+import isonorm.convert.Comparison;
 import isonorm.convert.Conversion;
 import isonorm.convert.ConversionRefused;
+import isonorm.convert.Evidence;
 import isonorm.convert.Form;
 import isonorm.convert.Verifier;
-import isonorm.weights.Progress;
+import isonorm.verify.Verification;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.Locale;
 import java.util.Map;
+import java.util.stream.Collectors;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
@@ -63,37 +67,36 @@ final class Convert extends Subcommand {
 
     @Override
     public Integer call() throws IOException {
-        ObjectNode summary;
-        try {
-            summary = convert();
+        long start = System.nanoTime();
+        Conversion.Report report;
+        try (ProgressBar progress = progress()) {
+            report = conversion().writeTo(out, progress);
         } catch (ConversionRefused refused) {
             refuse(refused);
             return FAILED;
         }
         if (json) {
-            console.json(summary);
+            console.json(summary(report, System.nanoTime() - start));
         } else {
-            print(summary);
+            print(report);
         }
         return DONE;
     }
 
-    private ObjectNode convert() throws IOException {
-        long start = System.nanoTime();
-        try (ProgressBar progress = progress()) {
-            Conversion conversion = Conversion.of(Checkpoints.open(in), form);
-            conversion = dtype.equals("keep") ? conversion : conversion.inType(Dtype.named(dtype.toUpperCase(Locale.ROOT)).orElseThrow());
-            conversion = untie ? conversion.untied() : conversion;
-            conversion = overwrite ? conversion.overwriting() : conversion;
-            conversion = unverified ? conversion : conversion.verifiedBy((plan, result) -> verifier(progress).verify(plan, result));
-            return summary(conversion.writeTo(out, progress), System.nanoTime() - start);
-        }
+    private Conversion conversion() throws IOException {
+        Conversion conversion = Conversion.of(Checkpoints.open(in), form);
+        conversion = dtype.equals("keep") ? conversion : conversion.inType(Dtype.named(dtype.toUpperCase(Locale.ROOT)).orElseThrow());
+        conversion = untie ? conversion.untied() : conversion;
+        conversion = overwrite ? conversion.overwriting() : conversion;
+        return unverified ? conversion : conversion.verifiedBy(verifier());
     }
 
-    /** Made when it is needed, because it loads the engine. */
-    private Verifier verifier(Progress progress) {
-        announceEngine();
-        return Equality.measured(progress);
+    /** Looked for when it is needed, because it loads the engine. */
+    private Verifier verifier() {
+        return (original, rewritten, written, progress) -> {
+            announceEngine();
+            return Verification.verifier().verify(original, rewritten, written, progress);
+        };
     }
 
     private void refuse(ConversionRefused refused) {
@@ -106,81 +109,74 @@ final class Convert extends Subcommand {
         }
     }
 
-    /** The report without the list of tensors, which report.json has: what was done to how many of them instead. */
-    private ObjectNode summary(ObjectNode report, long nanos) {
-        ObjectNode summary = report.deepCopy();
-        JsonNode tensors = summary.remove("tensors");
+    /** report.json without the list of tensors: what was done to how many of them instead. */
+    private ObjectNode summary(Conversion.Report report, long nanos) throws IOException {
+        ObjectNode summary = (ObjectNode) new ObjectMapper().readTree(out.resolve("report.json").toFile());
+        summary.remove("tensors");
         JsonNode verification = summary.remove("verification");
         summary.put("input", in);
         summary.put("output", out.toString());
         summary.put("report", out.resolve("report.json").toString());
         summary.put("seconds", Math.round(nanos / 1e6) / 1e3);
-        Map<String, Integer> work = new LinkedHashMap<>();
-        for (JsonNode tensor : tensors) {
-            work.merge(work(tensor.path("steps")), 1, Integer::sum);
-        }
         var list = summary.putArray("work");
-        work.forEach((what, count) -> list.addObject().put("tensors", count).put("what", what));
+        work(report).forEach((what, count) -> list.addObject().put("tensors", count).put("what", what));
         summary.set("verification", verification);
         return summary;
     }
 
-    /** The steps behind reading, each once. */
-    private static String work(JsonNode steps) {
-        StringBuilder words = new StringBuilder();
-        for (JsonNode step : steps) {
-            String word = step.asText();
-            if (!word.startsWith("read ") && words.indexOf(word) < 0) {
-                words.append(words.isEmpty() ? "" : ", ").append(word);
-            }
-        }
-        return words.isEmpty() ? "unchanged" : words.toString();
+    /** To how many tensors the same was done. */
+    private static Map<String, Integer> work(Conversion.Report report) {
+        Map<String, Integer> work = new LinkedHashMap<>();
+        report.tensors().forEach(tensor -> work.merge(words(tensor), 1, Integer::sum));
+        return work;
     }
 
-    private void print(JsonNode summary) {
-        console.out().println(console.bold(in) + " -> " + console.bold(out.toString()) + " (" + summary.path("family").asText() + ", "
-                + summary.path("to").asText() + ")");
+    /** The steps behind reading, each once. */
+    private static String words(Conversion.Tensor tensor) {
+        String words = tensor.steps().stream().filter(step -> !step.startsWith("read ")).distinct().collect(Collectors.joining(", "));
+        return words.isEmpty() ? "unchanged" : words;
+    }
+
+    private void print(Conversion.Report report) {
+        console.out().println(console.bold(in) + " -> " + console.bold(out.toString()) + " (" + report.family() + ", " + report.to() + ")");
         console.out().println();
         Table.ofFacts()
-                .row("parameters before", Table.count(summary.path("parameters_before").asLong()))
-                .row("parameters after", Table.count(summary.path("parameters_after").asLong()))
+                .row("parameters before", Table.count(report.parametersBefore()))
+                .row("parameters after", Table.count(report.parametersAfter()))
                 .print(console.out());
         console.out().println();
         Table work = Table.ofFacts();
-        summary.path("work").forEach(row -> work.row(Table.count(row.path("tensors").asLong(), "tensor"), row.path("what").asText()));
+        work(report).forEach((what, count) -> work.row(Table.count(count, "tensor"), what));
         work.print(console.out());
         console.out().println();
         Table files = Table.ofFacts();
-        summary.path("result_files").forEach(file -> files.row(file.path("file").asText(), "sha256 " + file.path("sha256").asText()));
+        report.resultFiles().forEach(file -> files.row(file.name(), "sha256 " + file.sha256()));
         files.row("report.json", "what was done to each tensor");
         files.print(console.out());
         console.out().println();
-        verification(console, summary.path("verification"));
-        summary.path("notes").forEach(note -> console.out().println("Note: " + note.asText()));
-        if (!summary.path("left_out").isEmpty()) {
-            console.out().println("Note: " + Table.count(summary.path("left_out").size(), "tensor")
+        report.verification().ifPresentOrElse(this::print, () -> console.out().println("Not verified; 'isonorm verify' compares both."));
+        report.notes().forEach(note -> console.out().println("Note: " + note));
+        if (!report.leftOut().isEmpty()) {
+            console.out().println("Note: " + Table.count(report.leftOut().size(), "tensor")
                     + " that the model does not use were left out; report.json names them.");
         }
     }
 
-    /** The table of a verification, or that there was none. */
-    static void verification(Console console, JsonNode verification) {
-        if (verification.isMissingNode() || verification.isNull()) {
-            console.out().println("Not verified; 'isonorm verify' compares both.");
-            return;
-        }
+    private void print(Evidence evidence) {
         Table table = Table.ofNumbers("model", "computed in", "largest error", "mean error", "KL", "top-1 agreement");
-        for (JsonNode row : verification.path("comparisons")) {
-            table.row(row.path("model").asText(), row.path("compute").asText(), error(row, "largest_error"), error(row, "mean_error"),
-                    error(row, "kl"), row.has("top1_agreement") ? Table.percent(row.path("top1_agreement").asDouble()) : "-");
+        for (Evidence.Measured row : evidence.comparisons()) {
+            Comparison comparison = row.comparison();
+            table.row(row.model().label(), row.computed(), Table.error(comparison.largestError()), Table.error(comparison.meanError()),
+                    Double.isNaN(comparison.kl()) ? "-" : Table.error(comparison.kl()),
+                    Double.isNaN(comparison.top1Agreement()) ? "-" : Table.percent(comparison.top1Agreement()));
         }
-        console.out().println(console.green("Verified equal") + ": " + verification.path("compared").asText() + " at "
-                + Table.count(verification.path("positions").asLong(), "position") + " against the " + verification.path("reference").asText()
-                + "; errors are parts of their standard deviation.");
+        console.out().println(verified(console, evidence) + "; errors are parts of their standard deviation.");
         table.print(console.out());
     }
 
-    static String error(JsonNode row, String name) {
-        return row.has(name) ? Table.error(row.path(name).asDouble()) : "-";
+    /** That a written model is equal, in words. */
+    static String verified(Console console, Evidence evidence) {
+        return console.green("Verified equal") + ": " + evidence.decisive().compared() + " at "
+                + Table.count(evidence.decisive().positions(), "position") + " against the original, f64";
     }
 }

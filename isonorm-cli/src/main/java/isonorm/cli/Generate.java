@@ -3,7 +3,6 @@ package isonorm.cli;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
-import isonorm.checkpoint.Checkpoint;
 import isonorm.family.LoadedModel;
 import isonorm.generate.Options;
 import isonorm.generate.Sampling;
@@ -108,7 +107,7 @@ final class Generate extends Subcommand {
         }
         LoadedModel model = Checkpoints.open(checkpoint);
         List<String> texts = promptFile == null ? prompts : List.of(TextFile.read(promptFile).replaceFirst("\\R\\z", ""));
-        String type = compute != null ? compute : stored(model.checkpoint());
+        String type = compute != null ? compute : stored(model);
         int workers = threads != null ? threads : Runtime.getRuntime().availableProcessors();
         announceEngine();
         ObjectNode result = JsonNodeFactory.instance.objectNode();
@@ -149,8 +148,8 @@ final class Generate extends Subcommand {
     }
 
     /** The type that keeps weights as they are stored, of those that a model runs in. */
-    private static String stored(Checkpoint checkpoint) throws IOException {
-        return switch (Checkpoints.coarsest(checkpoint)) {
+    private static String stored(LoadedModel model) throws IOException {
+        return switch (model.model().coarsest()) {
             case BF16 -> "bf16";
             case F16 -> "f16";
             default -> "f32";

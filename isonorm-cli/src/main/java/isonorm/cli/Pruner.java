@@ -64,7 +64,8 @@ record Pruner(Optional<Path> text, long tokens, Optional<Integer> heal) {
         Optional<Pruning> known = named.isPresent() ? Optional.of(Pruning.of(source, named.get())) : Optional.empty();
         Measure measure = measure(source, named.isEmpty());
         announcement.run();
-        Pruning pruning = known.isPresent() ? known.get() : Pruning.of(source, chosen(source.model(), measure.words.orElseThrow(), count, by, progress));
+        Pruning pruning = (known.isPresent() ? known.get() : Pruning.of(source, chosen(source.model(), measure.words.orElseThrow(), count, by, progress)))
+                .verifiedBy(Verification.verifier());
         ObjectNode result = JSON.createObjectNode();
         if (measure.words.isPresent()) {
             TokenizedText words = measure.words.get();
@@ -79,7 +80,7 @@ record Pruner(Optional<Path> text, long tokens, Optional<Integer> heal) {
         if (named.isEmpty()) {
             result.put("chosen_by", by);
         }
-        ObjectNode report = heal.isPresent() ? healed(pruning, out, measure, result, progress) : pruning.writeTo(out, progress);
+        ObjectNode report = heal.isPresent() ? healed(pruning, out, measure, result, progress) : written(pruning, out, progress);
         report.setAll(result);
         return report.put("output", out.toString());
     }
@@ -119,12 +120,18 @@ record Pruner(Optional<Path> text, long tokens, Optional<Integer> heal) {
         return Verification.likelihood(model, words, Compute.F32, (_, done, total) -> progress.step("predicting " + when, done, total));
     }
 
+    /** Writes what was pruned and gives its report.json. */
+    private static ObjectNode written(Pruning pruning, Path folder, ProgressBar progress) throws IOException {
+        pruning.writeTo(folder, progress);
+        return (ObjectNode) JSON.readTree(folder.resolve("report.json").toFile());
+    }
+
     /** All is done in the temporary folder that becomes the result, so that nothing is left where it fails. */
     private ObjectNode healed(Pruning pruning, Path out, Measure measure, ObjectNode result, ProgressBar progress) throws IOException {
         Path source = pruning.source().checkpoint().folder();
         try (OutputFolder output = OutputFolder.create(out, false); OutputFolder.Promise _ = output.closedAtExit()) {
             Path work = output.path().resolve("heal");
-            ObjectNode report = pruning.writeTo(work.resolve("pruned"), progress);
+            ObjectNode report = written(pruning, work.resolve("pruned"), progress);
             Path data = text.orElseThrow();
             if (!Files.isDirectory(data)) {
                 try (Vocabulary vocabulary = Vocabulary.open(source, Optional.empty())) {

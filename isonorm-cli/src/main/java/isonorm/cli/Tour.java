@@ -1,18 +1,20 @@
 package isonorm.cli;
 
-import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import isonorm.convert.Comparison;
 import isonorm.convert.Conversion;
+import isonorm.convert.Evidence;
 import isonorm.convert.Form;
 import isonorm.convert.Verifier;
 import isonorm.family.LoadedModel;
+import isonorm.verify.TokenizedText;
+import isonorm.verify.Verification;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Locale;
-import java.util.Optional;
 import java.util.stream.Stream;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
@@ -56,18 +58,14 @@ final class Tour extends Subcommand {
             Facts.of(model).what().print(console.out());
         }
 
-        ObjectNode tour = JsonNodeFactory.instance.objectNode();
-        tour.put("made_by", "isonorm tour");
-        tour.put("text", text.toString());
-        ArrayNode rows = tour.putArray("conversions");
         say(2, "Convert it", "If nothing writes a mean into the stream, no norm has to take one out: LayerNorm becomes RMSNorm. So the means are "
                 + "taken out of the weights once, in float64, and gains and biases move into the layers behind the norms. A stream whose values "
                 + "sum to zero needs one value less, and RMSNorm becomes CRMSNorm. The function stays the same.");
-        rows.add(convert(model, original, text, Form.PRE_RMSNORM));
-        rows.add(convert(model, original, text, Form.PRE_CRMSNORM));
+        Verifier verifier = Verification.verifier(TokenizedText.read(original.resolve("tokenizer.json"), text, WINDOW, tokens));
+        List<Conversion.Report> reports = List.of(convert(model, verifier, Form.PRE_RMSNORM), convert(model, verifier, Form.PRE_CRMSNORM));
         if (!json) {
-            Table sizes = Table.ofNumbers("form", "parameters", "folder").row("original", parameters(rows, "parameters_before"), "");
-            rows.forEach(row -> sizes.row(row.path("form").asText(), Table.count(row.path("parameters_after").asLong()), row.path("folder").asText()));
+            Table sizes = Table.ofNumbers("form", "parameters", "folder").row("original", Table.count(reports.getFirst().parametersBefore()), "");
+            reports.forEach(report -> sizes.row(report.to(), Table.count(report.parametersAfter()), output.resolve(report.to()).toString()));
             sizes.print(console.out());
         }
 
@@ -75,14 +73,22 @@ final class Tour extends Subcommand {
                 + " tokens, in float64. Errors are parts of the logits' standard deviation:");
         if (!json) {
             Table measured = Table.ofNumbers("form", "perplexity", "largest error", "mean error", "KL", "top-1 agreement");
-            measured.row("original", Verify.perplexity(rows.get(0), "perplexity_a"), "", "", "", "");
-            rows.forEach(row -> measured.row(row.path("form").asText(), Verify.perplexity(row, "perplexity_b"), Convert.error(row, "largest_error"),
-                    Convert.error(row, "mean_error"), Convert.error(row, "kl"), Table.percent(row.path("top1_agreement").asDouble())));
+            Comparison first = reports.getFirst().verification().orElseThrow().decisive();
+            measured.row("original", Verify.perplexity(first.perplexityA()), "", "", "", "");
+            for (Conversion.Report report : reports) {
+                Comparison comparison = report.verification().orElseThrow().decisive();
+                measured.row(report.to(), Verify.perplexity(comparison.perplexityB()), Table.error(comparison.largestError()),
+                        Table.error(comparison.meanError()), Table.error(comparison.kl()), Table.percent(comparison.top1Agreement()));
+            }
             measured.print(console.out());
             console.out().println();
             console.out().println("  " + console.green("Equal") + String.format(Locale.ROOT, " at %s positions. What is left is rounding: weights are"
-                    + " written in float32.", Table.count(rows.get(0).path("positions").asLong())));
+                    + " written in float32.", Table.count(first.positions())));
         }
+        ObjectNode tour = JsonNodeFactory.instance.objectNode();
+        tour.put("made_by", "isonorm tour");
+        tour.put("text", text.toString());
+        reports.forEach(report -> tour.withArray("conversions").add(row(report)));
         Files.writeString(output.resolve(MARKER), tour.toPrettyString() + System.lineSeparator());
         if (json) {
             console.json(tour);
@@ -118,29 +124,24 @@ final class Tour extends Subcommand {
     }
 
     /** Converts to one form, verified on the text before it appears. */
-    private ObjectNode convert(LoadedModel model, Path original, Path text, Form form) throws IOException {
-        Path folder = output.resolve(form.label());
+    private Conversion.Report convert(LoadedModel model, Verifier verifier, Form form) throws IOException {
         try (ProgressBar progress = progress()) {
-            ObjectNode row = JsonNodeFactory.instance.objectNode();
-            Verifier onText = (plan, result) -> {
-                row.setAll(Equality.onText(original.resolve("tokenizer.json"), text, WINDOW, tokens, progress)
-                        .compare(plan.source(), result, "f64", Equality.tolerance(Checkpoints.coarsest(result.checkpoint()), "f64")));
-                if (!row.path("equal").asBoolean()) {
-                    throw new IOException(form + " is not equal to the original: the largest error is " + Convert.error(row, "largest_error"));
-                }
-                return Optional.of(row.deepCopy());
-            };
-            ObjectNode report = Conversion.of(model, form).overwriting().verifiedBy(onText).writeTo(folder, progress);
-            row.put("form", form.label());
-            row.put("folder", folder.toString());
-            row.set("parameters_before", report.path("parameters_before"));
-            row.set("parameters_after", report.path("parameters_after"));
-            return row;
+            return Conversion.of(model, form).overwriting().verifiedBy(verifier).writeTo(output.resolve(form.label()), progress);
         }
     }
 
-    private static String parameters(ArrayNode rows, String name) {
-        return Table.count(rows.get(0).path(name).asLong());
+    private ObjectNode row(Conversion.Report report) {
+        Evidence evidence = report.verification().orElseThrow();
+        ObjectNode row = JsonNodeFactory.instance.objectNode().put("compute", "f64");
+        Equality.put(row, evidence.decisive());
+        row.put("window", WINDOW);
+        row.put("tolerance", evidence.tolerance());
+        row.put("equal", true);
+        row.put("form", report.to());
+        row.put("folder", output.resolve(report.to()).toString());
+        row.put("parameters_before", report.parametersBefore());
+        row.put("parameters_after", report.parametersAfter());
+        return row;
     }
 
     private void say(int step, String title, String words) {

@@ -1,9 +1,15 @@
 package isonorm.cli;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import isonorm.checkpoint.Checkpoint;
+import isonorm.convert.Comparison;
 import isonorm.family.LoadedModel;
+import isonorm.layer.Tolerance;
+import isonorm.tensor.Compute;
+import isonorm.verify.TokenizedText;
+import isonorm.verify.Verification;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -66,14 +72,25 @@ final class Verify extends Subcommand {
         }
         LoadedModel first = Checkpoints.open(a);
         LoadedModel second = Checkpoints.open(b);
-        double limit = tolerance != null ? tolerance : Math.max(
-                Equality.tolerance(Checkpoints.coarsest(first.checkpoint()), compute),
-                Equality.tolerance(Checkpoints.coarsest(second.checkpoint()), compute));
+        Compute type = Compute.named(compute);
+        double limit = tolerance != null ? tolerance
+                : Math.max(Tolerance.written(first.model().coarsest(), type), Tolerance.written(second.model().coarsest(), type));
         announceEngine();
-        ObjectNode result;
-        try (ProgressBar progress = progress()) {
-            result = equality(first, second, progress).compare(first, second, compute, limit);
+        ObjectNode result = JsonNodeFactory.instance.objectNode().put("compute", compute);
+        Verification verification = Verification.of(first.model(), second.model()).compute(type, type);
+        if (text != null) {
+            TokenizedText words = words(first, second);
+            verification = verification.withText(words);
+            result.put("window", words.window());
         }
+        boolean equal;
+        try (ProgressBar progress = progress()) {
+            Comparison comparison = verification.run((_, done, total) -> progress.step("verifying in " + compute, done, total));
+            equal = comparison.within(limit);
+            Equality.put(result, comparison);
+        }
+        result.put("tolerance", limit);
+        result.put("equal", equal);
         result.put("a", a);
         result.put("b", b);
         if (json) {
@@ -81,16 +98,13 @@ final class Verify extends Subcommand {
         } else {
             print(result);
         }
-        return result.path("equal").asBoolean() ? DONE : FAILED;
+        return equal ? DONE : FAILED;
     }
 
-    private Equality equality(LoadedModel first, LoadedModel second, ProgressBar progress) throws IOException {
-        if (text == null) {
-            return Equality.measured(progress);
-        }
+    private TokenizedText words(LoadedModel first, LoadedModel second) throws IOException {
         int context = Math.min(first.model().architecture().context(), second.model().architecture().context());
         int length = window != null ? window : Math.min(1024, context);
-        return Equality.onText(tokenizer(first.checkpoint(), second.checkpoint()), text, length, tokens, progress);
+        return TokenizedText.read(tokenizer(first.checkpoint(), second.checkpoint()), text, length, tokens);
     }
 
     private Path tokenizer(Checkpoint first, Checkpoint second) throws IOException {
@@ -109,9 +123,9 @@ final class Verify extends Subcommand {
                 + Table.count(result.path("positions").asLong(), "position") + ", both computed in " + compute);
         console.out().println();
         Table table = Table.ofFacts()
-                .row("largest error", Convert.error(result, "largest_error") + " of A's standard deviation (tolerance "
+                .row("largest error", error(result, "largest_error") + " of A's standard deviation (tolerance "
                         + Table.error(result.path("tolerance").asDouble()) + ")")
-                .row("mean error", Convert.error(result, "mean_error"));
+                .row("mean error", error(result, "mean_error"));
         if (result.has("kl")) {
             table.row("KL", Table.error(result.path("kl").asDouble()) + " nats");
             table.row("top-1 agreement", Table.percent(result.path("top1_agreement").asDouble()));
@@ -123,7 +137,15 @@ final class Verify extends Subcommand {
         table.print(console.out());
     }
 
-    static String perplexity(JsonNode result, String name) {
-        return String.format(Locale.ROOT, "%.6f", result.path(name).asDouble());
+    private static String error(JsonNode result, String name) {
+        return result.has(name) ? Table.error(result.path(name).asDouble()) : "-";
+    }
+
+    private static String perplexity(JsonNode result, String name) {
+        return perplexity(result.path(name).asDouble());
+    }
+
+    static String perplexity(double value) {
+        return String.format(Locale.ROOT, "%.6f", value);
     }
 }

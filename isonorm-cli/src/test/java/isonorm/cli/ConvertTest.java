@@ -31,7 +31,7 @@ class ConvertTest {
         JsonNode verification = summary.path("verification");
         List<JsonNode> rows = verification.path("comparisons").valueStream().toList();
         boolean rounds = dtype.endsWith("16") || dtype.equals("keep") && fixture.endsWith("16");
-        assertEquals(rounds ? List.of("before rounding", "converted", "converted", "original") : List.of("converted", "converted", "original"),
+        assertEquals(rounds ? List.of("before rounding", "written", "written", "original") : List.of("written", "written", "original"),
                 rows.stream().map(row -> row.path("model").asText()).toList());
         JsonNode converted = rows.get(rounds ? 1 : 0);
         assertTrue(converted.path("largest_error").asDouble() <= verification.path("tolerance").asDouble());
@@ -62,7 +62,7 @@ class ConvertTest {
         Run run = Run.of("convert", Run.fixture("gpt2"), folder.resolve("out"), "--to", "pre-crmsnorm").ended(0);
         assertEquals("", run.err());
         for (String part : List.of("parameters before", "parameters after", "tensors  ", "subtracted the last column", "sha256 ",
-                "Verified equal: logits", "largest error", "converted", "original")) {
+                "Verified equal: logits", "largest error", "written", "original")) {
             assertTrue(run.out().contains(part), run.out());
         }
     }

@@ -1,15 +1,14 @@
 package isonorm.cli;
 
+import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import isonorm.convert.Comparison;
 import isonorm.convert.Conversion;
 import isonorm.convert.Form;
 import isonorm.family.LoadedModel;
 import isonorm.layer.Tolerance;
-import isonorm.tensor.Compute;
-import isonorm.verify.Comparison;
 import isonorm.verify.Verification;
-import isonorm.weights.Progress;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -30,10 +29,11 @@ class ReadmeTest {
     void theFiveLinesOfTheReadmeConvertAndVerify() throws IOException {
         Path folder = temporary.resolve("converted");
         LoadedModel original = LoadedModel.open(ROOT.resolve("examples/shakespeare-gpt2"));
-        Conversion.of(original, Form.PRE_CRMSNORM).writeTo(folder, Progress.NONE);
+        Conversion.Report report = Conversion.of(original, Form.PRE_CRMSNORM).verifiedBy(Verification.verifier()).writeTo(folder);
         LoadedModel converted = LoadedModel.open(folder);
-        Comparison comparison = Verification.of(original.model(), converted.model()).compute(Compute.F64, Compute.F64).run(Progress.NONE);
+        Comparison comparison = report.verification().orElseThrow().decisive();
         assertTrue(comparison.within(Tolerance.CONVERTED_F64), comparison.toString());
+        assertEquals(report.parametersAfter(), converted.model().architecture().parameterCount());
     }
 
     /** The lines above, but for how the test names its folder and what it does with the result. */

@@ -2,8 +2,6 @@ package isonorm.convert;
 
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.SerializationFeature;
-import com.fasterxml.jackson.databind.node.ArrayNode;
-import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import isonorm.architecture.Parameter;
 import isonorm.architecture.Part;
@@ -26,9 +24,11 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
+import java.util.stream.Collectors;
 
 /**
- * Writes a checkpoint in another form: {@code Conversion.of(model, Form.PRE_RMSNORM).writeTo(folder, Progress.NONE)}.
+ * Writes a checkpoint in another form: {@code Conversion.of(model, Form.PRE_RMSNORM).verifiedBy(Verification.verifier()).writeTo(folder)}.
  *
  * <p>Values are computed in float64 and rounded once. The source is only read. The result is written to a temporary folder,
  * synced, verified if a verifier was given, and renamed; an interrupted or failed conversion leaves nothing.
@@ -42,11 +42,11 @@ public final class Conversion {
     private final Optional<Dtype> dtype;
     private final boolean untie;
     private final boolean overwrite;
-    private final Verifier verifier;
+    private final Optional<Verifier> verifier;
     private final long largestFile;
 
-    private Conversion(LoadedModel source, Form form, Optional<Dtype> dtype, boolean untie, boolean overwrite, Verifier verifier,
-            long largestFile) {
+    private Conversion(LoadedModel source, Form form, Optional<Dtype> dtype, boolean untie, boolean overwrite,
+            Optional<Verifier> verifier, long largestFile) {
         this.source = source;
         this.form = form;
         this.dtype = dtype;
@@ -58,7 +58,7 @@ public final class Conversion {
 
     /** The conversion of {@code source} to {@code form} in the type each tensor has now. */
     public static Conversion of(LoadedModel source, Form form) {
-        return new Conversion(source, form, Optional.empty(), false, false, Verifier.NONE, ModelFiles.LARGEST);
+        return new Conversion(source, form, Optional.empty(), false, false, Optional.empty(), ModelFiles.LARGEST);
     }
 
     /** Writes every matrix in {@code type}; in Isonorm's own forms vectors are float32 at least. */
@@ -76,9 +76,9 @@ public final class Conversion {
         return new Conversion(source, form, dtype, untie, true, verifier, largestFile);
     }
 
-    /** Has the result verified before it is moved to its place. */
+    /** Has the result verified before it appears; where it is not equal, nothing is left of it. */
     public Conversion verifiedBy(Verifier check) {
-        return new Conversion(source, form, dtype, untie, overwrite, check, largestFile);
+        return new Conversion(source, form, dtype, untie, overwrite, Optional.of(check), largestFile);
     }
 
     /** Splits files at this size: for tests, which have no gigabytes to write. */
@@ -87,33 +87,73 @@ public final class Conversion {
     }
 
     /**
+     * What was done, as it is also written to report.json.
+     *
+     * @param version of Isonorm
+     * @param from the form the source was in, or that it was the family's checkpoint
+     * @param notes what a user of the result should know, in sentences
+     * @param leftOut tensors of the source that its architecture does not use
+     * @param verification what showed that the result is equal, where a verifier was given
+     */
+    public record Report(
+            String version,
+            String family,
+            String from,
+            String to,
+            long parametersBefore,
+            long parametersAfter,
+            List<String> notes,
+            List<String> leftOut,
+            List<HashedFile> sourceFiles,
+            List<Tensor> tensors,
+            List<HashedFile> resultFiles,
+            Optional<Evidence> verification) {
+
+        private Report withTensors(List<Tensor> some) {
+            return new Report(version, family, from, to, parametersBefore, parametersAfter, notes, leftOut, sourceFiles, some, resultFiles, verification);
+        }
+
+        private Report withResult(List<HashedFile> files, Optional<Evidence> evidence) {
+            return new Report(version, family, from, to, parametersBefore, parametersAfter, notes, leftOut, sourceFiles, tensors, files, evidence);
+        }
+    }
+
+    /** A tensor of the result, and what was done to it, step by step in words. */
+    public record Tensor(String name, Dtype dtype, List<Long> shape, List<String> steps) {}
+
+    /** {@link #writeTo(Path, Progress)} without anybody to watch. */
+    public Report writeTo(Path folder) throws IOException {
+        return writeTo(folder, Progress.NONE);
+    }
+
+    /**
      * Carries the conversion out.
      *
-     * @return what was done, as it is also written to report.json
      * @throws ConversionRefused with every reason, if the model has no exact equal in this form
      * @throws CheckpointException if a file is wrong, a value is not finite or does not fit, or the result cannot be written
+     * @throws IOException if the verifier finds that the result is not equal
      */
-    public ObjectNode writeTo(Path folder, Progress progress) throws IOException {
+    public Report writeTo(Path folder, Progress progress) throws IOException {
         Plan plan = Plan.of(source, form, untie);
         Map<Role, Source> sources = plan.naming().sources(plan.result().architecture());
         List<TensorPlan> tensors = TensorPlan.all(plan.result().architecture(), plan.result().weights(), sources, this::typeOf);
         requireApart(source.checkpoint().folder(), folder);
         try (OutputFolder output = OutputFolder.create(folder, overwrite); OutputFolder.Promise _ = output.closedAtExit()) {
             output.requireSpace(tensors.stream().mapToLong(tensor -> tensor.info().bytes()).sum());
-            List<String> sourceHashes = ModelFiles.fingerprints(source.checkpoint().weightFiles(), progress, "reading the source");
-            ObjectNode report = report(plan, tensors, sourceHashes);
-            List<ModelFiles.Written> written =
+            Report report = report(plan, tensors, ModelFiles.hashed(source.checkpoint().weightFiles(), progress));
+            List<HashedFile> written =
                     ModelFiles.write(output.path(), tensors, largestFile, infos -> metadata(report, infos), "converting", progress);
             JSON.writeValue(output.path().resolve("config.json").toFile(), withType(plan.config()));
             for (Path companion : source.checkpoint().companionFiles()) {
                 Files.copy(companion, output.path().resolve(companion.getFileName().toString()));
             }
-            report.set("result_files", ModelFiles.json(written));
-            Optional<ObjectNode> verification = verifier.verify(plan, LoadedModel.open(output.path()));
-            verification.ifPresent(measured -> report.set("verification", measured));
-            JSON.writeValue(output.path().resolve("report.json").toFile(), report);
+            LoadedModel result = LoadedModel.open(output.path());
+            Optional<Evidence> evidence =
+                    verifier.isPresent() ? Optional.of(verifier.get().verify(source.model(), plan.result(), result, progress)) : Optional.empty();
+            Report whole = report.withResult(written, evidence);
+            JSON.writeValue(output.path().resolve("report.json").toFile(), Reports.json(whole));
             output.commit();
-            return report;
+            return whole;
         }
     }
 
@@ -148,13 +188,12 @@ public final class Conversion {
     }
 
     /** What a file says of itself: the report as far as it is known before the file is finished, for this file's tensors. */
-    private static Map<String, String> metadata(ObjectNode report, List<TensorInfo> infos) throws IOException {
-        ObjectNode own = report.deepCopy();
-        ObjectNode all = (ObjectNode) own.get("tensors");
-        all.retain(infos.stream().map(TensorInfo::name).toList());
+    private static Map<String, String> metadata(Report report, List<TensorInfo> infos) throws IOException {
+        Set<String> names = infos.stream().map(TensorInfo::name).collect(Collectors.toSet());
+        Report own = report.withTensors(report.tensors().stream().filter(tensor -> names.contains(tensor.name())).toList());
         Map<String, String> metadata = new LinkedHashMap<>();
         metadata.put("format", "pt");
-        metadata.put("isonorm", new ObjectMapper().writeValueAsString(own));
+        metadata.put("isonorm", new ObjectMapper().writeValueAsString(Reports.json(own)));
         return metadata;
     }
 
@@ -178,30 +217,16 @@ public final class Conversion {
         return json;
     }
 
-    private ObjectNode report(Plan plan, List<TensorPlan> tensors, List<String> sourceHashes) {
-        ObjectNode report = JsonNodeFactory.instance.objectNode();
-        report.put("isonorm_version", Plan.VERSION);
-        report.put("family", plan.result().architecture().family());
-        report.put("from", Plan.currentForm(source).map(Form::label).orElse("the family's checkpoint"));
-        report.put("to", form.label());
-        report.put("parameters_before", source.model().architecture().parameterCount());
-        report.put("parameters_after", plan.result().architecture().parameterCount());
-        ArrayNode notes = report.putArray("notes");
-        plan.notes().forEach(notes::add);
-        ArrayNode unused = report.putArray("left_out");
-        source.unused().forEach(unused::add);
-        report.set("source_files", ModelFiles.json(source.checkpoint().weightFiles(), sourceHashes));
-        ObjectNode each = report.putObject("tensors");
+    private Report report(Plan plan, List<TensorPlan> tensors, List<HashedFile> sourceFiles) {
+        List<Tensor> each = new ArrayList<>();
         for (TensorPlan tensor : tensors) {
-            ObjectNode entry = each.putObject(tensor.info().name());
-            entry.put("dtype", tensor.info().dtype().name());
-            ArrayNode shape = entry.putArray("shape");
-            tensor.info().shape().forEach(shape::add);
-            ArrayNode steps = entry.putArray("steps");
-            List<String> words = new ArrayList<>();
-            tensor.parts().stream().map(TensorPlan.Part::matrix).distinct().forEach(matrix -> matrix.describe(words));
-            words.forEach(steps::add);
+            List<String> steps = new ArrayList<>();
+            tensor.parts().stream().map(TensorPlan.Part::matrix).distinct().forEach(matrix -> matrix.describe(steps));
+            each.add(new Tensor(tensor.info().name(), tensor.info().dtype(), tensor.info().shape(), List.copyOf(steps)));
         }
-        return report;
+        return new Report(Plan.VERSION, plan.result().architecture().family(),
+                Plan.currentForm(source).map(Form::label).orElse("the family's checkpoint"), form.label(),
+                source.model().architecture().parameterCount(), plan.result().architecture().parameterCount(),
+                plan.notes(), source.unused(), sourceFiles, List.copyOf(each), List.of(), Optional.empty());
     }
 }

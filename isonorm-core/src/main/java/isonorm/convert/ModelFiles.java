@@ -2,8 +2,6 @@ package isonorm.convert;
 
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.SerializationFeature;
-import com.fasterxml.jackson.databind.node.ArrayNode;
-import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import isonorm.checkpoint.Fingerprint;
 import isonorm.checkpoint.SafetensorsWriter;
@@ -40,20 +38,17 @@ final class ModelFiles {
 
     private ModelFiles() {}
 
-    /** A written file and its hash. */
-    record Written(Path file, String hash) {}
-
     /**
      * Writes every tensor. While the next file is computed, the last one is synced and hashed: the one waits for the disk, the
      * other reads what is still in memory.
      */
-    static List<Written> write(Path folder, List<TensorPlan> tensors, long largest, Metadata metadata, String what, Progress progress)
+    static List<HashedFile> write(Path folder, List<TensorPlan> tensors, long largest, Metadata metadata, String what, Progress progress)
             throws IOException {
         List<List<TensorPlan>> files = split(tensors, largest);
         long total = tensors.stream().mapToLong(tensor -> tensor.info().bytes()).sum();
         long done = 0;
         Map<String, String> index = new TreeMap<>();
-        List<Future<Written>> hashed = new ArrayList<>();
+        List<Future<HashedFile>> hashed = new ArrayList<>();
         List<Future<Void>> synced = new ArrayList<>();
         try (ExecutorService background = Executors.newVirtualThreadPerTaskExecutor()) {
             for (int f = 0; f < files.size(); f++) {
@@ -74,7 +69,7 @@ final class ModelFiles {
                         return null;
                     }));
                 }
-                hashed.add(background.submit(() -> new Written(file, Fingerprint.sha256(file))));
+                hashed.add(background.submit(() -> new HashedFile(name, Fingerprint.sha256(file))));
             }
             progress.step(what, done, total);
             if (files.size() > 1) {
@@ -84,8 +79,8 @@ final class ModelFiles {
             for (Future<Void> sync : synced) {
                 finished(sync);
             }
-            List<Written> written = new ArrayList<>();
-            for (Future<Written> hash : hashed) {
+            List<HashedFile> written = new ArrayList<>();
+            for (Future<HashedFile> hash : hashed) {
                 written.add(finished(hash));
             }
             progress.step("syncing", 1, 1);
@@ -131,23 +126,12 @@ final class ModelFiles {
         return files;
     }
 
-    static ArrayNode json(List<Written> written) {
-        return json(written.stream().map(Written::file).toList(), written.stream().map(Written::hash).toList());
-    }
-
-    static ArrayNode json(List<Path> files, List<String> hashes) {
-        ArrayNode list = JsonNodeFactory.instance.arrayNode();
-        for (int i = 0; i < files.size(); i++) {
-            list.addObject().put("file", files.get(i).getFileName().toString()).put("sha256", hashes.get(i));
-        }
-        return list;
-    }
-
-    static List<String> fingerprints(List<Path> files, Progress progress, String what) throws IOException {
-        String[] hashes = new String[files.size()];
-        progress.step(what, 0, 1);
-        Slabs.parallel(hashes.length, i -> hashes[i] = Fingerprint.sha256(files.get(i)));
-        progress.step(what, 1, 1);
-        return List.of(hashes);
+    /** The files of a source and their hashes. */
+    static List<HashedFile> hashed(List<Path> files, Progress progress) throws IOException {
+        HashedFile[] hashed = new HashedFile[files.size()];
+        progress.step("reading the source", 0, 1);
+        Slabs.parallel(hashed.length, i -> hashed[i] = new HashedFile(files.get(i).getFileName().toString(), Fingerprint.sha256(files.get(i))));
+        progress.step("reading the source", 1, 1);
+        return List.of(hashed);
     }
 }

@@ -4,7 +4,6 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.SerializationFeature;
 import com.fasterxml.jackson.databind.node.ArrayNode;
-import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import isonorm.architecture.Architecture;
 import isonorm.architecture.Block;
@@ -31,6 +30,7 @@ import java.util.Collection;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
 import java.util.TreeSet;
 import java.util.stream.IntStream;
@@ -40,14 +40,26 @@ import java.util.stream.IntStream;
  *
  * <p>What a config says block by block loses the same entries. What a family computes from a block's number, an attention scale or the
  * kind of every second block, would change with the number: where the config has no words for it as it was, the model is refused.
- *
- * @param removed the blocks that go, counted from 0
- * @param result the model without them
- * @param config its config.json
  */
-public record Pruning(LoadedModel source, Set<Integer> removed, Model result, Naming naming, ObjectNode config) {
+public final class Pruning {
 
     private static final ObjectMapper JSON = new ObjectMapper().enable(SerializationFeature.INDENT_OUTPUT);
+
+    private final LoadedModel source;
+    private final Set<Integer> removed;
+    private final Model result;
+    private final Naming naming;
+    private final ObjectNode config;
+    private final Optional<Verifier> verifier;
+
+    private Pruning(LoadedModel source, Set<Integer> removed, Model result, Naming naming, ObjectNode config, Optional<Verifier> verifier) {
+        this.source = source;
+        this.removed = removed;
+        this.result = result;
+        this.naming = naming;
+        this.config = config;
+        this.verifier = verifier;
+    }
 
     /**
      * Plans it; no weights are read.
@@ -73,7 +85,7 @@ public record Pruning(LoadedModel source, Set<Integer> removed, Model result, Na
         for (ObjectNode config : configs) {
             Family.Description description = Families.describe(Config.of(config), source.checkpoint().names());
             if (description.architecture().equals(result.architecture())) {
-                return new Pruning(source, removed, result, description.naming(), config);
+                return new Pruning(source, removed, result, description.naming(), config, Optional.empty());
             }
         }
         Architecture other = Families.describe(Config.of(configs.getFirst()), source.checkpoint().names()).architecture();
@@ -153,13 +165,53 @@ public record Pruning(LoadedModel source, Set<Integer> removed, Model result, Na
         return config;
     }
 
+    /** The model that is pruned. */
+    public LoadedModel source() {
+        return source;
+    }
+
+    /** The model without the blocks. */
+    public Model result() {
+        return result;
+    }
+
+    /** Has what is written verified, against the source without the blocks, before it appears; where it is not equal, nothing is left of it. */
+    public Pruning verifiedBy(Verifier check) {
+        return new Pruning(source, removed, result, naming, config, Optional.of(check));
+    }
+
     /**
-     * Writes the checkpoint: to a temporary folder, synced, renamed. Tensors keep their types and, bit for bit, their values.
+     * What was done, as it is also written to report.json.
      *
-     * @return what was done, as it is also written to report.json
-     * @throws CheckpointException if the folder exists, or cannot be written
+     * @param version of Isonorm
+     * @param removed the blocks that went, counted from 0
+     * @param verification what showed that the result is the source without the blocks, where a verifier was given
      */
-    public ObjectNode writeTo(Path folder, Progress progress) throws IOException {
+    public record Report(
+            String version,
+            String family,
+            List<Integer> removed,
+            int blocksBefore,
+            int blocksAfter,
+            long parametersBefore,
+            long parametersAfter,
+            List<HashedFile> sourceFiles,
+            List<HashedFile> resultFiles,
+            Optional<Evidence> verification) {}
+
+    /** {@link #writeTo(Path, Progress)} without anybody to watch. */
+    public Report writeTo(Path folder) throws IOException {
+        return writeTo(folder, Progress.NONE);
+    }
+
+    /**
+     * Writes the checkpoint: to a temporary folder, synced, verified if a verifier was given, renamed. Tensors keep their types and, bit for
+     * bit, their values.
+     *
+     * @throws CheckpointException if the folder exists, or cannot be written
+     * @throws IOException if the verifier finds that the result is not equal
+     */
+    public Report writeTo(Path folder, Progress progress) throws IOException {
         if (folder.toAbsolutePath().normalize().startsWith(source.checkpoint().folder().toRealPath())) {
             throw new CheckpointException(Reason.OUTPUT_EXISTS, folder + " is in the checkpoint that is pruned; write to another folder");
         }
@@ -167,17 +219,17 @@ public record Pruning(LoadedModel source, Set<Integer> removed, Model result, Na
                 parameter -> type(parameter.role()));
         try (OutputFolder output = OutputFolder.create(folder, false); OutputFolder.Promise _ = output.closedAtExit()) {
             output.requireSpace(tensors.stream().mapToLong(tensor -> tensor.info().bytes()).sum());
-            ObjectNode report = report();
-            report.set("source_files", ModelFiles.json(source.checkpoint().weightFiles(),
-                    ModelFiles.fingerprints(source.checkpoint().weightFiles(), progress, "reading the source")));
-            report.set("result_files", ModelFiles.json(ModelFiles.write(output.path(), tensors, ModelFiles.LARGEST, _ -> Map.of("format", "pt"),
-                    "writing", progress)));
+            List<HashedFile> sourceFiles = ModelFiles.hashed(source.checkpoint().weightFiles(), progress);
+            List<HashedFile> written =
+                    ModelFiles.write(output.path(), tensors, ModelFiles.LARGEST, _ -> Map.of("format", "pt"), "writing", progress);
             JSON.writeValue(output.path().resolve("config.json").toFile(), config);
             for (Path companion : source.checkpoint().companionFiles()) {
                 Files.copy(companion, output.path().resolve(companion.getFileName().toString()));
             }
-            LoadedModel.open(output.path()); // it is whole
-            JSON.writeValue(output.path().resolve("report.json").toFile(), report);
+            LoadedModel whole = LoadedModel.open(output.path());
+            Optional<Evidence> evidence = verifier.isPresent() ? Optional.of(verifier.get().verify(result, result, whole, progress)) : Optional.empty();
+            Report report = report(sourceFiles, written, evidence);
+            JSON.writeValue(output.path().resolve("report.json").toFile(), Reports.json(report));
             output.commit();
             return report;
         }
@@ -191,16 +243,10 @@ public record Pruning(LoadedModel source, Set<Integer> removed, Model result, Na
         }
     }
 
-    private ObjectNode report() {
-        ObjectNode report = JsonNodeFactory.instance.objectNode();
-        report.put("isonorm_version", Plan.VERSION);
-        report.put("family", result.architecture().family());
-        ArrayNode gone = report.putArray("removed_blocks");
-        removed.forEach(gone::add);
-        report.put("blocks_before", source.model().architecture().blocks().size());
-        report.put("blocks_after", result.architecture().blocks().size());
-        report.put("parameters_before", source.model().architecture().parameterCount());
-        report.put("parameters_after", result.architecture().parameterCount());
-        return report;
+    private Report report(List<HashedFile> sourceFiles, List<HashedFile> resultFiles, Optional<Evidence> evidence) {
+        Architecture before = source.model().architecture();
+        Architecture after = result.architecture();
+        return new Report(Plan.VERSION, after.family(), List.copyOf(removed), before.blocks().size(), after.blocks().size(),
+                before.parameterCount(), after.parameterCount(), sourceFiles, resultFiles, evidence);
     }
 }

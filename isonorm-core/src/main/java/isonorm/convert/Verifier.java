@@ -1,24 +1,24 @@
 package isonorm.convert;
 
-import com.fasterxml.jackson.databind.node.ObjectNode;
 import isonorm.family.LoadedModel;
+import isonorm.weights.Model;
+import isonorm.weights.Progress;
 import java.io.IOException;
-import java.util.Optional;
 
-/** Shows that a written checkpoint is equal to the one it came from, before anybody can see it. */
+/**
+ * Shows that a written checkpoint is the function it must be, before anybody can see it. The engine's {@code Verification.verifier()} is one.
+ */
 @FunctionalInterface
 public interface Verifier {
 
-    /** Shows nothing. */
-    Verifier NONE = (_, _) -> Optional.empty();
-
     /**
-     * Compares the source with the rewritten model, before rounding and as it was written.
+     * Compares what was written with what it must be equal to.
      *
-     * @param plan the source, and the rewritten model before rounding
-     * @param result what was written
+     * @param original the function that must not change
+     * @param rewritten what was written, before its values were rounded
+     * @param written what was written, in its temporary folder
      * @return what was measured, for the report
-     * @throws IOException if they are not equal; nothing is left of the conversion then
+     * @throws IOException if they are not equal, in one line; nothing is left of what was written then
      */
-    Optional<ObjectNode> verify(Plan plan, LoadedModel result) throws IOException;
+    Evidence verify(Model original, Model rewritten, LoadedModel written, Progress progress) throws IOException;
 }

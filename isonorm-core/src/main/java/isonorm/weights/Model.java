@@ -3,6 +3,8 @@ package isonorm.weights;
 import isonorm.architecture.Architecture;
 import isonorm.architecture.Parameter;
 import isonorm.architecture.Role;
+import isonorm.checkpoint.CheckpointException;
+import isonorm.checkpoint.Dtype;
 import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
@@ -42,5 +44,25 @@ public record Model(Architecture architecture, Map<Role, Matrix> weights) {
             throw new IllegalArgumentException("there is no " + role + " in this model");
         }
         return matrix;
+    }
+
+    /** The type with the fewest digits among those that the files store the matrices in; float64 where none is stored. */
+    public Dtype coarsest() throws CheckpointException {
+        Dtype coarsest = Dtype.F64;
+        for (Parameter parameter : architecture.parameters()) {
+            if (!parameter.isVector() && weights.get(parameter.role()) instanceof Stored stored && digits(stored.dtype()) < digits(coarsest)) {
+                coarsest = stored.dtype();
+            }
+        }
+        return coarsest;
+    }
+
+    private static int digits(Dtype dtype) {
+        return switch (dtype) {
+            case F64 -> 53;
+            case F32 -> 24;
+            case F16 -> 11;
+            default -> 8;
+        };
     }
 }

@@ -9,7 +9,6 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
-import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import isonorm.checkpoint.CheckpointException;
 import isonorm.checkpoint.CheckpointException.Reason;
@@ -57,8 +56,8 @@ class ConversionTest {
         out = temporary.resolve("out");
     }
 
-    private static ObjectNode convert(Path source, Form form, Path to) throws IOException {
-        return Conversion.of(LoadedModel.open(source), form).writeTo(to, Progress.NONE);
+    private static Conversion.Report convert(Path source, Form form, Path to) throws IOException {
+        return Conversion.of(LoadedModel.open(source), form).writeTo(to);
     }
 
     private Map<String, Sample.Tensor> converted(String fixture, Form form) throws IOException {
@@ -392,13 +391,15 @@ class ConversionTest {
     @Test
     void aResultThatIsNotEqualIsNotKept() throws IOException {
         List<Path> seen = new ArrayList<>();
-        Verifier unequal = (plan, result) -> {
-            seen.add(result.checkpoint().folder());
-            assertEquals(Fixtures.folder("gpt2"), plan.source().checkpoint().folder());
-            assertEquals(Form.PRE_RMSNORM, Plan.currentForm(result).orElseThrow());
+        LoadedModel source = LoadedModel.open(Fixtures.folder("gpt2"));
+        Verifier unequal = (original, rewritten, written, _) -> {
+            seen.add(written.checkpoint().folder());
+            assertEquals(source.model(), original);
+            assertEquals(rewritten.architecture(), written.model().architecture());
+            assertEquals(Form.PRE_RMSNORM, Plan.currentForm(written).orElseThrow());
             throw new IOException("they differ");
         };
-        Conversion conversion = Conversion.of(LoadedModel.open(Fixtures.folder("gpt2")), Form.PRE_RMSNORM).verifiedBy(unequal);
+        Conversion conversion = Conversion.of(source, Form.PRE_RMSNORM).verifiedBy(unequal);
         assertEquals("they differ", assertThrows(IOException.class, () -> conversion.writeTo(out, Progress.NONE)).getMessage());
         assertNothingIsLeft();
         assertEquals(1, seen.size());
@@ -407,14 +408,21 @@ class ConversionTest {
 
     @Test
     void whatWasMeasuredIsReported() throws IOException {
-        ObjectNode measured = JsonNodeFactory.instance.objectNode().put("largest_difference", 1e-7);
-        ObjectNode report = Conversion.of(LoadedModel.open(Fixtures.folder("gpt2")), Form.PRE_RMSNORM)
-                .verifiedBy((_, _) -> Optional.of(measured)).writeTo(out, Progress.NONE);
-        assertEquals(measured, report.get("verification"));
-        assertEquals(measured, JSON.readTree(out.resolve("report.json").toFile()).get("verification"));
+        Comparison comparison = new Comparison(1e-7, 1e-8, Double.NaN, Double.NaN, Double.NaN, Double.NaN, 12, 2.5, "hidden states");
+        Evidence evidence = new Evidence(List.of(new Evidence.Measured(Evidence.Subject.WRITTEN, "f64", comparison)), 1e-4);
+        Conversion.Report report = Conversion.of(LoadedModel.open(Fixtures.folder("gpt2")), Form.PRE_RMSNORM)
+                .verifiedBy((_, _, _, _) -> evidence).writeTo(out);
+        assertEquals(Optional.of(evidence), report.verification());
+        assertEquals(JSON.readTree("""
+                {"reference": "original, f64", "compared": "hidden states", "positions": 12, "output_deviation": 2.5, "tolerance": 1e-4,
+                 "comparisons": [{"model": "written", "compute": "f64", "largest_error": 1e-7, "mean_error": 1e-8}]}"""), report().get("verification"));
     }
 
     // Reports
+
+    private JsonNode report() throws IOException {
+        return JSON.readTree(out.resolve("report.json").toFile());
+    }
 
     private static JsonNode header(Path file) throws IOException {
         byte[] bytes = Files.readAllBytes(file);
@@ -427,9 +435,9 @@ class ConversionTest {
 
     @Test
     void theReportSaysWhatWasDone() throws Exception {
-        ObjectNode returned = convert(Fixtures.folder("gpt2"), Form.PRE_CRMSNORM, out);
-        JsonNode report = JSON.readTree(out.resolve("report.json").toFile());
-        assertEquals(report, JSON.readTree(returned.toString()));
+        Conversion.Report returned = convert(Fixtures.folder("gpt2"), Form.PRE_CRMSNORM, out);
+        JsonNode report = report();
+        assertEquals(report, JSON.readTree(Reports.json(returned).toString()));
         assertEquals("gpt2", report.get("family").asText());
         assertEquals("the family's checkpoint", report.get("from").asText());
         assertEquals("pre-crmsnorm", report.get("to").asText());
@@ -454,7 +462,7 @@ class ConversionTest {
         JsonNode header = header(out.resolve("model.safetensors"));
         assertEquals("pt", header.at("/__metadata__/format").asText());
         ObjectNode inside = (ObjectNode) JSON.readTree(header.at("/__metadata__/isonorm").asText());
-        ObjectNode known = report.deepCopy();
+        ObjectNode known = (ObjectNode) report.deepCopy();
         known.remove("result_files"); // no file can hold its own hash
         assertEquals(known, inside);
         Set<String> names = new TreeSet<>();
@@ -468,10 +476,10 @@ class ConversionTest {
     @Test
     void aSecondConversionReportsWhereItCameFrom() throws IOException {
         convert(Fixtures.folder("clip_vision"), Form.PRE_CRMSNORM, out);
-        ObjectNode report = convert(out, Form.PRE_RMSNORM, temporary.resolve("second"));
-        assertEquals("pre-crmsnorm", report.get("from").asText());
-        assertEquals("clip_vision_model", report.get("family").asText());
-        assertTrue(report.at("/notes/0").asText().contains("without each token's mean"));
+        Conversion.Report report = convert(out, Form.PRE_RMSNORM, temporary.resolve("second"));
+        assertEquals("pre-crmsnorm", report.from());
+        assertEquals("clip_vision_model", report.family());
+        assertTrue(report.notes().getFirst().contains("without each token's mean"));
     }
 
     @Test
@@ -507,12 +515,12 @@ class ConversionTest {
 
     @Test
     void aShardedSourceBecomesOneFile() throws Exception {
-        ObjectNode report = convert(Fixtures.folder("gpt_neox-sharded"), Form.CENTRED, out);
-        assertEquals(3, report.get("source_files").size());
-        for (JsonNode file : report.get("source_files")) {
-            assertEquals(sha256(Fixtures.folder("gpt_neox-sharded").resolve(file.get("file").asText())), file.get("sha256").asText());
+        Conversion.Report report = convert(Fixtures.folder("gpt_neox-sharded"), Form.CENTRED, out);
+        assertEquals(3, report.sourceFiles().size());
+        for (HashedFile file : report.sourceFiles()) {
+            assertEquals(sha256(Fixtures.folder("gpt_neox-sharded").resolve(file.name())), file.sha256());
         }
-        assertEquals(1, report.get("result_files").size());
+        assertEquals(1, report.resultFiles().size());
         assertFalse(Files.exists(out.resolve("model.safetensors.index.json")));
         assertEquals(Fixtures.sample("gpt_neox-sharded").tensors.keySet(), Sample.read(out.resolve("model.safetensors")).keySet());
     }
@@ -520,19 +528,18 @@ class ConversionTest {
     @Test
     void aLargeResultIsSplitAndIndexed() throws Exception {
         LoadedModel source = LoadedModel.open(Fixtures.folder("gpt2"));
-        ObjectNode report = Conversion.of(source, Form.PRE_RMSNORM).splitAt(100_000).writeTo(out, Progress.NONE);
-        Conversion.of(source, Form.PRE_RMSNORM).writeTo(temporary.resolve("one"), Progress.NONE);
+        Conversion.Report report = Conversion.of(source, Form.PRE_RMSNORM).splitAt(100_000).writeTo(out);
+        Conversion.of(source, Form.PRE_RMSNORM).writeTo(temporary.resolve("one"));
         Map<String, Sample.Tensor> whole = Sample.read(temporary.resolve("one/model.safetensors"));
         JsonNode index = JSON.readTree(out.resolve("model.safetensors.index.json").toFile());
-        int files = report.get("result_files").size();
+        int files = report.resultFiles().size();
         assertTrue(files > 3, "only " + files);
         assertEquals(elements(whole) * 4, index.at("/metadata/total_size").asLong());
         assertEquals(whole.keySet().stream().sorted().toList(), index.get("weight_map").propertyStream().map(Map.Entry::getKey).toList());
         Set<String> seen = new TreeSet<>();
         for (int f = 0; f < files; f++) {
             String name = String.format(Locale.ROOT, "model-%05d-of-%05d.safetensors", f + 1, files);
-            assertEquals(name, report.at("/result_files/" + f + "/file").asText());
-            assertEquals(sha256(out.resolve(name)), report.at("/result_files/" + f + "/sha256").asText());
+            assertEquals(new HashedFile(name, sha256(out.resolve(name))), report.resultFiles().get(f));
             Map<String, Sample.Tensor> tensors = Sample.read(out.resolve(name));
             JsonNode inside = JSON.readTree(header(out.resolve(name)).at("/__metadata__/isonorm").asText());
             assertEquals(tensors.keySet(), inside.get("tensors").propertyStream().map(Map.Entry::getKey).collect(Collectors.toCollection(TreeSet::new)));

@@ -101,6 +101,11 @@ public final class Tolerance {
         };
     }
 
+    /** For models whose weights were written in {@code dtype}, compared with each other in {@code compute}. */
+    public static double written(Dtype dtype, Compute compute) {
+        return compute == Compute.F64 ? written(dtype) : Math.max(written(dtype), original(compute));
+    }
+
     /** For a model against the reference implementation in float64, computed in {@code compute}. */
     public static double original(Compute compute) {
         return switch (compute) {

@@ -5,6 +5,8 @@ import isonorm.architecture.Embedding;
 import isonorm.architecture.Output;
 import isonorm.architecture.Output.Pooler;
 import isonorm.architecture.Stream;
+import isonorm.convert.Comparison;
+import isonorm.convert.Verifier;
 import isonorm.inference.Inference;
 import isonorm.layer.Batch;
 import isonorm.layer.ForwardPass;
@@ -54,6 +56,16 @@ public final class Verification {
         this.computeB = computeB;
         this.text = text;
         this.inputs = inputs;
+    }
+
+    /** What a conversion or a pruning is verified by before it appears: both models run on inputs that are always the same. */
+    public static Verifier verifier() {
+        return new ModelVerifier(Optional.empty());
+    }
+
+    /** The same on a text, in float64 alone. */
+    public static Verifier verifier(TokenizedText text) {
+        return new ModelVerifier(Optional.of(text));
     }
 
     /** Of two models with the same inputs and outputs, both computed in float32. */

@@ -6,12 +6,12 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import isonorm.architecture.Output;
 import isonorm.checkpoint.Dtype;
+import isonorm.convert.Comparison;
 import isonorm.convert.Conversion;
 import isonorm.convert.Form;
 import isonorm.convert.Plan;
 import isonorm.family.LoadedModel;
 import isonorm.tensor.Compute;
-import isonorm.verify.Comparison;
 import isonorm.verify.Verification;
 import isonorm.weights.Model;
 import isonorm.weights.Progress;

@@ -8,6 +8,8 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import isonorm.EveryProcessor;
 import isonorm.architecture.Part;
 import isonorm.architecture.Role;
+import isonorm.convert.Comparison;
+import isonorm.convert.Evidence;
 import isonorm.convert.Form;
 import isonorm.convert.Plan;
 import isonorm.family.LoadedModel;
@@ -60,6 +62,34 @@ class VerificationTest {
         Comparison comparison = Verification.of(model, with(model, role, moved)).run(Progress.NONE);
         assertFalse(comparison.within(Tolerance.WRITTEN_F32), comparison.toString());
         assertTrue(comparison.kl() > 0, comparison.toString());
+    }
+
+    /** A wrong weight of a model in bfloat16 hides behind the roundings of what is written, and not before them. */
+    @Test
+    void whatIsNotEqualIsRefused() throws IOException {
+        Role role = Role.of(Part.MLP_DOWN, 2, Role.Field.BIAS);
+        for (String name : List.of("gpt2", "gpt2-bf16")) {
+            LoadedModel written = LoadedModel.open(Fixture.named(name).folder());
+            double[] moved = written.model().weight(role).vector();
+            moved[5] += .1;
+            Model other = with(written.model(), role, moved);
+            IOException refused = assertThrows(IOException.class, () -> Verification.verifier().verify(other, written.model(), written, Progress.NONE));
+            assertTrue(refused.getMessage().contains((name.equals("gpt2") ? "the written model" : "before rounding,") + " is not equal to the original"),
+                    refused.getMessage());
+        }
+    }
+
+    @Test
+    void evidenceHoldsWhatRoundingDoesBesideWhatWasRewritten() throws IOException {
+        LoadedModel written = LoadedModel.open(Fixture.named("gpt2-bf16").folder());
+        Evidence evidence = Verification.verifier().verify(written.model(), written.model(), written, Progress.NONE);
+        assertEquals(List.of("before rounding f64", "written f64", "written f32", "original bf16"),
+                evidence.comparisons().stream().map(row -> row.model().label() + " " + row.computed()).toList());
+        assertEquals(0, evidence.decisive().largestError());
+        assertEquals(Tolerance.WRITTEN_BF16, evidence.tolerance());
+        Evidence onText = Verification.verifier(TokenizedText.of(3, 1, 2, 3)).verify(written.model(), written.model(), written, Progress.NONE);
+        assertEquals(2, onText.comparisons().size());
+        assertTrue(onText.decisive().perplexityA() > 1);
     }
 
     /** CLIP's hidden states are the stream, whose mean a conversion takes out; its pooled vectors are compared. */

@@ -1,4 +1,4 @@
-package isonorm.verify;
+package isonorm.convert;
 
 /**
  * How far the outputs of a model B are from those of a model A, over all positions that are not padding.
