@@ -3,6 +3,7 @@ package isonorm.cli;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import isonorm.kernel.JvmOptions;
 import isonorm.kernel.Type;
 import isonorm.measure.Answer;
 import isonorm.measure.Bandwidth;
@@ -11,6 +12,7 @@ import isonorm.measure.InstructionSet;
 import isonorm.measure.Machine;
 import isonorm.measure.Machine.Product;
 import isonorm.tensor.Libraries.Library;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 import java.util.OptionalDouble;
@@ -79,7 +81,7 @@ record DoctorReport(Machine machine, OptionalDouble bandwidth) {
         section(console, "Java", Table.ofFacts()
                 .row("JVM", machine.jvm().name() + " " + machine.jvm().version())
                 .row("heap", "up to " + Table.bytes(machine.jvm().heap()))
-                .row("options", machine.jvm().arguments().isEmpty() ? "none" : String.join(" ", machine.jvm().arguments())));
+                .row("options", options()));
         List<Hint> hints = machine.hints();
         console.out().println();
         if (hints.isEmpty()) {
@@ -90,6 +92,16 @@ record DoctorReport(Machine machine, OptionalDouble bandwidth) {
         for (Hint hint : hints) {
             Table.ofFacts().row("-", hint.problem()).row(" ", hint.remedy()).print(console.out());
         }
+    }
+
+    /** Those of the engine's file, if all are there, by its name. */
+    private String options() {
+        List<String> options = new ArrayList<>(machine.jvm().arguments());
+        if (options.containsAll(JvmOptions.all())) {
+            options.removeAll(JvmOptions.all());
+            options.addFirst("those of isonorm/jvm.args");
+        }
+        return options.isEmpty() ? "none" : String.join(" ", options);
     }
 
     private static void section(Console console, String title, Table table) {

@@ -46,7 +46,7 @@ public final class Main implements Runnable {
     private static final int WRONG_USAGE = 2;
 
     /** What picocli takes for a command: an object with its annotations, or a line of them. */
-    private static final Map<String, Function<Console, Object>> COMMANDS = new LinkedHashMap<>();
+    static final Map<String, Function<Console, Object>> COMMANDS = new LinkedHashMap<>();
 
     static {
         COMMANDS.put("tour", Tour::new);

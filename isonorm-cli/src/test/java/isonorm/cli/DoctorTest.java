@@ -112,12 +112,6 @@ class DoctorTest {
         assertFalse(new DoctorReport(Machine.here(), OptionalDouble.empty()).failed());
     }
 
-    @Test
-    void theLauncherGivesItTheOptionsOfCommandsThatRunModels() throws IOException {
-        String launcher = Files.readString(Path.of(System.getProperty("isonorm.home"), "isonorm"));
-        assertTrue(launcher.lines().anyMatch(line -> line.contains("tour | convert") && line.matches(".*\\| doctor\\b.*")), "doctor is not among them");
-    }
-
     private static String printed(DoctorReport report) {
         ByteArrayOutputStream out = new ByteArrayOutputStream();
         PrintStream stream = new PrintStream(out, true, StandardCharsets.UTF_8);

@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import isonorm.weights.VectorSupport;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
@@ -15,13 +16,15 @@ import org.junit.jupiter.api.Test;
 /** Nothing is slow silently: a JVM without vectors or a platform without native products is told so once, with the reason. */
 class SlownessTest {
 
+    private static final String ENGINE = "@" + Run.HOME.resolve("isonorm-engine/src/main/resources/isonorm/jvm.args");
+
     private static String said(String... options) throws IOException, InterruptedException {
         return said(0, options);
     }
 
     private static String said(int code, String... options) throws IOException, InterruptedException {
         List<String> command = new ArrayList<>(List.of(Path.of(System.getProperty("java.home"), "bin", "java").toString(),
-                "--enable-native-access=ALL-UNNAMED", "-cp", System.getProperty("java.class.path")));
+                "-cp", System.getProperty("java.class.path")));
         command.addAll(Arrays.asList(options));
         command.addAll(List.of("isonorm.cli.Main", "generate", Path.of("..", "examples", "shakespeare-gpt2").toString(), "--prompt", "A", "--max-tokens", "2"));
         Process process = new ProcessBuilder(command).redirectErrorStream(true).start();
@@ -32,21 +35,21 @@ class SlownessTest {
 
     @Test
     void plainKernelsSayWhyAndWhatToDo() throws Exception {
-        assertTrue(said().contains("slow here: plain kernels: the Vector API is missing; add --add-modules=jdk.incubator.vector"));
-        assertTrue(said("--add-modules=jdk.incubator.vector", "-XX:TieredStopAtLevel=1").contains("without its optimizing compiler"));
+        assertTrue(said().contains("slow here: plain kernels: the Vector API is missing; add " + VectorSupport.MODULE));
+        assertTrue(said(ENGINE, "-XX:TieredStopAtLevel=1").contains("without its optimizing compiler"));
     }
 
     @Test
     void productsWithoutANativeLibrarySayWhy() throws Exception {
-        assertTrue(said("--add-modules=jdk.incubator.vector", "-Disonorm.products=own")
+        assertTrue(said(ENGINE, "-Disonorm.products=own")
                 .contains("slow here: products by Isonorm's vector kernels: -Disonorm.products=own asks for it"));
-        assertFalse(said("--add-modules=jdk.incubator.vector").contains("slow here"));
+        assertFalse(said(ENGINE).contains("slow here"));
     }
 
     @Test
     void anOptionThatNamesNothingIsRefusedInOneLine() throws Exception {
         assertEquals("isonorm: isonorm.products must be one of onednn, openblas, own, got libtorch",
-                said(1, "--add-modules=jdk.incubator.vector", "-Disonorm.products=libtorch").lines()
+                said(1, ENGINE, "-Disonorm.products=libtorch").lines()
                         .filter(line -> !line.startsWith("WARNING")).toList().getLast());
     }
 }

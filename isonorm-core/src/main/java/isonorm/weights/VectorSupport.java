@@ -10,6 +10,9 @@ import java.util.Optional;
  */
 public final class VectorSupport {
 
+    /** The option of java with which there is a Vector API. */
+    public static final String MODULE = "--add-modules=jdk.incubator.vector";
+
     /** The compiler that knows vectors. */
     private static final int OPTIMIZING = 4;
 
@@ -27,7 +30,7 @@ public final class VectorSupport {
 
     private static Optional<String> find() {
         if (ModuleLayer.boot().findModule("jdk.incubator.vector").isEmpty()) {
-            return Optional.of("the Vector API is missing; add --add-modules=jdk.incubator.vector to java's options");
+            return Optional.of("the Vector API is missing; add " + MODULE + " to java's options");
         }
         String mode = System.getProperty("java.vm.info", "");
         if (!System.getProperty("java.vm.name", "").contains("Server VM") || mode.contains("interpreted") || mode.contains("emulated-client")

@@ -1,5 +1,6 @@
 package isonorm.measure;
 
+import isonorm.kernel.JvmOptions;
 import isonorm.kernel.Type;
 import isonorm.measure.Machine.Product;
 import java.util.ArrayList;
@@ -13,7 +14,6 @@ final class Hints {
     private static final long HEAP = 1L << 30;
 
     private static final String PRODUCTS = "-Disonorm.products=";
-    private static final String INLINE = "-XX:CompileCommandFile=";
     private static final String OPTIONS = "ISONORM_JAVA_OPTS";
 
     private final Machine machine;
@@ -50,9 +50,9 @@ final class Hints {
         } else if (machine.kernels().bits().isEmpty() && machine.failure().isEmpty()) {
             add("the kernels run as plain loops, many times slower (" + machine.kernels().reason() + ")",
                     "take -Disonorm.kernels=plain out of java's options, if it is there");
-        } else if (machine.kernels().bits().isPresent() && argument(INLINE).isEmpty()) {
-            add("java may leave vectors as objects, which is slower still in bfloat16 (no " + INLINE + "... says what to inline)",
-                    "start with ./isonorm, or add the options that README.md names for the library");
+        } else if (machine.kernels().bits().isPresent() && !JvmOptions.inlines(machine.jvm().arguments())) {
+            add("java may leave vectors as objects, which is slower still in bfloat16 (nothing says what to inline)",
+                    "start with ./isonorm, or with java @jvm.args, the file isonorm/jvm.args of the engine's jar");
         }
     }
 

@@ -25,7 +25,7 @@ class MemoryTest {
     void tenThousandTokensLeaveResidentMemoryWhereItWas() throws IOException, InterruptedException {
         Process process = new ProcessBuilder(
                 Path.of(System.getProperty("java.home"), "bin", "java").toString(),
-                "--add-modules=jdk.incubator.vector", "--enable-native-access=ALL-UNNAMED",
+                "@src/main/resources/isonorm/jvm.args",
                 "-XX:+UseSerialGC", "-Xms64m", "-Xmx64m", "-XX:+AlwaysPreTouch",
                 "-cp", System.getProperty("java.class.path"), MemoryTest.class.getName())
                 .redirectErrorStream(true).start();

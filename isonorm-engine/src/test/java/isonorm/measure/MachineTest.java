@@ -5,10 +5,12 @@ import static isonorm.measure.Answer.YES;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import isonorm.kernel.JvmOptions;
 import isonorm.kernel.Kernels;
 import isonorm.kernel.Type;
 import isonorm.tensor.Libraries.Library;
 import isonorm.tensor.Products;
+import isonorm.weights.VectorSupport;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -16,6 +18,7 @@ import java.util.Optional;
 import java.util.OptionalDouble;
 import java.util.OptionalInt;
 import java.util.OptionalLong;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 
 /** What is said of machines made by hand: one on which all is well, and that one with one thing changed. */
@@ -34,14 +37,16 @@ class MachineTest {
     private Optional<String> failure = Optional.empty();
     private Machine.Memory memory = new Machine.Memory(OptionalLong.of(64 * GIB), OptionalLong.empty(), OptionalDouble.empty(), true, "always [madvise] never");
     private Machine.Native libraries = libraries(true, true, Optional.empty());
-    private static final String INLINE = "-XX:CompileCommandFile=inline.commands";
-
-    private Machine.Jvm jvm = new Machine.Jvm("OpenJDK", "25", List.of(), 16 * GIB, OptionalInt.of(3));
+    private Machine.Jvm jvm = new Machine.Jvm("OpenJDK", "25", JvmOptions.all(), 16 * GIB, OptionalInt.of(3));
 
     private static Machine.Native libraries(boolean oneDnn, boolean openBlas, Optional<String> maximum) {
         Optional<Path> place = Optional.of(Path.of("lib.so"));
         return new Machine.Native(List.of(new Library("oneDNN", Optional.of("3.11"), oneDnn ? place : Optional.empty()),
                 new Library("OpenBLAS", Optional.of("0.3.31"), openBlas ? place : Optional.empty())), Optional.empty(), maximum);
+    }
+
+    private static List<String> with(String option) {
+        return Stream.concat(JvmOptions.all().stream(), Stream.of(option)).toList();
     }
 
     private Machine machine() {
@@ -90,8 +95,8 @@ class MachineTest {
 
     @Test
     void missingVectorsAreHinted() {
-        kernels = new Machine.Computing(OptionalInt.empty(), "plain kernels: the API", Optional.of("add --add-modules=jdk.incubator.vector"));
-        hinted("vectors are missing", "add --add-modules=jdk.incubator.vector");
+        kernels = new Machine.Computing(OptionalInt.empty(), "plain kernels: the API", Optional.of("add " + VectorSupport.MODULE));
+        hinted("vectors are missing", "add " + VectorSupport.MODULE);
     }
 
     @Test
@@ -108,7 +113,7 @@ class MachineTest {
 
     @Test
     void instructionsThatJavaMayNotUseAreHinted() {
-        jvm = new Machine.Jvm("OpenJDK", "25", List.of(INLINE), 16 * GIB, OptionalInt.of(2));
+        jvm = new Machine.Jvm("OpenJDK", "25", JvmOptions.all(), 16 * GIB, OptionalInt.of(2));
         instructions.set(1, new InstructionSet("AVX-512", YES, NO, YES));
         hinted("AVX-512, which java leaves unused (UseAVX=2)", "-XX:UseAVX=3");
     }
@@ -128,7 +133,7 @@ class MachineTest {
         hinted("without oneDNN, by OpenBLAS: oneDNN could not be loaded: musl", "glibc");
         host = new Machine.Host("Mac OS X", "15", "aarch64");
         hinted("without oneDNN", "none on this platform");
-        jvm = new Machine.Jvm("OpenJDK", "25", List.of(INLINE, "-Disonorm.products=openblas"), 16 * GIB, OptionalInt.of(3));
+        jvm = new Machine.Jvm("OpenJDK", "25", with("-Disonorm.products=openblas"), 16 * GIB, OptionalInt.of(3));
         hinted("without oneDNN", "take -Disonorm.products=openblas out");
     }
 
@@ -140,7 +145,7 @@ class MachineTest {
 
     @Test
     void aSmallHeapIsHinted() {
-        jvm = new Machine.Jvm("OpenJDK", "25", List.of(INLINE), 512 << 20, OptionalInt.of(3));
+        jvm = new Machine.Jvm("OpenJDK", "25", JvmOptions.all(), 512 << 20, OptionalInt.of(3));
         hinted("512 MiB", "ISONORM_JAVA_OPTS=-Xmx4g");
     }
 
@@ -160,7 +165,7 @@ class MachineTest {
     void fewerProcessorsThanThereAreIsHinted() {
         processor = new Machine.Processor("AMD EPYC", OptionalInt.of(4), OptionalInt.of(8), 2);
         hinted("2 of the machine's 8 processors", "cpu.max");
-        jvm = new Machine.Jvm("OpenJDK", "25", List.of(INLINE, "-XX:ActiveProcessorCount=2"), 16 * GIB, OptionalInt.of(3));
+        jvm = new Machine.Jvm("OpenJDK", "25", with("-XX:ActiveProcessorCount=2"), 16 * GIB, OptionalInt.of(3));
         hinted("2 of the machine's 8 processors", "take -XX:ActiveProcessorCount=2 out");
     }
 

@@ -36,7 +36,7 @@ class FullDiskTest {
         }
         Process process = new ProcessBuilder("sh", "-c", "ulimit -f 64; exec \"$@\"", "sh", // 32 or 64 KiB, and the optimizer's state is more
                 Path.of(System.getProperty("java.home"), "bin", "java").toString(),
-                "--add-modules=jdk.incubator.vector", "--enable-native-access=ALL-UNNAMED", "-XX:-UsePerfData",
+                "@src/main/resources/isonorm/jvm.args", "-XX:-UsePerfData",
                 "-cp", System.getProperty("java.class.path"), FullDiskTest.class.getName(), run.toString())
                 .redirectErrorStream(true).start();
         String output = new String(process.getInputStream().readAllBytes()).strip().lines().toList().getLast();

@@ -18,10 +18,6 @@ import org.openjdk.jmh.Main;
 /** Runs the benchmarks of this package; arguments are JMH's. */
 public final class Benchmarks {
 
-    /** What a benchmark's own JVM is given. */
-    static final String VECTORS = "--add-modules=jdk.incubator.vector";
-    static final String NATIVE = "--enable-native-access=ALL-UNNAMED";
-
     /** As many as the machine that the documentation's figures come from has. */
     static final int THREADS = 2;
 
