@@ -104,6 +104,20 @@ public record Architecture(
     }
 
     /**
+     * What a part is to the stream. A token table behind a projection does not enter it, and of the layers behind the last block
+     * only the first reads it.
+     */
+    public Part.Use use(Part part) {
+        boolean between = switch (part) {
+            case TOKEN_EMBEDDING -> !tokensEnterStream();
+            case HEAD_TRANSFORM -> output instanceof Output.Words words && words.projectedWidth() > 0;
+            case HEAD -> output instanceof Output.Words words && (words.projectedWidth() > 0 || words.transform().isPresent());
+            default -> false;
+        };
+        return between ? Part.Use.NONE : part.use();
+    }
+
+    /**
      * How many values the final norm gives. A norm of a compressed stream that applies a gain gives all {@code width}
      * values, the last one being minus the sum of the others before gain and bias.
      */

@@ -2,46 +2,62 @@ package isonorm.architecture;
 
 /** The parts of a Transformer that have parameters. */
 public enum Part {
-    TOKEN_EMBEDDING("embedding.token", false),
-    POSITION_EMBEDDING("embedding.position", false),
-    SEGMENT_EMBEDDING("embedding.segment", false),
-    CLASS_TOKEN("embedding.class_token", false),
-    MASK_TOKEN("embedding.mask_token", false),
-    PATCH_PROJECTION("embedding.patch", false),
-    EMBEDDING_PROJECTION("embedding.projection", false),
-    EMBEDDING_NORM("embedding.norm", false),
-    ATTENTION_NORM("attention_norm", true),
-    QUERY_KEY_VALUE("attention.query_key_value", true),
-    QUERY_NORM("attention.query_norm", true),
-    KEY_NORM("attention.key_norm", true),
-    VALUE_NORM("attention.value_norm", true),
-    ATTENTION_INNER_NORM("attention.inner_norm", true),
-    ATTENTION_HEAD_SCALE("attention.head_scale", true),
-    ATTENTION_OUTPUT("attention.output", true),
-    ATTENTION_OUTPUT_NORM("attention_output_norm", true),
-    ATTENTION_SCALE("attention_scale", true),
-    ATTENTION_STREAM_GATE("attention_stream_gate", true),
-    MLP_NORM("mlp_norm", true),
-    MLP_GATE("mlp.gate", true),
-    MLP_UP("mlp.up", true),
-    MLP_INNER_NORM("mlp.inner_norm", true),
-    MLP_DOWN("mlp.down", true),
-    MLP_OUTPUT_NORM("mlp_output_norm", true),
-    MLP_SCALE("mlp_scale", true),
-    MLP_STREAM_GATE("mlp_stream_gate", true),
-    FINAL_NORM("final_norm", false),
-    HEAD_PROJECTION("head.projection", false),
-    HEAD_TRANSFORM("head.transform", false),
-    HEAD_TRANSFORM_NORM("head.transform_norm", false),
-    HEAD("head", false),
-    POOLER("pooler", false);
+    TOKEN_EMBEDDING("embedding.token", false, Use.TABLE),
+    POSITION_EMBEDDING("embedding.position", false, Use.TABLE),
+    SEGMENT_EMBEDDING("embedding.segment", false, Use.TABLE),
+    CLASS_TOKEN("embedding.class_token", false, Use.VECTOR),
+    MASK_TOKEN("embedding.mask_token", false, Use.VECTOR),
+    PATCH_PROJECTION("embedding.patch", false, Use.WRITER),
+    EMBEDDING_PROJECTION("embedding.projection", false, Use.WRITER),
+    EMBEDDING_NORM("embedding.norm", false, Use.NONE),
+    ATTENTION_NORM("attention_norm", true, Use.NONE),
+    QUERY_KEY_VALUE("attention.query_key_value", true, Use.READER),
+    QUERY_NORM("attention.query_norm", true, Use.NONE),
+    KEY_NORM("attention.key_norm", true, Use.NONE),
+    VALUE_NORM("attention.value_norm", true, Use.NONE),
+    ATTENTION_INNER_NORM("attention.inner_norm", true, Use.NONE),
+    ATTENTION_HEAD_SCALE("attention.head_scale", true, Use.NONE),
+    ATTENTION_OUTPUT("attention.output", true, Use.WRITER),
+    ATTENTION_OUTPUT_NORM("attention_output_norm", true, Use.NONE),
+    ATTENTION_SCALE("attention_scale", true, Use.NONE),
+    ATTENTION_STREAM_GATE("attention_stream_gate", true, Use.NONE),
+    MLP_NORM("mlp_norm", true, Use.NONE),
+    MLP_GATE("mlp.gate", true, Use.READER),
+    MLP_UP("mlp.up", true, Use.READER),
+    MLP_INNER_NORM("mlp.inner_norm", true, Use.NONE),
+    MLP_DOWN("mlp.down", true, Use.WRITER),
+    MLP_OUTPUT_NORM("mlp_output_norm", true, Use.NONE),
+    MLP_SCALE("mlp_scale", true, Use.NONE),
+    MLP_STREAM_GATE("mlp_stream_gate", true, Use.NONE),
+    FINAL_NORM("final_norm", false, Use.NONE),
+    HEAD_PROJECTION("head.projection", false, Use.READER),
+    HEAD_TRANSFORM("head.transform", false, Use.READER),
+    HEAD_TRANSFORM_NORM("head.transform_norm", false, Use.NONE),
+    HEAD("head", false, Use.READER),
+    POOLER("pooler", false, Use.READER);
+
+    /** What a part is to the residual stream. Rewrites treat parts by it and never by name. */
+    public enum Use {
+        /** Its rows enter the stream. */
+        TABLE,
+        /** It enters the stream itself. */
+        VECTOR,
+        /** A linear layer whose outputs are added to the stream, or begin it. */
+        WRITER,
+        /** A linear layer that reads the stream, through a norm wherever there is one. */
+        READER,
+        /** It never touches the stream: a norm, a scale, a layer between others. */
+        NONE
+    }
 
     private final String path;
     private final boolean perBlock;
+    private final Use use;
 
-    Part(String path, boolean perBlock) {
+    Part(String path, boolean perBlock, Use use) {
         this.path = path;
         this.perBlock = perBlock;
+        this.use = use;
     }
 
     /** The name used in Isonorm's own files, below {@code blocks.N.} for the parts of a block. */
@@ -52,5 +68,10 @@ public enum Part {
     /** Whether every block has one. */
     public boolean perBlock() {
         return perBlock;
+    }
+
+    /** What this is to the stream where nothing stands between the two; {@link Architecture#use} also knows what does. */
+    Use use() {
+        return use;
     }
 }

@@ -11,11 +11,11 @@ import isonorm.architecture.Embedding;
 import isonorm.architecture.Norm;
 import isonorm.architecture.NormKind;
 import isonorm.architecture.Output;
+import isonorm.architecture.Parameter;
 import isonorm.architecture.Part;
 import isonorm.architecture.Placement;
 import isonorm.architecture.Role;
 import isonorm.weights.Matrix;
-import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.function.BiConsumer;
@@ -30,17 +30,9 @@ final class Rewriting {
     static Architecture centreEmbedding(Architecture architecture, Edit w, boolean untie) {
         Embedding embedding = architecture.embedding();
         Output output = architecture.output();
-        for (Part part : List.of(POSITION_EMBEDDING, SEGMENT_EMBEDDING, CLASS_TOKEN, MASK_TOKEN)) {
-            w.change(Role.of(part, WEIGHT), Operation::centreRows);
-        }
-        for (Part part : List.of(PATCH_PROJECTION, EMBEDDING_PROJECTION)) {
-            w.change(Role.of(part, WEIGHT), Operation::centreColumns);
-            w.change(Role.of(part, BIAS), Operation::centreRows);
-        }
+        Matrix whole = w.get(Role.of(TOKEN_EMBEDDING, WEIGHT));
+        mapStream(architecture, w, part -> !part.perBlock(), Operation::centreColumns, Operation::centreRows);
         if (embedding instanceof Embedding.Tokens tokens && !tokens.projected()) {
-            Role table = Role.of(TOKEN_EMBEDDING, WEIGHT);
-            Matrix whole = w.get(table);
-            w.put(table, Operation.centreRows(whole));
             if (output instanceof Output.Words words && words.tied()) {
                 if (untie) {
                     w.put(Role.of(HEAD, WEIGHT), whole);
@@ -162,25 +154,22 @@ final class Rewriting {
     }
 
     /** Applies one operation to every layer that writes to the stream and another to every vector or table in it. */
-    static void mapStream(
-            Architecture architecture,
-            Edit w,
-            UnaryOperator<Matrix> writers,
-            UnaryOperator<Matrix> vectors) {
-        if (architecture.tokensEnterStream()) {
-            w.change(Role.of(TOKEN_EMBEDDING, WEIGHT), vectors);
-        }
-        for (Part part : List.of(POSITION_EMBEDDING, SEGMENT_EMBEDDING, CLASS_TOKEN, MASK_TOKEN)) {
-            w.change(Role.of(part, WEIGHT), vectors);
-        }
-        List<Role> layers = new ArrayList<>(List.of(Role.of(PATCH_PROJECTION, WEIGHT), Role.of(EMBEDDING_PROJECTION, WEIGHT)));
-        for (int l = 0; l < architecture.blocks().size(); l++) {
-            layers.add(Role.of(ATTENTION_OUTPUT, l, WEIGHT));
-            layers.add(Role.of(MLP_DOWN, l, WEIGHT));
-        }
-        for (Role layer : layers) {
-            w.change(layer, writers);
-            w.change(layer.field(BIAS), vectors);
+    static void mapStream(Architecture architecture, Edit w, UnaryOperator<Matrix> writers, UnaryOperator<Matrix> vectors) {
+        mapStream(architecture, w, _ -> true, writers, vectors);
+    }
+
+    private static void mapStream(
+            Architecture architecture, Edit w, Predicate<Part> parts, UnaryOperator<Matrix> writers, UnaryOperator<Matrix> vectors) {
+        for (Parameter parameter : architecture.parameters()) {
+            Role role = parameter.role();
+            if (!parts.test(role.part()) || role.field() != WEIGHT && role.field() != BIAS) {
+                continue;
+            }
+            switch (architecture.use(role.part())) {
+                case TABLE, VECTOR -> w.change(role, vectors);
+                case WRITER -> w.change(role, role.field() == WEIGHT ? writers : vectors);
+                case READER, NONE -> {}
+            }
         }
     }
 

@@ -20,11 +20,14 @@ import isonorm.family.Isonorm;
 import isonorm.family.LoadedModel;
 import java.io.IOException;
 import java.util.ArrayList;
+import java.util.EnumSet;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Locale;
+import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
+import java.util.stream.Collectors;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.function.Executable;
 
@@ -54,6 +57,45 @@ class ArchitectureTest {
         assertTrue(gpt.tokensEnterStream());
         assertEquals(Optional.empty(), gpt.finalReader());
         assertEquals(Optional.of(HEAD), gpt.withOutput(Output.Words.of(false)).finalReader());
+    }
+
+    /** What touches the stream has a value less where the stream has, on the side that {@link Part.Use} says, and nothing else has. */
+    @Test
+    void whatAPartIsToTheStreamShowsInItsShape() throws IOException {
+        Set<Part> seen = EnumSet.noneOf(Part.class);
+        for (String name : Fixtures.all()) {
+            Architecture fixture = Fixtures.open(name).model().architecture();
+            Architecture whole = fixture.withFinalNorm(fixture.finalNorm().map(norm -> norm.withAffine(Affine.NONE)));
+            Map<Role, Parameter> compressed =
+                    whole.withStream(Stream.COMPRESSED).parameters().stream().collect(Collectors.toMap(Parameter::role, each -> each));
+            for (Parameter before : whole.parameters()) {
+                Role role = before.role();
+                Parameter after = compressed.get(role);
+                boolean weight = role.field() == WEIGHT;
+                Part.Use use = whole.use(role.part());
+                boolean rows = weight && use == Part.Use.WRITER;
+                boolean columns = weight && use != Part.Use.WRITER && use != Part.Use.NONE || role.field() == BIAS && use == Part.Use.WRITER;
+                assertEquals(rows, after.rows() < before.rows(), name + " " + role);
+                assertEquals(columns, after.columns() < before.columns(), name + " " + role);
+                seen.add(role.part());
+            }
+        }
+        for (Part part : Part.values()) {
+            assertTrue(part.use() == Part.Use.NONE || seen.contains(part), part + " is in no fixture");
+        }
+    }
+
+    /** OPT's projections and BERT's transform stand between. */
+    @Test
+    void whatStandsBehindAProjectionDoesNotTouchTheStream() {
+        Architecture between = Architecture.of("p", 8, 16, Embedding.Tokens.of(11, 4).withProjection(),
+                List.of(Block.of(Placement.PRE, Wiring.SEQUENTIAL, NORM, Attention.of(2, 4), Mlp.plain(32, Activation.GELU))),
+                Optional.of(NORM), Output.Words.of(true).withProjection(4));
+        assertEquals(Part.Use.NONE, between.use(TOKEN_EMBEDDING));
+        assertEquals(Part.Use.WRITER, between.use(EMBEDDING_PROJECTION));
+        assertEquals(Part.Use.READER, between.use(HEAD_PROJECTION));
+        assertEquals(Part.Use.NONE, between.use(HEAD));
+        assertEquals(Part.Use.READER, between.withOutput(Output.Words.of(false)).use(HEAD));
     }
 
     @Test

@@ -14,7 +14,6 @@ import isonorm.weights.Progress;
 import java.io.IOException;
 import java.util.Arrays;
 import java.util.OptionalLong;
-import java.util.Set;
 import java.util.SplittableRandom;
 
 /**
@@ -33,9 +32,6 @@ public record Generation(Loaded.Engine engine, int threads, int prompt, int toke
 
     /** What each continuation follows. */
     private static final int BEFORE = 32;
-
-    /** Tables of which a step reads a row, and not all. */
-    private static final Set<Part> GATHERED = Set.of(Part.TOKEN_EMBEDDING, Part.POSITION_EMBEDDING, Part.SEGMENT_EMBEDDING);
 
     public Generation {
         if (prompt < 1 || tokens < 1 || threads < 1) {
@@ -154,7 +150,7 @@ public record Generation(Loaded.Engine engine, int threads, int prompt, int toke
     static long bytesPerToken(Architecture architecture, Compute compute) {
         return architecture.parameters().stream()
                 .filter(parameter -> !parameter.isVector())
-                .filter(parameter -> !GATHERED.contains(parameter.role().part())
+                .filter(parameter -> architecture.use(parameter.role().part()) != Part.Use.TABLE
                         || parameter.role().part() == Part.TOKEN_EMBEDDING && architecture.tied())
                 .mapToLong(Parameter::elements).sum() * compute.bytes();
     }

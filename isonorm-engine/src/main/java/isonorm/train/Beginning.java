@@ -2,6 +2,7 @@ package isonorm.train;
 
 import isonorm.architecture.Architecture;
 import isonorm.architecture.Attention;
+import isonorm.architecture.Part;
 import isonorm.architecture.BranchScale;
 import isonorm.kernel.Rows;
 import isonorm.tensor.Team;
@@ -76,8 +77,8 @@ record Beginning(IntFunction<Initialization> initialization, double deviation, l
     private void compress(Parameters.Entry entry, Rows weights, Architecture architecture, SplittableRandom random) {
         int rows = weights.rows();
         int columns = weights.columns();
-        switch (entry.role().part()) {
-            case TOKEN_EMBEDDING, POSITION_EMBEDDING, SEGMENT_EMBEDDING, CLASS_TOKEN, MASK_TOKEN -> {
+        switch (architecture.use(entry.role().part())) {
+            case TABLE, VECTOR -> {
                 for (int r = 0; r < rows; r++) {
                     double sum = spread(entry, r, weights, architecture) * random.nextGaussian();
                     for (int c = 0; c < columns; c++) {
@@ -86,7 +87,7 @@ record Beginning(IntFunction<Initialization> initialization, double deviation, l
                     subtract(weights, r, 1, 0, columns, sum / (columns + 1));
                 }
             }
-            case ATTENTION_OUTPUT, MLP_DOWN, PATCH_PROJECTION, EMBEDDING_PROJECTION -> {
+            case WRITER -> {
                 for (int c = 0; c < columns; c++) {
                     double sum = spread(entry, rows - 1, weights, architecture) * random.nextGaussian();
                     for (int r = 0; r < rows; r++) {
@@ -95,11 +96,12 @@ record Beginning(IntFunction<Initialization> initialization, double deviation, l
                     subtract(weights, 0, rows, c, 1, sum / (rows + 1));
                 }
             }
-            default -> {
+            case READER -> {
                 for (int r = 0; r < rows && columns == architecture.streamWidth(); r++) {
                     subtract(weights, r, 1, 0, columns, spread(entry, r, weights, architecture) * random.nextGaussian());
                 }
             }
+            case NONE -> {}
         }
     }
 
@@ -117,10 +119,7 @@ record Beginning(IntFunction<Initialization> initialization, double deviation, l
         if (l == 0) {
             return deviation; // what is outside the blocks
         }
-        boolean writes = switch (entry.role().part()) {
-            case ATTENTION_OUTPUT, MLP_DOWN -> true;
-            default -> false;
-        };
+        boolean writes = architecture.use(entry.role().part()) == Part.Use.WRITER;
         return switch (initialization.apply(l - 1)) {
             case NORMAL -> deviation;
             case SCALED -> writes ? deviation / Math.sqrt(2.0 * L) : deviation;

@@ -72,7 +72,7 @@ final class Equivalent implements AutoCloseable {
         Map<Role, Parameters.Entry> shared = new LinkedHashMap<>();
         for (Parameter parameter : equal.parameters()) {
             Role role = parameter.role();
-            if (!centred(role)) {
+            if (!centred(original, role)) {
                 shared.put(role, theta.get(original.tied() && role.part() == Part.HEAD && role.field() == WEIGHT
                         ? Role.of(Part.TOKEN_EMBEDDING, WEIGHT) : role));
             }
@@ -80,10 +80,10 @@ final class Equivalent implements AutoCloseable {
         return shared;
     }
 
-    private static boolean centred(Role role) {
-        return switch (role.part()) {
-            case TOKEN_EMBEDDING, POSITION_EMBEDDING, SEGMENT_EMBEDDING, CLASS_TOKEN, ATTENTION_OUTPUT, MLP_DOWN, PATCH_PROJECTION -> true;
-            default -> false;
+    private static boolean centred(Architecture architecture, Role role) {
+        return switch (architecture.use(role.part())) {
+            case TABLE, VECTOR, WRITER -> true;
+            case READER, NONE -> false;
         };
     }
 
@@ -153,11 +153,8 @@ final class Equivalent implements AutoCloseable {
 
     private static Link link(Architecture original, Parameters theta, Parameters.Entry to, boolean compressed) {
         Role role = to.role();
-        if (centred(role)) {
-            boolean writes = role.field() == WEIGHT && switch (role.part()) {
-                case ATTENTION_OUTPUT, MLP_DOWN, PATCH_PROJECTION -> true;
-                default -> false;
-            };
+        if (centred(original, role)) {
+            boolean writes = role.field() == WEIGHT && original.use(role.part()) == Part.Use.WRITER;
             return compressed ? new Shortened(theta.get(role), to, writes) : new Centred(theta.get(role), to, writes);
         }
         return switch (role.part()) {

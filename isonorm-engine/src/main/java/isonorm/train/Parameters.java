@@ -110,18 +110,16 @@ final class Parameters implements AutoCloseable {
     }
 
     private static int rows(Architecture architecture, Parameter parameter) {
-        boolean padded = architecture.stream() == Stream.COMPRESSED && !parameter.isVector() && switch (parameter.role().part()) {
-            case ATTENTION_OUTPUT, MLP_DOWN, PATCH_PROJECTION, EMBEDDING_PROJECTION -> true;
-            default -> false;
-        };
+        boolean padded = architecture.stream() == Stream.COMPRESSED && !parameter.isVector()
+                && architecture.use(parameter.role().part()) == Part.Use.WRITER;
         return Math.max(1, parameter.rows()) + (padded ? 1 : 0);
     }
 
     private static int columns(Architecture architecture, Parameter parameter) {
-        boolean padded = architecture.stream() == Stream.COMPRESSED && !parameter.isVector() && switch (parameter.role().part()) {
-            case QUERY_KEY_VALUE, MLP_GATE, MLP_UP, TOKEN_EMBEDDING, POSITION_EMBEDDING, SEGMENT_EMBEDDING -> true;
-            case HEAD -> parameter.columns() < architecture.width();
-            default -> false;
+        boolean padded = architecture.stream() == Stream.COMPRESSED && !parameter.isVector() && switch (architecture.use(parameter.role().part())) {
+            case TABLE -> true;
+            case READER -> parameter.columns() == architecture.streamWidth(); // a final norm with a gain gives all values
+            case VECTOR, WRITER, NONE -> false;
         };
         return parameter.columns() + (padded ? 1 : 0);
     }
