@@ -1,15 +1,35 @@
 package isonorm.cli;
 
+import isonorm.cli.commands.Bench;
+import isonorm.cli.commands.Choice;
+import isonorm.cli.commands.CompareCommand;
+import isonorm.cli.commands.Convert;
+import isonorm.cli.commands.Data;
+import isonorm.cli.commands.DepthCommand;
+import isonorm.cli.commands.Doctor;
+import isonorm.cli.commands.Eval;
+import isonorm.cli.commands.Forward;
+import isonorm.cli.commands.Generate;
+import isonorm.cli.commands.Info;
+import isonorm.cli.commands.Prune;
+import isonorm.cli.commands.Score;
+import isonorm.cli.commands.Subcommand;
+import isonorm.cli.commands.Tour;
+import isonorm.cli.commands.Train;
+import isonorm.cli.commands.Verify;
+import isonorm.cli.commands.Watch;
+import isonorm.cli.terminal.Console;
+import isonorm.cli.terminal.Failures;
+import isonorm.cli.terminal.Stderr;
+import isonorm.cli.terminal.Version;
 import java.io.PrintWriter;
 import java.nio.charset.StandardCharsets;
 import java.util.LinkedHashMap;
 import java.util.Map;
-import java.util.Optional;
 import java.util.function.Function;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Help;
-import picocli.CommandLine.IVersionProvider;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.ParameterException;
 import picocli.CommandLine.UnmatchedArgumentException;
@@ -18,7 +38,7 @@ import picocli.CommandLine.UnmatchedArgumentException;
 @Command(
         name = "isonorm",
         mixinStandardHelpOptions = true,
-        versionProvider = Main.Version.class,
+        versionProvider = Version.class,
         usageHelpWidth = 100,
         synopsisHeading = "Usage: ",
         descriptionHeading = "%n",
@@ -84,7 +104,7 @@ public final class Main implements Runnable {
     }
 
     /** Runs one command and returns its exit code; nothing is thrown. */
-    static int run(Console console, String... args) {
+    public static int run(Console console, String... args) {
         CommandLine line = new CommandLine(new Main(console));
         // Only the one that is asked for, if it is: reading the annotations of all takes a third of a start.
         Map<String, Function<Console, Object>> commands = args.length > 0 && COMMANDS.containsKey(args[0])
@@ -140,19 +160,5 @@ public final class Main implements Runnable {
     @Override
     public void run() {
         throw new ParameterException(new CommandLine(this), "name a command: " + String.join(", ", COMMANDS.keySet()));
-    }
-
-    /** What {@code --version} prints. */
-    static final class Version implements IVersionProvider {
-
-        static String isonorm() {
-            return Optional.ofNullable(Main.class.getPackage().getImplementationVersion()).orElse("0.1.0");
-        }
-
-        @Override
-        public String[] getVersion() {
-            return new String[] {"isonorm " + isonorm() + " (Java " + Runtime.version() + ", " + System.getProperty("os.name") + " "
-                    + System.getProperty("os.arch") + ")"};
-        }
     }
 }

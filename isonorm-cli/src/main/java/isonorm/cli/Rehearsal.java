@@ -1,5 +1,6 @@
 package isonorm.cli;
 
+import isonorm.cli.terminal.Console;
 import java.io.OutputStream;
 import java.io.PrintStream;
 

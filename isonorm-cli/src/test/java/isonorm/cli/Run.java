@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
+import isonorm.cli.terminal.Console;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.PrintStream;
@@ -15,11 +16,11 @@ import java.util.List;
 import java.util.stream.Stream;
 
 /** One run of the command line in this JVM: its exit code and what it printed. */
-record Run(int code, String out, String err) {
+public record Run(int code, String out, String err) {
 
-    static final Path HOME = Path.of(System.getProperty("isonorm.home"));
+    public static final Path HOME = Path.of(System.getProperty("isonorm.home"));
 
-    static Run of(Object... arguments) {
+    public static Run of(Object... arguments) {
         ByteArrayOutputStream out = new ByteArrayOutputStream();
         ByteArrayOutputStream err = new ByteArrayOutputStream();
         Console console = new Console(
@@ -28,27 +29,27 @@ record Run(int code, String out, String err) {
         return new Run(code, out.toString(StandardCharsets.UTF_8), err.toString(StandardCharsets.UTF_8));
     }
 
-    static Path fixture(String name) {
+    public static Path fixture(String name) {
         return HOME.resolve("isonorm-core/src/test/resources/fixtures").resolve(name);
     }
 
     /** The run, which must have ended with this code. */
-    Run ended(int expected) {
+    public Run ended(int expected) {
         assertEquals(expected, code, () -> "stdout: " + out + "\nstderr: " + err);
         return this;
     }
 
     /** The output as JSON; there must be nothing else. */
-    JsonNode json() throws IOException {
+    public JsonNode json() throws IOException {
         return new ObjectMapper().readTree(out);
     }
 
     /** The lines of stderr. */
-    List<String> errors() {
+    public List<String> errors() {
         return err.lines().toList();
     }
 
-    static List<String> names(Path folder) throws IOException {
+    public static List<String> names(Path folder) throws IOException {
         try (Stream<Path> entries = Files.list(folder)) {
             return entries.map(entry -> entry.getFileName().toString()).sorted().toList();
         }

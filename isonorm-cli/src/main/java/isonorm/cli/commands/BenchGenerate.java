@@ -1,0 +1,64 @@
+package isonorm.cli.commands;
+
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import isonorm.cli.terminal.Console;
+import isonorm.cli.terminal.ProgressBar;
+import isonorm.family.LoadedModel;
+import java.io.IOException;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
+
+/** {@code isonorm bench generate}: how fast a checkpoint reads a prompt and continues it. */
+@Command(
+        name = "generate",
+        description = {
+            "Measure how fast a checkpoint reads a prompt of random tokens and continues it greedily, at batch 1. Prints one line of JSON.",
+            "prefill_tokens_per_s: a prompt to be continued, with the logits behind its last token, as a server reads it. "
+                    + "prefill_all_logits_tokens_per_s: with the logits behind every token. Each is the best of 4 runs, decode_tokens_per_s "
+                    + "the best of 3 continuations of 32 tokens.",
+            "read_bandwidth_gb_per_s: a sum over memory, with as many threads, in the same process. bytes_per_token: the weights "
+                    + "that a step of decoding reads. bandwidth_share: which part of the bandwidth decoding uses. machine: what it "
+                    + "ran on."
+        },
+        footer = {
+            "  isonorm bench generate gpt2/",
+            "  isonorm bench generate gpt2/ --dtype bf16 --prompt 128 --tokens 256"
+        })
+final class BenchGenerate extends Subcommand {
+
+    @Parameters(paramLabel = "CHECKPOINT", description = "A folder, a file in it, or owner/name in the Hugging Face cache.")
+    private String checkpoint;
+
+    @Option(names = "--dtype", paramLabel = "TYPE", defaultValue = "f32", converter = Choice.Measurable.class,
+            description = "The type of weights and activations: f32 or bf16. Default: ${DEFAULT-VALUE}.")
+    private String dtype;
+
+    @Option(names = "--prompt", paramLabel = "N", defaultValue = "512", description = "Tokens to read. Default: ${DEFAULT-VALUE}.")
+    private int prompt;
+
+    @Option(names = "--tokens", paramLabel = "N", defaultValue = "64", description = "Words to write. Default: ${DEFAULT-VALUE}.")
+    private int tokens;
+
+    @Option(names = "--threads", paramLabel = "N", defaultValue = "2", description = "Threads. Default: ${DEFAULT-VALUE}.")
+    private int threads;
+
+    BenchGenerate(Console console) {
+        super(console);
+    }
+
+    @Override
+    public Integer call() throws IOException {
+        if (prompt < 1 || tokens < 1 || threads < 1) {
+            throw wrongUsage("--prompt, --tokens and --threads must be 1 or more");
+        }
+        LoadedModel model = Checkpoints.open(checkpoint);
+        announceEngine();
+        ObjectNode result;
+        try (ProgressBar progress = ProgressBar.on(console, quiet)) {
+            result = Speeds.generation(checkpoint, model, dtype, prompt, tokens, threads, progress);
+        }
+        console.out().println(result);
+        return DONE;
+    }
+}

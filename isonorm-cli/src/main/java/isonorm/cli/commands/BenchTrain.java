@@ -1,0 +1,115 @@
+package isonorm.cli.commands;
+
+import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import isonorm.cli.terminal.Console;
+import isonorm.cli.terminal.ProgressBar;
+import isonorm.tensor.ProcessMemory;
+import isonorm.train.StepTimes;
+import isonorm.train.Strategy;
+import java.io.IOException;
+import java.util.List;
+import java.util.Map;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Option;
+
+/** {@code isonorm bench train}: how long a step of training takes. */
+@Command(
+        name = "train",
+        description = {
+            "Measure a step of training: forward, backward, clipping and AdamW, on random tokens. Prints one line of JSON.",
+            "gpt: learned positions, biases, GELU. llama: rotary positions, no biases, SwiGLU. The head is not tied."
+        },
+        footer = {
+            "  isonorm bench train --dtype bf16 --arch llama --norm rms",
+            "  isonorm bench train --norm rms-equivalent --steps 30"
+        })
+final class BenchTrain extends Subcommand {
+
+    private static final Map<String, String> NORMS = Map.of("ln", "pre-ln", "rms", "pre-rmsnorm", "crms", "pre-crmsnorm",
+            "rms-equivalent", "pre-rmsnorm-equivalent", "crms-equivalent", "pre-crmsnorm-equivalent");
+
+    @Option(names = "--dtype", paramLabel = "TYPE", defaultValue = "f32", converter = Choice.Measurable.class,
+            description = "f32, or bf16 with float32 weights. Default: ${DEFAULT-VALUE}.")
+    private String dtype;
+
+    @Option(names = "--arch", paramLabel = "KIND", defaultValue = "gpt", description = "gpt or llama. Default: ${DEFAULT-VALUE}.")
+    private String kind;
+
+    @Option(names = "--norm", paramLabel = "NORM", defaultValue = "ln",
+            description = "ln, rms, crms, rms-equivalent or crms-equivalent. Default: ${DEFAULT-VALUE}.")
+    private String norm;
+
+    @Option(names = "--vocab", paramLabel = "N", defaultValue = "4096", description = "Words. Default: ${DEFAULT-VALUE}.")
+    private int vocabulary;
+
+    @Option(names = "--seq", paramLabel = "N", defaultValue = "256", description = "Tokens a sequence. Default: ${DEFAULT-VALUE}.")
+    private int length;
+
+    @Option(names = "--batch", paramLabel = "N", defaultValue = "8", description = "Sequences. Default: ${DEFAULT-VALUE}.")
+    private int batch;
+
+    @Option(names = "--width", paramLabel = "N", defaultValue = "384", description = "Width of the stream. Default: ${DEFAULT-VALUE}.")
+    private int width;
+
+    @Option(names = "--layers", paramLabel = "N", defaultValue = "6", description = "Blocks. Default: ${DEFAULT-VALUE}.")
+    private int blocks;
+
+    @Option(names = "--heads", paramLabel = "N", defaultValue = "6", description = "Heads. Default: ${DEFAULT-VALUE}.")
+    private int heads;
+
+    @Option(names = "--steps", paramLabel = "N", defaultValue = "24", description = "Steps that are counted. Default: ${DEFAULT-VALUE}.")
+    private int steps;
+
+    @Option(names = "--warmup", paramLabel = "N", defaultValue = "16",
+            description = "Steps before them, while which the JVM compiles. Default: ${DEFAULT-VALUE}.")
+    private int warmup;
+
+    @Option(names = "--threads", paramLabel = "N", defaultValue = "2", description = "Threads. Default: ${DEFAULT-VALUE}.")
+    private int threads;
+
+    BenchTrain(Console console) {
+        super(console);
+    }
+
+    @Override
+    public Integer call() throws IOException {
+        for (int value : new int[] {vocabulary, length, batch, width, blocks, heads, steps, threads}) {
+            if (value < 1) {
+                throw wrongUsage("sizes, --steps and --threads must be 1 or more, got " + value);
+            }
+        }
+        if (warmup < 0) {
+            throw wrongUsage("--warmup must be 0 or more, got " + warmup);
+        }
+        if (!NORMS.containsKey(norm)) {
+            throw wrongUsage("--norm must be ln, rms, crms, rms-equivalent or crms-equivalent, got " + norm);
+        }
+        StepTimes.Kind architecture = switch (kind) {
+            case "gpt" -> StepTimes.Kind.GPT;
+            case "llama" -> StepTimes.Kind.LLAMA;
+            default -> throw wrongUsage("--arch must be gpt or llama, got " + kind);
+        };
+        announceEngine();
+        StepTimes times;
+        try (ProgressBar progress = ProgressBar.on(console, quiet)) {
+            times = StepTimes.of(new StepTimes.Work(architecture, Strategy.named(NORMS.get(norm)), dtype.equals("bf16"), vocabulary, length, batch,
+                    width, blocks, heads, steps + warmup, warmup, threads), done -> progress.step("training", done, steps + warmup));
+        }
+        List<Double> sorted = times.seconds().stream().sorted().toList();
+        double median = sorted.get(sorted.size() / 2);
+        ObjectNode json = new ObjectMapper().createObjectNode();
+        json.put("mode", "isonorm").put("dtype", dtype).put("arch", kind).put("norm", norm).put("vocab", vocabulary).put("seq", length)
+                .put("batch", batch).put("width", width).put("layers", blocks).put("heads", heads).put("steps", steps).put("threads", threads)
+                .put("params", times.parameters()).put("median_s", rounded(median)).put("min_s", rounded(sorted.getFirst()))
+                .put("tokens_per_s", Math.round(batch * length / median));
+        ProcessMemory.peak().ifPresent(peak -> json.put("peak_mib", peak >> 20));
+        json.put("machine", Speeds.machine(threads));
+        console.out().println(json);
+        return DONE;
+    }
+
+    private static double rounded(double seconds) {
+        return Math.round(seconds * 1e4) / 1e4;
+    }
+}

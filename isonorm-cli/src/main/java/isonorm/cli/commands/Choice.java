@@ -1,0 +1,86 @@
+package isonorm.cli.commands;
+
+import isonorm.checkpoint.Names;
+import isonorm.convert.Form;
+import isonorm.measure.Shape;
+import java.util.Arrays;
+import java.util.Collection;
+import java.util.List;
+import java.util.Optional;
+import picocli.CommandLine.ITypeConverter;
+import picocli.CommandLine.TypeConversionException;
+
+/** Words of which there are a few, as option values and elsewhere. */
+public final class Choice {
+
+    private Choice() {}
+
+    /** The nearest of what is known, else the first that begins like the word; nothing where neither is near. */
+    public static String didYouMean(String word, Collection<String> known) {
+        Optional<String> begun = known.stream().filter(name -> word.length() > 2 && name.startsWith(word)).findFirst();
+        return Names.nearest(word, known).or(() -> begun).map(name -> "; did you mean " + name + "?").orElse("");
+    }
+
+    private static String oneOf(List<String> known, String word) {
+        if (!known.contains(word)) {
+            throw new TypeConversionException("expected one of " + String.join(", ", known) + ", got '" + word + "'" + didYouMean(word, known));
+        }
+        return word;
+    }
+
+    /** The form to convert to. */
+    static final class Forms implements ITypeConverter<Form> {
+        @Override
+        public Form convert(String word) {
+            return Form.named(oneOf(Arrays.stream(Form.values()).map(Form::label).toList(), word)).orElseThrow();
+        }
+    }
+
+    /** The type to write. */
+    static final class Dtypes implements ITypeConverter<String> {
+        @Override
+        public String convert(String word) {
+            return oneOf(List.of("keep", "f32", "bf16", "f16"), word);
+        }
+    }
+
+    /** The type to measure in. */
+    static final class Measurable implements ITypeConverter<String> {
+        @Override
+        public String convert(String word) {
+            return oneOf(List.of("f32", "bf16"), word);
+        }
+    }
+
+    /** The model to measure. */
+    static final class Shapes implements ITypeConverter<String> {
+        @Override
+        public String convert(String word) {
+            return oneOf(Shape.names(), word);
+        }
+    }
+
+    /** How rows of results are printed. */
+    static final class Formats implements ITypeConverter<String> {
+        @Override
+        public String convert(String word) {
+            return oneOf(List.of("table", "md", "csv", "json"), word);
+        }
+    }
+
+    /** The type to compute in. */
+    static final class Computes implements ITypeConverter<String> {
+        @Override
+        public String convert(String word) {
+            return oneOf(List.of("f64", "f32", "bf16"), word);
+        }
+    }
+
+    /** The type to keep weights in. */
+    static final class Weights implements ITypeConverter<String> {
+        @Override
+        public String convert(String word) {
+            return oneOf(List.of("f32", "bf16", "f16"), word);
+        }
+    }
+}

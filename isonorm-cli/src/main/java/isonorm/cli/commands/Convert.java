@@ -1,0 +1,185 @@
+package isonorm.cli.commands;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.node.JsonNodeFactory;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import isonorm.checkpoint.Dtype;
+import isonorm.cli.terminal.Console;
+import isonorm.cli.terminal.ProgressBar;
+import isonorm.cli.terminal.Table;
+import isonorm.convert.Comparison;
+import isonorm.convert.Conversion;
+import isonorm.convert.ConversionRefused;
+import isonorm.convert.Evidence;
+import isonorm.convert.Form;
+import isonorm.convert.Verifier;
+import isonorm.verify.Verification;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.LinkedHashMap;
+import java.util.Locale;
+import java.util.Map;
+import java.util.stream.Collectors;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
+
+/** {@code isonorm convert}: writes a checkpoint in another form and verifies that both are the same function. */
+@Command(
+        name = "convert",
+        description = {
+            "Write a checkpoint in another form and verify that it is equal.",
+            "Both are run and compared before the result appears. If they are not equal, or the conversion fails or is "
+                    + "interrupted, nothing is left of it."
+        },
+        footer = {
+            "  isonorm convert gpt2/ gpt2-rms/ --to pre-rmsnorm",
+            "  isonorm convert gpt2/ gpt2-centred/ --to centred          for other tools, which load it as it is",
+            "  isonorm convert gpt2-rms/ back/ --to pre-ln --dtype f32   and back",
+            "  isonorm convert bert/ bert-rms/ --to rmsnorm --json       Post-LN"
+        })
+public final class Convert extends Subcommand {
+
+    @Parameters(index = "0", paramLabel = "IN", description = "The checkpoint to convert; it is only read.")
+    private String in;
+
+    @Parameters(index = "1", paramLabel = "OUT", description = "The folder to write.")
+    private Path out;
+
+    @Option(names = "--to", paramLabel = "FORM", required = true, converter = Choice.Forms.class,
+            description = "centred, pre-rmsnorm, pre-crmsnorm, rmsnorm (Post-LN models) or pre-ln (the way back).")
+    private Form form;
+
+    @Option(names = "--dtype", paramLabel = "TYPE", defaultValue = "keep", converter = Choice.Dtypes.class,
+            description = "The type to write: keep, f32, bf16 or f16. Default: ${DEFAULT-VALUE}.")
+    private String dtype;
+
+    @Option(names = "--untie", description = "Give a head that is tied to the token table a weight of its own.")
+    private boolean untie;
+
+    @Option(names = "--no-verify", description = "Do not run both models to compare them.")
+    private boolean unverified;
+
+    @Option(names = "--overwrite", description = "Replace a checkpoint that is already in OUT.")
+    private boolean overwrite;
+
+    public Convert(Console console) {
+        super(console);
+    }
+
+    @Override
+    public Integer call() throws IOException {
+        long start = System.nanoTime();
+        Conversion.Report report;
+        try (ProgressBar progress = progress()) {
+            report = conversion().writeTo(out, progress);
+        } catch (ConversionRefused refused) {
+            refuse(refused);
+            return FAILED;
+        }
+        if (json) {
+            console.json(summary(report, System.nanoTime() - start));
+        } else {
+            print(report);
+        }
+        return DONE;
+    }
+
+    private Conversion conversion() throws IOException {
+        Conversion conversion = Conversion.of(Checkpoints.open(in), form);
+        conversion = dtype.equals("keep") ? conversion : conversion.inType(Dtype.named(dtype.toUpperCase(Locale.ROOT)).orElseThrow());
+        conversion = untie ? conversion.untied() : conversion;
+        conversion = overwrite ? conversion.overwriting() : conversion;
+        return unverified ? conversion : conversion.verifiedBy(verifier());
+    }
+
+    /** Looked for when it is needed, because it loads the engine. */
+    private Verifier verifier() {
+        return (original, rewritten, written, progress) -> {
+            announceEngine();
+            return Verification.verifier().verify(original, rewritten, written, progress);
+        };
+    }
+
+    private void refuse(ConversionRefused refused) {
+        console.err().println("isonorm: cannot convert " + in + " to " + form + ":");
+        refused.reasons().forEach(reason -> console.err().println("  - " + reason));
+        if (json) {
+            ObjectNode node = JsonNodeFactory.instance.objectNode();
+            refused.reasons().forEach(node.putArray("refused")::add);
+            console.json(node);
+        }
+    }
+
+    /** report.json without the list of tensors: what was done to how many of them instead. */
+    private ObjectNode summary(Conversion.Report report, long nanos) throws IOException {
+        ObjectNode summary = (ObjectNode) new ObjectMapper().readTree(out.resolve("report.json").toFile());
+        summary.remove("tensors");
+        JsonNode verification = summary.remove("verification");
+        summary.put("input", in);
+        summary.put("output", out.toString());
+        summary.put("report", out.resolve("report.json").toString());
+        summary.put("seconds", Math.round(nanos / 1e6) / 1e3);
+        var list = summary.putArray("work");
+        work(report).forEach((what, count) -> list.addObject().put("tensors", count).put("what", what));
+        summary.set("verification", verification);
+        return summary;
+    }
+
+    /** To how many tensors the same was done. */
+    private static Map<String, Integer> work(Conversion.Report report) {
+        Map<String, Integer> work = new LinkedHashMap<>();
+        report.tensors().forEach(tensor -> work.merge(words(tensor), 1, Integer::sum));
+        return work;
+    }
+
+    /** The steps behind reading, each once. */
+    private static String words(Conversion.Tensor tensor) {
+        String words = tensor.steps().stream().filter(step -> !step.startsWith("read ")).distinct().collect(Collectors.joining(", "));
+        return words.isEmpty() ? "unchanged" : words;
+    }
+
+    private void print(Conversion.Report report) {
+        console.out().println(console.bold(in) + " -> " + console.bold(out.toString()) + " (" + report.family() + ", " + report.to() + ")");
+        console.out().println();
+        Table.ofFacts()
+                .row("parameters before", Table.count(report.parametersBefore()))
+                .row("parameters after", Table.count(report.parametersAfter()))
+                .print(console.out());
+        console.out().println();
+        Table work = Table.ofFacts();
+        work(report).forEach((what, count) -> work.row(Table.count(count, "tensor"), what));
+        work.print(console.out());
+        console.out().println();
+        Table files = Table.ofFacts();
+        report.resultFiles().forEach(file -> files.row(file.name(), "sha256 " + file.sha256()));
+        files.row("report.json", "what was done to each tensor");
+        files.print(console.out());
+        console.out().println();
+        report.verification().ifPresentOrElse(this::print, () -> console.out().println("Not verified; 'isonorm verify' compares both."));
+        report.notes().forEach(note -> console.out().println("Note: " + note));
+        if (!report.leftOut().isEmpty()) {
+            console.out().println("Note: " + Table.count(report.leftOut().size(), "tensor")
+                    + " that the model does not use were left out; report.json names them.");
+        }
+    }
+
+    private void print(Evidence evidence) {
+        Table table = Table.ofNumbers("model", "computed in", "largest error", "mean error", "KL", "top-1 agreement");
+        for (Evidence.Measured row : evidence.comparisons()) {
+            Comparison comparison = row.comparison();
+            table.row(row.model().label(), row.computed(), Table.error(comparison.largestError()), Table.error(comparison.meanError()),
+                    Double.isNaN(comparison.kl()) ? "-" : Table.error(comparison.kl()),
+                    Double.isNaN(comparison.top1Agreement()) ? "-" : Table.percent(comparison.top1Agreement()));
+        }
+        console.out().println(verified(console, evidence) + "; errors are parts of their standard deviation.");
+        table.print(console.out());
+    }
+
+    /** That a written model is equal, in words. */
+    static String verified(Console console, Evidence evidence) {
+        return console.green("Verified equal") + ": " + evidence.decisive().compared() + " at "
+                + Table.count(evidence.decisive().positions(), "position") + " against the original, f64";
+    }
+}

@@ -1,0 +1,128 @@
+package isonorm.cli.commands;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import isonorm.cli.terminal.Console;
+import isonorm.cli.terminal.ProgressBar;
+import isonorm.cli.terminal.Table;
+import isonorm.data.TokenDataBuilder;
+import isonorm.data.Vocabulary;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Locale;
+import java.util.Optional;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
+
+/** {@code isonorm data build}: files of text become a folder of tokens. */
+@Command(
+        name = "build",
+        description = {
+            "Make a folder of tokens of files of text, for isonorm train data=OUT.",
+            "A .txt file is one document; a .jsonl or .parquet file has one a line or row; text and JSON may be packed with gzip (.gz). "
+                    + "The end of text stands behind every document. Files may be larger than memory, and nothing of the result depends on "
+                    + "the number of threads."
+        },
+        footer = {
+            "  isonorm data build book.txt --tokenizer bytes --out tokens/",
+            "  isonorm data build part-*.parquet --key content --tokenizer gpt2/tokenizer.json --out tokens/",
+            "  isonorm train data=tokens/"
+        })
+final class DataBuild extends Subcommand {
+
+    @Parameters(paramLabel = "FILE", arity = "1..*", description = "Text, lines of JSON or Parquet, by the endings of their names.")
+    private List<Path> files;
+
+    @Option(names = "--tokenizer", paramLabel = "FILE", required = true,
+            description = "A tokenizer.json, a folder that has one, or bytes: 256 of them, and 256 for the end of text.")
+    private String tokenizer;
+
+    @Option(names = "--out", paramLabel = "DIR", required = true, description = "The folder to write.")
+    private Path out;
+
+    @Option(names = "--key", paramLabel = "NAME", defaultValue = "text",
+            description = "The key of the text in JSON, or its column in Parquet. Default: ${DEFAULT-VALUE}.")
+    private String key;
+
+    @Option(names = "--end-of-text", paramLabel = "TOKEN",
+            description = "The token that ends a text. Default: eos_token of tokenizer_config.json, else what is usual.")
+    private String endOfText;
+
+    @Option(names = "--validation", paramLabel = "SHARE", defaultValue = "0.01",
+            description = "The share of documents that is kept for validation, or of the tokens where there are few documents. "
+                    + "Default: ${DEFAULT-VALUE}.")
+    private double validation;
+
+    @Option(names = "--seed", paramLabel = "N", defaultValue = "0", description = "Draws them. Default: ${DEFAULT-VALUE}.")
+    private long seed;
+
+    @Option(names = "--threads", paramLabel = "N", description = "Default: one a processor.")
+    private Integer threads;
+
+    @Option(names = "--overwrite", description = "Replace a folder of tokens that is already there.")
+    private boolean overwrite;
+
+    DataBuild(Console console) {
+        super(console);
+    }
+
+    @Override
+    public Integer call() throws IOException {
+        boolean bytes = tokenizer.equals("bytes");
+        if (bytes && endOfText != null) {
+            throw wrongUsage("--end-of-text is for a tokenizer.json; of bytes it is 256");
+        }
+        if (!bytes && !Files.exists(Path.of(tokenizer))) {
+            throw wrongUsage("--tokenizer must be bytes, a tokenizer.json or a folder that has one, got " + tokenizer + ", which does not exist");
+        }
+        if (!(validation >= 0 && validation < 1)) {
+            throw wrongUsage("--validation must be 0 or more and below 1, got " + validation);
+        }
+        if (threads != null && threads < 1) {
+            throw wrongUsage("--threads must be 1 or more, got " + threads);
+        }
+        long start = System.nanoTime();
+        ObjectNode result;
+        try (Vocabulary vocabulary = bytes ? Vocabulary.bytes() : Vocabulary.open(Path.of(tokenizer), Optional.ofNullable(endOfText));
+                ProgressBar progress = progress()) {
+            TokenDataBuilder builder = TokenDataBuilder.of(files, vocabulary).key(key).validation(validation, seed);
+            builder = threads == null ? builder : builder.threads(threads);
+            result = (overwrite ? builder.overwriting() : builder).writeTo(out, progress);
+        }
+        double seconds = (System.nanoTime() - start) / 1e9;
+        long tokens = result.at("/splits/train/tokens").asLong() + result.at("/splits/validation/tokens").asLong();
+        result.put("seconds", Math.round(seconds * 1e3) / 1e3);
+        result.put("tokens_per_second", Math.round(tokens / seconds));
+        if (json) {
+            console.json(result.put("output", out.toString()));
+        } else {
+            console.out().println(console.bold(out.toString()) + String.format(Locale.ROOT, " (%.1f s, %,.0f tokens/s)", seconds, tokens / seconds));
+            console.out().println();
+            print(console, result);
+            console.out().println();
+            console.out().println("Train on it: isonorm train data=" + out);
+        }
+        return DONE;
+    }
+
+    /** What a folder's dataset.json says. */
+    static void print(Console console, JsonNode manifest) {
+        Table table = Table.ofFacts()
+                .row("documents", Table.count(manifest.path("documents").asLong())
+                        + (manifest.path("empty_documents").asLong() > 0
+                                ? ", and " + Table.count(manifest.path("empty_documents").asLong()) + " without text that were left out" : ""))
+                .row("vocabulary", Table.count(manifest.path("vocabulary").asLong()) + " ids, " + manifest.path("type").asText()
+                        + "; " + manifest.path("end_of_text").asText() + " ends a text");
+        for (String split : List.of("train", "validation")) {
+            JsonNode node = manifest.path("splits").path(split);
+            table.row(split, Table.count(node.path("tokens").asLong(), "token") + " in " + Table.count(node.path("shards").size(), "file"));
+        }
+        if (manifest.path("validation_by").asText().equals("end")) {
+            table.row("", "validation is the end of the tokens: no document fell to it, or all did");
+        }
+        table.print(console.out());
+    }
+}

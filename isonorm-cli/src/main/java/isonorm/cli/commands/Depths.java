@@ -1,0 +1,135 @@
+package isonorm.cli.commands;
+
+import isonorm.architecture.Architecture;
+import isonorm.architecture.Embedding;
+import isonorm.cli.report.DepthReport;
+import isonorm.cli.terminal.ProgressBar;
+import isonorm.depth.Depth;
+import isonorm.depth.DepthSurvey;
+import isonorm.depth.MassiveActivation;
+import isonorm.depth.SampleText;
+import isonorm.family.LoadedModel;
+import isonorm.tensor.Compute;
+import isonorm.text.Tokenizer;
+import isonorm.train.TextGradient;
+import isonorm.verify.TokenizedText;
+import isonorm.verify.Verification;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.TreeMap;
+
+/**
+ * Measures checkpoints one after the other, each on the same text. Apart from the command, so that listing commands loads nothing of the
+ * engine.
+ */
+record Depths(
+        Optional<Path> text,
+        long tokens,
+        Optional<Integer> window,
+        String compute,
+        boolean sensitivity,
+        Optional<List<Integer>> spans,
+        long sensitivityTokens,
+        boolean gradients) {
+
+    static final int LONGEST = 1024;
+
+    /** A checkpoint and all that is known before it is run. */
+    private record Task(String name, String checkpoint, LoadedModel model, TokenizedText text, TokenizedText predicted) {}
+
+    DepthReport measure(List<String> checkpoints, Runnable announcement, ProgressBar progress) throws IOException {
+        List<Task> tasks = new ArrayList<>();
+        List<String> names = names(checkpoints);
+        for (int c = 0; c < checkpoints.size(); c++) {
+            tasks.add(task(names.get(c), checkpoints.get(c)));
+        }
+        announcement.run();
+        List<DepthReport.Measured> measured = new ArrayList<>();
+        for (Task task : tasks) {
+            measured.add(measure(task, progress));
+        }
+        return new DepthReport(text.map(Path::toString).orElse(SampleText.NAME), measured);
+    }
+
+    /** Everything that can be wrong with a checkpoint or a text is found before anything is run. */
+    private Task task(String name, String checkpoint) throws IOException {
+        LoadedModel model = Checkpoints.open(checkpoint);
+        Architecture architecture = model.model().architecture();
+        DepthSurvey.require(architecture);
+        int length = window.orElse((int) Math.min(Math.min(LONGEST, tokens), room(architecture)));
+        if (length > room(architecture)) {
+            throw new IllegalArgumentException("this model has " + room(architecture) + " positions, got a window of " + length
+                    + " tokens; take a shorter one");
+        }
+        Path tokenizer = model.checkpoint().folder().resolve("tokenizer.json");
+        TokenizedText words = SampleText.read(tokenizer, text, length, tokens);
+        if (sensitivity || gradients) {
+            Verification.requirePrediction(architecture, length);
+        }
+        TokenizedText predicted = sensitivity || gradients
+                ? SampleText.read(tokenizer, text, length, Math.max(length, Math.min(tokens, sensitivityTokens)))
+                : words;
+        return new Task(name, checkpoint, model, words, predicted);
+    }
+
+    static int room(Architecture architecture) {
+        return architecture.embedding() instanceof Embedding.Tokens words && words.positions() > 0
+                ? Math.min(architecture.context(), words.positions() - words.positionOffset())
+                : architecture.context();
+    }
+
+    private DepthReport.Measured measure(Task task, ProgressBar progress) throws IOException {
+        long start = System.nanoTime();
+        try (DepthSurvey survey = DepthSurvey.of(task.model.model(), Compute.named(compute))) {
+            Depth depth = survey.measure(task.text, (what, done, total) -> progress.step(task.name + ": " + what, done, total));
+            double seconds = (System.nanoTime() - start) / 1e9;
+            if (sensitivity) {
+                depth = depth.withSensitivity(survey.sensitivity(task.predicted, spans.orElse(List.of(Math.max(2, depth.blocks() / 4))),
+                        (what, done, total) -> progress.step(task.name + ": " + what, done, total)));
+            }
+            if (gradients) {
+                depth = depth.withGradients(TextGradient.of(task.model.model(), task.predicted,
+                        (what, done, total) -> progress.step(task.name + ": " + what, done, total)));
+            }
+            return new DepthReport.Measured(task.name, task.checkpoint, task.model.model().architecture(), task.text.window(), seconds, depth,
+                    words(task.model, depth));
+        }
+    }
+
+    /** The text of the tokens that have massive activations. */
+    private static Map<Long, String> words(LoadedModel model, Depth depth) throws IOException {
+        Map<Long, String> words = new TreeMap<>();
+        if (!depth.massive().isEmpty()) {
+            try (Tokenizer tokenizer = Tokenizer.open(model.checkpoint().folder().resolve("tokenizer.json"))) {
+                for (MassiveActivation massive : depth.massive()) {
+                    words.put(massive.token(), tokenizer.decode(massive.token()));
+                }
+            }
+        }
+        return words;
+    }
+
+    /** The last parts of the arguments' paths, or all of them where two would be the same. */
+    private static List<String> names(List<String> checkpoints) {
+        List<String> names = checkpoints.stream().map(Depths::lastPart).toList();
+        return new HashSet<>(names).size() == names.size() ? names : numbered(checkpoints);
+    }
+
+    private static List<String> numbered(List<String> checkpoints) {
+        List<String> names = new ArrayList<>();
+        for (String checkpoint : checkpoints) {
+            names.add(names.contains(checkpoint) ? checkpoint + " (" + (names.size() + 1) + ")" : checkpoint);
+        }
+        return names;
+    }
+
+    private static String lastPart(String checkpoint) {
+        Path last = Path.of(checkpoint).normalize().getFileName();
+        return last == null || last.toString().isEmpty() ? checkpoint : last.toString();
+    }
+}

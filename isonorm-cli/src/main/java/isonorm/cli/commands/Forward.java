@@ -1,0 +1,74 @@
+package isonorm.cli.commands;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import isonorm.cli.terminal.Console;
+import isonorm.cli.terminal.ProgressBar;
+import isonorm.family.LoadedModel;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
+
+/** {@code isonorm forward}: runs a checkpoint on the inputs of a file. */
+@Command(
+        name = "forward",
+        description = {
+            "Run a checkpoint on the inputs of a file.",
+            "IN holds input_ids (int64 or int32, batch x tokens), with attention_mask "
+                    + "beside it where rows are padded, or pixel_values (float, batch x channels x height x width). OUT gets "
+                    + "output: logits, or scores, or the last hidden state where there is no head; and pooled where the model "
+                    + "pools. They are F64 when computed in f64, else F32."
+        },
+        footer = {"  isonorm forward gpt2/ --inputs in.safetensors --output out.safetensors --compute f32"})
+public final class Forward extends Subcommand {
+
+    @Parameters(paramLabel = "CHECKPOINT", description = "A folder, a file in it, or owner/name in the Hugging Face cache.")
+    private String checkpoint;
+
+    @Option(names = "--inputs", paramLabel = "IN", required = true, description = "The safetensors file to read.")
+    private Path inputs;
+
+    @Option(names = "--output", paramLabel = "OUT", required = true, description = "The safetensors file to write.")
+    private Path output;
+
+    @Option(names = "--compute", paramLabel = "TYPE", defaultValue = "f64", converter = Choice.Computes.class,
+            description = "The type to compute in: f64, f32 or bf16. Default: ${DEFAULT-VALUE}.")
+    private String compute;
+
+    @Option(names = "--overwrite", description = "Replace OUT if it exists.")
+    private boolean overwrite;
+
+    public Forward(Console console) {
+        super(console);
+    }
+
+    @Override
+    public Integer call() throws IOException {
+        LoadedModel model = Checkpoints.open(checkpoint);
+        if (Files.exists(output) && !overwrite) {
+            throw new IOException(output + " exists already; replace it with --overwrite");
+        }
+        announceEngine();
+        ObjectNode result;
+        try (ProgressBar progress = progress()) {
+            result = ForwardFiles.run(model.model(), inputs, output, compute, progress);
+        }
+        result.put("file", output.toString());
+        if (json) {
+            console.json(result);
+        } else {
+            result.path("tensors").properties().forEach(entry -> console.out().println(
+                    console.bold(entry.getKey()) + " " + shape(entry.getValue()) + " in " + output + ", computed in " + compute));
+        }
+        return DONE;
+    }
+
+    private static String shape(JsonNode dimensions) {
+        StringBuilder words = new StringBuilder();
+        dimensions.forEach(dimension -> words.append(words.isEmpty() ? "" : " x ").append(dimension.asText()));
+        return words.toString();
+    }
+}

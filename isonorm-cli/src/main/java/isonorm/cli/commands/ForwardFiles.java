@@ -1,0 +1,203 @@
+package isonorm.cli.commands;
+
+import com.fasterxml.jackson.databind.node.ArrayNode;
+import com.fasterxml.jackson.databind.node.JsonNodeFactory;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import isonorm.architecture.Architecture;
+import isonorm.architecture.Embedding;
+import isonorm.checkpoint.Dtype;
+import isonorm.checkpoint.SafetensorsFile;
+import isonorm.checkpoint.SafetensorsWriter;
+import isonorm.checkpoint.TensorInfo;
+import isonorm.cli.report.OutputFile;
+import isonorm.layer.Batch;
+import isonorm.layer.ForwardPass;
+import isonorm.layer.Result;
+import isonorm.tensor.Compute;
+import isonorm.weights.Model;
+import isonorm.weights.Numbers;
+import isonorm.weights.Progress;
+import java.io.IOException;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+
+/** Inputs from a safetensors file through a model to another safetensors file, with the engine. */
+final class ForwardFiles {
+
+    private static final int ROWS_A_BATCH = 16;
+    private static final int CHUNK = 1 << 16;
+
+    /** Reads some values of a result, as {@link Result#readOutput} does. */
+    private interface Values {
+        void read(Result result, long first, int count, double[] into);
+    }
+
+    private ForwardFiles() {}
+
+    /** Runs the model and writes what it gives; returns the shapes. */
+    static ObjectNode run(Model model, Path inputs, Path output, String compute, Progress progress) throws IOException {
+        List<Batch> batches = read(SafetensorsFile.open(inputs), model.architecture());
+        List<Result> results = new ArrayList<>();
+        try (ForwardPass pass = ForwardPass.streaming(model, Compute.named(compute))) {
+            results.addAll(pass.run(batches, (what, done, total) -> progress.step(what, done, total)));
+            return write(results, output, compute);
+        } catch (IllegalArgumentException e) { // the engine's word for inputs that do not fit the model
+            throw new IOException(inputs + ": " + e.getMessage(), e);
+        } finally {
+            results.forEach(Result::close);
+        }
+    }
+
+    private static List<Batch> read(SafetensorsFile file, Architecture architecture) throws IOException {
+        return switch (architecture.embedding()) {
+            case Embedding.Tokens _ -> tokens(file);
+            case Embedding.Patches patches -> images(file, patches);
+        };
+    }
+
+    private static List<Batch> tokens(SafetensorsFile file) throws IOException {
+        long[][] ids = integers(file, "input_ids");
+        Optional<long[][]> mask = file.tensors().containsKey("attention_mask") ? Optional.of(integers(file, "attention_mask")) : Optional.empty();
+        if (mask.isPresent() && (mask.get().length != ids.length || mask.get()[0].length != ids[0].length)) {
+            throw new IOException(file.path() + ": attention_mask must have the shape of input_ids, " + file.tensors().get("input_ids").shape()
+                    + ", got " + file.tensors().get("attention_mask").shape());
+        }
+        List<Batch> batches = new ArrayList<>();
+        for (int row = 0; row < ids.length; row += ROWS_A_BATCH) {
+            int from = row;
+            int to = Math.min(ids.length, row + ROWS_A_BATCH);
+            try {
+                batches.add(new Batch.Tokens(Arrays.copyOfRange(ids, from, to), mask.map(all -> Arrays.copyOfRange(all, from, to))));
+            } catch (IllegalArgumentException e) {
+                throw new IOException(file.path() + ": attention_mask: " + e.getMessage(), e);
+            }
+        }
+        return batches;
+    }
+
+    private static TensorInfo require(SafetensorsFile file, String name, int dimensions, String form) throws IOException {
+        TensorInfo info = file.tensors().get(name);
+        if (info == null) {
+            throw new IOException(file.path() + " has no " + name + ", " + form + ", which this model reads; it has "
+                    + (file.tensors().isEmpty() ? "nothing" : String.join(", ", file.tensors().keySet())));
+        }
+        if (info.shape().size() != dimensions || info.elements() == 0) {
+            throw new IOException(file.path() + ": " + name + " must be " + form + " with at least one value, got shape " + info.shape());
+        }
+        if (info.elements() > Integer.MAX_VALUE / 2) {
+            throw new IOException(file.path() + ": " + name + " has " + info.elements() + " values, more than one run takes; split it");
+        }
+        return info;
+    }
+
+    /** A matrix of whole numbers or truth values. */
+    private static long[][] integers(SafetensorsFile file, String name) throws IOException {
+        TensorInfo info = require(file, name, 2, "batch x tokens");
+        long[][] rows = new long[info.shape().get(0).intValue()][info.shape().get(1).intValue()];
+        try (Arena arena = Arena.ofConfined()) {
+            MemorySegment bytes = file.map(name, arena);
+            long at = 0;
+            for (long[] row : rows) {
+                for (int c = 0; c < row.length; c++, at++) {
+                    row[c] = switch (info.dtype()) {
+                        case I64 -> bytes.get(ValueLayout.JAVA_LONG_UNALIGNED, at * Long.BYTES);
+                        case I32 -> bytes.get(ValueLayout.JAVA_INT_UNALIGNED, at * Integer.BYTES);
+                        case BOOL, U8 -> bytes.get(ValueLayout.JAVA_BYTE, at);
+                        default -> throw new IOException(file.path() + ": " + name + " must be I64 or I32 (a mask also BOOL), got " + info.dtype());
+                    };
+                }
+            }
+        }
+        return rows;
+    }
+
+    private static List<Batch> images(SafetensorsFile file, Embedding.Patches patches) throws IOException {
+        String name = "pixel_values";
+        String form = "batch x " + patches.channels() + " x " + patches.height() + " x " + patches.width();
+        TensorInfo info = require(file, name, 4, form);
+        if (!info.shape().subList(1, 4).equals(List.of((long) patches.channels(), (long) patches.height(), (long) patches.width()))) {
+            throw new IOException(file.path() + ": " + name + " must be " + form + " for this model, got shape " + info.shape());
+        }
+        if (!Numbers.readable(info.dtype())) {
+            throw new IOException(file.path() + ": " + name + " must be F32 (or F64, F16, BF16), got " + info.dtype());
+        }
+        int images = info.shape().getFirst().intValue();
+        int each = patches.channels() * patches.height() * patches.width();
+        List<Batch> batches = new ArrayList<>();
+        try (Arena arena = Arena.ofConfined()) {
+            MemorySegment bytes = file.map(name, arena);
+            double[] image = new double[each];
+            for (int first = 0; first < images; first += ROWS_A_BATCH) {
+                int count = Math.min(ROWS_A_BATCH, images - first);
+                float[] pixels = new float[count * each];
+                for (int i = 0; i < count; i++) {
+                    Numbers.decode(bytes, info.dtype(), (long) (first + i) * each, each, image, 0);
+                    for (int p = 0; p < each; p++) {
+                        pixels[i * each + p] = (float) image[p];
+                    }
+                }
+                batches.add(new Batch.Images(pixels, count, patches.channels(), patches.height(), patches.width()));
+            }
+        }
+        return batches;
+    }
+
+    private static ObjectNode write(List<Result> results, Path output, String compute) throws IOException {
+        Dtype dtype = compute.equals("f64") ? Dtype.F64 : Dtype.F32;
+        List<TensorInfo> tensors = new ArrayList<>();
+        tensors.add(joined("output", dtype, results.stream().map(Result::outputShape).toList()));
+        if (results.getFirst().pooledShape().isPresent()) {
+            tensors.add(joined("pooled", dtype, results.stream().map(result -> result.pooledShape().orElseThrow()).toList()));
+        }
+        OutputFile.write(output, temporary -> {
+            try (SafetensorsWriter writer = SafetensorsWriter.create(temporary, tensors, Map.of("format", "pt", "compute", compute))) {
+                for (TensorInfo tensor : tensors) {
+                    boolean pooled = tensor.name().equals("pooled");
+                    write(tensor, results, pooled ? Result::readPooled : Result::readOutput, writer);
+                }
+            }
+        });
+        ObjectNode json = JsonNodeFactory.instance.objectNode();
+        json.put("compute", compute);
+        ObjectNode shapes = json.putObject("tensors");
+        for (TensorInfo tensor : tensors) {
+            ArrayNode shape = shapes.putArray(tensor.name());
+            tensor.shape().forEach(shape::add);
+        }
+        return json;
+    }
+
+    /** The shape of all results one after the other. */
+    private static TensorInfo joined(String name, Dtype dtype, List<long[]> shapes) {
+        List<Long> shape = new ArrayList<>(Arrays.stream(shapes.getFirst()).boxed().toList());
+        shape.set(0, shapes.stream().mapToLong(each -> each[0]).sum());
+        return new TensorInfo(name, dtype, shape);
+    }
+
+    private static void write(TensorInfo tensor, List<Result> results, Values values, SafetensorsWriter writer) throws IOException {
+        long rows = 0;
+        long perRow = tensor.elements() / tensor.shape().getFirst();
+        double[] chunk = new double[CHUNK];
+        try (Arena arena = Arena.ofConfined()) {
+            MemorySegment bytes = arena.allocate((long) CHUNK * tensor.dtype().bytes());
+            for (Result result : results) {
+                long count = perRow * result.outputShape()[0];
+                for (long done = 0; done < count; done += CHUNK) {
+                    int n = (int) Math.min(CHUNK, count - done);
+                    values.read(result, done, n, chunk);
+                    Numbers.encode(chunk, 0, n, bytes, tensor.dtype(), 0);
+                    writer.write(tensor.name(), (rows * perRow + done) * tensor.dtype().bytes(),
+                            bytes.asSlice(0, (long) n * tensor.dtype().bytes()));
+                }
+                rows += result.outputShape()[0];
+            }
+        }
+    }
+}

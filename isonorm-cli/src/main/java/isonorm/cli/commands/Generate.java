@@ -1,0 +1,201 @@
+package isonorm.cli.commands;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.node.JsonNodeFactory;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import isonorm.cli.terminal.Console;
+import isonorm.cli.terminal.ProgressBar;
+import isonorm.cli.terminal.Table;
+import isonorm.family.LoadedModel;
+import isonorm.generate.Options;
+import isonorm.generate.Sampling;
+import isonorm.tensor.Compute;
+import isonorm.text.TextFile;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Locale;
+import java.util.concurrent.ThreadLocalRandom;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
+
+/** {@code isonorm generate}: how a checkpoint continues texts. */
+@Command(
+        name = "generate",
+        description = {
+            "Continue a text, or several together.",
+            "One is printed as it comes, several under headings at the end. Sampling is defined as in Hugging Face transformers."
+        },
+        footer = {
+            "  isonorm generate gpt2/ --prompt \"The meaning of life is\"",
+            "  isonorm generate gpt2/ --prompt-file story.txt --max-tokens 500 --temperature 0.8 --top-p 0.95",
+            "  isonorm generate gpt2/ --prompt \"Once upon\" --prompt \"Twice\" --stop \".\" --json"
+        })
+public final class Generate extends Subcommand {
+
+    private static final int HEADING = 76; // characters
+
+    @Parameters(paramLabel = "CHECKPOINT", description = "A folder, a file in it, or owner/name in the Hugging Face cache.")
+    private String checkpoint;
+
+    @Option(names = "--prompt", paramLabel = "TEXT", description = "The text to continue. Several make a batch.")
+    private List<String> prompts = List.of();
+
+    @Option(names = "--prompt-file", paramLabel = "FILE", description = "The UTF-8 text to continue, without the line break at its end.")
+    private Path promptFile;
+
+    @Option(names = "--max-tokens", paramLabel = "N", defaultValue = "128",
+            description = "How many tokens to generate at most. Default: ${DEFAULT-VALUE}.")
+    private int maximum;
+
+    @Option(names = "--temperature", paramLabel = "T", defaultValue = "0",
+            description = "0 takes the likeliest token, 1 draws from the model's probabilities. Default: ${DEFAULT-VALUE}.")
+    private double temperature;
+
+    @Option(names = "--top-k", paramLabel = "N", defaultValue = "0", description = "Draw from the N likeliest tokens. Default: from all.")
+    private int topK;
+
+    @Option(names = "--top-p", paramLabel = "P", defaultValue = "1",
+            description = "Draw from the likeliest tokens that have the probability P together. Default: from all.")
+    private double topP;
+
+    @Option(names = "--min-p", paramLabel = "P", defaultValue = "0",
+            description = "Draw from tokens at least P times as likely as the likeliest. Default: from all.")
+    private double minP;
+
+    @Option(names = "--repetition-penalty", paramLabel = "R", defaultValue = "1",
+            description = "Divide the logits of tokens that were there already by R. Default: 1, no penalty.")
+    private double repetitionPenalty;
+
+    @Option(names = "--seed", paramLabel = "S", description = "What draws begin with; the same draws the same. Default: another each time.")
+    private Long seed;
+
+    @Option(names = "--stop", paramLabel = "TEXT", description = "End in front of this text. May be given several times.")
+    private List<String> stops = List.of();
+
+    @Option(names = "--ignore-end", description = "Go on where the model ends the text.")
+    private boolean ignoreEnd;
+
+    @Option(names = "--echo", description = "Print the prompt in front of what was generated.")
+    private boolean echo;
+
+    @Option(names = "--compute", paramLabel = "TYPE", converter = Choice.Weights.class,
+            description = "The type to keep weights in: f32, bf16 or f16. Default: what they are stored in.")
+    private String compute;
+
+    @Option(names = "--threads", paramLabel = "N", description = "How many threads work. Default: one for each processor.")
+    private Integer threads;
+
+    public Generate(Console console) {
+        super(console);
+    }
+
+    @Override
+    public Integer call() throws IOException {
+        if (prompts.isEmpty() == (promptFile == null)) {
+            throw wrongUsage(prompts.isEmpty() ? "give a text to continue: --prompt TEXT or --prompt-file FILE"
+                    : "--prompt and --prompt-file exclude each other");
+        }
+        if (maximum < 1 || threads != null && threads < 1) {
+            throw wrongUsage("--max-tokens and --threads must be 1 or more");
+        }
+        boolean draws = temperature > 0;
+        long drawn = seed != null ? seed : ThreadLocalRandom.current().nextInt(Integer.MAX_VALUE);
+        Options options;
+        try {
+            options = new Options(maximum, new Sampling(temperature, topK, topP, minP, repetitionPenalty, drawn), stops, ignoreEnd);
+        } catch (IllegalArgumentException e) {
+            throw wrongUsage(e.getMessage());
+        }
+        LoadedModel model = Checkpoints.open(checkpoint);
+        List<String> texts = promptFile == null ? prompts : List.of(TextFile.read(promptFile).replaceFirst("\\R\\z", ""));
+        String type = compute != null ? compute : stored(model);
+        int workers = threads != null ? threads : Runtime.getRuntime().availableProcessors();
+        announceEngine();
+        ObjectNode result = JsonNodeFactory.instance.objectNode();
+        result.put("checkpoint", checkpoint);
+        result.put("compute", type);
+        result.put("threads", workers);
+        if (draws) {
+            result.put("seed", drawn);
+        }
+        boolean streams = !json && texts.size() == 1;
+        long[] pieces = {0};
+        try (ProgressBar progress = ProgressBar.on(console, json || quiet || streams)) {
+            long most = (long) texts.size() * maximum;
+            result.setAll(Continued.texts(model, Compute.named(type), workers, texts, options, (_, piece) -> {
+                if (streams) {
+                    write((pieces[0]++ == 0 && echo ? texts.getFirst() : "") + piece);
+                } else {
+                    progress.step("generating in " + type, ++pieces[0], most);
+                }
+            }));
+        } catch (ClosedOutput _) {
+            return FAILED; // whoever read it, head for instance, has gone
+        }
+        if (json) {
+            console.json(result);
+            return DONE;
+        }
+        if (streams) {
+            console.out().println(pieces[0] == 0 && echo ? texts.getFirst() : "");
+        } else {
+            print(result.path("rows"));
+        }
+        if (!quiet) {
+            console.out().flush();
+            console.err().println(speed(result));
+        }
+        return DONE;
+    }
+
+    /** The type that keeps weights as they are stored, of those that a model runs in. */
+    private static String stored(LoadedModel model) throws IOException {
+        return switch (model.model().coarsest()) {
+            case BF16 -> "bf16";
+            case F16 -> "f16";
+            default -> "f32";
+        };
+    }
+
+    /** Where nobody reads any more, nothing more is generated. */
+    private void write(String text) throws ClosedOutput {
+        console.out().print(text);
+        if (console.out().checkError()) {
+            throw new ClosedOutput();
+        }
+    }
+
+    private void print(JsonNode rows) {
+        for (int row = 0; row < rows.size(); row++) {
+            String prompt = rows.path(row).path("prompt").asText();
+            String line = (row + 1) + ": " + prompt.strip().replaceAll("\\s*\\R\\s*", " ");
+            console.out().println(console.bold(line.length() > HEADING ? line.substring(0, HEADING) + "..." : line));
+            console.out().println((echo ? prompt : "") + rows.path(row).path("text").asText());
+            console.out().println();
+        }
+    }
+
+    private static String speed(JsonNode result) {
+        StringBuilder line = new StringBuilder("prompt ").append(rate(result, "prompt")).append("; generated ").append(rate(result, "generated"));
+        if (result.has("seed")) {
+            line.append("; seed ").append(result.path("seed"));
+        }
+        if (result.path("rows").findValuesAsText("ending").contains("context")) {
+            line.append("; the context is full");
+        }
+        return line.toString();
+    }
+
+    private static String rate(JsonNode result, String what) {
+        String tokens = Table.count(result.path(what + "_tokens").asLong(), "token");
+        String rate = what + "_tokens_per_second";
+        return result.has(rate) ? tokens + String.format(Locale.ROOT, ", %,.1f tokens/s", result.path(rate).asDouble()) : tokens;
+    }
+
+    /** Nobody reads what is printed. */
+    private static final class ClosedOutput extends IOException {
+        private static final long serialVersionUID = 1L;
+    }
+}

@@ -1,0 +1,45 @@
+package isonorm.cli.commands;
+
+import com.fasterxml.jackson.databind.node.JsonNodeFactory;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import isonorm.cli.terminal.Json;
+import isonorm.verify.Accuracy;
+import isonorm.verify.Answered;
+import isonorm.verify.Likelihood;
+import isonorm.verify.TokenizedText;
+import java.util.List;
+
+/** What eval and score measured, as JSON. Apart from the commands, so that listing them loads nothing of the engine. */
+final class Measured {
+
+    private Measured() {}
+
+    static ObjectNode likelihood(TokenizedText words, Likelihood likelihood, double seconds) {
+        ObjectNode result = JsonNodeFactory.instance.objectNode();
+        result.put("window", words.window());
+        result.put("stride", words.stride());
+        result.put("tokens", words.ids().length);
+        result.put("predicted_tokens", likelihood.predicted());
+        result.put("predicted_bytes", likelihood.bytes());
+        Json.put(result, "perplexity", likelihood.perplexity());
+        Json.put(result, "nats_per_token", likelihood.nats());
+        Json.put(result, "bits_per_byte", likelihood.bitsPerByte());
+        result.put("seconds", seconds);
+        result.put("tokens_per_second", likelihood.predicted() / seconds);
+        return result;
+    }
+
+    static ObjectNode accuracy(List<Answered> answered, double seconds) {
+        Accuracy accuracy = Accuracy.of(answered, Answered::chosen);
+        Accuracy normalized = Accuracy.of(answered, Answered::chosenByLength);
+        ObjectNode result = JsonNodeFactory.instance.objectNode();
+        result.put("questions", answered.size());
+        result.put("choices", answered.stream().mapToLong(one -> one.logLikelihoods().size()).sum());
+        result.put("accuracy", accuracy.value());
+        Json.put(result, "accuracy_standard_error", accuracy.standardError());
+        result.put("normalized_accuracy", normalized.value());
+        Json.put(result, "normalized_accuracy_standard_error", normalized.standardError());
+        result.put("seconds", seconds);
+        return result;
+    }
+}

@@ -1,0 +1,140 @@
+package isonorm.cli.commands;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import isonorm.architecture.BlockNumbers;
+import isonorm.cli.terminal.Console;
+import isonorm.cli.terminal.ProgressBar;
+import isonorm.cli.terminal.Table;
+import isonorm.convert.ConversionRefused;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+import java.util.Optional;
+import java.util.Set;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
+
+/** {@code isonorm prune}: writes a checkpoint without some of its blocks. */
+@Command(
+        name = "prune",
+        description = {
+            "Write a checkpoint without some of its blocks, in the format it came in. The blocks that stay keep every value and are numbered anew. "
+                    + "Before the result appears it is run and compared with the source without these blocks.",
+            "Blocks are counted from 0, as their tensors are; 9-11 is 9, 10 and 11. With --count they are chosen on a text: angular, the ones that "
+                    + "follow each other and together turn the stream least; influence, those that each turn it least (ShortGPT); sensitivity, the ones "
+                    + "that follow each other without which the perplexity is lowest."
+        },
+        footer = {
+            "  isonorm prune gpt2/ gpt2-9/ --blocks 9-11",
+            "  isonorm prune llama/ small/ --count 4 --by influence --text wiki.txt",
+            "  isonorm prune llama/ small/ --count 4 --text wiki.txt --heal 500"
+        })
+public final class Prune extends Subcommand {
+
+    @Parameters(index = "0", paramLabel = "CHECKPOINT", description = "The checkpoint to prune; it is only read.")
+    private String checkpoint;
+
+    @Parameters(index = "1", paramLabel = "OUT", description = "The folder to write.")
+    private Path out;
+
+    @Option(names = "--blocks", paramLabel = "BLOCKS", description = "The blocks that go: 9-11, or 3,5,9-11.")
+    private String blocks;
+
+    @Option(names = "--count", paramLabel = "N", description = "How many blocks go; which, is chosen.")
+    private Integer count;
+
+    @Option(names = "--by", paramLabel = "MEASURE", description = "How --count chooses: angular, influence or sensitivity. Default: angular.")
+    private String by;
+
+    @Option(names = "--text", paramLabel = "FILE",
+            description = "The UTF-8 text, or folder of tokens, to measure on, and to heal on. Default: an embedded sample of Shakespeare.")
+    private Path text;
+
+    @Option(names = "--tokens", paramLabel = "N", defaultValue = "16384", description = "How much of it to measure on. Default: ${DEFAULT-VALUE}.")
+    private long tokens;
+
+    @Option(names = "--heal", paramLabel = "STEPS", description = "Go on training the result on --text for so many steps.")
+    private Integer heal;
+
+    public Prune(Console console) {
+        super(console);
+    }
+
+    @Override
+    public Integer call() throws IOException {
+        if ((blocks == null) == (count == null)) {
+            throw wrongUsage("name the blocks with --blocks, or have them chosen with --count" + (blocks == null ? "" : ", not both"));
+        }
+        if (by != null && blocks != null) {
+            throw wrongUsage("--by says how --count chooses; --blocks names the blocks itself");
+        }
+        if (by != null && !Pruner.MEASURES.contains(by)) {
+            throw wrongUsage("--by must be one of " + String.join(", ", Pruner.MEASURES) + ", got '" + by + "'" + Choice.didYouMean(by, Pruner.MEASURES));
+        }
+        if (count != null && count < 1 || heal != null && heal < 1 || tokens < 2) {
+            throw wrongUsage("--count and --heal must be 1 or more, --tokens 2 or more");
+        }
+        if (heal != null && text == null) {
+            throw wrongUsage("--heal learns from a text; give one with --text");
+        }
+        Optional<Set<Integer>> named = blocks == null ? Optional.empty() : Optional.of(parsed());
+        if (Files.exists(out)) {
+            throw new IOException(out + " exists already; write to another folder");
+        }
+        ObjectNode result;
+        try (ProgressBar progress = progress()) {
+            result = new Pruner(Optional.ofNullable(text), tokens, Optional.ofNullable(heal))
+                    .prune(checkpoint, out, named, count == null ? 0 : count, by == null ? "angular" : by, this::announceEngine, progress);
+        } catch (ConversionRefused refused) {
+            throw new IOException("cannot prune " + checkpoint + ": " + refused.getMessage(), refused);
+        }
+        if (json) {
+            console.json(result);
+        } else {
+            print(result);
+        }
+        return DONE;
+    }
+
+    private Set<Integer> parsed() {
+        try {
+            return BlockNumbers.parse("--blocks", blocks);
+        } catch (IllegalArgumentException e) {
+            throw wrongUsage(e.getMessage());
+        }
+    }
+
+    private void print(JsonNode result) {
+        List<String> gone = new ArrayList<>();
+        result.path("removed_blocks").forEach(block -> gone.add(block.asText()));
+        console.out().println(console.bold(checkpoint) + " -> " + console.bold(out.toString()) + " (" + result.path("family").asText() + ")");
+        console.out().println();
+        Table table = Table.ofFacts()
+                .row("removed", (gone.size() == 1 ? "block " : "blocks ") + String.join(", ", gone)
+                        + (result.has("chosen_by") ? ", chosen by " + result.path("chosen_by").asText() : ""))
+                .row("blocks", result.path("blocks_before").asText() + " before, " + result.path("blocks_after").asText() + " after")
+                .row("parameters", Table.count(result.path("parameters_before").asLong()) + " before, "
+                        + Table.count(result.path("parameters_after").asLong()) + " after");
+        if (result.has("perplexity_before")) {
+            table.row("perplexity", perplexity(result, "perplexity_before") + " before, " + perplexity(result, "perplexity_after") + " after"
+                    + (result.has("perplexity_healed") ? ", " + perplexity(result, "perplexity_healed") + " healed in "
+                            + Table.count(result.path("healed_steps").asLong(), "step") : ""));
+            table.row("measured on", Table.count(result.path("predicted_tokens").asLong(), "token") + " of " + result.path("text").asText()
+                    + (result.has("perplexity_healed") ? ", which it was healed on" : ""));
+        }
+        table.print(console.out());
+        if (result.has("not_measured")) {
+            console.out().println();
+            console.out().println("Note: no perplexity: " + result.path("not_measured").asText());
+        }
+    }
+
+    private static String perplexity(JsonNode result, String name) {
+        return result.path(name).isNumber() ? String.format(Locale.ROOT, "%.3f", result.path(name).asDouble()) : "no finite number";
+    }
+}

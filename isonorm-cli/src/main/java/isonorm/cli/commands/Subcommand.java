@@ -1,0 +1,73 @@
+package isonorm.cli.commands;
+
+import isonorm.cli.terminal.Console;
+import isonorm.cli.terminal.ProgressBar;
+import isonorm.cli.terminal.Version;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.concurrent.Callable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.ParameterException;
+import picocli.CommandLine.Spec;
+
+/** What every command has: where it writes, and how much of it. */
+@Command(
+        mixinStandardHelpOptions = true,
+        versionProvider = Version.class,
+        sortOptions = false,
+        usageHelpWidth = 100,
+        optionListHeading = "%nOptions:%n",
+        parameterListHeading = "%nParameters:%n",
+        descriptionHeading = "%n",
+        footerHeading = "%nExamples:%n")
+public abstract class Subcommand implements Callable<Integer> {
+
+    static final int DONE = 0;
+    public static final int FAILED = 1;
+
+    final Console console;
+
+    @Option(names = "--json", description = "Print the result as JSON, for programs.")
+    boolean json;
+
+    @Option(names = {"-q", "--quiet"}, description = "Print no progress.")
+    boolean quiet;
+
+    @Spec
+    private CommandSpec spec;
+
+    Subcommand(Console console) {
+        this.console = console;
+    }
+
+    @Override
+    public abstract Integer call() throws IOException;
+
+    /** Says once why the first command that computes takes so long, and why every one does where something slow has to compute. */
+    void announceEngine() {
+        announceUnpacking();
+        if (!quiet) {
+            Slowness.here().ifPresent(why -> console.err().println("slow here: " + why + " (isonorm doctor has more)"));
+        }
+    }
+
+    /** The engine's jars bring their native code packed. */
+    void announceUnpacking() {
+        String cache = System.getProperty("org.bytedeco.javacpp.cachedir", System.getProperty("user.home") + "/.javacpp/cache");
+        String[] unpacked = Path.of(cache).toFile().list((_, name) -> name.startsWith("pytorch") || name.startsWith("dnnl"));
+        if (!quiet && (unpacked == null || unpacked.length == 0)) {
+            console.err().println("unpacking native code to " + cache + " (first use, up to 450 MB) ...");
+        }
+    }
+
+    /** Says that an option's value makes no sense. */
+    ParameterException wrongUsage(String message) {
+        return new ParameterException(spec.commandLine(), message);
+    }
+
+    ProgressBar progress() {
+        return ProgressBar.on(console, json || quiet);
+    }
+}

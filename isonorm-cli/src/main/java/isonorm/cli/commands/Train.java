@@ -1,0 +1,195 @@
+package isonorm.cli.commands;
+
+import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import isonorm.cli.terminal.Console;
+import isonorm.cli.terminal.ProgressBar;
+import isonorm.cli.terminal.Table;
+import isonorm.train.Configuration;
+import isonorm.train.Metrics;
+import isonorm.train.Presets;
+import isonorm.train.RunFiles;
+import isonorm.train.Strategy;
+import isonorm.train.Trainer;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
+
+/** {@code isonorm train}: trains a model with any normalization strategy. */
+@Command(
+        name = "train",
+        description = {
+            "Train a model with any normalization strategy. Without arguments, a small decoder on the embedded plays of Shakespeare, for about "
+                    + "two minutes.",
+            "A run is a folder: its configuration, metrics.jsonl, TensorBoard's events, checkpoints, and the model, which every other command "
+                    + "reads. One that was killed goes on with --resume as if it never had been."
+        },
+        footer = {
+            "  isonorm train",
+            "  isonorm train run.yaml strategy=peri-ln lr=1e-3",
+            "  isonorm train model.preset=llama-60m strategy=lns data=tokens/ out=lns-60m",
+            "  isonorm train --resume lns-60m"
+        })
+public final class Train extends Subcommand {
+
+    @Parameters(paramLabel = "CONFIG | key=value", arity = "0..*",
+            description = "A YAML file, and values in the place of its own or of the defaults. --keys lists them.")
+    private List<String> given = new ArrayList<>();
+
+    @Option(names = "--from", paramLabel = "CHECKPOINT", description = "Go on training a checkpoint: its weights, with a new optimizer.")
+    private String from;
+
+    @Option(names = "--resume", paramLabel = "RUN", description = "Go on with a run from its last checkpoint.")
+    private Path resume;
+
+    @Option(names = "--keys", description = "List keys with their defaults, strategies and presets, and train nothing.")
+    private boolean keys;
+
+    private Path folder;
+
+    public Train(Console console) {
+        super(console);
+    }
+
+    @Override
+    public Integer call() throws IOException {
+        if (keys) {
+            list();
+            return DONE;
+        }
+        if (resume != null && (!given.isEmpty() || from != null)) {
+            throw wrongUsage("--resume goes on with what the run was told; leave out everything else");
+        }
+        announceEngine();
+        Trainer.End end;
+        try (ProgressBar progress = progress(); Trainer trainer = resume != null
+                ? Trainer.resume(resume, new Printer(progress))
+                : Trainer.begin(configuration(), new Printer(progress))) {
+            if (!json) {
+                console.out().printf(Locale.ROOT, "%,d parameters%n", trainer.parameters());
+                console.out().printf("%9s %8s %10s %9s %9s %9s %8s %9s%n", "step", "loss", "perplexity", "gradient", "rate", "tokens/s", "memory", "left");
+            }
+            end = trainer.run();
+        }
+        return ended(end);
+    }
+
+    private int ended(Trainer.End end) {
+        Path run = resume != null ? resume : folder;
+        if (json) {
+            console.out().println(new ObjectMapper().createObjectNode().put("end", end.name().toLowerCase(Locale.ROOT)).put("run", run.toString()));
+        } else {
+            switch (end) {
+                case FINISHED -> console.out().println("The model is in " + run.resolve("model") + ", its metrics in " + run.resolve("metrics.jsonl"));
+                case STOPPED -> console.out().println("Stopped: evaluations did not become better. The model is in " + run.resolve("model"));
+                case DIVERGED -> console.error("the run diverged; " + run + " has what it saw. A lower lr or a longer warmup may help");
+            }
+        }
+        return end == Trainer.End.DIVERGED ? FAILED : DONE;
+    }
+
+    /** Defaults, then the file, then the values, the last of each counting. */
+    private Configuration configuration() throws IOException {
+        Map<String, String> values = new LinkedHashMap<>();
+        for (String word : given) {
+            int equals = word.indexOf('=');
+            if (equals > 0) {
+                values.put(word.substring(0, equals).strip(), word.substring(equals + 1).strip());
+            } else {
+                Path file = Path.of(word);
+                if (!Files.exists(file) && !word.endsWith(".yaml") && !word.endsWith(".yml")) {
+                    throw wrongUsage("'" + word + "' is no file and no key=value");
+                }
+                Map<String, String> read = RunFiles.read(file);
+                read.forEach(values::putIfAbsent);
+            }
+        }
+        if (from != null) {
+            values.put("from", Checkpoints.open(from).checkpoint().folder().toString());
+        }
+        if (!values.containsKey("out")) {
+            values.put("out", free("isonorm-run").toString());
+        }
+        folder = Path.of(values.get("out"));
+        try {
+            return Configuration.of(values);
+        } catch (IllegalArgumentException e) {
+            throw wrongUsage(e.getMessage());
+        }
+    }
+
+    private static Path free(String name) {
+        Path folder = Path.of(name);
+        for (int number = 2; Files.exists(folder); number++) {
+            folder = Path.of(name + "-" + number);
+        }
+        return folder;
+    }
+
+    private void list() {
+        for (Configuration.Key key : Configuration.keys()) {
+            console.out().printf("  %-27s %-12s %s%n", key.name(), key.standard().isEmpty() ? "-" : key.standard(), key.meaning());
+        }
+        console.out().println();
+        console.out().println("strategies  " + String.join(", ", Strategy.names()));
+        console.out().println("presets     " + String.join(", ", Presets.names()));
+    }
+
+    /** Shows what a run sees. */
+    private final class Printer implements Trainer.Watcher {
+
+        private final ProgressBar progress;
+
+        private Printer(ProgressBar progress) {
+            this.progress = progress;
+        }
+
+        @Override
+        public void metrics(Metrics.Line line) {
+            progress.close();
+            if (json) {
+                ObjectNode object = new ObjectMapper().createObjectNode();
+                object.put("step", line.step()).put("loss", line.loss()).put("gradient_norm", line.gradientNorm()).put("learning_rate", line.rate())
+                        .put("tokens_per_second", line.tokensPerSecond());
+                if (!Double.isNaN(line.validation())) {
+                    object.put("validation_loss", line.validation());
+                }
+                if (!Double.isNaN(line.accuracy())) {
+                    object.put("validation_accuracy", line.accuracy());
+                }
+                console.out().println(object);
+                return;
+            }
+            console.out().printf(Locale.ROOT, "%9d %8.4f %10.2f %9.3f %9.2e %,9.0f %8s %9s%s%s%n", line.step(), line.loss(), line.perplexity(),
+                    line.gradientNorm(), line.rate(), line.tokensPerSecond(), Table.bytes(line.memory()), time(line.left()),
+                    Double.isNaN(line.validation()) ? "" : String.format(Locale.ROOT, "   validation %.4f", line.validation()),
+                    Double.isNaN(line.accuracy()) ? "" : String.format(Locale.ROOT, ", %.1f %% right", 100 * line.accuracy()));
+            console.out().flush();
+        }
+
+        private static String time(double seconds) {
+            Duration left = Duration.ofSeconds(Math.round(seconds));
+            return left.toHours() > 0 ? left.toHours() + "h" + left.toMinutesPart() + "m" : left.toMinutes() + "m" + left.toSecondsPart() + "s";
+        }
+
+        @Override
+        public void note(String text) {
+            progress.close();
+            console.err().println(text);
+        }
+
+        @Override
+        public void step(long done, long total) {
+            progress.step("training", done, total);
+        }
+    }
+}

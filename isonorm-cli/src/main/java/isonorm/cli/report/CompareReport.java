@@ -1,0 +1,175 @@
+package isonorm.cli.report;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.node.ArrayNode;
+import com.fasterxml.jackson.databind.node.JsonNodeFactory;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import isonorm.cli.terminal.Console;
+import isonorm.cli.terminal.Json;
+import isonorm.cli.terminal.Table;
+import isonorm.compare.Grid;
+import isonorm.compare.Group;
+import isonorm.compare.Outcome;
+import isonorm.compare.Results;
+import isonorm.compare.Spread;
+import isonorm.compare.Trial;
+import isonorm.compare.Trials;
+import isonorm.train.Metrics;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+
+/** What the runs of a grid gave: as a table and sentences, as JSON, and as a folder of files. */
+public record CompareReport(Results results, Trials trials) {
+
+    // JSON
+
+    public JsonNode json() {
+        ObjectNode json = JsonNodeFactory.instance.objectNode();
+        ObjectNode grid = json.putObject("grid");
+        results.grid().base().forEach(grid.putObject("base")::put);
+        ObjectNode axes = grid.putObject("axes");
+        results.grid().axes().forEach((key, values) -> values.forEach(axes.withArray(key)::add));
+        results.findings().forEach(json.putArray("findings")::add);
+        ArrayNode summary = json.putArray("summary");
+        results.groups().forEach(group -> summary.add(summary(group)));
+        ArrayNode runs = json.putArray("runs");
+        ArrayNode curves = json.putArray("curves");
+        ArrayNode variance = json.putArray("variance");
+        ArrayNode distances = json.putArray("angular_distance");
+        for (int t = 0; t < trials.all().size(); t++) {
+            Trial trial = trials.all().get(t);
+            Outcome outcome = results.outcomes().get(t);
+            runs.add(run(trial, outcome));
+            for (Metrics.Line line : outcome.lines()) {
+                ObjectNode row = curves.addObject().put("run", trial.name()).put("step", line.step());
+                Json.put(row, "loss", line.loss());
+                Json.put(row, "validation_loss", line.validation());
+                Json.put(row, "gradient_norm", line.gradientNorm());
+                Json.put(row, "learning_rate", line.rate());
+            }
+            outcome.before().ifPresent(stream -> stream(trial, "before", stream, variance, distances));
+            outcome.after().ifPresent(stream -> stream(trial, "after", stream, variance, distances));
+        }
+        return json;
+    }
+
+    private ObjectNode summary(Group group) {
+        ObjectNode row = JsonNodeFactory.instance.objectNode();
+        group.place().forEach(row::put);
+        row.put("runs", group.trials().size()).put("diverged", group.diverged()).put("stuck", group.stuck(results.best()));
+        put(row, "validation_loss", group.loss());
+        put(row, "perplexity", group.perplexity());
+        put(row, "seconds", group.seconds());
+        return row;
+    }
+
+    private static void put(ObjectNode row, String name, Spread spread) {
+        Json.put(row, name, spread.mean());
+        Json.put(row, name + "_deviation", spread.deviation());
+    }
+
+    private ObjectNode run(Trial trial, Outcome outcome) {
+        ObjectNode row = JsonNodeFactory.instance.objectNode().put("run", trial.name()).put("folder", trials.folder(trial).toString());
+        trial.place().forEach(row::put);
+        row.put("end", outcome.end().name().toLowerCase(Locale.ROOT)).put("steps", outcome.steps()).put("parameters", outcome.parameters());
+        Json.put(row, "validation_loss", outcome.validation());
+        Json.put(row, "perplexity", Math.exp(outcome.validation()));
+        Json.put(row, "loss_of_frequencies", outcome.frequencies());
+        Json.put(row, "seconds", outcome.seconds());
+        return row;
+    }
+
+    private static void stream(Trial trial, String moment, Outcome.Stream stream, ArrayNode variance, ArrayNode distances) {
+        for (int l = 0; l < stream.variances().length; l++) {
+            Json.put(variance.addObject().put("run", trial.name()).put("moment", moment).put("block", l), "variance", stream.variances()[l]);
+        }
+        for (int l = 0; l < stream.angular().length; l++) {
+            for (int n = 1; n <= stream.angular()[l].length; n++) {
+                Json.put(distances.addObject().put("run", trial.name()).put("moment", moment).put("block", l).put("span", n), "distance",
+                        stream.angular()[l][n - 1]);
+            }
+        }
+    }
+
+    // Terminal
+
+    public void print(Console console) {
+        console.out().println();
+        Table table = Table.ofNumbers(heads().toArray(String[]::new));
+        rows().forEach(row -> table.row(row.toArray(String[]::new)));
+        table.print(console.out());
+        if (repeated()) {
+            console.out().println("  Means over seeds of the runs that did not diverge, and their standard deviations.");
+        }
+        console.out().println();
+        List<String> findings = results.findings();
+        findings.forEach(sentence -> console.out().println(sentence.equals(findings.getFirst()) ? console.bold(sentence) : sentence));
+    }
+
+    private boolean repeated() {
+        return results.groups().getFirst().trials().size() > 1;
+    }
+
+    private List<String> heads() {
+        List<String> heads = new ArrayList<>();
+        results.groups().getFirst().place().keySet().forEach(key -> heads.add(key.startsWith("strategy.") ? key : key.substring(key.lastIndexOf('.') + 1)));
+        if (heads.isEmpty()) {
+            heads.add("strategy");
+        }
+        heads.addAll(repeated() ? List.of("validation loss", "±", "perplexity", "±", "time", "diverged", "stuck")
+                : List.of("validation loss", "perplexity", "time", "diverged", "stuck"));
+        return heads;
+    }
+
+    private List<List<String>> rows() {
+        List<List<String>> rows = new ArrayList<>();
+        for (Group group : results.groups()) {
+            List<String> row = new ArrayList<>(group.place().isEmpty() ? List.of(group.name()) : group.place().values());
+            add(row, group.loss(), "%.4f");
+            add(row, group.perplexity(), "%.3f");
+            row.add(Double.isNaN(group.seconds().mean()) ? "-" : Table.time(group.seconds().mean()));
+            row.add(group.diverged() + " of " + group.trials().size());
+            row.add(group.stuck(results.best()) + " of " + group.trials().size());
+            rows.add(row);
+        }
+        return rows;
+    }
+
+    private void add(List<String> row, Spread spread, String format) {
+        row.add(Double.isNaN(spread.mean()) ? "-" : String.format(Locale.ROOT, format, spread.mean()));
+        if (repeated()) {
+            row.add(Double.isNaN(spread.deviation()) ? "-" : String.format(Locale.ROOT, format, spread.deviation()));
+        }
+    }
+
+    // Files
+
+    /** Writes all files; each of them is complete or not there. */
+    public void write(Path folder) throws IOException {
+        ReportFolder.write(folder, json(), List.of("summary", "runs", "curves", "variance", "angular_distance"), page());
+    }
+
+    private Page page() {
+        Grid grid = results.grid();
+        Map<String, String> facts = new LinkedHashMap<>();
+        facts.put("runs", String.valueOf(results.outcomes().size()));
+        grid.axes().forEach((key, values) -> facts.put(key, String.join(", ", values)));
+        Map<String, String> told = trials.all().getFirst().configuration().values();
+        for (String key : List.of("data", "steps", "batch", "sequence", "model.preset", "model.width", "model.blocks", "model.heads", "lr", "schedule",
+                "warmup", "dtype")) {
+            if (!grid.axes().containsKey(key) && !told.get(key).isEmpty()) {
+                facts.put(key, told.get(key));
+            }
+        }
+        List<String> findings = results.findings();
+        List<Page.Card> cards = List.of(new Page.Card("Who wins", findings.getFirst(), facts),
+                new Page.Card("What the runs show", String.join("\n", findings.subList(1, findings.size())), Map.of()));
+        return new Page("Comparison of " + Table.count(results.outcomes().size(), "run"), "Equal data and tokens for all; seeds share the order of the data",
+                cards, new ComparePlots(results).groups(), List.of(new Page.Grid("All runs", heads(), rows())));
+    }
+}

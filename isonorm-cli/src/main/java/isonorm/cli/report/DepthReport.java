@@ -1,0 +1,300 @@
+package isonorm.cli.report;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.node.ArrayNode;
+import com.fasterxml.jackson.databind.node.JsonNodeFactory;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import isonorm.architecture.Architecture;
+import isonorm.architecture.Block;
+import isonorm.cli.terminal.Console;
+import isonorm.cli.terminal.Json;
+import isonorm.cli.terminal.Table;
+import isonorm.depth.Activations;
+import isonorm.depth.Depth;
+import isonorm.depth.Growth;
+import isonorm.depth.MassiveActivation;
+import isonorm.depth.Position;
+import isonorm.depth.Sensitivity;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Optional;
+import java.util.Set;
+import java.util.function.IntPredicate;
+import java.util.stream.IntStream;
+
+/** What was measured of some checkpoints on one text: as a table, as JSON, and as a folder of files. */
+public record DepthReport(String text, List<Measured> all) {
+
+    /**
+     * A checkpoint and how it uses its depth.
+     *
+     * @param words the text of tokens that are named
+     */
+    public record Measured(String name, String checkpoint, Architecture architecture, int window, double seconds, Depth depth, Map<Long, String> words) {
+
+        /** How its blocks stand to their norms, each kind once. */
+        String strategy() {
+            Set<String> kinds = new LinkedHashSet<>();
+            for (Block block : architecture.blocks()) {
+                String placement = block.attentionPlacement().label();
+            String other = block.mlpPlacement().label();
+            kinds.add((other.equals(placement) ? placement : placement + " and " + other) + " " + block.norm().kind().label());
+            }
+            return String.join(", ", kinds);
+        }
+    }
+
+    // JSON
+
+    public JsonNode json() {
+        ObjectNode json = JsonNodeFactory.instance.objectNode();
+        json.put("text", text);
+        ArrayNode checkpoints = json.putArray("checkpoints");
+        all.forEach(one -> checkpoints.add(summary(one)));
+        ArrayNode blocks = json.putArray("blocks");
+        ArrayNode distances = json.putArray("angular_distance");
+        ArrayNode influence = json.putArray("influence");
+        ArrayNode massive = json.putArray("massive_activations");
+        ArrayNode sensitivity = json.putArray("sensitivity");
+        ArrayNode gradients = json.putArray("gradients");
+        for (Measured one : all) {
+            blocks(one, blocks);
+            Depth depth = one.depth;
+            for (int l = 0; l < depth.blocks(); l++) {
+                Json.put(influence.addObject().put("checkpoint", one.name).put("block", l), "influence", depth.influence(l));
+                for (int n = 1; l + n <= depth.blocks(); n++) {
+                    ObjectNode distance = distances.addObject().put("checkpoint", one.name).put("block", l).put("span", n);
+                    Json.put(distance, "distance", depth.distance(l, n));
+                    Json.put(distance, "cosine", depth.cosine()[l][n - 1]);
+                    Json.put(distance, "cka", depth.cka()[l][n - 1]);
+                }
+            }
+            depth.massive().forEach(each -> massive.add(massive(one, each)));
+            depth.gradients().ifPresent(measured -> IntStream.range(0, depth.blocks()).forEach(l -> measured.blocks().get(l).forEach((part, norm) ->
+                    Json.put(gradients.addObject().put("checkpoint", one.name).put("block", l).put("parameter", part.path()), "norm", norm))));
+            depth.sensitivity().ifPresent(measured -> measured.removals().forEach(removal -> {
+                ObjectNode row = sensitivity.addObject().put("checkpoint", one.name).put("block", removal.block()).put("span", removal.span());
+                Json.put(row, "perplexity", removal.perplexity());
+                Json.put(row, "increase", removal.perplexity() / measured.perplexity() - 1);
+            }));
+        }
+        return json;
+    }
+
+    private static ObjectNode summary(Measured one) {
+        Depth depth = one.depth;
+        ObjectNode json = JsonNodeFactory.instance.objectNode();
+        json.put("checkpoint", one.name).put("path", one.checkpoint).put("family", one.architecture.family()).put("strategy", one.strategy());
+        json.put("blocks", depth.blocks()).put("width", depth.width()).put("tokens", depth.tokens()).put("window", one.window);
+        json.put("compute", depth.compute().label()).put("seconds", one.seconds);
+        json.put("tokens_without_direction", depth.withoutDirection());
+        Growth growth = depth.growth();
+        ObjectNode curve = json.putObject("variance_growth").put("shape", growth.shape().label()).put("certainty", growth.certainty());
+        Json.put(curve, "factor", growth.factor());
+        Json.put(curve, "r2", growth.quality());
+        Json.put(curve, "evidence", growth.evidence());
+        Json.put(curve, "start", growth.start());
+        Json.put(curve, "rate", growth.rate());
+        depth.idle().forEach(json.putArray("idle_blocks")::add);
+        json.put("idle_below_distance", Depth.IDLE);
+        depth.sensitivity().ifPresent(measured -> {
+            json.put("perplexity_tokens", measured.tokens());
+            Json.put(json, "perplexity", measured.perplexity());
+        });
+        return json.put("verdict", depth.verdict());
+    }
+
+    private static void blocks(Measured one, ArrayNode into) {
+        for (int l = 0; l < one.depth.blocks(); l++) {
+            for (Map.Entry<Position, Activations> entry : one.depth.activations().get(l).entrySet()) {
+                Activations at = entry.getValue();
+                ObjectNode row = into.addObject().put("checkpoint", one.name).put("block", l).put("position", entry.getKey().label());
+                STATISTICS.forEach((name, statistic) -> Json.put(row, name, statistic.of(at)));
+                at.writeRatio().ifPresent(ratio -> Json.put(row, "write_ratio", ratio));
+                row.put("beyond_fp16", at.beyondFp16()).put("beyond_fp8_e4m3", at.beyondE4m3()).put("beyond_fp8_e5m2", at.beyondE5m2());
+                row.put("non_finite", at.nonFinite()).put("values", at.values());
+            }
+        }
+    }
+
+    private static ObjectNode massive(Measured one, MassiveActivation massive) {
+        ObjectNode row = JsonNodeFactory.instance.objectNode().put("checkpoint", one.name).put("dimension", massive.dimension());
+        row.put("born_in_block", massive.bornIn());
+        massive.diesIn().ifPresent(block -> row.put("dies_in_block", block));
+        return row.put("value", massive.value()).put("block", massive.block()).put("token", massive.token())
+                .put("text", one.words.get(massive.token())).put("place", massive.place()).put("tokens", massive.tokens());
+    }
+
+    // Statistics
+
+    @FunctionalInterface
+    private interface Statistic {
+        double of(Activations activations);
+    }
+
+    private static final Map<String, Statistic> STATISTICS = new LinkedHashMap<>();
+
+    static {
+        STATISTICS.put("mean", Activations::mean);
+        STATISTICS.put("variance", Activations::variance);
+        STATISTICS.put("rms", Activations::rms);
+        STATISTICS.put("max_abs", Activations::maxAbs);
+        STATISTICS.put("p50", Activations::p50);
+        STATISTICS.put("p99", Activations::p99);
+        STATISTICS.put("p99.9", Activations::p999);
+        STATISTICS.put("kurtosis", Activations::kurtosis);
+    }
+
+    // Terminal
+
+    public void print(Console console) {
+        for (int c = 0; c < all.size(); c++) {
+            if (c > 0) {
+                console.out().println();
+            }
+            print(all.get(c), console);
+        }
+    }
+
+    private void print(Measured one, Console console) {
+        Depth depth = one.depth;
+        console.out().println(console.bold(one.name) + " (" + one.architecture.family() + ", " + one.strategy() + ") on " + text + ": "
+                + Table.count(depth.tokens(), "token") + " in windows of " + one.window + ", computed in " + depth.compute().label()
+                + String.format(Locale.ROOT, ", %.1f s", one.seconds));
+        console.out().println();
+        Table table = Table.ofNumbers(HEADS.subList(0, depth.sensitivity().isPresent() ? HEADS.size() : HEADS.size() - 1).toArray(String[]::new));
+        rows(depth).forEach(row -> table.row(row.toArray(String[]::new)));
+        table.print(console.out());
+        console.out().println("  The stream behind each block; writes are norms beside the stream's; distances are to the next block's input, 0 to 1.");
+        console.out().println();
+        facts(one).forEach((what, value) -> console.out().println("  " + what + ": " + value));
+        console.out().println();
+        for (String sentence : depth.verdict().split("(?<=\\.) (?=[A-Z])")) {
+            console.out().println(console.bold(sentence));
+        }
+    }
+
+    private static final List<String> HEADS = List.of("block", "variance", "rms", "p50", "p99.9", "largest", "kurtosis", "attention writes", "MLP writes",
+            "distance", "influence", "without it");
+
+    private static List<List<String>> rows(Depth depth) {
+        List<List<String>> rows = new ArrayList<>();
+        for (int l = 0; l < depth.blocks(); l++) {
+            Activations stream = depth.activations().get(l).get(Position.BLOCK_OUTPUT);
+            List<String> row = new ArrayList<>(List.of(String.valueOf(l), number(stream.variance()), number(stream.rms()), number(stream.p50()),
+                    number(stream.p999()), number(stream.maxAbs()), number(stream.kurtosis()), ratio(depth, l, Position.ATTENTION_OUTPUT),
+                    ratio(depth, l, Position.MLP_OUTPUT), number(depth.distance(l, 1)), number(depth.influence(l))));
+            int block = l;
+            depth.sensitivity().ifPresent(measured -> row.add(String.format(Locale.ROOT, "%+.1f %%", 100 * measured.increase(block))));
+            rows.add(row);
+        }
+        return rows;
+    }
+
+    private static String ratio(Depth depth, int l, Position position) {
+        return number(depth.activations().get(l).get(position).writeRatio().orElse(Double.NaN));
+    }
+
+    private static String number(double value) {
+        return Double.isFinite(value) ? PlotSvg.label(value) : "-";
+    }
+
+    /** What a table of blocks does not say. */
+    private static Map<String, String> facts(Measured one) {
+        Depth depth = one.depth;
+        Map<String, String> facts = new LinkedHashMap<>();
+        facts.put("growth of the variance", depth.growth().shape().label()
+                + (Double.isFinite(depth.growth().quality()) ? String.format(Locale.ROOT, ", R² %.3f", depth.growth().quality()) : ""));
+        facts.put("massive activations", depth.massive().isEmpty() ? "none" : String.join("; ",
+                depth.massive().stream().map(massive -> words(one, massive)).toList()));
+        facts.put("narrow types", beyond(depth));
+        if (depth.withoutDirection() > 0) {
+            facts.put("left out of distances", Table.count(depth.withoutDirection(), "token") + " with a zero or a value that is not finite");
+        }
+        depth.sensitivity().ifPresent(measured -> {
+            facts.put("perplexity", String.format(Locale.ROOT, "%.3f on %s", measured.perplexity(), Table.count(measured.tokens(), "token")));
+            cheapest(measured, span -> span == 1).ifPresent(best -> facts.put("cheapest block", removed(best, measured)));
+            cheapest(measured, span -> span > 1).ifPresent(best -> facts.put("cheapest range", removed(best, measured)));
+        });
+        depth.gradients().ifPresent(measured -> {
+            Comparator<Integer> byNorm = Comparator.comparingDouble(measured::block);
+            int most = IntStream.range(0, depth.blocks()).boxed().max(byNorm).orElseThrow();
+            int least = IntStream.range(0, depth.blocks()).boxed().min(byNorm).orElseThrow();
+            facts.put("gradient norms", number(measured.block(least)) + " (block " + least + ") to " + number(measured.block(most)) + " (block " + most
+                    + "), on " + Table.count(measured.tokens(), "token"));
+        });
+        return facts;
+    }
+
+    private static Optional<Sensitivity.Removal> cheapest(Sensitivity measured, IntPredicate span) {
+        return measured.removals().stream().filter(removal -> span.test(removal.span()))
+                .min(Comparator.comparingDouble(Sensitivity.Removal::perplexity));
+    }
+
+    private static String removed(Sensitivity.Removal removal, Sensitivity measured) {
+        String blocks = removal.span() == 1 ? "block " + removal.block() : "blocks " + removal.block() + " to " + (removal.block() + removal.span() - 1);
+        return String.format(Locale.ROOT, "%s, without which it is %.3f (%+.1f %%)", blocks, removal.perplexity(),
+                100 * (removal.perplexity() / measured.perplexity() - 1));
+    }
+
+    private static String words(Measured one, MassiveActivation massive) {
+        return "dimension " + massive.dimension() + ", " + number(massive.value()) + " at token " + quoted(one.words.get(massive.token())) + " (place "
+                + massive.place() + "), " + (massive.bornIn() < 0 ? "from the embedding on" : "born in block " + massive.bornIn())
+                + (massive.diesIn().isPresent() ? ", gone behind block " + massive.diesIn().getAsInt() : ", there to the end");
+    }
+
+    private static String quoted(String text) {
+        return "\"" + text.replace("\n", "\\n").replace("\t", "\\t") + "\"";
+    }
+
+    private static String beyond(Depth depth) {
+        long[] most = new long[4];
+        for (Map<Position, Activations> block : depth.activations()) {
+            for (Activations at : block.values()) {
+                most[0] = Math.max(most[0], at.beyondFp16());
+                most[1] = Math.max(most[1], at.beyondE5m2());
+                most[2] = Math.max(most[2], at.beyondE4m3());
+                most[3] = Math.max(most[3], at.nonFinite());
+            }
+        }
+        String infinite = most[3] > 0 ? "; up to " + Table.count(most[3]) + " values at a position are not finite" : "";
+        return most[2] == 0
+                ? "FP16 and FP8 (E5M2, E4M3) hold every value" + infinite
+                : "up to " + Table.count(most[0]) + " values at a position are beyond FP16, " + Table.count(most[1]) + " beyond FP8 E5M2, "
+                        + Table.count(most[2]) + " beyond FP8 E4M3" + infinite;
+    }
+
+    // Files
+
+    /** Writes all files; each of them is complete or not there. */
+    public void write(Path folder) throws IOException {
+        ReportFolder.write(folder, json(), List.of("blocks", "angular_distance", "influence", "massive_activations", "sensitivity", "gradients"),
+                page(new DepthPlots(all)));
+    }
+
+    private Page page(DepthPlots plots) {
+        List<Page.Card> cards = new ArrayList<>();
+        List<Page.Grid> tables = new ArrayList<>();
+        for (Measured one : all) {
+            Map<String, String> facts = new LinkedHashMap<>();
+            facts.put("family", one.architecture.family());
+            facts.put("norms", one.strategy());
+            facts.put("blocks", String.valueOf(one.depth.blocks()));
+            facts.put("width", Table.count(one.depth.width()));
+            facts.put("read", Table.count(one.depth.tokens(), "token") + " in windows of " + one.window);
+            facts.put("computed in", one.depth.compute().label());
+            facts.putAll(facts(one));
+            cards.add(new Page.Card(one.name, one.depth.verdict(), facts));
+            tables.add(new Page.Grid(one.name + ", block by block", HEADS.subList(0, HEADS.size() - (one.depth.sensitivity().isPresent() ? 0 : 1)), rows(one.depth)));
+        }
+        String title = all.size() == 1 ? "Depth of " + all.getFirst().name : "Depth of " + all.size() + " checkpoints";
+        return new Page(title, "Measured on " + text, cards, plots.groups(), tables);
+    }
+}

@@ -1,0 +1,357 @@
+package isonorm.cli.report;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.node.JsonNodeFactory;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import isonorm.architecture.Architecture;
+import isonorm.architecture.Attention;
+import isonorm.architecture.Block;
+import isonorm.architecture.BranchScale;
+import isonorm.architecture.Embedding;
+import isonorm.architecture.Norm;
+import isonorm.architecture.NormKind;
+import isonorm.architecture.Output;
+import isonorm.architecture.QueryKeyNorm;
+import isonorm.checkpoint.Checkpoint;
+import isonorm.checkpoint.Dtype;
+import isonorm.cli.terminal.Console;
+import isonorm.cli.terminal.Table;
+import isonorm.convert.Form;
+import isonorm.convert.Plan;
+import isonorm.family.LoadedModel;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Optional;
+import java.util.TreeMap;
+import java.util.function.Function;
+
+/** What a checkpoint is and what it can become, as JSON and as a table of the same facts. */
+public final class Facts {
+
+    private static final ObjectMapper JSON = new ObjectMapper();
+
+    private final ObjectNode json;
+
+    private Facts(ObjectNode json) {
+        this.json = json;
+    }
+
+    public static Facts of(LoadedModel model) throws IOException {
+        Architecture architecture = model.model().architecture();
+        ObjectNode json = JsonNodeFactory.instance.objectNode();
+        json.put("checkpoint", model.checkpoint().folder().toString());
+        json.put("family", architecture.family());
+        json.put("form", Plan.currentForm(model).map(Form::label).orElse(null));
+        json.put("parameters", architecture.parameterCount());
+        json.set("stored", stored(model.checkpoint()));
+        json.set("input", input(architecture));
+        json.put("width", architecture.width());
+        json.put("stream", architecture.stream().label());
+        json.put("stream_width", architecture.streamWidth());
+        json.put("blocks", architecture.blocks().size());
+        json.set("attention", attention(architecture.blocks()));
+        json.set("mlp", mlp(architecture.blocks()));
+        json.set("norms", norms(architecture));
+        json.put("output", output(architecture.output()));
+        json.put("tied", architecture.tied());
+        json.set("left_out", JSON.valueToTree(model.unused()));
+        ObjectNode forms = json.putObject("forms");
+        for (Form form : Form.values()) {
+            forms.set(form.label(), possibility(model, form));
+        }
+        return new Facts(json);
+    }
+
+    public ObjectNode json() {
+        return json;
+    }
+
+    private static ObjectNode stored(Checkpoint checkpoint) throws IOException {
+        ObjectNode json = JSON.createObjectNode();
+        long bytes = 0;
+        for (Path file : checkpoint.weightFiles()) {
+            bytes += Files.size(file);
+        }
+        json.put("files", checkpoint.weightFiles().size());
+        json.put("bytes", bytes);
+        json.put("tensors", checkpoint.names().size());
+        ObjectNode dtypes = json.putObject("dtypes");
+        dtypes(checkpoint).forEach((dtype, count) -> dtypes.put(dtype.name(), count));
+        return json;
+    }
+
+    /** How many tensors there are of each type. */
+    private static Map<Dtype, Long> dtypes(Checkpoint checkpoint) throws IOException {
+        Map<Dtype, Long> counts = new TreeMap<>();
+        for (String name : checkpoint.names()) {
+            counts.merge(checkpoint.info(name).dtype(), 1L, Long::sum);
+        }
+        return counts;
+    }
+
+    private static ObjectNode input(Architecture architecture) {
+        ObjectNode json = JSON.createObjectNode();
+        switch (architecture.embedding()) {
+            case Embedding.Tokens tokens -> {
+                json.put("kind", "tokens");
+                json.put("vocabulary", tokens.vocabulary());
+                json.put("context", architecture.context());
+                json.put("positions", positions(tokens, architecture.blocks()));
+            }
+            case Embedding.Patches patches -> {
+                json.put("kind", "images");
+                json.put("channels", patches.channels());
+                json.put("height", patches.height());
+                json.put("width", patches.width());
+                json.put("patch", patches.patch());
+            }
+        }
+        return json;
+    }
+
+    private static String positions(Embedding.Tokens tokens, List<Block> blocks) {
+        if (tokens.positions() > 0) {
+            return "learned";
+        }
+        if (blocks.stream().anyMatch(block -> block.attention().rotary().isPresent())) {
+            return "rotary";
+        }
+        return blocks.stream().anyMatch(block -> block.attention().alibi().isPresent()) ? "alibi" : "none";
+    }
+
+    private static ObjectNode attention(List<Block> blocks) {
+        Function<Function<Attention, Object>, JsonNode> each = what -> each(blocks, block -> what.apply(block.attention()));
+        ObjectNode json = JSON.createObjectNode();
+        json.set("heads", each.apply(Attention::heads));
+        json.set("key_value_heads", each.apply(Attention::keyValueHeads));
+        json.set("head_width", each.apply(Attention::headWidth));
+        json.set("causal", each.apply(Attention::causal));
+        json.set("window", each.apply(attention -> attention.window().isPresent() ? attention.window().getAsInt() : "none"));
+        json.set("query_key_norm", each.apply(attention -> kind(attention.queryKeyNorm().map(QueryKeyNorm::norm))));
+        json.set("value_norm", each.apply(attention -> kind(attention.valueNorm())));
+        json.set("inner_norm", each.apply(attention -> kind(attention.innerNorm())));
+        return json;
+    }
+
+    private static ObjectNode mlp(List<Block> blocks) {
+        ObjectNode json = JSON.createObjectNode();
+        json.set("hidden", each(blocks, block -> block.mlp().hidden()));
+        json.set("activation", each(blocks, block -> block.mlp().activation().label()));
+        json.set("gated", each(blocks, block -> block.mlp().gated()));
+        json.set("inner_norm", each(blocks, block -> kind(block.mlp().innerNorm())));
+        return json;
+    }
+
+    private static ObjectNode norms(Architecture architecture) {
+        List<Block> blocks = architecture.blocks();
+        ObjectNode json = JSON.createObjectNode();
+        json.set("kind", each(blocks, block -> block.norm().kind().label()));
+        json.set("placement", each(blocks, Facts::placement));
+        json.set("wiring", each(blocks, block -> block.wiring().label()));
+        json.set("applies", each(blocks, block -> applies(block.norm())));
+        json.set("skip", each(blocks, Block::skip));
+        json.set("layer_scale", each(blocks, block -> block.scale() == BranchScale.VECTOR));
+        json.set("skip_init", each(blocks, block -> block.scale() == BranchScale.NUMBER));
+        json.set("gates", each(blocks, Block::gates));
+        json.set("epsilon", each(blocks, block -> block.norm().epsilon()));
+        json.put("embedding", norm(architecture.embedding().norm()));
+        json.put("final", norm(architecture.finalNorm()));
+        return json;
+    }
+
+    private static String placement(Block block) {
+        String attention = block.attentionPlacement().label();
+        return block.both(block.attentionPlacement()) ? attention : attention + " and " + block.mlpPlacement().label();
+    }
+
+    private static String kind(Optional<Norm> norm) {
+        return norm.map(there -> there.kind().label()).orElse("none");
+    }
+
+    private static String norm(Optional<Norm> norm) {
+        return norm.map(there -> there.kind().label() + ", " + applies(there)).orElse(null);
+    }
+
+    private static String applies(Norm norm) {
+        return switch (norm.affine()) {
+            case NONE -> "no gain";
+            case GAIN -> "gain";
+            case GAIN_AND_BIAS -> "gain and bias";
+        };
+    }
+
+    private static String output(Output output) {
+        return switch (output) {
+            case Output.Words _ -> "logits over the vocabulary";
+            case Output.Labels labels -> "scores of " + Table.count(labels.labels(), "label");
+            case Output.Hidden(Output.Pooler pooler) -> "hidden states" + (pooler == Output.Pooler.NONE ? "" : " and a pooled vector");
+        };
+    }
+
+    /** One value where all blocks agree, else the different values. */
+    private static JsonNode each(List<Block> blocks, Function<Block, Object> what) {
+        List<Object> distinct = blocks.stream().map(what).distinct().toList();
+        return JSON.valueToTree(distinct.size() == 1 ? distinct.getFirst() : distinct);
+    }
+
+    private static ObjectNode possibility(LoadedModel model, Form form) throws IOException {
+        ObjectNode json = JSON.createObjectNode();
+        List<String> reasons = Plan.refusals(model, form);
+        json.put("possible", reasons.isEmpty());
+        if (reasons.isEmpty()) {
+            json.put("parameters", Plan.of(model, form, false).result().architecture().parameterCount());
+        } else {
+            json.set("reasons", JSON.valueToTree(reasons));
+        }
+        return json;
+    }
+
+    /** Shows the facts to a person. */
+    public void print(Console console) {
+        String form = json.path("form").asText("");
+        console.out().println(console.bold(json.path("checkpoint").asText()) + ": " + json.path("family").asText()
+                + (json.path("form").isNull() ? "" : " in the form " + form));
+        console.out().println();
+        what().print(console.out());
+        Table possible = Table.ofFacts();
+        Table impossible = Table.ofFacts();
+        boolean anything = false;
+        boolean everything = true;
+        for (var entry : json.path("forms").properties()) {
+            if (entry.getValue().path("possible").asBoolean()) {
+                anything = true;
+                possible.row(entry.getKey(), Table.count(entry.getValue().path("parameters").asLong(), "parameter") + "; "
+                        + meaning(entry.getKey()));
+            } else {
+                everything = false;
+                String name = entry.getKey();
+                for (JsonNode reason : entry.getValue().path("reasons")) {
+                    impossible.row(name, reason.asText());
+                    name = "";
+                }
+            }
+        }
+        if (anything) {
+            console.out().println();
+            console.out().println(console.bold("It can become"));
+            possible.print(console.out());
+        }
+        if (!everything) {
+            console.out().println();
+            console.out().println(console.bold("It cannot become"));
+            impossible.print(console.out());
+        }
+    }
+
+    /** The rows that say what the model is. */
+    public Table what() {
+        JsonNode stored = json.path("stored");
+        JsonNode attention = json.path("attention");
+        JsonNode mlp = json.path("mlp");
+        JsonNode norms = json.path("norms");
+        List<String> dtypes = new ArrayList<>();
+        stored.path("dtypes").properties().forEach(entry -> dtypes.add(entry.getKey()));
+        Table table = Table.ofFacts()
+                .row("parameters", Table.count(json.path("parameters").asLong()))
+                .row("stored", Table.count(stored.path("tensors").asLong(), "tensor") + " of " + String.join(" and ", dtypes) + " in "
+                        + Table.count(stored.path("files").asLong(), "file") + ", " + Table.bytes(stored.path("bytes").asLong()))
+                .row("input", inputInWords(json.path("input")))
+                .row("stream", Table.count(json.path("blocks").asLong(), "block") + ", width " + json.path("width").asText()
+                        + switch (json.path("stream").asText()) {
+                            case "compressed" -> ", centred and carried in " + json.path("stream_width").asText() + " values";
+                            case "centred" -> ", centred";
+                            default -> "";
+                        })
+                .row("attention", attentionInWords(attention))
+                .row("mlp", values(mlp.path("hidden")) + ", " + values(mlp.path("activation")) + (mlp.path("gated").asBoolean() ? ", gated" : "")
+                        + innerNorm(mlp))
+                .row("norms", values(norms.path("kind")) + " (" + values(norms.path("applies"))
+                        + (values(norms.path("kind")).equals(NormKind.DYNAMIC_TANH.label()) ? "" : ", epsilon " + values(norms.path("epsilon")))
+                        + "), " + placementInWords(values(norms.path("placement"))) + ", " + values(norms.path("wiring")) + scalesInWords(norms)
+                        + (norms.path("embedding").isNull() ? "" : "; embedding norm " + norms.path("embedding").asText())
+                        + (norms.path("final").isNull() ? "; no final norm" : "; final norm " + norms.path("final").asText()))
+                .row("output", json.path("output").asText() + (json.path("tied").asBoolean() ? ", the head is tied to the token table" : ""));
+        if (!json.path("left_out").isEmpty()) {
+            table.row("not used", Table.count(json.path("left_out").size(), "tensor") + ", " + json.path("left_out").get(0).asText()
+                    + (json.path("left_out").size() > 1 ? " for instance" : ""));
+        }
+        return table;
+    }
+
+    private static String inputInWords(JsonNode input) {
+        return input.path("kind").asText().equals("tokens")
+                ? "tokens of " + Table.count(input.path("vocabulary").asLong()) + ", context " + Table.count(input.path("context").asLong())
+                        + ", positions " + input.path("positions").asText()
+                : "images of " + input.path("channels") + " x " + input.path("height") + " x " + input.path("width") + ", patches of "
+                        + input.path("patch");
+    }
+
+    private static String attentionInWords(JsonNode attention) {
+        String heads = values(attention.path("heads"));
+        String keys = values(attention.path("key_value_heads"));
+        String window = values(attention.path("window"));
+        String norm = values(attention.path("query_key_norm"));
+        String valueNorm = values(attention.path("value_norm"));
+        return heads + " heads of " + values(attention.path("head_width")) + (keys.equals(heads) ? "" : ", " + keys + " key-value heads")
+                + (attention.path("causal").asBoolean() ? ", causal" : ", both directions")
+                + (window.equals("none") ? "" : ", window " + window) + (norm.equals("none") ? "" : ", queries and keys through " + norm)
+                + (valueNorm.equals("none") ? "" : ", values through " + valueNorm) + innerNorm(attention);
+    }
+
+    private static String innerNorm(JsonNode subLayer) {
+        String norm = values(subLayer.path("inner_norm"));
+        return norm.equals("none") ? "" : ", " + norm + " before the last linear layer";
+    }
+
+    private static String scalesInWords(JsonNode norms) {
+        JsonNode skip = norms.path("skip");
+        return (skip.isArray() || skip.asDouble() != 1 ? ", the stream times " + factors(skip) + " at each sum" : "")
+                + (norms.path("layer_scale").toString().contains("true") ? ", LayerScale" : "")
+                + (norms.path("skip_init").toString().contains("true") ? ", SkipInit" : "")
+                + (norms.path("gates").toString().contains("true") ? ", gates on the stream" : "");
+    }
+
+    private static String factors(JsonNode skip) {
+        List<String> all = new ArrayList<>();
+        (skip.isArray() ? skip : List.of(skip)).forEach(value -> all.add(String.format(Locale.ROOT, "%.4g", value.asDouble())));
+        return String.join(" or ", all);
+    }
+
+    private static String placementInWords(String label) {
+        return switch (label) {
+            case "pre" -> "before the sub-layers (pre)";
+            case "post" -> "behind the sum (post)";
+            case "peri" -> "before and behind the sub-layers (peri)";
+            case "output" -> "behind the sub-layers (output)";
+            case "both" -> "before the sub-layers and behind the sum (both)";
+            case "dual" -> "behind the sum of one of two streams (dual)";
+            default -> label;
+        };
+    }
+
+    private static String meaning(String form) {
+        return switch (Form.named(form).orElseThrow()) {
+            case CENTRED -> "the family's own format, so every other tool loads it";
+            case PRE_RMSNORM -> "RMSNorm without gain before each reader";
+            case PRE_CRMSNORM -> "the same with one value less in the stream";
+            case RMSNORM -> "Post-LN with RMSNorm and explicit recentring";
+            case PRE_LN -> "an ordinary checkpoint of the family again";
+        };
+    }
+
+    /** A value, or the values of blocks that differ. */
+    private static String values(JsonNode node) {
+        if (!node.isArray()) {
+            return node.isDouble() ? String.format(Locale.ROOT, "%.0e", node.asDouble()) : node.asText();
+        }
+        List<String> all = new ArrayList<>();
+        node.forEach(value -> all.add(values(value)));
+        return String.join(" or ", all);
+    }
+}

@@ -1,0 +1,114 @@
+package isonorm.cli.commands;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import isonorm.checkpoint.Fingerprint;
+import isonorm.cli.Run;
+import isonorm.layer.Tolerance;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+
+/** {@code isonorm convert} and {@code isonorm verify}, end to end. */
+class ConvertTest {
+
+    @TempDir
+    Path folder;
+
+    @ParameterizedTest
+    @CsvSource({"gpt2, centred, keep", "gpt2, pre-rmsnorm, keep", "gpt2, pre-crmsnorm, bf16", "gpt2-bf16, pre-crmsnorm, keep",
+        "gpt2-f16, pre-rmsnorm, keep", "bert, rmsnorm, keep", "vit, pre-crmsnorm, f32", "gpt_neox-sharded, pre-crmsnorm, f16"})
+    void convertsAndVerifies(String fixture, String form, String dtype) throws IOException {
+        Path out = folder.resolve("out");
+        JsonNode summary = Run.of("convert", Run.fixture(fixture), out, "--to", form, "--dtype", dtype, "--json").ended(0).json();
+        JsonNode verification = summary.path("verification");
+        List<JsonNode> rows = verification.path("comparisons").valueStream().toList();
+        boolean rounds = dtype.endsWith("16") || dtype.equals("keep") && fixture.endsWith("16");
+        assertEquals(rounds ? List.of("before rounding", "written", "written", "original") : List.of("written", "written", "original"),
+                rows.stream().map(row -> row.path("model").asText()).toList());
+        JsonNode converted = rows.get(rounds ? 1 : 0);
+        assertTrue(converted.path("largest_error").asDouble() <= verification.path("tolerance").asDouble());
+        if (rounds) {
+            assertTrue(rows.getFirst().path("largest_error").asDouble() <= Tolerance.REWRITTEN_F64);
+            assertTrue(converted.path("largest_error").asDouble() > 1e-5, "16 bits must show");
+        }
+        assertEquals(Fingerprint.sha256(out.resolve("model.safetensors")), summary.path("result_files").path(0).path("sha256").asText());
+        assertTrue(Run.names(out).containsAll(List.of("config.json", "model.safetensors", "report.json")));
+        assertEquals(List.of("out"), Run.names(folder));
+
+        JsonNode equality = Run.of("verify", Run.fixture(fixture), out, "--json").ended(0).json();
+        assertEquals(converted.path("largest_error").asDouble(), equality.path("largest_error").asDouble());
+    }
+
+    @Test
+    void theWayBackIsEqualToo() {
+        Path there = folder.resolve("there");
+        Path back = folder.resolve("back");
+        Run.of("convert", Run.fixture("gpt2"), there, "--to", "pre-crmsnorm", "--no-verify").ended(0);
+        Run.of("convert", there, back, "--to", "pre-ln", "--no-verify").ended(0);
+        String shown = Run.of("verify", Run.fixture("gpt2"), back).ended(0).out();
+        assertTrue(shown.startsWith("Equal: logits at "), shown);
+    }
+
+    @Test
+    void theTableSaysWhatWasDone() {
+        Run run = Run.of("convert", Run.fixture("gpt2"), folder.resolve("out"), "--to", "pre-crmsnorm").ended(0);
+        assertEquals("", run.err());
+        for (String part : List.of("parameters before", "parameters after", "tensors  ", "subtracted the last column", "sha256 ",
+                "Verified equal: logits", "largest error", "written", "original")) {
+            assertTrue(run.out().contains(part), run.out());
+        }
+    }
+
+    @Test
+    void aRefusalGivesEveryReasonAndWritesNothing() throws IOException {
+        Run run = Run.of("convert", Run.fixture("olmo2"), folder.resolve("out"), "--to", "pre-rmsnorm", "--json").ended(1);
+        assertEquals("isonorm: cannot convert " + Run.fixture("olmo2") + " to pre-rmsnorm:", run.errors().getFirst());
+        assertTrue(run.errors().size() > 2, run.err());
+        assertTrue(run.errors().stream().skip(1).allMatch(line -> line.startsWith("  - ")), run.err());
+        assertEquals(run.errors().size() - 1, run.json().path("refused").size());
+        assertEquals(List.of(), Run.names(folder));
+    }
+
+    @Test
+    void onlyACheckpointIsOverwrittenAndOnlyWhenAsked() throws IOException {
+        Path out = folder.resolve("out");
+        Run.of("convert", Run.fixture("gpt2"), out, "--to", "centred", "--no-verify").ended(0);
+        byte[] before = Files.readAllBytes(out.resolve("model.safetensors"));
+        Run refused = Run.of("convert", Run.fixture("gpt2"), out, "--to", "pre-rmsnorm", "--no-verify").ended(1);
+        assertTrue(refused.err().contains("--overwrite"), refused.err());
+        assertArrayEquals(before, Files.readAllBytes(out.resolve("model.safetensors")));
+        Run.of("convert", Run.fixture("gpt2"), out, "--to", "pre-rmsnorm", "--no-verify", "--overwrite").ended(0);
+        assertTrue(Files.readString(out.resolve("config.json")).contains("\"isonorm\""), "the config is the new form's");
+        assertEquals(List.of("out"), Run.names(folder));
+    }
+
+    @Test
+    void differentModelsAreToldApart() {
+        Run run = Run.of("verify", Run.fixture("gpt2"), Run.fixture("gpt2-untied")).ended(1);
+        assertTrue(run.out().startsWith("Different: "), run.out() + run.err());
+        Run incomparable = Run.of("verify", Run.fixture("gpt2"), Run.fixture("vit")).ended(1);
+        assertEquals(1, incomparable.errors().size(), incomparable.err());
+        assertTrue(incomparable.err().contains("must read and give the same"), incomparable.err());
+    }
+
+    @Test
+    void aTextNeedsATokenizer() throws IOException {
+        Path text = Files.writeString(folder.resolve("text.txt"), "To be, or not to be");
+        Run run = Run.of("verify", Run.fixture("gpt2"), Run.fixture("gpt2"), "--text", text).ended(1);
+        assertTrue(run.err().contains("tokenizer.json"), run.err());
+        Path shakespeare = Run.HOME.resolve("examples/shakespeare-gpt2");
+        JsonNode equality = Run.of("verify", shakespeare, shakespeare, "--text", text, "--json").ended(0).json();
+        assertEquals(0, equality.path("largest_error").asDouble());
+        assertTrue(equality.path("perplexity_a").asDouble() > 1);
+        Run.of("verify", shakespeare, shakespeare, "--text", folder.resolve("missing.txt")).ended(1);
+    }
+}

@@ -1,0 +1,162 @@
+package isonorm.cli.commands;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import isonorm.cli.Run;
+import java.io.ByteArrayInputStream;
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Set;
+import java.util.TreeSet;
+import javax.xml.parsers.DocumentBuilderFactory;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** {@code isonorm depth} on the GPT-2 of the examples: what it prints, the files it writes, and what it refuses. */
+class DepthTest {
+
+    private static final Path EXAMPLE = Run.HOME.resolve("examples/shakespeare-gpt2");
+    private static final int BLOCKS = 8;
+
+    @TempDir
+    Path folder;
+
+    @Test
+    void theReportHasEveryBlockPositionAndPair() throws Exception {
+        Path out = folder.resolve("new/report");
+        Run run = Run.of("depth", EXAMPLE, EXAMPLE, "--tokens", 1100, "--window", 128, "--sensitivity", "--sensitivity-tokens", 300, "--span", "2,5",
+                "--out", out, "--quiet").ended(0);
+        assertEquals("", run.err());
+        JsonNode json = new ObjectMapper().readTree(out.resolve("report.json").toFile());
+        assertEquals(2, json.path("checkpoints").size());
+        assertEquals(1024, json.path("checkpoints").get(0).path("tokens").asLong()); // whole windows
+        assertEquals(2 * 5 * BLOCKS, json.path("blocks").size());
+        Set<String> positions = new TreeSet<>();
+        for (JsonNode row : json.path("blocks")) {
+            positions.add(row.path("position").asText());
+            for (String name : List.of("mean", "variance", "rms", "max_abs", "p50", "p99", "p99.9", "kurtosis")) {
+                assertTrue(row.path(name).isNumber(), name + " of " + row);
+            }
+            assertEquals(row.path("position").asText().endsWith("_output") && !row.path("position").asText().startsWith("block"), row.has("write_ratio"));
+        }
+        assertEquals(Set.of("block_input", "attention_norm", "attention_output", "mlp_output", "block_output"), positions);
+        assertEquals(BLOCKS * (BLOCKS + 1), json.path("angular_distance").size());
+        assertEquals(2 * (BLOCKS + (BLOCKS - 1) + (BLOCKS - 4)), json.path("sensitivity").size());
+        assertEquals(2 * BLOCKS, json.path("influence").size());
+        assertEquals(json.path("blocks").size() + 1, Files.readAllLines(out.resolve("blocks.csv")).size());
+        assertEquals(json.path("angular_distance").size() + 1, Files.readAllLines(out.resolve("angular_distance.csv")).size());
+        int images = 0;
+        for (String name : Run.names(out)) {
+            assertFalse(name.startsWith("."), name);
+            if (name.endsWith(".svg")) {
+                DocumentBuilderFactory.newInstance().newDocumentBuilder().parse(new ByteArrayInputStream(Files.readAllBytes(out.resolve(name))));
+                images++;
+            }
+        }
+        assertEquals(17, images);
+        assertTrue(run.out().contains("without it") && run.out().contains("The stream's variance"), run.out());
+        requireAlone(Files.readString(out.resolve("report.html"), StandardCharsets.UTF_8));
+    }
+
+    /** A page needs nothing but itself. */
+    private static void requireAlone(String html) {
+        assertTrue(html.startsWith("<!doctype html>") && html.endsWith("</html>") && !html.contains("{{"), "a whole page");
+        String own = html.substring(0, html.indexOf("<script>")) + html.substring(html.lastIndexOf("<script>"));
+        assertFalse(own.contains("src=") || own.contains("http:") || own.contains("https:") || own.contains("url("), "what a page loads");
+        assertTrue(html.contains("prefers-color-scheme") && html.contains("width=device-width"), "themes and phones");
+    }
+
+    @Test
+    void oneCheckpointPrintsItsTable() {
+        Run run = Run.of("depth", EXAMPLE, "--tokens", 512, "--compute", "bf16", "--quiet").ended(0);
+        assertTrue(run.out().contains("512 tokens in windows of 256, computed in bf16"), run.out());
+        assertTrue(run.out().lines().anyMatch(line -> line.matches("  7 +[0-9.]+ .*")), run.out());
+        assertFalse(run.out().contains("without it"), run.out());
+    }
+
+    @Test
+    void everyTypeSaysTheSame() throws IOException {
+        double[] variance = new double[2];
+        for (int i = 0; i < 2; i++) {
+            JsonNode json = Run.of("depth", EXAMPLE, "--tokens", 512, "--compute", i == 0 ? "f64" : "f32", "--json").ended(0).json();
+            variance[i] = json.path("blocks").get(5 * BLOCKS - 1).path("variance").asDouble();
+        }
+        assertEquals(variance[0], variance[1], 1e-5 * variance[0]);
+    }
+
+    /** The tokens are the text's own, so the numbers are. */
+    @Test
+    void aFolderOfTokensIsATextToo() throws IOException {
+        Path text = Run.HOME.resolve("examples/tinyshakespeare-heldout.txt");
+        Path tokens = folder.resolve("tokens");
+        Run.of("data", "build", text, "--tokenizer", EXAMPLE, "--out", tokens, "--quiet").ended(0);
+        JsonNode ofText = Run.of("depth", EXAMPLE, "--text", text, "--tokens", 512, "--json").ended(0).json();
+        JsonNode ofTokens = Run.of("depth", EXAMPLE, "--text", tokens, "--tokens", 512, "--json").ended(0).json();
+        assertEquals(ofText.path("blocks"), ofTokens.path("blocks"));
+        Run.of("data", "build", text, "--tokenizer", "bytes", "--out", folder.resolve("bytes"), "--quiet").ended(0);
+        refused(1, "was not tokenized as the model's texts were", EXAMPLE, "--text", folder.resolve("bytes"), "--tokens", 512);
+    }
+
+    @Test
+    void gradientsAreMeasuredOfEveryPartOfEveryBlock() throws IOException {
+        Path out = folder.resolve("report");
+        JsonNode json = Run.of("depth", EXAMPLE, "--tokens", 256, "--window", 64, "--sensitivity-tokens", 128, "--gradients", "--out", out, "--json")
+                .ended(0).json();
+        assertEquals(6 * BLOCKS, json.path("gradients").size());
+        Set<String> parts = new TreeSet<>();
+        json.path("gradients").forEach(row -> {
+            parts.add(row.path("parameter").asText());
+            assertTrue(row.path("norm").asDouble() > 0, row.toString());
+        });
+        assertEquals(Set.of("attention.output", "attention.query_key_value", "attention_norm", "mlp.down", "mlp.up", "mlp_norm"), parts);
+        assertTrue(Files.exists(out.resolve("gradients.csv")) && Files.exists(out.resolve("gradient-norms.svg")));
+        refused(1, "this vit model reads images", Run.fixture("vit"), "--gradients");
+    }
+
+    @Test
+    void namesThatLookLikeMarkupStayText() throws IOException {
+        Path odd = folder.resolve("a<b>&c");
+        Files.createDirectories(odd);
+        for (String file : List.of("config.json", "model.safetensors", "tokenizer.json")) {
+            Files.copy(EXAMPLE.resolve(file), odd.resolve(file));
+        }
+        Path out = folder.resolve("report");
+        Run.of("depth", odd, odd, "--tokens", 256, "--out", out, "--quiet").ended(0);
+        String html = Files.readString(out.resolve("report.html"));
+        assertTrue(html.contains("a&lt;b&gt;&amp;c") && !html.contains("a<b>"), "escaped");
+    }
+
+    @Test
+    void whatCannotBeMeasuredIsSaidInOneLine() throws IOException {
+        Path text = Files.writeString(folder.resolve("text.txt"), "To be, or not to be");
+        refused(1, "empty.txt is empty", EXAMPLE, "--text", Files.createFile(folder.resolve("empty.txt")));
+        refused(1, "fewer than one window of 64; take a shorter window", EXAMPLE, "--text", text, "--window", 64);
+        refused(1, "fewer than one window of 256", EXAMPLE, "--text", text);
+        refused(1, "this model has 256 positions, got a window of 257", EXAMPLE, "--window", 257);
+        refused(1, "this vit model reads images", Run.fixture("vit"));
+        refused(1, "tokenizer.json does not exist", Run.fixture("gpt2"));
+        refused(1, "no-text.txt does not exist", EXAMPLE, "--text", folder.resolve("no-text.txt"));
+        refused(2, "--window must be --tokens at most", EXAMPLE, "--window", 100, "--tokens", 50);
+        refused(2, "--span says what --sensitivity removes", EXAMPLE, "--span", 2);
+        refused(2, "--out must be a folder", EXAMPLE, "--out", text);
+        refused(2, "got 'f33'; did you mean f32?", EXAMPLE, "--compute", "f33");
+        refused(2, "CHECKPOINT");
+    }
+
+    private static void refused(int code, String message, Object... arguments) {
+        Object[] all = new Object[arguments.length + 1];
+        all[0] = "depth";
+        System.arraycopy(arguments, 0, all, 1, arguments.length);
+        Run run = Run.of(all).ended(code);
+        assertEquals("", run.out());
+        assertEquals(code, run.errors().size(), run.err()); // wrong usage also points to the help
+        assertTrue(run.err().contains(message), run.err());
+    }
+}

@@ -1,0 +1,160 @@
+package isonorm.cli.commands;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import isonorm.cli.Main;
+import isonorm.cli.Run;
+import isonorm.cli.terminal.Console;
+import java.io.ByteArrayOutputStream;
+import java.io.IOException;
+import java.io.OutputStream;
+import java.io.PrintStream;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/** {@code isonorm generate} on the GPT-2 of the examples, and on what it refuses. */
+class GenerateTest {
+
+    private static final Path EXAMPLE = Run.HOME.resolve("examples/shakespeare-gpt2");
+
+    /** What transformers' {@code generate(max_new_tokens=20, do_sample=False)} gives, in float32. */
+    private static final String ROMEO = "\nI'll believe me, and I'll believe my busin";
+
+    private static final String LIGHT = "'d,\nAnd in the body of the chamber,\nAnd in the";
+
+    /** The same with {@code repetition_penalty=1.3}. */
+    private static final String PENALIZED = "\nI'll believe me, and I am back to see.\n\nKING";
+
+    @TempDir
+    Path folder;
+
+    @Test
+    void greedyTextIsThatOfTransformers() {
+        Run run = generate("--prompt", "ROMEO:", "--max-tokens", 20).ended(0);
+        assertEquals(ROMEO + System.lineSeparator(), run.out());
+        assertTrue(run.err().matches("prompt 2 tokens, [\\d.,]+ tokens/s; generated 20 tokens, [\\d.,]+ tokens/s\\R"), run.err());
+        run = generate("--prompt", "ROMEO:", "--max-tokens", 20, "--repetition-penalty", 1.3, "--echo", "--quiet").ended(0);
+        assertEquals("ROMEO:" + PENALIZED + System.lineSeparator(), run.out());
+        assertEquals("", run.err());
+    }
+
+    @Test
+    void aBatchGivesWhatEachPromptAloneGives() throws IOException {
+        Object[] arguments = {"--prompt", "ROMEO:", "--prompt", "What light through yonder window", "--max-tokens", 20, "--json"};
+        JsonNode json = generate(arguments).ended(0).json();
+        assertEquals(ROMEO, json.at("/rows/0/text").asText());
+        assertEquals(LIGHT, json.at("/rows/1/text").asText());
+        assertEquals("length", json.at("/rows/1/ending").asText());
+        assertEquals(20, json.at("/rows/1/ids").size());
+        assertEquals(40, json.path("generated_tokens").asInt());
+        assertEquals("f32", json.path("compute").asText());
+        arguments[arguments.length - 1] = "--echo";
+        String out = generate(arguments).ended(0).out();
+        assertTrue(out.contains("1: ROMEO:" + System.lineSeparator() + "ROMEO:" + ROMEO + System.lineSeparator()), out);
+        assertTrue(out.contains("window" + LIGHT + System.lineSeparator()), out);
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"pre-rmsnorm", "pre-crmsnorm", "centred"})
+    void everyFormContinuesAsTheOriginal(String form) {
+        Path converted = folder.resolve(form);
+        Run.of("convert", EXAMPLE, converted, "--to", form, "--no-verify", "--quiet").ended(0);
+        assertEquals(ROMEO + System.lineSeparator(), Run.of("generate", converted, "--prompt", "ROMEO:", "--max-tokens", 20).ended(0).out());
+    }
+
+    @Test
+    void aSeedDrawsTheSameAgain() {
+        Object[] drawn = {"--prompt", "ROMEO:", "--max-tokens", 20, "--temperature", 1, "--top-k", 100, "--top-p", .95, "--min-p", .01,
+            "--threads", 1, "--seed", 5};
+        Run once = generate(drawn).ended(0);
+        assertTrue(once.err().contains("; seed 5"), once.err());
+        assertEquals(once.out(), generate(drawn).ended(0).out());
+        drawn[drawn.length - 1] = 6;
+        assertNotEquals(once.out(), generate(drawn).ended(0).out());
+    }
+
+    @Test
+    void whereATextEnds() throws IOException {
+        Path prompt = Files.writeString(folder.resolve("prompt.txt"), "ROMEO:\n"); // as editors end files
+        JsonNode stopped = generate("--prompt-file", prompt, "--stop", ", and", "--stop", "zzz", "--json").ended(0).json();
+        assertEquals("\nI'll believe me", stopped.at("/rows/0/text").asText());
+        assertEquals("stop_string", stopped.at("/rows/0/ending").asText());
+        assertEquals("ROMEO:", stopped.at("/rows/0/prompt").asText());
+        Run full = generate("--prompt", "a".repeat(250), "--max-tokens", 1000).ended(0);
+        assertTrue(full.err().contains("generated 7 tokens") && full.err().contains("; the context is full"), full.err());
+    }
+
+    @Test
+    void aTextThatEndsAtOnceIsEmpty() throws IOException {
+        Path ending = folder.resolve("ending");
+        Files.createDirectory(ending);
+        for (String file : Run.names(EXAMPLE)) {
+            Files.copy(EXAMPLE.resolve(file), ending.resolve(file));
+        }
+        int first = generate("--prompt", "ROMEO:", "--max-tokens", 1, "--json").ended(0).json().at("/rows/0/ids/0").asInt();
+        Files.writeString(ending.resolve("generation_config.json"), "{\"eos_token_id\": [5, " + first + "]}");
+        Run run = Run.of("generate", ending, "--prompt", "ROMEO:", "--max-tokens", 5, "--echo").ended(0);
+        assertEquals("ROMEO:" + System.lineSeparator(), run.out());
+        run = Run.of("generate", ending, "--prompt", "ROMEO:", "--max-tokens", 20, "--ignore-end").ended(0);
+        assertEquals(ROMEO + System.lineSeparator(), run.out());
+    }
+
+    /** As behind {@code | head -c 10}: no more is generated and nothing is said. */
+    @Test
+    void aClosedPipeEndsQuietly() {
+        ByteArrayOutputStream taken = new ByteArrayOutputStream();
+        OutputStream pipe = new OutputStream() {
+            @Override
+            public void write(int b) throws IOException {
+                if (taken.size() == 10) {
+                    throw new IOException("Broken pipe");
+                }
+                taken.write(b);
+            }
+        };
+        ByteArrayOutputStream err = new ByteArrayOutputStream();
+        Console console = new Console(new PrintStream(pipe, false, StandardCharsets.UTF_8), new PrintStream(err, true, StandardCharsets.UTF_8), false, false);
+        assertEquals(1, Main.run(console, "generate", EXAMPLE.toString(), "--prompt", "ROMEO:", "--max-tokens", "200"));
+        assertEquals(ROMEO.substring(0, 10), taken.toString(StandardCharsets.UTF_8));
+        assertEquals("", err.toString(StandardCharsets.UTF_8));
+    }
+
+    @Test
+    void whatItCannotDoIsOneLine() throws IOException {
+        refused("the prompt must have a token to be continued, got none; give it a word", EXAMPLE, "--prompt", "");
+        refused("the prompt must fit the model's context of 256 tokens, got 300; shorten it", EXAMPLE, "--prompt", "a".repeat(300));
+        refused("prompt 2 must have a token", EXAMPLE, "--prompt", "a", "--prompt", "");
+        refused("tokenizer.json does not exist; a text needs the model's tokenizer.json", Run.fixture("gpt2"), "--prompt", "a");
+        refused("this model sees the tokens it would predict", Run.fixture("bert"), "--prompt", "a");
+        refused("this model gives hidden states", Run.fixture("gpt2-base"), "--prompt", "a");
+        refused("this model gives scores", Run.fixture("vit"), "--prompt", "a");
+        refused("none.txt does not exist", EXAMPLE, "--prompt-file", folder.resolve("none.txt"));
+        byte[] latin = "caf\u00e9".getBytes(StandardCharsets.ISO_8859_1);
+        refused("latin.txt is not UTF-8: byte 3", EXAMPLE, "--prompt-file", Files.write(folder.resolve("latin.txt"), latin));
+    }
+
+    private static Run generate(Object... arguments) {
+        List<Object> all = new ArrayList<>(List.of("generate", EXAMPLE));
+        all.addAll(List.of(arguments));
+        return Run.of(all.toArray());
+    }
+
+    private static void refused(String message, Object... arguments) {
+        List<Object> all = new ArrayList<>(List.of("generate"));
+        all.addAll(List.of(arguments));
+        Run run = Run.of(all.toArray()).ended(1);
+        assertEquals(1, run.errors().size(), run.err());
+        assertEquals("", run.out());
+        assertTrue(run.err().contains(message), run.err());
+    }
+}

@@ -1,0 +1,109 @@
+package isonorm.cli.commands;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import isonorm.cli.Run;
+import isonorm.cli.terminal.Failures;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.attribute.FileTime;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Map;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.MethodSource;
+
+/** What {@code isonorm info} says of checkpoints, and how it finds them. */
+class InfoTest {
+
+    static Stream<String> fixtures() throws IOException {
+        return Run.names(Run.fixture(".")).stream().filter(name -> Files.isDirectory(Run.fixture(name)));
+    }
+
+    @ParameterizedTest
+    @MethodSource("fixtures")
+    void everyFamilyIsShown(String name) throws IOException {
+        Run run = Run.of("info", Run.fixture(name), "--json");
+        if (run.code() == 1) { // a variant nobody supports
+            assertEquals(1, run.errors().size(), run.err());
+            assertTrue(run.err().contains("supported is"), run.err());
+            return;
+        }
+        JsonNode facts = run.ended(0).json();
+        assertTrue(facts.path("parameters").asLong() > 0);
+        assertEquals(5, facts.path("forms").size());
+        String shown = Run.of("info", Run.fixture(name)).ended(0).out();
+        assertFalse(shown.contains("null"), shown);
+        for (Map.Entry<String, JsonNode> form : facts.path("forms").properties()) {
+            assertTrue(shown.contains("\n  " + form.getKey()), shown);
+            assertEquals(form.getValue().path("possible").asBoolean(), form.getValue().path("reasons").isMissingNode());
+        }
+    }
+
+    @ParameterizedTest
+    @CsvSource({
+        "gpt2, layernorm, pre, true, centred pre-rmsnorm pre-crmsnorm",
+        "bert, layernorm, post, true, rmsnorm",
+        "llama, rmsnorm, pre, false, ''",
+        "olmo2, rmsnorm, output, false, ''",
+        "vit, layernorm, pre, false, centred pre-rmsnorm pre-crmsnorm",
+        "bloom, layernorm, pre, true, pre-rmsnorm pre-crmsnorm"
+    })
+    void theFactsAreRight(String name, String kind, String placement, boolean tied, String forms) throws IOException {
+        JsonNode facts = Run.of("info", Run.fixture(name), "--json").ended(0).json();
+        assertEquals(kind, facts.path("norms").path("kind").asText());
+        assertEquals(placement, facts.path("norms").path("placement").asText());
+        assertEquals(tied, facts.path("tied").asBoolean());
+        List<String> possible = facts.path("forms").properties().stream()
+                .filter(form -> form.getValue().path("possible").asBoolean()).map(Map.Entry::getKey).toList();
+        assertEquals(forms, String.join(" ", possible));
+    }
+
+    @Test
+    void everyReasonIsGiven() {
+        String shown = Run.of("info", Run.fixture("olmo2")).ended(0).out().replaceAll("\\s+", " ");
+        assertTrue(shown.contains("its norms are rmsnorm already"), shown);
+        assertTrue(shown.contains("its sub-layers read the stream without a norm"), shown);
+    }
+
+    @Test
+    void aFileOfTheFolderMeansTheFolder() {
+        Path folder = Run.fixture("gpt2").toAbsolutePath();
+        assertEquals(Run.of("info", folder, "--json").out(), Run.of("info", folder.resolve("config.json"), "--json").out());
+    }
+
+    @Test
+    void aTruncatedFileIsOneLine(@TempDir Path folder) throws IOException {
+        Files.copy(Run.fixture("gpt2/config.json"), folder.resolve("config.json"));
+        byte[] weights = Files.readAllBytes(Run.fixture("gpt2/model.safetensors"));
+        Files.write(folder.resolve("model.safetensors"), Arrays.copyOf(weights, weights.length / 2));
+        Run run = Run.of("info", folder).ended(1);
+        assertEquals(1, run.errors().size());
+        assertTrue(run.err().contains("model.safetensors"), run.err());
+    }
+
+    @Test
+    void anIdMeansTheNewestSnapshotInTheCache(@TempDir Path cache) throws IOException {
+        Map<String, String> environment = Map.of("HF_HOME", cache.toString());
+        Path model = cache.resolve("hub/models--some--gpt2");
+        Path older = Files.createDirectories(model.resolve("snapshots/aaa"));
+        Path newer = Files.createDirectories(model.resolve("snapshots/bbb"));
+        Files.setLastModifiedTime(older, FileTime.fromMillis(1_000_000));
+        assertEquals(newer, Checkpoints.find("some/gpt2", environment));
+        Files.writeString(Files.createDirectories(model.resolve("refs")).resolve("main"), "aaa\n");
+        assertEquals(older, Checkpoints.find("some/gpt2", environment));
+        assertEquals(older, Checkpoints.find("some/gpt2", Map.of("HF_HUB_CACHE", cache.resolve("hub").toString())));
+        assertEquals(Path.of("no-id"), Checkpoints.find("no-id", environment));
+        IOException missing = assertThrows(IOException.class, () -> Checkpoints.find("some/other", environment));
+        assertTrue(Failures.describe(missing).startsWith("some/other does not exist, neither as a path nor in"));
+    }
+}
