@@ -18,7 +18,7 @@ import java.util.Map;
  */
 public record Page(String title, String subtitle, List<Card> cards, List<Group> groups, List<Grid> tables) {
 
-    private static final String LIBRARY = "/META-INF/resources/webjars/echarts/5.3.1/dist/echarts.min.js";
+    private static final String LIBRARY = "/META-INF/resources/webjars/echarts/5.3.1/";
 
     /** What one thing is, in sentences and in facts. */
     record Card(String heading, String text, Map<String, String> facts) {}
@@ -62,10 +62,16 @@ public record Page(String title, String subtitle, List<Card> cards, List<Group> 
             case "body" -> body();
             case "footer" -> "Made by isonorm " + Version.isonorm() + ". Charts: Apache ECharts, Apache-2.0.";
             case "plots" -> data();
-            case "library" -> resource(Page.class, LIBRARY);
+            case "notices" -> library("NOTICE") + "\n\nInside it, d3.js:\n\n" + library("licenses/LICENSE-d3")
+                    + "\n\nand ZRender:\n\n" + resource(Page.class, "zrender-license.txt");
+            case "library" -> library("dist/echarts.min.js");
             case "script" -> resource(Page.class, "page.js");
             default -> throw new IllegalStateException("a page has no part " + name);
         };
+    }
+
+    private static String library(String file) throws IOException {
+        return resource(Page.class, LIBRARY + file);
     }
 
     private String body() {

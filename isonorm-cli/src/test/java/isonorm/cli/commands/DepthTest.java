@@ -70,6 +70,9 @@ class DepthTest {
         assertTrue(html.startsWith("<!doctype html>") && html.endsWith("</html>") && !html.contains("{{"), "a whole page");
         String own = html.substring(0, html.indexOf("<script>")) + html.substring(html.lastIndexOf("<script>"));
         assertFalse(own.contains("src=") || own.contains("http:") || own.contains("https:") || own.contains("url("), "what a page loads");
+        for (String holder : List.of("The Apache Software Foundation", "Mike Bostock", "Baidu Inc.", "Microsoft Corporation")) {
+            assertTrue(html.contains(holder), "the charts' script comes with the notice of " + holder);
+        }
         assertTrue(html.contains("prefers-color-scheme") && html.contains("width=device-width"), "themes and phones");
     }
 
