@@ -88,8 +88,7 @@ final class Hints {
         Optional<Product> wide = of(Type.F64);
         if (asked.isEmpty() && wide.isPresent() && !machine.libraries().loaded("OpenBLAS")) {
             add("matrices of float64 are multiplied without OpenBLAS, so verifying takes long: " + wide.get().reason(),
-                    "see that the jar of OpenBLAS for this platform is on the class path and the cache of native code can be "
-                            + "written");
+                    "see that this platform's isonorm-natives is on the class path and the cache of native code can be written");
         }
         Optional<Product> product = of(Type.F32);
         if (product.isEmpty() || machine.libraries().loaded("oneDNN")) {
@@ -99,7 +98,8 @@ final class Hints {
         add("matrices are multiplied without oneDNN, by " + product.get().provider()
                 + (product.get().reason().isEmpty() ? "" : ": " + product.get().reason()),
                 asked.map(argument -> "take " + argument + " out of java's options").orElse(shipped
-                        ? "see that the C library is glibc and the cache of native code can be written; else report it"
+                        ? "see that this platform's isonorm-natives is on the class path, the C library glibc, and the cache of native "
+                                + "code can be written; else report it"
                         : "none on this platform; Linux on x86-64 has it"));
     }
 

@@ -12,12 +12,15 @@ import org.bytedeco.javacpp.Loader;
 /** The native libraries that come with Isonorm: which of them this process has loaded, and from where. */
 public final class Libraries {
 
+    /** JavaCPP's names of the platforms for which there is an isonorm-natives. */
+    private static final List<String> PLATFORMS = List.of("linux-x86_64", "linux-arm64", "macosx-arm64", "macosx-x86_64", "windows-x86_64");
+
     private Libraries() {}
 
     /**
      * A native library.
      *
-     * @param version that of the jar which brings it; empty where this platform has none
+     * @param version that of the jar which brings it for this platform; empty where none is on the class path
      * @param place the file it was loaded from; empty where it is not loaded
      */
     public record Library(String name, Optional<String> version, Optional<Path> place) {}
@@ -27,7 +30,7 @@ public final class Libraries {
         Optional<Path> oneDnn = Multipliers.here().oneDnn().map(OneDnn::place);
         return List.of(
                 new Library("oneDNN", version("dnnl"), oneDnn),
-                new Library("OpenBLAS", version("openblas"), loaded("openblas_nolapack")),
+                new Library("OpenBLAS", OpenBlas.isOnClassPath() ? version("openblas") : Optional.empty(), loaded("openblas_nolapack")),
                 new Library("libtorch", version("pytorch"), loaded("torch_cpu")));
     }
 
@@ -43,6 +46,13 @@ public final class Libraries {
         } catch (IOException | LinkageError e) { // a home that cannot be written
             return Optional.empty();
         }
+    }
+
+    /** Why a library is not there that this platform may have, and what brings it. */
+    static String missing(String library, String platform) {
+        return PLATFORMS.contains(platform)
+                ? library + " is not on the class path: io.github.isonorm:isonorm-natives-" + platform + " brings it"
+                : library + " is not on this platform";
     }
 
     /** JavaCPP's names end in a version behind an @. */

@@ -12,6 +12,7 @@ import java.util.EnumMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import org.bytedeco.javacpp.Loader;
 
 /**
  * Who multiplies numbers of which type: decided once, by asking each library for a product instead of expecting one of it.
@@ -88,7 +89,9 @@ final class Multipliers {
             found.library().ifPresentOrElse(there::add, () -> missing.add(found.reason()));
         }
         if (best < 2) {
-            OpenBlas.open().ifPresentOrElse(there::add, () -> missing.add("OpenBLAS is not on this platform"));
+            OpenBlas.open().ifPresentOrElse(there::add, () -> missing.add(OpenBlas.isOnClassPath()
+                    ? "OpenBLAS could not be loaded"
+                    : Libraries.missing("OpenBLAS", Loader.getPlatform())));
         }
         there.add(new OwnProducts());
         return new Multipliers(there, String.join("; ", missing));

@@ -61,7 +61,8 @@ final class OneDnn implements Multiplier {
     /** So many values of it at a time. */
     private static final int TOGETHER = 1 << 18;
 
-    private static final String FOLDER = "/org/bytedeco/dnnl/linux-x86_64/";
+    private static final String PLATFORM = "linux-x86_64";
+    private static final String FOLDER = "/org/bytedeco/dnnl/" + PLATFORM + "/";
 
     private static final int SUCCESS = 0;
     private static final int CPU = 1;
@@ -262,10 +263,13 @@ final class OneDnn implements Multiplier {
     }
 
     private static Found open() {
+        if (!Loader.getPlatform().equals(PLATFORM)) {
+            return new Found(Optional.empty(), "oneDNN comes with Isonorm for Linux on x86-64 alone");
+        }
         URL openMp = OneDnn.class.getResource(FOLDER + "libgomp.so.1");
         URL library = OneDnn.class.getResource(FOLDER + "libdnnl.so.3");
-        if (openMp == null || library == null || !System.getProperty("os.arch").equals("amd64")) {
-            return new Found(Optional.empty(), "oneDNN comes with Isonorm for Linux on x86-64 alone");
+        if (openMp == null || library == null) {
+            return new Found(Optional.empty(), Libraries.missing("oneDNN", PLATFORM));
         }
         try {
             SymbolLookup.libraryLookup(cached(openMp), Arena.global());

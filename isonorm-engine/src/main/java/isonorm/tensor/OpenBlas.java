@@ -21,8 +21,17 @@ final class OpenBlas implements Multiplier {
 
     private OpenBlas() {}
 
+    /** Whether the jar with this platform's native code is there. */
+    static boolean isOnClassPath() {
+        String file = Loader.getPlatform() + "/" + System.mapLibraryName("jniopenblas_nolapack");
+        return OpenBlas.class.getResource("/org/bytedeco/openblas/" + file) != null;
+    }
+
     /** The library, or nothing where this platform has none. */
     static Optional<OpenBlas> open() {
+        if (!isOnClassPath()) {
+            return Optional.empty();
+        }
         try {
             Loader.load(org.bytedeco.openblas.presets.openblas_nolapack.class);
             Loader.load(openblas_nolapack.class);

@@ -76,7 +76,7 @@ public record DoctorReport(Machine machine, OptionalDouble bandwidth) {
         section(console, "What computes", computing);
         Table libraries = Table.ofFacts();
         for (Library library : machine.libraries().all()) {
-            libraries.row(library.name(), library.version().orElse("not on this platform"),
+            libraries.row(library.name(), library.version().orElse("not on the class path"),
                     library.place().map(Object::toString).orElse("not loaded"));
         }
         libraries.row("cache", "", machine.libraries().cache().map(Object::toString).orElse(Machine.UNKNOWN));

@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
 import isonorm.cli.Run;
 import isonorm.cli.report.DoctorReport;
 import isonorm.cli.terminal.Console;
@@ -16,17 +17,21 @@ import isonorm.measure.Machine;
 import isonorm.tensor.Libraries.Library;
 import isonorm.tensor.Products;
 import java.io.ByteArrayOutputStream;
+import java.io.File;
 import java.io.IOException;
 import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
 import java.util.OptionalDouble;
 import java.util.OptionalInt;
 import java.util.OptionalLong;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 
 /** What {@code isonorm doctor} says of this machine, and of machines of which little is known. */
@@ -113,6 +118,39 @@ class DoctorTest {
         assertEquals(SILENT.hints().size(), report.json().path("hints").size());
         assertEquals(SILENT.hints().getFirst().remedy(), report.json().path("hints").path(0).path("remedy").asText());
         assertFalse(new DoctorReport(Machine.here(), OptionalDouble.empty()).failed());
+    }
+
+    /** As a user's project that names no natives, on any platform. */
+    @Test
+    void withoutNativeLibrariesEverythingIsMultipliedInJavaAndWhatBringsThemIsNamed() throws Exception {
+        String name = System.getProperty("os.name") + System.getProperty("os.arch");
+        JsonNode json = new ObjectMapper().readTree(withoutNatives("doctor", "--quiet", "--json"));
+        for (JsonNode product : List.of(json.path("products").path("f64"), json.path("products").path("f32"))) {
+            assertFalse(product.path("provider").asText().matches(".*(oneDNN|OpenBLAS).*"), product.toString());
+            if (name.equals("Linuxamd64")) {
+                assertEquals("oneDNN is not on the class path: io.github.isonorm:isonorm-natives-linux-x86_64 brings it; "
+                        + "OpenBLAS is not on the class path: io.github.isonorm:isonorm-natives-linux-x86_64 brings it", product.path("reason").asText());
+            }
+        }
+        for (String library : List.of("oneDNN", "OpenBLAS")) {
+            assertTrue(json.path("libraries").path(library).path("version").isNull(), json.toString());
+        }
+        assertTrue(json.path("hints").findValuesAsText("remedy").stream().anyMatch(remedy -> remedy.contains("isonorm-natives")), json.toString());
+        Run with = Run.of("generate", Run.HOME.resolve("examples/shakespeare-gpt2"), "--prompt", "ROMEO:", "--max-tokens", 8, "--quiet").ended(0);
+        assertEquals(with.out(), withoutNatives("generate", Run.HOME.resolve("examples/shakespeare-gpt2").toString(), "--prompt", "ROMEO:",
+                "--max-tokens", "8", "--quiet"));
+    }
+
+    private static String withoutNatives(String... arguments) throws IOException, InterruptedException {
+        String classPath = Stream.of(System.getProperty("java.class.path").split(File.pathSeparator))
+                .filter(entry -> !entry.matches(".*(javacpp|openblas|dnnl)-[0-9.-]+-(linux|macosx|windows)-\\w+\\.jar")).collect(Collectors.joining(File.pathSeparator));
+        List<String> command = new ArrayList<>(List.of(Path.of(System.getProperty("java.home"), "bin", "java").toString(),
+                "@" + Run.HOME.resolve("isonorm-engine/src/main/resources/isonorm/jvm.args"), "-cp", classPath, "isonorm.cli.Main"));
+        command.addAll(List.of(arguments));
+        Process process = new ProcessBuilder(command).redirectError(ProcessBuilder.Redirect.DISCARD).start();
+        String out = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
+        assertEquals(0, process.waitFor(), out);
+        return out;
     }
 
     private static String printed(DoctorReport report) {
