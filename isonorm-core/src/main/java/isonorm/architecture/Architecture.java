@@ -33,7 +33,7 @@ public record Architecture(
             throw new IllegalArgumentException("the width of the stream must be 2 or more, got " + width);
         }
         blocks = List.copyOf(blocks);
-        long dual = blocks.stream().filter(block -> block.both(Placement.DUAL)).count();
+        long dual = blocks.stream().filter(block -> block.attentionPlacement().writesSecondStream()).count();
         if (dual > 0 && (dual < blocks.size() || finalNorm.isEmpty())) {
             throw new IllegalArgumentException("a second stream runs through all blocks and ends in a final norm, got " + dual + " of "
                     + blocks.size() + " blocks placed dual and " + (finalNorm.isEmpty() ? "no" : "a") + " final norm");
@@ -85,7 +85,7 @@ public record Architecture(
 
     /** Whether there is a second stream, {@link Placement#DUAL}. */
     public boolean dual() {
-        return !blocks.isEmpty() && blocks.getFirst().both(Placement.DUAL);
+        return !blocks.isEmpty() && blocks.getFirst().attentionPlacement().writesSecondStream();
     }
 
     /** How many values of the stream are carried: width, or width - 1 when it is compressed. */
@@ -125,26 +125,25 @@ public record Architecture(
         return finalNorm.isPresent() && finalNorm.get().affine().hasGain() ? width : streamWidth();
     }
 
-    /** The first norm of each sub-layer: the one before it, or the one behind the sum where there is none before it. */
+    /** The norm of each sub-layer, {@link Placement#norm}. */
     public static List<Part> norms(Block block) {
         List<Part> norms = new ArrayList<>();
-        if (block.attentionPlacement().normalizesInput() || block.attentionPlacement().normalizesSum()) {
+        if (block.attentionPlacement().norm() != Placement.Place.NOWHERE) {
             norms.add(ATTENTION_NORM);
         }
-        if (block.wiring() != Wiring.PARALLEL_ONE_NORM
-                && (block.mlpPlacement().normalizesInput() || block.mlpPlacement().normalizesSum())) {
+        if (block.wiring() != Wiring.PARALLEL_ONE_NORM && block.mlpPlacement().norm() != Placement.Place.NOWHERE) {
             norms.add(MLP_NORM);
         }
         return norms;
     }
 
-    /** The norm of each sub-layer that stands between it and the sum, or behind the sum where another one stands before it. */
+    /** The output norm of each sub-layer, {@link Placement#outputNorm}. */
     public static List<Part> outputNorms(Block block) {
         List<Part> norms = new ArrayList<>();
-        if (block.attentionPlacement().normalizesBranch() || block.attentionPlacement() == Placement.BOTH) {
+        if (block.attentionPlacement().outputNorm() != Placement.Place.NOWHERE) {
             norms.add(ATTENTION_OUTPUT_NORM);
         }
-        if (block.mlpPlacement().normalizesBranch() || block.mlpPlacement() == Placement.BOTH) {
+        if (block.mlpPlacement().outputNorm() != Placement.Place.NOWHERE) {
             norms.add(MLP_OUTPUT_NORM);
         }
         return norms;

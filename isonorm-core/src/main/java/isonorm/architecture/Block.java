@@ -1,6 +1,5 @@
 package isonorm.architecture;
 
-import static isonorm.architecture.Placement.DUAL;
 import static isonorm.architecture.Placement.NONE;
 import static isonorm.architecture.Placement.POST;
 import static isonorm.architecture.Placement.PRE;
@@ -40,7 +39,7 @@ public record Block(
         if (wiring != Wiring.SEQUENTIAL && gates) {
             throw new IllegalArgumentException("a parallel block adds once and has no gate for each sub-layer; leave the gates out");
         }
-        if ((attentionPlacement == DUAL) != (mlpPlacement == DUAL)) {
+        if (attentionPlacement.writesSecondStream() != mlpPlacement.writesSecondStream()) {
             throw new IllegalArgumentException("both sub-layers of a block write to the second stream or none does, got "
                     + attentionPlacement + " and " + mlpPlacement);
         }
@@ -48,7 +47,7 @@ public record Block(
             throw new IllegalArgumentException("gates scale a sum that no norm stands behind, got " + attentionPlacement + " and "
                     + mlpPlacement);
         }
-        if (attentionPlacement == NONE && mlpPlacement == NONE && (norm.affine() != Affine.NONE || norm.folded() != Affine.NONE)) {
+        if (!attentionPlacement.normalizes() && !mlpPlacement.normalizes() && (norm.affine() != Affine.NONE || norm.folded() != Affine.NONE)) {
             throw new IllegalArgumentException("a block without norms has no gain and no bias, got " + norm);
         }
         if (!(skip > 0) || skip == Double.POSITIVE_INFINITY) { // also refuses NaN

@@ -21,6 +21,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.Set;
+import java.util.function.Predicate;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 
@@ -133,10 +134,10 @@ public record Plan(
             reasons.add(DUAL);
             return;
         }
-        long post = count(blocks, Placement.POST);
-        long output = count(blocks, Placement.OUTPUT);
-        long peri = count(blocks, Placement.PERI);
-        long both = count(blocks, Placement.BOTH);
+        long post = count(blocks, of -> !of.normalizesInput() && of.normalizesSum());
+        long output = count(blocks, of -> !of.normalizesInput() && of.normalizesBranch() && !of.normalizesSum());
+        long peri = count(blocks, of -> of.normalizesInput() && of.normalizesBranch() && !of.normalizesSum());
+        long both = count(blocks, of -> of.normalizesInput() && of.normalizesSum());
         long none = blocks.stream().filter(block -> block.either(Placement.NONE) && !block.either(Placement.POST)).count();
         if (post > 0) {
             reasons.add("its norms stand behind the sum (Post-LN, " + post + " of " + blocks.size()
@@ -167,8 +168,8 @@ public record Plan(
         }
     }
 
-    private static long count(List<Block> blocks, Placement placement) {
-        return blocks.stream().filter(block -> block.either(placement)).count();
+    private static long count(List<Block> blocks, Predicate<Placement> which) {
+        return blocks.stream().filter(block -> which.test(block.attentionPlacement()) || which.test(block.mlpPlacement())).count();
     }
 
     private static void embeddingReason(Architecture architecture, Form form, List<String> reasons) {

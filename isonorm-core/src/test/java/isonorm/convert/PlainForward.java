@@ -17,6 +17,7 @@ import isonorm.architecture.NormKind;
 import isonorm.architecture.Output;
 import isonorm.architecture.Part;
 import isonorm.architecture.Placement;
+import isonorm.architecture.Placement.Place;
 import isonorm.architecture.QueryKeyNorm;
 import isonorm.architecture.Role;
 import isonorm.architecture.Rotary;
@@ -346,30 +347,31 @@ public final class PlainForward {
     private double[][] joined(Block block, Placement placement, int l, double[][] x, Part norm, Part outputNorm, Part scale, Part gate,
             UnaryOperator<double[][]> subLayer) {
         boolean attention = norm == ATTENTION_NORM;
-        String output = attention ? "attention_output" : "mlp_output";
-        UnaryOperator<double[][]> f = read -> traced(l, output, scaled(block, scale, l, subLayer.apply(read)));
-        UnaryOperator<double[][]> normedF = read -> traced(l, output, scaled(block, scale, l, normed(block, outputNorm, l, subLayer.apply(read))));
-        UnaryOperator<double[][]> n = read -> attention
-                ? traced(l, "attention_norm", normed(block, norm, l, read))
-                : normed(block, norm, l, read);
-        return switch (placement) {
-            case PRE -> gated(block, gate, l, added(block, x, f.apply(n.apply(x))));
-            case POST -> n.apply(added(block, block.recentre() ? centredRows(x) : x, f.apply(x)));
-            case PERI -> gated(block, gate, l, added(block, x, normedF.apply(n.apply(x))));
-            case OUTPUT -> {
-                double[][] written = normedF.apply(x);
-                yield gated(block, gate, l, added(block, x, attention ? traced(l, "attention_norm", written) : written));
+        double[][] read = placed(block, placement, Place.INPUT, l, x, norm, outputNorm);
+        traceNorm(attention, placement, Place.INPUT, l, read);
+        double[][] written = scaled(block, scale, l, placed(block, placement, Place.BRANCH, l, subLayer.apply(read), norm, outputNorm));
+        traceNorm(attention, placement, Place.BRANCH, l, written);
+        traced(l, attention ? "attention_output" : "mlp_output", written);
+        if (placement.writesSecondStream()) {
+            for (int i = 0; i < x.length; i++) {
+                second[i] = plus(second[i], written[i]);
             }
-            case BOTH -> normed(block, outputNorm, l, added(block, x, f.apply(n.apply(x))));
-            case DUAL -> {
-                double[][] written = f.apply(x);
-                for (int i = 0; i < x.length; i++) {
-                    second[i] = plus(second[i], written[i]);
-                }
-                yield n.apply(added(block, x, written));
-            }
-            case NONE -> gated(block, gate, l, added(block, x, f.apply(x)));
-        };
+        }
+        double[][] skip = block.recentre() && placement.normalizesSum() ? centredRows(x) : x;
+        double[][] sum = placed(block, placement, Place.SUM, l, added(block, skip, written), norm, outputNorm);
+        traceNorm(attention, placement, Place.SUM, l, sum);
+        return gated(block, gate, l, sum);
+    }
+
+    /** Behind the norm at a place, where one stands there. */
+    private double[][] placed(Block block, Placement placement, Place place, int l, double[][] x, Part norm, Part outputNorm) {
+        return placement.at(place, Optional.of(norm), Optional.of(outputNorm)).map(part -> normed(block, part, l, x)).orElse(x);
+    }
+
+    private void traceNorm(boolean attention, Placement placement, Place place, int l, double[][] x) {
+        if (attention && placement.first() == place) {
+            traced(l, "attention_norm", x);
+        }
     }
 
     private double[][] gated(Block block, Part part, int l, double[][] x) {

@@ -29,6 +29,7 @@ import isonorm.architecture.Norm;
 import isonorm.architecture.NormKind;
 import isonorm.architecture.Part;
 import isonorm.architecture.Placement;
+import isonorm.architecture.Placement.Place;
 import isonorm.architecture.QueryKeyNorm;
 import isonorm.architecture.Role;
 import isonorm.architecture.Role.Field;
@@ -44,14 +45,12 @@ import java.util.Optional;
  * One block on the stream h, with A attention, M the MLP and N norms:
  *
  * <pre>
- * pre      h + A(N(h)), then h + M(N(h)); parallel: h + A(N1(h)) + M(N2(h)), where N1 and N2 can be one norm
- * post     N(h + A(h)), then N(h + M(h)); h's mean is taken out before the sum where the block recentres
- * peri     h + N(A(N(h))), then h + N(M(N(h)))
- * output   h + N(A(h)), then h + N(M(h))
- * both     N2(h + A(N1(h))), then N2(h + M(N1(h)))
- * dual     N(x + A(x)) and y + A(x), then N(x + M(x)) and y + M(x), for two streams x and y
- * none     h + A(h), then h + M(h)
+ * sequential   N(h + N(A(N(h)))), then N(h + N(M(N(h)))), with those norms that the {@link Placement} has
+ * parallel     h + A(N1(h)) + M(N2(h)), where N1 and N2 can be one norm
  * </pre>
+ *
+ * h's mean is taken out before a sum that is normalized where the block recentres. Of two streams the one that is normalized and read is h, and what is
+ * added to it is added to the other too.
  *
  * A LayerScale vector, SkipInit's number and the scales of heads are multiplied into what stands beside them when the block is
  * loaded. A skip alpha h that a norm stands behind is folded into that norm, {@code N(alpha h + A) = N'(h + A / alpha)} where N' has
@@ -68,13 +67,16 @@ record BlockStep(int number, Block block, Branch attention, Branch mlp) {
     /**
      * A sub-layer with its norms, and the bias that is added to what it writes.
      *
+     * @param inputNorm the norm of what it reads
+     * @param branchNorm the norm of what it writes
+     * @param sumNorm the norm behind the sum
      * @param skip what the stream is multiplied with before the sum, if that is not in the norm behind it
      * @param gate what the sum is multiplied with, {@code 1 - SiLU(g)}
      * @param shown what makes the branch what it is, where its writer has 1 / alpha in it
      */
     private record Branch(
-            Observer.Branch which, Placement placement, Optional<Normalization> norm, SubLayer subLayer, Values bias, Optional<Normalization> outputNorm,
-            double skip, double gate, double shown) {}
+            Observer.Branch which, Placement placement, Optional<Normalization> inputNorm, SubLayer subLayer, Values bias,
+            Optional<Normalization> branchNorm, Optional<Normalization> sumNorm, double skip, double gate, double shown) {}
 
     /** The branch of a sub-layer: where its last linear layer, its norms, its LayerScale and its gate are. */
     private record Parts(Observer.Branch which, Placement placement, Part norm, Part output, boolean bias, Part outputNorm, Part scale, Part gate) {}
@@ -116,9 +118,12 @@ record BlockStep(int number, Block block, Branch attention, Branch mlp) {
                 branch(from, architecture, l, second, mlpStep::forward));
     }
 
-    /** Whether the skip is in the norm behind the sum. A second stream takes the branch as it is. */
+    /**
+     * Whether the skip is in the norm behind the sum, and 1 / alpha in what the branch writes. A second stream takes the branch as it is, and a
+     * norm of the branch need not have a gain that could carry the factor.
+     */
     private static boolean skipInNorm(Block block, Placement placement) {
-        return block.skip() != 1 && (placement == Placement.POST || placement == Placement.BOTH);
+        return block.skip() != 1 && placement.normalizesSum() && !placement.normalizesBranch() && !placement.writesSecondStream();
     }
 
     /**
@@ -180,13 +185,15 @@ record BlockStep(int number, Block block, Branch attention, Branch mlp) {
             outputNorm = Optional.of(scaled(outputNorm.orElseThrow(), scale(from, block, l, parts, architecture.width())));
         }
         boolean inNorm = skipInNorm(block, parts.placement);
+        Optional<Normalization> sumNorm = parts.placement.at(Place.SUM, norm, outputNorm);
         return new Branch(
                 parts.which,
                 parts.placement,
-                inNorm && parts.placement == Placement.POST ? norm.map(behind -> behind.ofScaled(block.skip())) : norm,
+                parts.placement.at(Place.INPUT, norm, outputNorm),
                 subLayer,
                 bias.present() && factor.isPresent() ? times(bias, factor.get()) : bias,
-                inNorm && parts.placement == Placement.BOTH ? outputNorm.map(behind -> behind.ofScaled(block.skip())) : outputNorm,
+                parts.placement.at(Place.BRANCH, norm, outputNorm),
+                inNorm ? sumNorm.map(behind -> behind.ofScaled(block.skip())) : sumNorm,
                 inNorm ? 1 : block.skip(),
                 block.gates() ? 1 - silu(from.number(Role.of(parts.gate, l, Field.WEIGHT))) : 1,
                 inNorm ? block.skip() : 1);
@@ -238,79 +245,51 @@ record BlockStep(int number, Block block, Branch attention, Branch mlp) {
     }
 
     private void then(Branch branch, Residual h, Pass pass) {
-        switch (branch.placement) {
-            case PRE -> add(branch, h, branch.subLayer.forward(read(branch, h), pass), branch.bias);
-            case NONE -> add(branch, h, branch.subLayer.forward(bare(branch, h), pass), branch.bias);
-            case PERI -> addNormalized(branch, h, branch.subLayer.forward(read(branch, h), pass));
-            case OUTPUT -> addNormalized(branch, h, branch.subLayer.forward(bare(branch, h), pass));
-            case POST -> {
-                Rows written = branch.subLayer.forward(bare(branch, h), pass);
-                show(branch, h, written, branch.bias);
-                if (block.recentre()) {
-                    h.recentre();
-                }
-                addThenNormalize(branch, h, written);
-            }
-            case BOTH -> {
-                Rows written = branch.subLayer.forward(read(branch, h), pass);
-                show(branch, h, written, branch.bias);
-                h.addThenNormalize(written, branch.bias, branch.outputNorm.orElseThrow());
-            }
-            case DUAL -> {
-                Rows written = branch.subLayer.forward(bare(branch, h), pass);
-                show(branch, h, written, branch.bias);
-                h.scale(branch.skip);
-                h.addToSecond(written, branch.bias);
-                addThenNormalize(branch, h, written);
-            }
+        Rows written = branch.subLayer.forward(read(branch, h), pass);
+        Values bias = branch.bias;
+        if (branch.branchNorm.isPresent()) {
+            h.normalize(written, bias, branch.branchNorm.get());
+            bias = Values.NONE;
         }
-    }
-
-    private void addThenNormalize(Branch branch, Residual h, Rows written) {
-        h.addThenNormalize(written, branch.bias, branch.norm.orElseThrow());
-        if (branch == attention) {
-            h.showNormalized(number, whole(h));
-        }
-    }
-
-    private void addNormalized(Branch branch, Residual h, Rows written) {
-        h.normalize(written, branch.bias, branch.outputNorm.orElseThrow());
-        if (branch == attention && branch.placement == Placement.OUTPUT) {
-            h.showNormalized(number, new Residual.Read(written, Values.NONE));
-        }
-        add(branch, h, written, Values.NONE);
-    }
-
-    private void add(Branch branch, Residual h, Rows written, Values bias) {
+        showNormalized(branch, Place.BRANCH, h, new Residual.Read(written, Values.NONE));
         show(branch, h, written, bias);
+        if (block.recentre() && branch.sumNorm.isPresent()) {
+            h.recentre();
+        }
         h.scale(branch.skip);
-        h.add(written, bias);
-        h.scale(branch.gate);
+        if (branch.placement.writesSecondStream()) {
+            h.addToSecond(written, bias);
+        }
+        if (branch.sumNorm.isPresent()) {
+            h.addThenNormalize(written, bias, branch.sumNorm.get());
+            showNormalized(branch, Place.SUM, h, whole(h));
+        } else {
+            h.add(written, bias);
+            h.scale(branch.gate);
+        }
     }
 
     private void show(Branch branch, Residual h, Rows written, Values bias) {
         h.showWritten(number, branch.which, written, bias, branch.shown);
     }
 
-    /** The normalized stream. */
+    /** What a sub-layer reads of the stream. */
     private Residual.Read read(Branch branch, Residual h) {
         boolean both = block.wiring() == Wiring.PARALLEL_ONE_NORM;
         boolean biased = (both || branch == attention) && block.attention().bias() || (both || branch == mlp) && block.mlp().bias();
-        Residual.Read read = h.read(branch.norm.orElseThrow(), biased);
+        Residual.Read read = branch.inputNorm.map(norm -> h.read(norm, biased)).orElseGet(() -> whole(h));
         if (branch == attention) {
             h.showStream(number);
-            h.showNormalized(number, read);
         }
+        showNormalized(branch, Place.INPUT, h, read);
         return read;
     }
 
-    /** The stream as it is. */
-    private Residual.Read bare(Branch branch, Residual h) {
-        Residual.Read read = whole(h);
-        if (branch == attention) {
-            h.showStream(number);
+    /** Shows what attention's norm gives, if this is its place. */
+    private void showNormalized(Branch branch, Place place, Residual h, Residual.Read normalized) {
+        if (branch == attention && branch.placement.first() == place) {
+            h.showNormalized(number, normalized);
         }
-        return read;
     }
 
     private static Residual.Read whole(Residual h) {

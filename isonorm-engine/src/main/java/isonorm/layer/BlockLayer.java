@@ -33,6 +33,7 @@ import isonorm.architecture.Mlp;
 import isonorm.architecture.Norm;
 import isonorm.architecture.Part;
 import isonorm.architecture.Placement;
+import isonorm.architecture.Placement.Place;
 import isonorm.architecture.QueryKeyNorm;
 import isonorm.architecture.Role;
 import isonorm.architecture.Role.Field;
@@ -47,17 +48,13 @@ import org.bytedeco.pytorch.Tensor;
  * One block on the stream h, with A attention, M the MLP and N norms:
  *
  * <pre>
- * pre      h + A(N(h)), then h + M(N(h)); parallel: h + A(N1(h)) + M(N2(h)), where N1 and N2 can be one norm
- * post     N(h + A(h)), then N(h + M(h)); h's mean is taken out before the sum where the block recentres
- * peri     h + N(A(N(h))), then h + N(M(N(h)))
- * output   h + N(A(h)), then h + N(M(h))
- * both     N2(h + A(N1(h))), then N2(h + M(N1(h)))
- * dual     N(x + A(x)) and y + A(x), then N(x + M(x)) and y + M(x), for two streams x and y
- * none     h + A(h), then h + M(h)
+ * sequential   N(h + N(A(N(h)))), then N(h + N(M(N(h)))), with those norms that the {@link Placement} has
+ * parallel     h + A(N1(h)) + M(N2(h)), where N1 and N2 can be one norm
  * </pre>
  *
- * What is added to h is first multiplied with the LayerScale vector, or SkipInit's number, where there is one, and h with the factor of the skip. A
- * gate g makes each sum {@code h - SiLU(g) h}.
+ * What is added to h is first multiplied with the LayerScale vector, or SkipInit's number, where there is one, and h with the factor of the skip;
+ * its mean is taken out before a sum that is normalized where the block recentres. A gate g makes each sum {@code h - SiLU(g) h}. Of two streams
+ * the one that is normalized and read is h, and what is added to it is added to the other too.
  */
 record BlockLayer(int number, Block block, Branch attention, Branch mlp, Compute compute) {
 
@@ -163,65 +160,53 @@ record BlockLayer(int number, Block block, Branch attention, Branch mlp, Compute
 
     /** The stream behind this block; for dual blocks h is the two streams side by side. */
     Tensor forward(Tensor h, Sight sight, Watch watch) throws IOException {
-        watch.stream(number, attention.placement == Placement.DUAL ? stream(h, 0) : h);
+        watch.stream(number, attention.placement.writesSecondStream() ? stream(h, 0) : h);
         return switch (block.wiring()) {
             case SEQUENTIAL -> then(mlp, then(attention, h, sight, watch), sight, watch);
             case PARALLEL -> {
-                Tensor first = written(attention, normed(attention, h, watch), h, sight, watch);
-                yield sum(h, first).add(written(mlp, normed(mlp, h, watch), h, sight, watch));
+                Tensor first = written(attention, read(attention, h, watch), h, sight, watch);
+                yield sum(h, first).add(written(mlp, read(mlp, h, watch), h, sight, watch));
             }
             case PARALLEL_ONE_NORM -> {
-                Tensor n = normed(attention, h, watch);
+                Tensor n = read(attention, h, watch);
                 yield sum(h, written(attention, n, h, sight, watch)).add(written(mlp, n, h, sight, watch));
             }
         };
     }
 
-    private Tensor then(Branch branch, Tensor h, Sight sight, Watch watch) throws IOException {
-        return switch (branch.placement) {
-            case PRE -> gated(branch, sum(h, written(branch, normed(branch, h, watch), h, sight, watch)));
-            case POST -> normed(branch, sum(block.recentre() ? recentre(h) : h, written(branch, h, h, sight, watch)), watch);
-            case PERI -> gated(branch, sum(h, normalized(branch, normed(branch, h, watch), h, sight, watch)));
-            case OUTPUT -> gated(branch, sum(h, normalized(branch, h, h, sight, watch)));
-            case BOTH -> outputNormed(branch, sum(h, written(branch, normed(branch, h, watch), h, sight, watch)));
-            case DUAL -> {
-                Tensor x = stream(h, 0);
-                Tensor written = written(branch, x, x, sight, watch);
-                yield concatenate(-1, normed(branch, sum(x, written), watch), stream(h, 1).add(written));
-            }
-            case NONE -> gated(branch, sum(h, written(branch, h, h, sight, watch)));
-        };
+    private Tensor then(Branch branch, Tensor streams, Sight sight, Watch watch) throws IOException {
+        Placement placement = branch.placement;
+        Tensor h = placement.writesSecondStream() ? stream(streams, 0) : streams;
+        Tensor written = written(branch, read(branch, h, watch), h, sight, watch);
+        Tensor skip = block.recentre() && placement.normalizesSum() ? recentre(h) : h;
+        Tensor next = gated(branch, shown(branch, Place.SUM, normed(branch, Place.SUM, sum(skip, written)), watch));
+        return placement.writesSecondStream() ? concatenate(-1, next, stream(streams, 1).add(written)) : next;
     }
 
-    private Tensor normed(Branch branch, Tensor x, Watch watch) {
-        Tensor n = branch.norm.orElseThrow().forward(x);
-        if (branch == attention) {
-            watch.normalized(number, n);
-        }
-        return n;
-    }
-
-    private static Tensor outputNormed(Branch branch, Tensor x) {
-        return branch.outputNorm.orElseThrow().forward(x);
+    /** What a sub-layer reads of the stream h. */
+    private Tensor read(Branch branch, Tensor h, Watch watch) {
+        return shown(branch, Place.INPUT, normed(branch, Place.INPUT, h), watch);
     }
 
     /** What a sub-layer writes of the x it reads to the stream h. */
     private Tensor written(Branch branch, Tensor x, Tensor h, Sight sight, Watch watch) throws IOException {
-        return shown(branch, scaled(branch, branch.subLayer.forward(x, sight)), h, watch);
-    }
-
-    /** The same behind a norm of it. */
-    private Tensor normalized(Branch branch, Tensor x, Tensor h, Sight sight, Watch watch) throws IOException {
-        Tensor written = scaled(branch, outputNormed(branch, branch.subLayer.forward(x, sight)));
-        if (branch == attention && branch.placement == Placement.OUTPUT) {
-            watch.normalized(number, written);
-        }
-        return shown(branch, written, h, watch);
-    }
-
-    private Tensor shown(Branch branch, Tensor written, Tensor h, Watch watch) {
+        Tensor scaled = scaled(branch, normed(branch, Place.BRANCH, branch.subLayer.forward(x, sight)));
+        Tensor written = shown(branch, Place.BRANCH, scaled, watch);
         watch.written(number, branch.which, written, h);
         return written;
+    }
+
+    /** Behind the norm at a place, where one stands there. */
+    private static Tensor normed(Branch branch, Place place, Tensor x) {
+        return branch.placement.at(place, branch.norm, branch.outputNorm).map(norm -> norm.forward(x)).orElse(x);
+    }
+
+    /** Shows what attention's norm gives, if this is its place. */
+    private Tensor shown(Branch branch, Place place, Tensor x, Watch watch) {
+        if (branch == attention && branch.placement.first() == place) {
+            watch.normalized(number, x);
+        }
+        return x;
     }
 
     private Tensor scaled(Branch branch, Tensor y) {

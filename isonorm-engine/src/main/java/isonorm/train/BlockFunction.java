@@ -19,6 +19,7 @@ import isonorm.architecture.Block;
 import isonorm.architecture.BranchScale;
 import isonorm.architecture.Part;
 import isonorm.architecture.Placement;
+import isonorm.architecture.Placement.Place;
 import isonorm.architecture.Role;
 import isonorm.kernel.Rows;
 import isonorm.kernel.Values;
@@ -30,16 +31,10 @@ import java.util.function.UnaryOperator;
  * One block on the stream h and its way back, with F attention or the MLP, N norms, and D the gradient of h:
  *
  * <pre>
- * pre      alpha h + F(N(h))       D = alpha D + N'(F'(D))
- * peri     alpha h + N(F(N(h)))    D = alpha D + N'(F'(N'(D)))
- * output   alpha h + N(F(h))       D = alpha D + F'(N'(D))
- * none     alpha h + F(h)          D = alpha D + F'(D)
- * post     N(alpha h + F(h))       D = N'(D), then alpha D + F'(D)
- * both     N(alpha h + F(N(h)))    D = N'(D), then alpha D + N'(F'(D))
- * dual     as post, and a second stream y + F(h), whose gradient F' reads too
+ * N3(alpha h + N2(F(N1(h))))    D = N3'(D), then alpha D + N1'(F'(N2'(D)))
  * </pre>
  *
- * alpha is 1 but in DeepNorm and Keel. What F writes can be multiplied with a LayerScale, a number (SkipInit) or a constant (LayerNorm Scaling in
+ * with those norms that the {@link Placement} has. A second stream is y + F(h), whose gradient F' reads too. alpha is 1 but in DeepNorm and Keel. What F writes can be multiplied with a LayerScale, a number (SkipInit) or a constant (LayerNorm Scaling in
  * models of images), and dropped by chance; a gate scales h behind the sum.
  */
 final class BlockFunction {
@@ -54,14 +49,18 @@ final class BlockFunction {
      * A sub-layer with what stands around it.
      *
      * @param number counts the sub-layers of the model: what is dropped by chance differs in each
+     * @param inputNorm N1, of what it reads
+     * @param branchNorm N2, of what it writes
+     * @param sumNorm N3, behind the sum
      */
     private record Branch(
             int number,
             Placement placement,
-            Optional<NormFunction> norm,
+            Optional<NormFunction> inputNorm,
             SubLayer subLayer,
             Optional<Parameters.Entry> bias,
-            Optional<NormFunction> outputNorm,
+            Optional<NormFunction> branchNorm,
+            Optional<NormFunction> sumNorm,
             Optional<Parameters.Entry> scale,
             Optional<Parameters.Entry> gate) {}
 
@@ -100,11 +99,15 @@ final class BlockFunction {
             throw new IllegalArgumentException("a norm without a gain cannot carry the factor of what a branch writes, got " + factor + " in block " + l
                     + "; take a norm with a gain");
         }
+        Optional<NormFunction> norm = norm(from, Architecture.norms(block).contains(parts.norm), Role.of(parts.norm, l, GAIN), scales.norm(l));
+        Optional<NormFunction> outputNorm = norm(
+                from, Architecture.outputNorms(block).contains(parts.outputNorm), Role.of(parts.outputNorm, l, GAIN), 1);
         return new Branch(number, placement,
-                norm(from, Architecture.norms(block).contains(parts.norm), Role.of(parts.norm, l, GAIN), scales.norm(l)),
+                placement.at(Place.INPUT, norm, outputNorm),
                 subLayer,
                 parts.bias ? Optional.of(from.get(parts.output, l, BIAS)) : Optional.empty(),
-                norm(from, Architecture.outputNorms(block).contains(parts.outputNorm), Role.of(parts.outputNorm, l, GAIN), 1),
+                placement.at(Place.BRANCH, norm, outputNorm),
+                placement.at(Place.SUM, norm, outputNorm),
                 block.scale() != BranchScale.NONE ? Optional.of(from.get(parts.scale, l, WEIGHT)) : Optional.empty(),
                 block.gates() ? Optional.of(from.get(parts.gate, l, WEIGHT)) : Optional.empty());
     }
@@ -127,66 +130,41 @@ final class BlockFunction {
     }
 
     private void then(Branch branch, Residual h, Residual second, Step step) {
-        switch (branch.placement) {
-            case PRE, PERI -> {
-                NormFunction norm = branch.norm.orElseThrow();
-                Residual.Normed n = h.read(norm);
-                Written f = write(branch, n.value(), step);
-                add(f, h);
-                step.back(() -> {
-                    Rows dn = f.back(h.gradient());
-                    rescale(h.gradient(), step);
-                    norm.addBackward(h.carried(n.h()), h.carried(dn), h.carried(h.gradient()), step);
-                });
-            }
-            case OUTPUT, NONE -> {
-                Written f = write(branch, step.narrow(h.settled()), step);
-                add(f, h);
-                step.back(() -> {
-                    Rows dx = f.back(h.gradient());
-                    rescale(h.gradient(), step);
-                    step.add(dx, 1, h.gradient());
-                });
-            }
-            case POST, DUAL -> {
-                NormFunction norm = branch.norm.orElseThrow();
-                boolean dual = branch.placement == Placement.DUAL;
-                Written f = write(branch, step.narrow(h.settled()), step);
-                Rows sum = h.plus(block.skip(), f.value, f.bias);
-                Rows normed = step.wideRoom(h.width());
-                norm.forward(h.carried(sum), h.carried(normed), step);
-                h.set(normed);
-                if (dual) {
-                    second.set(second.plus(1, f.value, f.bias));
-                }
-                step.back(() -> {
-                    Rows D = h.gradient();
-                    norm.backward(h.carried(sum), h.carried(D), h.carried(D), step);
-                    Rows dx = f.back(dual ? h.gradientWith(second) : D);
-                    rescale(D, step);
-                    step.add(dx, 1, D);
-                });
-            }
-            case BOTH -> {
-                NormFunction norm = branch.norm.orElseThrow();
-                NormFunction outer = branch.outputNorm.orElseThrow();
-                h.settled();
-                Residual.Normed n = h.read(norm);
-                Written f = write(branch, n.value(), step);
-                Rows sum = h.plus(block.skip(), f.value, f.bias);
-                Rows normed = step.wideRoom(h.width());
-                outer.forward(h.carried(sum), h.carried(normed), step);
-                h.set(normed);
-                step.back(() -> {
-                    Rows D = h.gradient();
-                    outer.backward(h.carried(sum), h.carried(D), h.carried(D), step);
-                    Rows dn = f.back(D);
-                    rescale(D, step);
-                    norm.addBackward(h.carried(n.h()), h.carried(dn), h.carried(D), step);
-                });
-            }
+        boolean dual = branch.placement.writesSecondStream();
+        Optional<NormFunction> inner = branch.inputNorm;
+        Optional<Residual.Normed> n = inner.map(h::read);
+        Written f = write(branch, n.map(Residual.Normed::value).orElseGet(() -> step.narrow(h.settled())), step);
+        Optional<Summed> summed = branch.sumNorm.map(outer -> summed(outer, f, h, step));
+        if (summed.isEmpty()) {
+            add(f, h);
         }
+        if (dual) {
+            second.set(second.plus(1, f.value, f.bias));
+        }
+        step.back(() -> {
+            Rows D = h.gradient();
+            summed.ifPresent(each -> each.norm.backward(h.carried(each.sum), h.carried(D), h.carried(D), step));
+            Rows dx = f.back(dual ? h.gradientWith(second) : D);
+            rescale(D, step);
+            if (inner.isPresent()) {
+                inner.get().addBackward(h.carried(n.orElseThrow().h()), h.carried(dx), h.carried(D), step);
+            } else {
+                step.add(dx, 1, D);
+            }
+        });
         branch.gate.ifPresent(gate -> gate(gate, h, step));
+    }
+
+    /** A norm behind the sum, with the sum that it read. */
+    private record Summed(NormFunction norm, Rows sum) {}
+
+    /** {@code h = norm(alpha h + f)}. */
+    private Summed summed(NormFunction norm, Written f, Residual h, Step step) {
+        Rows sum = h.plus(block.skip(), f.value, f.bias);
+        Rows normed = step.wideRoom(h.width());
+        norm.forward(h.carried(sum), h.carried(normed), step);
+        h.set(normed);
+        return new Summed(norm, sum);
     }
 
     /** {@code h = alpha h + f}; without a factor the sum waits for the next norm. */
@@ -206,10 +184,10 @@ final class BlockFunction {
 
     /** Both read the same stream, through a norm each or through one. */
     private void parallel(Residual h, Step step) {
-        NormFunction first = attention.norm.orElseThrow();
+        NormFunction first = attention.inputNorm.orElseThrow();
         Residual.Normed n = h.read(first);
-        NormFunction second = mlp.norm.orElse(first);
-        Residual.Normed m = mlp.norm.isPresent() ? h.read(second) : n;
+        NormFunction second = mlp.inputNorm.orElse(first);
+        Residual.Normed m = mlp.inputNorm.isPresent() ? h.read(second) : n;
         Written a = write(attention, n.value(), step);
         Written b = write(mlp, m.value(), step);
         add(a, h);
@@ -234,8 +212,8 @@ final class BlockFunction {
     private Written write(Branch branch, Rows read, Step step) {
         Traced f = branch.subLayer.forward(read, step);
         Values bias = branch.bias.map(Parameters.Entry::values).orElse(Values.NONE);
-        boolean bare = branch.outputNorm.isEmpty() || branch.placement == Placement.BOTH;
-        boolean last = bare && branch.scale.isEmpty() && !changed;
+        Optional<NormFunction> norm = branch.branchNorm;
+        boolean last = norm.isEmpty() && branch.scale.isEmpty() && !changed;
         if (last) {
             return new Written(f.value(), bias, D -> f.back().apply(biased(branch, step.narrow(D), step)));
         }
@@ -243,7 +221,6 @@ final class BlockFunction {
         if (bias.present()) {
             step.split(written.rows(), (first, rows) -> step.kernels().addBias(written.slice(first, rows).sliceColumns(0, bias.count()), bias));
         }
-        Optional<NormFunction> norm = bare ? Optional.empty() : branch.outputNorm;
         Rows normed = norm.isEmpty() ? written : step.room(written.columns());
         norm.ifPresent(each -> each.forward(carried(written), carried(normed), step));
         Rows scaled = branch.scale.isEmpty() ? normed : step.room(written.columns());

@@ -167,7 +167,7 @@ public record BlockStrategy(
 
     /** Whether a norm stands on the stream. */
     boolean normalizes() {
-        return attention != Placement.NONE || mlp != Placement.NONE;
+        return attention.normalizes() || mlp.normalizes();
     }
 
     /** What speaks against a combination, which is trained all the same. */
