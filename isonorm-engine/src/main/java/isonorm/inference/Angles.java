@@ -2,6 +2,7 @@ package isonorm.inference;
 
 import isonorm.architecture.Rotary;
 import isonorm.kernel.Turns;
+import isonorm.kernel.Type;
 import java.lang.foreign.Arena;
 import java.util.HashMap;
 import java.util.Map;
@@ -23,7 +24,7 @@ final class Angles {
         Turns turns = known.get(rotary);
         if (turns == null || turns.cosine().rows() < positions) {
             int before = turns == null ? 0 : turns.cosine().rows();
-            turns = Turns.of(rotary, Math.max(2 * before, Math.ceilDiv(positions, STEP) * STEP), arena);
+            turns = Turns.of(rotary, Type.F32, Math.max(2 * before, Math.ceilDiv(positions, STEP) * STEP), arena);
             known.put(rotary, turns);
         }
         return turns;

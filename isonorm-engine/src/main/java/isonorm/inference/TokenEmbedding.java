@@ -55,9 +55,9 @@ record TokenEmbedding(
         }
         Table.Found found = tokens.find(ids, room, team);
         if (positions.isPresent()) {
-            KERNELS.gather(found.rows(), found.ids(), (float) shape.scale(), positions.get(), position + shape.positionOffset(), h);
+            KERNELS.gather(found.rows(), found.ids(), shape.scale(), positions.get(), position + shape.positionOffset(), h);
         } else {
-            KERNELS.gather(found.rows(), found.ids(), (float) shape.scale(), h);
+            KERNELS.gather(found.rows(), found.ids(), shape.scale(), h);
         }
     }
 
@@ -71,7 +71,7 @@ record TokenEmbedding(
             projection.get().multiply(looked, 0, sum);
             scale(sum, shape.scale());
         } else {
-            KERNELS.gather(found.rows(), found.ids(), (float) shape.scale(), sum);
+            KERNELS.gather(found.rows(), found.ids(), shape.scale(), sum);
         }
         positions.ifPresent(table -> addRows(sum, table, position + shape.positionOffset(), 1));
         segments.ifPresent(table -> addRows(sum, table, 0, 0));

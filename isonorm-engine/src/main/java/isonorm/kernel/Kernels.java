@@ -102,10 +102,10 @@ public sealed interface Kernels permits PlainKernels, VectorKernels {
     void copy(Rows x, Rows out);
 
     /** {@code out[i] = scale * table[ids[i]]}. */
-    void gather(Rows table, int[] ids, float scale, Rows out);
+    void gather(Rows table, int[] ids, double scale, Rows out);
 
     /** {@code out[i] = scale * table[ids[i]] + positions[first + i]}. */
-    void gather(Rows table, int[] ids, float scale, Rows positions, int first, Rows out);
+    void gather(Rows table, int[] ids, double scale, Rows positions, int first, Rows out);
 
     /**
      * {@code y = x weights^T}, for few rows of x: each row of weights is read once for four rows of x.

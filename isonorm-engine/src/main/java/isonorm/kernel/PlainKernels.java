@@ -251,7 +251,7 @@ public final class PlainKernels implements Kernels {
     }
 
     @Override
-    public void gather(Rows table, int[] ids, float scale, Rows out) {
+    public void gather(Rows table, int[] ids, double scale, Rows out) {
         Shapes.gather(table, ids, out);
         for (int i = 0; i < ids.length; i++) {
             for (int c = 0; c < out.columns(); c++) {
@@ -261,7 +261,7 @@ public final class PlainKernels implements Kernels {
     }
 
     @Override
-    public void gather(Rows table, int[] ids, float scale, Rows positions, int first, Rows out) {
+    public void gather(Rows table, int[] ids, double scale, Rows positions, int first, Rows out) {
         Shapes.gather(table, ids, out);
         Shapes.positions(positions, first, out);
         for (int i = 0; i < ids.length; i++) {

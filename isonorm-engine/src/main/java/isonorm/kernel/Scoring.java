@@ -5,7 +5,7 @@ package isonorm.kernel;
  *
  * @param softcap zero for none
  */
-public record Scoring(float scale, float softcap) {
+public record Scoring(double scale, double softcap) {
 
     public Scoring {
         if (!(softcap >= 0)) { // also refuses NaN
@@ -15,10 +15,10 @@ public record Scoring(float scale, float softcap) {
 
     /** Without a softcap. */
     public static Scoring of(double scale) {
-        return new Scoring((float) scale, 0);
+        return new Scoring(scale, 0);
     }
 
     public Scoring withSoftcap(double other) {
-        return new Scoring(scale, (float) other);
+        return new Scoring(scale, other);
     }
 }

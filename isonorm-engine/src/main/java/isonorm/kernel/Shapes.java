@@ -103,6 +103,9 @@ final class Shapes {
         if (heads < 1 || x.columns() % heads != 0 || x.columns() / heads < turns.width()) {
             throw new IllegalArgumentException("columns must be heads of " + turns.width() + " values or more, got " + heads + " heads in " + x);
         }
+        if (turns.cosine().type() == Type.F64 && x.type() != Type.F64) {
+            throw new IllegalArgumentException("tables of float64 turn rows of float64, got " + x);
+        }
         if (first < 0 || x.rows() > turns.cosine().rows() - first) {
             throw new IllegalArgumentException("positions must lie in the tables, got " + x.rows() + " from " + first + " on, of "
                     + turns.cosine().rows());

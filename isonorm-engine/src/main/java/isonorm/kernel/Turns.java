@@ -8,24 +8,24 @@ import java.lang.foreign.Arena;
  * The angles of a rotary embedding: cosine and sine per position and pair. Pair i of a head, (a, b), becomes
  * {@code (a cos - b sin, b cos + a sin)}; which two values it is, the pairing says. (Su et al., arXiv 2104.09864)
  *
- * @param cosine (positions, pairs), F32
- * @param sine (positions, pairs), F32
+ * @param cosine (positions, pairs), F32, or F64 where rows of F64 are turned
+ * @param sine (positions, pairs), of the same type
  */
 public record Turns(Pairing pairing, Rows cosine, Rows sine) {
 
     public Turns {
-        if (cosine.type() != Type.F32 || sine.type() != Type.F32
+        if (cosine.type() != sine.type() || cosine.type().bytes() < Float.BYTES
                 || cosine.rows() != sine.rows() || cosine.columns() != sine.columns()) {
-            throw new IllegalArgumentException("cosine and sine must be F32 tables of one size, got " + cosine + " and " + sine);
+            throw new IllegalArgumentException("cosine and sine must be tables of one size, both F32 or both F64, got " + cosine + " and " + sine);
         }
     }
 
-    /** The angles of positions 0 to {@code positions - 1}, in memory of {@code arena}. */
-    public static Turns of(Rotary rotary, int positions, Arena arena) {
+    /** The angles of positions 0 to {@code positions - 1}, in memory of {@code arena}, as numbers of {@code type}, F32 or F64. */
+    public static Turns of(Rotary rotary, Type type, int positions, Arena arena) {
         double[] frequencies = rotary.frequencies();
         int pairs = frequencies.length;
-        Rows cosines = Rows.allocate(arena, Type.F32, positions, pairs, pairs);
-        Rows sines = Rows.allocate(arena, Type.F32, positions, pairs, pairs);
+        Rows cosines = Rows.allocate(arena, type, positions, pairs, pairs);
+        Rows sines = Rows.allocate(arena, type, positions, pairs, pairs);
         for (int position = 0; position < positions; position++) {
             for (int i = 0; i < pairs; i++) {
                 cosines.set(position, i, Math.cos(position * frequencies[i]));
@@ -37,7 +37,7 @@ public record Turns(Pairing pairing, Rows cosine, Rows sine) {
 
     /** The way back: what turns by the opposite angles, in memory of {@code arena}. */
     public Turns inverse(Arena arena) {
-        Rows sines = Rows.allocate(arena, Type.F32, sine.rows(), sine.columns(), sine.columns());
+        Rows sines = Rows.allocate(arena, sine.type(), sine.rows(), sine.columns(), sine.columns());
         for (int position = 0; position < sines.rows(); position++) {
             for (int i = 0; i < sines.columns(); i++) {
                 sines.set(position, i, -sine.get(position, i));

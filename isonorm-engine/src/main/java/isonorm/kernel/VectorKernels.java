@@ -105,19 +105,19 @@ public final class VectorKernels implements Kernels {
     }
 
     @Override
-    public void gather(Rows table, int[] ids, float scale, Rows out) {
+    public void gather(Rows table, int[] ids, double scale, Rows out) {
         requireNarrow(table, out);
         Shapes.gather(table, ids, out);
-        VectorRows.gather(table, ids, scale, out);
+        VectorRows.gather(table, ids, (float) scale, out);
         keep(table, out);
     }
 
     @Override
-    public void gather(Rows table, int[] ids, float scale, Rows positions, int first, Rows out) {
+    public void gather(Rows table, int[] ids, double scale, Rows positions, int first, Rows out) {
         requireNarrow(table, positions, out);
         Shapes.gather(table, ids, out);
         Shapes.positions(positions, first, out);
-        VectorRows.gather(table, ids, scale, positions, first, out);
+        VectorRows.gather(table, ids, (float) scale, positions, first, out);
         keep(table, positions, out);
     }
 

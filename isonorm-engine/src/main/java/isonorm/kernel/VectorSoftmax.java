@@ -47,7 +47,7 @@ final class VectorSoftmax {
         float[] s = Lanes.room(T);
         float[] bias = Lanes.room(keyBias.present() ? T : 0);
         boolean plain = scoring.softcap() == 0 && scoring.scale() > 0 && !keyBias.present();
-        VectorSoftmax softmax = new VectorSoftmax(s, plain ? scoring.scale() : 1, plain && out.type() == Type.BF16);
+        VectorSoftmax softmax = new VectorSoftmax(s, plain ? (float) scoring.scale() : 1, plain && out.type() == Type.BF16);
         for (int row = 0; row < scores.rows(); row++) {
             int from = reach.from(row, T);
             int seen = Math.max(0, reach.to(row, T) - from);
@@ -89,12 +89,12 @@ final class VectorSoftmax {
 
     /** Products to scores. */
     static void score(Scoring scoring, float[] s, int n) {
-        float softcap = scoring.softcap();
+        float softcap = (float) scoring.softcap();
         if (softcap == 0) {
-            times(scoring.scale(), s, n);
+            times((float) scoring.scale(), s, n);
             return;
         }
-        times(scoring.scale() / softcap, s, n);
+        times((float) (scoring.scale() / scoring.softcap()), s, n);
         TANH.run(s, n);
         times(softcap, s, n);
     }

@@ -34,7 +34,7 @@ final class VectorSoftmaxGradient {
     static void softmax(Rows p, Rows products, Scoring scoring, Reach reach, Rows dp) {
         int T = p.columns();
         int size = dp.type().bytes();
-        VectorSoftmaxGradient row = new VectorSoftmaxGradient(T, scoring.scale());
+        VectorSoftmaxGradient row = new VectorSoftmaxGradient(T, (float) scoring.scale());
         VectorActivationGradients tanh = scoring.softcap() > 0 ? new VectorActivationGradients(Activation.TANH, false, T) : null;
         boolean brains = p.type() == Type.BF16 && dp.type() == Type.BF16 && tanh == null;
         for (int r = 0; r < p.rows(); r++) {
@@ -52,7 +52,7 @@ final class VectorSoftmaxGradient {
                 row.dot = DOT.run(row, seen);
                 if (tanh != null) {
                     VectorElements.read(products, r, from, seen, tanh.input());
-                    VectorElements.times(tanh.input(), scoring.scale() / scoring.softcap(), tanh.input());
+                    VectorElements.times(tanh.input(), (float) (scoring.scale() / scoring.softcap()), tanh.input());
                     tanh.differentiate();
                     VectorElements.multiply(row.p, tanh.slope());
                 }

@@ -78,6 +78,15 @@ public final class Tolerance {
     /** The same in float16, whose roundings are an eighth of those of bfloat16. */
     public static final double SAME_FUNCTION_RMS_F16 = .05;
 
+    /**
+     * The gradient of a parameter in float64 against the reference's, the worst number as a part of the parameter's largest: only the order
+     * of sums differs, which makes up to 5e-15 in two to four blocks. A constant rounded to float32 makes 1e-8 and more.
+     */
+    public static final double GRADIENT_F64 = 1e-12;
+
+    /** The same in float32: roundings of 6e-8 make up to 3e-6 of it; a wrong factor makes 1e-2 and more. */
+    public static final double GRADIENT_F32 = 3e-5;
+
     private Tolerance() {}
 
     /** For two forms of one model, both computed in {@code compute}, by the root of the mean squared difference. */

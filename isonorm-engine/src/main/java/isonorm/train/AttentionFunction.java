@@ -78,7 +78,7 @@ final class AttentionFunction {
         this.headScales = attention.headScales() ? Optional.of(from.get(ATTENTION_HEAD_SCALE, l, WEIGHT)) : Optional.empty();
         this.allScales = attention.headScales() ? Values.room(from.type(), attention.outputColumns()) : Values.NONE;
         this.output = LinearFunction.of(from.get(ATTENTION_OUTPUT, l, WEIGHT));
-        this.turns = attention.rotary().map(rotary -> Turns.of(rotary, context, arena));
+        this.turns = attention.rotary().map(rotary -> Turns.of(rotary, from.compute() == Type.F64 ? Type.F64 : Type.F32, context, arena));
         this.turnsBack = turns.map(angles -> angles.inverse(arena));
     }
 

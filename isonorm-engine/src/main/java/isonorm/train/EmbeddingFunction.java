@@ -82,7 +82,7 @@ final class EmbeddingFunction {
         Parameters.Entry table = entry(TOKEN_EMBEDDING);
         Optional<Parameters.Entry> positions = shape.positions() > 0 ? Optional.of(entry(POSITION_EMBEDDING)) : Optional.empty();
         Optional<Parameters.Entry> segments = shape.segments() > 0 ? Optional.of(entry(SEGMENT_EMBEDDING)) : Optional.empty();
-        float scale = (float) shape.scale();
+        double scale = shape.scale();
         step.team().each(tokens.count(), row -> {
             Rows some = h.slice(row * T, T);
             if (positions.isPresent()) {

@@ -62,7 +62,7 @@ class HalvesTest {
         if (columns % 2 == 0) {
             all.put("rotary", (k, _, x, _, _, _) -> {
                 try (Arena arena = Arena.ofConfined()) {
-                    k.rotary(x, 1, Turns.of(Rotary.of(columns, 10_000, Rotary.Pairing.HALVES), 8, arena), 2);
+                    k.rotary(x, 1, Turns.of(Rotary.of(columns, 10_000, Rotary.Pairing.HALVES), Type.F32, 8, arena), 2);
                 }
             });
         }
