@@ -1,13 +1,14 @@
 package isonorm.bench;
 
 import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import isonorm.architecture.Parameter;
 import isonorm.architecture.Role;
 import isonorm.checkpoint.Dtype;
 import isonorm.checkpoint.SafetensorsWriter;
 import isonorm.checkpoint.TensorInfo;
-import isonorm.family.Config;
+import isonorm.checkpoint.Config;
 import isonorm.family.Families;
 import isonorm.family.Family;
 import isonorm.measure.RandomWeights;
@@ -48,9 +49,9 @@ public final class MakeCheckpoint {
         write(Shape.named(arguments[0]).config(), Dtype.named(arguments[1].toUpperCase()).orElseThrow(), Integer.parseInt(arguments[2]), Path.of(arguments[3]));
     }
 
-    private static void write(ObjectNode config, Dtype dtype, int shards, Path folder) throws IOException {
-        config.put("dtype", Map.of(Dtype.F32, "float32", Dtype.F16, "float16", Dtype.BF16, "bfloat16").get(dtype));
-        Family.Description description = Families.describe(Config.of(config), Set.of());
+    private static void write(Config shape, Dtype dtype, int shards, Path folder) throws IOException {
+        Config config = shape.with("dtype", Map.of(Dtype.F32, "float32", Dtype.F16, "float16", Dtype.BF16, "bfloat16").get(dtype));
+        Family.Description description = Families.describe(config, Set.of());
         Map<String, TensorInfo> tensors = new LinkedHashMap<>();
         Map<String, Role> roles = new LinkedHashMap<>();
         Map<Role, Source> sources = description.naming().sources(description.architecture());
@@ -72,7 +73,7 @@ public final class MakeCheckpoint {
             files.getLast().add(tensor);
             done += tensor.bytes();
         }
-        ObjectNode index = config.objectNode();
+        ObjectNode index = JsonNodeFactory.instance.objectNode();
         index.putObject("metadata").put("total_size", total);
         Map<String, String> places = new TreeMap<>();
         for (int f = 0; f < files.size(); f++) {
@@ -89,7 +90,7 @@ public final class MakeCheckpoint {
             places.forEach(map::put);
             new ObjectMapper().writeValue(folder.resolve("model.safetensors.index.json").toFile(), index);
         }
-        new ObjectMapper().writeValue(folder.resolve("config.json").toFile(), config);
+        config.writeTo(folder.resolve("config.json"));
     }
 
     private static void fill(SafetensorsWriter writer, TensorInfo tensor, Role role) throws IOException {

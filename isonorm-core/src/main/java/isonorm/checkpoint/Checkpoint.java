@@ -67,14 +67,14 @@ public final class Checkpoint {
             .build();
 
     private final Path folder;
-    private final ObjectNode config;
+    private final Config config;
     private final List<SafetensorsFile> files;
     private final Map<String, SafetensorsFile> fileOf;
     private final List<Path> companions;
 
     private Checkpoint(
             Path folder,
-            ObjectNode config,
+            Config config,
             List<SafetensorsFile> files,
             Map<String, SafetensorsFile> fileOf,
             List<Path> companions) {
@@ -103,7 +103,7 @@ public final class Checkpoint {
                             ? "; this is an adapter, merge it into its base model first"
                             : ""));
         }
-        ObjectNode object = readObject(config);
+        Config object = readObject(config);
         List<SafetensorsFile> files = new ArrayList<>();
         if (entries.containsKey(WEIGHTS)) {
             files.add(SafetensorsFile.open(entries.get(WEIGHTS)));
@@ -229,10 +229,10 @@ public final class Checkpoint {
         return List.copyOf(shards.values());
     }
 
-    private static ObjectNode readObject(Path file) throws CheckpointException {
+    private static Config readObject(Path file) throws CheckpointException {
         JsonNode root = readJson(file, CONFIG_NOT_JSON);
-        if (root instanceof ObjectNode object) {
-            return object;
+        if (root.isObject()) {
+            return Config.of(root);
         }
         throw new CheckpointException(CONFIG_NOT_JSON, file + " must be a JSON object, got "
                 + root.getNodeType().name().toLowerCase(Locale.ROOT));
@@ -258,13 +258,13 @@ public final class Checkpoint {
         return folder;
     }
 
-    /** The content of {@code config.json}, a copy of the caller's own. */
-    public ObjectNode config() {
-        return config.deepCopy();
+    /** The content of {@code config.json}. */
+    public Config config() {
+        return config;
     }
 
     /** The content of {@code generation_config.json}, which not every model has; it is read now. */
-    public Optional<ObjectNode> generationConfig() throws CheckpointException {
+    public Optional<Config> generationConfig() throws CheckpointException {
         Path file = folder.resolve(GENERATION_CONFIG);
         return companions.stream().anyMatch(each -> each.endsWith(GENERATION_CONFIG)) ? Optional.of(readObject(file)) : Optional.empty();
     }

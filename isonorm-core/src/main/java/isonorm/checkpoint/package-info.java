@@ -22,7 +22,7 @@
  *             }
  *         }
  *     }
- *     Files.writeString(output.path().resolve("config.json"), checkpoint.config().toPrettyString());
+ *     checkpoint.config().writeTo(output.path().resolve("config.json"));
  *     output.commit();
  * }
  * }</pre>

@@ -2,12 +2,12 @@ package isonorm.convert;
 
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.SerializationFeature;
-import com.fasterxml.jackson.databind.node.ObjectNode;
 import isonorm.architecture.Parameter;
 import isonorm.architecture.Part;
 import isonorm.architecture.Role;
 import isonorm.checkpoint.CheckpointException;
 import isonorm.checkpoint.CheckpointException.Reason;
+import isonorm.checkpoint.Config;
 import isonorm.checkpoint.Dtype;
 import isonorm.checkpoint.OutputFolder;
 import isonorm.checkpoint.TensorInfo;
@@ -143,7 +143,7 @@ public final class Conversion {
             Report report = report(plan, tensors, ModelFiles.hashed(source.checkpoint().weightFiles(), progress));
             List<HashedFile> written =
                     ModelFiles.write(output.path(), tensors, largestFile, infos -> metadata(report, infos), "converting", progress);
-            JSON.writeValue(output.path().resolve("config.json").toFile(), withType(plan.config()));
+            withType(plan.config()).writeTo(output.path().resolve("config.json"));
             for (Path companion : source.checkpoint().companionFiles()) {
                 Files.copy(companion, output.path().resolve(companion.getFileName().toString()));
             }
@@ -197,24 +197,23 @@ public final class Conversion {
         return metadata;
     }
 
-    private ObjectNode withType(ObjectNode config) {
-        ObjectNode json = config.deepCopy();
-        ObjectNode family = form.isFamilyFormat() ? json : (ObjectNode) json.get("source_config");
-        dtype.ifPresent(type -> {
-            String word = switch (type) {
-                case F64 -> "float64";
-                case F32 -> "float32";
-                case F16 -> "float16";
-                case BF16 -> "bfloat16";
-                default -> throw new IllegalArgumentException("weights cannot be of type " + type);
-            };
-            for (String key : List.of("dtype", "torch_dtype")) {
-                if (family.has(key)) {
-                    family.put(key, word);
-                }
-            }
-        });
-        return json;
+    /** The config of the result, which says the type that was asked for under the keys that it has. */
+    private Config withType(Config config) {
+        if (dtype.isEmpty()) {
+            return config;
+        }
+        String word = switch (dtype.get()) {
+            case F64 -> "float64";
+            case F32 -> "float32";
+            case F16 -> "float16";
+            case BF16 -> "bfloat16";
+            default -> throw new IllegalArgumentException("weights cannot be of type " + dtype.get());
+        };
+        Config family = form.isFamilyFormat() ? config : config.object("source_config");
+        for (String key : List.of("dtype", "torch_dtype")) {
+            family = family.has(key) ? family.with(key, word) : family;
+        }
+        return form.isFamilyFormat() ? family : config.with("source_config", family);
     }
 
     private Report report(Plan plan, List<TensorPlan> tensors, List<HashedFile> sourceFiles) {

@@ -1,10 +1,8 @@
 package isonorm.convert;
 
-import com.fasterxml.jackson.databind.ObjectMapper;
-import com.fasterxml.jackson.databind.SerializationFeature;
-import com.fasterxml.jackson.databind.node.ObjectNode;
 import isonorm.architecture.Parameter;
 import isonorm.architecture.Role;
+import isonorm.checkpoint.Config;
 import isonorm.checkpoint.Dtype;
 import isonorm.checkpoint.SafetensorsWriter;
 import isonorm.checkpoint.TensorInfo;
@@ -19,8 +17,6 @@ import java.util.Map;
 /** Writes a model as a checkpoint of a family: config.json and model.safetensors in a folder that is there. */
 public final class ModelWriter {
 
-    private static final ObjectMapper JSON = new ObjectMapper().enable(SerializationFeature.INDENT_OUTPUT);
-
     private ModelWriter() {}
 
     /**
@@ -30,7 +26,7 @@ public final class ModelWriter {
      * @param naming of the same family
      * @param type of all tensors
      */
-    public static void write(Path folder, Model model, ObjectNode config, Naming naming, Dtype type) throws IOException {
+    public static void write(Path folder, Model model, Config config, Naming naming, Dtype type) throws IOException {
         Map<Role, Source> sources = naming.sources(model.architecture());
         List<TensorPlan> tensors = TensorPlan.all(model.architecture(), model.weights(), sources, (Parameter _) -> type);
         List<TensorInfo> infos = tensors.stream().map(TensorPlan::info).toList();
@@ -39,6 +35,6 @@ public final class ModelWriter {
                 TensorWriting.write(tensor, writer);
             }
         }
-        JSON.writeValue(folder.resolve("config.json").toFile(), config);
+        config.writeTo(folder.resolve("config.json"));
     }
 }

@@ -1,6 +1,5 @@
 package isonorm.convert;
 
-import com.fasterxml.jackson.databind.node.ObjectNode;
 import isonorm.architecture.Affine;
 import isonorm.architecture.Architecture;
 import isonorm.architecture.Block;
@@ -9,7 +8,7 @@ import isonorm.architecture.NormKind;
 import isonorm.architecture.Output;
 import isonorm.architecture.Placement;
 import isonorm.checkpoint.CheckpointException;
-import isonorm.family.Config;
+import isonorm.checkpoint.Config;
 import isonorm.family.Families;
 import isonorm.family.Family;
 import isonorm.family.Isonorm;
@@ -34,7 +33,7 @@ import java.util.stream.Stream;
  * @param notes what a user of the result should know, in sentences
  */
 public record Plan(
-        LoadedModel source, Form form, List<Rewrite> rewrites, Model result, Naming naming, ObjectNode config, List<String> notes) {
+        LoadedModel source, Form form, List<Rewrite> rewrites, Model result, Naming naming, Config config, List<String> notes) {
 
     /** The version written into files. */
     public static final String VERSION = Optional.ofNullable(Plan.class.getPackage().getImplementationVersion()).orElse("0.1.0");
@@ -198,9 +197,9 @@ public record Plan(
                     + "convert the original checkpoint"));
         }
         List<Rewrite> rewrites = new ArrayList<>();
-        ObjectNode familyConfig = source.config().json();
+        Config familyConfig = source.config();
         if (current.isPresent()) {
-            familyConfig = source.config().object("source_config").json().deepCopy();
+            familyConfig = source.config().object("source_config");
             back(source, current.get(), form, familyConfig, rewrites);
         }
         forth(source, current.isPresent(), form, untie, rewrites);
@@ -209,18 +208,18 @@ public record Plan(
         }
         Model result = Rewrite.all(source.model(), rewrites);
         if (!form.isFamilyFormat()) {
-            ObjectNode config = Isonorm.config(result.architecture(), form.label(), familyConfig, VERSION);
+            Config config = Isonorm.config(result.architecture(), form.label(), familyConfig, VERSION);
             return new Plan(source, form, rewrites, result, Isonorm.naming(), config, notes(result.architecture()));
         }
         boolean untied = result.architecture().output() instanceof Output.Words words && !words.tied();
-        ObjectNode config = untied ? Family.untied(familyConfig) : familyConfig.deepCopy();
+        Config config = untied ? Family.untied(familyConfig) : familyConfig;
         Naming naming = current.isPresent()
-                ? Families.describe(Config.of(config), Set.of()).naming()
-                : Families.describe(Config.of(config), source.checkpoint().names()).naming();
+                ? Families.describe(config, Set.of()).naming()
+                : Families.describe(config, source.checkpoint().names()).naming();
         return new Plan(source, form, rewrites, result, naming, config, notes(result.architecture()));
     }
 
-    private static void back(LoadedModel source, Form current, Form form, ObjectNode familyConfig, List<Rewrite> rewrites)
+    private static void back(LoadedModel source, Form current, Form form, Config familyConfig, List<Rewrite> rewrites)
             throws CheckpointException {
         if (current == Form.PRE_CRMSNORM) {
             rewrites.add(new Rewrite.Expand());
@@ -232,9 +231,8 @@ public record Plan(
         }
     }
 
-    private static Architecture describe(ObjectNode familyConfig) throws CheckpointException {
-        Config config = Config.of(familyConfig);
-        return Families.describe(config, Set.of()).architecture();
+    private static Architecture describe(Config familyConfig) throws CheckpointException {
+        return Families.describe(familyConfig, Set.of()).architecture();
     }
 
     /** What gives a format the scales back that conversion has folded. */

@@ -1,21 +1,17 @@
 package isonorm.convert;
 
-import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.SerializationFeature;
-import com.fasterxml.jackson.databind.node.ArrayNode;
-import com.fasterxml.jackson.databind.node.ObjectNode;
 import isonorm.architecture.Architecture;
 import isonorm.architecture.Block;
 import isonorm.architecture.Role;
 import isonorm.checkpoint.CheckpointException;
 import isonorm.checkpoint.CheckpointException.Reason;
+import isonorm.checkpoint.Config;
 import isonorm.checkpoint.Dtype;
 import isonorm.checkpoint.OutputFolder;
-import isonorm.family.Config;
 import isonorm.family.Families;
 import isonorm.family.Family;
-import isonorm.family.Isonorm;
 import isonorm.family.LoadedModel;
 import isonorm.family.Naming;
 import isonorm.weights.Matrix;
@@ -25,7 +21,6 @@ import isonorm.weights.Stored;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.Collection;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -49,10 +44,10 @@ public final class Pruning {
     private final Set<Integer> removed;
     private final Model result;
     private final Naming naming;
-    private final ObjectNode config;
+    private final Config config;
     private final Optional<Verifier> verifier;
 
-    private Pruning(LoadedModel source, Set<Integer> removed, Model result, Naming naming, ObjectNode config, Optional<Verifier> verifier) {
+    private Pruning(LoadedModel source, Set<Integer> removed, Model result, Naming naming, Config config, Optional<Verifier> verifier) {
         this.source = source;
         this.removed = removed;
         this.result = result;
@@ -81,15 +76,13 @@ public final class Pruning {
         }
         List<Integer> kept = IntStream.range(0, count).filter(block -> !removed.contains(block)).boxed().toList();
         Model result = without(source.model(), kept);
-        List<ObjectNode> configs = configs(source, kept, result.architecture());
-        for (ObjectNode config : configs) {
-            Family.Description description = Families.describe(Config.of(config), source.checkpoint().names());
-            if (description.architecture().equals(result.architecture())) {
-                return new Pruning(source, removed, result, description.naming(), config, Optional.empty());
-            }
+        Config config = Families.of(source.config()).keeping(source.config(), kept, result.architecture());
+        Family.Description description = Families.describe(config, source.checkpoint().names());
+        if (description.architecture().equals(result.architecture())) {
+            return new Pruning(source, removed, result, description.naming(), config, Optional.empty());
         }
-        Architecture other = Families.describe(Config.of(configs.getFirst()), source.checkpoint().names()).architecture();
-        int changed = IntStream.range(0, kept.size()).filter(l -> !other.blocks().get(l).equals(result.architecture().blocks().get(l))).findFirst().orElse(0);
+        List<Block> other = description.architecture().blocks();
+        int changed = IntStream.range(0, kept.size()).filter(l -> !other.get(l).equals(result.architecture().blocks().get(l))).findFirst().orElse(0);
         throw new ConversionRefused(List.of("a config.json of " + whole.family() + " says what block " + kept.get(changed) + " is by its number, and as block "
                 + changed + " it would be another; remove blocks of which those that stay keep theirs, the last ones for instance"));
     }
@@ -104,65 +97,6 @@ public final class Pruning {
             }
         });
         return new Model(architecture.withBlocks(kept.stream().map(architecture.blocks()::get).toList()), weights);
-    }
-
-    // The config
-
-    /** Ways to say it, the plainest first. */
-    private static List<ObjectNode> configs(LoadedModel source, List<Integer> kept, Architecture result) {
-        ObjectNode json = source.config().json();
-        ObjectNode config = family(json, kept, source.model().architecture().blocks().size());
-        if (json.get("architecture") instanceof ObjectNode) {
-            config.set("architecture", Isonorm.config(result, Plan.VERSION).get("architecture"));
-            if (json.get("source_config") instanceof ObjectNode before) {
-                config.set("source_config", family(before, kept, source.model().architecture().blocks().size()));
-            }
-            return List.of(config);
-        }
-        ObjectNode named = config.deepCopy();
-        ArrayNode kinds = named.putArray("layer_types");
-        for (Block block : result.blocks()) {
-            kinds.add(block.attention().window().isPresent() ? "sliding_attention" : "full_attention");
-        }
-        return List.of(config, named);
-    }
-
-    /** A family's config with fewer blocks: how many there are, and every list with an entry a block. */
-    private static ObjectNode family(ObjectNode whole, List<Integer> kept, int count) {
-        ObjectNode config = whole.deepCopy();
-        for (String key : List.of("num_hidden_layers", "n_layer", "n_layers", "num_layers")) {
-            if (config.path(key).isInt()) {
-                config.put(key, kept.size());
-            }
-        }
-        if (config.path("max_window_layers").isInt()) { // so many blocks at the begin have no window
-            int first = config.get("max_window_layers").intValue();
-            config.put("max_window_layers", Math.toIntExact(kept.stream().filter(block -> block < first).count()));
-        }
-        if (config.path("attention_types").isArray()) { // GPT-Neo's: lists that are repeated
-            List<JsonNode> kinds = new ArrayList<>();
-            for (JsonNode entry : config.get("attention_types")) {
-                for (int i = 0; i < entry.path(1).asInt(); i++) {
-                    entry.path(0).forEach(kinds::add);
-                }
-            }
-            if (kinds.size() == count) {
-                ArrayNode one = config.putArray("attention_types").addArray();
-                ArrayNode list = one.addArray();
-                kept.forEach(block -> list.add(kinds.get(block)));
-                one.add(1);
-            }
-        }
-        if (config.path("stage_names").size() == count + 1) { // what a backbone gives, which is made from the number of blocks
-            config.remove(List.of("stage_names", "out_features", "out_indices"));
-        }
-        for (String key : config.properties().stream().map(Map.Entry::getKey).toList()) {
-            if (key.contains("layer") && config.get(key) instanceof ArrayNode list && list.size() == count) {
-                ArrayNode some = config.putArray(key);
-                kept.forEach(block -> some.add(list.get(block)));
-            }
-        }
-        return config;
     }
 
     /** The model that is pruned. */
@@ -222,7 +156,7 @@ public final class Pruning {
             List<HashedFile> sourceFiles = ModelFiles.hashed(source.checkpoint().weightFiles(), progress);
             List<HashedFile> written =
                     ModelFiles.write(output.path(), tensors, ModelFiles.LARGEST, _ -> Map.of("format", "pt"), "writing", progress);
-            JSON.writeValue(output.path().resolve("config.json").toFile(), config);
+            config.writeTo(output.path().resolve("config.json"));
             for (Path companion : source.checkpoint().companionFiles()) {
                 Files.copy(companion, output.path().resolve(companion.getFileName().toString()));
             }

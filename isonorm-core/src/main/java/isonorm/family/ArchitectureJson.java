@@ -1,6 +1,5 @@
 package isonorm.family;
 
-import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
@@ -23,6 +22,7 @@ import isonorm.architecture.Rotary.Scaling;
 import isonorm.architecture.Stream;
 import isonorm.architecture.Wiring;
 import isonorm.checkpoint.CheckpointException;
+import isonorm.checkpoint.Config;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -40,7 +40,11 @@ final class ArchitectureJson {
 
     private ArchitectureJson() {}
 
-    static ObjectNode write(Architecture architecture) {
+    static Config write(Architecture architecture) {
+        return Config.parse(json(architecture).toString());
+    }
+
+    private static ObjectNode json(Architecture architecture) {
         ObjectNode json = JsonNodeFactory.instance.objectNode();
         json.put("family", architecture.family());
         json.put("width", architecture.width());
@@ -222,8 +226,7 @@ final class ArchitectureJson {
 
     static Architecture read(Config json) throws CheckpointException {
         List<Block> blocks = new ArrayList<>();
-        for (JsonNode block : json.json().path("blocks")) {
-            Config each = object(block);
+        for (Config each : json.objects("blocks")) {
             int repeat = each.integerOr(1, "repeat");
             if (repeat < 1 || repeat > 100_000) {
                 throw Config.unsupported("blocks.repeat", repeat, "1 to 100000");
@@ -239,10 +242,6 @@ final class ArchitectureJson {
                 optional(json, "final_norm", ArchitectureJson::norm),
                 output(json.object("output")),
                 word(json, "stream", Stream.values(), Stream::label));
-    }
-
-    private static Config object(JsonNode node) {
-        return Config.of(node instanceof ObjectNode object ? object : JsonNodeFactory.instance.objectNode());
     }
 
     private static Embedding embedding(Config json) throws CheckpointException {
@@ -376,6 +375,6 @@ final class ArchitectureJson {
 
     private static <T> Optional<T> optional(Config json, String name, Reader<T> reader) throws CheckpointException {
         Config object = json.object(name);
-        return object.json().isEmpty() ? Optional.empty() : Optional.of(reader.read(object));
+        return object.isEmpty() ? Optional.empty() : Optional.of(reader.read(object));
     }
 }

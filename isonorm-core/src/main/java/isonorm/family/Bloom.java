@@ -14,6 +14,8 @@ import isonorm.architecture.Output;
 import isonorm.architecture.Placement;
 import isonorm.architecture.Wiring;
 import isonorm.checkpoint.CheckpointException;
+import isonorm.checkpoint.Config;
+import java.util.List;
 import java.util.Optional;
 import java.util.Set;
 
@@ -43,5 +45,10 @@ final class Bloom implements Family {
                 .whole(MLP_DOWN, "h.*.mlp.dense_4h_to_h")
                 .whole(FINAL_NORM, "ln_f")
                 .whole(HEAD, "/lm_head"));
+    }
+
+    @Override
+    public Config keeping(Config config, List<Integer> kept, Architecture left) throws CheckpointException {
+        return Reading.keeping(config, kept, "n_layer", "num_hidden_layers");
     }
 }

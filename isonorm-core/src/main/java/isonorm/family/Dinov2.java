@@ -14,6 +14,8 @@ import isonorm.architecture.Output;
 import isonorm.architecture.Placement;
 import isonorm.architecture.Wiring;
 import isonorm.checkpoint.CheckpointException;
+import isonorm.checkpoint.Config;
+import java.util.List;
 import java.util.Optional;
 import java.util.Set;
 
@@ -66,5 +68,13 @@ final class Dinov2 implements Family {
         return new Description(architecture, gated
                 ? naming.part(MLP_GATE, "encoder.layer.*.mlp.weights_in", 0, 2).part(MLP_UP, "encoder.layer.*.mlp.weights_in", 1, 2)
                 : naming.whole(MLP_UP, "encoder.layer.*.mlp.fc1"));
+    }
+
+    @Override
+    public Config keeping(Config config, List<Integer> kept, Architecture left) throws CheckpointException {
+        int count = config.integer("num_hidden_layers");
+        Config fewer = Reading.keeping(config, kept, "num_hidden_layers");
+        // The stages of a backbone are made from the number of blocks, and the input is one.
+        return config.list("stage_names").size() == count + 1 ? fewer.without("stage_names", "out_features", "out_indices") : fewer;
     }
 }

@@ -14,6 +14,8 @@ import isonorm.architecture.Placement;
 import isonorm.architecture.Rotary.Pairing;
 import isonorm.architecture.Wiring;
 import isonorm.checkpoint.CheckpointException;
+import isonorm.checkpoint.Config;
+import java.util.List;
 import java.util.Optional;
 import java.util.Set;
 
@@ -54,5 +56,10 @@ final class Falcon implements Family {
                 .whole(FINAL_NORM, "ln_f")
                 .whole(HEAD, "/lm_head")
                 .ignoring(Reading.BUFFERS));
+    }
+
+    @Override
+    public Config keeping(Config config, List<Integer> kept, Architecture left) throws CheckpointException {
+        return Reading.keeping(config, kept, "num_hidden_layers", "n_layer");
     }
 }

@@ -4,6 +4,7 @@ import isonorm.architecture.Architecture;
 import isonorm.architecture.Output;
 import isonorm.checkpoint.CheckpointException;
 import isonorm.checkpoint.CheckpointException.Reason;
+import isonorm.checkpoint.Config;
 import isonorm.checkpoint.Names;
 import java.util.Map;
 import java.util.Set;

@@ -1,8 +1,9 @@
 package isonorm.family;
 
-import com.fasterxml.jackson.databind.node.ObjectNode;
 import isonorm.architecture.Architecture;
 import isonorm.checkpoint.CheckpointException;
+import isonorm.checkpoint.Config;
+import java.util.List;
 import java.util.Set;
 
 /** How one model family writes its checkpoints. */
@@ -20,13 +21,22 @@ public interface Family {
      */
     Description describe(Config config, Set<String> tensors) throws CheckpointException;
 
-    /** Changes a copy of a family's config so that the head has a weight of its own. */
-    static ObjectNode untied(ObjectNode config) {
-        ObjectNode untied = config.deepCopy();
-        if (untied.at("/architecture/output") instanceof ObjectNode output) {
-            output.put("tied", false);
-            return untied;
-        }
-        return untied.put("tie_word_embeddings", false);
+    /**
+     * The config of the model of which only some blocks are left. What a family computes from a block's number may then differ;
+     * {@link isonorm.convert.Pruning} looks whether it does.
+     *
+     * @param kept their numbers, counted from 0, in their order
+     * @param left the architecture that is left
+     */
+    default Config keeping(Config config, List<Integer> kept, Architecture left) throws CheckpointException {
+        return Reading.keeping(config, kept, "num_hidden_layers");
+    }
+
+    /** A family's config, but that the head has a weight of its own. */
+    static Config untied(Config config) {
+        Config architecture = config.object("architecture");
+        return architecture.has("output")
+                ? config.with("architecture", architecture.with("output", architecture.object("output").with("tied", false)))
+                : config.with("tie_word_embeddings", false);
     }
 }

@@ -16,6 +16,7 @@ import isonorm.architecture.Rotary;
 import isonorm.architecture.Rotary.Pairing;
 import isonorm.architecture.Wiring;
 import isonorm.checkpoint.CheckpointException;
+import isonorm.checkpoint.Config;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
@@ -69,6 +70,11 @@ final class Gemma implements Family {
                 .whole(MLP_OUTPUT_NORM, "layers.*.post_feedforward_layernorm"));
     }
 
+    @Override
+    public Config keeping(Config config, List<Integer> kept, Architecture left) throws CheckpointException {
+        return Reading.withWindows(Reading.keeping(config, kept, "num_hidden_layers"), left);
+    }
+
     private static boolean slides(Config config, String type, int l) throws CheckpointException {
         return switch (type) {
             case "gemma2" -> Reading.slides(config, l, l % 2 == 0);
@@ -84,7 +90,7 @@ final class Gemma implements Family {
             return Reading.rotary(config, headWidth, 10000, Pairing.HALVES);
         }
         Config each = config.object("rope_parameters").object(slides ? "sliding_attention" : "full_attention");
-        if (!each.json().isEmpty()) {
+        if (!each.isEmpty()) {
             return Reading.rotary(each, headWidth, each.numberOr(slides ? 10_000 : 1_000_000, "rope_theta"), config, Pairing.HALVES);
         }
         return slides

@@ -12,6 +12,7 @@ import isonorm.architecture.Output;
 import isonorm.architecture.Placement;
 import isonorm.architecture.Wiring;
 import isonorm.checkpoint.CheckpointException;
+import isonorm.checkpoint.Config;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
@@ -52,5 +53,10 @@ final class Gpt2 implements Family {
                 .whole(FINAL_NORM, "ln_f")
                 .whole(HEAD, "/lm_head")
                 .ignoring(Reading.BUFFERS));
+    }
+
+    @Override
+    public Config keeping(Config config, List<Integer> kept, Architecture left) throws CheckpointException {
+        return Reading.keeping(config, kept, "n_layer", "num_hidden_layers");
     }
 }

@@ -12,6 +12,8 @@ import isonorm.architecture.Output;
 import isonorm.architecture.Placement;
 import isonorm.architecture.Wiring;
 import isonorm.checkpoint.CheckpointException;
+import isonorm.checkpoint.Config;
+import java.util.List;
 import java.util.Optional;
 import java.util.Set;
 
@@ -48,5 +50,10 @@ final class GptBigCode implements Family {
                 .whole(FINAL_NORM, "ln_f")
                 .whole(HEAD, "/lm_head")
                 .ignoring(Reading.BUFFERS));
+    }
+
+    @Override
+    public Config keeping(Config config, List<Integer> kept, Architecture left) throws CheckpointException {
+        return Reading.keeping(config, kept, "n_layer", "num_hidden_layers");
     }
 }

@@ -2,7 +2,6 @@ package isonorm.family;
 
 import static isonorm.architecture.Part.*;
 
-import com.fasterxml.jackson.databind.JsonNode;
 import isonorm.architecture.Architecture;
 import isonorm.architecture.Attention;
 import isonorm.architecture.Block;
@@ -13,6 +12,7 @@ import isonorm.architecture.Output;
 import isonorm.architecture.Placement;
 import isonorm.architecture.Wiring;
 import isonorm.checkpoint.CheckpointException;
+import isonorm.checkpoint.Config;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
@@ -61,13 +61,22 @@ final class GptNeo implements Family {
                 .ignoring(Reading.BUFFERS));
     }
 
+    @Override
+    public Config keeping(Config config, List<Integer> kept, Architecture left) throws CheckpointException {
+        List<String> kinds = kinds(config.without("attention_layers"));
+        Config fewer = Reading.keeping(config, kept, "num_layers", "num_hidden_layers");
+        return kinds.isEmpty() ? fewer : fewer.with("attention_types", List.of(List.of(kept.stream().map(kinds::get).toList(), 1)));
+    }
+
     /** {@code [[["global", "local"], 12]]} is the pair twelve times over. */
     private static List<String> kinds(Config config) {
         List<String> kinds = new ArrayList<>(config.words("attention_layers"));
         if (kinds.isEmpty()) {
-            for (JsonNode entry : config.json().path("attention_types")) {
-                for (int i = 0; i < entry.path(1).asInt(); i++) {
-                    entry.path(0).forEach(kind -> kinds.add(kind.asText()));
+            for (Object entry : config.list("attention_types")) {
+                if (entry instanceof List<?> pair && pair.size() == 2 && pair.get(0) instanceof List<?> words && pair.get(1) instanceof Number times) {
+                    for (int i = 0; i < times.intValue(); i++) {
+                        words.forEach(kind -> kinds.add(String.valueOf(kind)));
+                    }
                 }
             }
         }

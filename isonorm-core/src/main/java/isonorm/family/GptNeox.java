@@ -14,6 +14,7 @@ import isonorm.architecture.Rotary;
 import isonorm.architecture.Rotary.Pairing;
 import isonorm.architecture.Wiring;
 import isonorm.checkpoint.CheckpointException;
+import isonorm.checkpoint.Config;
 import java.util.Optional;
 import java.util.Set;
 

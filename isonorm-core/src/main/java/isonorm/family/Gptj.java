@@ -14,6 +14,7 @@ import isonorm.architecture.Rotary;
 import isonorm.architecture.Rotary.Pairing;
 import isonorm.architecture.Wiring;
 import isonorm.checkpoint.CheckpointException;
+import isonorm.checkpoint.Config;
 import isonorm.weights.Source.Piece;
 import java.util.ArrayList;
 import java.util.List;
@@ -58,6 +59,11 @@ final class Gptj implements Family {
         return new Description(architecture, fused
                 ? naming.fused("h.*.attn.qkv_proj", Gptj::fourRuns)
                 : naming.separate("h.*.attn.q_proj", "h.*.attn.k_proj", "h.*.attn.v_proj"));
+    }
+
+    @Override
+    public Config keeping(Config config, List<Integer> kept, Architecture left) throws CheckpointException {
+        return Reading.keeping(config, kept, "n_layer", "num_hidden_layers");
     }
 
     /** The layout of the four accelerators the model was trained on: each run holds its heads' queries, values, keys. */

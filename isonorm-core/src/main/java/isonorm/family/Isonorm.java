@@ -1,10 +1,11 @@
 package isonorm.family;
 
-import com.fasterxml.jackson.databind.node.JsonNodeFactory;
-import com.fasterxml.jackson.databind.node.ObjectNode;
 import isonorm.architecture.Architecture;
 import isonorm.architecture.Placement;
 import isonorm.checkpoint.CheckpointException;
+import isonorm.checkpoint.Config;
+import java.util.List;
+import java.util.Map;
 import java.util.Set;
 
 /**
@@ -17,21 +18,14 @@ public final class Isonorm implements Family {
     public static final int FORMAT_VERSION = 1;
 
     /** The config.json of a checkpoint of this architecture that came from {@code source}. */
-    public static ObjectNode config(Architecture architecture, String form, ObjectNode source, String version) {
-        ObjectNode json = config(architecture, version);
-        json.put("form", form);
-        json.set("source_config", source.deepCopy());
-        return json;
+    public static Config config(Architecture architecture, String form, Config source, String version) {
+        return config(architecture, version).with("form", form).with("source_config", source);
     }
 
     /** The config.json of a checkpoint of this architecture that came from no other, such as one that was trained so. */
-    public static ObjectNode config(Architecture architecture, String version) {
-        ObjectNode json = JsonNodeFactory.instance.objectNode();
-        json.put("model_type", "isonorm");
-        json.put("format_version", FORMAT_VERSION);
-        json.put("isonorm_version", version);
-        json.set("architecture", ArchitectureJson.write(architecture));
-        return json;
+    public static Config config(Architecture architecture, String version) {
+        return Config.of(Map.of()).with("model_type", "isonorm").with("format_version", FORMAT_VERSION).with("isonorm_version", version)
+                .with("architecture", ArchitectureJson.write(architecture));
     }
 
     /** Every part under the name of its role. */
@@ -55,5 +49,12 @@ public final class Isonorm implements Family {
         } catch (IllegalArgumentException e) {
             throw Config.unsupported("architecture", e.getMessage(), "an architecture that fits together");
         }
+    }
+
+    @Override
+    public Config keeping(Config config, List<Integer> kept, Architecture left) throws CheckpointException {
+        Config fewer = config.with("architecture", ArchitectureJson.write(left));
+        Config source = config.object("source_config");
+        return source.isEmpty() ? fewer : fewer.with("source_config", Families.of(source).keeping(source, kept, left));
     }
 }

@@ -16,6 +16,7 @@ import isonorm.architecture.QueryKeyNorm;
 import isonorm.architecture.Rotary.Pairing;
 import isonorm.architecture.Wiring;
 import isonorm.checkpoint.CheckpointException;
+import isonorm.checkpoint.Config;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
@@ -61,11 +62,24 @@ final class Llama implements Family {
         return new Description(architecture, LlamaNames.of(config, tensors));
     }
 
+    @Override
+    public Config keeping(Config config, List<Integer> kept, Architecture left) throws CheckpointException {
+        Config fewer = Reading.keeping(config, kept, "num_hidden_layers");
+        return switch (left.family()) {
+            case "qwen2", "qwen3" -> {
+                int full = config.integerOr(28, "max_window_layers"); // so many blocks at the begin have no window
+                yield Reading.withWindows(config.has("max_window_layers")
+                        ? fewer.with("max_window_layers", (int) kept.stream().filter(block -> block < full).count()) : fewer, left);
+            }
+            default -> fewer;
+        };
+    }
+
     /** How many positions block {@code l} sees; 0 for all. */
     private static int window(Config config, String type, int l) throws CheckpointException {
         return switch (type) {
             // An absent key means Mistral's default window, an explicit null means none.
-            case "mistral" -> config.json().has("sliding_window") ? config.integerOr(0, "sliding_window") : 4096;
+            case "mistral" -> config.has("sliding_window") ? config.integerOr(0, "sliding_window") : 4096;
             case "qwen2", "qwen3" -> {
                 boolean late = config.flagOr(false, "use_sliding_window") && l >= config.integerOr(28, "max_window_layers");
                 yield Reading.slides(config, l, late) ? config.integerOr(4096, "sliding_window") : 0;

@@ -2,6 +2,7 @@ package isonorm.family;
 
 import static isonorm.architecture.Part.*;
 
+import isonorm.checkpoint.Config;
 import java.util.Set;
 
 /** The tensor names that Llama introduced and many families share. */

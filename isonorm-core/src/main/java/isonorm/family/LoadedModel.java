@@ -7,6 +7,7 @@ import isonorm.architecture.Role;
 import isonorm.checkpoint.Checkpoint;
 import isonorm.checkpoint.CheckpointException;
 import isonorm.checkpoint.CheckpointException.Reason;
+import isonorm.checkpoint.Config;
 import isonorm.weights.Matrix;
 import isonorm.weights.Model;
 import isonorm.weights.Source;
@@ -42,7 +43,7 @@ public record LoadedModel(Checkpoint checkpoint, Config config, Naming naming, M
 
     /** The model in an open checkpoint. */
     public static LoadedModel of(Checkpoint checkpoint) throws IOException {
-        Config config = Config.of(checkpoint.config());
+        Config config = checkpoint.config();
         Family.Description description = describe(checkpoint, config);
         Architecture architecture = description.architecture();
         Map<Role, Source> sources = description.naming().sources(architecture);

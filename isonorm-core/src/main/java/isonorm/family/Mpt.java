@@ -16,6 +16,8 @@ import isonorm.architecture.Output;
 import isonorm.architecture.Placement;
 import isonorm.architecture.Wiring;
 import isonorm.checkpoint.CheckpointException;
+import isonorm.checkpoint.Config;
+import java.util.List;
 import java.util.Optional;
 import java.util.Set;
 
@@ -36,7 +38,7 @@ final class Mpt implements Family {
             throw Config.unsupported("attn_config.alibi_bias_max", attend.numberOr(8, "alibi_bias_max"), "8");
         }
         if (config.find("logit_scale").isPresent()) {
-            throw Config.unsupported("logit_scale", config.json().get("logit_scale"), "none");
+            throw Config.unsupported("logit_scale", config.find("logit_scale").get(), "none");
         }
         int width = config.integer("d_model", "hidden_size");
         int heads = config.integer("n_heads", "num_attention_heads");
@@ -64,5 +66,10 @@ final class Mpt implements Family {
                 .whole(MLP_DOWN, "blocks.*.ffn.down_proj")
                 .whole(FINAL_NORM, "norm_f")
                 .whole(HEAD, "/lm_head"));
+    }
+
+    @Override
+    public Config keeping(Config config, List<Integer> kept, Architecture left) throws CheckpointException {
+        return Reading.keeping(config, kept, "n_layers", "num_hidden_layers");
     }
 }

@@ -5,6 +5,7 @@ import isonorm.architecture.Attention;
 import isonorm.architecture.Parameter;
 import isonorm.architecture.Part;
 import isonorm.architecture.Role;
+import isonorm.checkpoint.Config;
 import isonorm.weights.Source;
 import isonorm.weights.Source.Piece;
 import java.util.ArrayList;

@@ -1,8 +1,8 @@
 package isonorm.family;
 
-import com.fasterxml.jackson.databind.JsonNode;
 import isonorm.architecture.Activation;
 import isonorm.architecture.Affine;
+import isonorm.architecture.Architecture;
 import isonorm.architecture.Attention;
 import isonorm.architecture.Block;
 import isonorm.architecture.Norm;
@@ -11,6 +11,7 @@ import isonorm.architecture.Rotary;
 import isonorm.architecture.Rotary.Pairing;
 import isonorm.architecture.Rotary.Scaling;
 import isonorm.checkpoint.CheckpointException;
+import isonorm.checkpoint.Config;
 import isonorm.weights.Source.Piece;
 import java.util.ArrayList;
 import java.util.Collections;
@@ -92,8 +93,32 @@ final class Reading {
 
     /** Windows of those blocks that the config's layer_types call sliding; {@code otherwise} where it has no such list. */
     static boolean slides(Config config, int block, boolean otherwise) {
-        JsonNode types = config.json().path("layer_types");
-        return types.isArray() && types.size() > block ? types.get(block).asText().equals("sliding_attention") : otherwise;
+        List<String> types = config.words("layer_types");
+        return types.size() > block ? types.get(block).equals("sliding_attention") : otherwise;
+    }
+
+    /** A config with the layer_types of an architecture of which some blocks have windows; the same config for others. */
+    static Config withWindows(Config config, Architecture architecture) {
+        List<Boolean> slides = architecture.blocks().stream().map(block -> block.attention().window().isPresent()).toList();
+        return slides.contains(true)
+                ? config.with("layer_types", slides.stream().map(each -> each ? "sliding_attention" : "full_attention").toList())
+                : config;
+    }
+
+    /** A config with fewer blocks: how many there are, under all of {@code names} that it has, and every list with an entry a block. */
+    static Config keeping(Config config, List<Integer> kept, String... names) throws CheckpointException {
+        int count = config.integer(names);
+        Config fewer = config;
+        for (String name : names) {
+            fewer = fewer.has(name) ? fewer.with(name, kept.size()) : fewer;
+        }
+        for (String key : config.values().keySet()) {
+            List<?> list = config.list(key);
+            if (key.contains("layer") && list.size() == count) {
+                fewer = fewer.with(key, kept.stream().map(list::get).toList());
+            }
+        }
+        return fewer;
     }
 
     /** Query, key and value rows of each head together: q k v q k v ... */

@@ -15,6 +15,7 @@ import isonorm.architecture.QueryKeyNorm;
 import isonorm.architecture.Rotary.Pairing;
 import isonorm.architecture.Wiring;
 import isonorm.checkpoint.CheckpointException;
+import isonorm.checkpoint.Config;
 import java.util.Optional;
 import java.util.Set;
 

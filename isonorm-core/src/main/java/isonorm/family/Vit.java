@@ -12,6 +12,7 @@ import isonorm.architecture.Output;
 import isonorm.architecture.Placement;
 import isonorm.architecture.Wiring;
 import isonorm.checkpoint.CheckpointException;
+import isonorm.checkpoint.Config;
 import java.util.Optional;
 import java.util.Set;
 
@@ -63,7 +64,7 @@ final class Vit implements Family {
 
     /** How many labels a classifier has: the size of id2label, which is 2 where the config does not say. */
     static int labels(Config config) throws CheckpointException {
-        int named = config.object("id2label").json().size();
+        int named = config.object("id2label").values().size();
         return config.integerOr(named > 0 ? named : 2, "num_labels");
     }
 }

@@ -63,7 +63,7 @@ class CheckpointTest {
         Checkpoint checkpoint = Checkpoint.open(folder);
 
         assertEquals(folder, checkpoint.folder());
-        assertEquals("sample", checkpoint.config().get("model_type").textValue());
+        assertEquals("sample", checkpoint.config().textOr("", "model_type"));
         assertEquals(List.of("a", "b"), List.copyOf(checkpoint.names()));
         assertTrue(checkpoint.has("a"));
         assertFalse(checkpoint.has("c"));
@@ -118,18 +118,23 @@ class CheckpointTest {
     }
 
     @Test
-    void configIsTheCallersOwnCopy() throws IOException {
+    void whatIsChangedInAConfigIsAnotherConfig() throws IOException {
         Samples.checkpoint(folder, "a");
         Checkpoint checkpoint = Checkpoint.open(folder);
-        checkpoint.config().put("model_type", "changed");
-        assertEquals("sample", checkpoint.config().get("model_type").textValue());
+        Config other = checkpoint.config().with("model_type", "changed").with("list", List.of(1, 2));
+        assertEquals("changed", other.textOr("", "model_type"));
+        assertEquals("sample", checkpoint.config().textOr("", "model_type"));
+        assertEquals(checkpoint.config(), other.with("model_type", "sample").without("list"));
+        assertEquals(other, Config.parse(other.toString()));
+        assertThrows(UnsupportedOperationException.class, () -> other.values().put("a", 1));
+        assertThrows(UnsupportedOperationException.class, () -> other.list("list").clear());
     }
 
     @Test
     void numbersThatOnlyPythonWritesAreRead() throws IOException {
         Samples.checkpoint(folder, "a");
         put("config.json", "{\"limit\": Infinity, \"none\": NaN, \"low\": -Infinity}");
-        assertEquals(Double.POSITIVE_INFINITY, Checkpoint.open(folder).config().get("limit").doubleValue());
+        assertEquals(Double.POSITIVE_INFINITY, Checkpoint.open(folder).config().numberOr(0, "limit"));
     }
 
     @Test

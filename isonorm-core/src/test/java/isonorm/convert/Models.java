@@ -6,9 +6,9 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import isonorm.architecture.Output;
 import isonorm.architecture.Parameter;
 import isonorm.architecture.Role;
+import isonorm.checkpoint.Config;
 import isonorm.convert.PlainForward.Input;
 import isonorm.convert.PlainForward.Result;
-import isonorm.family.Config;
 import isonorm.family.Families;
 import isonorm.family.Family;
 import isonorm.family.Fixtures;
@@ -128,12 +128,12 @@ final class Models {
 
     /** What a written result would be when it is opened again, without rounding. */
     static LoadedModel loaded(Plan plan) {
-        return new LoadedModel(plan.source().checkpoint(), Config.of(plan.config()), plan.naming(), plan.result(), List.of());
+        return new LoadedModel(plan.source().checkpoint(), plan.config(), plan.naming(), plan.result(), List.of());
     }
 
     /** A model of a config that no fixture has, with random weights. Gains are random too, so that none hides what it should do. */
     static LoadedModel random(ObjectNode json, long seed) throws IOException {
-        Config config = Config.of(json);
+        Config config = Config.parse(json.toString());
         Family.Description description = Families.describe(config, Set.of());
         SplittableRandom random = new SplittableRandom(seed);
         Map<Role, Matrix> weights = new LinkedHashMap<>();

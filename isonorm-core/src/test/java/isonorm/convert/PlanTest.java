@@ -189,8 +189,8 @@ class PlanTest {
         assertFalse(centred.result().architecture().tied(), "the family's format has no place for means");
         assertArrayEquals(table, values(centred.result().weight(HEAD_WEIGHT)));
         assertNotEquals(table[0], values(centred.result().weight(TABLE))[0]);
-        assertFalse(centred.config().get("tie_word_embeddings").booleanValue());
-        assertTrue(gpt2.config().json().get("tie_word_embeddings").booleanValue(), "the source's config is left alone");
+        assertFalse(centred.config().flagOr(true, "tie_word_embeddings"));
+        assertTrue(gpt2.config().flagOr(false, "tie_word_embeddings"), "the source's config is left alone");
 
         Plan untied = Plan.of(gpt2, Form.PRE_RMSNORM, true);
         double[] gain = Fixtures.sample("gpt2").tensors.get("transformer.ln_f.weight").values();
@@ -199,7 +199,7 @@ class PlanTest {
             assertEquals(table[i] * gain[i % 48], head[i], 1e-15);
         }
         assertTrue(untied.result().weights().containsKey(Role.of(HEAD, BIAS)));
-        assertTrue(untied.config().at("/source_config/tie_word_embeddings").booleanValue(), "the source's config is kept as it was");
+        assertTrue(untied.config().object("source_config").flagOr(false, "tie_word_embeddings"), "the source's config is kept as it was");
     }
 
     @Test

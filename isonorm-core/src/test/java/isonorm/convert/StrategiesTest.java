@@ -9,9 +9,9 @@ import isonorm.architecture.Norm;
 import isonorm.architecture.NormKind;
 import isonorm.architecture.Output;
 import isonorm.architecture.Placement;
+import isonorm.checkpoint.Config;
 import isonorm.convert.PlainForward.Input;
 import isonorm.convert.PlainForward.Result;
-import isonorm.family.Config;
 import isonorm.family.Families;
 import isonorm.family.Fixtures;
 import isonorm.family.Isonorm;
@@ -39,7 +39,7 @@ class StrategiesTest {
     private static final Input INPUT = Input.tokens(Strategies.ids(9, 4));
 
     private static LoadedModel trained(Architecture architecture) throws IOException {
-        return new LoadedModel(Fixtures.open("gpt2").checkpoint(), Config.of(Isonorm.config(architecture, "0")), Isonorm.naming(),
+        return new LoadedModel(Fixtures.open("gpt2").checkpoint(), Isonorm.config(architecture, "0"), Isonorm.naming(),
                 Strategies.random(architecture), List.of());
     }
 
@@ -47,7 +47,7 @@ class StrategiesTest {
     void everyArchitectureIsReadAsItWasWritten() throws IOException {
         for (Map<String, Architecture> all : List.of(Strategies.all(), Strategies.images())) {
             for (Map.Entry<String, Architecture> entry : all.entrySet()) {
-                Config config = Config.of(Isonorm.config(entry.getValue(), "0"));
+                Config config = Isonorm.config(entry.getValue(), "0");
                 assertEquals(entry.getValue(), Families.describe(config, Set.of()).architecture(), entry.getKey());
             }
         }
@@ -66,7 +66,7 @@ class StrategiesTest {
                     String what = entry.getKey() + (tied ? ", tied," : "") + " as " + plan.getKey();
                     double apart = Models.difference(source.model(), wanted, new PlainForward(plan.getValue().result()).run(INPUT));
                     assertTrue(apart < Tolerance.SAME, what + " differs by " + apart);
-                    Architecture written = Families.describe(Config.of(plan.getValue().config()), Set.of()).architecture();
+                    Architecture written = Families.describe(plan.getValue().config(), Set.of()).architecture();
                     assertEquals(plan.getValue().result().architecture().parameters(), written.parameters(), what);
                 }
                 if (plans.keySet().containsAll(Set.of("centred", "pre-rmsnorm", "pre-crmsnorm", "pre-crmsnorm to pre-ln", "pre-rmsnorm to centred"))) {

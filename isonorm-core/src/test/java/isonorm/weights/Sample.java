@@ -5,6 +5,7 @@ import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import isonorm.checkpoint.Config;
 import isonorm.checkpoint.Dtype;
 import java.io.IOException;
 import java.io.OutputStream;
@@ -69,6 +70,10 @@ public final class Sample {
 
     public final Map<String, Tensor> tensors = new LinkedHashMap<>();
     public final ObjectNode config;
+
+    public Sample(Config config) throws IOException {
+        this((ObjectNode) JSON.readTree(config.toString()));
+    }
 
     public Sample(ObjectNode config) {
         this.config = config;

@@ -1,8 +1,7 @@
 package isonorm.generate;
 
-import com.fasterxml.jackson.databind.JsonNode;
 import isonorm.checkpoint.CheckpointException;
-import isonorm.family.Config;
+import isonorm.checkpoint.Config;
 import isonorm.family.LoadedModel;
 import java.io.IOException;
 import java.util.List;
@@ -22,18 +21,18 @@ public final class EndOfText {
 
     /** The ids, or none. */
     public static Set<Long> of(LoadedModel model) throws IOException {
-        Optional<JsonNode> value = model.checkpoint().generationConfig().flatMap(json -> Config.of(json).find(KEY));
+        Optional<Object> value = model.checkpoint().generationConfig().flatMap(config -> config.find(KEY));
         for (Config config : List.of(model.config(), model.config().object("source_config"))) {
             value = value.or(() -> config.find(KEY));
         }
         Set<Long> ids = new TreeSet<>();
         if (value.isPresent()) {
-            for (JsonNode id : value.get().isArray() ? value.get() : List.of(value.get())) {
-                if (!id.isIntegralNumber() || !id.canConvertToInt() || id.intValue() < 0) {
+            for (Object id : value.get() instanceof List<?> list ? list : List.of(value.get())) {
+                if (!(id instanceof Integer number) || number < 0) {
                     throw new CheckpointException(CheckpointException.Reason.CONFIG_UNSUPPORTED, model.checkpoint().folder()
                             + ": " + KEY + " must be a token's id or a list of them, got " + value.get());
                 }
-                ids.add(id.longValue());
+                ids.add(number.longValue());
             }
         }
         return ids;

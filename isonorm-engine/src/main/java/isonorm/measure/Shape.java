@@ -1,32 +1,29 @@
 package isonorm.measure;
 
-import com.fasterxml.jackson.databind.ObjectMapper;
-import com.fasterxml.jackson.databind.node.ObjectNode;
 import isonorm.architecture.Architecture;
 import isonorm.checkpoint.CheckpointException;
-import isonorm.family.Config;
+import isonorm.checkpoint.Config;
 import isonorm.family.Families;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
-import java.util.function.Consumer;
 
 /** The shape of a well-known model, as its family's config.json says it. */
 public final class Shape {
 
-    private static final Map<String, Consumer<ObjectNode>> CONFIGS = new LinkedHashMap<>();
+    private static final Map<String, Config> CONFIGS = new LinkedHashMap<>();
 
     static {
-        CONFIGS.put("vit-ti", json -> vit(json, 192, 12, 3));
-        CONFIGS.put("vit-s", json -> vit(json, 384, 12, 6));
-        CONFIGS.put("vit-b", json -> vit(json, 768, 12, 12));
-        CONFIGS.put("vit-l", json -> vit(json, 1024, 24, 16));
-        CONFIGS.put("gpt2-small", json -> gpt2(json, 768, 12, 12));
-        CONFIGS.put("gpt2-medium", json -> gpt2(json, 1024, 24, 16));
-        CONFIGS.put("gpt2-xl", json -> gpt2(json, 1600, 48, 25));
-        CONFIGS.put("llama-134m", Shape::llama);
+        CONFIGS.put("vit-ti", vit(192, 12, 3));
+        CONFIGS.put("vit-s", vit(384, 12, 6));
+        CONFIGS.put("vit-b", vit(768, 12, 12));
+        CONFIGS.put("vit-l", vit(1024, 24, 16));
+        CONFIGS.put("gpt2-small", gpt2(768, 12, 12));
+        CONFIGS.put("gpt2-medium", gpt2(1024, 24, 16));
+        CONFIGS.put("gpt2-xl", gpt2(1600, 48, 25));
+        CONFIGS.put("llama-134m", llama());
     }
 
     private final String name;
@@ -53,35 +50,34 @@ public final class Shape {
     }
 
     /** The config.json of a checkpoint of this shape. */
-    public ObjectNode config() {
-        ObjectNode json = new ObjectMapper().createObjectNode();
-        CONFIGS.get(name).accept(json);
-        return json;
+    public Config config() {
+        return CONFIGS.get(name);
     }
 
     public Architecture architecture() throws CheckpointException {
-        return Families.describe(Config.of(config()), Set.of()).architecture();
+        return Families.describe(config(), Set.of()).architecture();
     }
 
-    private static void vit(ObjectNode json, int width, int blocks, int heads) {
-        json.putArray("architectures").add("ViTForImageClassification");
-        json.put("model_type", "vit").put("hidden_size", width).put("num_hidden_layers", blocks).put("num_attention_heads", heads)
-                .put("intermediate_size", 4 * width).put("patch_size", 16).put("image_size", 224).put("num_channels", 3)
-                .put("num_labels", 1000).put("hidden_act", "gelu").put("layer_norm_eps", 1e-6);
+    private static Config vit(int width, int blocks, int heads) {
+        return config("ViTForImageClassification", "vit").with("hidden_size", width).with("num_hidden_layers", blocks)
+                .with("num_attention_heads", heads).with("intermediate_size", 4 * width).with("patch_size", 16).with("image_size", 224)
+                .with("num_channels", 3).with("num_labels", 1000).with("hidden_act", "gelu").with("layer_norm_eps", 1e-6);
     }
 
-    private static void gpt2(ObjectNode json, int width, int blocks, int heads) {
-        json.putArray("architectures").add("GPT2LMHeadModel");
-        json.put("model_type", "gpt2").put("n_embd", width).put("n_layer", blocks).put("n_head", heads).put("n_positions", 1024)
-                .put("vocab_size", 50257).put("activation_function", "gelu_new").put("layer_norm_epsilon", 1e-5)
-                .put("tie_word_embeddings", true);
+    private static Config gpt2(int width, int blocks, int heads) {
+        return config("GPT2LMHeadModel", "gpt2").with("n_embd", width).with("n_layer", blocks).with("n_head", heads).with("n_positions", 1024)
+                .with("vocab_size", 50257).with("activation_function", "gelu_new").with("layer_norm_epsilon", 1e-5)
+                .with("tie_word_embeddings", true);
     }
 
-    private static void llama(ObjectNode json) {
-        json.putArray("architectures").add("LlamaForCausalLM");
-        json.put("model_type", "llama").put("hidden_size", 768).put("num_hidden_layers", 12).put("num_attention_heads", 12)
-                .put("num_key_value_heads", 12).put("intermediate_size", 2048).put("vocab_size", 32000)
-                .put("max_position_embeddings", 2048).put("rms_norm_eps", 1e-6).put("rope_theta", 10000.0)
-                .put("tie_word_embeddings", false).put("hidden_act", "silu");
+    private static Config llama() {
+        return config("LlamaForCausalLM", "llama").with("hidden_size", 768).with("num_hidden_layers", 12).with("num_attention_heads", 12)
+                .with("num_key_value_heads", 12).with("intermediate_size", 2048).with("vocab_size", 32000)
+                .with("max_position_embeddings", 2048).with("rms_norm_eps", 1e-6).with("rope_theta", 10000.0)
+                .with("tie_word_embeddings", false).with("hidden_act", "silu");
+    }
+
+    private static Config config(String model, String type) {
+        return Config.of(Map.of()).with("architectures", List.of(model)).with("model_type", type);
     }
 }

@@ -1,7 +1,6 @@
 package isonorm.train;
 
-import com.fasterxml.jackson.databind.node.JsonNodeFactory;
-import com.fasterxml.jackson.databind.node.ObjectNode;
+import isonorm.checkpoint.Config;
 import isonorm.checkpoint.Names;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -45,7 +44,7 @@ public final class Presets {
      * @param vocabulary of the data; labels for images
      * @param context the longest sequence; pixels of an image's side
      */
-    static ObjectNode config(Configuration configuration, int vocabulary, int context) {
+    static Config config(Configuration configuration, int vocabulary, int context) {
         String name = configuration.text("model.preset");
         Size size = SIZES.get(name);
         if (size == null) {
@@ -59,29 +58,22 @@ public final class Presets {
         if (width % heads != 0) {
             throw new IllegalArgumentException("model.width must be a multiple of model.heads, got " + width + " and " + heads);
         }
-        ObjectNode json = JsonNodeFactory.instance.objectNode();
-        switch (size.family) {
-            case "gpt2" -> {
-                json.putArray("architectures").add("GPT2LMHeadModel");
-                json.put("model_type", "gpt2").put("n_embd", width).put("n_layer", blocks).put("n_head", heads).put("n_inner", hidden)
-                        .put("n_positions", context).put("n_ctx", context).put("vocab_size", vocabulary).put("activation_function", "gelu_new")
-                        .put("layer_norm_epsilon", 1e-5).put("tie_word_embeddings", true);
-            }
-            case "llama" -> {
-                json.putArray("architectures").add("LlamaForCausalLM");
-                json.put("model_type", "llama").put("hidden_size", width).put("num_hidden_layers", blocks).put("num_attention_heads", heads)
-                        .put("num_key_value_heads", heads).put("intermediate_size", hidden).put("vocab_size", vocabulary)
-                        .put("max_position_embeddings", context).put("rms_norm_eps", 1e-6).put("rope_theta", 10000.0)
-                        .put("tie_word_embeddings", false).put("hidden_act", "silu");
-            }
-            default -> {
-                json.putArray("architectures").add("ViTForImageClassification");
-                json.put("model_type", "vit").put("hidden_size", width).put("num_hidden_layers", blocks).put("num_attention_heads", heads)
-                        .put("intermediate_size", hidden).put("patch_size", 16).put("image_size", context).put("num_channels", 3)
-                        .put("num_labels", vocabulary).put("hidden_act", "gelu").put("layer_norm_eps", 1e-6);
-            }
-        }
-        return json;
+        return switch (size.family) {
+            case "gpt2" -> config("GPT2LMHeadModel", "gpt2").with("n_embd", width).with("n_layer", blocks).with("n_head", heads)
+                    .with("n_inner", hidden).with("n_positions", context).with("n_ctx", context).with("vocab_size", vocabulary)
+                    .with("activation_function", "gelu_new").with("layer_norm_epsilon", 1e-5).with("tie_word_embeddings", true);
+            case "llama" -> config("LlamaForCausalLM", "llama").with("hidden_size", width).with("num_hidden_layers", blocks)
+                    .with("num_attention_heads", heads).with("num_key_value_heads", heads).with("intermediate_size", hidden)
+                    .with("vocab_size", vocabulary).with("max_position_embeddings", context).with("rms_norm_eps", 1e-6)
+                    .with("rope_theta", 10000.0).with("tie_word_embeddings", false).with("hidden_act", "silu");
+            default -> config("ViTForImageClassification", "vit").with("hidden_size", width).with("num_hidden_layers", blocks)
+                    .with("num_attention_heads", heads).with("intermediate_size", hidden).with("patch_size", 16).with("image_size", context)
+                    .with("num_channels", 3).with("num_labels", vocabulary).with("hidden_act", "gelu").with("layer_norm_eps", 1e-6);
+        };
+    }
+
+    private static Config config(String model, String type) {
+        return Config.of(Map.of()).with("architectures", List.of(model)).with("model_type", type);
     }
 
     private static int or(Configuration configuration, String name, int standard) {

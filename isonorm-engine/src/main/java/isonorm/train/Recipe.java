@@ -1,13 +1,12 @@
 package isonorm.train;
 
-import com.fasterxml.jackson.databind.node.ObjectNode;
 import isonorm.architecture.Architecture;
 import isonorm.architecture.Embedding;
 import isonorm.architecture.NormKind;
 import isonorm.architecture.Placement;
 import isonorm.checkpoint.CheckpointException;
+import isonorm.checkpoint.Config;
 import isonorm.convert.Plan;
-import isonorm.family.Config;
 import isonorm.family.Families;
 import isonorm.family.Family;
 import isonorm.family.Isonorm;
@@ -27,6 +26,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
@@ -46,7 +46,7 @@ record Recipe(
         Schedule schedule,
         Type type,
         Type compute,
-        ObjectNode config,
+        Config config,
         Naming naming,
         Optional<Model> from) {
 
@@ -62,16 +62,16 @@ record Recipe(
     }
 
     private static Recipe ofPreset(Configuration configuration, TrainingData data) throws CheckpointException {
-        ObjectNode config = Presets.config(configuration, data.vocabulary(), data.context());
+        Config config = Presets.config(configuration, data.vocabulary(), data.context());
         requireKind(config.has("image_size"), data);
         if (data instanceof Pictures pictures) {
-            ObjectNode names = config.putObject("id2label");
-            List<String> classes = pictures.images().classes();
-            for (int label = 0; label < classes.size(); label++) {
-                names.put(Integer.toString(label), classes.get(label));
+            Map<String, String> names = new LinkedHashMap<>();
+            for (String name : pictures.images().classes()) {
+                names.put(Integer.toString(names.size()), name);
             }
+            config = config.with("id2label", names);
         }
-        Family.Description family = Families.describe(Config.of(config), Set.of());
+        Family.Description family = Families.describe(config, Set.of());
         Strategy strategy = strategy(configuration);
         Architecture architecture = strategy.applied(family.architecture());
         boolean ordinary = architecture.equals(family.architecture());
@@ -100,10 +100,7 @@ record Recipe(
                     + "; make sequence smaller");
         }
         Strategy strategy = running(Strategy.named("pre-ln").withName(architecture.family()), configuration);
-        ObjectNode config = loaded.config().json().deepCopy();
-        for (String key : List.of("dtype", "torch_dtype")) { // they say what the file had, and what is written has the run's
-            config.remove(key);
-        }
+        Config config = loaded.config().without("dtype", "torch_dtype"); // they say what the file had, and what is written has the run's
         return recipe(configuration, architecture, strategy, config, loaded.naming(), Optional.of(loaded.model()));
     }
 
@@ -115,7 +112,7 @@ record Recipe(
         }
     }
 
-    private static Recipe recipe(Configuration configuration, Architecture architecture, Strategy strategy, ObjectNode config, Naming naming,
+    private static Recipe recipe(Configuration configuration, Architecture architecture, Strategy strategy, Config config, Naming naming,
             Optional<Model> from) {
         Scales scales = strategy.scales(architecture,
                 configuration.real("dropout", 0, 1), configuration.real("stochastic-depth", 0, 1));

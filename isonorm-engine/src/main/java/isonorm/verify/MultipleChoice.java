@@ -1,7 +1,6 @@
 package isonorm.verify;
 
-import com.fasterxml.jackson.databind.JsonNode;
-import isonorm.family.Config;
+import isonorm.checkpoint.Config;
 import isonorm.family.LoadedModel;
 import isonorm.inference.Inference;
 import isonorm.layer.Batch;
@@ -131,9 +130,9 @@ public final class MultipleChoice {
     /** The token that begins a text. */
     private long first(String where) {
         Config config = model.config();
-        Optional<JsonNode> id = config.find("bos_token_id").or(() -> config.find("eos_token_id"))
-                .map(value -> value.isArray() ? value.path(0) : value);
-        return id.filter(JsonNode::canConvertToInt).map(JsonNode::longValue).orElseThrow(() -> new IllegalArgumentException(where
+        Optional<Object> id = config.find("bos_token_id").or(() -> config.find("eos_token_id"))
+                .map(value -> value instanceof List<?> list && !list.isEmpty() ? list.getFirst() : value);
+        return id.filter(Integer.class::isInstance).map(number -> ((Integer) number).longValue()).orElseThrow(() -> new IllegalArgumentException(where
                 + ": the context is empty, and config.json has no bos_token_id or eos_token_id to stand for it; give a context"));
     }
 

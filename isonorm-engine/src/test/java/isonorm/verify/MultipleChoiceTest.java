@@ -4,8 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import com.fasterxml.jackson.databind.node.ObjectNode;
-import isonorm.family.Config;
+import isonorm.checkpoint.Config;
 import isonorm.family.LoadedModel;
 import isonorm.layer.Batch;
 import isonorm.layer.Fixture;
@@ -98,18 +97,16 @@ class MultipleChoiceTest {
     @Test
     void anEmptyContextIsTheTokenThatBeginsAText() throws IOException {
         assertEquals(plain(new long[] {0}, ids("My lord")), one("", "My lord", ""), SAME);
-        ObjectNode json = model.config().json().deepCopy();
-        json.remove("bos_token_id");
-        json.putArray("eos_token_id").add(7).add(8);
-        assertEquals(plain(new long[] {7}, ids("My lord")), one(with(json), "", "My lord", ""), SAME);
-        json.remove("eos_token_id");
-        IllegalArgumentException e = assertThrows(IllegalArgumentException.class, () -> one(with(json), "", "My lord", ""));
+        Config several = model.config().without("bos_token_id").with("eos_token_id", List.of(7, 8));
+        assertEquals(plain(new long[] {7}, ids("My lord")), one(with(several), "", "My lord", ""), SAME);
+        Config none = several.without("eos_token_id");
+        IllegalArgumentException e = assertThrows(IllegalArgumentException.class, () -> one(with(none), "", "My lord", ""));
         assertEquals("line 1: the context is empty, and config.json has no bos_token_id or eos_token_id to stand for it; give a context",
                 e.getMessage());
     }
 
-    private static LoadedModel with(ObjectNode config) {
-        return new LoadedModel(model.checkpoint(), Config.of(config), model.naming(), model.model(), model.unused());
+    private static LoadedModel with(Config config) {
+        return new LoadedModel(model.checkpoint(), config, model.naming(), model.model(), model.unused());
     }
 
     /** The last token is only predicted, so one more than the context fits. */
