@@ -44,21 +44,6 @@ public record Source(List<Piece> pieces, boolean transposed, double offset, List
         return pieces.stream().filter(piece -> piece.tensor().equals(tensor)).mapToInt(Piece::count).sum();
     }
 
-    /** For each row of {@code tensor} in the file, which row of the matrix it is. */
-    public int[] rowsOf(String tensor) {
-        int[] rows = new int[rowsIn(tensor)];
-        int at = 0;
-        for (Piece piece : pieces) {
-            if (piece.tensor().equals(tensor)) {
-                for (int r = 0; r < piece.count(); r++) {
-                    rows[piece.from() + r] = at + r;
-                }
-            }
-            at += piece.count();
-        }
-        return rows;
-    }
-
     /** The shape {@code tensor} has in the file, for a matrix of {@code columns} columns; a vector's is its length alone. */
     public List<Long> shapeOf(String tensor, int columns, boolean vector) {
         if (!shape.isEmpty()) {

@@ -46,10 +46,6 @@ public final class Ops {
         return x.add(new Scalar(term));
     }
 
-    public static void multiplyInPlace(Tensor x, double factor) {
-        x.mul_(new Scalar(factor));
-    }
-
     public static void fillInPlace(Tensor x, Tensor where, double value) {
         x.masked_fill_(where, new Scalar(value));
     }
