@@ -11,6 +11,7 @@ import isonorm.checkpoint.Config;
 import isonorm.checkpoint.Dtype;
 import isonorm.checkpoint.OutputFolder;
 import isonorm.checkpoint.TensorInfo;
+import isonorm.family.Isonorm;
 import isonorm.family.LoadedModel;
 import isonorm.weights.Matrix;
 import isonorm.weights.Progress;
@@ -223,7 +224,7 @@ public final class Conversion {
             tensor.parts().stream().map(TensorPlan.Part::matrix).distinct().forEach(matrix -> matrix.describe(steps));
             each.add(new Tensor(tensor.info().name(), tensor.info().dtype(), tensor.info().shape(), List.copyOf(steps)));
         }
-        return new Report(Plan.VERSION, plan.result().architecture().family(),
+        return new Report(Isonorm.VERSION, plan.result().architecture().family(),
                 Plan.currentForm(source).map(Form::label).orElse("the family's checkpoint"), form.label(),
                 source.model().architecture().parameterCount(), plan.result().architecture().parameterCount(),
                 plan.notes(), source.unused(), sourceFiles, List.copyOf(each), List.of(), Optional.empty());

@@ -35,9 +35,6 @@ import java.util.stream.Stream;
 public record Plan(
         LoadedModel source, Form form, List<Rewrite> rewrites, Model result, Naming naming, Config config, List<String> notes) {
 
-    /** The version written into files. */
-    public static final String VERSION = Optional.ofNullable(Plan.class.getPackage().getImplementationVersion()).orElse("0.1.0");
-
     private static final String DUAL = "it has two streams, and its sub-layers and its output read one of them without a norm, so its mean is not redundant";
 
     /**
@@ -208,7 +205,7 @@ public record Plan(
         }
         Model result = Rewrite.all(source.model(), rewrites);
         if (!form.isFamilyFormat()) {
-            Config config = Isonorm.config(result.architecture(), form.label(), familyConfig, VERSION);
+            Config config = Isonorm.config(result.architecture(), form.label(), familyConfig, Isonorm.VERSION);
             return new Plan(source, form, rewrites, result, Isonorm.naming(), config, notes(result.architecture()));
         }
         boolean untied = result.architecture().output() instanceof Output.Words words && !words.tied();

@@ -12,6 +12,7 @@ import isonorm.checkpoint.Dtype;
 import isonorm.checkpoint.OutputFolder;
 import isonorm.family.Families;
 import isonorm.family.Family;
+import isonorm.family.Isonorm;
 import isonorm.family.LoadedModel;
 import isonorm.family.Naming;
 import isonorm.weights.Matrix;
@@ -180,7 +181,7 @@ public final class Pruning {
     private Report report(List<HashedFile> sourceFiles, List<HashedFile> resultFiles, Optional<Evidence> evidence) {
         Architecture before = source.model().architecture();
         Architecture after = result.architecture();
-        return new Report(Plan.VERSION, after.family(), List.copyOf(removed), before.blocks().size(), after.blocks().size(),
+        return new Report(Isonorm.VERSION, after.family(), List.copyOf(removed), before.blocks().size(), after.blocks().size(),
                 before.parameterCount(), after.parameterCount(), sourceFiles, resultFiles, evidence);
     }
 }

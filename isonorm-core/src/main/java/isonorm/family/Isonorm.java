@@ -4,8 +4,12 @@ import isonorm.architecture.Architecture;
 import isonorm.architecture.Placement;
 import isonorm.checkpoint.CheckpointException;
 import isonorm.checkpoint.Config;
+import java.io.IOException;
+import java.io.InputStream;
+import java.io.UncheckedIOException;
 import java.util.List;
 import java.util.Map;
+import java.util.Properties;
 import java.util.Set;
 
 /**
@@ -16,6 +20,19 @@ public final class Isonorm implements Family {
 
     /** The version of the format that is written, and the only one that is read. */
     public static final int FORMAT_VERSION = 1;
+
+    /** The version of Isonorm, which is written into every file; the build fills it in. */
+    public static final String VERSION = version();
+
+    private static String version() {
+        Properties properties = new Properties();
+        try (InputStream file = Isonorm.class.getResourceAsStream("version.properties")) {
+            properties.load(file);
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+        return properties.getProperty("version");
+    }
 
     /** The config.json of a checkpoint of this architecture that came from {@code source}. */
     public static Config config(Architecture architecture, String form, Config source, String version) {

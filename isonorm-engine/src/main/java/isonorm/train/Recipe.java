@@ -6,7 +6,6 @@ import isonorm.architecture.NormKind;
 import isonorm.architecture.Placement;
 import isonorm.checkpoint.CheckpointException;
 import isonorm.checkpoint.Config;
-import isonorm.convert.Plan;
 import isonorm.family.Families;
 import isonorm.family.Family;
 import isonorm.family.Isonorm;
@@ -76,7 +75,7 @@ record Recipe(
         Architecture architecture = strategy.applied(family.architecture());
         boolean ordinary = architecture.equals(family.architecture());
         return recipe(configuration, architecture, strategy,
-                ordinary ? config : Isonorm.config(architecture, Plan.VERSION),
+                ordinary ? config : Isonorm.config(architecture, Isonorm.VERSION),
                 ordinary ? family.naming() : Isonorm.naming(), Optional.empty());
     }
 

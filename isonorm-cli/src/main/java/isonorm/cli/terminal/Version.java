@@ -1,6 +1,6 @@
 package isonorm.cli.terminal;
 
-import java.util.Optional;
+import isonorm.family.Isonorm;
 import picocli.CommandLine.IVersionProvider;
 
 /** What {@code --version} prints. */
@@ -8,7 +8,7 @@ public final class Version implements IVersionProvider {
 
     /** Isonorm's own version. */
     public static String isonorm() {
-        return Optional.ofNullable(Version.class.getPackage().getImplementationVersion()).orElse("0.1.0");
+        return Isonorm.VERSION;
     }
 
     @Override
