@@ -234,10 +234,10 @@ final class VectorAttention {
             c = Lanes.floats(k2 + offset).fma(v, c);
             d = Lanes.floats(k3 + offset).fma(v, d);
         }
-        s[at] = a.reduceLanes(VectorOperators.ADD);
-        s[at + 1] = b.reduceLanes(VectorOperators.ADD);
-        s[at + 2] = c.reduceLanes(VectorOperators.ADD);
-        s[at + 3] = d.reduceLanes(VectorOperators.ADD);
+        s[at] = Lanes.sum(a);
+        s[at + 1] = Lanes.sum(b);
+        s[at + 2] = Lanes.sum(c);
+        s[at + 3] = Lanes.sum(d);
     }
 
     private void brain(float[] q, long k0, long k1, long k2, long k3, float[] s, int at) {
@@ -258,10 +258,10 @@ final class VectorAttention {
             p = VectorProducts.pairs(k3 + offset);
             d = VectorProducts.odd(p).fma(w, VectorProducts.even(p).fma(v, d));
         }
-        s[at] = a.reduceLanes(VectorOperators.ADD);
-        s[at + 1] = b.reduceLanes(VectorOperators.ADD);
-        s[at + 2] = c.reduceLanes(VectorOperators.ADD);
-        s[at + 3] = d.reduceLanes(VectorOperators.ADD);
+        s[at] = Lanes.sum(a);
+        s[at + 1] = Lanes.sum(b);
+        s[at + 2] = Lanes.sum(c);
+        s[at + 3] = Lanes.sum(d);
     }
 
     /** {@code sums += s[at + i] * value(first + i)}, block by block, so that the sums stay in registers. */

@@ -229,10 +229,10 @@ final class VectorProducts {
             c = Lanes.floats(w2 + at).fma(v, c);
             d = Lanes.floats(w3 + at).fma(v, d);
         }
-        sums[0] = a.reduceLanes(VectorOperators.ADD);
-        sums[1] = b.reduceLanes(VectorOperators.ADD);
-        sums[2] = c.reduceLanes(VectorOperators.ADD);
-        sums[3] = d.reduceLanes(VectorOperators.ADD);
+        sums[0] = Lanes.sum(a);
+        sums[1] = Lanes.sum(b);
+        sums[2] = Lanes.sum(c);
+        sums[3] = Lanes.sum(d);
         return 0;
     }
 
@@ -262,7 +262,7 @@ final class VectorProducts {
             c = even(p).fma(Lanes.floats(x, at + 6 * L), c);
             d = odd(p).fma(Lanes.floats(x, at + 7 * L), d);
         }
-        return Lanes.known(a).add(b).add(Lanes.known(c).add(d)).reduceLanes(VectorOperators.ADD);
+        return Lanes.sum(a, b, c, d);
     }
 
     /** The blocks behind those that {@link #brainForOne} takes. */
@@ -275,7 +275,7 @@ final class VectorProducts {
             a = even(p).fma(Lanes.floats(x, 2 * i * L), a);
             b = odd(p).fma(Lanes.floats(x, (2 * i + 1) * L), b);
         }
-        return Lanes.known(a).add(b).reduceLanes(VectorOperators.ADD);
+        return Lanes.sum(Lanes.known(a).add(b));
     }
 
     /** {@link #brainForOne} of float16, two blocks at once: with four, unpacking would be more than the compiler takes in. */
@@ -301,7 +301,7 @@ final class VectorProducts {
             a = evenHalf(p).fma(Lanes.floats(x, 2 * i * L), a);
             b = oddHalf(p).fma(Lanes.floats(x, (2 * i + 1) * L), b);
         }
-        return Lanes.known(a).add(b).add(Lanes.known(c).add(d)).reduceLanes(VectorOperators.ADD);
+        return Lanes.sum(a, b, c, d);
     }
 
     private float float32ForTwo() {
@@ -336,14 +336,14 @@ final class VectorProducts {
             g = p.fma(v, g);
             h = p.fma(w, h);
         }
-        sums[0] = a.reduceLanes(VectorOperators.ADD);
-        sums[1] = c.reduceLanes(VectorOperators.ADD);
-        sums[2] = e.reduceLanes(VectorOperators.ADD);
-        sums[3] = g.reduceLanes(VectorOperators.ADD);
-        sums[4] = b.reduceLanes(VectorOperators.ADD);
-        sums[5] = d.reduceLanes(VectorOperators.ADD);
-        sums[6] = f.reduceLanes(VectorOperators.ADD);
-        sums[7] = h.reduceLanes(VectorOperators.ADD);
+        sums[0] = Lanes.sum(a);
+        sums[1] = Lanes.sum(c);
+        sums[2] = Lanes.sum(e);
+        sums[3] = Lanes.sum(g);
+        sums[4] = Lanes.sum(b);
+        sums[5] = Lanes.sum(d);
+        sums[6] = Lanes.sum(f);
+        sums[7] = Lanes.sum(h);
         return 0;
     }
 
@@ -389,14 +389,14 @@ final class VectorProducts {
             g = odd.fma(vOdd, even.fma(v, g));
             h = odd.fma(wOdd, even.fma(w, h));
         }
-        sums[0] = a.reduceLanes(VectorOperators.ADD);
-        sums[1] = c.reduceLanes(VectorOperators.ADD);
-        sums[2] = e.reduceLanes(VectorOperators.ADD);
-        sums[3] = g.reduceLanes(VectorOperators.ADD);
-        sums[4] = b.reduceLanes(VectorOperators.ADD);
-        sums[5] = d.reduceLanes(VectorOperators.ADD);
-        sums[6] = f.reduceLanes(VectorOperators.ADD);
-        sums[7] = h.reduceLanes(VectorOperators.ADD);
+        sums[0] = Lanes.sum(a);
+        sums[1] = Lanes.sum(c);
+        sums[2] = Lanes.sum(e);
+        sums[3] = Lanes.sum(g);
+        sums[4] = Lanes.sum(b);
+        sums[5] = Lanes.sum(d);
+        sums[6] = Lanes.sum(f);
+        sums[7] = Lanes.sum(h);
         return 0;
     }
 
@@ -427,10 +427,10 @@ final class VectorProducts {
             c = odd.fma(vOdd, even.fma(v, c));
             d = odd.fma(wOdd, even.fma(w, d));
         }
-        sums[r] = a.reduceLanes(VectorOperators.ADD);
-        sums[r + 1] = c.reduceLanes(VectorOperators.ADD);
-        sums[ROWS + r] = b.reduceLanes(VectorOperators.ADD);
-        sums[ROWS + r + 1] = d.reduceLanes(VectorOperators.ADD);
+        sums[r] = Lanes.sum(a);
+        sums[r + 1] = Lanes.sum(c);
+        sums[ROWS + r] = Lanes.sum(b);
+        sums[ROWS + r + 1] = Lanes.sum(d);
         return 0;
     }
 }
