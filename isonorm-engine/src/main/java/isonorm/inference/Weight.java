@@ -53,17 +53,7 @@ sealed interface Weight {
 
         @Override
         public void multiply(Rows x, int first, Rows y, Finish finish) {
-            Panels some = panels.outputs(first, y.columns());
-            if (x.rows() <= FEW || x.rows() <= FEW_WIDENED && !asTheyAre(x)) {
-                KERNELS.product(x, some, y);
-                finish.apply(y);
-            } else {
-                Products.product(x, some, y, finish);
-            }
-        }
-
-        private boolean asTheyAre(Rows x) {
-            return x.type() == panels.type() && Products.multiplies(panels.type());
+            Products.product(x, panels.outputs(first, y.columns()), y, finish);
         }
     }
 

@@ -13,8 +13,10 @@ import java.lang.foreign.MemorySegment;
  * that oneDNN's own products prefer for these types, and one in which both many rows and a single one read memory in one run.
  *
  * <p>It is a view, as {@link Rows} are.
+ *
+ * @param summation in which order a product's sums are made, in float32; the plain twin's, in float64, have their own
  */
-public record Panels(MemorySegment data, Type type, int inputs, int outputs) {
+public record Panels(MemorySegment data, Type type, int inputs, int outputs, Summation summation) {
 
     /** The outputs of a panel. */
     public static final int WIDTH = 64;
@@ -26,10 +28,18 @@ public record Panels(MemorySegment data, Type type, int inputs, int outputs) {
         if (inputs < 1 || outputs < 1) {
             throw new IllegalArgumentException("a matrix in panels has inputs and outputs, got " + inputs + " and " + outputs);
         }
+        if (summation.secondFirst() && type.bytes() != 2) {
+            throw new IllegalArgumentException("only inputs of 16 bits stand in pairs, got " + type);
+        }
         if (data.byteSize() < bytes(type, inputs, outputs)) {
             throw new IllegalArgumentException("panels must lie inside their segment: " + inputs + " inputs and " + outputs + " outputs of "
                     + type + " are " + bytes(type, inputs, outputs) + " bytes, the segment has " + data.byteSize());
         }
+    }
+
+    /** A matrix whose sums are made as usual. */
+    public Panels(MemorySegment data, Type type, int inputs, int outputs) {
+        this(data, type, inputs, outputs, Summation.USUAL);
     }
 
     /** Zeros in memory of {@code arena}, on a boundary of 64 bytes. */
@@ -64,7 +74,12 @@ public record Panels(MemorySegment data, Type type, int inputs, int outputs) {
             throw new IllegalArgumentException("a part of a matrix in panels of " + WIDTH + " is panels, got " + number + " outputs from "
                     + first + " on, of " + outputs);
         }
-        return new Panels(data.asSlice((long) first * depth() * type.bytes(), bytes(type, inputs, number)), type, inputs, number);
+        return new Panels(data.asSlice((long) first * depth() * type.bytes(), bytes(type, inputs, number)), type, inputs, number, summation);
+    }
+
+    /** The same, its sums made in another order. */
+    public Panels summed(Summation other) {
+        return new Panels(data, type, inputs, outputs, other);
     }
 
     /** Where a panel begins. */

@@ -43,33 +43,42 @@ final class VectorPacking {
     /** What the loops are for: where is read and written, the bytes from row to row, and how many outputs. */
     private long from;
     private long to;
+    /** Where the first inputs of pairs are written, and the second ones. */
+    private long first;
+    private long second;
     private long stride;
     private int outputs;
 
     private VectorPacking() {}
 
-    /** Pairs of inputs of a panel's 64 outputs, to two inputs of float32 each. */
-    static void widen(Type type, long from, int pairs, long to) {
+    /**
+     * Pairs of inputs of a panel's 64 outputs, to two inputs of float32 each.
+     *
+     * @param secondFirst whether the second input of each pair comes first
+     */
+    static void widen(Type type, boolean secondFirst, long from, int pairs, long to) {
         VectorPacking widening = new VectorPacking();
         widening.from = from;
-        widening.to = to;
+        widening.first = secondFirst ? to + STEP : to;
+        widening.second = secondFirst ? to : to + STEP;
         (type == Type.BF16 ? BRAINS_TO_FLOATS : HALVES_TO_FLOATS).run(widening, pairs);
     }
 
     static void widen(Panels from, Panels into) {
         for (int panel = 0; panel < from.count(); panel++) {
-            widen(from.type(), from.address(panel), into.depth() / 2, into.address(panel));
+            widen(from.type(), false, from.address(panel), into.depth() / 2, into.address(panel));
         }
     }
 
     private static float brainsToFloats(VectorPacking on, int pairs) {
         long from = on.from;
-        long to = on.to;
+        long first = on.first;
+        long second = on.second;
         for (int i = 0; i < pairs; i++) {
             for (int v = 0; v < STEP; v += BYTES) {
                 IntVector p = pairs(from + (long) i * STEP + v);
-                even(p).intoMemorySegment(ALL, to + (long) i * 2 * STEP + v, ORDER);
-                odd(p).intoMemorySegment(ALL, to + (long) i * 2 * STEP + STEP + v, ORDER);
+                even(p).intoMemorySegment(ALL, first + (long) i * 2 * STEP + v, ORDER);
+                odd(p).intoMemorySegment(ALL, second + (long) i * 2 * STEP + v, ORDER);
             }
         }
         return 0;
@@ -77,12 +86,13 @@ final class VectorPacking {
 
     private static float halvesToFloats(VectorPacking on, int pairs) {
         long from = on.from;
-        long to = on.to;
+        long first = on.first;
+        long second = on.second;
         for (int i = 0; i < pairs; i++) {
             for (int v = 0; v < STEP; v += BYTES) {
                 IntVector p = pairs(from + (long) i * STEP + v);
-                evenHalf(p).mul(0x1p112f).intoMemorySegment(ALL, to + (long) i * 2 * STEP + v, ORDER);
-                oddHalf(p).mul(0x1p112f).intoMemorySegment(ALL, to + (long) i * 2 * STEP + STEP + v, ORDER);
+                evenHalf(p).mul(0x1p112f).intoMemorySegment(ALL, first + (long) i * 2 * STEP + v, ORDER);
+                oddHalf(p).mul(0x1p112f).intoMemorySegment(ALL, second + (long) i * 2 * STEP + v, ORDER);
             }
         }
         return 0;

@@ -27,7 +27,7 @@ import jdk.incubator.vector.IntVector;
 /**
  * The vector twin of rows times a matrix in panels.
  *
- * <p>An output has one sum, to which products are added input by input; after {@value #SPAN} inputs it is added to a total. So its bits
+ * <p>An output has one sum, to which products are added input by input, as the panels' {@link Summation} says. So its bits
  * do not depend on how many rows or outputs are beside it, and lanes are never added to each other. A loop takes a tile: some rows
  * times some vectors of outputs, whose sums stay in registers. Four rows by two vectors are eight sums, as many as two units that each
  * need four steps keep under way; of more, with 16 registers, the compiler keeps some in memory.
@@ -44,15 +44,14 @@ final class VectorPanels {
     private static final Loop<VectorPanels> FLOATS_FOR_TWO = Loop.of(VectorPanels::float32ForTwo);
     private static final Loop<VectorPanels> FLOATS_FOR_FOUR = Loop.of(VectorPanels::float32ForFour);
     private static final Loop<VectorPanels> FLOATS_FOR_FOUR_AHEAD = Loop.of(VectorPanels::float32ForFourAhead);
-    private static final Loop<VectorPanels> BRAINS_FOR_ONE = Loop.of(VectorPanels::brainForOne);
+    private static final Loop<VectorPanels> BRAINS_FOR_ONE = Loop.of((on, at) -> brainForOne(on, at, false));
+    private static final Loop<VectorPanels> BRAINS_FOR_ONE_SECOND_FIRST = Loop.of((on, at) -> brainForOne(on, at, true));
     private static final Loop<VectorPanels> WHOLE_BRAINS_FOR_ONE = Loop.of(VectorPanels::wholeBrainsForOne);
     private static final Loop<VectorPanels> WHOLE_HALVES_FOR_ONE = Loop.of(VectorPanels::wholeHalvesForOne);
     private static final Loop<VectorPanels> HALVES_FOR_ONE = Loop.of(VectorPanels::halfForOne);
 
     private static final ValueLayout.OfInt INT = ValueLayout.JAVA_INT_UNALIGNED;
 
-    /** After so many inputs the sums are added to the totals: a sum of sums loses less than one long sum. */
-    private static final int SPAN = 512;
     /** The bytes of a step. */
     private static final int STEP = 4 * WIDTH;
     /** So many steps are half of the nearest cache. */
@@ -92,6 +91,10 @@ final class VectorPanels {
     private final Panels weights;
     /** Whether the weights are widened before they are multiplied. */
     private final boolean widens;
+    /** Whether the second input of a pair is added first. */
+    private final boolean secondFirst;
+    /** After so many inputs the sums are added to the totals. */
+    private final int span;
     /** The rows of a tile, the vectors of outputs it takes, and what multiplies it. */
     private final int R;
     private final int V;
@@ -114,18 +117,22 @@ final class VectorPanels {
     private VectorPanels(Panels weights, int rows) {
         this.weights = weights;
         this.widens = rows > 1 && weights.type() != Type.F32;
+        this.secondFirst = weights.summation().secondFirst();
         this.R = rows > 2 ? TILE : rows;
         Type type = widens ? Type.F32 : weights.type();
-        this.V = R == 1 && (L == 8 || L < 8 && type == Type.F32) ? 8 : R <= 2 ? 4 : 2;
+        boolean whole = L == 8 && !secondFirst || L < 8 && type == Type.F32;
+        this.V = R == 1 && whole ? 8 : R <= 2 ? 4 : 2;
         this.loop = switch (type) {
             case F64 -> throw Lanes.wide();
             case F32 -> R == 1 ? FLOATS_FOR_ONE : R == 2 ? FLOATS_FOR_TWO : rows <= TILE ? FLOATS_FOR_FOUR_AHEAD : FLOATS_FOR_FOUR;
-            case BF16 -> L == 8 ? WHOLE_BRAINS_FOR_ONE : BRAINS_FOR_ONE;
-            case F16 -> L == 8 ? WHOLE_HALVES_FOR_ONE : HALVES_FOR_ONE;
+            case BF16 -> secondFirst ? BRAINS_FOR_ONE_SECOND_FIRST : whole ? WHOLE_BRAINS_FOR_ONE : BRAINS_FOR_ONE;
+            case F16 -> whole ? WHOLE_HALVES_FOR_ONE : HALVES_FOR_ONE;
         };
         this.inputs = type == Type.F32 ? 1 : 2;
-        this.K = Math.ceilDiv(weights.inputs(), inputs) * inputs;
-        this.block = R == 1 && type == Type.F32 ? SPAN : BLOCK * inputs;
+        int together = secondFirst ? 2 : inputs;
+        this.K = Math.ceilDiv(weights.inputs(), together) * together;
+        this.span = Math.min(weights.summation().span(), K);
+        this.block = R == 1 && type == Type.F32 ? span : BLOCK * inputs;
     }
 
     static void product(Rows x, Panels weights, Rows y) {
@@ -188,11 +195,17 @@ final class VectorPanels {
             }
             factor = 0x1p112f;
         }
-        for (int c = 0; c < C; c++) {
-            x[at + c * R] = values[c] * factor;
+        if (widens && secondFirst) {
+            for (int c = 0; c < C; c++) {
+                x[at + (c ^ 1) * R] = values[c];
+            }
+        } else {
+            for (int c = 0; c < C; c++) {
+                x[at + c * R] = values[c] * factor;
+            }
         }
         if (C < K) {
-            x[at + C * R] = -0f;
+            x[at + (widens && secondFirst ? C - 1 : C) * R] = -0f;
         }
         return true;
     }
@@ -209,10 +222,10 @@ final class VectorPanels {
     private void multiply(int panel, int tiles) {
         int n = tiles * R * WIDTH;
         Arrays.fill(room.totals, 0, n, -0f); // to which a sum is added as it is
-        for (int span = 0; span < K; span += SPAN) {
+        for (int from = 0; from < K; from += span) {
             Arrays.fill(sums, 0, n, 0);
-            int end = Math.min(span + SPAN, K);
-            for (int input = span; input < end; input += block) {
+            int end = Math.min(from + span, K);
+            for (int input = from; input < end; input += block) {
                 multiply(panel, input, Math.min(block, end - input), tiles);
             }
             addTo(room.totals, sums, n);
@@ -223,7 +236,7 @@ final class VectorPanels {
         long address = weights.address(panel) + (long) input * WIDTH * weights.type().bytes();
         steps = count / inputs;
         if (widens) {
-            VectorPacking.widen(weights.type(), address, Math.ceilDiv(count, 2), room.widened.address(0));
+            VectorPacking.widen(weights.type(), secondFirst, address, Math.ceilDiv(count, 2), room.widened.address(0));
             address = room.widened.address(0);
         }
         for (int tile = 0; tile < tiles; tile++) {
@@ -457,7 +470,7 @@ final class VectorPanels {
         return touched; // so that the compiler does not leave them out
     }
 
-    private static float brainForOne(VectorPanels on, int at) {
+    private static float brainForOne(VectorPanels on, int at, boolean secondFirst) {
         long w = on.w;
         int steps = on.steps;
         float[] x = on.x;
@@ -474,13 +487,13 @@ final class VectorPanels {
             FloatVector s = Lanes.all(x[k]);
             FloatVector t = Lanes.all(x[k + 1]);
             IntVector p = pairs(here);
-            a = odd(p).fma(t, even(p).fma(s, a));
+            a = secondFirst ? even(p).fma(s, odd(p).fma(t, a)) : odd(p).fma(t, even(p).fma(s, a));
             p = pairs(here + BYTES);
-            b = odd(p).fma(t, even(p).fma(s, b));
+            b = secondFirst ? even(p).fma(s, odd(p).fma(t, b)) : odd(p).fma(t, even(p).fma(s, b));
             p = pairs(here + 2 * BYTES);
-            c = odd(p).fma(t, even(p).fma(s, c));
+            c = secondFirst ? even(p).fma(s, odd(p).fma(t, c)) : odd(p).fma(t, even(p).fma(s, c));
             p = pairs(here + 3 * BYTES);
-            d = odd(p).fma(t, even(p).fma(s, d));
+            d = secondFirst ? even(p).fma(s, odd(p).fma(t, d)) : odd(p).fma(t, even(p).fma(s, d));
             if (4 * L < WIDTH) { // or they are in order
                 touched += touch4(ahead + (long) i * (4 * BYTES));
             }

@@ -4,6 +4,7 @@ import isonorm.kernel.Gradients;
 import isonorm.kernel.Kernels;
 import isonorm.kernel.Panels;
 import isonorm.kernel.Rows;
+import isonorm.kernel.Summation;
 import isonorm.kernel.Type;
 import isonorm.tensor.Products.Choice;
 import isonorm.tensor.Products.Stack;
@@ -12,6 +13,7 @@ import java.util.EnumMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.function.Consumer;
 import org.bytedeco.javacpp.Loader;
 
 /**
@@ -32,6 +34,15 @@ final class Multipliers {
     /** A product that is finished in a pass behind it is made in pieces of so many values, which the pass finds in a near cache. */
     private static final int PIECE = 1 << 16;
 
+    /** For so few rows reading the matrix is all that counts, and our kernels do nothing else. */
+    private static final int FEW = 4;
+
+    /** The same for a matrix that would have to be widened, which costs as much as reading it a few times. */
+    private static final int FEW_WIDENED = 16;
+
+    /** So many rows are our kernels' where a library adds in an order that they have not: within them a row depends on itself alone. */
+    private static final int FEW_APART = 64;
+
     private static final Room W = new Room();
     private static final Room X = new Room();
     private static final Room Y = new Room();
@@ -40,6 +51,7 @@ final class Multipliers {
     private static final Multipliers HERE = open(System.getProperty("isonorm.products", "onednn"));
 
     private final Map<Type, Multiplier> by = new EnumMap<>(Type.class);
+    private final Map<Type, Orders> orders = new EnumMap<>(Type.class);
     private final List<Choice> choices = new ArrayList<>();
     private final List<Multiplier> there;
 
@@ -52,6 +64,7 @@ final class Multipliers {
         for (Type type : Type.values()) {
             choices.add(choose(type, best, missing));
         }
+        by.forEach((type, multiplier) -> orders.put(type, new Orders(multiplier)));
     }
 
     private Choice choose(Type type, List<Multiplier> best, String missing) {
@@ -123,15 +136,45 @@ final class Multipliers {
         } else if (direct.finishes(finish)) {
             direct.product(x, w, y, finish);
         } else {
-            direct.product(x, w, y, Finish.NOTHING);
-            finish.apply(y);
+            int most = Math.max(1, PIECE / Math.max(1, x.rows()) / Panels.WIDTH) * Panels.WIDTH;
+            for (int first = 0; first < y.columns(); first += most) {
+                int columns = Math.min(most, y.columns() - first);
+                Stack some = Stack.of(w.transposed() ? w.first().slice(first, columns) : w.first().sliceColumns(first, columns));
+                inTwoSteps(y.sliceColumns(first, columns), finish.columns(first, columns),
+                        product -> direct.product(x, w.transposed() ? some.transpose() : some, product, Finish.NOTHING));
+            }
         }
     }
 
-    /** {@code y = finish(x w)}; w may be of 16 bits where x and y are of float32. */
+    /** In which order products of this type are added up, where our kernels can do so too. */
+    Optional<Summation> order(Type type, int inputs) {
+        return orders.get(type).of(type, inputs);
+    }
+
+    /** A product and what follows it, which is rounded once. */
+    private static void inTwoSteps(Rows y, Finish finish, Consumer<Rows> product) {
+        if (y.type() == Type.F32 || finish.nothing()) {
+            product.accept(y);
+            finish.apply(y);
+        } else {
+            Rows wide = Y.rows(y.type() == Type.F64 ? Type.F64 : Type.F32, y.rows(), y.columns());
+            product.accept(wide);
+            finish.apply(wide, y);
+        }
+    }
+
+    /**
+     * {@code y = finish(x w)}; w may be of 16 bits where x and y are of float32, and y of float32 where both are of 16 bits. Few rows are
+     * multiplied by our own kernels.
+     */
     void product(Rows x, Panels w, Rows y, Finish finish) {
         Multiplier direct = by.get(w.type());
-        if (direct == null || x.type() != w.type()) {
+        boolean asTheyAre = direct != null && x.type() == w.type();
+        Optional<Summation> order = order(asTheyAre ? w.type() : Type.F32, w.inputs());
+        if (x.rows() <= (order.isEmpty() ? FEW_APART : asTheyAre ? FEW : FEW_WIDENED)) {
+            Panels summed = w.summed(order.orElse(Summation.USUAL));
+            inTwoSteps(y, finish, product -> Kernels.of(w.type()).product(x, summed, product));
+        } else if (!asTheyAre) {
             for (int row = 0; row < x.rows(); row += ROWS) {
                 int rows = Math.min(ROWS, x.rows() - row);
                 widened(x.slice(row, rows), w, y.slice(row, rows), finish.rows(row, rows));
@@ -142,9 +185,9 @@ final class Multipliers {
             int most = Math.max(1, PIECE / Math.max(1, x.rows()) / Panels.WIDTH) * Panels.WIDTH;
             for (int first = 0; first < y.columns(); first += most) {
                 int columns = Math.min(most, y.columns() - first);
-                Rows piece = y.sliceColumns(first, columns);
-                direct.product(Stack.of(x), w.outputs(first, columns), piece, Finish.NOTHING);
-                finish.columns(first, columns).apply(piece);
+                Panels some = w.outputs(first, columns);
+                inTwoSteps(y.sliceColumns(first, columns), finish.columns(first, columns),
+                        product -> direct.product(Stack.of(x), some, product, Finish.NOTHING));
             }
         }
     }

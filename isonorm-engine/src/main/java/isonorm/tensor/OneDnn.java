@@ -5,7 +5,6 @@ import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
 import static java.lang.foreign.ValueLayout.JAVA_INT;
 import static java.lang.foreign.ValueLayout.JAVA_LONG;
 
-import isonorm.architecture.Activation;
 import isonorm.kernel.Kernels;
 import isonorm.kernel.Panels;
 import isonorm.kernel.Rows;
@@ -31,7 +30,6 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
-import java.util.OptionalInt;
 import java.util.Set;
 import org.bytedeco.javacpp.Loader;
 
@@ -79,12 +77,6 @@ final class OneDnn implements Multiplier {
     private static final int SECOND_SOURCE = 2;
     private static final int BIAS = 41;
     private static final int MULTIPLY = 0x1fff1;
-    private static final int RELU = 0x20;
-    private static final int TANH = 0x21;
-    private static final int SQUARE = 0x23;
-    private static final int GELU_TANH = 0x2b;
-    private static final int SWISH = 0x2c; // x sigmoid(factor x)
-    private static final int GELU_ERF = 0x31;
     private static final int DIMENSIONS = 3;
     private static final int MOST_DIMENSIONS = 12;
     private static final long ARGUMENT = 16;
@@ -99,14 +91,13 @@ final class OneDnn implements Multiplier {
             int wStride, boolean wTransposed, long wStep, int yStride, long yStep, boolean panels, After after) {}
 
     /** What follows a product, as far as its function depends on it. */
-    private record After(boolean add, boolean scales, boolean bias, Optional<Activation> activation, OptionalInt timesStride) {
+    private record After(boolean add, boolean scales, boolean bias) {
 
-        static final After NOTHING = new After(false, false, false, Optional.empty(), OptionalInt.empty());
-        static final After SUM = new After(true, false, false, Optional.empty(), OptionalInt.empty());
+        static final After NOTHING = new After(false, false, false);
+        static final After SUM = new After(true, false, false);
 
         static After of(Finish finish) {
-            return finish.nothing() ? NOTHING : new After(false, finish.scales().present(), finish.bias().present(), finish.activation(),
-                    finish.times().isPresent() ? OptionalInt.of(finish.times().get().stride()) : OptionalInt.empty());
+            return finish.nothing() ? NOTHING : new After(false, finish.scales().present(), finish.bias().present());
         }
     }
 
@@ -158,7 +149,6 @@ final class OneDnn implements Multiplier {
     private final MethodHandle postOps;
     private final MethodHandle freePostOps;
     private final MethodHandle appendSum;
-    private final MethodHandle appendElementwise;
     private final MethodHandle appendBinary;
     private final MethodHandle operations;
     private final MethodHandle setPostOps;
@@ -193,7 +183,6 @@ final class OneDnn implements Multiplier {
         freePostOps = function(library, "dnnl_post_ops_destroy", ADDRESS);
         postOps = function(library, "dnnl_post_ops_create", ADDRESS);
         appendSum = function(library, "dnnl_post_ops_append_sum", ADDRESS, JAVA_FLOAT, JAVA_INT, JAVA_INT);
-        appendElementwise = function(library, "dnnl_post_ops_append_eltwise", ADDRESS, JAVA_INT, JAVA_FLOAT, JAVA_FLOAT);
         appendBinary = function(library, "dnnl_post_ops_append_binary", ADDRESS, JAVA_INT, ADDRESS);
         operations = function(library, "dnnl_post_ops_len", ADDRESS);
         setPostOps = function(library, "dnnl_primitive_attr_set_post_ops", ADDRESS, ADDRESS);
@@ -326,10 +315,10 @@ final class OneDnn implements Multiplier {
         run(x, w, y, add ? After.SUM : After.NOTHING, Finish.NOTHING);
     }
 
-    /** It adds a bias before it scales. What it does of activations without AVX-512 takes longer than a pass of ours. */
+    /** It adds a bias before it scales. Its activations have other last bits than those of our kernels, which finish products of few rows. */
     @Override
     public boolean finishes(Finish finish) {
-        return (!finish.scales().present() || !finish.bias().present()) && (wide || finish.activation().isEmpty());
+        return (!finish.scales().present() || !finish.bias().present()) && finish.activation().isEmpty();
     }
 
     @Override
@@ -404,9 +393,6 @@ final class OneDnn implements Multiplier {
             }
             if (after.scales) {
                 failed |= move(compiled, place++, mine.scales(finish.scales()));
-            }
-            if (finish.times().isPresent()) {
-                failed |= move(compiled, place++, finish.times().get().address(0));
             }
             failed |= (int) execute.invokeExact(compiled.primitive, mine.stream, place, compiled.arguments);
             failed |= (int) await.invokeExact(mine.stream);
@@ -483,8 +469,6 @@ final class OneDnn implements Multiplier {
         if (after.scales) {
             append(chain, matrix(arena, Type.F32, 1, shape.m, 1, 1, false, 0), operands);
         }
-        after.activation.ifPresent(activation -> append(chain, activation));
-        after.timesStride.ifPresent(stride -> append(chain, matrix(arena, shape.type, 1, shape.m, shape.n, stride, false, 0), operands));
         MemorySegment how = made("attributes", out -> (int) attributes.invokeExact(out));
         check("what follows a product", () -> (int) setPostOps.invokeExact(how, chain));
         destroy(freePostOps, chain);
@@ -495,25 +479,6 @@ final class OneDnn implements Multiplier {
         int place = call("a place", () -> (int) operations.invokeExact(chain));
         check("factors", () -> (int) appendBinary.invokeExact(chain, MULTIPLY, factors));
         operands.add(new Operand(OPERAND * (place + 1) | SECOND_SOURCE, factors));
-    }
-
-    private void append(MemorySegment chain, Activation activation) {
-        switch (activation) {
-            case GELU -> append(chain, GELU_ERF, 0);
-            case GELU_TANH -> append(chain, GELU_TANH, 0);
-            case QUICK_GELU -> append(chain, SWISH, 1.702f);
-            case RELU -> append(chain, RELU, 0);
-            case RELU_SQUARED -> {
-                append(chain, RELU, 0);
-                append(chain, SQUARE, 0);
-            }
-            case SILU -> append(chain, SWISH, 1);
-            case TANH -> append(chain, TANH, 0);
-        }
-    }
-
-    private void append(MemorySegment chain, int function, float factor) {
-        check("a function", () -> (int) appendElementwise.invokeExact(chain, function, factor, 0f));
     }
 
     /**

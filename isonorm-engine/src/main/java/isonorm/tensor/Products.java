@@ -97,13 +97,17 @@ public final class Products {
         }
     }
 
-    /** {@code y = finish(x w)} with a matrix in panels, of the type of x and y, or of 16 bits where those are of float32. */
+    /**
+     * {@code y = finish(x w)} with a matrix in panels, of the type of x and y, or of 16 bits where one of those, or both, are of float32. A row's
+     * bits do not depend on how many rows there are, where the library adds in an order that our kernels know, which oneDNN does.
+     */
     public static void product(Rows x, Panels w, Rows y, Finish finish) {
         product(x, w, y, finish, Multipliers.here());
     }
 
     static void product(Rows x, Panels w, Rows y, Finish finish, Multipliers multipliers) {
-        boolean types = x.type() == y.type() && x.type() == w.type() || mixed(x.type(), w.type(), y.type());
+        boolean types = x.type() == w.type() && (x.type() == y.type() || x.type().bytes() == 2 && y.type() == Type.F32)
+                || mixed(x.type(), w.type(), y.type());
         if (x.columns() != w.inputs() || y.columns() != w.outputs() || x.rows() != y.rows() || !types) {
             throw new IllegalArgumentException("a matrix in panels of " + w.type() + " is (" + w.inputs() + ", " + w.outputs()
                     + ") and so must x and y be, got x " + x + " and y " + y);

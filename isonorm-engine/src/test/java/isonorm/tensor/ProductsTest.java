@@ -23,6 +23,9 @@ class ProductsTest {
 
     private static final List<Integer> SIZES = List.of(1, 5, 16, 17, 63, 64, 65, 197);
 
+    /** How many ways to finish a product {@link #requireSameBits} knows. */
+    private static final int FINISHES = 5;
+
     private final Random random = new Random(7);
 
     private Rows rows(Arena arena, Type type, int rows, int columns) {
@@ -231,6 +234,64 @@ class ProductsTest {
                         assertThrows(IllegalArgumentException.class, () -> Products.product(x, panels, narrow, Finish.NOTHING, by));
                     }
                 }
+            }
+        }
+    }
+
+    /** Where no order is known that our kernels could follow, as of OpenBLAS, it holds for as many rows as they take. */
+    @Test
+    void aRowHasTheSameBitsHoweverManyAreBesideIt() {
+        for (Multipliers by : all()) {
+            for (Type type : List.of(Type.F32, Type.BF16, Type.F16)) {
+                for (Type given : type == Type.F32 ? List.of(type) : List.of(type, Type.F32)) {
+                    requireSameBits(type, given, given, 77, FINISHES, by);
+                    requireSameBits(type, given, Type.F32, 1300, 1, by);
+                }
+            }
+        }
+    }
+
+    private void requireSameBits(Type type, Type given, Type result, int k, int finishes, Multipliers by) {
+        boolean known = by.order(by.multiplies(type) && given == type ? type : Type.F32, k).isPresent();
+        int m = known ? 150 : 64;
+        int n = 203;
+        try (Arena arena = Arena.ofConfined()) {
+            Rows x = rows(arena, given, m, k);
+            Panels w = panels(arena, rows(arena, type, n, k), true);
+            Rows factors = rows(arena, result, m, n);
+            List<Finish> all = List.of(Finish.NOTHING, Finish.of(values(n)), Finish.NOTHING.scaled(values(m)),
+                    Finish.of(values(n), Activation.GELU_TANH), Finish.of(values(n), Activation.SILU).times(factors));
+            for (Finish finish : all.subList(0, finishes)) {
+                Rows whole = rows(arena, result, m, n);
+                Products.product(x, w, whole, finish, by);
+                for (int rows : new int[] {1, 2, 5, 17, 64}) {
+                    for (int first : new int[] {0, (m - rows) / 2, m - rows}) {
+                        Rows some = rows(arena, result, rows, n);
+                        Products.product(x.slice(first, rows), w, some, finish.rows(first, rows), by);
+                        Rows part = rows(arena, result, rows, n - 128);
+                        Products.product(x.slice(first, rows), w.outputs(128, n - 128), part, finish.rows(first, rows).columns(128, n - 128), by);
+                        for (int r = 0; r < rows; r++) {
+                            for (int c = 0; c < n; c++) {
+                                String what = by.choices().get(1).provider() + ": " + rows + " rows of " + given + " times " + w + ", " + finish;
+                                assertEquals(whole.get(first + r, c), some.get(r, c), what);
+                                if (c >= 128) {
+                                    assertEquals(whole.get(first + r, c), part.get(r, c - 128), "a part, " + what);
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    @Test
+    void theOrderInWhichOneDnnAddsIsKnown() {
+        Multipliers by = Multipliers.open("onednn");
+        for (Type type : List.of(Type.F32, Type.BF16)) {
+            for (int inputs : new int[] {64, 768, 3072}) {
+                assertTrue(!Kernels.vectorized() || !by.choices().get(type.ordinal()).provider().startsWith("oneDNN") || by.order(type, inputs).isPresent(),
+                        type + ", " + inputs + " inputs");
             }
         }
     }

@@ -1,0 +1,114 @@
+package isonorm.tensor;
+
+import isonorm.kernel.Kernels;
+import isonorm.kernel.Panels;
+import isonorm.kernel.Rows;
+import isonorm.kernel.Summation;
+import isonorm.kernel.Type;
+import isonorm.tensor.Products.Stack;
+import java.lang.foreign.Arena;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.SplittableRandom;
+import java.util.concurrent.ConcurrentHashMap;
+
+/**
+ * In which order a library adds up products with panels, found out by comparing bits: our kernels, which take few rows, then add in the same
+ * one, and a row's values do not depend on how many rows are beside it.
+ *
+ * <p>The order depends on the number of inputs, and could on that of rows: an order counts if few rows and many have it.
+ */
+final class Orders {
+
+    private static final int OUTPUTS = 2 * Panels.WIDTH;
+    private static final List<Integer> ROWS = List.of(5, 130);
+    private static final List<Integer> SPANS = List.of(Summation.WHOLE, 512, 1024, 256, 384, 2048);
+
+    private final Multiplier multiplier;
+    private final Map<List<Object>, Optional<Summation>> known = new ConcurrentHashMap<>();
+
+    Orders(Multiplier multiplier) {
+        this.multiplier = multiplier;
+    }
+
+    /** The order, if it is one that our kernels have too. */
+    Optional<Summation> of(Type type, int inputs) {
+        if (multiplier instanceof OwnProducts || type == Type.F64) { // of float64 our kernels have an order of their own
+            return Optional.of(Summation.USUAL);
+        }
+        return Kernels.vectorized() ? known.computeIfAbsent(List.of(type, inputs), _ -> find(type, inputs)) : Optional.empty();
+    }
+
+    private Optional<Summation> find(Type type, int inputs) {
+        try (Arena arena = Arena.ofConfined()) {
+            SplittableRandom random = new SplittableRandom(inputs);
+            Panels w = Panels.allocate(arena, type, inputs, OUTPUTS);
+            Kernels.provider().pack(random(arena, type, OUTPUTS, inputs, random), true, 0, w);
+            List<Summation> possible = possible(type, inputs);
+            for (int rows : ROWS) {
+                Rows x = random(arena, type, rows, inputs, random);
+                Rows y = Rows.allocate(arena, Type.F32, rows, OUTPUTS, OUTPUTS);
+                multiplier.product(Stack.of(x), w, y, Finish.NOTHING);
+                possible.removeIf(summation -> !explains(x, w, y, summation));
+            }
+            return possible.stream().findFirst();
+        }
+    }
+
+    private static Rows random(Arena arena, Type type, int rows, int columns, SplittableRandom random) {
+        Rows made = Rows.allocate(arena, type, rows, columns, columns);
+        for (int r = 0; r < rows; r++) {
+            for (int c = 0; c < columns; c++) {
+                made.set(r, c, random.nextDouble(-1, 1));
+            }
+        }
+        return made;
+    }
+
+    private static List<Summation> possible(Type type, int inputs) {
+        List<Summation> possible = new ArrayList<>();
+        for (int span : SPANS) {
+            if (span == Summation.WHOLE || span < inputs) {
+                possible.add(new Summation(span, false));
+                if (type.bytes() == 2) {
+                    possible.add(new Summation(span, true));
+                }
+            }
+        }
+        return possible;
+    }
+
+    private static boolean explains(Rows x, Panels w, Rows y, Summation summation) {
+        for (int r = 0; r < x.rows(); r += Math.max(1, x.rows() / 3)) {
+            for (int o : new int[] {0, 33, OUTPUTS - 1}) {
+                if (sum(x, r, w, o, summation) != (float) y.get(r, o)) {
+                    return false;
+                }
+            }
+        }
+        return true;
+    }
+
+    private static float sum(Rows x, int row, Panels w, int output, Summation summation) {
+        int K = w.inputs();
+        int span = Math.min(summation.span(), K);
+        float total = -0f; // to which a sum is added as it is
+        for (int from = 0; from < K; from += span) {
+            float sum = 0;
+            int end = Math.min(from + span, K);
+            for (int i = from; i < end; i++) {
+                int input = summation.secondFirst() ? i ^ 1 : i;
+                if (input < K) {
+                    sum = Math.fma((float) x.get(row, input), (float) w.get(input, output), sum);
+                }
+            }
+            if (summation.secondFirst() && K % 2 != 0 && end == K) {
+                sum = Math.fma((float) x.get(row, K - 1), (float) w.get(K - 1, output), sum);
+            }
+            total += sum;
+        }
+        return total;
+    }
+}
