@@ -3,9 +3,11 @@ package isonorm.inference;
 import isonorm.architecture.Alibi;
 import isonorm.architecture.Attention;
 import isonorm.inference.Workspace.Use;
+import isonorm.kernel.Gradients;
 import isonorm.kernel.Kernels;
 import isonorm.kernel.KeyBiases;
 import isonorm.kernel.Normalization;
+import isonorm.kernel.Panels;
 import isonorm.kernel.Reach;
 import isonorm.kernel.Rows;
 import isonorm.kernel.Scoring;
@@ -43,8 +45,11 @@ record AttentionStep(
     /** The bytes of the scores that a task has in memory: they stay in a core's own cache. */
     private static final int SCORES = 512 * 1024;
 
-    /** So few queries are taken one by one. */
+    /** For so few queries reading keys and values is all that counts, and their heads are shared out. */
     private static final int FEW = 16;
+
+    /** Sums over keys begin anew at multiples of so many positions: one that libraries and our kernels add up input by input. */
+    private static final int SPAN = 512;
 
     /** Fewer queries than these make its products slow, however many keys they see. */
     private static final int QUERIES = 32;
@@ -56,6 +61,7 @@ record AttentionStep(
     private static final int LINE = 32;
 
     private static final ThreadLocal<Rows> ROOM = ThreadLocal.withInitial(() -> room(SCORES));
+    private static final ThreadLocal<Rows> SUMS = ThreadLocal.withInitial(() -> room(LINE));
 
     private static Rows room(int bytes) {
         return Rows.allocate(Arena.ofAuto(), Type.F32, 1, bytes / Float.BYTES, bytes / Float.BYTES);
@@ -148,41 +154,33 @@ record AttentionStep(
         }
     }
 
-    /** Some queries of some heads, which share a key-value head or have each their own; or one query of some key-value heads. */
+    /** Some queries of some heads, which share a key-value head or have each their own. */
     private record Task(Span span, int head, int heads, int query, int queries) {}
 
     private void attend(Rows qkv, Rows attended, Pass pass, int l) {
         List<Task> tasks = new ArrayList<>();
         for (Span span : pass.spans()) {
-            if (oneByOne(span)) {
-                shareHeads(span, Math.ceilDiv(pass.threads(), pass.spans().size() * span.count()), tasks);
+            if (span.count() <= FEW && span.sequence().isPresent()) {
+                shareHeads(span, Math.ceilDiv(pass.threads(), pass.spans().size()), tasks);
             } else {
                 shareQueries(span, pass, tasks);
             }
         }
         pass.each(tasks.size(), number -> {
             Task task = tasks.get(number);
-            if (oneByOne(task.span)) {
-                attendOne(qkv, attended, task, l);
-            } else {
-                attendBlock(qkv, attended, task, l);
-            }
+            task.span.sequence().ifPresentOrElse(
+                    sequence -> attend(qkv, attended, task, sequence.cache(l)),
+                    () -> attend(qkv, attended, task));
         });
     }
 
-    /** Whether there are so few queries that each is one kernel's work. */
-    private boolean oneByOne(Span span) {
-        return span.count() <= FEW && span.sequence().isPresent()
-                && !attention.alibi().equals(Optional.of(Alibi.BEFORE_SCALE_BFLOAT16));
-    }
-
+    /** All queries of some key-value heads. */
     private void shareHeads(Span span, int shares, List<Task> tasks) {
         int K = attention.keyValueHeads();
+        int G = group();
         int each = Math.ceilDiv(K, shares);
-        for (int query = 0; query < span.count(); query++) {
-            for (int head = 0; head < K; head += each) {
-                tasks.add(new Task(span, head, Math.min(each, K - head), query, 1));
-            }
+        for (int head = 0; head < K; head += each) {
+            tasks.add(new Task(span, head * G, Math.min(each, K - head) * G, 0, span.count()));
         }
     }
 
@@ -190,7 +188,7 @@ record AttentionStep(
     private void shareQueries(Span span, Pass pass, List<Task> tasks) {
         int H = attention.heads();
         int alike = group() == 1 ? H : group();
-        int scores = SCORES / pass.room().type().bytes();
+        int scores = SCORES / (span.sequence().isPresent() ? Type.F32 : pass.room().type()).bytes();
         int keys = stride(span.end());
         int blocks = Math.ceilDiv(span.count(), Math.max(QUERIES, Math.min(scores / keys, attention.causal() ? CAUSAL : scores)));
         int parts = Math.ceilDiv(alike, Math.clamp(scores / (Math.ceilDiv(span.count(), blocks) * (long) keys), 1, alike));
@@ -231,37 +229,87 @@ record AttentionStep(
         return attention.window().orElse(Integer.MAX_VALUE);
     }
 
-    private void attendOne(Rows qkv, Rows attended, Task task, int l) {
+    /**
+     * Against the keys and values of a sequence. What a query gets depends on nothing but its own position and those before it: products add up
+     * input by input, hidden keys add zeros, and sums over keys begin anew at every multiple of {@value #SPAN}.
+     */
+    private void attend(Rows qkv, Rows attended, Task task, Sequence.Cache cache) {
+        int N = task.heads;
+        int n = task.queries;
         int D = attention.headWidth();
-        int G = group();
         Span span = task.span;
-        Sequence sequence = span.sequence().orElseThrow();
-        Sequence.Cache cache = sequence.cache(l);
-        int capacity = sequence.capacity();
-        int rows = task.heads * capacity;
-        int row = span.first() + task.query;
-        int end = span.position() + task.query + 1;
-        KERNELS.attendOne(
-                heads(qkv, row, task.head * G, task.heads * G, D),
-                cache.keys().slice(task.head * capacity, rows),
-                cache.values().slice(task.head * capacity, rows),
-                task.heads, scoring(), Math.max(0, end - window()), end,
-                slopes().slice(task.head * G, task.heads * G),
-                heads(attended, row, task.head * G, task.heads * G, D));
+        int position = span.position() + task.query;
+        int from = Math.max(0, position - (window() - 1)) / Panels.WIDTH * Panels.WIDTH;
+        int keys = Math.ceilDiv(position + n - from, Panels.WIDTH) * Panels.WIDTH;
+        Rows queries = qkv.slice(span.first() + task.query, n);
+        Rows out = attended.slice(span.first() + task.query, n);
+        Rows scores = scores(Type.F32, N * n, keys);
+        for (int i = 0; i < N; i++) {
+            int head = task.head + i;
+            Products.product(queries.sliceColumns(head * D, D), cache.keys(head / group(), from, keys), scores.slice(i * n, n), Finish.NOTHING);
+        }
+        Rows weights = Rows.of(scores.data(), qkv.type(), N * n, keys, scores.stride() * (Float.BYTES / qkv.type().bytes()));
+        for (int i = 0; i < N; i++) {
+            weigh(scores.slice(i * n, n), task.head + i, position - from, from, weights.slice(i * n, n));
+        }
+        for (int i = 0; i < N; i++) {
+            int head = task.head + i;
+            for (int panel = 0; panel * Panels.WIDTH < D; panel++) {
+                int columns = Math.min(Panels.WIDTH, D - panel * Panels.WIDTH);
+                sum(weights.slice(i * n, n), cache, head / group(), panel, from, out.sliceColumns(head * D + panel * Panels.WIDTH, columns));
+            }
+        }
     }
 
-    /** Heads of one row as rows. */
-    private static Rows heads(Rows x, int row, int first, int count, int D) {
-        return new Rows(x.data(), x.type(), x.offset() + (long) row * x.stride() + (long) first * D, count, D, D);
+    /** The softmax of one head's scores, row r being the query at {@code first + r}, all of them counted from position {@code from} on. */
+    private void weigh(Rows scores, int head, int first, int from, Rows weights) {
+        int keys = scores.columns();
+        if (attention.alibi().isEmpty()) {
+            KERNELS.softmax(scores, scoring(), Values.NONE, new Reach(first, scores.rows(), true, window()), weights);
+        } else if (attention.alibi().get() == Alibi.BEFORE_SCALE_BFLOAT16) {
+            KERNELS.softmax(scores, scoring(), keyBias(head, from, from + keys), new Reach(first, scores.rows(), true, window()), weights);
+        } else {
+            double slope = attention.alibi().get().slopes(attention.heads())[head];
+            Values distances = Values.room(2 * keys);
+            for (int i = 0; i < 2 * keys; i++) {
+                distances.set(i, (float) (slope * (i - (keys - 1))));
+            }
+            for (int r = 0; r < scores.rows(); r++) {
+                KERNELS.softmax(scores.slice(r, 1), scoring(), distances.slice(keys - 1 - (first + r), keys), new Reach(first + r, 1, true, window()),
+                        weights.slice(r, 1));
+            }
+        }
     }
 
-    private Values slopes() {
-        return attention.alibi().isPresent()
-                ? Values.of(Weights.floats(attention.alibi().get().slopes(attention.heads())))
-                : Values.NONE;
+    /** {@code out = weights v} of some columns of a head's values from position {@code from} on, rounded once. */
+    private static void sum(Rows weights, Sequence.Cache cache, int head, int panel, int from, Rows out) {
+        int keys = weights.columns();
+        int end = from + keys;
+        if (from / SPAN == (end - 1) / SPAN) {
+            Products.product(weights, cache.values(head, panel, from, keys), out, Finish.NOTHING);
+            return;
+        }
+        int bytes = out.rows() * out.columns() * Float.BYTES;
+        if (SUMS.get().data().byteSize() < 2L * bytes) {
+            SUMS.set(room(2 * bytes));
+        }
+        Rows sums = Rows.of(SUMS.get().data(), Type.F32, 2 * out.rows(), out.columns());
+        Rows total = sums.slice(0, out.rows());
+        Rows part = sums.slice(out.rows(), out.rows());
+        for (int first = from; first < end; ) {
+            int count = Math.min(end, (first / SPAN + 1) * SPAN) - first;
+            Products.product(weights.sliceColumns(first - from, count), cache.values(head, panel, first, count), first == from ? total : part,
+                    Finish.NOTHING);
+            if (first > from) {
+                Gradients.of(Type.F32).add(part, 1, total);
+            }
+            first += count;
+        }
+        KERNELS.copy(total, out);
     }
 
-    private void attendBlock(Rows qkv, Rows attended, Task task, int l) {
+    /** Within one pass: against the keys and values that were just projected. */
+    private void attend(Rows qkv, Rows attended, Task task) {
         int D = attention.headWidth();
         int N = task.heads;
         Span span = task.span;
@@ -270,8 +318,8 @@ record AttentionStep(
         int to = attention.causal() ? position + task.queries : span.end();
         Rows rows = qkv.slice(span.first(), span.count());
         Stack q = Stack.of(rows.slice(task.query, task.queries).sliceColumns(task.head * D, D), N, D);
-        Stack k = cached(span.sequence().map(sequence -> sequence.cache(l).keys()), span, keys(rows), task, from, to);
-        Stack v = cached(span.sequence().map(sequence -> sequence.cache(l).values()), span, values(rows), task, from, to);
+        Stack k = projected(keys(rows), task, from, to);
+        Stack v = projected(values(rows), task, from, to);
         Stack out = Stack.of(attended.slice(span.first() + task.query, task.queries).sliceColumns(task.head * D, D), N, D);
         Rows all = scores(qkv.type(), N * task.queries, to - from);
         Stack scores = Stack.of(all.slice(0, task.queries), N, (long) task.queries * all.stride());
@@ -288,16 +336,11 @@ record AttentionStep(
         Products.products(scores, v, out);
     }
 
-    /** Keys or values of a task's heads, from the cache or from the rows that were just projected. */
-    private Stack cached(Optional<Rows> cache, Span span, Rows projected, Task task, int from, int to) {
+    /** Keys or values of a task's heads. */
+    private Stack projected(Rows rows, Task task, int from, int to) {
         int D = attention.headWidth();
-        int head = task.head / group();
-        int step = group() == 1 ? 1 : 0;
-        if (cache.isEmpty()) {
-            return Stack.of(projected.sliceColumns(head * D, D).slice(from, to - from), task.heads, (long) step * D);
-        }
-        int capacity = span.sequence().orElseThrow().capacity();
-        return Stack.of(cache.get().slice(head * capacity + from, to - from), task.heads, (long) step * capacity * D);
+        int step = group() == 1 ? D : 0;
+        return Stack.of(rows.sliceColumns(task.head / group() * D, D).slice(from, to - from), task.heads, step);
     }
 
     private static Rows scores(Type type, int rows, int keys) {

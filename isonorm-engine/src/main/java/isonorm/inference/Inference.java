@@ -355,10 +355,13 @@ public final class Inference implements Runner {
             List<Span> spans = new ArrayList<>();
             List<int[]> ids = new ArrayList<>();
             List<Integer> finished = new ArrayList<>();
-            for (int rows = 0; at < sequences.size() && rows < TOKENS; ) {
+            for (int rows = 0; at < sequences.size(); ) {
                 Sequence sequence = sequences.get(at);
                 int[] all = tokens.get(at);
-                int count = Math.min(TOKENS - rows, all.length - done[at]);
+                int count = Math.min(TOKENS, all.length - done[at]);
+                if (rows > 0 && rows + count > TOKENS) {
+                    break;
+                }
                 spans.add(new Span(rows, count, sequence.length(), Optional.of(sequence)));
                 ids.add(Arrays.copyOfRange(all, done[at], done[at] + count));
                 rows += count;
@@ -427,8 +430,7 @@ public final class Inference implements Runner {
             Span span = spans.get(finished.get(i));
             KERNELS.copy(settled.slice(span.first() + span.count() - 1, 1), last.slice(i, 1));
         }
-        Type type = finished.size() <= Weight.FEW ? Type.F32 : room.type();
-        Rows logits = room.rows(Use.LOGITS, type, finished.size(), head.orElseThrow().vocabulary());
+        Rows logits = room.rows(Use.LOGITS, Type.F32, finished.size(), head.orElseThrow().vocabulary());
         head.orElseThrow().logits(last, pass(List.of(Span.whole(0, finished.size()))), logits);
         for (int i = 0; i < finished.size(); i++) {
             read(logits, i, into.get(i));

@@ -2,11 +2,14 @@ package isonorm.inference;
 
 import isonorm.architecture.Attention;
 import isonorm.architecture.Block;
+import isonorm.kernel.Kernels;
+import isonorm.kernel.Panels;
 import isonorm.kernel.Rows;
 import isonorm.kernel.Type;
 import isonorm.tensor.LargePages;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
 import java.util.ArrayList;
 import java.util.List;
 
@@ -16,18 +19,85 @@ public final class Sequence implements AutoCloseable {
     /** Room for so many tokens at first; twice as many whenever that is full. */
     private static final int FIRST = 64;
 
-    /** One block's keys and values, the positions of a head together: head k's position p is row {@code k * capacity + p}. */
-    record Cache(Rows keys, Rows values) {
+    private static final int WIDTH = Panels.WIDTH;
+
+    /**
+     * One block's keys and values in panels, as products read them: of each key-value head the keys are a matrix (head width, positions), and some
+     * of the values' columns, as many as a panel has, one of (positions, columns).
+     */
+    record Cache(Type type, int capacity, int headWidth, MemorySegment keys, MemorySegment values) {
 
         /** Touched first when something is kept: a long cache takes as long to clear as a tenth of a prompt to read. */
         private static Cache allocate(LargePages pages, Type type, Attention attention, int capacity) {
-            int rows = attention.keyValueHeads() * capacity;
-            long bytes = (long) rows * attention.headWidth() * type.bytes();
-            return new Cache(
-                    Rows.of(pages.allocate(bytes), type, rows, attention.headWidth()),
-                    Rows.of(pages.allocate(bytes), type, rows, attention.headWidth()));
+            int D = attention.headWidth();
+            int heads = attention.keyValueHeads();
+            return new Cache(type, capacity, D, pages.allocate(heads * keyBytes(type, D, capacity)), pages.allocate(heads * valueBytes(type, D, capacity)));
+        }
+
+        private static long keyBytes(Type type, int D, int capacity) {
+            return Panels.bytes(type, D, capacity);
+        }
+
+        private static long valueBytes(Type type, int D, int capacity) {
+            return Math.ceilDiv(D, WIDTH) * Panels.bytes(type, capacity, WIDTH);
+        }
+
+        /** Keys {@code from}, where a panel begins, to {@code from + count - 1} of a head. */
+        Panels keys(int head, int from, int count) {
+            long panel = Panels.bytes(type, headWidth, WIDTH);
+            long at = head * keyBytes(type, headWidth, capacity) + from / WIDTH * panel;
+            return new Panels(keys.asSlice(at, Math.ceilDiv(count, WIDTH) * panel), type, headWidth, count);
+        }
+
+        /** Columns {@code WIDTH * panel} on of values {@code from}, an even number, to {@code from + count - 1} of a head. */
+        Panels values(int head, int panel, int from, int count) {
+            return new Panels(values.asSlice(valuesAt(head, panel, from), Panels.bytes(type, count, WIDTH)), type, count,
+                    Math.min(WIDTH, headWidth - WIDTH * panel));
+        }
+
+        private long valuesAt(int head, int panel, int from) {
+            return head * valueBytes(type, headWidth, capacity) + panel * Panels.bytes(type, capacity, WIDTH) + (long) from * WIDTH * type.bytes();
+        }
+
+        /** The first positions of another one, which has not more. */
+        private void copy(Cache other, int heads) {
+            for (int head = 0; head < heads; head++) {
+                long bytes = keyBytes(type, headWidth, other.capacity);
+                MemorySegment.copy(other.keys, head * bytes, keys, head * keyBytes(type, headWidth, capacity), bytes);
+                for (int panel = 0; panel < Math.ceilDiv(headWidth, WIDTH); panel++) {
+                    MemorySegment.copy(other.values, other.valuesAt(head, panel, 0), values, valuesAt(head, panel, 0),
+                            Panels.bytes(type, other.capacity, WIDTH));
+                }
+            }
+        }
+
+        /** The keys and values of positions {@code position} on, (tokens, head width) each. */
+        private void keep(int head, int position, Rows someKeys, Rows someValues) {
+            KERNELS.pack(someKeys, true, position, keys(head, 0, capacity));
+            for (int panel = 0; panel < Math.ceilDiv(headWidth, WIDTH); panel++) {
+                int columns = Math.min(WIDTH, headWidth - WIDTH * panel);
+                for (int t = 0; t < someValues.rows(); t++) {
+                    put(someValues, t, WIDTH * panel, columns, valuesAt(head, panel, position + t & ~1), position + t & 1);
+                }
+            }
+        }
+
+        /** One position, the first or the second of its pair. */
+        private void put(Rows from, int row, int column, int count, long at, int second) {
+            long first = (from.offset() + (long) row * from.stride() + column) * type.bytes();
+            if (type == Type.F32) {
+                MemorySegment.copy(from.data(), first, values, at + (long) second * WIDTH * Float.BYTES, (long) count * Float.BYTES);
+                return;
+            }
+            for (int c = 0; c < count; c++) {
+                values.set(SHORT, at + 2L * (2 * c + second), from.data().get(SHORT, first + 2L * c));
+            }
         }
     }
+
+    private static final Kernels KERNELS = Kernels.provider();
+
+    private static final ValueLayout.OfShort SHORT = ValueLayout.JAVA_SHORT_UNALIGNED;
 
     private final Inference owner;
     private final List<Block> blocks;
@@ -60,10 +130,6 @@ public final class Sequence implements AutoCloseable {
         return caches.get(l);
     }
 
-    int capacity() {
-        return capacity;
-    }
-
     /** Makes room for a length. */
     void reserve(int tokens) {
         if (closed) {
@@ -76,16 +142,15 @@ public final class Sequence implements AutoCloseable {
         while (larger < tokens) {
             larger = Math.multiplyExact(larger, 2);
         }
-        larger = Math.clamp(context, tokens, Math.max(tokens, larger));
+        larger = Math.ceilDiv(Math.clamp(context, tokens, Math.max(tokens, larger)), WIDTH) * WIDTH;
         Arena opened = Arena.ofShared();
         LargePages pages = LargePages.of(opened);
         List<Cache> copies = new ArrayList<>();
         for (int l = 0; l < blocks.size(); l++) {
             Attention attention = blocks.get(l).attention();
             Cache copy = Cache.allocate(pages, type, attention, larger);
-            for (int head = 0; head < attention.keyValueHeads() && length > 0; head++) {
-                copy(caches.get(l).keys().slice(head * capacity, length), copy.keys(), head * larger);
-                copy(caches.get(l).values().slice(head * capacity, length), copy.values(), head * larger);
+            if (length > 0) {
+                copy.copy(caches.get(l), attention.keyValueHeads());
             }
             copies.add(copy);
         }
@@ -97,27 +162,13 @@ public final class Sequence implements AutoCloseable {
         capacity = larger;
     }
 
-    private void copy(Rows from, Rows to, int row) {
-        long bytes = (long) length * from.columns() * type.bytes();
-        MemorySegment.copy(from.data(), from.offset() * type.bytes(), to.data(), (to.offset() + (long) row * to.stride()) * type.bytes(), bytes);
-    }
-
     /** Keeps the keys and values of tokens {@code position} on: (tokens, heads * head width) each. */
     void keep(int l, int position, Rows keys, Rows values) {
         Attention attention = blocks.get(l).attention();
         int D = attention.headWidth();
         for (int head = 0; head < attention.keyValueHeads(); head++) {
-            for (int t = 0; t < keys.rows(); t++) {
-                put(keys, t, head * D, caches.get(l).keys(), head * capacity + position + t, D);
-                put(values, t, head * D, caches.get(l).values(), head * capacity + position + t, D);
-            }
+            caches.get(l).keep(head, position, keys.sliceColumns(head * D, D), values.sliceColumns(head * D, D));
         }
-    }
-
-    private void put(Rows from, int row, int column, Rows to, int at, int count) {
-        long size = type.bytes();
-        MemorySegment.copy(from.data(), (from.offset() + (long) row * from.stride() + column) * size,
-                to.data(), (to.offset() + (long) at * to.stride()) * size, count * size);
     }
 
     void extend(int tokens) {

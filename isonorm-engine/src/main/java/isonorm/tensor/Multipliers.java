@@ -41,7 +41,7 @@ final class Multipliers {
     private static final int FEW_WIDENED = 16;
 
     /** So many rows are our kernels' where a library adds in an order that they have not: within them a row depends on itself alone. */
-    private static final int FEW_APART = 64;
+    static final int FEW_APART = 64;
 
     private static final Room W = new Room();
     private static final Room X = new Room();

@@ -23,6 +23,7 @@ import java.util.concurrent.ConcurrentHashMap;
 final class Orders {
 
     private static final int OUTPUTS = 2 * Panels.WIDTH;
+    private static final int FEWEST = 512;
     private static final List<Integer> ROWS = List.of(5, 130);
     private static final List<Integer> SPANS = List.of(Summation.WHOLE, 512, 1024, 256, 384, 2048);
 
@@ -38,7 +39,8 @@ final class Orders {
         if (multiplier instanceof OwnProducts || type == Type.F64) { // of float64 our kernels have an order of their own
             return Optional.of(Summation.USUAL);
         }
-        return Kernels.vectorized() ? known.computeIfAbsent(List.of(type, inputs), _ -> find(type, inputs)) : Optional.empty();
+        int asked = Math.max(inputs, FEWEST); // of fewer there is one sum, whatever the span is
+        return Kernels.vectorized() ? known.computeIfAbsent(List.of(type, asked), _ -> find(type, asked)) : Optional.empty();
     }
 
     private Optional<Summation> find(Type type, int inputs) {

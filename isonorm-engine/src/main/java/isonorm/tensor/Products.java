@@ -33,6 +33,11 @@ public final class Products {
         return Multipliers.here().byLibrary();
     }
 
+    /** Whether a row of a product with panels has the same bits however many rows are beside it; else within {@link Multipliers#FEW_APART} rows. */
+    public static boolean keepsRows() {
+        return Multipliers.here().order(Type.F32, 1).isPresent();
+    }
+
     /** Whether matrices of this type are multiplied as they are, and not widened to float32 first. */
     public static boolean multiplies(Type type) {
         return Multipliers.here().multiplies(type);

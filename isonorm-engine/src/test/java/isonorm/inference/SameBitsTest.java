@@ -1,0 +1,129 @@
+package isonorm.inference;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
+
+import isonorm.EveryProcessor;
+import isonorm.architecture.Activation;
+import isonorm.architecture.Affine;
+import isonorm.architecture.Alibi;
+import isonorm.architecture.Architecture;
+import isonorm.architecture.Attention;
+import isonorm.architecture.Block;
+import isonorm.architecture.Embedding;
+import isonorm.architecture.Mlp;
+import isonorm.architecture.Norm;
+import isonorm.architecture.NormKind;
+import isonorm.architecture.Output;
+import isonorm.architecture.Placement;
+import isonorm.architecture.Rotary;
+import isonorm.architecture.Wiring;
+import isonorm.convert.Strategies;
+import isonorm.tensor.Compute;
+import isonorm.tensor.Products;
+import isonorm.weights.Model;
+import java.io.IOException;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Optional;
+import java.util.SplittableRandom;
+import java.util.function.UnaryOperator;
+import java.util.stream.IntStream;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
+
+/** What a sequence gets depends on its own tokens alone: not on how they come, on what is computed beside them, nor on threads. */
+@EveryProcessor
+class SameBitsTest {
+
+    private static final int VOCABULARY = 31;
+    private static final int WIDTH = 576;
+
+    /** Attention on a model that is small, but larger than spans of sums, in inputs and in hidden values, and its head's width than a panel. */
+    private static Model model(UnaryOperator<Attention> kind) {
+        Attention attention = Attention.of(4, 96).withKeyValueHeads(2).withRotary(Rotary.of(96, 10_000, Rotary.Pairing.HALVES));
+        Norm norm = Norm.of(NormKind.RMS, 1e-3, Affine.NONE);
+        Block block = Block.of(Placement.PRE, Wiring.SEQUENTIAL, norm, kind.apply(attention.withBiases(false, true)), Mlp.gated(1100, Activation.GELU));
+        Block other = Block.of(Placement.PERI, Wiring.SEQUENTIAL, Norm.of(NormKind.LAYER, 1e-3, Affine.GAIN_AND_BIAS), kind.apply(attention),
+                Mlp.plain(80, Activation.GELU_TANH));
+        return Strategies.random(Architecture.of("test", WIDTH, 640, Embedding.Tokens.of(VOCABULARY, WIDTH), List.of(block, other),
+                Optional.of(norm), Output.Words.of(false)));
+    }
+
+    private static List<UnaryOperator<Attention>> kinds() {
+        return List.of(UnaryOperator.identity(), attention -> attention.withWindow(70), attention -> attention.withAlibi(Alibi.AFTER_SCALE));
+    }
+
+    private static int[] tokens(int length, long seed) {
+        return new SplittableRandom(seed).ints(length, 0, VOCABULARY).toArray();
+    }
+
+    /** The logits behind tokens that come in parts. */
+    private static float[] inParts(Inference inference, int[] tokens, int... parts) throws IOException {
+        try (Sequence sequence = inference.start()) {
+            float[] last = {};
+            int at = 0;
+            for (int part : parts) {
+                int count = Math.min(part, tokens.length - at);
+                last = inference.next(List.of(sequence), List.of(Arrays.copyOfRange(tokens, at, at + count))).getFirst().clone();
+                at += count;
+            }
+            return last;
+        }
+    }
+
+    @ParameterizedTest
+    @EnumSource(names = {"F32", "BF16", "F16"})
+    void logitsAreTheSameHoweverTokensComeAndWhateverIsBesideThem(Compute compute) throws IOException {
+        assumeTrue(Products.keepsRows());
+        for (UnaryOperator<Attention> kind : kinds()) {
+            Model model = model(kind);
+            String what = compute + " " + model.architecture().blocks().getFirst().attention();
+            try (Inference one = Inference.load(model, compute, 1); Inference two = Inference.load(model, compute, 2)) {
+                int[] tokens = tokens(90, 1);
+                float[] expected = inParts(one, tokens, 90);
+                for (Inference inference : List.of(one, two)) {
+                    assertArrayEquals(expected, inParts(inference, tokens, 90), 0, what + ", at once");
+                    assertArrayEquals(expected, inParts(inference, tokens, 1, 2, 5, 17, 64, 1), 0, what + ", in parts");
+                    for (int others : new int[] {1, 4, 16}) {
+                        assertArrayEquals(expected, beside(inference, tokens, others), 0, what + ", beside " + others);
+                    }
+                }
+                int[] few = Arrays.copyOf(tokens, 20);
+                assertArrayEquals(inParts(one, few, 20), inParts(two, few, IntStream.generate(() -> 1).limit(20).toArray()), 0, what + ", one by one");
+            }
+        }
+    }
+
+    @ParameterizedTest
+    @EnumSource(names = {"F32", "BF16", "F16"})
+    void soAreThoseOfLongTexts(Compute compute) throws IOException {
+        assumeTrue(Products.keepsRows());
+        for (UnaryOperator<Attention> kind : kinds()) {
+            try (Inference inference = Inference.load(model(kind), compute, 2)) {
+                int[] tokens = tokens(600, 2);
+                assertArrayEquals(inParts(inference, tokens, 600), inParts(inference, tokens, 500, 70, 1, 1, 3, 25), 0, compute.toString());
+            }
+        }
+    }
+
+    /** A prompt beside others, then the last token beside theirs. */
+    private static float[] beside(Inference inference, int[] tokens, int others) throws IOException {
+        List<Sequence> sequences = new ArrayList<>();
+        List<int[]> prompts = new ArrayList<>();
+        List<int[]> words = new ArrayList<>();
+        try {
+            for (int i = 0; i <= others; i++) {
+                boolean own = i == others / 2;
+                sequences.add(inference.start());
+                prompts.add(own ? Arrays.copyOf(tokens, tokens.length - 1) : tokens(3 + 5 * i % 50, i));
+                words.add(own ? new int[] {tokens[tokens.length - 1]} : new int[] {i});
+            }
+            inference.next(sequences, prompts);
+            return inference.next(sequences, words).get(others / 2).clone();
+        } finally {
+            sequences.forEach(Sequence::close);
+        }
+    }
+}
