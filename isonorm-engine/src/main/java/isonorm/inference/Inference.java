@@ -26,8 +26,12 @@ import java.lang.foreign.ValueLayout;
 import java.lang.management.ManagementFactory;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Optional;
+import java.util.Queue;
+import java.util.concurrent.ConcurrentLinkedQueue;
+import java.util.concurrent.locks.ReentrantLock;
 import java.util.function.IntPredicate;
 import org.bytedeco.pytorch.Tensor;
 
@@ -35,7 +39,8 @@ import org.bytedeco.pytorch.Tensor;
  * A model in memory, ready to run.
  *
  * <p>Every form of a model runs: as it was published, or rewritten to Pre-RMSNorm or Pre-CRMSNorm, which is the same function and
- * faster (Jiang et al., arXiv 2305.14858). An instance is for one thread at a time, which it helps with threads of its own.
+ * faster (Jiang et al., arXiv 2305.14858). Many threads may use an instance, which has threads of its own to compute with: calls take turns, and
+ * sequences that wait to be continued go through the model together. What a sequence gets depends on its own tokens alone.
  */
 public final class Inference implements Runner {
 
@@ -55,8 +60,9 @@ public final class Inference implements Runner {
     private final Optional<PatchEmbedding> patches;
     private final Optional<Head> head;
     private final Optional<Ends> ends;
-    private final List<float[]> given = new ArrayList<>();
-    private boolean closed;
+    private final ReentrantLock turn = new ReentrantLock();
+    private final Queue<Continuation> waiting = new ConcurrentLinkedQueue<>();
+    private volatile boolean closed;
 
     private Inference(
             Architecture architecture, Compute compute, Arena arena, Team team, List<BlockStep> blocks, Optional<TokenEmbedding> words,
@@ -174,6 +180,15 @@ public final class Inference implements Runner {
     /** Of images, or of tokens without a mask. */
     @Override
     public Result run(Batch batch, IntPredicate some) throws IOException {
+        turn.lock();
+        try {
+            return runAlone(batch, some);
+        } finally {
+            turn.unlock();
+        }
+    }
+
+    private Result runAlone(Batch batch, IntPredicate some) throws IOException {
         int length = require(batch);
         int count = batch.count();
         Tensor output = null;
@@ -212,7 +227,12 @@ public final class Inference implements Runner {
     /** Of images, or of tokens without a mask. The whole batch goes through the blocks together: {@link #together} says how many rows are enough. */
     @Override
     public void observe(Batch batch, Observer observer) throws IOException {
-        through(batch, 0, batch.count(), require(batch), _ -> true, observer);
+        turn.lock();
+        try {
+            through(batch, 0, batch.count(), require(batch), _ -> true, observer);
+        } finally {
+            turn.unlock();
+        }
     }
 
     /** Refuses what cannot be run; gives how many tokens a row has in the stream. */
@@ -339,16 +359,79 @@ public final class Inference implements Runner {
         return new Sequence(this, architecture.blocks(), room.type(), architecture.context());
     }
 
+    /** What a caller waits for. */
+    private static final class Continuation {
+        private final List<Sequence> sequences;
+        private final List<int[]> tokens;
+        private boolean done;
+        private Throwable failure;
+
+        private Continuation(List<Sequence> sequences, List<int[]> tokens) {
+            this.sequences = sequences;
+            this.tokens = tokens;
+        }
+    }
+
     /**
      * Appends {@code tokens} to {@code sequences}, one list of one or more to each, and gives the logits of the word behind each
-     * sequence, a row of the vocabulary's length for each. The rows are overwritten by the next call.
+     * sequence, a row of the vocabulary's length for each, which the sequence's next call overwrites. Calls of several threads go
+     * through the model together.
      *
      * @throws IllegalArgumentException if a sequence would become longer than the context, or a token is not in the vocabulary
+     * @throws IllegalStateException if a sequence is being continued by another thread
      */
     public List<float[]> next(List<Sequence> sequences, List<int[]> tokens) throws IOException {
         requireOpen();
-        requireRoom(sequences, tokens);
-        List<float[]> logits = logits(sequences.size());
+        Continuation mine = new Continuation(List.copyOf(sequences), List.copyOf(tokens));
+        int begun = 0;
+        try {
+            for (Sequence sequence : new LinkedHashSet<>(sequences)) {
+                sequence.begin();
+                begun++;
+            }
+            requireRoom(mine.sequences, mine.tokens);
+            waiting.add(mine);
+            turn.lock();
+            try {
+                if (!mine.done) {
+                    continueAll();
+                }
+            } finally {
+                turn.unlock();
+            }
+        } finally {
+            new LinkedHashSet<>(sequences).stream().limit(begun).forEach(Sequence::end);
+        }
+        return switch (mine.failure) {
+            case null -> mine.sequences.stream().map(Sequence::logits).toList();
+            case IOException e -> throw e;
+            case RuntimeException e -> throw e;
+            case Error e -> throw e;
+            default -> throw new IllegalStateException(mine.failure);
+        };
+    }
+
+    /** All that wait, whoever asked for it. */
+    private void continueAll() {
+        List<Continuation> all = new ArrayList<>();
+        for (Continuation each = waiting.poll(); each != null; each = waiting.poll()) {
+            all.add(each);
+        }
+        Throwable failure = null;
+        try {
+            requireOpen();
+            advance(all.stream().flatMap(each -> each.sequences.stream()).toList(), all.stream().flatMap(each -> each.tokens.stream()).toList());
+        } catch (IOException | RuntimeException | Error e) {
+            failure = e;
+        }
+        for (Continuation each : all) {
+            each.failure = failure;
+            each.done = true;
+        }
+    }
+
+    private void advance(List<Sequence> sequences, List<int[]> tokens) throws IOException {
+        List<float[]> logits = sequences.stream().map(sequence -> sequence.logits(head.orElseThrow().vocabulary())).toList();
         int[] done = new int[sequences.size()];
         int at = 0;
         while (at < sequences.size()) {
@@ -375,15 +458,6 @@ public final class Inference implements Runner {
             int firstFinished = at - finished.size();
             advance(spans, ids, finished, logits.subList(firstFinished, at));
         }
-        return logits;
-    }
-
-    /** Room for the logits of so many sequences, the same at every call. */
-    private List<float[]> logits(int count) {
-        while (given.size() < count) {
-            given.add(new float[head.orElseThrow().vocabulary()]);
-        }
-        return List.copyOf(given.subList(0, count));
     }
 
     private void requireRoom(List<Sequence> sequences, List<int[]> tokens) {
@@ -457,13 +531,18 @@ public final class Inference implements Runner {
 
     @Override
     public void close() {
-        if (closed) {
-            return;
+        turn.lock();
+        try {
+            if (closed) {
+                return;
+            }
+            closed = true;
+            team.close();
+            room.close();
+            ends.ifPresent(Ends::close);
+            arena.close();
+        } finally {
+            turn.unlock();
         }
-        closed = true;
-        team.close();
-        room.close();
-        ends.ifPresent(Ends::close);
-        arena.close();
     }
 }

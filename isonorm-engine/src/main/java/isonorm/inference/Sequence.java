@@ -12,8 +12,9 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.concurrent.atomic.AtomicBoolean;
 
-/** What a model has read so far: the keys and values of every token, in every block. */
+/** What a model has read so far, the keys and values of every token, in every block; for one thread at a time. */
 public final class Sequence implements AutoCloseable {
 
     /** Room for so many tokens at first; twice as many whenever that is full. */
@@ -107,7 +108,9 @@ public final class Sequence implements AutoCloseable {
     private Arena arena;
     private int capacity;
     private int length;
-    private boolean closed;
+    private float[] logits = {};
+    private final AtomicBoolean continued = new AtomicBoolean();
+    private volatile boolean closed;
 
     Sequence(Inference owner, List<Block> blocks, Type type, int context) {
         this.owner = owner;
@@ -119,6 +122,28 @@ public final class Sequence implements AutoCloseable {
     /** How many tokens it holds. */
     public int length() {
         return length;
+    }
+
+    /** One thread at a time continues a sequence. */
+    void begin() {
+        if (!continued.compareAndSet(false, true)) {
+            throw new IllegalStateException("a sequence is continued by one thread at a time, and another one is at it; give each thread its own");
+        }
+    }
+
+    void end() {
+        continued.set(false);
+    }
+
+    /** The logits behind its last token. */
+    float[] logits() {
+        return logits;
+    }
+
+    /** Room for them, the same at every call. */
+    float[] logits(int vocabulary) {
+        logits = logits.length == vocabulary ? logits : new float[vocabulary];
+        return logits;
     }
 
     /** Whether {@code inference} started it. */

@@ -160,24 +160,6 @@ public sealed interface Kernels permits PlainKernels, VectorKernels {
      */
     void widen(Panels from, Panels into);
 
-    /**
-     * Attention of one query per head: {@code out[h] = sum over p of softmax(score(q[h] · k[p]) + slopes[h] * (p - (to - 1))) v[p]},
-     * p from {@code from} to {@code to - 1}.
-     *
-     * <p>The cache keeps each key-value head's positions together: head k's position p is row {@code k * (keys.rows() / K) + p},
-     * K being {@code keyValueHeads}. Query head h uses key-value head {@code h / (H / K)}. A part of the heads is a slice of queries,
-     * keys, values, slopes and out.
-     *
-     * @param queries (H, head width)
-     * @param keys (K * capacity, head width), F32 or BF16, as values
-     * @param from the first position that is seen: zero, or the window's begin
-     * @param to the position behind the last one that is seen
-     * @param slopes of linear biases (ALiBi), one a query head, or none
-     * @param out (H, head width)
-     */
-    void attendOne(
-            Rows queries, Rows keys, Rows values, int keyValueHeads, Scoring scoring, int from, int to, Values slopes, Rows out);
-
     /** Where a row's largest value is, the first if there are several; NaN is never the largest. */
     int argmax(Rows x, int row);
 

@@ -335,32 +335,6 @@ public final class PlainKernels implements Kernels {
     }
 
     @Override
-    public void attendOne(
-            Rows queries, Rows keys, Rows values, int keyValueHeads, Scoring scoring, int from, int to, Values slopes, Rows out) {
-        Shapes.attendOne(queries, keys, values, keyValueHeads, from, to, slopes, out);
-        int H = queries.rows();
-        int D = queries.columns();
-        int G = H / keyValueHeads;
-        int capacity = keys.rows() / keyValueHeads;
-        double[] s = new double[to];
-        for (int h = 0; h < H; h++) {
-            int first = h / G * capacity;
-            for (int p = from; p < to; p++) {
-                double score = score(scoring, dot(queries, h, keys, first + p));
-                s[p] = slopes.present() ? score + slopes.get(h) * (p - (to - 1.0)) : score;
-            }
-            softmax(s, from, to);
-            for (int d = 0; d < D; d++) {
-                double sum = 0;
-                for (int p = from; p < to; p++) {
-                    sum += s[p] * values.get(first + p, d);
-                }
-                out.set(h, d, sum);
-            }
-        }
-    }
-
-    @Override
     public int argmax(Rows x, int row) {
         Shapes.row(x, row);
         int best = 0;

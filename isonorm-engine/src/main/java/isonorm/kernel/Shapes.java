@@ -174,29 +174,6 @@ final class Shapes {
         }
     }
 
-    static void attendOne(Rows queries, Rows keys, Rows values, int keyValueHeads, int from, int to, Values slopes, Rows out) {
-        sameSize("queries", queries, "out", out);
-        sameSize("keys", keys, "values", values);
-        if (keyValueHeads < 1 || queries.rows() % keyValueHeads != 0 || keys.rows() % keyValueHeads != 0) {
-            throw new IllegalArgumentException("query heads and cache rows must be multiples of the key-value heads, got " + queries.rows()
-                    + " and " + keys.rows() + " for " + keyValueHeads);
-        }
-        if (keys.type() == Type.F16) {
-            throw new IllegalArgumentException("keys and values must be F32 or BF16, got keys " + keys);
-        }
-        if (keys.type() != values.type() || keys.columns() != queries.columns()) {
-            throw new IllegalArgumentException("keys and values must have one type and the queries' columns, got queries " + queries + ", keys "
-                    + keys + ", values " + values);
-        }
-        if (from < 0 || to <= from || to > keys.rows() / keyValueHeads) {
-            throw new IllegalArgumentException("a query must see positions of the cache, got " + from + " to " + to + " of "
-                    + keys.rows() / keyValueHeads);
-        }
-        if (slopes.present() && slopes.count() != queries.rows()) {
-            throw new IllegalArgumentException("slopes must be one a query head, got " + slopes.count() + " for " + queries.rows());
-        }
-    }
-
     static void row(Rows x, int row) {
         if (row < 0 || row >= x.rows() || x.columns() == 0) {
             throw new IllegalArgumentException("the row must be there and have columns, got row " + row + " of " + x);

@@ -174,15 +174,6 @@ public final class VectorKernels implements Kernels {
     }
 
     @Override
-    public void attendOne(
-            Rows queries, Rows keys, Rows values, int keyValueHeads, Scoring scoring, int from, int to, Values slopes, Rows out) {
-        requireNarrow(queries, keys, values, out);
-        Shapes.attendOne(queries, keys, values, keyValueHeads, from, to, slopes, out);
-        VectorAttention.attendOne(queries, keys, values, keyValueHeads, scoring, from, to, slopes, out);
-        keep(queries, keys, values, out);
-    }
-
-    @Override
     public int argmax(Rows x, int row) {
         requireNarrow(x);
         Shapes.row(x, row);

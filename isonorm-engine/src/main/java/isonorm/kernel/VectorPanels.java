@@ -44,8 +44,8 @@ final class VectorPanels {
     private static final Loop<VectorPanels> FLOATS_FOR_TWO = Loop.of(VectorPanels::float32ForTwo);
     private static final Loop<VectorPanels> FLOATS_FOR_FOUR = Loop.of(VectorPanels::float32ForFour);
     private static final Loop<VectorPanels> FLOATS_FOR_FOUR_AHEAD = Loop.of(VectorPanels::float32ForFourAhead);
-    private static final Loop<VectorPanels> BRAINS_FOR_ONE = Loop.of((on, at) -> brainForOne(on, at, false));
-    private static final Loop<VectorPanels> BRAINS_FOR_ONE_SECOND_FIRST = Loop.of((on, at) -> brainForOne(on, at, true));
+    private static final Loop<VectorPanels> BRAINS_FOR_ONE = Loop.of(VectorPanels::brainForOne);
+    private static final Loop<VectorPanels> BRAINS_FOR_ONE_SECOND_FIRST = Loop.of(VectorPanels::brainForOneSecondFirst);
     private static final Loop<VectorPanels> WHOLE_BRAINS_FOR_ONE = Loop.of(VectorPanels::wholeBrainsForOne);
     private static final Loop<VectorPanels> WHOLE_HALVES_FOR_ONE = Loop.of(VectorPanels::wholeHalvesForOne);
     private static final Loop<VectorPanels> HALVES_FOR_ONE = Loop.of(VectorPanels::halfForOne);
@@ -470,7 +470,7 @@ final class VectorPanels {
         return touched; // so that the compiler does not leave them out
     }
 
-    private static float brainForOne(VectorPanels on, int at, boolean secondFirst) {
+    private static float brainForOne(VectorPanels on, int at) {
         long w = on.w;
         int steps = on.steps;
         float[] x = on.x;
@@ -487,13 +487,49 @@ final class VectorPanels {
             FloatVector s = Lanes.all(x[k]);
             FloatVector t = Lanes.all(x[k + 1]);
             IntVector p = pairs(here);
-            a = secondFirst ? even(p).fma(s, odd(p).fma(t, a)) : odd(p).fma(t, even(p).fma(s, a));
+            a = odd(p).fma(t, even(p).fma(s, a));
             p = pairs(here + BYTES);
-            b = secondFirst ? even(p).fma(s, odd(p).fma(t, b)) : odd(p).fma(t, even(p).fma(s, b));
+            b = odd(p).fma(t, even(p).fma(s, b));
             p = pairs(here + 2 * BYTES);
-            c = secondFirst ? even(p).fma(s, odd(p).fma(t, c)) : odd(p).fma(t, even(p).fma(s, c));
+            c = odd(p).fma(t, even(p).fma(s, c));
             p = pairs(here + 3 * BYTES);
-            d = secondFirst ? even(p).fma(s, odd(p).fma(t, d)) : odd(p).fma(t, even(p).fma(s, d));
+            d = odd(p).fma(t, even(p).fma(s, d));
+            if (4 * L < WIDTH) { // or they are in order
+                touched += touch4(ahead + (long) i * (4 * BYTES));
+            }
+        }
+        Lanes.known(a).intoArray(sums, at);
+        Lanes.known(b).intoArray(sums, at + L);
+        Lanes.known(c).intoArray(sums, at + 2 * L);
+        Lanes.known(d).intoArray(sums, at + 3 * L);
+        return touched; // so that the compiler does not leave them out
+    }
+
+    /** {@link #brainForOne} in the order of processors that multiply pairs: a choice inside the loop would keep vectors from staying in registers. */
+    private static float brainForOneSecondFirst(VectorPanels on, int at) {
+        long w = on.w;
+        int steps = on.steps;
+        float[] x = on.x;
+        float[] sums = on.sums;
+        long ahead = on.ahead;
+        int touched = 0;
+        FloatVector a = Lanes.floats(sums, at);
+        FloatVector b = Lanes.floats(sums, at + L);
+        FloatVector c = Lanes.floats(sums, at + 2 * L);
+        FloatVector d = Lanes.floats(sums, at + 3 * L);
+        int k = on.first;
+        for (int i = 0; i < steps; i++, k += 2) {
+            long here = w + (long) i * STEP;
+            FloatVector s = Lanes.all(x[k]);
+            FloatVector t = Lanes.all(x[k + 1]);
+            IntVector p = pairs(here);
+            a = even(p).fma(s, odd(p).fma(t, a));
+            p = pairs(here + BYTES);
+            b = even(p).fma(s, odd(p).fma(t, b));
+            p = pairs(here + 2 * BYTES);
+            c = even(p).fma(s, odd(p).fma(t, c));
+            p = pairs(here + 3 * BYTES);
+            d = even(p).fma(s, odd(p).fma(t, d));
             if (4 * L < WIDTH) { // or they are in order
                 touched += touch4(ahead + (long) i * (4 * BYTES));
             }

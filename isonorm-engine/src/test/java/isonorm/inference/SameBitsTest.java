@@ -1,6 +1,7 @@
 package isonorm.inference;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import isonorm.EveryProcessor;
@@ -19,6 +20,7 @@ import isonorm.architecture.Placement;
 import isonorm.architecture.Rotary;
 import isonorm.architecture.Wiring;
 import isonorm.convert.Strategies;
+import isonorm.layer.Batch;
 import isonorm.tensor.Compute;
 import isonorm.tensor.Products;
 import isonorm.weights.Model;
@@ -28,8 +30,12 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
 import java.util.SplittableRandom;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
 import java.util.function.UnaryOperator;
 import java.util.stream.IntStream;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 
@@ -38,6 +44,8 @@ import org.junit.jupiter.params.provider.EnumSource;
 class SameBitsTest {
 
     private static final int VOCABULARY = 31;
+    private static final int THREADS = 6;
+    private static final int[] PARTS = {20, 1, 1, 1, 7, 1, 1, 1, 7};
     private static final int WIDTH = 576;
 
     /** Attention on a model that is small, but larger than spans of sums, in inputs and in hidden values, and its head's width than a panel. */
@@ -124,6 +132,48 @@ class SameBitsTest {
             return inference.next(sequences, words).get(others / 2).clone();
         } finally {
             sequences.forEach(Sequence::close);
+        }
+    }
+
+    /** Threads of a server, each with sequences of its own, some of them several at once, beside one that runs whole batches. */
+    @Test
+    void manyThreadsAtOnceGetWhatEachGetsAlone() throws Exception {
+        assumeTrue(Products.keepsRows());
+        try (Inference inference = Inference.load(model(UnaryOperator.identity()), Compute.F32, 2)) {
+            List<float[]> alone = new ArrayList<>();
+            for (int i = 0; i < THREADS; i++) {
+                alone.add(inParts(inference, tokens(40, i), PARTS));
+            }
+            Batch batch = Batch.Tokens.of(Arrays.stream(tokens(50, 99)).asLongStream().toArray());
+            try (ExecutorService threads = Executors.newFixedThreadPool(THREADS + 1)) {
+                List<Future<float[]>> together = new ArrayList<>();
+                for (int i = 0; i < THREADS; i++) {
+                    int[] tokens = tokens(40, i);
+                    together.add(threads.submit(() -> inParts(inference, tokens, PARTS)));
+                }
+                Future<?> batches = threads.submit(() -> {
+                    for (int i = 0; i < 5; i++) {
+                        inference.run(batch).close();
+                    }
+                    return null;
+                });
+                for (int i = 0; i < THREADS; i++) {
+                    assertArrayEquals(alone.get(i), together.get(i).get(), 0, "thread " + i);
+                }
+                batches.get();
+            }
+        }
+    }
+
+    @Test
+    void aSequenceIsContinuedByOneThreadAtATime() throws IOException {
+        try (Inference inference = Inference.load(model(UnaryOperator.identity()), Compute.F32, 1); Sequence sequence = inference.start()) {
+            sequence.begin();
+            assertThrows(IllegalStateException.class, () -> inference.next(List.of(sequence), List.of(new int[] {1})));
+            sequence.end();
+            inference.next(List.of(sequence), List.of(new int[] {1}));
+            assertThrows(IllegalArgumentException.class, () -> inference.next(List.of(sequence), List.of(new int[] {VOCABULARY})));
+            inference.next(List.of(sequence), List.of(new int[] {1}));
         }
     }
 }

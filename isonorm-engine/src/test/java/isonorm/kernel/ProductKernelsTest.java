@@ -169,63 +169,6 @@ class ProductKernelsTest {
     }
 
     @Test
-    void attentionOfOneQuery() {
-        try (Arena arena = Arena.ofConfined()) {
-            for (Kernels kernels : Sample.twins()) {
-                for (Type type : new Type[] {Type.F32, Type.BF16}) {
-                    for (int D : new int[] {1, 7, 8, 15, 16, 17, 31, 32, 33, 48, 64, 80, 128}) {
-                        for (int[] span : new int[][] {{0, 1}, {0, 15}, {3, 20}, {0, 33}, {10, 700}}) {
-                            for (int group : new int[] {1, 3}) {
-                                assertAttention(kernels, arena, type, D, group, span[0], span[1]);
-                            }
-                        }
-                    }
-                }
-            }
-        }
-    }
-
-    private static void assertAttention(Kernels kernels, Arena arena, Type type, int D, int G, int from, int to) {
-        int K = 2;
-        int capacity = to + 3;
-        Rows queries = Sample.rows(arena, type, K * G, D, D + 1, 1);
-        Rows keys = Sample.rows(arena, type, K * capacity, D, D + 2, 2);
-        Rows values = Sample.rows(arena, type, K * capacity, D, D + 1, 3);
-        Rows out = Sample.rows(arena, queries.type(), K * G, D, D + 3, 4);
-        Scoring scoring = G == 3 ? Scoring.of(0.2).withSoftcap(3) : Scoring.of(1 / Math.sqrt(D));
-        Values slopes = to > 20 ? Sample.values(K * G, 5) : Values.NONE;
-        for (int h = 0; slopes.present() && h < K * G; h++) {
-            slopes.set(h, Math.abs(slopes.get(h)) / 8);
-        }
-        kernels.attendOne(queries, keys, values, K, scoring, from, to, slopes, out);
-        for (int h = 0; h < K * G; h++) {
-            int first = h / G * capacity;
-            double[] sums = new double[D];
-            double total = 0;
-            for (int p = from; p < to; p++) {
-                double score = 0;
-                for (int d = 0; d < D; d++) {
-                    score += queries.get(h, d) * keys.get(first + p, d);
-                }
-                score *= scoring.scale();
-                score = scoring.softcap() > 0 ? scoring.softcap() * Math.tanh(score / scoring.softcap()) : score;
-                double weight = Math.exp(score + (slopes.present() ? slopes.get(h) * (p - to) : 0));
-                total += weight;
-                for (int d = 0; d < D; d++) {
-                    sums[d] += weight * values.get(first + p, d);
-                }
-            }
-            for (int d = 0; d < D; d++) {
-                double expected = sums[d] / total;
-                // Weights sum to one and values are of size one; scores of size 4 and their biases carry theirs over; 7 roundings were seen.
-                assertClose(expected, out.get(h, d), 16 * Sample.F32 + Sample.rounding(out.type(), expected),
-                        kernels + " " + type + " head " + h + " of " + D + ", " + from + " to " + to);
-            }
-        }
-        Sample.assertGapsKept(out, D, "attention");
-    }
-
-    @Test
     void refusesWhatDoesNotFit() {
         try (Arena arena = Arena.ofConfined()) {
             Rows a = Rows.allocate(arena, Type.F32, 4, 8, 8);
@@ -235,17 +178,7 @@ class ProductKernelsTest {
                 assertThrows(IllegalArgumentException.class, () -> kernels.matrixVectors(a, a.sliceColumns(0, 7), a.sliceColumns(0, 4)));
                 assertThrows(IllegalArgumentException.class, () -> kernels.vectorMatrices(b, a, b));
                 assertThrows(IllegalArgumentException.class, () -> kernels.vectorMatrices(a.sliceColumns(0, 4), a, a.sliceColumns(0, 7)));
-                assertThrows(IllegalArgumentException.class, () -> attend(kernels, a, b, b, 3, 0, 1, a));
-                assertThrows(IllegalArgumentException.class, () -> attend(kernels, a, b, b, 2, 0, 4, a));
-                assertThrows(IllegalArgumentException.class, () -> attend(kernels, a, b, b, 2, 1, 1, a));
-                assertThrows(IllegalArgumentException.class, () -> attend(kernels, a, b, a, 2, 0, 1, a));
-                Rows halves = Rows.allocate(arena, Type.F16, 6, 8, 8);
-                assertThrows(IllegalArgumentException.class, () -> attend(kernels, a, halves, halves, 2, 0, 1, a));
             }
         }
-    }
-
-    private static void attend(Kernels kernels, Rows q, Rows k, Rows v, int heads, int from, int to, Rows out) {
-        kernels.attendOne(q, k, v, heads, Scoring.of(1), from, to, Values.NONE, out);
     }
 }
