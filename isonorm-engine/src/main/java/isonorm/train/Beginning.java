@@ -4,6 +4,7 @@ import isonorm.architecture.Architecture;
 import isonorm.architecture.Attention;
 import isonorm.architecture.Part;
 import isonorm.architecture.BranchScale;
+import isonorm.backpropagation.Parameters;
 import isonorm.kernel.Rows;
 import isonorm.tensor.Team;
 import isonorm.train.BlockStrategy.Initialization;

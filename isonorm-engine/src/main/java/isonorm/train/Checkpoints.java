@@ -8,6 +8,7 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import isonorm.architecture.Block;
 import isonorm.architecture.Part;
 import isonorm.architecture.Role;
+import isonorm.backpropagation.Parameters;
 import isonorm.checkpoint.CheckpointException;
 import isonorm.checkpoint.Dtype;
 import isonorm.checkpoint.Fingerprint;

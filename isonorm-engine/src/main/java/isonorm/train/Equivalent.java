@@ -17,6 +17,7 @@ import isonorm.architecture.Placement;
 import isonorm.architecture.Role;
 import isonorm.architecture.Stream;
 import isonorm.architecture.Wiring;
+import isonorm.backpropagation.Parameters;
 import isonorm.kernel.Gradients;
 import isonorm.kernel.Kernels;
 import isonorm.kernel.Rows;

@@ -2,6 +2,11 @@ package isonorm.train;
 
 import isonorm.architecture.Architecture;
 import isonorm.architecture.NormKind;
+import isonorm.backpropagation.Examples;
+import isonorm.backpropagation.HeadFunction;
+import isonorm.backpropagation.Network;
+import isonorm.backpropagation.Parameters;
+import isonorm.backpropagation.Scales;
 import isonorm.kernel.Gradients;
 import isonorm.kernel.Type;
 import isonorm.tensor.Team;

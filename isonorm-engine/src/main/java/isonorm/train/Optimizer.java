@@ -1,5 +1,6 @@
 package isonorm.train;
 
+import isonorm.backpropagation.Parameters;
 import isonorm.kernel.Gradients;
 import isonorm.kernel.Rows;
 import isonorm.tensor.Team;

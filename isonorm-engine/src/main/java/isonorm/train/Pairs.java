@@ -1,5 +1,6 @@
 package isonorm.train;
 
+import isonorm.backpropagation.Examples;
 import isonorm.data.Completions;
 import java.util.ArrayList;
 import java.util.List;

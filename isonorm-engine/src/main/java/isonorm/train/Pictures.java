@@ -3,6 +3,7 @@ package isonorm.train;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import isonorm.backpropagation.Examples;
 import isonorm.data.ImageFolder;
 import isonorm.layer.Batch;
 import java.io.IOException;

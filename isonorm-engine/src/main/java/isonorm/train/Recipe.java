@@ -4,6 +4,8 @@ import isonorm.architecture.Architecture;
 import isonorm.architecture.Embedding;
 import isonorm.architecture.NormKind;
 import isonorm.architecture.Placement;
+import isonorm.backpropagation.Parameters;
+import isonorm.backpropagation.Scales;
 import isonorm.checkpoint.CheckpointException;
 import isonorm.checkpoint.Config;
 import isonorm.family.Families;

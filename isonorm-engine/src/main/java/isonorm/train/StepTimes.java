@@ -13,6 +13,8 @@ import isonorm.architecture.Output;
 import isonorm.architecture.Placement;
 import isonorm.architecture.Rotary;
 import isonorm.architecture.Wiring;
+import isonorm.backpropagation.Examples;
+import isonorm.backpropagation.Scales;
 import isonorm.kernel.Type;
 import isonorm.tensor.Team;
 import java.util.ArrayList;

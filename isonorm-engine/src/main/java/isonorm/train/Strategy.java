@@ -8,6 +8,7 @@ import isonorm.architecture.Norm;
 import isonorm.architecture.NormKind;
 import isonorm.architecture.Placement;
 import isonorm.architecture.Stream;
+import isonorm.backpropagation.Scales;
 import isonorm.checkpoint.Names;
 import isonorm.train.BlockStrategy.Initialization;
 import isonorm.train.BlockStrategy.Inner;

@@ -1,6 +1,10 @@
 package isonorm.train;
 
 import isonorm.architecture.Part;
+import isonorm.backpropagation.Examples;
+import isonorm.backpropagation.Network;
+import isonorm.backpropagation.Parameters;
+import isonorm.backpropagation.Scales;
 import isonorm.depth.GradientNorms;
 import isonorm.kernel.Gradients;
 import isonorm.kernel.Type;

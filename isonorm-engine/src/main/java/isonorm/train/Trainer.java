@@ -1,5 +1,6 @@
 package isonorm.train;
 
+import isonorm.backpropagation.Examples;
 import isonorm.depth.Depth;
 import isonorm.depth.DepthSurvey;
 import isonorm.kernel.Type;

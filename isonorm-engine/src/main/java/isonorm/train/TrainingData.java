@@ -1,11 +1,12 @@
 package isonorm.train;
 
+import isonorm.backpropagation.Examples;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 
 /** What a run learns from. The same position gives the same examples whenever it is asked for, so a position is all that a run keeps of it. */
-public interface TrainingData {
+interface TrainingData {
 
     /** How many words there are, or labels. */
     int vocabulary();

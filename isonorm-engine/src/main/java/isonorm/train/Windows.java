@@ -1,5 +1,6 @@
 package isonorm.train;
 
+import isonorm.backpropagation.Examples;
 import isonorm.data.Batches;
 import isonorm.data.TokenData;
 import java.util.ArrayList;

@@ -16,6 +16,7 @@ import isonorm.architecture.Part;
 import isonorm.architecture.Placement;
 import isonorm.architecture.Stream;
 import isonorm.architecture.Wiring;
+import isonorm.backpropagation.Parameters;
 import isonorm.kernel.Rows;
 import isonorm.kernel.Type;
 import isonorm.tensor.Team;

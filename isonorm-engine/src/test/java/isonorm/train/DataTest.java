@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.ObjectMapper;
+import isonorm.backpropagation.Examples;
 import isonorm.data.ImageFolder;
 import isonorm.data.TokenDataBuilder;
 import isonorm.data.Vocabulary;

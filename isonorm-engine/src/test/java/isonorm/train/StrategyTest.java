@@ -19,6 +19,8 @@ import isonorm.architecture.Part;
 import isonorm.architecture.Placement;
 import isonorm.architecture.Role.Field;
 import isonorm.architecture.Wiring;
+import isonorm.backpropagation.Parameters;
+import isonorm.backpropagation.Scales;
 import isonorm.kernel.Rows;
 import isonorm.kernel.Type;
 import isonorm.tensor.Team;

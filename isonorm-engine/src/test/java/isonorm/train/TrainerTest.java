@@ -20,6 +20,7 @@ import isonorm.architecture.Output;
 import isonorm.architecture.Placement;
 import isonorm.architecture.Stream;
 import isonorm.architecture.Wiring;
+import isonorm.backpropagation.Examples;
 import isonorm.checkpoint.Dtype;
 import isonorm.convert.ModelWriter;
 import isonorm.convert.Strategies;

@@ -1,4 +1,4 @@
-package isonorm.train;
+package isonorm.backpropagation;
 
 import static isonorm.architecture.Part.ATTENTION_HEAD_SCALE;
 import static isonorm.architecture.Part.ATTENTION_INNER_NORM;

@@ -1,4 +1,4 @@
-package isonorm.train;
+package isonorm.backpropagation;
 
 import static isonorm.architecture.Part.CLASS_TOKEN;
 import static isonorm.architecture.Part.EMBEDDING_NORM;

@@ -1,4 +1,4 @@
-package isonorm.train;
+package isonorm.backpropagation;
 
 import isonorm.architecture.Architecture;
 import isonorm.architecture.Embedding;
@@ -15,7 +15,7 @@ import java.util.List;
  *
  * <p>Activations are in the type matrices are multiplied in; the residual stream and its gradient are in float32 at least.
  */
-final class Network implements AutoCloseable {
+public final class Network implements AutoCloseable {
 
     private static final Pad.Mark START = new Pad.Mark(0, 0);
 
@@ -33,7 +33,7 @@ final class Network implements AutoCloseable {
     private boolean recomputed;
 
     /** The variance of what enters a block over its values, the mean over tokens, and the largest value. */
-    record Entered(int block, double variance, double largest) {
+    public record Entered(int block, double variance, double largest) {
 
         static Entered of(int block, Rows h, Team team) {
             int parts = Math.ceilDiv(h.rows(), 64);
@@ -57,7 +57,7 @@ final class Network implements AutoCloseable {
         }
     }
 
-    Network(Architecture architecture, Parameters parameters, Scales scales, Team team) {
+    public Network(Architecture architecture, Parameters parameters, Scales scales, Team team) {
         this.architecture = architecture;
         this.parameters = parameters;
         this.team = team;
@@ -69,27 +69,27 @@ final class Network implements AutoCloseable {
         this.dual = architecture.dual();
     }
 
-    Parameters parameters() {
+    public Parameters parameters() {
         return parameters;
     }
 
     /** Whether {@link #learn} measures what enters the blocks. */
-    void watch(boolean measured) {
+    public void watch(boolean measured) {
         watched = measured;
     }
 
     /** Whether what blocks compute is not kept for the way back but computed again: less memory, a third more work. */
-    void recompute(boolean again) {
+    public void recompute(boolean again) {
         recomputed = again;
     }
 
     /** The bytes that what a step computes has taken so far. */
-    long memory() {
+    public long memory() {
         return pad.bytes();
     }
 
     /** What the last one that did saw. */
-    List<Entered> entered() {
+    public List<Entered> entered() {
         return List.copyOf(entered);
     }
 
@@ -99,7 +99,7 @@ final class Network implements AutoCloseable {
      * @param seed of what is dropped by chance
      * @return the sum of the losses
      */
-    double learn(Examples examples, double factor, long seed) {
+    public double learn(Examples examples, double factor, long seed) {
         Step step = step(examples, seed, true);
         HeadFunction.Scored scored = forward(examples, factor, step);
         step.goBack();
@@ -108,7 +108,7 @@ final class Network implements AutoCloseable {
     }
 
     /** What the model as it is gives. */
-    HeadFunction.Scored score(Examples examples) {
+    public HeadFunction.Scored score(Examples examples) {
         HeadFunction.Scored scored = forward(examples, 1, step(examples, 0, false));
         pad.release(START);
         return scored;

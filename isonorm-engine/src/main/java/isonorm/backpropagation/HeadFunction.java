@@ -1,4 +1,4 @@
-package isonorm.train;
+package isonorm.backpropagation;
 
 import static isonorm.architecture.Part.FINAL_NORM;
 import static isonorm.architecture.Part.HEAD;
@@ -20,7 +20,7 @@ import java.util.stream.IntStream;
  * The final norm, the head, and the cross-entropy of its logits, whose gradient is computed at once: logits are never kept, some rows
  * at a time are in memory.
  */
-final class HeadFunction {
+public final class HeadFunction {
 
     /** The bytes of the logits that are in memory at once. */
     private static final long LOGITS = 32L << 20;
@@ -65,7 +65,7 @@ final class HeadFunction {
      * @param loss the sum of the losses of all targets
      * @param right how many images were given their class; words are not counted
      */
-    record Scored(double loss, int right) {}
+    public record Scored(double loss, int right) {}
 
     /** The losses of all targets; on the way back each is multiplied with {@code factor}. */
     Scored forward(Residual h, Residual second, Examples examples, double factor, Step step) {

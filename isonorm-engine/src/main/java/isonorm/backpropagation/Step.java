@@ -1,4 +1,4 @@
-package isonorm.train;
+package isonorm.backpropagation;
 
 import isonorm.kernel.Gradients;
 import isonorm.kernel.Kernels;

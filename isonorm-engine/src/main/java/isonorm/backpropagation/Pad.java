@@ -1,4 +1,4 @@
-package isonorm.train;
+package isonorm.backpropagation;
 
 import isonorm.kernel.Rows;
 import isonorm.kernel.Type;

@@ -1,4 +1,4 @@
-package isonorm.train;
+package isonorm.backpropagation;
 
 import static isonorm.architecture.Part.ATTENTION_NORM;
 import static isonorm.architecture.Part.ATTENTION_OUTPUT;

@@ -1,4 +1,4 @@
-package isonorm.train;
+package isonorm.backpropagation;
 
 import isonorm.layer.Batch;
 import java.util.Arrays;
@@ -43,7 +43,7 @@ public sealed interface Examples {
         }
 
         /** What a model reads of them; what no target comes behind is padding. */
-        Batch.Tokens batch() {
+        public Batch.Tokens batch() {
             long[][] mask = new long[ids.length][length()];
             for (int row = 0; row < ids.length; row++) {
                 int end = length();

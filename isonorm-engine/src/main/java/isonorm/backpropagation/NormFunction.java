@@ -1,4 +1,4 @@
-package isonorm.train;
+package isonorm.backpropagation;
 
 import isonorm.architecture.Norm;
 import isonorm.architecture.NormKind;

@@ -1,4 +1,4 @@
-package isonorm.train;
+package isonorm.backpropagation;
 
 import isonorm.architecture.Architecture;
 import isonorm.architecture.Parameter;
@@ -27,7 +27,7 @@ import java.util.function.ToDoubleFunction;
  * What belongs to a compressed stream of d - 1 values has rows or columns of d, the last one zero, so that products keep their aligned
  * shape; its gradient there is zero too.
  */
-final class Parameters implements AutoCloseable {
+public final class Parameters implements AutoCloseable {
 
     /** What an optimizer takes at once: it stays in a core's nearest caches while it is read and written. */
     static final int CHUNK = 1 << 15;
@@ -47,19 +47,19 @@ final class Parameters implements AutoCloseable {
      * @param used the same in the type of computation; the same memory where that is one type
      * @param values of a vector, as kernels read them
      */
-    record Entry(Parameter shape, Rows weights, Rows gradient, Rows used, Values values, boolean[] begun) {
+    public record Entry(Parameter shape, Rows weights, Rows gradient, Rows used, Values values, boolean[] begun) {
 
-        Role role() {
+        public Role role() {
             return shape.role();
         }
 
         /** The part that files have. */
-        Rows stored(Rows all) {
+        public Rows stored(Rows all) {
             return all.slice(0, Math.max(1, shape.rows())).sliceColumns(0, shape.columns());
         }
 
         /** Whether something was added to the gradient in this step; if not, it may be overwritten. Asking makes it so. */
-        boolean begins() {
+        public boolean begins() {
             boolean first = !begun[0];
             begun[0] = true;
             return first;
@@ -100,12 +100,12 @@ final class Parameters implements AutoCloseable {
      * @param type of weights; gradients are float32 at least
      * @param compute the type matrices are multiplied in
      */
-    static Parameters of(Architecture architecture, Type type, Type compute) {
+    public static Parameters of(Architecture architecture, Type type, Type compute) {
         return new Parameters(architecture, type, compute, Map.of());
     }
 
     /** The same, some parameters being those of another model. */
-    static Parameters of(Architecture architecture, Type type, Type compute, Map<Role, Entry> shared) {
+    public static Parameters of(Architecture architecture, Type type, Type compute, Map<Role, Entry> shared) {
         return new Parameters(architecture, type, compute, shared);
     }
 
@@ -125,34 +125,34 @@ final class Parameters implements AutoCloseable {
     }
 
     /** The type of weights. */
-    Type type() {
+    public Type type() {
         return type;
     }
 
     /** The type of what is computed with. */
-    Type compute() {
+    public Type compute() {
         return compute;
     }
 
     /** How many values there are, without those of another model. */
-    long count() {
+    public long count() {
         return count;
     }
 
     /** Every parameter that is not another model's. */
-    List<Entry> all() {
+    public List<Entry> all() {
         return own;
     }
 
-    Entry get(Part part, int block, Role.Field field) {
+    public Entry get(Part part, int block, Role.Field field) {
         return get(new Role(part, block, field));
     }
 
-    Entry get(Role role) {
+    public Entry get(Role role) {
         return find(role).orElseThrow(() -> new IllegalArgumentException("there is no " + role + " in this model"));
     }
 
-    Optional<Entry> find(Role role) {
+    public Optional<Entry> find(Role role) {
         return Optional.ofNullable(entries.get(role));
     }
 
@@ -166,20 +166,20 @@ final class Parameters implements AutoCloseable {
     }
 
     /** Makes what is computed with from the weights, after they have changed. */
-    void refresh(Team team) {
+    public void refresh(Team team) {
         each(team, this::refresh);
         refreshValues();
     }
 
     /** The same for a part of a parameter. */
-    void refresh(Entry entry, long first, int length) {
+    public void refresh(Entry entry, long first, int length) {
         if (compute != type) {
             Kernels.of(type).copy(flat(entry.weights, first, length), flat(entry.used, first, length));
         }
     }
 
     /** The same for what kernels read of vectors. */
-    void refreshValues() {
+    public void refreshValues() {
         for (Entry entry : own) {
             for (int i = 0; i < entry.values.count(); i++) {
                 entry.values.set(i, entry.weights.get(0, i));
@@ -189,14 +189,14 @@ final class Parameters implements AutoCloseable {
 
     /** What is done with a part of a parameter, taken as one row. */
     @FunctionalInterface
-    interface Chunk {
+    public interface Chunk {
         void run(Entry entry, long first, int length);
     }
 
     private record Piece(Entry entry, long first, int length) {}
 
     /** Runs {@code chunk} on all parameters, in parts. */
-    void each(Team team, Chunk chunk) {
+    public void each(Team team, Chunk chunk) {
         List<Piece> pieces = pieces();
         team.each(pieces.size(), number -> {
             Piece piece = pieces.get(number);
@@ -205,7 +205,7 @@ final class Parameters implements AutoCloseable {
     }
 
     /** The sum of what {@code measure} gives for every part, added in one order whoever computes it. */
-    double sum(Team team, ToDoubleFunction<Rows> measure) {
+    public double sum(Team team, ToDoubleFunction<Rows> measure) {
         List<Piece> pieces = pieces();
         double[] sums = new double[pieces.size()];
         team.each(pieces.size(), number -> {
@@ -231,12 +231,12 @@ final class Parameters implements AutoCloseable {
     }
 
     /** A part of a matrix without gaps as one row. */
-    static Rows flat(Rows rows, long first, int length) {
+    public static Rows flat(Rows rows, long first, int length) {
         return new Rows(rows.data(), rows.type(), rows.offset() + first, 1, length, length);
     }
 
     /** Forgets all gradients. Those of vectors, which are added to from many sides, become zero; others are overwritten when they begin. */
-    void forgetGradients() {
+    public void forgetGradients() {
         for (Entry entry : own) {
             entry.begun[0] = false;
             if (entry.shape.isVector()) {
@@ -247,7 +247,7 @@ final class Parameters implements AutoCloseable {
     }
 
     /** Makes gradients zero to which nothing was added: those of parts that took no part. */
-    void settleGradients() {
+    public void settleGradients() {
         for (Entry entry : own) {
             if (entry.begins()) {
                 zero(entry.gradient);
@@ -255,7 +255,7 @@ final class Parameters implements AutoCloseable {
         }
     }
 
-    static void zero(Rows rows) {
+    public static void zero(Rows rows) {
         long bytes = rows.type().bytes();
         rows.data().asSlice(rows.offset() * bytes, (long) rows.rows() * rows.stride() * bytes).fill((byte) 0);
     }

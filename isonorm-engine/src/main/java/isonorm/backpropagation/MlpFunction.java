@@ -1,4 +1,4 @@
-package isonorm.train;
+package isonorm.backpropagation;
 
 import static isonorm.architecture.Part.MLP_DOWN;
 import static isonorm.architecture.Part.MLP_GATE;

@@ -1,4 +1,4 @@
-package isonorm.train;
+package isonorm.backpropagation;
 
 import isonorm.kernel.Rows;
 import java.util.SplittableRandom;
@@ -12,15 +12,15 @@ import java.util.SplittableRandom;
  * @param depth the probability with which the last block's branches are left out for a whole sequence, rising from zero at the first
  *     block (stochastic depth)
  */
-record Scales(double[] norms, double[] branches, double dropout, double depth) {
+public record Scales(double[] norms, double[] branches, double dropout, double depth) {
 
-    static final Scales NONE = new Scales(new double[0], new double[0], 0, 0);
+    public static final Scales NONE = new Scales(new double[0], new double[0], 0, 0);
 
-    double norm(int l) {
+    public double norm(int l) {
         return norms.length == 0 ? 1 : norms[l];
     }
 
-    double branch(int l) {
+    public double branch(int l) {
         return branches.length == 0 ? 1 : branches[l];
     }
 
