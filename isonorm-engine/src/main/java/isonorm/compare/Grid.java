@@ -157,8 +157,10 @@ public record Grid(Map<String, String> base, Map<String, List<String>> axes) {
     public void check() throws IOException {
         Set<String> folders = new HashSet<>();
         for (Trial trial : trials()) {
-            Trainer.check(trial.configuration());
-            trial.configuration().whole("eval.every", 1); // runs are compared by their validation loss
+            Trainer.check(trial.run());
+            if (trial.run().watching().evaluationEvery() == 0) {
+                throw new IllegalArgumentException("eval.every must be a whole number of 1 or more, got 0"); // runs are compared by their validation loss
+            }
             if (!folders.add(trial.folder())) {
                 throw new IllegalArgumentException("two runs of the grid would have the folder " + trial.folder() + "; give their values other names");
             }

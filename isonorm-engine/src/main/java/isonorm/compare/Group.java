@@ -29,7 +29,7 @@ public record Group(Map<String, String> place, List<Trial> trials, List<Outcome>
 
     /** The highest learning rate of its runs. */
     public double rate() {
-        return trials.getFirst().configuration().real(Grid.RATE, 0, Double.POSITIVE_INFINITY);
+        return trials.getFirst().run().learning().rate();
     }
 
     /** How many of its runs diverged. */

@@ -1,6 +1,7 @@
 package isonorm.compare;
 
 import isonorm.train.Configuration;
+import isonorm.train.TrainingRun;
 import java.math.BigDecimal;
 import java.util.Collection;
 import java.util.Map;
@@ -10,9 +11,14 @@ import java.util.stream.Collectors;
  * One run of a grid.
  *
  * @param place its value of every key that the grid varies
- * @param configuration all it is told, but for its folder and its threads
+ * @param configuration the text of all it is told, but for its folder and its threads
  */
 public record Trial(Map<String, String> place, Configuration configuration) {
+
+    /** The same as values. */
+    public TrainingRun run() {
+        return configuration.run();
+    }
 
     /** What people call it. */
     public String name() {
@@ -26,12 +32,12 @@ public record Trial(Map<String, String> place, Configuration configuration) {
 
     /** The seed of weights and data. */
     public long seed() {
-        return configuration.whole("seed", 0);
+        return run().seed();
     }
 
     /** How many steps it takes unless it ends before. */
     public long steps() {
-        return configuration.whole("steps", 1);
+        return run().learning().steps();
     }
 
     /** Some values of a place: pre-ln, lr 0.001, 12 blocks. */

@@ -5,6 +5,7 @@ import isonorm.train.Configuration;
 import isonorm.train.Metrics;
 import isonorm.train.RunFiles;
 import isonorm.train.Trainer;
+import isonorm.train.TrainingRun;
 import isonorm.weights.Progress;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -108,11 +109,11 @@ public final class Trials {
     private static void requireSame(Trial trial, Path run) throws IOException {
         Configuration there;
         try {
-            there = RunFiles.readConfiguration(run);
+            there = Configuration.of(RunFiles.readConfiguration(run).run());
         } catch (IOException | IllegalArgumentException e) {
             throw new IOException(run + " is damaged: " + e.getMessage() + "; delete it to run it again", e);
         }
-        Map<String, String> asked = trial.configuration().values();
+        Map<String, String> asked = Configuration.of(trial.run()).values();
         Set<String> keys = new LinkedHashSet<>(asked.keySet());
         keys.addAll(there.values().keySet()); // blocks are named by one of them alone
         for (String key : keys) {
@@ -178,9 +179,9 @@ public final class Trials {
 
     private Outcome outcome(Trial trial, int threads, Trainer.Watcher watcher) throws IOException {
         Path run = folder(trial);
-        Configuration told = trial.configuration().with("out", run.toString());
-        if (told.values().get("threads").equals("0")) {
-            told = told.with("threads", Integer.toString(threads));
+        TrainingRun told = trial.run().withFolder(run);
+        if (told.threads() == 0) {
+            told = told.withThreads(threads);
         }
         Files.createDirectories(out);
         Optional<Depth> first = Trainer.depthBefore(told, Progress.NONE);

@@ -2,6 +2,7 @@ package isonorm.train;
 
 import isonorm.architecture.BlockNumbers;
 import isonorm.checkpoint.Names;
+import java.math.BigDecimal;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.Collections;
@@ -9,8 +10,10 @@ import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
+import java.util.OptionalInt;
 import java.util.Set;
 import java.util.SortedSet;
 import java.util.function.Function;
@@ -18,13 +21,16 @@ import java.util.stream.Collectors;
 import java.util.stream.Stream;
 
 /**
- * What a run is told: a value for every key, in the order they are documented in, and behind them those of the keys that name blocks. A key that
- * is not known, and a value that makes no sense, are refused when the configuration is made.
+ * The text form of a {@link TrainingRun}: a value for every key, in the order they are documented in, and behind them those of the
+ * keys that name blocks. A key that is not known is refused when the configuration is made, and a value that makes no sense by {@link #run}.
  */
 public final class Configuration {
 
     /** A key, its default, and what it means. BLOCKS in its name stands for numbers of blocks, PART for one of the parts of a strategy. */
     public record Key(String name, String standard, String meaning) {}
+
+    /** The data that the engine has in itself. */
+    private static final String EMBEDDED = "shakespeare";
 
     private static final Map<String, Key> KEYS = new LinkedHashMap<>();
 
@@ -56,7 +62,7 @@ public final class Configuration {
         add("model.hidden", "", "the MLP's width in place of the preset's");
         add("init.deviation", "0.02", "the standard deviation of matrices and tables");
         add("from", "", "a checkpoint to go on from, in place of a preset");
-        add("data", "shakespeare", "shakespeare, a folder that isonorm data build made, a .jsonl file of prompts and completions, or a folder "
+        add("data", EMBEDDED, "shakespeare, a folder that isonorm data build made, a .jsonl file of prompts and completions, or a folder "
                 + "with a folder of images for each class");
         add("data.validation", "0.05", "the share of completions or images that is not learned from");
         add("image", "224", "pixels of an image's side");
@@ -127,6 +133,156 @@ public final class Configuration {
         return configuration;
     }
 
+    /** The text of a run. A number has one way of writing it, and a strategy is told by what it differs in from a named one. */
+    public static Configuration of(TrainingRun run) {
+        Map<String, String> values = new LinkedHashMap<>();
+        run.folder().ifPresent(folder -> values.put("out", folder.toString()));
+        values.put("seed", text(run.seed()));
+        values.put("threads", text(run.threads()));
+        switch (run.start()) {
+            case TrainingRun.Start.New model -> {
+                values.putAll(StrategyText.write(model.strategy(), model.depth()));
+                values.put("model.preset", model.preset());
+                model.width().ifPresent(width -> values.put("model.width", text(width)));
+                model.blocks().ifPresent(blocks -> values.put("model.blocks", text(blocks)));
+                model.heads().ifPresent(heads -> values.put("model.heads", text(heads)));
+                model.hidden().ifPresent(hidden -> values.put("model.hidden", text(hidden)));
+                values.put("init.deviation", text(model.deviation()));
+            }
+            case TrainingRun.Start.Checkpoint(Path folder, Strategy.Running running) -> {
+                values.put("from", folder.toString());
+                if (running != Strategy.Running.PLAIN) {
+                    values.put("strategy.running", running.label());
+                }
+            }
+        }
+        TrainingRun.Reading reading = run.reading();
+        reading.data().ifPresent(data -> values.put("data", data.toString().equals(EMBEDDED) ? Path.of(".", EMBEDDED).toString() : data.toString()));
+        values.put("data.validation", text(reading.validation()));
+        values.put("image", text(reading.image()));
+        values.put("batch", text(reading.batch()));
+        values.put("sequence", text(reading.sequence()));
+        values.put("accumulate", text(reading.accumulate()));
+        TrainingRun.Learning learning = run.learning();
+        values.put("steps", text(learning.steps()));
+        values.put("lr", text(learning.rate()));
+        values.put("schedule", learning.course().name().toLowerCase(Locale.ROOT));
+        values.put("warmup", text(learning.warmup()));
+        values.put("floor", text(learning.floor()));
+        switch (learning.optimizer()) {
+            case OptimizerRule.AdamW(double beta1, double beta2, double epsilon, double decay) -> {
+                values.put("optimizer", "adamw");
+                values.put("beta1", text(beta1));
+                values.put("beta2", text(beta2));
+                values.put("epsilon", text(epsilon));
+                values.put("decay", text(decay));
+            }
+            case OptimizerRule.Adam(double beta1, double beta2, double epsilon) -> {
+                values.put("optimizer", "adam");
+                values.put("beta1", text(beta1));
+                values.put("beta2", text(beta2));
+                values.put("epsilon", text(epsilon));
+            }
+            case OptimizerRule.Sgd(double momentum, double decay) -> {
+                values.put("optimizer", "sgd");
+                values.put("beta1", text(momentum));
+                values.put("decay", text(decay));
+            }
+        }
+        values.put("clip", text(learning.clip()));
+        values.put("dtype", learning.precision().label());
+        values.put("loss-scale", text(learning.lossScale()));
+        values.put("loss-scale.every", text(learning.lossScaleEvery()));
+        values.put("recompute", Boolean.toString(learning.recompute()));
+        values.put("dropout", text(learning.dropout()));
+        values.put("stochastic-depth", text(learning.stochasticDepth()));
+        TrainingRun.Watching watching = run.watching();
+        values.put("log.every", text(watching.logEvery()));
+        values.put("depth.every", text(watching.depthEvery()));
+        values.put("eval.every", text(watching.evaluationEvery()));
+        values.put("eval.batches", text(watching.evaluationBatches()));
+        values.put("checkpoint.every", text(watching.checkpointEvery()));
+        values.put("checkpoint.keep", text(watching.checkpointsKept()));
+        values.put("stop.above", text(watching.stopAbove()));
+        values.put("stop.patience", text(watching.patience()));
+        return of(values);
+    }
+
+    private static String text(long number) {
+        return Long.toString(number);
+    }
+
+    /** 0.002, 65536 and 1e-8. */
+    private static String text(double number) {
+        if (number != 0 && Math.abs(number) < 1e-6) {
+            return Double.toString(number).replace(".0E", "e").replace('E', 'e');
+        }
+        BigDecimal value = BigDecimal.valueOf(number);
+        return number == 0 ? "0" : value.stripTrailingZeros().toPlainString();
+    }
+
+    /**
+     * The run that this is the text of.
+     *
+     * @throws IllegalArgumentException naming the key whose value makes no sense
+     */
+    public TrainingRun run() {
+        return new TrainingRun(has("out") ? Optional.of(path("out")) : Optional.empty(), whole(Range.SEED), number(Range.THREADS),
+                has("from") ? ofCheckpoint() : ofPreset(), reading(), learning(),
+                new TrainingRun.Watching(whole(Range.LOG), whole(Range.DEPTH), whole(Range.EVALUATION), number(Range.EVALUATION_BATCHES),
+                        whole(Range.CHECKPOINT), number(Range.KEEP), real(Range.ABOVE), whole(Range.PATIENCE)));
+    }
+
+    private TrainingRun.Start ofPreset() {
+        return new TrainingRun.Start.New(text("model.preset"), size(Range.WIDTH), size(Range.BLOCKS), size(Range.HEADS), size(Range.HIDDEN),
+                StrategyText.read(this), real(Range.DEVIATION));
+    }
+
+    private TrainingRun.Start ofCheckpoint() {
+        values.forEach((key, value) -> {
+            boolean told = !value.equals(KEYS.containsKey(key) ? KEYS.get(key).standard : "");
+            if (told && (key.startsWith("model.") || key.startsWith("strategy") && !key.equals("strategy.running"))) {
+                throw new IllegalArgumentException(key + " says what a model is, and the one of from is already what it is; leave one of them out");
+            }
+        });
+        return new TrainingRun.Start.Checkpoint(path("from"), StrategyText.running(this, Strategy.Running.PLAIN));
+    }
+
+    private TrainingRun.Reading reading() {
+        return new TrainingRun.Reading(text("data").equals(EMBEDDED) ? Optional.empty() : Optional.of(path("data")), real(Range.VALIDATION),
+                number(Range.IMAGE), number(Range.BATCH), number(Range.SEQUENCE), number(Range.ACCUMULATE));
+    }
+
+    private TrainingRun.Learning learning() {
+        double decay = real(Range.DECAY);
+        OptimizerRule optimizer = switch (text("optimizer")) {
+            case "adamw" -> new OptimizerRule.AdamW(real(Range.BETA1), real(Range.BETA2), real(Range.EPSILON), decay);
+            case "adam" -> new OptimizerRule.Adam(real(Range.BETA1), real(Range.BETA2), real(Range.EPSILON));
+            case "sgd" -> new OptimizerRule.Sgd(real(Range.BETA1), decay);
+            default -> throw new IllegalArgumentException("optimizer must be adamw, adam or sgd, got " + text("optimizer"));
+        };
+        return new TrainingRun.Learning(whole(Range.STEPS), real(Range.RATE),
+                word("schedule", Schedule.Course.values(), course -> course.name().toLowerCase(Locale.ROOT)), real(Range.WARMUP), real(Range.FLOOR),
+                optimizer, real(Range.CLIP), Precision.named(text("dtype")), real(Range.LOSS_SCALE), whole(Range.LOSS_SCALE_EVERY), truth("recompute"),
+                real(Range.DROPOUT), real(Range.STOCHASTIC_DEPTH));
+    }
+
+    private long whole(Range range) {
+        return range.parseWhole(text(range.key()));
+    }
+
+    private int number(Range range) {
+        return range.parseInt(text(range.key()));
+    }
+
+    private double real(Range range) {
+        return range.parseReal(text(range.key()));
+    }
+
+    private OptionalInt size(Range range) {
+        return has(range.key()) ? OptionalInt.of(number(range)) : OptionalInt.empty();
+    }
+
     /** The key of some blocks' strategy that a key is, or is for a part of. */
     private static String key(String name) {
         int dot = name.indexOf('.', BLOCKS.length());
@@ -187,44 +343,8 @@ public final class Configuration {
         return !values.getOrDefault(name, "").isEmpty();
     }
 
-    /** Every key whose value is not the default. */
-    List<String> told() {
-        return values.keySet().stream().filter(name -> !text(name).equals(KEYS.containsKey(name) ? KEYS.get(name).standard : "")).toList();
-    }
-
-    Path path(String name) {
+    private Path path(String name) {
         return Path.of(text(name));
-    }
-
-    /** The whole number of a key; refuses any other value, and one below {@code least}. */
-    public long whole(String name, long least) {
-        try {
-            long value = Long.parseLong(text(name).replace("_", ""));
-            if (value >= least) {
-                return value;
-            }
-        } catch (NumberFormatException e) {
-            // said below
-        }
-        throw new IllegalArgumentException(name + " must be a whole number of " + least + " or more, got " + text(name));
-    }
-
-    int number(String name, int least) {
-        return Math.toIntExact(Math.min(Integer.MAX_VALUE, whole(name, least)));
-    }
-
-    /** The number of a key; refuses any other value, and one outside. */
-    public double real(String name, double least, double below) {
-        try {
-            double value = Double.parseDouble(text(name));
-            if (value >= least && value < below) {
-                return value;
-            }
-        } catch (NumberFormatException e) {
-            // said below
-        }
-        throw new IllegalArgumentException(name + " must be a number from " + least
-                + (below == Double.POSITIVE_INFINITY ? " on" : " to below " + below) + ", got " + text(name));
     }
 
     boolean truth(String name) {
@@ -271,11 +391,5 @@ public final class Configuration {
     static Optional<String> together(String name, List<String> list) {
         boolean several = name.startsWith("strategy.") && (name.endsWith(".scaling") || name.endsWith(".inner"));
         return several ? Optional.of(list.isEmpty() ? "none" : String.join("+", list)) : Optional.empty();
-    }
-
-    /** Steps of warm-up: a number of them, or a share of all. */
-    long warmup() {
-        double value = real("warmup", 0, Double.POSITIVE_INFINITY);
-        return value < 1 ? Math.round(value * whole("steps", 1)) : (long) value;
     }
 }

@@ -11,39 +11,38 @@ import java.util.Locale;
 import java.util.Optional;
 import java.util.stream.Stream;
 
-/** Finds the data of a configuration. */
+/** Finds the data of a run. */
 final class Data {
 
     private Data() {}
 
-    static TrainingData of(Configuration configuration) throws IOException {
-        int length = configuration.number("sequence", 1);
-        long seed = configuration.whole("seed", 0);
-        String name = configuration.text("data");
-        if (name.equals("shakespeare")) {
+    static TrainingData of(TrainingRun run) throws IOException {
+        TrainingRun.Reading reading = run.reading();
+        int length = reading.sequence();
+        long seed = run.seed();
+        if (reading.data().isEmpty()) {
             return new Windows(TokenData.shakespeare(), length, seed);
         }
-        Path path = configuration.path("data");
+        Path path = reading.data().get();
         if (Files.exists(path.resolve(TokenData.MANIFEST))) {
             return new Windows(TokenData.open(path), length, seed);
         }
-        double share = configuration.real("data.validation", 0, 1);
-        if (Files.isRegularFile(path) && name.toLowerCase(Locale.ROOT).matches(".*\\.jsonl(\\.gz)?")) {
-            return pairs(path, configuration, length, share, seed);
+        double share = reading.validation();
+        if (Files.isRegularFile(path) && path.toString().toLowerCase(Locale.ROOT).matches(".*\\.jsonl(\\.gz)?")) {
+            return pairs(path, run.start(), length, share, seed);
         }
         if (hasFolders(path)) {
-            return new Pictures(ImageFolder.open(path, configuration.number("image", 1), ImageFolder.Normalization.VIT, share, seed),
-                    configuration.number("image", 1));
+            return new Pictures(ImageFolder.open(path, reading.image(), ImageFolder.Normalization.VIT, share, seed), reading.image());
         }
         throw new IllegalArgumentException("data must be shakespeare, a folder that isonorm data build made, a .jsonl file of prompts and completions "
-                + "or a folder with a folder of images for each class, got " + name + (Files.exists(path) ? "" : ", which does not exist"));
+                + "or a folder with a folder of images for each class, got " + path + (Files.exists(path) ? "" : ", which does not exist"));
     }
 
-    private static TrainingData pairs(Path path, Configuration configuration, int length, double share, long seed) throws IOException {
-        if (!configuration.has("from")) {
+    private static TrainingData pairs(Path path, TrainingRun.Start start, int length, double share, long seed) throws IOException {
+        if (!(start instanceof TrainingRun.Start.Checkpoint checkpoint)) {
             throw new IllegalArgumentException("completions are for a model that has learned its language; name it with from, or --from");
         }
-        try (Vocabulary vocabulary = Vocabulary.open(configuration.path("from"), Optional.empty())) {
+        try (Vocabulary vocabulary = Vocabulary.open(checkpoint.folder(), Optional.empty())) {
             return new Pairs(Completions.read(path, vocabulary, length, share, seed), vocabulary.size(), length, vocabulary.tokenizerJson());
         }
     }

@@ -37,7 +37,7 @@ final class Learner implements AutoCloseable {
      * @param type of the weights
      * @param compute what matrices are multiplied in
      */
-    Learner(Architecture architecture, Strategy.Running running, Scales scales, Optimizer.Rule rule, Type type, Type compute, Team team) {
+    Learner(Architecture architecture, Strategy.Running running, Scales scales, OptimizerRule rule, Type type, Type compute, Team team) {
         this.architecture = architecture;
         this.team = team;
         this.parameters = Parameters.of(architecture, type, compute);

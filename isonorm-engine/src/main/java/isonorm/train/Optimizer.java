@@ -12,35 +12,12 @@ import java.util.List;
 /** Changes weights by their gradients, and what it remembers of former ones: as many moments a weight as its rule needs. */
 final class Optimizer implements AutoCloseable {
 
-    /** How weights follow their gradients. Weight decay is for matrices; vectors have none. */
-    sealed interface Rule {
-
-        /** How many moments a weight has. */
-        int moments();
-
-        /** AdamW (arXiv 1711.05101): decay is apart from the gradient. */
-        record AdamW(double beta1, double beta2, double epsilon, double decay) implements Rule {
-            @Override
-            public int moments() {
-                return 2;
-            }
-        }
-
-        /** Stochastic gradient descent with momentum; decay is a part of the gradient. */
-        record Sgd(double momentum, double decay) implements Rule {
-            @Override
-            public int moments() {
-                return 1;
-            }
-        }
-    }
-
     private final Arena arena = Arena.ofShared();
-    private final Rule rule;
+    private final OptimizerRule rule;
     private final Parameters parameters;
     private final List<MemorySegment> moments = new ArrayList<>();
 
-    Optimizer(Rule rule, Parameters parameters) {
+    Optimizer(OptimizerRule rule, Parameters parameters) {
         this.rule = rule;
         this.parameters = parameters;
         for (int i = 0; i < rule.moments(); i++) {
@@ -70,17 +47,27 @@ final class Optimizer implements AutoCloseable {
         parameters.each(team, (entry, first, length) -> {
             Rows weights = Parameters.flat(entry.weights(), first, length);
             Rows gradient = Parameters.flat(entry.gradient(), first, length);
-            Rows m = Parameters.flat(moment(0, entry), first, length);
+            double decay = entry.shape().isVector() ? 0 : 1;
             switch (rule) {
-                case Rule.AdamW(double beta1, double beta2, double epsilon, double decay) ->
-                        gradients.adamW(weights, gradient, m, Parameters.flat(moment(1, entry), first, length), new Gradients.AdamW(
-                                rate, beta1, beta2, epsilon, entry.shape().isVector() ? 0 : decay, number, factor));
-                case Rule.Sgd(double momentum, double decay) ->
-                        gradients.sgd(weights, gradient, m, rate, momentum, entry.shape().isVector() ? 0 : decay, factor);
+                case OptimizerRule.AdamW(double beta1, double beta2, double epsilon, double share) ->
+                        adam(weights, gradient, entry, first, length,
+                                new Gradients.AdamW(rate, beta1, beta2, epsilon, decay * share, number, factor));
+                case OptimizerRule.Adam(double beta1, double beta2, double epsilon) ->
+                        adam(weights, gradient, entry, first, length, new Gradients.AdamW(rate, beta1, beta2, epsilon, 0, number, factor));
+                case OptimizerRule.Sgd(double momentum, double share) ->
+                        gradients.sgd(weights, gradient, flat(0, entry, first, length), rate, momentum, decay * share, factor);
             }
             parameters.refresh(entry, first, length);
         });
         parameters.refreshValues();
+    }
+
+    private void adam(Rows weights, Rows gradient, Parameters.Entry entry, long first, int length, Gradients.AdamW step) {
+        Gradients.of(parameters.type()).adamW(weights, gradient, flat(0, entry, first, length), flat(1, entry, first, length), step);
+    }
+
+    private Rows flat(int index, Parameters.Entry entry, long first, int length) {
+        return Parameters.flat(moment(index, entry), first, length);
     }
 
     @Override

@@ -38,23 +38,31 @@ public final class Presets {
         return List.copyOf(SIZES.keySet());
     }
 
+    /** Refuses a name that no preset has. */
+    static void require(String name) {
+        if (!SIZES.containsKey(name)) {
+            throw new IllegalArgumentException("there is no preset " + name + Names.nearest(name, names()).map(near -> "; did you mean " + near + "?")
+                    .orElse("") + " There are " + String.join(", ", names()));
+        }
+    }
+
+    /** How many blocks a preset has. */
+    static int blocks(String name) {
+        return SIZES.get(name).blocks;
+    }
+
     /**
-     * The config.json of a preset, with what a configuration has in its place.
+     * The config.json of a new model.
      *
      * @param vocabulary of the data; labels for images
      * @param context the longest sequence; pixels of an image's side
      */
-    static Config config(Configuration configuration, int vocabulary, int context) {
-        String name = configuration.text("model.preset");
-        Size size = SIZES.get(name);
-        if (size == null) {
-            throw new IllegalArgumentException("there is no preset " + name + Names.nearest(name, names()).map(near -> "; did you mean " + near + "?")
-                    .orElse("") + " There are " + String.join(", ", names()));
-        }
-        int width = or(configuration, "model.width", size.width);
-        int blocks = or(configuration, "model.blocks", size.blocks);
-        int heads = or(configuration, "model.heads", size.heads);
-        int hidden = or(configuration, "model.hidden", (int) Math.round((double) size.hidden * width / size.width));
+    static Config config(TrainingRun.Start.New model, int vocabulary, int context) {
+        Size size = SIZES.get(model.preset());
+        int width = model.width().orElse(size.width);
+        int blocks = model.blocks().orElse(size.blocks);
+        int heads = model.heads().orElse(size.heads);
+        int hidden = model.hidden().orElse((int) Math.round((double) size.hidden * width / size.width));
         if (width % heads != 0) {
             throw new IllegalArgumentException("model.width must be a multiple of model.heads, got " + width + " and " + heads);
         }
@@ -74,9 +82,5 @@ public final class Presets {
 
     private static Config config(String model, String type) {
         return Config.of(Map.of()).with("architectures", List.of(model)).with("model_type", type);
-    }
-
-    private static int or(Configuration configuration, String name, int standard) {
-        return configuration.has(name) ? configuration.number(name, 1) : standard;
     }
 }

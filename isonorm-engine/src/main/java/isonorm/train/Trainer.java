@@ -10,7 +10,6 @@ import isonorm.tensor.ProcessMemory;
 import isonorm.tensor.Team;
 import isonorm.weights.Progress;
 import java.io.IOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -18,7 +17,7 @@ import java.util.List;
 import java.util.Optional;
 
 /**
- * A run: trains what a {@link Configuration} asks for, and leaves a folder with its configuration, metrics, checkpoints and the model.
+ * A run: trains what a {@link TrainingRun} says, and leaves a folder with its configuration as text, metrics, checkpoints and the model.
  *
  * <p>What a run does follows from its configuration alone, so one that was killed goes on from its last checkpoint as if it never had
  * been: the same weights, byte for byte, on the same machine with the same number of threads.
@@ -49,22 +48,9 @@ public final class Trainer implements AutoCloseable {
 
     static final Watcher NOBODY = new Watcher() {};
 
-    /** What a run does at which steps, and when it ends. */
-    private record Pace(int batch, int accumulate, long logEvery, long evalEvery, int evalBatches, long depthEvery, long checkpointEvery, int keep,
-            double clip, double above, long patience, long seed, long scaleEvery) {
-
-        static Pace of(Configuration configuration) {
-            double infinity = Double.POSITIVE_INFINITY;
-            return new Pace(configuration.number("batch", 1), configuration.number("accumulate", 1), configuration.whole("log.every", 1),
-                    configuration.whole("eval.every", 0), configuration.number("eval.batches", 1), configuration.whole("depth.every", 0),
-                    configuration.whole("checkpoint.every", 0), configuration.number("checkpoint.keep", 1), configuration.real("clip", 0, infinity),
-                    configuration.real("stop.above", 0, infinity), configuration.whole("stop.patience", 0), configuration.whole("seed", 0),
-                    configuration.whole("loss-scale.every", 1));
-        }
-    }
-
-    private final Configuration configuration;
-    private final Pace pace;
+    private final TrainingRun told;
+    private final TrainingRun.Reading reading;
+    private final TrainingRun.Watching watching;
     private final Path out;
     private final TrainingData data;
     private final Recipe recipe;
@@ -77,43 +63,40 @@ public final class Trainer implements AutoCloseable {
     /** Of the run's folder; none where nothing is written. */
     private Optional<RunLock> lock = Optional.empty();
 
-    private Trainer(Configuration configuration, Watcher watcher) throws IOException {
-        this.configuration = configuration;
-        this.pace = Pace.of(configuration);
+    private Trainer(TrainingRun told, Watcher watcher) throws IOException {
+        this.told = told;
+        this.reading = told.reading();
+        this.watching = told.watching();
         this.watcher = watcher;
-        this.out = configuration.path("out");
-        this.data = Data.of(configuration);
-        this.recipe = Recipe.of(configuration, data);
-        int threads = configuration.number("threads", 0);
-        this.team = Team.of(threads == 0 ? Runtime.getRuntime().availableProcessors() : threads);
+        this.out = told.folder().orElse(Path.of(""));
+        this.data = Data.of(told);
+        this.recipe = Recipe.of(told, data);
+        this.team = Team.of(told.threads() == 0 ? Runtime.getRuntime().availableProcessors() : told.threads());
         this.learner = new Learner(recipe.architecture(), recipe.strategy().running(), recipe.scales(), recipe.rule(), recipe.type(),
                 recipe.compute(), team);
-        learner.recompute(configuration.truth("recompute"));
+        learner.recompute(told.learning().recompute());
         this.checkpoints = new Checkpoints(out, recipe, data.files());
         this.scaled = recipe.compute() == Type.F16;
         this.position = Checkpoints.Position.begin(
-                scaled ? new LossScale(configuration.real("loss-scale", Double.MIN_NORMAL, Double.POSITIVE_INFINITY), 0) : LossScale.NONE);
+                scaled ? new LossScale(told.learning().lossScale(), 0) : LossScale.NONE);
     }
 
     /**
      * A new run.
      *
-     * @throws IllegalArgumentException if the configuration makes no sense
+     * @throws IllegalArgumentException if what is told makes no sense together
      * @throws IOException if its folder is not empty, or data cannot be read
      */
-    public static Trainer begin(Configuration configuration, Watcher watcher) throws IOException {
-        if (!configuration.has("out")) {
-            throw new IllegalArgumentException("out, the folder of the run, is missing");
-        }
-        Path out = configuration.path("out");
+    public static Trainer begin(TrainingRun told, Watcher watcher) throws IOException {
+        Path out = told.folder().orElseThrow(() -> new IllegalArgumentException("out, the folder of the run, is missing"));
         requireFresh(out);
-        Trainer trainer = new Trainer(configuration, watcher);
+        Trainer trainer = new Trainer(told, watcher);
         boolean begun = false;
         try {
-            trainer.recipe.begin(configuration, trainer.learner, trainer.team);
+            trainer.recipe.begin(told, trainer.learner, trainer.team);
             trainer.lock = Optional.of(RunLock.of(out));
             requireFresh(out); // nobody else has begun meanwhile
-            RunFiles.writeConfiguration(out, trainer.configuration);
+            RunFiles.writeConfiguration(out, Configuration.of(told));
             trainer.recipe.warnings().forEach(watcher::note);
             begun = true;
             return trainer;
@@ -132,11 +115,11 @@ public final class Trainer implements AutoCloseable {
 
     /** Goes on with a run from its newest checkpoint that is whole, or from its begin. */
     public static Trainer resume(Path run, Watcher watcher) throws IOException {
-        Configuration configuration = RunFiles.readConfiguration(run).with("out", run.toString());
+        TrainingRun told = RunFiles.readConfiguration(run).run().withFolder(run);
         RunLock lock = RunLock.of(run);
         boolean resumed = false;
         try {
-            Trainer trainer = resume(run, configuration, watcher);
+            Trainer trainer = resume(run, told, watcher);
             trainer.lock = Optional.of(lock);
             resumed = true;
             return trainer;
@@ -147,9 +130,9 @@ public final class Trainer implements AutoCloseable {
         }
     }
 
-    private static Trainer resume(Path run, Configuration configuration, Watcher watcher) throws IOException {
+    private static Trainer resume(Path run, TrainingRun told, Watcher watcher) throws IOException {
         Checkpoints.clear(run);
-        Trainer trainer = new Trainer(configuration, watcher);
+        Trainer trainer = new Trainer(told, watcher);
         for (Path folder : Checkpoints.all(run)) {
             try {
                 trainer.position = trainer.checkpoints.read(folder, trainer.learner);
@@ -159,26 +142,24 @@ public final class Trainer implements AutoCloseable {
                 watcher.note(folder + " is damaged and left out: " + e.getMessage());
             }
         }
-        trainer.recipe.begin(configuration, trainer.learner, trainer.team);
+        trainer.recipe.begin(told, trainer.learner, trainer.team);
         watcher.note("there is no whole checkpoint in " + run + ", so it begins again");
         return trainer;
     }
 
     /**
-     * Refuses a configuration that makes no sense, as {@link #begin} does, and makes nothing.
+     * Refuses what makes no sense together, as {@link #begin} does, and makes nothing.
      *
      * @throws IOException if data cannot be read
      */
-    public static void check(Configuration configuration) throws IOException {
-        Pace.of(configuration);
-        Recipe.of(configuration, Data.of(configuration));
-        configuration.number("threads", 0);
+    public static void check(TrainingRun told) throws IOException {
+        Recipe.of(told, Data.of(told));
     }
 
-    /** What {@link #depth} gives of a configuration's model before its first step. */
-    public static Optional<Depth> depthBefore(Configuration configuration, Progress progress) throws IOException {
-        try (Trainer trainer = new Trainer(configuration, NOBODY)) {
-            trainer.recipe.begin(configuration, trainer.learner, trainer.team);
+    /** What {@link #depth} gives of a run's model before its first step. */
+    public static Optional<Depth> depthBefore(TrainingRun told, Progress progress) throws IOException {
+        try (Trainer trainer = new Trainer(told, NOBODY)) {
+            trainer.recipe.begin(told, trainer.learner, trainer.team);
             return trainer.depth(progress);
         }
     }
@@ -223,7 +204,7 @@ public final class Trainer implements AutoCloseable {
     }
 
     private List<Examples> validation() {
-        return data.validation(pace.evalBatches, pace.batch);
+        return data.validation(watching.evaluationBatches(), reading.batch());
     }
 
     /** How many values are trained. */
@@ -255,26 +236,27 @@ public final class Trainer implements AutoCloseable {
             while (position.step() < steps) {
                 long number = position.step() + 1;
                 List<Examples> batches = new ArrayList<>();
-                for (int i = 0; i < pace.accumulate; i++) {
-                    batches.add(data.batch(position.examples() + (long) i * pace.batch, pace.batch));
+                for (int i = 0; i < reading.accumulate(); i++) {
+                    batches.add(data.batch(position.examples() + (long) i * reading.batch(), reading.batch()));
                 }
-                boolean measured = pace.depthEvery > 0 && (number % pace.depthEvery == 0 || number == 1);
+                boolean measured = watching.depthEvery() > 0 && (number % watching.depthEvery() == 0 || number == 1);
                 double rate = recipe.schedule().rate(number);
                 learner.watch(measured);
-                Learner.Seen seen = learner.step(batches, rate, number - position.skipped(), pace.clip, pace.seed + number * 0x9e3779b97f4a7c15L,
-                        position.scale());
-                LossScale next = scaled ? position.scale().after(!seen.finite(), pace.scaleEvery) : position.scale();
-                position = position.after(seen, (long) pace.batch * pace.accumulate, next);
+                Learner.Seen seen = learner.step(batches, rate, number - position.skipped(), told.learning().clip(),
+                        told.seed() + number * 0x9e3779b97f4a7c15L, position.scale());
+                LossScale next = scaled ? position.scale().after(!seen.finite(), told.learning().lossScaleEvery()) : position.scale();
+                position = position.after(seen, (long) reading.batch() * reading.accumulate(), next);
                 window.add(batches);
                 watcher.step(number, steps);
                 boolean broken = !Double.isFinite(seen.loss()) || !Double.isFinite(seen.gradientNorm()) && (!scaled || next.vanished());
                 boolean diverged = broken || diverged();
-                boolean evaluated = pace.evalEvery > 0 && !validation.isEmpty() && (number % pace.evalEvery == 0 || number == steps) && !diverged;
+                boolean evaluated = watching.evaluationEvery() > 0 && !validation.isEmpty() && !diverged
+                        && (number % watching.evaluationEvery() == 0 || number == steps);
                 Learner.Evaluation validated = evaluated ? learner.evaluate(validation) : Learner.Evaluation.NONE;
                 if (evaluated) {
                     position = position.evaluated(validated.loss());
                 }
-                if (number % pace.logEvery == 0 || number == steps || evaluated || diverged) {
+                if (number % watching.logEvery() == 0 || number == steps || evaluated || diverged) {
                     Metrics.Line line = window.line(position, rate, validated, steps);
                     position = position.said();
                     metrics.write(line);
@@ -288,13 +270,13 @@ public final class Trainer implements AutoCloseable {
                     watcher.note(broken ? "step " + number + " gave a loss of " + seen.loss() + " and a gradient of norm " + seen.gradientNorm()
                             : "the mean loss rose to " + position.mean() + ", from " + position.calmest());
                     if (!broken) {
-                        checkpoints.write(learner, position, pace.keep);
+                        checkpoints.write(learner, position, watching.checkpointsKept());
                     }
                     return End.DIVERGED;
                 }
-                boolean tired = pace.patience > 0 && position.sinceLowest() >= pace.patience;
-                if (pace.checkpointEvery > 0 && number % pace.checkpointEvery == 0 || number == steps || tired) {
-                    checkpoints.write(learner, position, pace.keep);
+                boolean tired = watching.patience() > 0 && position.sinceLowest() >= watching.patience();
+                if (watching.checkpointEvery() > 0 && number % watching.checkpointEvery() == 0 || number == steps || tired) {
+                    checkpoints.write(learner, position, watching.checkpointsKept());
                     metrics.sync();
                 }
                 if (tired) {
@@ -307,7 +289,7 @@ public final class Trainer implements AutoCloseable {
     }
 
     private boolean diverged() {
-        return pace.above > 0 && position.mean() > position.calmest() + pace.above;
+        return watching.stopAbove() > 0 && position.mean() > position.calmest() + watching.stopAbove();
     }
 
     /** How fast some steps were. */

@@ -72,7 +72,7 @@ class DataTest {
     private Metrics.Line run(String out, Map<String, String> values) throws IOException {
         values.put("out", folder.resolve(out).toString());
         Memory memory = new Memory(-1);
-        try (Trainer trainer = Trainer.begin(Configuration.of(values), memory)) {
+        try (Trainer trainer = Trainer.begin(Configuration.of(values).run(), memory)) {
             assertEquals(Trainer.End.FINISHED, trainer.run());
         }
         return memory.line;
@@ -80,7 +80,7 @@ class DataTest {
 
     private void killedRunsGoOn(Map<String, String> values, Metrics.Line alone) throws IOException {
         values.put("out", folder.resolve("killed").toString());
-        try (Trainer trainer = Trainer.begin(Configuration.of(values), new Memory(13))) {
+        try (Trainer trainer = Trainer.begin(Configuration.of(values).run(), new Memory(13))) {
             assertThrows(IllegalStateException.class, trainer::run);
         }
         Memory memory = new Memory(-1);
@@ -196,7 +196,7 @@ class DataTest {
 
     private String refusal(Map<String, String> values) {
         values.put("out", folder.resolve("refused").toString());
-        String message = assertThrows(IllegalArgumentException.class, () -> Trainer.begin(Configuration.of(values), new Memory(1)).close()).getMessage();
+        String message = assertThrows(IllegalArgumentException.class, () -> Trainer.begin(Configuration.of(values).run(), new Memory(1)).close()).getMessage();
         assertFalse(Files.exists(folder.resolve("refused")));
         return message;
     }

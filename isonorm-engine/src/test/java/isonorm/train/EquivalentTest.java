@@ -67,7 +67,7 @@ class EquivalentTest {
     }
 
     private static Learner learner(Architecture architecture, Strategy.Running running, Type type, Team team) {
-        Learner learner = new Learner(architecture, running, Scales.NONE, new Optimizer.Rule.AdamW(0.9, 0.95, 1e-8, 0.1), type, type, team);
+        Learner learner = new Learner(architecture, running, Scales.NONE, new OptimizerRule.AdamW(0.9, 0.95, 1e-8, 0.1), type, type, team);
         new Beginning(_ -> BlockStrategy.Initialization.NORMAL, 0.2, 9).fill(learner.parameters(), architecture, team);
         learner.begin();
         return learner;

@@ -26,12 +26,12 @@ class FullDiskTest {
     @DisabledOnOs(OS.WINDOWS)
     void theLastCheckpointStaysAndTheRunGoesOnFromIt() throws IOException, InterruptedException {
         Map<String, String> values = TrainerTest.small(folder.resolve("alone"));
-        try (Trainer trainer = Trainer.begin(Configuration.of(values), new Silent(-1))) {
+        try (Trainer trainer = Trainer.begin(Configuration.of(values).run(), new Silent(-1))) {
             trainer.run();
         }
         Path run = folder.resolve("full");
         values.put("out", run.toString());
-        try (Trainer trainer = Trainer.begin(Configuration.of(values), new Silent(4))) {
+        try (Trainer trainer = Trainer.begin(Configuration.of(values).run(), new Silent(4))) {
             assertThrows(IllegalStateException.class, trainer::run);
         }
         Process process = new ProcessBuilder("sh", "-c", "ulimit -f 64; exec \"$@\"", "sh", // 32 or 64 KiB, and the optimizer's state is more

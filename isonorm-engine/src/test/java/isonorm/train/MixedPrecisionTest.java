@@ -84,7 +84,7 @@ class MixedPrecisionTest {
     }
 
     private static Learner learner(Type type, Type compute, Team team) {
-        Learner learner = new Learner(decoder(), Strategy.Running.PLAIN, Scales.NONE, new Optimizer.Rule.AdamW(0.9, 0.95, 1e-8, 0.1), type, compute, team);
+        Learner learner = new Learner(decoder(), Strategy.Running.PLAIN, Scales.NONE, new OptimizerRule.AdamW(0.9, 0.95, 1e-8, 0.1), type, compute, team);
         new Beginning(_ -> BlockStrategy.Initialization.NORMAL, 0.2, 9).fill(learner.parameters(), learner.architecture(), team);
         learner.begin();
         return learner;

@@ -28,7 +28,7 @@ class RunFilesTest {
     }
 
     private Strategy strategy(String yaml) throws IOException {
-        return Recipe.strategy(Configuration.of(read(yaml)));
+        return StrategyText.read(Configuration.of(read(yaml)));
     }
 
     @Test

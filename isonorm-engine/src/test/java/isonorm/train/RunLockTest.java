@@ -58,13 +58,13 @@ class RunLockTest {
     void aRunIsNotResumedWhileItIsTrained() throws IOException {
         Map<String, String> values = TrainerTest.small(folder.resolve("run"));
         Path run = folder.resolve("run");
-        try (Trainer _ = Trainer.begin(Configuration.of(values), Trainer.NOBODY)) {
+        try (Trainer _ = Trainer.begin(Configuration.of(values).run(), Trainer.NOBODY)) {
             String message = assertThrows(IOException.class, () -> Trainer.resume(run, Trainer.NOBODY).close()).getMessage();
             assertEquals("another isonorm is at work in " + run + "; wait for its end, or take another folder", message);
         }
         Trainer.resume(run, Trainer.NOBODY).close();
         Files.delete(run.resolve("config.yaml"));
-        Trainer.begin(Configuration.of(values), Trainer.NOBODY).close(); // of what was killed at its very begin only the lock is left
+        Trainer.begin(Configuration.of(values).run(), Trainer.NOBODY).close(); // of what was killed at its very begin only the lock is left
         assertFalse(RunFiles.isFresh(run));
     }
 }

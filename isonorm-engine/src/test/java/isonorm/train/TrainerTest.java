@@ -115,14 +115,14 @@ class TrainerTest {
 
     private Memory run(Map<String, String> values) throws IOException {
         Memory memory = new Memory(-1);
-        try (Trainer trainer = Trainer.begin(Configuration.of(values), memory)) {
+        try (Trainer trainer = Trainer.begin(Configuration.of(values).run(), memory)) {
             assertEquals(Trainer.End.FINISHED, trainer.run());
         }
         return memory;
     }
 
     private void runAndKill(Map<String, String> values, long step) throws IOException {
-        try (Trainer trainer = Trainer.begin(Configuration.of(values), new Memory(step))) {
+        try (Trainer trainer = Trainer.begin(Configuration.of(values).run(), new Memory(step))) {
             assertThrows(IllegalStateException.class, trainer::run);
         }
     }
@@ -337,7 +337,7 @@ class TrainerTest {
         values.put("init.deviation", "300"); // the way forward stays finite
         values.put("loss-scale", "1e-3");
         Memory memory = new Memory(-1);
-        try (Trainer trainer = Trainer.begin(Configuration.of(values), memory)) {
+        try (Trainer trainer = Trainer.begin(Configuration.of(values).run(), memory)) {
             assertEquals(Trainer.End.DIVERGED, trainer.run(), memory.notes.toString());
         }
     }
@@ -378,7 +378,7 @@ class TrainerTest {
         Map<String, String> values = small(folder.resolve("refused"));
         values.keySet().removeIf(key -> key.startsWith("model."));
         values.put("from", model.toString());
-        String message = assertThrows(IllegalArgumentException.class, () -> Trainer.begin(Configuration.of(values), new Memory(1)).close()).getMessage();
+        String message = assertThrows(IllegalArgumentException.class, () -> Trainer.begin(Configuration.of(values).run(), new Memory(1)).close()).getMessage();
         assertEquals(reason, message);
         assertFalse(Files.exists(folder.resolve("refused")));
     }
@@ -391,7 +391,7 @@ class TrainerTest {
         values.put("warmup", "0");
         values.put("steps", "200");
         Memory memory = new Memory(-1);
-        try (Trainer trainer = Trainer.begin(Configuration.of(values), memory)) {
+        try (Trainer trainer = Trainer.begin(Configuration.of(values).run(), memory)) {
             assertEquals(Trainer.End.DIVERGED, trainer.run());
         }
         assertFalse(memory.notes.isEmpty());
@@ -404,7 +404,7 @@ class TrainerTest {
         values.put("strategy", "lns");
         values.put("strategy.initialization", "scaled");
         Memory memory = new Memory(1);
-        try (Trainer _ = Trainer.begin(Configuration.of(values), memory)) {
+        try (Trainer _ = Trainer.begin(Configuration.of(values).run(), memory)) {
             assertTrue(memory.notes.getFirst().startsWith("LayerNorm Scaling with scaled initialization loses its gain"), memory.notes.toString());
         }
     }
@@ -427,7 +427,7 @@ class TrainerTest {
     private String refusal(Map<String, String> other) {
         Map<String, String> values = small(folder.resolve("refused"));
         values.putAll(other);
-        String message = assertThrows(IllegalArgumentException.class, () -> Trainer.begin(Configuration.of(values), new Memory(1)).close()).getMessage();
+        String message = assertThrows(IllegalArgumentException.class, () -> Trainer.begin(Configuration.of(values).run(), new Memory(1)).close()).getMessage();
         assertFalse(Files.exists(folder.resolve("refused")), "nothing is left of a run that could not begin");
         return message;
     }

@@ -143,6 +143,6 @@ public final class CompareCommand extends Subcommand {
 
     private static String steps(Trial trial) {
         return Table.count(trial.steps(), "step") + " of "
-                + Table.count(trial.configuration().whole("batch", 1) * trial.configuration().whole("accumulate", 1), "example") + " each";
+                + Table.count((long) trial.run().reading().batch() * trial.run().reading().accumulate(), "example") + " each";
     }
 }

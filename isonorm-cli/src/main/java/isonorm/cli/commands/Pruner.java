@@ -15,8 +15,8 @@ import isonorm.depth.DepthSurvey;
 import isonorm.depth.SampleText;
 import isonorm.family.LoadedModel;
 import isonorm.tensor.Compute;
-import isonorm.train.Configuration;
 import isonorm.train.Trainer;
+import isonorm.train.TrainingRun;
 import isonorm.verify.Likelihood;
 import isonorm.verify.TokenizedText;
 import isonorm.verify.Verification;
@@ -41,9 +41,9 @@ record Pruner(Optional<Path> text, long tokens, Optional<Integer> heal) {
     static final List<String> MEASURES = List.of("angular", "influence", "sensitivity");
 
     /** What healing trains with: a tenth of what training from nothing would begin with, and sequences that most texts fill. */
-    private static final String RATE = "1e-4";
+    private static final double RATE = 1e-4;
 
-    private static final String BATCH = "8";
+    private static final int BATCH = 8;
 
     private static final int SEQUENCE = 256;
 
@@ -141,11 +141,10 @@ record Pruner(Optional<Path> text, long tokens, Optional<Integer> heal) {
                 }
                 data = work.resolve("tokens");
             }
-            Configuration configuration = Configuration.of(Map.of(
-                    "from", work.resolve("pruned").toString(), "data", data.toString(), "out", work.resolve("run").toString(),
-                    "steps", heal.orElseThrow().toString(), "sequence", String.valueOf(Math.min(SEQUENCE, Depths.room(pruning.result().architecture()))),
-                    "lr", RATE, "batch", BATCH, "eval.every", "0", "depth.every", "0", "checkpoint.every", "0"));
-            try (Trainer trainer = Trainer.begin(configuration, new Steps(progress))) {
+            TrainingRun run = TrainingRun.in(work.resolve("run")).withCheckpoint(work.resolve("pruned")).withData(data).withSteps(heal.orElseThrow())
+                    .withBatch(BATCH).withSequence(Math.min(SEQUENCE, Depths.room(pruning.result().architecture()))).withRate(RATE)
+                    .withEvaluation(0, 1).withDepthEvery(0).withCheckpoints(0, 1);
+            try (Trainer trainer = Trainer.begin(run, new Steps(progress))) {
                 if (trainer.run() == Trainer.End.DIVERGED) {
                     throw new IOException("healing diverged; the pruned model is too far from what it was, or the text too short");
                 }

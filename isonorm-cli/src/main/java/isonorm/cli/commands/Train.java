@@ -73,7 +73,7 @@ public final class Train extends Subcommand {
         Trainer.End end;
         try (ProgressBar progress = progress(); Trainer trainer = resume != null
                 ? Trainer.resume(resume, new Printer(progress))
-                : Trainer.begin(configuration(), new Printer(progress))) {
+                : Trainer.begin(configuration().run(), new Printer(progress))) {
             if (!json) {
                 console.out().printf(Locale.ROOT, "%,d parameters%n", trainer.parameters());
                 console.out().printf("%9s %8s %10s %9s %9s %9s %8s %9s%n", "step", "loss", "perplexity", "gradient", "rate", "tokens/s", "memory", "left");

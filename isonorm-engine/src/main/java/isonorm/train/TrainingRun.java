@@ -1,0 +1,318 @@
+package isonorm.train;
+
+import java.nio.file.Path;
+import java.util.Map;
+import java.util.Optional;
+import java.util.OptionalInt;
+
+/**
+ * All that a run is told. A {@link Configuration} is its text form, from which its defaults come as well: {@link #in} is what
+ * {@code isonorm train} does without arguments. A value that makes no sense is refused in one line, which names its key in that text.
+ *
+ * @param folder where the run writes; a run begins only with one
+ * @param seed of weights, data and dropout
+ * @param threads 0 for one a processor
+ */
+public record TrainingRun(Optional<Path> folder, long seed, int threads, Start start, Reading reading, Learning learning, Watching watching) {
+
+    /** What is trained. */
+    public sealed interface Start {
+
+        /**
+         * A new model.
+         *
+         * @param preset one of {@link Presets#names}
+         * @param width in place of the preset's
+         * @param blocks in place of the preset's
+         * @param heads in place of the preset's
+         * @param hidden the MLP's width in place of the preset's
+         * @param strategy where and how it normalizes
+         * @param deviation the standard deviation of matrices and tables at first
+         */
+        record New(String preset, OptionalInt width, OptionalInt blocks, OptionalInt heads, OptionalInt hidden, Strategy strategy, double deviation)
+                implements Start {
+
+            public New {
+                Presets.require(preset);
+                width.ifPresent(Range.WIDTH::require);
+                blocks.ifPresent(Range.BLOCKS::require);
+                heads.ifPresent(Range.HEADS::require);
+                hidden.ifPresent(Range.HIDDEN::require);
+                Range.DEVIATION.require(deviation);
+            }
+
+            /** How many blocks it has. */
+            public int depth() {
+                return blocks.orElse(Presets.blocks(preset));
+            }
+        }
+
+        /**
+         * The model of a checkpoint.
+         *
+         * @param folder where it is
+         * @param running what a step computes with
+         */
+        record Checkpoint(Path folder, Strategy.Running running) implements Start {}
+    }
+
+    /**
+     * What is learned from, and how much of it at once.
+     *
+     * @param data a folder that {@code isonorm data build} made, a .jsonl file of prompts and completions, or a folder with a folder of
+     *     images for each class; the embedded plays of Shakespeare where there is none
+     * @param validation the share of completions or images that is not learned from
+     * @param image pixels of an image's side
+     * @param batch sequences or images a batch
+     * @param sequence tokens a sequence
+     * @param accumulate batches a step
+     */
+    public record Reading(Optional<Path> data, double validation, int image, int batch, int sequence, int accumulate) {
+
+        public Reading {
+            Range.VALIDATION.require(validation);
+            Range.IMAGE.require(image);
+            Range.BATCH.require(batch);
+            Range.SEQUENCE.require(sequence);
+            Range.ACCUMULATE.require(accumulate);
+        }
+    }
+
+    /**
+     * How weights change.
+     *
+     * @param steps how many
+     * @param rate the highest learning rate
+     * @param course how the rate goes down
+     * @param warmup steps of warm-up, or below 1 a share of all
+     * @param floor the share of the rate that is left at the end
+     * @param optimizer how weights follow their gradients
+     * @param clip the largest norm of the gradient; 0 for none
+     * @param precision the types of weights and of what is computed
+     * @param lossScale with float16: what the loss is multiplied with, at first
+     * @param lossScaleEvery steps without an overflow after which it is doubled
+     * @param recompute whether what blocks compute is computed again for the backward pass, not kept (activation checkpointing)
+     * @param dropout the probability with which a value that enters the stream is dropped
+     * @param stochasticDepth the probability with which the last block's branches are left out, less before
+     */
+    public record Learning(
+            long steps, double rate, Schedule.Course course, double warmup, double floor, OptimizerRule optimizer, double clip, Precision precision,
+            double lossScale, long lossScaleEvery, boolean recompute, double dropout, double stochasticDepth) {
+
+        public Learning {
+            Range.STEPS.require(steps);
+            Range.RATE.require(rate);
+            Range.WARMUP.require(warmup);
+            Range.FLOOR.require(floor);
+            Range.CLIP.require(clip);
+            Range.LOSS_SCALE.require(lossScale);
+            Range.LOSS_SCALE_EVERY.require(lossScaleEvery);
+            Range.DROPOUT.require(dropout);
+            Range.STOCHASTIC_DEPTH.require(stochasticDepth);
+        }
+
+        /** The rate of each step. */
+        public Schedule schedule() {
+            return new Schedule(course, rate, steps, warmup < 1 ? Math.round(warmup * steps) : (long) warmup, floor);
+        }
+    }
+
+    /**
+     * What is measured and kept, and when a run ends early.
+     *
+     * @param logEvery steps a line of the metrics
+     * @param depthEvery steps between measurements of the blocks; 0 for none
+     * @param evaluationEvery steps between evaluations; 0 for none
+     * @param evaluationBatches batches an evaluation
+     * @param checkpointEvery steps between checkpoints; 0 for one at the end
+     * @param checkpointsKept how many checkpoints stay
+     * @param stopAbove ends a run whose loss lies so far above the lowest mean; 0 for never
+     * @param patience ends a run after so many evaluations without a lower loss; 0 for never
+     */
+    public record Watching(
+            long logEvery, long depthEvery, long evaluationEvery, int evaluationBatches, long checkpointEvery, int checkpointsKept, double
+            stopAbove, long patience) {
+
+        public Watching {
+            Range.LOG.require(logEvery);
+            Range.DEPTH.require(depthEvery);
+            Range.EVALUATION.require(evaluationEvery);
+            Range.EVALUATION_BATCHES.require(evaluationBatches);
+            Range.CHECKPOINT.require(checkpointEvery);
+            Range.KEEP.require(checkpointsKept);
+            Range.ABOVE.require(stopAbove);
+            Range.PATIENCE.require(patience);
+        }
+    }
+
+    public TrainingRun {
+        Range.SEED.require(seed);
+        Range.THREADS.require(threads);
+    }
+
+    /** What is trained where nothing else is said, in a folder. */
+    public static TrainingRun in(Path folder) {
+        return Configuration.of(Map.of()).run().withFolder(folder);
+    }
+
+    public TrainingRun withFolder(Path other) {
+        return new TrainingRun(Optional.of(other), seed, threads, start, reading, learning, watching);
+    }
+
+    public TrainingRun withSeed(long other) {
+        return new TrainingRun(folder, other, threads, start, reading, learning, watching);
+    }
+
+    public TrainingRun withThreads(int other) {
+        return new TrainingRun(folder, seed, other, start, reading, learning, watching);
+    }
+
+    /** The same, training something else. */
+    public TrainingRun withStart(Start other) {
+        return new TrainingRun(folder, seed, threads, other, reading, learning, watching);
+    }
+
+    /** The same with a new model of another preset, in its size. */
+    public TrainingRun withPreset(String preset) {
+        Start.New model = model("a preset");
+        return withStart(new Start.New(preset, OptionalInt.empty(), OptionalInt.empty(), OptionalInt.empty(), OptionalInt.empty(), model.strategy,
+                model.deviation));
+    }
+
+    /** The same with a new model of another size, the width of its MLP growing with its width. */
+    public TrainingRun withSize(int width, int blocks, int heads) {
+        Start.New model = model("a size");
+        return withStart(new Start.New(model.preset, OptionalInt.of(width), OptionalInt.of(blocks), OptionalInt.of(heads), OptionalInt.empty(),
+                model.strategy, model.deviation));
+    }
+
+    /** The same with a new model of another strategy. */
+    public TrainingRun withStrategy(Strategy strategy) {
+        Start.New model = model("a strategy");
+        return withStart(new Start.New(model.preset, model.width, model.blocks, model.heads, model.hidden, strategy, model.deviation));
+    }
+
+    /** The same, going on with the model of a checkpoint. */
+    public TrainingRun withCheckpoint(Path checkpoint) {
+        return withStart(new Start.Checkpoint(checkpoint, Strategy.Running.PLAIN));
+    }
+
+    private Start.New model(String what) {
+        return switch (start) {
+            case Start.New model -> model;
+            case Start.Checkpoint(Path checkpoint, _) -> throw new IllegalArgumentException(what + " says what a model is, and the one of "
+                    + checkpoint + " is already what it is; leave one of them out");
+        };
+    }
+
+    /** The same, learning from other data. */
+    public TrainingRun withData(Path folder) {
+        return with(new Reading(Optional.of(folder), reading.validation, reading.image, reading.batch, reading.sequence, reading.accumulate));
+    }
+
+    public TrainingRun withValidationShare(double share) {
+        return with(new Reading(reading.data, share, reading.image, reading.batch, reading.sequence, reading.accumulate));
+    }
+
+    public TrainingRun withImage(int pixels) {
+        return with(new Reading(reading.data, reading.validation, pixels, reading.batch, reading.sequence, reading.accumulate));
+    }
+
+    public TrainingRun withBatch(int examples) {
+        return with(new Reading(reading.data, reading.validation, reading.image, examples, reading.sequence, reading.accumulate));
+    }
+
+    public TrainingRun withSequence(int tokens) {
+        return with(new Reading(reading.data, reading.validation, reading.image, reading.batch, tokens, reading.accumulate));
+    }
+
+    public TrainingRun withAccumulate(int batches) {
+        return with(new Reading(reading.data, reading.validation, reading.image, reading.batch, reading.sequence, batches));
+    }
+
+    public TrainingRun withSteps(long steps) {
+        return with(new Learning(steps, learning.rate, learning.course, learning.warmup, learning.floor, learning.optimizer, learning.clip,
+                learning.precision, learning.lossScale, learning.lossScaleEvery, learning.recompute, learning.dropout, learning.stochasticDepth));
+    }
+
+    /** The same with another highest learning rate. */
+    public TrainingRun withRate(double highest) {
+        return with(new Learning(learning.steps, highest, learning.course, learning.warmup, learning.floor, learning.optimizer, learning.clip,
+                learning.precision, learning.lossScale, learning.lossScaleEvery, learning.recompute, learning.dropout, learning.stochasticDepth));
+    }
+
+    /** The same with another course of the learning rate: a warm-up of steps, or below 1 of a share of all, and the share left at the end. */
+    public TrainingRun withSchedule(Schedule.Course course, double warmup, double floor) {
+        return with(new Learning(learning.steps, learning.rate, course, warmup, floor, learning.optimizer, learning.clip, learning.precision,
+                learning.lossScale, learning.lossScaleEvery, learning.recompute, learning.dropout, learning.stochasticDepth));
+    }
+
+    public TrainingRun withOptimizer(OptimizerRule rule) {
+        return with(new Learning(learning.steps, learning.rate, learning.course, learning.warmup, learning.floor, rule, learning.clip,
+                learning.precision, learning.lossScale, learning.lossScaleEvery, learning.recompute, learning.dropout, learning.stochasticDepth));
+    }
+
+    public TrainingRun withClip(double norm) {
+        return with(new Learning(learning.steps, learning.rate, learning.course, learning.warmup, learning.floor, learning.optimizer, norm,
+                learning.precision, learning.lossScale, learning.lossScaleEvery, learning.recompute, learning.dropout, learning.stochasticDepth));
+    }
+
+    public TrainingRun withPrecision(Precision precision) {
+        return with(new Learning(learning.steps, learning.rate, learning.course, learning.warmup, learning.floor, learning.optimizer,
+                learning.clip, precision, learning.lossScale, learning.lossScaleEvery, learning.recompute, learning.dropout,
+                learning.stochasticDepth));
+    }
+
+    public TrainingRun withLossScale(double first, long every) {
+        return with(new Learning(learning.steps, learning.rate, learning.course, learning.warmup, learning.floor, learning.optimizer,
+                learning.clip, learning.precision, first, every, learning.recompute, learning.dropout, learning.stochasticDepth));
+    }
+
+    public TrainingRun withRecompute(boolean again) {
+        return with(new Learning(learning.steps, learning.rate, learning.course, learning.warmup, learning.floor, learning.optimizer,
+                learning.clip, learning.precision, learning.lossScale, learning.lossScaleEvery, again, learning.dropout, learning.stochasticDepth));
+    }
+
+    /** The same, dropping values that enter the stream and whole branches of blocks (stochastic depth) by chance. */
+    public TrainingRun withDropout(double values, double lastBlock) {
+        return with(new Learning(learning.steps, learning.rate, learning.course, learning.warmup, learning.floor, learning.optimizer,
+                learning.clip, learning.precision, learning.lossScale, learning.lossScaleEvery, learning.recompute, values, lastBlock));
+    }
+
+    public TrainingRun withLogEvery(long every) {
+        return with(new Watching(every, watching.depthEvery, watching.evaluationEvery, watching.evaluationBatches, watching.checkpointEvery,
+                watching.checkpointsKept, watching.stopAbove, watching.patience));
+    }
+
+    public TrainingRun withDepthEvery(long every) {
+        return with(new Watching(watching.logEvery, every, watching.evaluationEvery, watching.evaluationBatches, watching.checkpointEvery,
+                watching.checkpointsKept, watching.stopAbove, watching.patience));
+    }
+
+    public TrainingRun withEvaluation(long every, int batches) {
+        return with(new Watching(watching.logEvery, watching.depthEvery, every, batches, watching.checkpointEvery, watching.checkpointsKept,
+                watching.stopAbove, watching.patience));
+    }
+
+    public TrainingRun withCheckpoints(long every, int kept) {
+        return with(new Watching(watching.logEvery, watching.depthEvery, watching.evaluationEvery, watching.evaluationBatches, every, kept,
+                watching.stopAbove, watching.patience));
+    }
+
+    public TrainingRun withStopping(double above, long patience) {
+        return with(new Watching(watching.logEvery, watching.depthEvery, watching.evaluationEvery, watching.evaluationBatches,
+                watching.checkpointEvery, watching.checkpointsKept, above, patience));
+    }
+
+    private TrainingRun with(Reading other) {
+        return new TrainingRun(folder, seed, threads, start, other, learning, watching);
+    }
+
+    private TrainingRun with(Learning other) {
+        return new TrainingRun(folder, seed, threads, start, reading, other, watching);
+    }
+
+    private TrainingRun with(Watching other) {
+        return new TrainingRun(folder, seed, threads, start, reading, learning, other);
+    }
+}
