@@ -22,6 +22,7 @@ class SlownessTest {
         return said(0, options);
     }
 
+    /** What stderr and stdout have; a reason is said once, and in no other way. */
     private static String said(int code, String... options) throws IOException, InterruptedException {
         List<String> command = new ArrayList<>(List.of(Path.of(System.getProperty("java.home"), "bin", "java").toString(),
                 "-cp", System.getProperty("java.class.path")));
@@ -30,6 +31,7 @@ class SlownessTest {
         Process process = new ProcessBuilder(command).redirectErrorStream(true).start();
         String output = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
         assertEquals(code, process.waitFor(), output);
+        assertTrue(output.split("slow here", -1).length <= 2 && !output.contains("WARNING: slow here"), output);
         return output;
     }
 

@@ -34,9 +34,10 @@ public final class VectorSupport {
         }
         String mode = System.getProperty("java.vm.info", "");
         if (!System.getProperty("java.vm.name", "").contains("Server VM") || mode.contains("interpreted") || mode.contains("emulated-client")
+                || option("UseCompiler").filter("false"::equals).isPresent()
                 || option("TieredStopAtLevel").map(Integer::parseInt).filter(level -> level < OPTIMIZING).isPresent()) {
             return Optional.of("this JVM runs without its optimizing compiler (" + System.getProperty("java.vm.name") + ", " + mode
-                    + "); take -XX:TieredStopAtLevel, -Xint and -client out of java's options");
+                    + "); take -Xint, -XX:TieredStopAtLevel, -XX:CompilationMode, -XX:+NeverActAsServerClassMachine and -XX:-UseCompiler out of java's options");
         }
         if (option("EnableVectorSupport").filter("false"::equals).isPresent()) {
             return Optional.of("-XX:-EnableVectorSupport is among java's options");

@@ -23,8 +23,6 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
 import java.util.concurrent.Callable;
-import java.util.logging.Level;
-import java.util.logging.Logger;
 import java.util.stream.Collectors;
 import java.util.zip.GZIPInputStream;
 import java.util.zip.ZipException;
@@ -295,13 +293,6 @@ sealed interface DocumentFile extends AutoCloseable {
 
         /** Few, because each may be long. */
         private static final int ROWS = 64;
-
-        /** It would write to stderr which of its parts are in use. */
-        private static final Logger SILENT = Logger.getLogger("dev.hardwood");
-
-        static {
-            SILENT.setLevel(Level.WARNING);
-        }
 
         private final Path file;
         private final HardwoodContext context;

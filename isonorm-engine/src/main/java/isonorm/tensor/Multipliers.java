@@ -50,6 +50,10 @@ final class Multipliers {
     /** Those of this process. */
     private static final Multipliers HERE = open(System.getProperty("isonorm.products", "onednn"));
 
+    static {
+        Slowness.warn(HERE);
+    }
+
     private final Map<Type, Multiplier> by = new EnumMap<>(Type.class);
     private final Map<Type, Orders> orders = new EnumMap<>(Type.class);
     private final List<Choice> choices = new ArrayList<>();

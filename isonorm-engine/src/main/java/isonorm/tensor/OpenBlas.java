@@ -12,7 +12,10 @@ import org.bytedeco.javacpp.Loader;
 import org.bytedeco.javacpp.Pointer;
 import org.bytedeco.openblas.global.openblas_nolapack;
 
-/** Matrix products of float64 and float32 by OpenBLAS, which is kept at one thread. */
+/**
+ * Matrix products of float64 and float32 by OpenBLAS, which is kept at one thread: products are made by threads of ours. OpenBLAS as it is
+ * built here has no number of threads but the process's, so whoever else uses JavaCPP's OpenBLAS in this process has one thread too.
+ */
 final class OpenBlas implements Multiplier {
 
     private static final int ROW_MAJOR = 101;

@@ -8,10 +8,15 @@ import java.io.InputStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.Map;
 
 /** A model's tokenizer.json, which turns text into token ids and back. It neither cuts nor pads. */
 public final class Tokenizer implements AutoCloseable {
+
+    /** Options, and what the tokenizers' library reads of system properties while it is loaded and whenever it opens a file. */
+    private static final Map<String, String> OPTIONS = Map.of("addSpecialTokens", "false", "truncation", "false", "padding", "false");
+    private static final Map<String, String> PROPERTIES = Map.of("ai.djl.offline", "true", "RUST_FLAVOR", "cpu", "slf4j.internal.verbosity", "ERROR");
 
     private final Path file;
     private final HuggingFaceTokenizer tokenizer;
@@ -30,10 +35,8 @@ public final class Tokenizer implements AutoCloseable {
         if (!Files.isRegularFile(file)) {
             throw new IOException(file + " does not exist; a text needs the model's tokenizer.json");
         }
-        stayOffline();
-        Map<String, String> options = Map.of("addSpecialTokens", "false", "truncation", "false", "padding", "false");
         try (InputStream json = Files.newInputStream(file)) {
-            return new Tokenizer(file, HuggingFaceTokenizer.newInstance(json, options));
+            return new Tokenizer(file, opened(json));
         } catch (RuntimeException e) {
             throw unreadable(file, e);
         }
@@ -44,16 +47,17 @@ public final class Tokenizer implements AutoCloseable {
         return new IOException(file + " is no tokenizer that can be read: " + e.getMessage(), e);
     }
 
-    /** The tokenizer's library would look for a CUDA build of itself on the network, and write about logging to stderr. */
-    private static void stayOffline() {
-        setIfAbsent("ai.djl.offline", "true");
-        setIfAbsent("RUST_FLAVOR", "cpu");
-        setIfAbsent("slf4j.internal.verbosity", "ERROR");
-    }
-
-    private static void setIfAbsent(String property, String value) {
-        if (System.getProperty(property) == null) {
-            System.setProperty(property, value);
+    /**
+     * Left alone, the library would ask the network where it runs, look there for a build of itself for CUDA, and write about logging to stderr.
+     * The properties that keep it from all that are the process's, so those that nobody has set are set for no longer than this takes.
+     */
+    private static synchronized HuggingFaceTokenizer opened(InputStream json) throws IOException {
+        List<String> own = PROPERTIES.keySet().stream().filter(name -> System.getProperty(name) == null).toList();
+        own.forEach(name -> System.setProperty(name, PROPERTIES.get(name)));
+        try {
+            return HuggingFaceTokenizer.newInstance(json, OPTIONS);
+        } finally {
+            own.forEach(System::clearProperty);
         }
     }
 

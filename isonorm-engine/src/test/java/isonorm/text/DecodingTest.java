@@ -9,7 +9,9 @@ import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.Random;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -32,6 +34,29 @@ class DecodingTest {
             long[] ids = tokenizer.ids("a😀€a");
             assertEquals(List.of("a", "", "", "", "😀", "", "", "€", "a"), pieces(Decoding.behind(tokenizer), ids));
         }
+    }
+
+    /** What its library reads there is the process's. */
+    @Test
+    void openingATokenizerLeavesSystemPropertiesAsTheyWere() throws IOException {
+        Map<Object, Object> before = properties();
+        Tokenizers.bytes().close();
+        assertEquals(before, properties());
+        System.setProperty("RUST_FLAVOR", "cpu");
+        try {
+            Tokenizers.bytes().close();
+            assertEquals("cpu", System.getProperty("RUST_FLAVOR"));
+        } finally {
+            System.clearProperty("RUST_FLAVOR");
+        }
+        assertEquals(before, properties());
+    }
+
+    /** All but JNA's own, which it sets when it is loaded. */
+    private static Map<Object, Object> properties() {
+        Map<Object, Object> all = new HashMap<>(System.getProperties());
+        all.keySet().removeIf(name -> name.toString().matches("jna.*|jnidispatch.*"));
+        return all;
     }
 
     /** Each kind of tokenizer, texts of all kinds of characters, cut into a prompt and what comes behind it. */

@@ -4,6 +4,7 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import isonorm.checkpoint.Checkpoint;
 import isonorm.checkpoint.Dtype;
 import isonorm.cli.terminal.Console;
 import isonorm.cli.terminal.ProgressBar;
@@ -14,6 +15,7 @@ import isonorm.convert.ConversionRefused;
 import isonorm.convert.Evidence;
 import isonorm.convert.Form;
 import isonorm.convert.Verifier;
+import isonorm.family.LoadedModel;
 import isonorm.verify.Verification;
 import java.io.IOException;
 import java.nio.file.Path;
@@ -87,11 +89,24 @@ public final class Convert extends Subcommand {
     }
 
     private Conversion conversion() throws IOException {
-        Conversion conversion = Conversion.of(Checkpoints.open(in), form);
+        LoadedModel model = Checkpoints.open(in);
+        if (unverified && (dtype.endsWith("16") || isInSixteenBits(model.checkpoint()))) {
+            announcePlainNumbers();
+        }
+        Conversion conversion = Conversion.of(model, form);
         conversion = dtype.equals("keep") ? conversion : conversion.inType(Dtype.named(dtype.toUpperCase(Locale.ROOT)).orElseThrow());
         conversion = untie ? conversion.untied() : conversion;
         conversion = overwrite ? conversion.overwriting() : conversion;
         return unverified ? conversion : conversion.verifiedBy(verifier());
+    }
+
+    private static boolean isInSixteenBits(Checkpoint checkpoint) throws IOException {
+        for (String name : checkpoint.names()) {
+            if (checkpoint.info(name).dtype().bytes() == Short.BYTES) {
+                return true;
+            }
+        }
+        return false;
     }
 
     /** Looked for when it is needed, because it loads the engine. */

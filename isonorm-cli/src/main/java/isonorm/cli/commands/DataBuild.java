@@ -3,6 +3,7 @@ package isonorm.cli.commands;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import isonorm.cli.terminal.Console;
+import isonorm.cli.terminal.Logs;
 import isonorm.cli.terminal.ProgressBar;
 import isonorm.cli.terminal.Table;
 import isonorm.data.TokenDataBuilder;
@@ -71,6 +72,7 @@ final class DataBuild extends Subcommand {
 
     @Override
     public Integer call() throws IOException {
+        Logs.hush();
         boolean bytes = tokenizer.equals("bytes");
         if (bytes && endOfText != null) {
             throw wrongUsage("--end-of-text is for a tokenizer.json; of bytes it is 256");

@@ -1,8 +1,11 @@
 package isonorm.cli.commands;
 
 import isonorm.cli.terminal.Console;
+import isonorm.cli.terminal.Logs;
 import isonorm.cli.terminal.ProgressBar;
 import isonorm.cli.terminal.Version;
+import isonorm.tensor.Slowness;
+import isonorm.weights.VectorSupport;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.concurrent.Callable;
@@ -49,12 +52,24 @@ public abstract class Subcommand implements Callable<Integer> {
     void announceEngine() {
         announceUnpacking();
         if (!quiet) {
-            Slowness.here().ifPresent(why -> console.err().println("slow here: " + why + " (isonorm doctor has more)"));
+            Slowness.here().ifPresent(this::announceSlowness);
         }
+    }
+
+    /** Says why numbers of 16 bits take long where nothing else is computed. */
+    void announcePlainNumbers() {
+        if (!quiet) {
+            VectorSupport.obstacle().ifPresent(why -> announceSlowness("numbers of 16 bits are converted by plain loops: " + why));
+        }
+    }
+
+    private void announceSlowness(String why) {
+        console.err().println("slow here: " + why + " (isonorm doctor has more)");
     }
 
     /** The engine's jars bring their native code packed. */
     void announceUnpacking() {
+        Logs.hush();
         String cache = System.getProperty("org.bytedeco.javacpp.cachedir", System.getProperty("user.home") + "/.javacpp/cache");
         String[] unpacked = Path.of(cache).toFile().list((_, name) -> name.startsWith("pytorch") || name.startsWith("dnnl"));
         if (!quiet && (unpacked == null || unpacked.length == 0)) {
