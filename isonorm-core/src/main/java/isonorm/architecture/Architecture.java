@@ -38,7 +38,7 @@ public record Architecture(
             throw new IllegalArgumentException("a second stream runs through all blocks and ends in a final norm, got " + dual + " of "
                     + blocks.size() + " blocks placed dual and " + (finalNorm.isEmpty() ? "no" : "a") + " final norm");
         }
-        if (dual > 0 && (stream != Stream.FREE || blocks.stream().anyMatch(block -> block.norm().kind() == NormKind.CRMS))) {
+        if (dual > 0 && (stream != Stream.FREE || blocks.stream().anyMatch(block -> block.norm().kind().readsCompressed()))) {
             throw new IllegalArgumentException("the streams of dual blocks are free and carried whole, got " + stream + " and "
                     + blocks.getFirst().norm().kind());
         }
@@ -131,7 +131,7 @@ public record Architecture(
         if (block.attentionPlacement().norm() != Placement.Place.NOWHERE) {
             norms.add(ATTENTION_NORM);
         }
-        if (block.wiring() != Wiring.PARALLEL_ONE_NORM && block.mlpPlacement().norm() != Placement.Place.NOWHERE) {
+        if (!block.wiring().sharesNorm() && block.mlpPlacement().norm() != Placement.Place.NOWHERE) {
             norms.add(MLP_NORM);
         }
         return norms;
@@ -155,7 +155,7 @@ public record Architecture(
         if (norm == ATTENTION_NORM) {
             readers.add(QUERY_KEY_VALUE);
         }
-        if (norm == MLP_NORM || block.wiring() == Wiring.PARALLEL_ONE_NORM) {
+        if (norm == MLP_NORM || block.wiring().sharesNorm()) {
             if (block.mlp().gated()) {
                 readers.add(MLP_GATE);
             }
@@ -359,7 +359,7 @@ public record Architecture(
         if (norm.folded().hasBias()) {
             all.add(Parameter.vector(gain.field(FOLDED_BIAS), length));
         }
-        if (norm.kind() == NormKind.DYNAMIC_TANH) {
+        if (norm.kind().hasAlpha()) {
             all.add(Parameter.vector(gain.field(ALPHA), 1));
         }
     }

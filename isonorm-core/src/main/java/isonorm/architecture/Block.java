@@ -32,11 +32,11 @@ public record Block(
         boolean recentre) {
 
     public Block {
-        if (wiring != Wiring.SEQUENTIAL && (attentionPlacement != PRE || mlpPlacement != PRE)) {
+        if (wiring.parallel() && (attentionPlacement != PRE || mlpPlacement != PRE)) {
             throw new IllegalArgumentException("parallel blocks have their norms before the sub-layers, got " + attentionPlacement + " and "
                     + mlpPlacement);
         }
-        if (wiring != Wiring.SEQUENTIAL && gates) {
+        if (wiring.parallel() && gates) {
             throw new IllegalArgumentException("a parallel block adds once and has no gate for each sub-layer; leave the gates out");
         }
         if (attentionPlacement.writesSecondStream() != mlpPlacement.writesSecondStream()) {

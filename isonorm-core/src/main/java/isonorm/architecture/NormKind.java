@@ -26,4 +26,36 @@ public enum NormKind {
     public String label() {
         return label;
     }
+
+    /** Whether it only multiplies each vector with a number, {@code s x}, so that a linear layer that reads it can be multiplied instead. */
+    public boolean scalesRows() {
+        return switch (this) {
+            case RMS, CRMS -> true;
+            case LAYER, DYNAMIC_TANH -> false;
+        };
+    }
+
+    /** Whether it takes the mean out, and so sees nothing of it. */
+    public boolean centres() {
+        return switch (this) {
+            case LAYER -> true;
+            case RMS, CRMS, DYNAMIC_TANH -> false;
+        };
+    }
+
+    /** Whether it reads n values that stand for n + 1 which sum to zero. */
+    public boolean readsCompressed() {
+        return switch (this) {
+            case CRMS -> true;
+            case LAYER, RMS, DYNAMIC_TANH -> false;
+        };
+    }
+
+    /** Whether its alpha is learned. */
+    public boolean hasAlpha() {
+        return switch (this) {
+            case DYNAMIC_TANH -> true;
+            case LAYER, RMS, CRMS -> false;
+        };
+    }
 }

@@ -15,6 +15,22 @@ public enum Wiring {
         this.label = label;
     }
 
+    /** Whether attention and MLP read the same stream. */
+    public boolean parallel() {
+        return switch (this) {
+            case SEQUENTIAL -> false;
+            case PARALLEL, PARALLEL_ONE_NORM -> true;
+        };
+    }
+
+    /** Whether attention and MLP read the stream through one norm. */
+    public boolean sharesNorm() {
+        return switch (this) {
+            case SEQUENTIAL, PARALLEL -> false;
+            case PARALLEL_ONE_NORM -> true;
+        };
+    }
+
     /** The word used in files and on the command line. */
     public String label() {
         return label;

@@ -62,16 +62,16 @@ public record Plan(
         if (blocks.isEmpty()) {
             reasons.add("it has no blocks");
         }
-        long rms = blocks.stream().filter(block -> block.norm().kind() != NormKind.LAYER).count();
+        long rms = blocks.stream().filter(block -> !block.norm().kind().centres()).count();
         if (rms > 0) {
-            NormKind kind = blocks.stream().map(block -> block.norm().kind()).filter(other -> other != NormKind.LAYER).findFirst().orElseThrow();
-            reasons.add("its norms are " + kind.label() + (kind == NormKind.DYNAMIC_TANH ? "" : " already") + " (" + rms + " of " + blocks.size()
+            NormKind kind = blocks.stream().map(block -> block.norm().kind()).filter(other -> !other.centres()).findFirst().orElseThrow();
+            reasons.add("its norms are " + kind.label() + (kind.scalesRows() ? " already" : "") + " (" + rms + " of " + blocks.size()
                     + " blocks): they see the mean of the stream, so taking the mean out would change the function");
         }
-        if (architecture.finalNorm().map(norm -> norm.kind() != NormKind.LAYER).orElse(false) && rms == 0) {
+        if (architecture.finalNorm().map(norm -> !norm.kind().centres()).orElse(false) && rms == 0) {
             reasons.add("its final norm is " + architecture.finalNorm().get().kind().label() + ", which sees the mean of the stream");
         }
-        if (architecture.embedding().norm().map(norm -> norm.kind() != NormKind.LAYER).orElse(false) && rms == 0) {
+        if (architecture.embedding().norm().map(norm -> !norm.kind().centres()).orElse(false) && rms == 0) {
             reasons.add("its embedding norm is " + architecture.embedding().norm().get().kind().label()
                     + ", which sees the mean of what enters the stream");
         }

@@ -13,7 +13,6 @@ import isonorm.architecture.BranchScale;
 import isonorm.architecture.Embedding;
 import isonorm.architecture.Mlp;
 import isonorm.architecture.Norm;
-import isonorm.architecture.NormKind;
 import isonorm.architecture.Output;
 import isonorm.architecture.Part;
 import isonorm.architecture.Placement;
@@ -22,7 +21,6 @@ import isonorm.architecture.QueryKeyNorm;
 import isonorm.architecture.Role;
 import isonorm.architecture.Rotary;
 import isonorm.architecture.Stream;
-import isonorm.architecture.Wiring;
 import isonorm.weights.Matrix;
 import isonorm.weights.Model;
 import java.io.IOException;
@@ -204,34 +202,23 @@ public final class PlainForward {
 
     // Norms
 
-    private static double[] normalized(NormKind kind, double epsilon, double[] x) {
-        double sum = 0;
-        double squares = 0;
-        for (double value : x) {
-            sum += value;
-            squares += value * value;
-        }
+    private double[] normalized(Norm norm, Part part, int l, double[] x) {
         int n = x.length;
-        double divisor = switch (kind) {
+        double epsilon = norm.epsilon();
+        return switch (norm.kind()) {
             case LAYER -> {
-                double variance = 0;
-                for (double value : x) {
-                    variance += (value - sum / n) * (value - sum / n);
-                }
-                yield Math.sqrt(variance / n + epsilon);
+                double[] centred = centred(x);
+                yield divided(centred, dot(centred, centred) / n + epsilon);
             }
-            case RMS -> Math.sqrt(squares / n + epsilon);
-            case CRMS -> Math.sqrt((squares + sum * sum) / (n + 1) + epsilon);
-            case DYNAMIC_TANH -> throw new IllegalArgumentException("it has an alpha");
+            case RMS -> divided(x, dot(x, x) / n + epsilon);
+            case CRMS -> divided(x, (dot(x, x) + n * mean(x) * n * mean(x)) / (n + 1) + epsilon);
+            case DYNAMIC_TANH -> each(x, value -> Math.tanh(vector(new Role(part, l, ALPHA))[0] * value));
         };
-        double shift = kind == NormKind.LAYER ? sum / n : 0;
-        return each(x, value -> (value - shift) / divisor);
     }
 
-    private double[] normalized(Norm norm, Part part, int l, double[] x) {
-        return norm.kind() == NormKind.DYNAMIC_TANH
-                ? each(x, value -> Math.tanh(vector(new Role(part, l, ALPHA))[0] * value))
-                : normalized(norm.kind(), norm.epsilon(), x);
+    private static double[] divided(double[] x, double squareOfDivisor) {
+        double divisor = Math.sqrt(squareOfDivisor);
+        return each(x, value -> value / divisor);
     }
 
     /** A norm on the stream. With a gain it gives all d values, with nothing as many as the stream carries. */
@@ -323,25 +310,32 @@ public final class PlainForward {
     // Blocks
 
     private double[][] block(Block block, int l, double[][] x, Input input) {
-        if (block.wiring() != Wiring.SEQUENTIAL) {
-            double[][] attended = traced(l, "attention_norm", normed(block, ATTENTION_NORM, l, x));
-            double[][] fed = block.wiring() == Wiring.PARALLEL ? normed(block, MLP_NORM, l, x) : attended;
-            double[][] branch = scaled(block, ATTENTION_SCALE, l, attention(block.attention(), l, attended, input));
-            double[][] other = scaled(block, MLP_SCALE, l, mlp(block.mlp(), l, fed));
-            traced(l, "attention_output", branch);
-            traced(l, "mlp_input", x);
-            traced(l, "mlp_output", other);
-            double[][] both = new double[x.length][];
-            for (int i = 0; i < x.length; i++) {
-                both[i] = plus(branch[i], other[i]);
+        return switch (block.wiring()) {
+            case SEQUENTIAL -> {
+                double[][] h = joined(block, block.attentionPlacement(), l, x, ATTENTION_NORM, ATTENTION_OUTPUT_NORM, ATTENTION_SCALE,
+                        ATTENTION_STREAM_GATE, read -> attention(block.attention(), l, read, input));
+                traced(l, "mlp_input", h);
+                yield joined(block, block.mlpPlacement(), l, h, MLP_NORM, MLP_OUTPUT_NORM, MLP_SCALE, MLP_STREAM_GATE,
+                        read -> mlp(block.mlp(), l, read));
             }
-            return added(block, x, both);
+            case PARALLEL -> parallel(block, l, x, normed(block, ATTENTION_NORM, l, x), normed(block, MLP_NORM, l, x), input);
+            case PARALLEL_ONE_NORM -> {
+                double[][] both = normed(block, ATTENTION_NORM, l, x);
+                yield parallel(block, l, x, both, both, input);
+            }
+        };
+    }
+
+    private double[][] parallel(Block block, int l, double[][] x, double[][] attended, double[][] fed, Input input) {
+        traced(l, "attention_norm", attended);
+        traced(l, "mlp_input", x);
+        double[][] branch = traced(l, "attention_output", scaled(block, ATTENTION_SCALE, l, attention(block.attention(), l, attended, input)));
+        double[][] other = traced(l, "mlp_output", scaled(block, MLP_SCALE, l, mlp(block.mlp(), l, fed)));
+        double[][] both = new double[x.length][];
+        for (int i = 0; i < x.length; i++) {
+            both[i] = plus(branch[i], other[i]);
         }
-        double[][] h = joined(block, block.attentionPlacement(), l, x, ATTENTION_NORM, ATTENTION_OUTPUT_NORM, ATTENTION_SCALE,
-                ATTENTION_STREAM_GATE, read -> attention(block.attention(), l, read, input));
-        traced(l, "mlp_input", h);
-        return joined(block, block.mlpPlacement(), l, h, MLP_NORM, MLP_OUTPUT_NORM, MLP_SCALE, MLP_STREAM_GATE,
-                read -> mlp(block.mlp(), l, read));
+        return added(block, x, both);
     }
 
     private double[][] joined(Block block, Placement placement, int l, double[][] x, Part norm, Part outputNorm, Part scale, Part gate,

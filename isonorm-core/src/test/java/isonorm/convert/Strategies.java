@@ -101,6 +101,14 @@ public final class Strategies {
         all.put("CRMSNorm and blocks without norms", words(CRMS, block(PRE, CRMS),
                 block(PRE, LAYER.withAffine(Affine.NONE)).withPlacements(NONE, NONE).withScale(BranchScale.NUMBER),
                 block(PRE, CRMS).withAttention(queryKey(RMS, QueryKeyNorm.Span.HEAD))).withStream(Stream.COMPRESSED));
+        for (NormKind kind : NormKind.values()) {
+            // What reads a norm that is nothing but a factor a row can be multiplied in its place.
+            Norm bare = Norm.of(kind, 1e-3, Affine.NONE);
+            Block block = block(PRE, bare).withAttention(ATTENTION.withBiases(false, false)).withMlp(MLP.withBiases(false, false));
+            Architecture words = words(bare, block, block.withMlp(GATED).withPlacements(PERI, PRE),
+                    Block.of(PRE, Wiring.PARALLEL_ONE_NORM, bare, block.attention(), GATED));
+            all.put("bare " + kind.label() + " without biases", kind.readsCompressed() ? words.withStream(Stream.COMPRESSED) : words);
+        }
         return all;
     }
 

@@ -117,19 +117,18 @@ final class BlockFunction {
     }
 
     /**
+     * The stream behind this block.
+     *
      * @param second the second stream of ResiDual; not read elsewhere
      */
-    void forward(Residual h, Residual second, Step step) {
-        switch (block.wiring()) {
-            case SEQUENTIAL -> {
-                then(attention, h, second, step);
-                then(mlp, h, second, step);
-            }
+    Residual forward(Residual h, Residual second, Step step) {
+        return switch (block.wiring()) {
+            case SEQUENTIAL -> then(mlp, then(attention, h, second, step), second, step);
             case PARALLEL, PARALLEL_ONE_NORM -> parallel(h, step);
-        }
+        };
     }
 
-    private void then(Branch branch, Residual h, Residual second, Step step) {
+    private Residual then(Branch branch, Residual h, Residual second, Step step) {
         boolean dual = branch.placement.writesSecondStream();
         Optional<NormFunction> inner = branch.inputNorm;
         Optional<Residual.Normed> n = inner.map(h::read);
@@ -153,6 +152,7 @@ final class BlockFunction {
             }
         });
         branch.gate.ifPresent(gate -> gate(gate, h, step));
+        return h;
     }
 
     /** A norm behind the sum, with the sum that it read. */
@@ -183,7 +183,7 @@ final class BlockFunction {
     }
 
     /** Both read the same stream, through a norm each or through one. */
-    private void parallel(Residual h, Step step) {
+    private Residual parallel(Residual h, Step step) {
         NormFunction first = attention.inputNorm.orElseThrow();
         Residual.Normed n = h.read(first);
         NormFunction second = mlp.inputNorm.orElse(first);
@@ -199,6 +199,7 @@ final class BlockFunction {
             first.addBackward(h.carried(n.h()), h.carried(dn), h.carried(h.gradient()), step);
             second.addBackward(h.carried(m.h()), h.carried(dm), h.carried(h.gradient()), step);
         });
+        return h;
     }
 
     /** What a branch adds to the stream, and the way back from the stream's gradient to that of what the sub-layer read. */

@@ -1,7 +1,6 @@
 package isonorm.backpropagation;
 
 import isonorm.architecture.Norm;
-import isonorm.architecture.NormKind;
 import isonorm.architecture.QueryKeyNorm.Span;
 import isonorm.architecture.Role;
 import isonorm.architecture.Role.Field;
@@ -27,14 +26,14 @@ final class NormFunction {
     private final Values ownBias;
 
     private NormFunction(Norm norm, double factor, Role role, Parameters from, int columns, int groups, boolean shared) {
-        if (factor != 1 && norm.kind() == NormKind.CRMS) {
+        if (factor != 1 && norm.kind().readsCompressed()) {
             throw new IllegalArgumentException("a CRMSNorm has no gain that could carry a factor, got " + factor + "; take RMSNorm");
         }
         this.norm = norm;
         this.factor = factor;
         this.gain = norm.affine().hasGain() ? from.get(role) : null;
         this.bias = norm.affine().hasBias() ? from.get(role.field(Field.BIAS)) : null;
-        this.alpha = norm.kind() == NormKind.DYNAMIC_TANH ? from.get(role.field(Field.ALPHA)) : null;
+        this.alpha = norm.kind().hasAlpha() ? from.get(role.field(Field.ALPHA)) : null;
         this.groups = groups;
         this.shared = shared;
         this.ownGain = factor == 1 ? Values.NONE : Values.room(from.type(), columns);
@@ -96,25 +95,28 @@ final class NormFunction {
 
     /** {@code dx = J^T dy}; the two may be the same rows. */
     void backward(Rows x, Rows dy, Rows dx, Step step) {
-        if (alpha != null) {
+        boolean inPlace = switch (norm.kind()) {
+            case LAYER, RMS, CRMS -> true;
+            case DYNAMIC_TANH -> false;
+        };
+        if (inPlace) {
+            back(step, x, (first, rows, g, width, normalization, sums, _) -> step.gradients().norm(
+                    part(x, first, rows, g, width), normalization, part(dy, first, rows, g, width), part(dx, first, rows, g, width), sums));
+        } else {
             Rows given = step.copied(dy);
             step.scale(dx, 0);
             addBackward(x, given, dx, step);
-            return;
         }
-        back(step, x, (first, rows, g, width, normalization, sums, _) -> step.gradients().norm(
-                part(x, first, rows, g, width), normalization, part(dy, first, rows, g, width), part(dx, first, rows, g, width), sums));
     }
 
     /** {@code dx += J^T dy}. */
     void addBackward(Rows x, Rows dy, Rows dx, Step step) {
-        if (alpha != null) {
-            back(step, x, (first, rows, g, width, normalization, sums, alphas) -> step.gradients().addDynamicTanh(
-                    part(x, first, rows, g, width), normalization, part(dy, first, rows, g, width), part(dx, first, rows, g, width), sums, alphas));
-            return;
-        }
-        back(step, x, (first, rows, g, width, normalization, sums, _) -> step.gradients().addNorm(
-                part(x, first, rows, g, width), normalization, part(dy, first, rows, g, width), part(dx, first, rows, g, width), sums));
+        back(step, x, switch (norm.kind()) {
+            case LAYER, RMS, CRMS -> (first, rows, g, width, normalization, sums, _) -> step.gradients().addNorm(
+                    part(x, first, rows, g, width), normalization, part(dy, first, rows, g, width), part(dx, first, rows, g, width), sums);
+            case DYNAMIC_TANH -> (first, rows, g, width, normalization, sums, alphas) -> step.gradients().addDynamicTanh(
+                    part(x, first, rows, g, width), normalization, part(dy, first, rows, g, width), part(dx, first, rows, g, width), sums, alphas);
+        });
     }
 
     private static Rows part(Rows x, int first, int rows, int g, int width) {

@@ -26,14 +26,12 @@ import isonorm.architecture.Block;
 import isonorm.architecture.BranchScale;
 import isonorm.architecture.Mlp;
 import isonorm.architecture.Norm;
-import isonorm.architecture.NormKind;
 import isonorm.architecture.Part;
 import isonorm.architecture.Placement;
 import isonorm.architecture.Placement.Place;
 import isonorm.architecture.QueryKeyNorm;
 import isonorm.architecture.Role;
 import isonorm.architecture.Role.Field;
-import isonorm.architecture.Wiring;
 import isonorm.kernel.Normalization;
 import isonorm.kernel.Rows;
 import isonorm.kernel.Values;
@@ -178,7 +176,7 @@ record BlockStep(int number, Block block, Branch attention, Branch mlp) {
         Optional<Normalization> outputNorm = from.norm(Role.of(parts.outputNorm, l, Field.GAIN),
                 Architecture.outputNorms(block).contains(parts.outputNorm), block.norm());
         if (block.scale() != BranchScale.NONE && parts.placement.normalizesBranch()) {
-            if (block.norm().kind() == NormKind.CRMS) {
+            if (block.norm().kind().readsCompressed()) {
                 throw new IllegalArgumentException("a CRMSNorm on what a branch writes has no gain that could carry a scale, got " + block.scale()
                         + " in block " + l + "; compute in f64, or run it with ForwardPass");
             }
@@ -216,35 +214,34 @@ record BlockStep(int number, Block block, Branch attention, Branch mlp) {
         return product;
     }
 
-    void forward(Residual h, Pass pass) {
-        switch (block.wiring()) {
-            case SEQUENTIAL -> {
-                then(attention, h, pass);
-                then(mlp, h, pass);
-            }
+    /** The stream behind this block. */
+    Residual forward(Residual h, Pass pass) {
+        return switch (block.wiring()) {
+            case SEQUENTIAL -> then(mlp, then(attention, h, pass), pass);
             case PARALLEL -> {
                 Rows first = attention.subLayer.forward(read(attention, h), pass);
                 Rows second = mlp.subLayer.forward(read(mlp, h), pass);
-                add(first, second, h);
+                yield add(first, second, h);
             }
             case PARALLEL_ONE_NORM -> {
                 Residual.Read n = read(attention, h);
                 Rows first = attention.subLayer.forward(n, pass);
                 Rows second = mlp.subLayer.forward(n, pass);
-                add(first, second, h);
+                yield add(first, second, h);
             }
-        }
+        };
     }
 
-    private void add(Rows first, Rows second, Residual h) {
+    private Residual add(Rows first, Rows second, Residual h) {
         show(attention, h, first, attention.bias);
         show(mlp, h, second, mlp.bias);
         h.scale(block.skip());
         h.add(first, attention.bias);
         h.add(second, mlp.bias);
+        return h;
     }
 
-    private void then(Branch branch, Residual h, Pass pass) {
+    private Residual then(Branch branch, Residual h, Pass pass) {
         Rows written = branch.subLayer.forward(read(branch, h), pass);
         Values bias = branch.bias;
         if (branch.branchNorm.isPresent()) {
@@ -267,6 +264,7 @@ record BlockStep(int number, Block block, Branch attention, Branch mlp) {
             h.add(written, bias);
             h.scale(branch.gate);
         }
+        return h;
     }
 
     private void show(Branch branch, Residual h, Rows written, Values bias) {
@@ -275,7 +273,7 @@ record BlockStep(int number, Block block, Branch attention, Branch mlp) {
 
     /** What a sub-layer reads of the stream. */
     private Residual.Read read(Branch branch, Residual h) {
-        boolean both = block.wiring() == Wiring.PARALLEL_ONE_NORM;
+        boolean both = block.wiring().sharesNorm();
         boolean biased = (both || branch == attention) && block.attention().bias() || (both || branch == mlp) && block.mlp().bias();
         Residual.Read read = branch.inputNorm.map(norm -> h.read(norm, biased)).orElseGet(() -> whole(h));
         if (branch == attention) {

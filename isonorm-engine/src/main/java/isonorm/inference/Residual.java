@@ -13,7 +13,7 @@ import java.util.Optional;
  *
  * <p>Adding waits for the next norm, so that the sum is read from memory once: {@code h += branch + bias} and the statistics of h
  * are one pass. Where a norm is nothing but {@code h / rms(h)}, the quotients need not be written: 1/rms is one number a row
- * and commutes with the linear layer that reads it, {@code W (h / rms) = (W h) / rms}, which is what a LayerNorm cannot do.
+ * and commutes with the linear layer that reads it, {@code W (h / rms) = (W h) / rms}, which is what a LayerNorm or a DyT cannot do.
  * (Jiang et al., arXiv 2305.14858, section 3, is why every Pre-LN model can.)
  *
  * <p>A compressed stream of d - 1 values lies in rows of d whose last slot is zero, so that products keep their aligned shape.
@@ -75,7 +75,7 @@ final class Residual {
     Read read(Normalization norm, boolean biased) {
         Rows added = branch == null ? null : take();
         Values addedBias = bias;
-        boolean commutes = norm.kind() != NormKind.LAYER && !norm.affine() && !biased;
+        boolean commutes = norm.kind().scalesRows() && !norm.affine() && !biased;
         rows((h, first) -> {
             int count = h.rows();
             Values each = scales.slice(first, count);

@@ -2,7 +2,6 @@ package isonorm.inference;
 
 import isonorm.architecture.Architecture;
 import isonorm.architecture.Norm;
-import isonorm.architecture.NormKind;
 import isonorm.architecture.Role;
 import isonorm.architecture.Role.Field;
 import isonorm.checkpoint.Dtype;
@@ -213,7 +212,7 @@ final class Weights {
 
     Normalization norm(Role gain, Norm norm) throws IOException {
         return new Normalization(norm.kind(), norm.epsilon(),
-                norm.kind() == NormKind.DYNAMIC_TANH ? number(gain.field(Field.ALPHA)) : 1,
+                norm.kind().hasAlpha() ? number(gain.field(Field.ALPHA)) : 1,
                 norm.affine().hasGain() ? vector(gain) : Values.NONE,
                 norm.affine().hasBias() ? vector(gain.field(Field.BIAS)) : Values.NONE);
     }

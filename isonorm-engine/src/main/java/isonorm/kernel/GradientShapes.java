@@ -1,6 +1,5 @@
 package isonorm.kernel;
 
-import isonorm.architecture.NormKind;
 
 /** What both implementations of {@link Gradients} require of their arguments. */
 final class GradientShapes {
@@ -10,7 +9,7 @@ final class GradientShapes {
     static void norm(Rows x, Normalization norm, Rows dy, Rows dx, Gradients.NormSums sums) {
         same("x", x, "dy", dy);
         same("x", x, "dx", dx);
-        if (norm.kind() == NormKind.CRMS && norm.affine()) {
+        if (norm.kind().readsCompressed() && norm.affine()) {
             throw new IllegalArgumentException("a CRMSNorm with a gain or a bias gives more values than it takes and is not trained; fold it first");
         }
         Shapes.spare(norm.kind(), dx);

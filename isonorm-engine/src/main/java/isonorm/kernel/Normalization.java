@@ -61,6 +61,6 @@ public record Normalization(NormKind kind, double epsilon, double alpha, Values 
 
     /** How many values come out of a row of {@code columns}. */
     public int columnsOut(int columns) {
-        return kind == NormKind.CRMS && affine() ? columns + 1 : columns;
+        return kind.readsCompressed() && affine() ? columns + 1 : columns;
     }
 }

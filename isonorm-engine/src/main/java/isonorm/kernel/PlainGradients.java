@@ -1,7 +1,6 @@
 package isonorm.kernel;
 
 import isonorm.architecture.Activation;
-import isonorm.architecture.NormKind;
 
 /** The backward kernels as simple loops in float64: what {@link VectorGradients} must agree with, and what runs where there are no vectors. */
 public final class PlainGradients implements Gradients {
@@ -24,12 +23,7 @@ public final class PlainGradients implements Gradients {
 
     static void normRow(Rows x, int row, Normalization norm, Rows dy, Rows dx, NormSums sums, boolean adds) {
         int C = x.columns();
-        double mean = 0;
-        if (norm.kind() == NormKind.LAYER) {
-            for (int c = 0; c < C; c++) {
-                mean += x.get(row, c) / C;
-            }
-        }
+        double shift = PlainKernels.shift(x, row, norm.kind());
         double scale = PlainKernels.scale(x, row, norm.kind(), norm.epsilon());
         double[] n = new double[C];
         double[] g = new double[C];
@@ -38,7 +32,7 @@ public final class PlainGradients implements Gradients {
         double dot = 0;
         for (int c = 0; c < C; c++) {
             double d = dy.get(row, c);
-            n[c] = (x.get(row, c) - mean) * scale;
+            n[c] = (x.get(row, c) - shift) * scale;
             g[c] = norm.gain().present() ? norm.gain().get(c) * d : d;
             sumN += n[c];
             sumG += g[c];
@@ -59,7 +53,7 @@ public final class PlainGradients implements Gradients {
             };
             dx.set(row, c, adds ? dx.get(row, c) + value : value);
         }
-        if (norm.kind() == NormKind.CRMS && dx.stride() > C) {
+        if (norm.kind().readsCompressed() && dx.stride() > C) {
             dx.set(row, C, 0);
         }
     }

@@ -65,33 +65,45 @@ public final class PlainKernels implements Kernels {
     }
 
     private static void clearSpare(Rows x, int row, NormKind kind) {
-        if (kind == NormKind.CRMS && x.stride() > x.columns()) {
+        if (kind.readsCompressed() && x.stride() > x.columns()) {
             x.set(row, x.columns(), 0);
         }
     }
 
     /** One row of {@link #norm}; the two may be the same. */
     static void normRow(Rows x, int row, Normalization norm, Rows out) {
-        int C = x.columns();
-        if (norm.kind() == NormKind.DYNAMIC_TANH) {
-            for (int c = 0; c < C; c++) {
-                out.set(row, c, affine(Math.tanh(norm.alpha() * x.get(row, c)), norm, c));
-            }
-            return;
-        }
-        double mean = norm.kind() == NormKind.LAYER ? sum(x, row) / C : 0;
-        double scale = scale(x, row, norm.kind(), norm.epsilon());
-        double sum = 0;
-        for (int c = 0; c < C; c++) {
-            double n = (x.get(row, c) - mean) * scale;
-            sum += n;
-            out.set(row, c, affine(n, norm, c));
-        }
-        if (out.columns() > C) {
-            out.set(row, C, affine(-sum, norm, C));
+        double sum = switch (norm.kind()) {
+            case LAYER, RMS, CRMS -> divide(x, row, norm, out);
+            case DYNAMIC_TANH -> bend(x, row, norm, out);
+        };
+        if (out.columns() > x.columns()) {
+            out.set(row, x.columns(), affine(-sum, norm, x.columns()));
         } else {
             clearSpare(out, row, norm.kind());
         }
+    }
+
+    /** Gives the sum of what it made, before gain and bias. */
+    private static double divide(Rows x, int row, Normalization norm, Rows out) {
+        double shift = shift(x, row, norm.kind());
+        double scale = scale(x, row, norm.kind(), norm.epsilon());
+        double sum = 0;
+        for (int c = 0; c < x.columns(); c++) {
+            double n = (x.get(row, c) - shift) * scale;
+            sum += n;
+            out.set(row, c, affine(n, norm, c));
+        }
+        return sum;
+    }
+
+    private static double bend(Rows x, int row, Normalization norm, Rows out) {
+        double sum = 0;
+        for (int c = 0; c < x.columns(); c++) {
+            double n = Math.tanh(norm.alpha() * x.get(row, c));
+            sum += n;
+            out.set(row, c, affine(n, norm, c));
+        }
+        return sum;
     }
 
     private static double affine(double n, Normalization norm, int column) {
@@ -99,18 +111,36 @@ public final class PlainKernels implements Kernels {
         return norm.bias().present() ? scaled + norm.bias().get(column) : scaled;
     }
 
+    /** What is taken from a row before it is divided: the mean, or nothing. */
+    static double shift(Rows x, int row, NormKind kind) {
+        return switch (kind) {
+            case LAYER -> sum(x, row) / x.columns();
+            case RMS, CRMS, DYNAMIC_TANH -> 0;
+        };
+    }
+
     /** {@code 1 / sqrt(q + epsilon)}. */
     static double scale(Rows x, int row, NormKind kind, double epsilon) {
         int C = x.columns();
-        double sum = kind == NormKind.RMS ? 0 : sum(x, row);
-        double mean = kind == NormKind.LAYER ? sum / C : 0;
-        double squares = 0;
-        for (int c = 0; c < C; c++) {
-            double centred = x.get(row, c) - mean;
-            squares += centred * centred;
-        }
-        double q = kind == NormKind.CRMS ? (squares + sum * sum) / (C + 1) : squares / C;
+        double q = switch (kind) {
+            case LAYER -> squares(x, row, shift(x, row, kind)) / C;
+            case RMS -> squares(x, row, 0) / C;
+            case CRMS -> {
+                double sum = sum(x, row);
+                yield (squares(x, row, 0) + sum * sum) / (C + 1);
+            }
+            case DYNAMIC_TANH -> throw new IllegalArgumentException("a DyT has no statistics to divide by; use norm or addNorm");
+        };
         return 1 / Math.sqrt(q + epsilon);
+    }
+
+    private static double squares(Rows x, int row, double shift) {
+        double squares = 0;
+        for (int c = 0; c < x.columns(); c++) {
+            double value = x.get(row, c) - shift;
+            squares += value * value;
+        }
+        return squares;
     }
 
     private static double sum(Rows x, int row) {

@@ -24,7 +24,7 @@ final class Shapes {
 
     /** A stride above the columns promises a slot behind each row of a {@link NormKind#CRMS}. */
     static void spare(NormKind kind, Rows x) {
-        if (kind == NormKind.CRMS && x.rows() > 0 && x.stride() > x.columns() && !x.spare()) {
+        if (kind.readsCompressed() && x.rows() > 0 && x.stride() > x.columns() && !x.spare()) {
             throw new IllegalArgumentException("a CRMS stream with a stride above its columns needs the slot behind the last row, got " + x
                     + "; allocate whole strides");
         }
@@ -36,7 +36,7 @@ final class Shapes {
     }
 
     static void squares(Rows x, NormKind kind, double epsilon, Values scales) {
-        if (kind == NormKind.LAYER || kind == NormKind.DYNAMIC_TANH) {
+        if (!kind.scalesRows()) {
             throw new IllegalArgumentException("only RMS and CRMS are scales of rows, got " + kind + "; use norm or addNorm");
         }
         if (!(epsilon >= 0)) {

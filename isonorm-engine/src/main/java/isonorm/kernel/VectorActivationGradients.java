@@ -18,21 +18,31 @@ import jdk.incubator.vector.FloatVector;
 final class VectorActivationGradients {
 
     /** One loop per function, as {@link VectorActivations} has. */
-    private static final Map<Activation, Loop<VectorActivationGradients>> LOOPS = new EnumMap<>(Map.of(
-            Activation.GELU, Loop.of(VectorActivationGradients::gelu),
-            Activation.GELU_TANH, Loop.of(VectorActivationGradients::geluTanh),
-            Activation.QUICK_GELU, Loop.of(VectorActivationGradients::quickGelu),
-            Activation.RELU, Loop.of(VectorActivationGradients::relu),
-            Activation.RELU_SQUARED, Loop.of(VectorActivationGradients::reluSquared),
-            Activation.SILU, Loop.of(VectorActivationGradients::silu),
-            Activation.TANH, Loop.of(VectorActivationGradients::tanh)));
+    private static final Map<Activation, Loop<VectorActivationGradients>> LOOPS = new EnumMap<>(Activation.class);
 
     /** To 13 bits, for what is rounded to 8. */
-    private static final Map<Activation, Loop<VectorActivationGradients>> SHORT_LOOPS = new EnumMap<>(Map.of(
-            Activation.GELU, Loop.of(VectorActivationGradients::shortGelu),
-            Activation.GELU_TANH, Loop.of(VectorActivationGradients::shortGeluTanh),
-            Activation.QUICK_GELU, Loop.of(VectorActivationGradients::shortQuickGelu),
-            Activation.SILU, Loop.of(VectorActivationGradients::shortSilu)));
+    private static final Map<Activation, Loop<VectorActivationGradients>> SHORT_LOOPS = new EnumMap<>(Activation.class);
+
+    static {
+        for (Activation activation : Activation.values()) {
+            LOOPS.put(activation, Loop.of(switch (activation) {
+                case GELU -> VectorActivationGradients::gelu;
+                case GELU_TANH -> VectorActivationGradients::geluTanh;
+                case QUICK_GELU -> VectorActivationGradients::quickGelu;
+                case RELU -> VectorActivationGradients::relu;
+                case RELU_SQUARED -> VectorActivationGradients::reluSquared;
+                case SILU -> VectorActivationGradients::silu;
+                case TANH -> VectorActivationGradients::tanh;
+            }));
+            SHORT_LOOPS.put(activation, switch (activation) {
+                case GELU -> Loop.of(VectorActivationGradients::shortGelu);
+                case GELU_TANH -> Loop.of(VectorActivationGradients::shortGeluTanh);
+                case QUICK_GELU -> Loop.of(VectorActivationGradients::shortQuickGelu);
+                case SILU -> Loop.of(VectorActivationGradients::shortSilu);
+                case RELU, RELU_SQUARED, TANH -> LOOPS.get(activation);
+            });
+        }
+    }
 
     private static final Loop<Gate> GATE = Loop.of(Gate::back);
 
@@ -65,8 +75,7 @@ final class VectorActivationGradients {
      * @param brief whether results are rounded to 8 bits
      */
     VectorActivationGradients(Activation activation, boolean brief, int columns) {
-        Loop<VectorActivationGradients> exact = LOOPS.get(activation);
-        this.loop = brief ? SHORT_LOOPS.getOrDefault(activation, exact) : exact;
+        this.loop = (brief ? SHORT_LOOPS : LOOPS).get(activation);
         this.columns = columns;
         this.x = Lanes.room(columns);
         this.slope = Lanes.room(columns);

@@ -18,14 +18,21 @@ final class VectorActivations {
     }
 
     /** One loop per function: a choice inside a loop would keep vectors from staying in registers. */
-    private static final Map<Activation, Loop<float[]>> FUNCTIONS = new EnumMap<>(Map.of(
-            Activation.GELU, loop(VectorActivations::gelu),
-            Activation.GELU_TANH, loop(VectorActivations::geluTanh),
-            Activation.QUICK_GELU, loop(VectorActivations::quickGelu),
-            Activation.RELU, loop(VectorActivations::relu),
-            Activation.RELU_SQUARED, loop(VectorActivations::reluSquared),
-            Activation.SILU, loop(VectorActivations::silu),
-            Activation.TANH, loop(VectorActivations::tanh)));
+    private static final Map<Activation, Loop<float[]>> FUNCTIONS = new EnumMap<>(Activation.class);
+
+    static {
+        for (Activation activation : Activation.values()) {
+            FUNCTIONS.put(activation, loop(switch (activation) {
+                case GELU -> VectorActivations::gelu;
+                case GELU_TANH -> VectorActivations::geluTanh;
+                case QUICK_GELU -> VectorActivations::quickGelu;
+                case RELU -> VectorActivations::relu;
+                case RELU_SQUARED -> VectorActivations::reluSquared;
+                case SILU -> VectorActivations::silu;
+                case TANH -> VectorActivations::tanh;
+            }));
+        }
+    }
 
     private static final Loop<float[]> SHORT_GELU = loop(VectorActivations::shortGelu);
 

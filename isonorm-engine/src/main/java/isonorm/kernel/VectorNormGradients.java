@@ -4,7 +4,6 @@ import static isonorm.kernel.Lanes.FLOATS;
 import static isonorm.kernel.Lanes.L;
 
 import isonorm.architecture.Activation;
-import isonorm.architecture.NormKind;
 import jdk.incubator.vector.FloatVector;
 
 /**
@@ -90,23 +89,15 @@ final class VectorNormGradients {
             gains.next();
         }
         scale = statistics.scale();
-        switch (norm.kind()) {
-            case RMS -> {
-                times = scale * (dot / C);
-                less = 0;
-            }
-            case LAYER -> {
-                times = scale * (dot / C);
-                less = scale * (sum / C);
-            }
-            case CRMS -> {
-                times = scale * (dot / (C + 1));
-                less = times * statistics.rowSum() * scale;
-            }
+        times = scale * (dot / (norm.kind().readsCompressed() ? C + 1 : C));
+        less = switch (norm.kind()) {
+            case RMS -> 0;
+            case LAYER -> scale * (sum / C);
+            case CRMS -> times * statistics.rowSum() * scale;
             case DYNAMIC_TANH -> throw new IllegalArgumentException("a DyT has no statistics, take addDynamicTanh");
-        }
+        };
         give(r, adds);
-        if (norm.kind() == NormKind.CRMS && dx.stride() > C) {
+        if (norm.kind().readsCompressed() && dx.stride() > C) {
             Lanes.set(dx.type(), dx.address(r) + (long) C * dx.type().bytes(), 0);
         }
     }

@@ -84,7 +84,7 @@ final class VectorNorms {
 
     /** How many values of a row vectors may touch: a free slot too, where the last vector ends with it. */
     private int span(Rows some) {
-        return kind == NormKind.CRMS && x.length == C + 1 && some.spare() ? C + 1 : C;
+        return kind.readsCompressed() && x.length == C + 1 && some.spare() ? C + 1 : C;
     }
 
     private static Loop<VectorNorms> loop(ObjIntConsumer<VectorNorms> step) {
@@ -189,14 +189,14 @@ final class VectorNorms {
             }
             Arrays.fill(x, C, x.length, 0); // a LayerNorm leaves its mean there
         }
-        if (kind == NormKind.DYNAMIC_TANH) {
-            BEND.run(this, r);
-            scale = 1;
-            measured = true;
-        } else {
-            squares = SUMS.run(this, r);
-            measure();
-        }
+        measured = switch (kind) {
+            case LAYER, RMS, CRMS -> measure();
+            case DYNAMIC_TANH -> {
+                BEND.run(this, r);
+                scale = 1;
+                yield true;
+            }
+        };
     }
 
     private void readSummand(int r) {
@@ -284,14 +284,14 @@ final class VectorNorms {
     }
 
     private void clearSpare(Rows written, int r) {
-        if (kind == NormKind.CRMS && written.stride() > C) {
+        if (kind.readsCompressed() && written.stride() > C) {
             Lanes.set(written.type(), written.address(r) + (long) C * written.type().bytes(), 0);
         }
     }
 
     /** Normalizes {@link #x} into row r of {@link #out}. */
     private void give(int r) {
-        if (gain == null && kind != NormKind.LAYER) {
+        if (gain == null && !kind.centres()) {
             WRITE_SCALED.run(this, r);
         } else {
             (gain == null ? NORMALIZE : NORMALIZE_AFFINE).run(this, r);
@@ -304,8 +304,9 @@ final class VectorNorms {
         }
     }
 
-    /** Finds shift and scale, where float32 can. */
-    private void measure() {
+    /** Finds shift and scale; says whether float32 could. */
+    private boolean measure() {
+        squares = SUMS.run(this, 0);
         double q = switch (kind) {
             case RMS -> squares / C;
             case CRMS -> (squares + (double) sum * sum) / (C + 1);
@@ -318,7 +319,7 @@ final class VectorNorms {
             case DYNAMIC_TANH -> throw new IllegalStateException("nothing is measured");
         };
         scale = (float) (1 / Math.sqrt(q + epsilon));
-        measured = q * C < LARGE && (q + epsilon) * C > SMALL; // false for NaN too
+        return q * C < LARGE && (q + epsilon) * C > SMALL; // false for NaN too
     }
 
     /** Makes {@link #x} its normalized values, of which no more than gain and bias are missing. */

@@ -1,7 +1,6 @@
 package isonorm.layer;
 
 import isonorm.architecture.Norm;
-import isonorm.architecture.NormKind;
 import isonorm.architecture.Role;
 import isonorm.architecture.Role.Field;
 import isonorm.tensor.Compute;
@@ -74,7 +73,7 @@ final class Loader implements AutoCloseable {
     /** A norm; {@code shape} is that of its gain and bias, where it has them. */
     NormLayer norm(Role gain, Norm norm, long... shape) throws IOException {
         return new NormLayer(norm,
-                norm.kind() == NormKind.DYNAMIC_TANH ? number(gain.field(Field.ALPHA)) : 1,
+                norm.kind().hasAlpha() ? number(gain.field(Field.ALPHA)) : 1,
                 norm.affine().hasGain() ? Optional.of(vector(gain, shape)) : Optional.empty(),
                 norm.affine().hasBias() ? Optional.of(vector(gain.field(Field.BIAS), shape)) : Optional.empty(),
                 compute);

@@ -9,7 +9,6 @@ import static isonorm.tensor.Ops.sum;
 import static isonorm.tensor.Ops.times;
 
 import isonorm.architecture.Norm;
-import isonorm.architecture.NormKind;
 import isonorm.tensor.Compute;
 import java.util.Optional;
 import org.bytedeco.pytorch.Tensor;
@@ -40,7 +39,7 @@ record NormLayer(Norm norm, double alpha, Optional<Tensor> gain, Optional<Tensor
     /** The same, not yet rounded to the compute type. */
     Tensor wide(Tensor x) {
         Tensor n = normalized(cast(x, compute.statistics()));
-        if (gain.isPresent() && norm.kind() == NormKind.CRMS) {
+        if (gain.isPresent() && norm.kind().readsCompressed()) {
             n = expand(n);
         }
         if (gain.isPresent()) {

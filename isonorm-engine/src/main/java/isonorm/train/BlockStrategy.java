@@ -195,12 +195,12 @@ public record BlockStrategy(
      */
     Block applied(Block family, NormKind model, int L) {
         NormKind own = kind.orElse(model);
-        if (scalings.contains(Scaling.LAYERSCALE) && model == NormKind.CRMS) {
+        if (scalings.contains(Scaling.LAYERSCALE) && model.readsCompressed()) {
             throw new IllegalArgumentException("what is written to a CRMSNorm's stream must sum to zero, and a LayerScale changes that; take kind rmsnorm,"
                     + " or scaling skipinit");
         }
         Norm norm = normalizes() ? norm(family.norm(), own) : family.norm().withAffine(Affine.NONE);
-        Norm inside = norm(family.norm(), own == NormKind.CRMS ? NormKind.RMS : own);
+        Norm inside = norm(family.norm(), own.readsCompressed() ? NormKind.RMS : own);
         double skip = scalings.contains(Scaling.DEEPNORM) ? Math.pow(2.0 * L, 0.25) : scalings.contains(Scaling.KEEL) ? 2.0 * L : 1;
         BranchScale scale = scalings.contains(Scaling.LAYERSCALE) ? BranchScale.VECTOR
                 : scalings.contains(Scaling.SKIPINIT) ? BranchScale.NUMBER : family.scale();

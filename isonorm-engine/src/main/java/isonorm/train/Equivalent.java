@@ -16,7 +16,6 @@ import isonorm.architecture.Part;
 import isonorm.architecture.Placement;
 import isonorm.architecture.Role;
 import isonorm.architecture.Stream;
-import isonorm.architecture.Wiring;
 import isonorm.backpropagation.Parameters;
 import isonorm.kernel.Gradients;
 import isonorm.kernel.Kernels;
@@ -160,7 +159,7 @@ final class Equivalent implements AutoCloseable {
         }
         return switch (role.part()) {
             case QUERY_KEY_VALUE -> reader(theta, to, Role.of(Part.ATTENTION_NORM, role.block(), GAIN), role);
-            case MLP_GATE, MLP_UP -> reader(theta, to, Role.of(original.blocks().get(role.block()).wiring() == Wiring.PARALLEL_ONE_NORM
+            case MLP_GATE, MLP_UP -> reader(theta, to, Role.of(original.blocks().get(role.block()).wiring().sharesNorm()
                     ? Part.ATTENTION_NORM : Part.MLP_NORM, role.block(), GAIN), role);
             case HEAD -> reader(theta, to, Role.of(Part.FINAL_NORM, GAIN),
                     original.tied() && role.field() == WEIGHT ? Role.of(Part.TOKEN_EMBEDDING, WEIGHT) : role);

@@ -237,12 +237,12 @@ public record Strategy(String name, BlockStrategy block, List<Others> others, bo
         return base.withEmbedding(embedding)
                 .withBlocks(blocks)
                 .withFinalNorm(none ? Optional.empty() : Optional.of(norm))
-                .withStream(kind == NormKind.CRMS ? Stream.COMPRESSED : base.stream());
+                .withStream(kind.readsCompressed() ? Stream.COMPRESSED : base.stream());
     }
 
     private static void requireSameStream(BlockStrategy strategy, int l, NormKind model) {
         NormKind own = strategy.kind().orElse(model);
-        if (strategy.normalizes() && (own == NormKind.CRMS) != (model == NormKind.CRMS)) {
+        if (strategy.normalizes() && own.readsCompressed() != model.readsCompressed()) {
             throw new IllegalArgumentException("CRMSNorm reads a stream of d - 1 values and every other norm one of d, got " + own.label() + " in block "
                     + l + " and " + model.label() + " in the model; take crmsnorm for strategy.kind and all blocks, or for none");
         }
