@@ -121,6 +121,8 @@ class MainTest {
         assertEquals("internal error, NullPointerException: gone (ISONORM_DEBUG=1 shows where; please report it, with what isonorm doctor prints)",
                 Failures.describe(new NullPointerException("gone\nat a.b.C")));
         assertTrue(Failures.describe(new OutOfMemoryError("Java heap space")).startsWith("out of memory: "));
+        assertEquals("out of memory: the system has no 5 bytes of memory left to map; computing in f32 or bf16 takes less",
+                Failures.describe(new OutOfMemoryError("the system has no 5 bytes of memory left to map")));
         assertEquals("x: No space left on device", Failures.describe(new FileSystemException("x", null, "No space left on device")));
         assertEquals("x: permission denied", Failures.describe(new AccessDeniedException("x")));
         assertEquals("x does not exist", Failures.describe(new UncheckedIOException(new NoSuchFileException("x"))));

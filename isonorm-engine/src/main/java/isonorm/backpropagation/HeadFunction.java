@@ -12,6 +12,7 @@ import isonorm.architecture.Output;
 import isonorm.architecture.Role;
 import isonorm.architecture.Stream;
 import isonorm.kernel.Rows;
+import isonorm.tensor.Pad;
 import java.util.Arrays;
 import java.util.Optional;
 import java.util.stream.IntStream;

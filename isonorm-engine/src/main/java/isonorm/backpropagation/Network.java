@@ -4,6 +4,7 @@ import isonorm.architecture.Architecture;
 import isonorm.architecture.Embedding;
 import isonorm.kernel.Rows;
 import isonorm.kernel.Type;
+import isonorm.tensor.Pad;
 import isonorm.tensor.Team;
 import java.lang.foreign.Arena;
 import java.util.ArrayList;

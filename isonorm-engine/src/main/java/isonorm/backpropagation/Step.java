@@ -4,6 +4,7 @@ import isonorm.kernel.Gradients;
 import isonorm.kernel.Kernels;
 import isonorm.kernel.Rows;
 import isonorm.kernel.Type;
+import isonorm.tensor.Pad;
 import isonorm.tensor.Team;
 import java.util.ArrayDeque;
 import java.util.Arrays;

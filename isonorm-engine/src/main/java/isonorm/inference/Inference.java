@@ -15,7 +15,6 @@ import isonorm.layer.Observer;
 import isonorm.layer.Result;
 import isonorm.layer.Runner;
 import isonorm.tensor.Compute;
-import isonorm.tensor.Memory;
 import isonorm.tensor.Team;
 import isonorm.weights.Model;
 import isonorm.weights.Progress;
@@ -33,7 +32,6 @@ import java.util.Queue;
 import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.locks.ReentrantLock;
 import java.util.function.IntPredicate;
-import org.bytedeco.pytorch.Tensor;
 
 /**
  * A model in memory, ready to run.
@@ -115,10 +113,10 @@ public final class Inference implements Runner {
             Optional<Head> head = architecture.output() instanceof Output.Words shape
                     ? Optional.of(Head.load(from, architecture, shape))
                     : Optional.empty();
+            team = Team.of(threads);
             Optional<Ends> ends = words.isPresent() && head.isPresent()
                     ? Optional.empty()
-                    : Optional.of(Ends.load(model, compute == Compute.F16 ? Compute.F32 : compute, patches.isEmpty()));
-            team = Team.of(threads);
+                    : Optional.of(Ends.load(model, compute == Compute.F16 ? Compute.F32 : compute, patches.isEmpty(), team));
             return new Inference(architecture, compute, arena, team, blocks, words, patches, head, ends);
         } catch (IOException | RuntimeException e) {
             arena.close();
@@ -191,30 +189,24 @@ public final class Inference implements Runner {
     private Result runAlone(Batch batch, IntPredicate some) throws IOException {
         int length = require(batch);
         int count = batch.count();
-        Tensor output = null;
-        List<Tensor> streams = new ArrayList<>();
-        try {
-            int together = together(length);
-            for (int first = 0; first < count; first += together) {
-                int rows = Math.min(together, count - first);
-                Rows stream = through(batch, first, rows, length, some, Observer.NONE);
-                if (head.isEmpty()) {
-                    streams.add(copy(stream, rows, length));
-                } else {
-                    output = output == null ? logits(count, length) : output;
-                    head.get().logits(stream, pass(spans(rows, length)), logitsOf(output).slice(first * length, rows * length));
+        try (Arena keep = Arena.ofShared()) {
+            Optional<Result> logits = head.map(words -> Result.empty(activations(), count, length, words.vocabulary()));
+            Optional<Rows> all = head.isPresent() ? Optional.empty() : Optional.of(Rows.allocate(keep, room.type(), count * length, carried(), carried()));
+            try {
+                int together = together(length);
+                for (int first = 0; first < count; first += together) {
+                    int rows = Math.min(together, count - first);
+                    Rows stream = through(batch, first, rows, length, some, Observer.NONE);
+                    if (logits.isPresent()) {
+                        head.orElseThrow().logits(stream, pass(spans(rows, length)), logits.get().output().slice(first * length, rows * length));
+                    } else {
+                        KERNELS.copy(stream.sliceColumns(0, carried()), all.orElseThrow().slice(first * length, rows * length));
+                    }
                 }
-            }
-            if (head.isPresent()) {
-                Tensor made = output;
-                output = null;
-                return Result.of(activations(), made);
-            }
-            return ends.orElseThrow().leave(streams);
-        } finally {
-            streams.forEach(Memory::free);
-            if (output != null) {
-                Memory.free(output);
+                return logits.isPresent() ? logits.get() : ends.orElseThrow().leave(all.orElseThrow(), length);
+            } catch (IOException | RuntimeException e) {
+                logits.ifPresent(Result::close);
+                throw e;
             }
         }
     }
@@ -255,18 +247,9 @@ public final class Inference implements Runner {
         } else if (patches.isPresent()) {
             patches.get().enter((Batch.Images) batch, first, rows, stream, team, room);
         } else {
-            enter(((Batch.Images) batch).slice(first, rows), stream);
+            ends.orElseThrow().enter(((Batch.Images) batch).slice(first, rows), stream.sliceColumns(0, carried()));
         }
         return through(stream, new Pass(team, spans(rows, length), room, angles, observer), some);
-    }
-
-    private void enter(Batch.Images images, Rows stream) throws IOException {
-        Tensor entered = Memory.kept(() -> ends.orElseThrow().enter(images).contiguous());
-        try {
-            KERNELS.copy(Rows.of(Memory.bytes(entered), room.type(), stream.rows(), carried()), stream.sliceColumns(0, carried()));
-        } finally {
-            Memory.free(entered);
-        }
     }
 
     private Rows stream(int rows) {
@@ -312,21 +295,6 @@ public final class Inference implements Runner {
             spans.add(Span.whole(r * length, length));
         }
         return spans;
-    }
-
-    private Tensor logits(int count, int length) throws IOException {
-        return Memory.kept(() -> Memory.empty(activations(), count, length, head.orElseThrow().vocabulary()));
-    }
-
-    private Rows logitsOf(Tensor tensor) {
-        int vocabulary = head.orElseThrow().vocabulary();
-        return Rows.of(Memory.bytes(tensor), room.type(), Math.toIntExact(tensor.numel() / vocabulary), vocabulary);
-    }
-
-    private Tensor copy(Rows stream, int rows, int length) throws IOException {
-        Tensor copy = Memory.kept(() -> Memory.empty(activations(), rows, length, carried()));
-        KERNELS.copy(stream.sliceColumns(0, carried()), Rows.of(Memory.bytes(copy), room.type(), stream.rows(), carried()));
-        return copy;
     }
 
     private Compute activations() {

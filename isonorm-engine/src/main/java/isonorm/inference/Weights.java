@@ -15,7 +15,7 @@ import isonorm.kernel.Type;
 import isonorm.kernel.Values;
 import isonorm.tensor.Compute;
 import isonorm.tensor.LargePages;
-import isonorm.tensor.Memory;
+import isonorm.tensor.MatrixReader;
 import isonorm.weights.Dense;
 import isonorm.weights.Matrix;
 import isonorm.weights.Model;
@@ -171,7 +171,7 @@ final class Weights {
         Rows copy = Rows.allocate(keep, type(), rows, columns, columns);
         matrix.prepare();
         try {
-            Memory.read(matrix, 0, matrix.rows(), compute, copy.data(), columns, role.path());
+            MatrixReader.read(matrix, 0, copy.sliceColumns(0, matrix.columns()).slice(0, matrix.rows()), role.path());
         } finally {
             matrix.release();
         }
@@ -180,12 +180,10 @@ final class Weights {
 
     /** The type of the weights. */
     private Type type() {
-        return switch (compute) {
-            case F32 -> Type.F32;
-            case BF16 -> Type.BF16;
-            case F16 -> Type.F16;
-            case F64 -> throw new IllegalArgumentException("the kernels compute in f32, bf16 or f16; take ForwardPass for f64");
-        };
+        if (compute == Compute.F64) {
+            throw new IllegalArgumentException("the kernels compute in f32, bf16 or f16; take ForwardPass for f64");
+        }
+        return compute.type();
     }
 
     Values vector(Role role) throws IOException {

@@ -92,6 +92,34 @@ public record Rows(MemorySegment data, Type type, long offset, int rows, int col
         }
     }
 
+    /** Reads {@code count} numbers of a row from {@code column} on to the start of {@code into}; exact. */
+    public void read(int row, int column, int count, double[] into) {
+        requireInside(column, count);
+        long first = offset + (long) row * stride + column;
+        if (type == Type.F64) {
+            MemorySegment.copy(data, DOUBLE, first * Double.BYTES, into, 0, count);
+        } else {
+            Numbers.decode(data, type.dtype(), first, count, into, 0);
+        }
+    }
+
+    /** Sets {@code count} numbers of a row from {@code column} on, each rounded once as {@link #set} does it. */
+    public void write(int row, int column, int count, double[] from) {
+        requireInside(column, count);
+        long first = offset + (long) row * stride + column;
+        if (type == Type.F64) {
+            MemorySegment.copy(from, 0, data, DOUBLE, first * Double.BYTES, count);
+        } else {
+            Numbers.encode(from, 0, count, data, type.dtype(), first);
+        }
+    }
+
+    private void requireInside(int column, int count) {
+        if (column < 0 || count < 0 || count > columns - column) {
+            throw new IllegalArgumentException("a part of a row must lie inside, got " + count + " columns from " + column + " on, of " + columns);
+        }
+    }
+
     /** Where a row begins. */
     public long address(int row) {
         return data.address() + (offset + (long) row * stride) * type.bytes();

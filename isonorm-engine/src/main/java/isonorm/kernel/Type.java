@@ -1,24 +1,33 @@
 package isonorm.kernel;
 
+import isonorm.checkpoint.Dtype;
+
 /** How the numbers of {@link Rows} are stored. */
 public enum Type {
     /** IEEE 754 double precision, in which only {@link PlainKernels} computes. */
-    F64(8),
+    F64(8, Dtype.F64),
     /** IEEE 754 single precision. */
-    F32(4),
+    F32(4, Dtype.F32),
     /** The upper half of an {@link #F32}: 8 bits of precision. */
-    BF16(2),
+    BF16(2, Dtype.BF16),
     /** IEEE 754 half precision: 11 bits of precision, nothing above 65504. Weights of products are taken to be finite. */
-    F16(2);
+    F16(2, Dtype.F16);
 
     private final int bytes;
+    private final Dtype dtype;
 
-    Type(int bytes) {
+    Type(int bytes, Dtype dtype) {
         this.bytes = bytes;
+        this.dtype = dtype;
     }
 
     /** The size of one number. */
     public int bytes() {
         return bytes;
+    }
+
+    /** The element type of a file that has the same bytes. */
+    public Dtype dtype() {
+        return dtype;
     }
 }

@@ -1,34 +1,27 @@
 package isonorm.layer;
 
-import static isonorm.tensor.Ops.cast;
-import static isonorm.tensor.Ops.clamp;
-import static isonorm.tensor.Ops.concatenate;
-import static isonorm.tensor.Ops.fillInPlace;
-import static isonorm.tensor.Ops.softcap;
-import static isonorm.tensor.Ops.softmax;
-import static isonorm.tensor.Ops.stack;
-import static isonorm.tensor.Ops.times;
-
-import isonorm.architecture.Alibi;
 import isonorm.architecture.Attention;
+import isonorm.architecture.Alibi;
 import isonorm.architecture.QueryKeyNorm;
 import isonorm.architecture.Rotary;
+import isonorm.architecture.Rotary.Pairing;
+import isonorm.kernel.Exponentials;
+import isonorm.kernel.Rows;
 import isonorm.tensor.Compute;
-import isonorm.tensor.Memory;
-import isonorm.tensor.Threads;
-import java.io.IOException;
+import isonorm.tensor.Products;
+import isonorm.tensor.Room;
+import isonorm.weights.Scratch;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
-import org.bytedeco.pytorch.Tensor;
 
 /**
  * {@code output(softmax(softcap(scale q k^T) + positions + mask) v)} with q, k and v from one projection, each head times its scale where
  * there are such.
  *
- * <p>Hidden scores are set to the lowest finite value: a query that sees no key at all gives every key the same weight, as
- * transformers' eager attention does, and never NaN. In the code B is rows of the batch, T tokens, H heads, K key-value heads,
- * G = H / K and D the head's width.
+ * <p>A query that sees no key at all gives every key the same weight, as transformers' eager attention does, and never NaN. In the code T is
+ * tokens of a row, H heads, K key-value heads, H / K of which share one, and D the head's width.
  */
 record AttentionLayer(
         Attention attention,
@@ -41,140 +34,195 @@ record AttentionLayer(
         Linear output,
         Compute compute) {
 
-    /** How many scores a thread has in memory at once. */
-    private static final long SCORES = 1_000_000;
+    /** How many queries of a head a thread looks at together: their scores stay in its cache. */
+    private static final int QUERIES = 128;
 
-    Tensor forward(Tensor x, Sight sight) throws IOException {
-        long B = sight.count();
-        long T = sight.length();
-        long H = attention.heads();
-        long K = attention.keyValueHeads();
-        long D = attention.headWidth();
+    private static final Room SCORES = new Room();
+
+    Tensor forward(Tensor x, Sight sight) {
+        int H = attention.heads();
+        int K = attention.keyValueHeads();
+        int D = attention.headWidth();
         Tensor qkv = projection.forward(x);
         if (attention.clip().isPresent()) {
-            qkv = clamp(qkv, attention.clip().getAsDouble());
+            qkv = clipped(qkv, attention.clip().getAsDouble());
         }
-        qkv = qkv.view(B, T, H + 2 * K, D);
-        Tensor q = heads(turned(normed(qkv.narrow(2, 0, H), queryNorm), sight));
-        Tensor k = heads(turned(normed(qkv.narrow(2, H, K), keyNorm), sight));
-        Tensor v = heads(normed(qkv.narrow(2, H + K, K), valueNorm));
-        Tensor attended = attend(q, k, v, sight).transpose(1, 2).reshape(B, T, H * D);
+        Tensor q = turned(normed(qkv.columns(0, H * D), H, queryNorm), H, sight);
+        Tensor k = turned(normed(qkv.columns(H * D, K * D), K, keyNorm), K, sight);
+        Tensor v = normed(qkv.columns((H + K) * D, K * D), K, valueNorm);
+        Tensor attended = attend(q, k, v, sight);
         Tensor read = innerNorm.isPresent() ? innerNorm.get().forward(attended) : attended;
-        return output.forward(headScales.isPresent() ? cast(read.view(B, T, H, D).mul(headScales.get()), compute).view(B, T, H * D) : read);
+        return output.forward(headScales.isPresent()
+                ? read.to(compute.wide()).split(H).times(headScales.get()).joined(H).to(compute.type())
+                : read);
     }
 
-    /** (B, T, heads, D) to (B, heads, T, D). */
-    private static Tensor heads(Tensor x) {
-        return x.transpose(1, 2).contiguous();
+    private static Tensor clipped(Tensor x, double limit) {
+        return x.map((_, row, y) -> {
+            for (int i = 0; i < x.width(); i++) {
+                y[i] = Math.clamp(row[i], -limit, limit);
+            }
+        });
     }
 
-    private Tensor normed(Tensor x, Optional<NormLayer> norm) {
+    private Tensor normed(Tensor x, int heads, Optional<NormLayer> norm) {
         if (norm.isEmpty()) {
             return x;
         }
         boolean together = attention.normSpan() == QueryKeyNorm.Span.PROJECTION;
-        return together
-                ? norm.get().forward(x.flatten(2, 3)).view(x.size(0), x.size(1), x.size(2), x.size(3))
-                : norm.get().forward(x);
+        return together ? norm.get().forward(x) : norm.get().forward(x.split(heads)).joined(heads);
     }
 
-    /** The first values of every head turned by their position's angles; x is (B, T, heads, D). */
-    private Tensor turned(Tensor x, Sight sight) throws IOException {
+    /** The first values of every head turned by their position's angles: {@code (a cos - b sin, b cos + a sin)} for each pair (a, b). */
+    private Tensor turned(Tensor x, int heads, Sight sight) {
         if (attention.rotary().isEmpty()) {
             return x;
         }
         Rotary rotary = attention.rotary().get();
-        long width = rotary.width();
         Sight.Turn turn = sight.turn(rotary);
-        Tensor cosine = turn.cosine().unsqueeze(1); // the same for all heads
-        Tensor sine = turn.sine().unsqueeze(1);
-        Tensor part = cast(x.narrow(3, 0, width), compute.statistics());
-        Tensor y = switch (rotary.pairing()) {
-            case HALVES -> {
-                Tensor a = part.narrow(3, 0, width / 2);
-                Tensor b = part.narrow(3, width / 2, width / 2);
-                yield concatenate(3, a.mul(cosine).sub(b.mul(sine)), b.mul(cosine).add(a.mul(sine)));
+        int D = attention.headWidth();
+        boolean halves = rotary.pairing() == Pairing.HALVES;
+        int step = halves ? 1 : 2;
+        int beside = halves ? turn.pairs() : 1;
+        return x.map((row, values, y) -> {
+            System.arraycopy(values, 0, y, 0, heads * D);
+            int angle = row % sight.length() * turn.pairs();
+            for (int head = 0; head < heads; head++) {
+                for (int i = 0; i < turn.pairs(); i++) {
+                    int at = head * D + step * i;
+                    double a = values[at];
+                    double b = values[at + beside];
+                    double cosine = turn.cosine()[angle + i];
+                    double sine = turn.sine()[angle + i];
+                    y[at] = a * cosine - b * sine;
+                    y[at + beside] = b * cosine + a * sine;
+                }
             }
-            case NEIGHBOURS -> {
-                Tensor pairs = part.reshape(x.size(0), x.size(1), x.size(2), width / 2, 2);
-                Tensor a = pairs.select(4, 0);
-                Tensor b = pairs.select(4, 1);
-                yield stack(4, a.mul(cosine).sub(b.mul(sine)), b.mul(cosine).add(a.mul(sine))).flatten(3, 4);
-            }
-        };
-        Tensor rounded = cast(y, compute);
-        return width == x.size(3) ? rounded : concatenate(3, rounded, x.narrow(3, width, x.size(3) - width));
+        });
     }
 
-    /** (B, H, T, D), some key-value heads and some queries of one row at a time, so that few scores are in memory. */
-    private Tensor attend(Tensor q, Tensor k, Tensor v, Sight sight) throws IOException {
-        long B = sight.count();
-        long T = sight.length();
-        long H = attention.heads();
-        long K = attention.keyValueHeads();
-        long G = H / K;
-        long D = attention.headWidth();
-        Tensor out = Memory.empty(compute, B, K, G, T, D);
-        long heads = Math.clamp(SCORES / (G * T * T), 1, Math.ceilDiv(K, Math.ceilDiv(Threads.share(), B))); // work for all
-        long queries = Math.clamp(SCORES / (G * T), 1, T);
+    /** Some queries of one head of one row, with the keys that any of them can see. */
+    private record Window(int row, int head, int query, int queries, int from, int to) {}
+
+    /** The values each query attends to, (tokens, H D). */
+    private Tensor attend(Tensor q, Tensor k, Tensor v, Sight sight) {
+        Tensor out = q.space().empty(q.type(), q.count(), q.width());
+        List<Window> windows = windows(sight);
+        q.space().each(windows.size(), w -> {
+            Window at = windows.get(w);
+            Rows scores = SCORES.rows(q.type(), at.queries, at.to - at.from);
+            Products.product(queries(q, at, sight), keys(k, at, sight), true, scores);
+            weigh(scores, at, sight);
+            Products.product(scores, keys(v, at, sight), false, queries(out, at, sight));
+        });
+        return out;
+    }
+
+    private List<Window> windows(Sight sight) {
+        int T = sight.length();
         List<Window> windows = new ArrayList<>();
-        for (int row = 0; row < B; row++) {
-            for (long head = 0; head < K; head += heads) {
-                for (long query = 0; query < T; query += queries) {
-                    windows.add(new Window(row, head, Math.min(heads, K - head), query, Math.min(queries, T - query)));
+        for (int row = 0; row < sight.count(); row++) {
+            for (int head = 0; head < attention.heads(); head++) {
+                for (int query = 0; query < T; query += QUERIES) {
+                    int queries = Math.min(QUERIES, T - query);
+                    windows.add(sight.padded() // then a query may see nothing, and weighs all keys alike
+                            ? new Window(row, head, query, queries, 0, T)
+                            : new Window(row, head, query, queries, sight.from(attention, query), sight.to(attention, query + queries - 1)));
                 }
             }
         }
-        Threads.parallel(windows.size(), w -> Memory.scoped(() -> {
-            Window at = windows.get(w);
-            Tensor weights = weights(
-                    at.of(q.select(0, at.row).view(K, G, T, D)), at.ofHeads(k.select(0, at.row)), at, sight);
-            Tensor values = weights.bmm(at.ofHeads(v.select(0, at.row)));
-            at.of(out.select(0, at.row)).copy_(values.view(at.heads, G, at.queries, D));
-        }));
-        return out.view(B, H, T, D);
+        return windows;
     }
 
-    /** Some key-value heads of one row with their groups of heads, and some queries. */
-    private record Window(int row, long head, long heads, long query, long queries) {
+    private Rows queries(Tensor x, Window at, Sight sight) {
+        int D = attention.headWidth();
+        return x.rows().slice(at.row * sight.length() + at.query, at.queries).sliceColumns(at.head * D, D);
+    }
 
-        /** x is (K, G, T, D). */
-        Tensor of(Tensor x) {
-            return x.narrow(0, head, heads).narrow(2, query, queries);
+    private Rows keys(Tensor x, Window at, Sight sight) {
+        int D = attention.headWidth();
+        int shared = attention.heads() / attention.keyValueHeads();
+        return x.rows().slice(at.row * sight.length() + at.from, at.to - at.from).sliceColumns(at.head / shared * D, D);
+    }
+
+    /** Replaces the products of each query with its keys by the softmax of its scores. */
+    private void weigh(Rows scores, Window at, Sight sight) {
+        int keys = scores.columns();
+        double[] biases = attention.alibi().isPresent()
+                ? sight.biases(attention.alibi().get(), attention.heads(), at.row)[at.head]
+                : new double[0];
+        try (Scratch products = Scratch.borrow(keys); Scratch exponentials = Scratch.borrow(keys)) {
+            double[] s = products.values();
+            double[] e = exponentials.values();
+            for (int i = 0; i < at.queries; i++) {
+                int from = sight.from(attention, at.query + i);
+                int n = sight.to(attention, at.query + i) - from;
+                scores.read(i, from - at.from, n, s);
+                score(s, e, n, biases, from);
+                for (int j = 0; sight.padded() && j < n; j++) {
+                    s[j] = sight.seen(at.row, from + j) ? s[j] : Double.NEGATIVE_INFINITY;
+                }
+                boolean sees = softmax(s, e, n);
+                Arrays.fill(s, 0, keys, sees ? 0 : 1.0 / keys);
+                if (sees) {
+                    System.arraycopy(e, 0, s, from - at.from, n);
+                }
+                scores.write(i, 0, keys, s);
+            }
         }
+    }
 
-        Tensor ofHeads(Tensor x) {
-            return x.narrow(0, head, heads);
+    /** Makes n products scores, those of the keys from {@code first} on. */
+    private void score(double[] s, double[] room, int n, double[] biases, int first) {
+        boolean before = attention.alibi().filter(alibi -> alibi == Alibi.BEFORE_SCALE_BFLOAT16).isPresent();
+        if (before) {
+            add(s, n, biases, first);
+        }
+        for (int j = 0; j < n; j++) {
+            s[j] *= attention.scale();
+        }
+        if (attention.softcap().isPresent()) {
+            softcap(s, room, n, attention.softcap().getAsDouble());
+        }
+        if (attention.alibi().isPresent() && !before) {
+            add(s, n, biases, first);
         }
     }
 
-    /** The softmax of the scores, (heads, G * queries, T); q is (heads, G, queries, D) and k is (heads, T, D). */
-    private Tensor weights(Tensor q, Tensor k, Window at, Sight sight) throws IOException {
-        long G = q.size(1);
-        long T = k.size(1);
-        Tensor products = q.reshape(at.heads, G * at.queries, q.size(3)).bmm(k.transpose(1, 2));
-        Tensor scores = cast(products, compute.statistics()).view(at.heads, G, at.queries, T);
-        scores = attention.alibi().isPresent()
-                ? withAlibi(scores, attention.alibi().get(), at, sight)
-                : scaled(scores);
-        if (sight.hides(attention)) {
-            fillInPlace(scores, sight.hidden(attention, at.row).narrow(0, at.query, at.queries), compute.lowest());
+    private static void add(double[] s, int n, double[] biases, int first) {
+        for (int j = 0; j < n; j++) {
+            s[j] += biases[first + j];
         }
-        return cast(softmax(scores), compute).view(at.heads, G * at.queries, T);
     }
 
-    private Tensor scaled(Tensor scores) {
-        Tensor scaled = times(scores, attention.scale());
-        return attention.softcap().isPresent() ? softcap(scaled, attention.softcap().getAsDouble()) : scaled;
+    /** {@code s = cap * tanh(s / cap)} for n values. */
+    static void softcap(double[] s, double[] room, int n, double cap) {
+        for (int j = 0; j < n; j++) {
+            room[j] = s[j] / cap;
+        }
+        Exponentials.tanh(room, s, n);
+        for (int j = 0; j < n; j++) {
+            s[j] *= cap;
+        }
     }
 
-    private Tensor withAlibi(Tensor scores, Alibi alibi, Window at, Sight sight) throws IOException {
-        long G = scores.size(1);
-        Tensor biases = sight.biases(alibi, attention.heads()).select(0, at.row)
-                .narrow(0, at.head * G, at.heads * G).view(at.heads, G, 1, scores.size(3));
-        return switch (alibi) {
-            case AFTER_SCALE, AFTER_SCALE_INTERLEAVED -> scaled(scores).add(biases);
-            case BEFORE_SCALE_BFLOAT16 -> scaled(scores.add(biases));
-        };
+    /** {@code e = exp(s) / sum(exp(s))} for n scores; false where all of them are minus infinity. */
+    private static boolean softmax(double[] s, double[] e, int n) {
+        double largest = Double.NEGATIVE_INFINITY;
+        for (int j = 0; j < n; j++) {
+            largest = Math.max(largest, s[j]);
+        }
+        if (largest == Double.NEGATIVE_INFINITY) {
+            return false;
+        }
+        for (int j = 0; j < n; j++) {
+            s[j] -= largest; // or the exponential could be infinite
+        }
+        Exponentials.exp(s, e, n);
+        double sum = Tensor.sum(e, n);
+        for (int j = 0; j < n; j++) {
+            e[j] /= sum;
+        }
+        return true;
     }
 }

@@ -19,11 +19,6 @@ import static isonorm.architecture.Part.MLP_UP;
 import static isonorm.architecture.Part.QUERY_KEY_VALUE;
 import static isonorm.architecture.Part.QUERY_NORM;
 import static isonorm.architecture.Part.VALUE_NORM;
-import static isonorm.tensor.Ops.cast;
-import static isonorm.tensor.Ops.concatenate;
-import static isonorm.tensor.Ops.recentre;
-import static isonorm.tensor.Ops.times;
-import static isonorm.tensor.Ops.weightedSum;
 
 import isonorm.architecture.Architecture;
 import isonorm.architecture.Attention;
@@ -42,7 +37,6 @@ import isonorm.tensor.Compute;
 import java.io.IOException;
 import java.util.Optional;
 import java.util.OptionalDouble;
-import org.bytedeco.pytorch.Tensor;
 
 /**
  * One block on the stream h, with A attention, M the MLP and N norms:
@@ -61,7 +55,7 @@ record BlockLayer(int number, Block block, Branch attention, Branch mlp, Compute
     /** What one sub-layer computes. */
     @FunctionalInterface
     private interface SubLayer {
-        Tensor forward(Tensor x, Sight sight) throws IOException;
+        Tensor forward(Tensor x, Sight sight);
     }
 
     /** A sub-layer with its norms and its scale. */
@@ -82,7 +76,7 @@ record BlockLayer(int number, Block block, Branch attention, Branch mlp, Compute
                 headNorm(from, Role.of(VALUE_NORM, l, Field.GAIN), attention.valueNorm(), attention, attention.keyValueHeads()),
                 innerNorm(from, Role.of(ATTENTION_INNER_NORM, l, Field.GAIN), attention.innerNorm(), attention.outputColumns()),
                 attention.headScales()
-                        ? Optional.of(from.vector(Role.of(ATTENTION_HEAD_SCALE, l, Field.WEIGHT), attention.heads(), 1))
+                        ? Optional.of(from.vector(Role.of(ATTENTION_HEAD_SCALE, l, Field.WEIGHT), 1))
                         : Optional.empty(),
                 from.linear(Role.of(ATTENTION_OUTPUT, l, Field.WEIGHT), attention.outputBias()),
                 from.compute());
@@ -110,9 +104,8 @@ record BlockLayer(int number, Block block, Branch attention, Branch mlp, Compute
             return Optional.empty();
         }
         return Optional.of(switch (attention.normSpan()) {
-            case HEAD -> from.norm(gain, norm.get(), attention.headWidth());
-            case EACH_HEAD -> from.norm(gain, norm.get(), heads, attention.headWidth());
-            case PROJECTION -> from.norm(gain, norm.get(), (long) heads * attention.headWidth());
+            case HEAD, EACH_HEAD -> from.norm(gain, norm.get(), attention.headWidth());
+            case PROJECTION -> from.norm(gain, norm.get(), heads * attention.headWidth());
         });
     }
 
@@ -159,28 +152,28 @@ record BlockLayer(int number, Block block, Branch attention, Branch mlp, Compute
     }
 
     /** The stream behind this block; for dual blocks h is the two streams side by side. */
-    Tensor forward(Tensor h, Sight sight, Watch watch) throws IOException {
+    Tensor forward(Tensor h, Sight sight, Watch watch) {
         watch.stream(number, attention.placement.writesSecondStream() ? stream(h, 0) : h);
         return switch (block.wiring()) {
             case SEQUENTIAL -> then(mlp, then(attention, h, sight, watch), sight, watch);
             case PARALLEL -> {
                 Tensor first = written(attention, read(attention, h, watch), h, sight, watch);
-                yield sum(h, first).add(written(mlp, read(mlp, h, watch), h, sight, watch));
+                yield sum(h, first).plus(written(mlp, read(mlp, h, watch), h, sight, watch));
             }
             case PARALLEL_ONE_NORM -> {
                 Tensor n = read(attention, h, watch);
-                yield sum(h, written(attention, n, h, sight, watch)).add(written(mlp, n, h, sight, watch));
+                yield sum(h, written(attention, n, h, sight, watch)).plus(written(mlp, n, h, sight, watch));
             }
         };
     }
 
-    private Tensor then(Branch branch, Tensor streams, Sight sight, Watch watch) throws IOException {
+    private Tensor then(Branch branch, Tensor streams, Sight sight, Watch watch) {
         Placement placement = branch.placement;
         Tensor h = placement.writesSecondStream() ? stream(streams, 0) : streams;
         Tensor written = written(branch, read(branch, h, watch), h, sight, watch);
-        Tensor skip = block.recentre() && placement.normalizesSum() ? recentre(h) : h;
+        Tensor skip = block.recentre() && placement.normalizesSum() ? h.recentred() : h;
         Tensor next = gated(branch, shown(branch, Place.SUM, normed(branch, Place.SUM, sum(skip, written)), watch));
-        return placement.writesSecondStream() ? concatenate(-1, next, stream(streams, 1).add(written)) : next;
+        return placement.writesSecondStream() ? next.beside(stream(streams, 1).plus(written)) : next;
     }
 
     /** What a sub-layer reads of the stream h. */
@@ -189,11 +182,16 @@ record BlockLayer(int number, Block block, Branch attention, Branch mlp, Compute
     }
 
     /** What a sub-layer writes of the x it reads to the stream h. */
-    private Tensor written(Branch branch, Tensor x, Tensor h, Sight sight, Watch watch) throws IOException {
-        Tensor scaled = scaled(branch, normed(branch, Place.BRANCH, branch.subLayer.forward(x, sight)));
+    private Tensor written(Branch branch, Tensor x, Tensor h, Sight sight, Watch watch) {
+        Tensor scaled = scaled(branch, normed(branch, Place.BRANCH, output(branch, x, sight)));
         Tensor written = shown(branch, Place.BRANCH, scaled, watch);
         watch.written(number, branch.which, written, h);
         return written;
+    }
+
+    /** What a sub-layer makes in between is gone when it has its output. */
+    private static Tensor output(Branch branch, Tensor x, Sight sight) {
+        return x.space().kept(() -> branch.subLayer.forward(x, sight));
     }
 
     /** Behind the norm at a place, where one stands there. */
@@ -210,12 +208,12 @@ record BlockLayer(int number, Block block, Branch attention, Branch mlp, Compute
     }
 
     private Tensor scaled(Branch branch, Tensor y) {
-        return branch.scale.isPresent() ? cast(y.mul(branch.scale.get()), compute) : y;
+        return branch.scale.isPresent() ? y.to(compute.wide()).times(branch.scale.get()).to(compute.type()) : y;
     }
 
     /** {@code alpha h + written}. */
     private Tensor sum(Tensor h, Tensor written) {
-        return weightedSum(block.skip(), h, written);
+        return h.timesPlus(block.skip(), written);
     }
 
     /** {@code h - SiLU(g) h}. */
@@ -224,12 +222,12 @@ record BlockLayer(int number, Block block, Branch attention, Branch mlp, Compute
             return h;
         }
         double g = branch.gate.getAsDouble();
-        return times(h, 1 - g / (1 + Math.exp(-g)));
+        return h.times(1 - g / (1 + Math.exp(-g)));
     }
 
     /** One of two streams that lie side by side. */
     static Tensor stream(Tensor both, int which) {
-        long width = both.size(-1) / 2;
-        return both.narrow(-1, which * width, width).contiguous();
+        int width = both.width() / 2;
+        return both.columns(which * width, width);
     }
 }

@@ -7,10 +7,6 @@ import static isonorm.architecture.Part.PATCH_PROJECTION;
 import static isonorm.architecture.Part.POSITION_EMBEDDING;
 import static isonorm.architecture.Part.SEGMENT_EMBEDDING;
 import static isonorm.architecture.Part.TOKEN_EMBEDDING;
-import static isonorm.tensor.Ops.cast;
-import static isonorm.tensor.Ops.concatenate;
-import static isonorm.tensor.Ops.recentre;
-import static isonorm.tensor.Ops.times;
 
 import isonorm.architecture.Architecture;
 import isonorm.architecture.Embedding;
@@ -19,17 +15,14 @@ import isonorm.architecture.Role;
 import isonorm.architecture.Role.Field;
 import isonorm.architecture.Stream;
 import isonorm.tensor.Compute;
-import isonorm.tensor.Memory;
-import isonorm.tensor.Ops;
 import java.io.IOException;
 import java.util.Optional;
-import org.bytedeco.pytorch.Tensor;
 
 /** What enters the stream: {@code recentre(norm(sum of embeddings))}, norm and recentring where there are any. */
 sealed interface EmbeddingLayer {
 
-    /** (rows, tokens, stream width). */
-    Tensor forward(Batch batch) throws IOException;
+    /** A row for each token of each row of the batch, as wide as the stream. */
+    Tensor forward(Batch batch, Space space) throws IOException;
 
     static EmbeddingLayer load(Loader from, Architecture architecture) throws IOException {
         Entrance entrance = Entrance.load(from, architecture);
@@ -64,12 +57,12 @@ sealed interface EmbeddingLayer {
             Tensor h = norm.isPresent() ? norm.get().wide(sum) : sum;
             boolean all = !compressed || norm.isPresent() && norm.get().gain().isPresent();
             if (recentre && all) { // d - 1 values stand for a vector that sums to zero already
-                h = Ops.recentre(h);
+                h = h.recentred();
             }
             if (compressed && all) {
-                h = h.narrow(-1, 0, h.size(-1) - 1);
+                h = h.columns(0, h.width() - 1);
             }
-            return cast(dual ? Ops.concatenate(-1, h, h) : h, compute);
+            return (dual ? h.beside(h) : h).to(compute.type());
         }
     }
 
@@ -96,29 +89,23 @@ sealed interface EmbeddingLayer {
         }
 
         @Override
-        public Tensor forward(Batch batch) throws IOException {
+        public Tensor forward(Batch batch, Space space) throws IOException {
             Batch.Tokens given = (Batch.Tokens) batch;
-            int B = given.count();
-            int T = given.length();
-            Tensor token = tokens.lookUp(flat(given.ids()));
+            Tensor token = tokens.lookUp(flat(given.ids()), space);
             if (projection.isPresent()) {
                 token = projection.get().forward(token);
             }
-            Tensor sum = wide(token);
+            Tensor sum = token.to(compute.wide());
             if (shape.scale() != 1) {
-                sum = times(sum, shape.scale());
+                sum = sum.times(shape.scale());
             }
             if (positions.isPresent()) {
-                sum = sum.add(wide(positions.get().lookUp(positionsOf(given))));
+                sum = sum.plus(positions.get().lookUp(positionsOf(given), space).to(compute.wide()));
             }
             if (segments.isPresent()) {
-                sum = sum.add(wide(segments.get().lookUp(new long[] {0})));
+                sum = sum.plus(segments.get().lookUp(new long[] {0}, space).to(compute.wide()));
             }
-            return entrance.forward(sum.view(B, T, sum.size(-1)));
-        }
-
-        private Tensor wide(Tensor x) {
-            return cast(x, compute.statistics());
+            return entrance.forward(sum);
         }
 
         private static long[] flat(long[][] rows) {
@@ -154,32 +141,46 @@ sealed interface EmbeddingLayer {
         static Patches load(Loader from, Embedding.Patches shape, int streamWidth, Entrance entrance) throws IOException {
             return new Patches(
                     shape,
-                    from.vector(Role.of(CLASS_TOKEN, Field.WEIGHT), 1, 1, streamWidth),
+                    from.vector(Role.of(CLASS_TOKEN, Field.WEIGHT), streamWidth),
                     from.linear(Role.of(PATCH_PROJECTION, Field.WEIGHT), shape.bias()),
-                    from.vector(Role.of(POSITION_EMBEDDING, Field.WEIGHT), shape.tokens(), streamWidth),
+                    from.vector(Role.of(POSITION_EMBEDDING, Field.WEIGHT), streamWidth),
                     entrance,
                     from.compute());
         }
 
         @Override
-        public Tensor forward(Batch batch) throws IOException {
+        public Tensor forward(Batch batch, Space space) {
             Batch.Images images = (Batch.Images) batch;
-            long B = images.count();
-            Tensor patches = cast(projection.forward(unfolded(images)), compute.statistics());
-            Tensor first = classToken.expand(B, 1, classToken.size(2));
-            return entrance.forward(concatenate(1, first, patches).add(positions));
+            Tensor patches = projection.forward(unfolded(images, space)).to(compute.wide());
+            int T = shape.tokens();
+            Tensor all = space.empty(compute.wide(), images.count() * T, patches.width());
+            for (int image = 0; image < images.count(); image++) {
+                Tensor one = all.slice(image * T, T);
+                classToken.copyTo(one.rows().slice(0, 1));
+                patches.slice(image * (T - 1), T - 1).copyTo(one.rows().slice(1, T - 1));
+            }
+            return entrance.forward(all.plus(positions));
         }
 
-        /** (images, patches, channels * patch * patch). */
-        private Tensor unfolded(Batch.Images images) {
-            long p = shape.patch();
-            double[] values = new double[images.pixels().length];
-            for (int i = 0; i < values.length; i++) {
-                values[i] = images.pixels()[i];
+        /** A row for each patch of each image: what its channels hold, one after the other, row by row. */
+        private Tensor unfolded(Batch.Images images, Space space) {
+            int p = shape.patch();
+            int across = shape.width() / p;
+            int down = shape.height() / p;
+            int C = shape.channels();
+            Tensor all = space.empty(compute.type(), images.count() * down * across, C * p * p);
+            double[] row = new double[C * p * p];
+            for (int patch = 0; patch < all.count(); patch++) {
+                int image = patch / (down * across);
+                int top = patch / across % down * p;
+                int left = patch % across * p;
+                for (int i = 0; i < row.length; i++) {
+                    int plane = image * C + i / (p * p);
+                    row[i] = images.pixels()[(plane * shape.height() + top + i / p % p) * shape.width() + left + i % p];
+                }
+                all.rows().write(patch, 0, row.length, row);
             }
-            return Memory.of(compute, values, images.count(), shape.channels(), shape.height() / p, p, shape.width() / p, p)
-                    .permute(0, 2, 4, 1, 3, 5)
-                    .reshape(images.count(), shape.tokens() - 1, shape.channels() * p * p);
+            return all;
         }
     }
 }

@@ -3,26 +3,25 @@ package isonorm.layer;
 import isonorm.architecture.Architecture;
 import isonorm.architecture.Embedding;
 import isonorm.architecture.Output;
+import isonorm.kernel.Rows;
 import isonorm.tensor.Compute;
-import isonorm.tensor.Memory;
-import isonorm.tensor.Ops;
+import isonorm.tensor.Team;
 import isonorm.weights.Model;
 import java.io.IOException;
 import java.util.List;
 import java.util.Optional;
-import org.bytedeco.pytorch.Tensor;
 
 /** Layers around the blocks for those who run the blocks themselves: patches of images before them, labels or hidden states behind. */
 public final class Ends implements AutoCloseable {
 
+    private final Space space;
     private final Loader loader;
-    private final Compute compute;
     private final Optional<EmbeddingLayer> embedding;
     private final Optional<OutputLayer> output;
 
-    private Ends(Loader loader, Optional<EmbeddingLayer> embedding, Optional<OutputLayer> output) {
+    private Ends(Space space, Loader loader, Optional<EmbeddingLayer> embedding, Optional<OutputLayer> output) {
+        this.space = space;
         this.loader = loader;
-        this.compute = loader.compute();
         this.embedding = embedding;
         this.output = output;
     }
@@ -31,12 +30,15 @@ public final class Ends implements AutoCloseable {
      * Loads those a model has, but for words, which are not of these.
      *
      * @param patches whether the patches are wanted too
+     * @param team who computes them; it stays the caller's
      */
-    public static Ends load(Model model, Compute compute, boolean patches) throws IOException {
+    public static Ends load(Model model, Compute compute, boolean patches, Team team) throws IOException {
         Architecture architecture = model.architecture();
-        Loader loader = new Loader(model, compute, true);
+        Space space = new Space(team);
+        Loader loader = new Loader(model, compute, true, space);
         try {
             return new Ends(
+                    space,
                     loader,
                     patches && architecture.embedding() instanceof Embedding.Patches
                             ? Optional.of(EmbeddingLayer.load(loader, architecture))
@@ -46,27 +48,24 @@ public final class Ends implements AutoCloseable {
                             : Optional.of(OutputLayer.load(loader, architecture, Optional.empty())));
         } catch (IOException | RuntimeException e) {
             loader.close();
+            space.close();
             throw e;
         }
     }
 
-    /** What enters the stream, (rows, tokens, stream width). */
-    public Tensor enter(Batch batch) throws IOException {
-        return embedding.orElseThrow().forward(batch);
+    /** Puts what enters the stream {@code into} rows, one for each token of each row of the batch, as wide as the stream. */
+    public void enter(Batch batch, Rows into) throws IOException {
+        space.scoped(() -> embedding.orElseThrow().forward(batch, space).copyTo(into));
     }
 
-    /** The output of the streams behind the last block, each (rows, tokens, stream width). */
-    public Result leave(List<Tensor> streams) throws IOException {
-        Tensor all = Memory.kept(() -> Ops.concatenate(0, streams.toArray(Tensor[]::new)));
-        try {
-            return new Result(compute, output.orElseThrow().forward(List.of(all)).getFirst());
-        } finally {
-            Memory.free(all);
-        }
+    /** The output of the stream behind the last block, {@code length} tokens for each row of the batch. */
+    public Result leave(Rows stream, int length) throws IOException {
+        return output.orElseThrow().forward(List.of(new OutputLayer.Sequences(new Tensor(stream, space), length)), space).getFirst();
     }
 
     @Override
     public void close() {
         loader.close();
+        space.close();
     }
 }

@@ -1,18 +1,18 @@
 package isonorm.layer;
 
 import isonorm.architecture.Architecture;
+import isonorm.kernel.Rows;
 import isonorm.tensor.Compute;
-import isonorm.tensor.Memory;
-import isonorm.tensor.Ops;
-import isonorm.tensor.Threads;
+import isonorm.tensor.LargePages;
+import isonorm.tensor.Team;
 import isonorm.weights.Model;
 import isonorm.weights.Progress;
 import java.io.IOException;
+import java.lang.foreign.Arena;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.function.IntPredicate;
-import org.bytedeco.pytorch.Tensor;
 
 /**
  * Runs a model: embedding, blocks, output, as its {@link Architecture} says.
@@ -27,42 +27,44 @@ public final class ForwardPass implements Runner {
     /** Models up to this size are held in memory, larger ones are streamed. */
     public static final long RESIDENT_BYTES = 1L << 30;
 
+    /** So many tokens a thread go through a block together: enough for products to be efficient, few enough for the memory. */
+    private static final int TOKENS = 2048;
+
     private final Model model;
     private final Architecture architecture;
     private final Compute compute;
+    private final Team team = Team.of(Runtime.getRuntime().availableProcessors());
+    private final Space space = new Space(team);
     private final Loader held;
-    private final Optional<Ends> ends;
-    private final List<BlockLayer> blocks;
+    private Optional<Ends> ends = Optional.empty();
+    private final List<BlockLayer> blocks = new ArrayList<>();
 
     /** The layers around the blocks. */
     private record Ends(EmbeddingLayer embedding, OutputLayer output) {}
 
-    private ForwardPass(Model model, Compute compute, Loader held, Optional<Ends> ends, List<BlockLayer> blocks) {
+    private ForwardPass(Model model, Compute compute, boolean resident) {
         this.model = model;
         this.architecture = model.architecture();
         this.compute = compute;
-        this.held = held;
-        this.ends = ends;
-        this.blocks = blocks;
+        this.held = new Loader(model, compute, resident, space);
     }
 
     /** A pass that holds no more than one block's weights. */
     public static ForwardPass streaming(Model model, Compute compute) {
-        return new ForwardPass(model, compute, new Loader(model, compute, false), Optional.empty(), List.of());
+        return new ForwardPass(model, compute, false);
     }
 
     /** A pass that loads all weights now. */
     public static ForwardPass resident(Model model, Compute compute) throws IOException {
-        Loader loader = new Loader(model, compute, true);
+        ForwardPass pass = new ForwardPass(model, compute, true);
         try {
-            Ends ends = ends(loader, model.architecture());
-            List<BlockLayer> blocks = new ArrayList<>();
-            for (int l = 0; l < model.architecture().blocks().size(); l++) {
-                blocks.add(BlockLayer.load(loader, model.architecture(), l));
+            pass.ends = Optional.of(ends(pass.held, pass.architecture));
+            for (int l = 0; l < pass.architecture.blocks().size(); l++) {
+                pass.blocks.add(BlockLayer.load(pass.held, pass.architecture, l));
             }
-            return new ForwardPass(model, compute, loader, Optional.of(ends), blocks);
+            return pass;
         } catch (IOException | RuntimeException e) {
-            loader.close();
+            pass.close();
             throw e;
         }
     }
@@ -80,149 +82,123 @@ public final class ForwardPass implements Runner {
 
     @Override
     public Result run(Batch batch, IntPredicate some) throws IOException {
-        return between(around -> run(around, List.of(batch), some, Progress.NONE)).getFirst();
+        return between((around, streams) -> run(around, List.of(batch), some, Progress.NONE, streams)).getFirst();
     }
 
     @Override
     public List<Result> run(List<Batch> batches, Progress progress) throws IOException {
-        return between(around -> run(around, batches, _ -> true, progress));
+        return between((around, streams) -> run(around, batches, _ -> true, progress, streams));
     }
 
     /** Padding is shown too, and everything rounded to float32. */
     @Override
     public void observe(Batch batch, Observer observer) throws IOException {
-        between(around -> {
-            batch.requireFor(architecture.embedding());
-            List<Passage> parts = Passage.enter(batch, around.embedding, batch.lengthIn(architecture.embedding()), compute, observer);
-            try {
-                for (int l = 0; l < architecture.blocks().size(); l++) {
-                    through(l, parts);
-                }
-                for (Passage part : parts) {
-                    Memory.scoped(() -> part.watch.stream(architecture.blocks().size(),
-                            architecture.dual() ? BlockLayer.stream(part.stream, 0) : part.stream));
-                }
-                return null;
-            } finally {
-                parts.forEach(Passage::close);
+        between((around, streams) -> {
+            Passages passages = enter(batch, around.embedding, observer, streams);
+            for (int l = 0; l < architecture.blocks().size(); l++) {
+                through(l, passages.parts);
             }
+            for (Passage part : passages.parts) {
+                space.scoped(() -> part.watch.stream(architecture.blocks().size(),
+                        architecture.dual() ? BlockLayer.stream(part.stream, 0) : part.stream));
+            }
+            return null;
         });
     }
 
     /** A row for each thread, whatever its length. */
     @Override
     public int together(int length) {
-        return Threads.share();
+        return space.threads();
     }
 
-    /** What is done between the layers around the blocks. */
+    /** What is done between the layers around the blocks, with memory for the streams. */
     @FunctionalInterface
     private interface Between<T> {
-        T run(Ends around) throws IOException;
+        T run(Ends around, LargePages streams) throws IOException;
     }
 
     private <T> T between(Between<T> work) throws IOException {
-        if (ends.isPresent()) {
-            return work.run(ends.get());
-        }
-        try (Loader loader = new Loader(model, compute, false)) {
-            return work.run(ends(loader, architecture));
+        try (Arena arena = Arena.ofShared()) {
+            LargePages streams = LargePages.of(arena);
+            if (ends.isPresent()) {
+                return work.run(ends.get(), streams);
+            }
+            try (Loader loader = new Loader(model, compute, false, space)) {
+                return work.run(ends(loader, architecture), streams);
+            }
         }
     }
 
-    private List<Result> run(Ends around, List<Batch> batches, IntPredicate some, Progress progress) throws IOException {
-        batches.forEach(batch -> batch.requireFor(architecture.embedding()));
+    private List<Result> run(Ends around, List<Batch> batches, IntPredicate some, Progress progress, LargePages streams) throws IOException {
         int steps = architecture.blocks().size() + 2;
-        List<List<Passage>> passages = new ArrayList<>();
-        List<Tensor> streams = new ArrayList<>();
-        try {
-            for (Batch batch : batches) {
-                int length = batch.lengthIn(architecture.embedding());
-                passages.add(Passage.enter(batch, around.embedding, length, compute, Observer.NONE));
-            }
-            progress.step("embedding", 1, steps);
-            List<Passage> parts = passages.stream().flatMap(List::stream).toList();
-            for (int l = 0; l < architecture.blocks().size(); l++) {
-                if (some.test(l)) {
-                    through(l, parts);
-                }
-                progress.step("block " + l, l + 2, steps);
-            }
-            for (List<Passage> batch : passages) {
-                streams.add(Passage.leave(batch));
-            }
-            List<OutputLayer.Made> made = around.output.forward(streams);
-            progress.step("output", steps, steps);
-            return made.stream().map(one -> new Result(compute, one)).toList();
-        } finally {
-            streams.forEach(Memory::free);
-            passages.forEach(batch -> batch.forEach(Passage::close));
+        List<Passages> all = new ArrayList<>();
+        for (Batch batch : batches) {
+            all.add(enter(batch, around.embedding, Observer.NONE, streams));
         }
+        progress.step("embedding", 1, steps);
+        List<Passage> parts = all.stream().flatMap(passages -> passages.parts.stream()).toList();
+        for (int l = 0; l < architecture.blocks().size(); l++) {
+            if (some.test(l)) {
+                through(l, parts);
+            }
+            progress.step("block " + l, l + 2, steps);
+        }
+        List<Result> made = around.output.forward(all.stream().map(Passages::whole).toList(), space);
+        progress.step("output", steps, steps);
+        return made;
     }
 
     private void through(int l, List<Passage> passages) throws IOException {
         if (ends.isPresent()) {
-            Threads.parallel(passages.size(), p -> passages.get(p).through(blocks.get(l)));
+            for (Passage passage : passages) {
+                passage.through(blocks.get(l), space);
+            }
             return;
         }
-        try (Loader loader = new Loader(model, compute, false)) {
+        try (Loader loader = new Loader(model, compute, false, space)) {
             BlockLayer block = BlockLayer.load(loader, architecture, l);
-            Threads.parallel(passages.size(), p -> passages.get(p).through(block));
+            for (Passage passage : passages) {
+                passage.through(block, space);
+            }
         }
     }
 
+    /** The stream of a batch, and its parts. */
+    private record Passages(OutputLayer.Sequences whole, List<Passage> parts) {}
+
+    /** A batch in parts of whole rows. */
+    private Passages enter(Batch batch, EmbeddingLayer embedding, Observer observer, LargePages streams) throws IOException {
+        batch.requireFor(architecture.embedding());
+        int length = batch.lengthIn(architecture.embedding());
+        int width = architecture.dual() ? 2 * architecture.streamWidth() : architecture.streamWidth();
+        int tokens = Math.multiplyExact(batch.count(), length);
+        Tensor whole = new Tensor(
+                Rows.of(streams.allocate((long) tokens * width * compute.bytes()), compute.type(), tokens, width), space);
+        space.scoped(() -> embedding.forward(batch, space).copyTo(whole.rows()));
+        List<Passage> parts = new ArrayList<>();
+        int together = Math.max(1, TOKENS * space.threads() / length);
+        for (int first = 0; first < batch.count(); first += together) {
+            int rows = Math.min(together, batch.count() - first);
+            parts.add(new Passage(
+                    whole.slice(first * length, rows * length), new Sight(batch, first, rows, length), new Watch(observer, first * length)));
+        }
+        return new Passages(new OutputLayer.Sequences(whole, length), parts);
+    }
+
     /** Some rows of one batch on their way through the blocks. */
-    private static final class Passage implements AutoCloseable {
+    private record Passage(Tensor stream, Sight sight, Watch watch) {
 
-        private final Sight sight;
-        private final Watch watch;
-        private Tensor stream;
-
-        private Passage(Sight sight, Watch watch, Tensor stream) {
-            this.sight = sight;
-            this.watch = watch;
-            this.stream = stream;
-        }
-
-        /** A batch in as many parts as there are threads, where it has that many rows. */
-        static List<Passage> enter(Batch batch, EmbeddingLayer embedding, int length, Compute compute, Observer observer)
-                throws IOException {
-            Tensor whole = Memory.kept(() -> embedding.forward(batch));
-            List<Passage> parts = new ArrayList<>();
-            try {
-                int count = Math.min(batch.count(), Threads.share());
-                for (int p = 0; p < count; p++) {
-                    int first = (int) ((long) batch.count() * p / count);
-                    int rows = (int) ((long) batch.count() * (p + 1) / count) - first;
-                    Tensor part = Memory.kept(() -> whole.narrow(0, first, rows).contiguous());
-                    parts.add(new Passage(new Sight(batch, first, rows, length, compute), new Watch(observer, first * length), part));
-                }
-                return parts;
-            } finally {
-                Memory.free(whole);
-            }
-        }
-
-        /** The stream of all parts. */
-        static Tensor leave(List<Passage> parts) throws IOException {
-            return Memory.kept(() -> Ops.concatenate(0, parts.stream().map(part -> part.stream).toArray(Tensor[]::new)));
-        }
-
-        void through(BlockLayer block) throws IOException {
-            Tensor before = stream;
-            stream = Memory.kept(() -> block.forward(before, sight, watch));
-            Memory.free(before);
-        }
-
-        @Override
-        public void close() {
-            Memory.free(stream);
-            sight.close();
+        /** What comes out of a block takes the place of what went in. */
+        void through(BlockLayer block, Space space) throws IOException {
+            space.scoped(() -> block.forward(stream, sight, watch).copyTo(stream.rows()));
         }
     }
 
     @Override
     public void close() {
         held.close();
+        space.close();
+        team.close();
     }
 }

@@ -3,16 +3,18 @@ package isonorm.layer;
 import isonorm.architecture.Norm;
 import isonorm.architecture.Role;
 import isonorm.architecture.Role.Field;
+import isonorm.kernel.Rows;
+import isonorm.kernel.Type;
 import isonorm.tensor.Compute;
-import isonorm.tensor.Memory;
-import isonorm.tensor.Ops;
+import isonorm.tensor.LargePages;
+import isonorm.tensor.MatrixReader;
 import isonorm.weights.Matrix;
 import isonorm.weights.Model;
 import java.io.IOException;
+import java.lang.foreign.Arena;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
-import org.bytedeco.pytorch.Tensor;
 
 /** Loads the weights of some layers and owns their memory. */
 final class Loader implements AutoCloseable {
@@ -20,14 +22,20 @@ final class Loader implements AutoCloseable {
     private final Model model;
     private final Compute compute;
     private final boolean resident;
-    private final List<Tensor> owned = new ArrayList<>();
+    private final Space space;
+    private final Arena arena = Arena.ofShared();
+    private final LargePages pages = LargePages.of(arena);
     private final List<Table> tables = new ArrayList<>();
 
-    /** @param resident whether large tables are loaded whole, or read where they are needed */
-    Loader(Model model, Compute compute, boolean resident) {
+    /**
+     * @param resident whether large tables are loaded whole, or read where they are needed
+     * @param space where the layers compute
+     */
+    Loader(Model model, Compute compute, boolean resident, Space space) {
         this.model = model;
         this.compute = compute;
         this.resident = resident;
+        this.space = space;
     }
 
     Compute compute() {
@@ -37,18 +45,28 @@ final class Loader implements AutoCloseable {
     /** The parameter of a role, (rows, columns), or (1, columns) for a vector. */
     Tensor matrix(Role role) throws IOException {
         Matrix matrix = model.weight(role);
+        Rows rows = rows(compute.type(), matrix.rows(), matrix.columns());
         matrix.prepare();
         try {
-            return own(Memory.kept(() -> Memory.rows(matrix, 0, matrix.rows(), compute, role.path())));
+            MatrixReader.read(matrix, 0, rows, role.path());
         } finally {
             matrix.release();
         }
+        return new Tensor(rows, space);
     }
 
-    /** A vector that takes part in sums, rounded to the compute type as all weights are. */
-    Tensor vector(Role role, long... shape) throws IOException {
+    private Rows rows(Type type, int rows, int columns) {
+        return Rows.of(pages.allocate((long) rows * columns * type.bytes()), type, rows, columns);
+    }
+
+    /** A vector that takes part in sums, in the wide type, rounded to the compute type as all weights are; in rows of {@code columns} values. */
+    Tensor vector(Role role, int columns) throws IOException {
         Tensor loaded = matrix(role);
-        return own(Memory.kept(() -> Ops.cast(loaded.view(shape), compute.statistics())));
+        int rows = Math.toIntExact((long) loaded.count() * loaded.width() / columns);
+        Tensor shaped = new Tensor(Rows.of(loaded.rows().data(), loaded.type(), rows, columns), space);
+        Rows wide = rows(compute.wide(), rows, columns);
+        shaped.copyTo(wide);
+        return new Tensor(wide, space);
     }
 
     /** A parameter that is one number. */
@@ -70,24 +88,18 @@ final class Loader implements AutoCloseable {
         return new Linear(matrix, bias ? Optional.of(matrix(weight.field(Field.BIAS))) : Optional.empty());
     }
 
-    /** A norm; {@code shape} is that of its gain and bias, where it has them. */
-    NormLayer norm(Role gain, Norm norm, long... shape) throws IOException {
+    /** A norm whose gain and bias, where it has them, have {@code columns} values, or as many for each head. */
+    NormLayer norm(Role gain, Norm norm, int columns) throws IOException {
         return new NormLayer(norm,
                 norm.kind().hasAlpha() ? number(gain.field(Field.ALPHA)) : 1,
-                norm.affine().hasGain() ? Optional.of(vector(gain, shape)) : Optional.empty(),
-                norm.affine().hasBias() ? Optional.of(vector(gain.field(Field.BIAS), shape)) : Optional.empty(),
+                norm.affine().hasGain() ? Optional.of(vector(gain, columns)) : Optional.empty(),
+                norm.affine().hasBias() ? Optional.of(vector(gain.field(Field.BIAS), columns)) : Optional.empty(),
                 compute);
-    }
-
-    private Tensor own(Tensor tensor) {
-        owned.add(tensor);
-        return tensor;
     }
 
     @Override
     public void close() {
-        owned.forEach(Memory::free);
-        owned.clear();
+        arena.close();
         tables.forEach(Table::close);
         tables.clear();
     }

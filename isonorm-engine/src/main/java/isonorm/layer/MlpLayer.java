@@ -1,14 +1,10 @@
 package isonorm.layer;
 
-import static isonorm.tensor.Ops.cast;
-import static isonorm.tensor.Ops.times;
-
 import isonorm.architecture.Activation;
+import isonorm.kernel.Exponentials;
 import isonorm.tensor.Compute;
-import java.io.IOException;
+import isonorm.weights.Scratch;
 import java.util.Optional;
-import org.bytedeco.pytorch.Tensor;
-import org.bytedeco.pytorch.global.torch;
 
 /**
  * {@code down(activation(up(x)))}, or {@code down(activation(gate(x)) * up(x))} where there is a gate; what down reads is normalized where
@@ -16,27 +12,71 @@ import org.bytedeco.pytorch.global.torch;
  */
 record MlpLayer(Activation activation, Optional<Linear> gate, Linear up, Optional<NormLayer> innerNorm, Linear down, Compute compute) {
 
-    Tensor forward(Tensor x) throws IOException {
-        Tensor inner = wide(up.forward(x));
-        Tensor hidden = gate.isPresent()
-                ? activate(activation, wide(gate.get().forward(x))).mul(inner)
-                : activate(activation, inner);
-        return down.forward(innerNorm.isPresent() ? innerNorm.get().forward(hidden) : cast(hidden, compute));
-    }
+    /** {@code (1 + tanh(u)) / 2 = sigmoid(2u)}, with {@code u = sqrt(2 / pi) (x + 0.044715 x³)} in GELU's approximation. */
+    private static final double GELU_SCALE = 2 * Math.sqrt(2 / Math.PI);
 
-    private Tensor wide(Tensor x) {
-        return cast(x, compute.statistics());
+    Tensor forward(Tensor x) {
+        Tensor inner = up.forward(x).to(compute.wide());
+        Tensor hidden = gate.isPresent()
+                ? activate(activation, gate.get().forward(x).to(compute.wide())).times(inner)
+                : activate(activation, inner);
+        return down.forward(innerNorm.isPresent() ? innerNorm.get().forward(hidden) : hidden.to(compute.type()));
     }
 
     static Tensor activate(Activation activation, Tensor x) {
-        return switch (activation) {
-            case GELU -> torch.gelu(x);
-            case GELU_TANH -> torch.gelu(x, "tanh");
-            case QUICK_GELU -> x.mul(times(x, 1.702).sigmoid());
-            case RELU -> x.relu();
-            case RELU_SQUARED -> x.relu().square();
-            case SILU -> torch.silu(x);
-            case TANH -> x.tanh();
-        };
+        int n = x.width();
+        return x.map((_, row, y) -> activate(activation, row, y, n));
+    }
+
+    /** {@code y = activation(x)} for n values. */
+    private static void activate(Activation activation, double[] x, double[] y, int n) {
+        switch (activation) {
+            case GELU -> {
+                Exponentials.distribution(x, y, n);
+                for (int i = 0; i < n; i++) {
+                    y[i] *= x[i];
+                }
+            }
+            case GELU_TANH -> {
+                for (int i = 0; i < n; i++) {
+                    y[i] = -GELU_SCALE * (x[i] + 0.044715 * x[i] * x[i] * x[i]);
+                }
+                timesSigmoidOfMinus(x, y, n);
+            }
+            case QUICK_GELU -> {
+                for (int i = 0; i < n; i++) {
+                    y[i] = -1.702 * x[i];
+                }
+                timesSigmoidOfMinus(x, y, n);
+            }
+            case SILU -> {
+                for (int i = 0; i < n; i++) {
+                    y[i] = -x[i];
+                }
+                timesSigmoidOfMinus(x, y, n);
+            }
+            case RELU -> {
+                for (int i = 0; i < n; i++) {
+                    y[i] = Math.max(x[i], 0);
+                }
+            }
+            case RELU_SQUARED -> {
+                for (int i = 0; i < n; i++) {
+                    y[i] = Math.max(x[i], 0) * Math.max(x[i], 0);
+                }
+            }
+            case TANH -> Exponentials.tanh(x, y, n);
+        }
+    }
+
+    /** {@code y = x sigmoid(-y)} for n values. */
+    private static void timesSigmoidOfMinus(double[] x, double[] y, int n) {
+        try (Scratch scratch = Scratch.borrow(n)) {
+            double[] e = scratch.values();
+            Exponentials.exp(y, e, n);
+            for (int i = 0; i < n; i++) {
+                y[i] = x[i] / (1 + e[i]);
+            }
+        }
     }
 }

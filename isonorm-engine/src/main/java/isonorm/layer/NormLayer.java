@@ -1,20 +1,12 @@
 package isonorm.layer;
 
-import static isonorm.tensor.Ops.cast;
-import static isonorm.tensor.Ops.expand;
-import static isonorm.tensor.Ops.mean;
-import static isonorm.tensor.Ops.plus;
-import static isonorm.tensor.Ops.recentre;
-import static isonorm.tensor.Ops.sum;
-import static isonorm.tensor.Ops.times;
-
 import isonorm.architecture.Norm;
+import isonorm.kernel.Exponentials;
 import isonorm.tensor.Compute;
 import java.util.Optional;
-import org.bytedeco.pytorch.Tensor;
 
 /**
- * Normalizes the last dimension: {@code n = x / sqrt(q + epsilon)}, then {@code gain * n + bias}, where q is
+ * Normalizes each row: {@code n = x / sqrt(q + epsilon)}, then {@code gain * n + bias}, where q is
  *
  * <pre>
  * LayerNorm   mean((x - mean(x))²), and x is x - mean(x)
@@ -28,39 +20,62 @@ import org.bytedeco.pytorch.Tensor;
  * <p>A DynamicTanh has no statistics: {@code n = tanh(alpha x)}. (Zhu et al., arXiv 2503.10622)
  *
  * @param alpha used by DynamicTanh alone
- * @param gain in the type of the statistics, as the bias
+ * @param gain (1, columns), or (heads, columns) for rows that are heads; in the wide type, as the bias
  */
 record NormLayer(Norm norm, double alpha, Optional<Tensor> gain, Optional<Tensor> bias, Compute compute) {
 
     Tensor forward(Tensor x) {
-        return cast(wide(x), compute);
+        return wide(x).to(compute.type());
     }
 
     /** The same, not yet rounded to the compute type. */
     Tensor wide(Tensor x) {
-        Tensor n = normalized(cast(x, compute.statistics()));
-        if (gain.isPresent() && norm.kind().readsCompressed()) {
-            n = expand(n);
-        }
-        if (gain.isPresent()) {
-            n = n.mul(gain.get());
-        }
-        return bias.isPresent() ? n.add(bias.get()) : n;
+        int n = x.width();
+        Tensor normalized = x.map(compute.wide(), n, (_, row, y) -> normalize(row, y, n));
+        Tensor all = gain.isPresent() && norm.kind().readsCompressed() ? normalized.expanded() : normalized;
+        Tensor gained = gain.isPresent() ? all.times(gain.get()) : all;
+        return bias.isPresent() ? gained.plus(bias.get()) : gained;
     }
 
-    private Tensor normalized(Tensor x) {
-        return switch (norm.kind()) {
+    private void normalize(double[] x, double[] y, int n) {
+        switch (norm.kind()) {
             case LAYER -> {
-                Tensor centred = recentre(x); // before the squares: E[x²] - mean² cancels where the mean is large
-                yield centred.mul(reciprocalRoot(mean(centred.square())));
+                add(x, -Tensor.sum(x, n) / n, n); // before the squares: E[x²] - mean² cancels where the mean is large
+                multiply(x, reciprocalRoot(squares(x, y, n) / n), y, n);
             }
-            case RMS -> x.mul(reciprocalRoot(mean(x.square())));
-            case DYNAMIC_TANH -> times(x, alpha).tanh();
-            case CRMS -> x.mul(reciprocalRoot(times(sum(x.square()).add(sum(x).square()), 1.0 / (x.size(-1) + 1))));
-        };
+            case RMS -> multiply(x, reciprocalRoot(squares(x, y, n) / n), y, n);
+            case CRMS -> {
+                double sum = Tensor.sum(x, n);
+                multiply(x, reciprocalRoot((squares(x, y, n) + sum * sum) / (n + 1)), y, n);
+            }
+            case DYNAMIC_TANH -> {
+                multiply(x, alpha, x, n);
+                Exponentials.tanh(x, y, n);
+            }
+        }
     }
 
-    private Tensor reciprocalRoot(Tensor q) {
-        return plus(q, norm.epsilon()).rsqrt();
+    private double reciprocalRoot(double q) {
+        return 1 / Math.sqrt(q + norm.epsilon());
+    }
+
+    private static void add(double[] x, double term, int n) {
+        for (int i = 0; i < n; i++) {
+            x[i] += term;
+        }
+    }
+
+    private static void multiply(double[] x, double factor, double[] y, int n) {
+        for (int i = 0; i < n; i++) {
+            y[i] = x[i] * factor;
+        }
+    }
+
+    /** {@code sum(x²)}, with room for the squares. */
+    private static double squares(double[] x, double[] room, int n) {
+        for (int i = 0; i < n; i++) {
+            room[i] = x[i] * x[i];
+        }
+        return Tensor.sum(room, n);
     }
 }

@@ -7,13 +7,8 @@ import static isonorm.architecture.Part.HEAD_TRANSFORM;
 import static isonorm.architecture.Part.HEAD_TRANSFORM_NORM;
 import static isonorm.architecture.Part.POOLER;
 import static isonorm.architecture.Part.TOKEN_EMBEDDING;
-import static isonorm.tensor.Ops.cast;
-import static isonorm.tensor.Ops.concatenate;
-import static isonorm.tensor.Ops.expand;
-import static isonorm.tensor.Ops.softcap;
-import static isonorm.tensor.Ops.sum;
-import static isonorm.tensor.Ops.times;
 
+import isonorm.architecture.Activation;
 import isonorm.architecture.Architecture;
 import isonorm.architecture.Embedding;
 import isonorm.architecture.Output;
@@ -22,23 +17,33 @@ import isonorm.architecture.Output.Pooling;
 import isonorm.architecture.Role;
 import isonorm.architecture.Role.Field;
 import isonorm.architecture.Stream;
+import isonorm.kernel.Rows;
 import isonorm.tensor.Compute;
-import isonorm.tensor.Memory;
-import isonorm.tensor.Threads;
 import java.io.IOException;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
-import org.bytedeco.pytorch.Tensor;
+import java.util.function.Function;
 
 /** What is made of the stream behind the last block. */
 sealed interface OutputLayer {
 
-    /** An output that lives on, with its pooled vectors where the architecture has any. */
-    record Made(Tensor output, Optional<Tensor> pooled) {}
+    /** What the blocks made of a batch: a row for each token, {@code length} of them for each row of the batch. */
+    record Sequences(Tensor h, int length) {
 
-    /** The output of each of the {@code streams}, each (rows, tokens, stream width). */
-    List<Made> forward(List<Tensor> streams) throws IOException;
+        /** The first token of each row of the batch. */
+        Sequences first() {
+            return new Sequences(h.every(length), 1);
+        }
+
+        int count() {
+            return h.count() / length;
+        }
+    }
+
+    /** The output of each of the {@code streams}, in memory of its own. */
+    List<Result> forward(List<Sequences> streams, Space space) throws IOException;
 
     static OutputLayer load(Loader from, Architecture architecture, Optional<Table> tokens) throws IOException {
         Final last = Final.load(from, architecture);
@@ -67,26 +72,26 @@ sealed interface OutputLayer {
         }
 
         /**
-         * The values a reader gets, in the type of the statistics: d, or d - 1 where nothing made them d. Of two streams x and y
+         * The values a reader gets, in the wide type: d, or d - 1 where nothing made them d. Of two streams x and y
          * it is {@code x + norm(y)}.
          */
         Tensor read(Tensor h) {
             if (dual) {
-                return cast(BlockLayer.stream(h, 0), compute.statistics()).add(norm.orElseThrow().wide(BlockLayer.stream(h, 1)));
+                return BlockLayer.stream(h, 0).to(compute.wide()).plus(norm.orElseThrow().wide(BlockLayer.stream(h, 1)));
             }
-            return norm.isPresent() ? norm.get().wide(h) : cast(h, compute.statistics());
+            return norm.isPresent() ? norm.get().wide(h) : h.to(compute.wide());
         }
 
         /** All d values of {@link #read}. */
         Tensor all(Tensor h) {
             boolean shortened = compressed && (norm.isEmpty() || norm.get().gain().isEmpty());
-            return shortened ? expand(read(h)) : read(h);
+            return shortened ? read(h).expanded() : read(h);
         }
 
         /** All d values of the stream itself. */
         Tensor bare(Tensor h) {
-            Tensor values = cast(h, compute.statistics());
-            return compressed ? expand(values) : values;
+            Tensor values = h.to(compute.wide());
+            return compressed ? values.expanded() : values;
         }
     }
 
@@ -114,9 +119,8 @@ sealed interface OutputLayer {
 
         /** {@code norm(activation(dense(x)))}. */
         private record Transform(Output.Transform shape, Linear dense, NormLayer norm, Compute compute) {
-            Tensor wide(Tensor x) throws IOException {
-                Tensor y = MlpLayer.activate(shape.activation(), cast(dense.forward(cast(x, compute)), compute.statistics()));
-                return norm.wide(y);
+            Tensor wide(Tensor x) {
+                return norm.wide(MlpLayer.activate(shape.activation(), dense.forward(x.to(compute.type())).to(compute.wide())));
             }
         }
 
@@ -149,93 +153,102 @@ sealed interface OutputLayer {
         }
 
         /** What the head reads: the values its table is multiplied with, (tokens, columns), and the sum of all, (tokens, 1). */
-        private record Read(Tensor values, Optional<Tensor> sums) {
-            Read narrow(long first, long count) {
-                return new Read(values.narrow(0, first, count), sums.map(tensor -> tensor.narrow(0, first, count)));
-            }
-        }
+        private record Read(Tensor values, Optional<Tensor> sums) {}
 
-        /** How many logits are computed at once. */
-        private static final long SLICE_VALUES = 4_000_000;
+        /** How many values of the table and of the logits are in memory at once. */
+        private static final int SLAB_VALUES = 8_000_000;
+
+        /** Fewer words would make products slow. */
+        private static final int FEWEST = 512;
+        private static final int MOST = 4096;
 
         @Override
-        public List<Made> forward(List<Tensor> streams) throws IOException {
-            List<Read> read = new ArrayList<>();
-            List<Made> made = new ArrayList<>();
+        public List<Result> forward(List<Sequences> streams, Space space) throws IOException {
+            List<Result> made = new ArrayList<>();
             try {
-                for (Tensor h : streams) {
-                    read.add(read(h));
-                    made.add(new Made(
-                            Memory.kept(() -> Memory.empty(compute, h.size(0), h.size(1), head.rows())), Optional.empty()));
+                for (Sequences stream : streams) {
+                    made.add(Result.empty(compute, stream.count(), stream.length(), head.rows()));
                 }
-                head.forEach((first, rows) -> {
-                    for (int i = 0; i < read.size(); i++) {
-                        Read from = read.get(i);
-                        Tensor logits = made.get(i).output();
-                        write(from, first, rows, logits.view(-1, head.rows()).narrow(1, first, rows.size(0)));
-                    }
+                space.scoped(() -> {
+                    List<Read> read = streams.stream().map(stream -> read(stream.h(), space)).toList();
+                    int widest = read.stream().mapToInt(one -> Math.max(one.values().count(), one.values().width())).max().orElse(1);
+                    head.forEach(Math.clamp(SLAB_VALUES / widest, FEWEST, MOST), space, (first, rows) -> {
+                        for (int i = 0; i < read.size(); i++) {
+                            Read from = read.get(i);
+                            Rows into = made.get(i).output().sliceColumns(first, rows.count());
+                            space.scoped(() -> logits(from, first, rows, into).copyTo(into));
+                        }
+                    });
                 });
                 return made;
             } catch (IOException | RuntimeException e) {
-                made.forEach(one -> Memory.free(one.output()));
+                made.forEach(Result::close);
                 throw e;
-            } finally {
-                for (Read one : read) {
-                    Memory.free(one.values());
-                    one.sums().ifPresent(Memory::free);
-                }
             }
         }
 
-        private Read read(Tensor h) throws IOException {
-            Tensor y = Memory.kept(() -> behindNorm(h));
-            try {
-                Tensor values = Memory.kept(() -> {
-                    Tensor taken = differences
-                            ? y.narrow(-1, 0, y.size(-1) - 1).sub(y.narrow(-1, y.size(-1) - 1, 1))
-                            : y;
-                    return cast(taken, compute).reshape(-1, taken.size(-1));
-                });
-                return new Read(values, means.isPresent()
-                        ? Optional.of(Memory.kept(() -> sum(y).view(-1, 1)))
-                        : Optional.empty());
-            } finally {
-                Memory.free(y);
-            }
+        private Read read(Tensor h, Space space) {
+            Optional<Tensor> sums = means.isPresent() ? Optional.of(space.kept(() -> behindNorm(h).sum())) : Optional.empty();
+            return new Read(space.kept(() -> values(behindNorm(h)).to(compute.type())), sums);
         }
 
-        private Tensor behindNorm(Tensor h) throws IOException {
+        /** The values the table is multiplied with. */
+        private Tensor values(Tensor y) {
+            int last = y.width() - 1;
+            return differences
+                    ? y.map(y.type(), last, (_, row, each) -> {
+                        for (int c = 0; c < last; c++) {
+                            each[c] = row[c] - row[last];
+                        }
+                    })
+                    : y;
+        }
+
+        private Tensor behindNorm(Tensor h) {
             Tensor y = allValues ? last.all(h) : last.read(h);
             if (projection.isPresent()) {
-                y = cast(projection.get().forward(cast(y, compute)), compute.statistics());
+                y = projection.get().forward(y.to(compute.type())).to(compute.wide());
             }
             return transform.isPresent() ? transform.get().wide(y) : y;
         }
 
-        /** Writes the logits of the words from {@code first} on, (tokens, words), some tokens at a time. */
-        private void write(Read read, int first, Tensor rows, Tensor into) throws IOException {
-            long tokens = into.size(0);
-            int slices = (int) Math.clamp(tokens * rows.size(0) / SLICE_VALUES, Math.min(tokens, Threads.share()), tokens);
-            Threads.parallel(slices, slice -> Memory.scoped(() -> {
-                long from = tokens * slice / slices;
-                long count = tokens * (slice + 1) / slices - from;
-                into.narrow(0, from, count).copy_(logits(read.narrow(from, count), first, rows));
-            }));
-        }
-
-        /** The logits of the words from {@code first} on, (tokens, words). */
-        private Tensor logits(Read read, int first, Tensor rows) {
-            Tensor logits = cast(read.values().mm(rows.t()), compute.statistics());
+        /** The logits of the words from {@code first} on, (tokens, words); their products are put where they will stay if nothing follows. */
+        private Tensor logits(Read read, int first, Tensor rows, Rows into) {
+            Tensor logits = read.values().product(rows, into);
+            if (means.isEmpty() && bias.isEmpty() && shape.scale() == 1 && shape.softcap().isEmpty()) {
+                return logits;
+            }
+            logits = logits.to(compute.wide());
             if (means.isPresent()) {
-                logits = logits.add(read.sums().orElseThrow().mul(means.get().narrow(0, first, rows.size(0))));
+                logits = logits.plus(outer(read.sums().orElseThrow(), means.get().columns(first, rows.count())));
             }
             if (bias.isPresent()) {
-                logits = logits.add(bias.get().narrow(0, first, rows.size(0)));
+                logits = logits.plus(bias.get().columns(first, rows.count()));
             }
             if (shape.scale() != 1) {
-                logits = times(logits, shape.scale());
+                logits = logits.times(shape.scale());
             }
-            return shape.softcap().isPresent() ? softcap(logits, shape.softcap().getAsDouble()) : logits;
+            return shape.softcap().isPresent() ? softcapped(logits, shape.softcap().getAsDouble()) : logits;
+        }
+
+        /** {@code sums[token] * means[word]}. */
+        private static Tensor outer(Tensor sums, Tensor means) {
+            int words = means.width();
+            double[] each = new double[words];
+            means.rows().read(0, 0, words, each);
+            return sums.map(sums.type(), words, (_, sum, y) -> {
+                for (int i = 0; i < words; i++) {
+                    y[i] = sum[0] * each[i];
+                }
+            });
+        }
+
+        private static Tensor softcapped(Tensor logits, double cap) {
+            int n = logits.width();
+            return logits.map((_, x, y) -> {
+                AttentionLayer.softcap(x, y, n, cap);
+                System.arraycopy(x, 0, y, 0, n);
+            });
         }
     }
 
@@ -243,22 +256,32 @@ sealed interface OutputLayer {
     record Labels(Final last, Pooling pooling, Linear head, Compute compute) implements OutputLayer {
 
         @Override
-        public List<Made> forward(List<Tensor> streams) throws IOException {
-            List<Made> made = new ArrayList<>();
-            for (Tensor h : streams) {
-                made.add(new Made(Memory.kept(() -> head.forward(cast(pooled(h), compute))), Optional.empty()));
-            }
-            return made;
+        public List<Result> forward(List<Sequences> streams, Space space) throws IOException {
+            return each(streams, space, stream -> Result.of(compute, head.forward(pooled(stream).to(compute.type())), stream.count(), head.weight().count()));
         }
 
-        private Tensor pooled(Tensor h) {
+        private Tensor pooled(Sequences stream) {
             return switch (pooling) {
-                case FIRST -> last.read(h.select(1, 0));
+                case FIRST -> last.read(stream.first().h());
                 case FIRST_AND_MEAN -> {
-                    Tensor y = last.read(h);
-                    yield concatenate(-1, y.select(1, 0), y.narrow(1, 1, y.size(1) - 1).mean(1));
+                    Sequences y = new Sequences(last.read(stream.h()), stream.length());
+                    yield y.first().h().beside(meansBehindFirst(y));
                 }
             };
+        }
+
+        /** The mean of all tokens of each row of the batch but the first. */
+        private static Tensor meansBehindFirst(Sequences y) {
+            int d = y.h().width();
+            return y.first().h().map((row, x, mean) -> {
+                Arrays.fill(mean, 0, d, 0);
+                for (int token = 1; token < y.length(); token++) {
+                    y.h().rows().read(row * y.length() + token, 0, d, x);
+                    for (int c = 0; c < d; c++) {
+                        mean[c] += x[c] / (y.length() - 1);
+                    }
+                }
+            });
         }
     }
 
@@ -266,24 +289,36 @@ sealed interface OutputLayer {
     record Hidden(Final last, Pooler pooler, Optional<Linear> dense, Compute compute) implements OutputLayer {
 
         @Override
-        public List<Made> forward(List<Tensor> streams) throws IOException {
-            List<Made> made = new ArrayList<>();
-            for (Tensor h : streams) {
-                boolean bare = pooler == Pooler.NORMED_FIRST;
-                made.add(new Made(
-                        Memory.kept(() -> cast(bare ? last.bare(h) : last.all(h), compute)),
-                        pooler == Pooler.NONE ? Optional.empty() : Optional.of(Memory.kept(() -> cast(pooled(h), compute)))));
-            }
-            return made;
+        public List<Result> forward(List<Sequences> streams, Space space) throws IOException {
+            return each(streams, space, stream -> {
+                Tensor h = stream.h();
+                Tensor states = (pooler == Pooler.NORMED_FIRST ? last.bare(h) : last.all(h)).to(compute.type());
+                Result made = Result.of(compute, states, stream.count(), stream.length(), states.width());
+                return pooler == Pooler.NONE ? made : made.withPooled(pooled(stream.first().h()).to(compute.type()));
+            });
         }
 
-        private Tensor pooled(Tensor h) throws IOException {
-            Tensor first = h.select(1, 0);
+        private Tensor pooled(Tensor first) {
             return switch (pooler) {
                 case NONE -> throw new IllegalStateException("nothing is pooled");
                 case FIRST, NORMED_FIRST -> last.all(first);
-                case DENSE_TANH -> cast(dense.orElseThrow().forward(cast(last.read(first), compute)), compute.statistics()).tanh();
+                case DENSE_TANH -> MlpLayer.activate(Activation.TANH,
+                        dense.orElseThrow().forward(last.read(first).to(compute.type())).to(compute.wide()));
             };
+        }
+    }
+
+    /** What is made of each stream. */
+    private static List<Result> each(List<Sequences> streams, Space space, Function<Sequences, Result> make) throws IOException {
+        List<Result> made = new ArrayList<>();
+        try {
+            for (Sequences stream : streams) {
+                space.scoped(() -> made.add(make.apply(stream)));
+            }
+            return made;
+        } catch (IOException | RuntimeException e) {
+            made.forEach(Result::close);
+            throw e;
         }
     }
 }

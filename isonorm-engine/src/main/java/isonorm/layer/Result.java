@@ -1,34 +1,64 @@
 package isonorm.layer;
 
+import isonorm.kernel.Rows;
 import isonorm.tensor.Compute;
-import isonorm.tensor.Memory;
-import isonorm.tensor.Ops;
+import isonorm.tensor.LargePages;
 import isonorm.weights.Numbers;
+import java.lang.foreign.Arena;
 import java.util.Optional;
-import org.bytedeco.pytorch.Tensor;
 
 /**
- * What a forward pass made of one batch, in its compute type and in libtorch's memory, which is freed when this is closed.
+ * What a forward pass made of one batch, in its compute type and in native memory, which is freed when this is closed.
  *
  * <p>The output is (rows, tokens, vocabulary) logits, (rows, labels) scores, or (rows, tokens, width) hidden states; the pooled
  * vectors are (rows, width).
  */
 public final class Result implements AutoCloseable {
 
-    private final Compute compute;
-    private final Tensor output;
-    private final Optional<Tensor> pooled;
-    private boolean closed;
+    /** What is smaller is no large page's worth. */
+    private static final long SMALL = 2L << 20;
 
-    Result(Compute compute, OutputLayer.Made made) {
+    private final Compute compute;
+    private final Arena arena;
+    private final Rows output;
+    private final long[] shape;
+    private final Optional<Rows> pooled;
+
+    private Result(Compute compute, Arena arena, Rows output, long[] shape, Optional<Rows> pooled) {
         this.compute = compute;
-        this.output = made.output();
-        this.pooled = made.pooled();
+        this.arena = arena;
+        this.output = output;
+        this.shape = shape;
+        this.pooled = pooled;
     }
 
-    /** A result of which {@code output} is all, whose memory it then owns. */
-    public static Result of(Compute compute, Tensor output) {
-        return new Result(compute, new OutputLayer.Made(output, Optional.empty()));
+    /** One with room for an output of a shape, whose last dimension is that of the output's rows. */
+    public static Result empty(Compute compute, long... shape) {
+        Arena arena = Arena.ofShared();
+        int columns = Math.toIntExact(shape[shape.length - 1]);
+        long rows = 1;
+        for (int d = 0; d < shape.length - 1; d++) {
+            rows = Math.multiplyExact(rows, shape[d]);
+        }
+        return new Result(compute, arena, rows(arena, compute, Math.toIntExact(rows), columns), shape, Optional.empty());
+    }
+
+    private static Rows rows(Arena arena, Compute compute, int rows, int columns) {
+        long bytes = (long) rows * columns * compute.bytes();
+        return Rows.of(bytes < SMALL ? arena.allocate(bytes, 64) : LargePages.of(arena).allocate(bytes), compute.type(), rows, columns);
+    }
+
+    static Result of(Compute compute, Tensor output, long... shape) {
+        Result result = empty(compute, shape);
+        output.copyTo(result.output);
+        return result;
+    }
+
+    /** The same with pooled vectors; it takes this one's place. */
+    Result withPooled(Tensor vectors) {
+        Rows copy = rows(arena, compute, vectors.count(), vectors.width());
+        vectors.copyTo(copy);
+        return new Result(compute, arena, output, shape, Optional.of(copy));
     }
 
     /** The type of the values. */
@@ -36,22 +66,22 @@ public final class Result implements AutoCloseable {
         return compute;
     }
 
-    /** The output; valid until this is closed. */
-    public Tensor output() {
+    /** The output, its last dimension in rows; valid until this is closed. */
+    public Rows output() {
         return open(output);
     }
 
     /** The pooled vectors, where the architecture has any; valid until this is closed. */
-    public Optional<Tensor> pooled() {
+    public Optional<Rows> pooled() {
         return pooled.map(this::open);
     }
 
     public long[] outputShape() {
-        return Ops.shape(output());
+        return shape.clone();
     }
 
     public Optional<long[]> pooledShape() {
-        return pooled().map(Ops::shape);
+        return pooled.map(vectors -> new long[] {vectors.rows(), vectors.columns()});
     }
 
     /** All output values as float64. */
@@ -61,7 +91,7 @@ public final class Result implements AutoCloseable {
 
     /** All pooled values as float64. */
     public Optional<double[]> pooledValues() {
-        return pooled().map(this::values);
+        return pooled().map(Result::values);
     }
 
     /** Reads {@code count} output values from {@code first} on to the start of {@code into}. */
@@ -74,29 +104,27 @@ public final class Result implements AutoCloseable {
         read(pooled().orElseThrow(() -> new IllegalStateException("this model pools nothing")), first, count, into);
     }
 
-    private double[] values(Tensor tensor) {
-        double[] values = new double[Math.toIntExact(tensor.numel())];
-        read(tensor, 0, values.length, values);
+    private static double[] values(Rows rows) {
+        double[] values = new double[Math.multiplyExact(rows.rows(), rows.columns())];
+        read(rows, 0, values.length, values);
         return values;
     }
 
-    private void read(Tensor tensor, long first, int count, double[] into) {
-        Numbers.decode(Memory.bytes(tensor), compute.dtype(), first, count, into, 0);
+    private static void read(Rows rows, long first, int count, double[] into) {
+        Numbers.decode(rows.data(), rows.type().dtype(), first, count, into, 0);
     }
 
-    private Tensor open(Tensor tensor) {
-        if (closed) {
+    private Rows open(Rows rows) {
+        if (!arena.scope().isAlive()) {
             throw new IllegalStateException("this result was closed, and its memory freed");
         }
-        return tensor;
+        return rows;
     }
 
     @Override
     public void close() {
-        if (!closed) {
-            closed = true;
-            Memory.free(output);
-            pooled.ifPresent(Memory::free);
+        if (arena.scope().isAlive()) {
+            arena.close();
         }
     }
 }

@@ -1,10 +1,9 @@
 package isonorm.layer;
 
 import isonorm.tensor.Compute;
-import isonorm.tensor.Memory;
+import isonorm.tensor.MatrixReader;
 import isonorm.weights.Matrix;
 import java.io.IOException;
-import org.bytedeco.pytorch.Tensor;
 
 /** A matrix with a row for each word: an embedding is looked up in it, a head is multiplied with it. */
 sealed interface Table extends AutoCloseable {
@@ -18,10 +17,10 @@ sealed interface Table extends AutoCloseable {
     int rows();
 
     /** The rows of {@code ids}, (ids, columns). */
-    Tensor lookUp(long[] ids) throws IOException;
+    Tensor lookUp(long[] ids, Space space) throws IOException;
 
-    /** Runs {@code body} on all rows, some thousand at a time. */
-    void forEach(Body body) throws IOException;
+    /** Runs {@code body} on all rows, {@code most} at a time; what it makes is gone at its end. */
+    void forEach(int most, Space space, Body body) throws IOException;
 
     @Override
     void close();
@@ -30,17 +29,25 @@ sealed interface Table extends AutoCloseable {
     record Loaded(Tensor weight) implements Table {
         @Override
         public int rows() {
-            return (int) weight.size(0);
+            return weight.count();
         }
 
         @Override
-        public Tensor lookUp(long[] ids) {
-            return weight.index_select(0, Memory.of(ids));
+        public Tensor lookUp(long[] ids, Space space) {
+            Tensor found = space.empty(weight.type(), ids.length, weight.width());
+            for (int i = 0; i < ids.length; i++) {
+                weight.slice((int) ids[i], 1).copyTo(found.rows().slice(i, 1));
+            }
+            return found;
         }
 
         @Override
-        public void forEach(Body body) throws IOException {
-            Memory.scoped(() -> body.run(0, weight));
+        public void forEach(int most, Space space, Body body) throws IOException {
+            for (int first = 0; first < rows(); first += most) {
+                int from = first;
+                int count = Math.min(most, rows() - first);
+                space.scoped(() -> body.run(from, weight.slice(from, count)));
+            }
         }
 
         @Override
@@ -49,8 +56,6 @@ sealed interface Table extends AutoCloseable {
 
     /** A table that stays where it is, of which only the rows in use are in memory. */
     record Streamed(Matrix matrix, Compute compute, String what) implements Table {
-
-        private static final int SLAB_VALUES = 8_000_000;
 
         static Streamed open(Matrix matrix, Compute compute, String what) throws IOException {
             matrix.prepare();
@@ -63,17 +68,22 @@ sealed interface Table extends AutoCloseable {
         }
 
         @Override
-        public Tensor lookUp(long[] ids) throws IOException {
-            return Memory.rows(matrix, ids, compute, what);
+        public Tensor lookUp(long[] ids, Space space) throws IOException {
+            Tensor found = space.empty(compute.type(), ids.length, matrix.columns());
+            MatrixReader.read(matrix, ids, found.rows(), what);
+            return found;
         }
 
         @Override
-        public void forEach(Body body) throws IOException {
-            int slab = Math.clamp(SLAB_VALUES / matrix.columns(), 1, 4096);
-            for (int first = 0; first < rows(); first += slab) {
+        public void forEach(int most, Space space, Body body) throws IOException {
+            for (int first = 0; first < rows(); first += most) {
                 int from = first;
-                int count = Math.min(slab, rows() - first);
-                Memory.scoped(() -> body.run(from, Memory.rows(matrix, from, count, compute, what)));
+                int count = Math.min(most, rows() - first);
+                space.scoped(() -> {
+                    Tensor some = space.empty(compute.type(), count, matrix.columns());
+                    MatrixReader.read(matrix, from, some.rows(), what);
+                    body.run(from, some);
+                });
             }
         }
 

@@ -1,5 +1,5 @@
 /**
- * Runs a {@link isonorm.weights.Model} on libtorch.
+ * Runs a {@link isonorm.weights.Model} to be compared with: one operation after the other, as the papers write them.
  *
  * <p>A {@link isonorm.layer.ForwardPass} takes a {@link isonorm.layer.Batch} of tokens or images and gives a
  * {@link isonorm.layer.Result}, computed in a type of your choice ({@link isonorm.tensor.Compute}):

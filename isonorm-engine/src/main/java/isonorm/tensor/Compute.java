@@ -1,26 +1,28 @@
 package isonorm.tensor;
 
 import isonorm.checkpoint.Dtype;
+import isonorm.kernel.Type;
 import java.util.Arrays;
 import java.util.stream.Collectors;
-import org.bytedeco.pytorch.global.torch.ScalarType;
 
 /**
  * The type a forward pass keeps weights and activations in.
  *
- * <p>Statistics of norms, softmax, activations and rotary angles are computed in float32 for the types below it, and in
+ * <p>Statistics of norms, softmax, activations and rotary angles are computed in float32 or better for the types below it, and in
  * float64 in {@link #F64}; their results are rounded once.
  */
 public enum Compute {
-    F64("f64"),
-    F32("f32"),
-    BF16("bf16"),
-    F16("f16");
+    F64("f64", Type.F64),
+    F32("f32", Type.F32),
+    BF16("bf16", Type.BF16),
+    F16("f16", Type.F16);
 
     private final String label;
+    private final Type type;
 
-    Compute(String label) {
+    Compute(String label, Type type) {
         this.label = label;
+        this.type = type;
     }
 
     /** The word used on the command line. */
@@ -37,40 +39,21 @@ public enum Compute {
 
     /** How many bytes a value takes. */
     public int bytes() {
-        return switch (this) {
-            case F64 -> Double.BYTES;
-            case F32 -> Float.BYTES;
-            case BF16, F16 -> Short.BYTES;
-        };
+        return type.bytes();
     }
 
     /** The element type of a file that has the same bytes. */
     public Dtype dtype() {
-        return switch (this) {
-            case F64 -> Dtype.F64;
-            case F32 -> Dtype.F32;
-            case BF16 -> Dtype.BF16;
-            case F16 -> Dtype.F16;
-        };
+        return type.dtype();
     }
 
-    /** libtorch's name of it. */
-    public ScalarType type() {
-        return switch (this) {
-            case F64 -> ScalarType.Double;
-            case F32 -> ScalarType.Float;
-            case BF16 -> ScalarType.BFloat16;
-            case F16 -> ScalarType.Half;
-        };
+    /** How the values are stored. */
+    public Type type() {
+        return type;
     }
 
-    /** The type of sums, roots and exponentials. */
-    public Compute statistics() {
-        return this == F64 ? F64 : F32;
-    }
-
-    /** The lowest finite value of the type of the statistics. */
-    public double lowest() {
-        return this == F64 ? -Double.MAX_VALUE : -Float.MAX_VALUE;
+    /** The type that what is not yet rounded to this one is kept in: sums, and what norms and activations give. */
+    public Type wide() {
+        return this == F64 ? Type.F64 : Type.F32;
     }
 }

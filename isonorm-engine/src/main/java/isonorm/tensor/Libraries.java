@@ -25,13 +25,12 @@ public final class Libraries {
      */
     public record Library(String name, Optional<String> version, Optional<Path> place) {}
 
-    /** Those of products, which are loaded as far as {@link Products} uses them, and libtorch, which is not loaded for this. */
+    /** Those of products, which are loaded as far as {@link Products} uses them. */
     public static List<Library> here() {
         Optional<Path> oneDnn = Multipliers.here().oneDnn().map(OneDnn::place);
         return List.of(
                 new Library("oneDNN", version("dnnl"), oneDnn),
-                new Library("OpenBLAS", OpenBlas.isOnClassPath() ? version("openblas") : Optional.empty(), loaded("openblas_nolapack")),
-                new Library("libtorch", version("pytorch"), loaded("torch_cpu")));
+                new Library("OpenBLAS", OpenBlas.isOnClassPath() ? version("openblas") : Optional.empty(), loaded("openblas_nolapack")));
     }
 
     /** The instruction sets oneDNN may use, a bit each, as {@code dnnl_cpu_isa_t} has them; empty where products are not its. */

@@ -13,8 +13,10 @@ import org.bytedeco.javacpp.Pointer;
 import org.bytedeco.openblas.global.openblas_nolapack;
 
 /**
- * Matrix products of float64 and float32 by OpenBLAS, which is kept at one thread: products are made by threads of ours. OpenBLAS as it is
- * built here has no number of threads but the process's, so whoever else uses JavaCPP's OpenBLAS in this process has one thread too.
+ * Matrix products of float64 and float32 by OpenBLAS.
+ *
+ * <p>It is told, once and for the whole process, to use no threads of its own: each of ours multiplies its own rows, and two sets of threads
+ * would starve each other. It has no setting for one caller alone.
  */
 final class OpenBlas implements Multiplier {
 

@@ -7,12 +7,12 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 
 /** Memory of each thread's own, kept from one use to the next and made larger when it must be; it holds anything. */
-final class Room {
+public final class Room {
 
     private final ThreadLocal<MemorySegment> memory = ThreadLocal.withInitial(() -> MemorySegment.NULL);
 
     /** Rows without gaps. */
-    Rows rows(Type type, int rows, int columns) {
+    public Rows rows(Type type, int rows, int columns) {
         return Rows.of(bytes((long) rows * columns * type.bytes()), type, rows, columns);
     }
 

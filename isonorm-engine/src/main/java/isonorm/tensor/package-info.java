@@ -1,5 +1,5 @@
 /**
- * What all packages above share: libtorch's memory, the types of its values, the operations the layers are written in, matrix products, and
- * who computes.
+ * What all packages above share: types, matrix products and who makes them, memory that is handed out and taken back, weights read into it, and
+ * threads.
  */
 package isonorm.tensor;

@@ -23,7 +23,6 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.SplittableRandom;
-import org.bytedeco.javacpp.Pointer;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.condition.EnabledOnOs;
 import org.junit.jupiter.api.condition.OS;
@@ -99,8 +98,8 @@ class ForwardPassTest {
     }
 
     /**
-     * A pass leaves nothing behind: no tensor, and not the outputs of 200 passes, 260 MB, let alone the scores. The heap grows
-     * under this test too, and so does what the allocator keeps for each thread.
+     * A pass leaves nothing behind: not the outputs of 200 passes, 260 MB, nor what was computed in between. The heap grows under this test
+     * too, and so does what the allocator keeps for each thread.
      */
     @Test
     @EnabledOnOs(OS.LINUX)
@@ -113,14 +112,12 @@ class ForwardPassTest {
                 run(resident, batch);
                 run(streaming, batch);
             }
-            long tensors = Pointer.totalCount();
             long before = residentKilobytes();
             for (int i = 0; i < 100; i++) {
                 run(resident, batch);
                 run(streaming, batch);
             }
             long grown = residentKilobytes() - before;
-            assertEquals(tensors, Pointer.totalCount(), "native objects");
             assertTrue(grown < 100_000, "resident memory grew by " + grown + " kB in 200 passes");
         }
     }

@@ -7,13 +7,14 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import isonorm.architecture.Affine;
 import isonorm.architecture.Norm;
 import isonorm.architecture.NormKind;
+import isonorm.kernel.Rows;
+import isonorm.kernel.Type;
 import isonorm.tensor.Compute;
-import isonorm.tensor.Memory;
-import java.io.IOException;
+import isonorm.tensor.Team;
+import java.lang.foreign.Arena;
 import java.util.Arrays;
 import java.util.Optional;
 import java.util.SplittableRandom;
-import org.bytedeco.pytorch.Tensor;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -24,7 +25,7 @@ class NormLayerTest {
 
     @ParameterizedTest
     @ValueSource(ints = {2, 3, 48, 769})
-    void layerNormIsItsFormula(int width) throws IOException {
+    void layerNormIsItsFormula(int width) {
         double[] x = random(width, 1);
         double mean = Arrays.stream(x).average().orElseThrow();
         double variance = Arrays.stream(x).map(v -> (v - mean) * (v - mean)).average().orElseThrow();
@@ -34,7 +35,7 @@ class NormLayerTest {
 
     @ParameterizedTest
     @ValueSource(ints = {2, 3, 48, 769})
-    void rmsNormIsItsFormula(int width) throws IOException {
+    void rmsNormIsItsFormula(int width) {
         double[] x = random(width, 1);
         double square = Arrays.stream(x).map(v -> v * v).average().orElseThrow();
         double[] expected = Arrays.stream(x).map(v -> v / Math.sqrt(square + EPSILON)).toArray();
@@ -44,7 +45,7 @@ class NormLayerTest {
     /** {@code CRMSNorm(x[:-1])}, the last value appended, is LayerNorm and RMSNorm of a zero-mean x. */
     @ParameterizedTest
     @ValueSource(ints = {2, 3, 48, 769})
-    void theThreeAreOneOnZeroMean(int width) throws IOException {
+    void theThreeAreOneOnZeroMean(int width) {
         double[] x = centred(random(width, 1));
         double[] layer = normalized(NormKind.LAYER, x, Compute.F64);
         double[] compressed = normalized(NormKind.CRMS, Arrays.copyOf(x, width - 1), Compute.F64);
@@ -55,7 +56,7 @@ class NormLayerTest {
 
     /** A CRMSNorm with a gain appends the implied value first, then applies gain and bias to all. */
     @Test
-    void crmsNormWithAffineGivesAllValues() throws IOException {
+    void crmsNormWithAffineGivesAllValues() {
         int width = 7;
         double[] x = centred(random(width, 1));
         double[] gain = random(width, 2);
@@ -68,7 +69,7 @@ class NormLayerTest {
 
     /** The variance of a stream with a large mean must not cancel, in float32 with float32 statistics. */
     @Test
-    void aLargeMeanDoesNotCancel() throws IOException {
+    void aLargeMeanDoesNotCancel() {
         double[] x = Arrays.stream(random(48, 1)).map(v -> (float) (v + 4096)).toArray();
         double[] exact = normalized(NormKind.LAYER, x, Compute.F64);
         double[] single = normalized(NormKind.LAYER, x, Compute.F32);
@@ -76,28 +77,48 @@ class NormLayerTest {
     }
 
     @Test
-    void sixteenBitsHaveFloat32Statistics() throws IOException {
+    void sixteenBitsHaveFloat32Statistics() {
         double[] x = new double[4096];
         Arrays.fill(x, 300); // the sum of squares is far above float16's largest value
         double[] y = normalized(NormKind.RMS, x, Compute.F16);
         assertTrue(Arrays.stream(y).allMatch(v -> v == 1), () -> "got " + y[0]);
     }
 
-    private static double[] normalized(NormKind kind, double[] x, Compute compute) throws IOException {
+    private static double[] normalized(NormKind kind, double[] x, Compute compute) {
         return run(Norm.of(kind, EPSILON, Affine.NONE), x, null, null, compute);
     }
 
-    private static double[] run(Norm norm, double[] x, double[] gain, double[] bias, Compute compute) throws IOException {
-        Tensor y = Memory.kept(() -> new NormLayer(
-                        norm,
-                        1,
-                        Optional.ofNullable(gain).map(values -> Memory.of(compute.statistics(), values, values.length)),
-                        Optional.ofNullable(bias).map(values -> Memory.of(compute.statistics(), values, values.length)),
-                        compute)
-                .forward(Memory.of(compute, x, 1, 1, x.length)));
-        try (Result result = new Result(compute, new OutputLayer.Made(y, Optional.empty()))) {
-            return result.outputValues();
+    private static double[] run(Norm norm, double[] x, double[] gain, double[] bias, Compute compute) {
+        try (Arena arena = Arena.ofConfined(); Team team = Team.of(1); Space space = new Space(team)) {
+            Tensor y = new NormLayer(
+                            norm,
+                            1,
+                            Optional.ofNullable(gain).map(values -> tensor(arena, space, compute.wide(), 1, values)),
+                            Optional.ofNullable(bias).map(values -> tensor(arena, space, compute.wide(), 1, values)),
+                            compute)
+                    .forward(tensor(arena, space, compute.type(), 1, x));
+            return values(y);
         }
+    }
+
+    /** Given values in rows. */
+    static Tensor tensor(Arena arena, Space space, Type type, int rows, double... values) {
+        int columns = values.length / rows;
+        Rows made = Rows.allocate(arena, type, rows, columns, columns);
+        for (int row = 0; row < rows; row++) {
+            made.write(row, 0, columns, Arrays.copyOfRange(values, row * columns, (row + 1) * columns));
+        }
+        return new Tensor(made, space);
+    }
+
+    static double[] values(Tensor tensor) {
+        double[] all = new double[tensor.count() * tensor.width()];
+        double[] row = new double[tensor.width()];
+        for (int r = 0; r < tensor.count(); r++) {
+            tensor.rows().read(r, 0, row.length, row);
+            System.arraycopy(row, 0, all, r * row.length, row.length);
+        }
+        return all;
     }
 
     static double[] random(int count, long seed) {

@@ -71,9 +71,9 @@ public abstract class Subcommand implements Callable<Integer> {
     void announceUnpacking() {
         Logs.hush();
         String cache = System.getProperty("org.bytedeco.javacpp.cachedir", System.getProperty("user.home") + "/.javacpp/cache");
-        String[] unpacked = Path.of(cache).toFile().list((_, name) -> name.startsWith("pytorch") || name.startsWith("dnnl"));
+        String[] unpacked = Path.of(cache).toFile().list((_, name) -> name.startsWith("openblas") || name.startsWith("dnnl"));
         if (!quiet && (unpacked == null || unpacked.length == 0)) {
-            console.err().println("unpacking native code to " + cache + " (first use, up to 450 MB) ...");
+            console.err().println("unpacking native code to " + cache + " (first use, up to 130 MB) ...");
         }
     }
 

@@ -25,10 +25,10 @@ public final class Failures {
             case IOException failed -> said(failed);
             case IllegalArgumentException refused -> said(refused);
             case ExceptionInInitializerError option when option.getCause() instanceof IllegalArgumentException refused -> said(refused); // of java's
+            case OutOfMemoryError error when ofSystem(error) -> "out of memory: " + firstLine(error.getMessage())
+                    + "; computing in f32 or bf16 takes less";
             case OutOfMemoryError _ -> "out of memory: the Java heap may grow to " + Table.bytes(Runtime.getRuntime().maxMemory())
                     + "; give it more, ISONORM_JAVA_OPTS=-Xmx8g for instance";
-            case Throwable other when nativeMemory(other) -> "out of memory: libtorch could not get what this model needs; "
-                    + "computing in f32 or bf16 takes less";
             default -> "internal error, " + name(e) + (e.getMessage() == null ? "" : ": " + firstLine(e.getMessage()))
                     + " (ISONORM_DEBUG=1 shows where; please report it, with what isonorm doctor prints)";
         };
@@ -44,16 +44,16 @@ public final class Failures {
         return thrown;
     }
 
-    private static boolean nativeMemory(Throwable e) {
+    /** Whether it was the system that had no more memory, and not the heap that may not grow. */
+    private static boolean ofSystem(OutOfMemoryError e) {
         String message = String.valueOf(e.getMessage());
-        return message.contains("not enough memory") || message.contains("can't allocate memory") || message.contains("bad_alloc");
+        return message.startsWith("the system has no ") || message.startsWith("Unable to allocate ");
     }
 
     private static String said(Exception e) {
         return e.getMessage() == null ? name(e) : e.getMessage();
     }
 
-    /** libtorch's messages go on with a trace of its own. */
     private static String firstLine(String message) {
         return message.lines().findFirst().orElse("");
     }

@@ -1,4 +1,4 @@
-package isonorm.backpropagation;
+package isonorm.tensor;
 
 import isonorm.kernel.Rows;
 import isonorm.kernel.Type;
@@ -8,31 +8,32 @@ import java.util.ArrayList;
 import java.util.List;
 
 /**
- * Native memory for what a step computes, handed out from one end and taken back from there. It grows in the first step and stays as
- * large as the largest. Only one thread asks for memory.
+ * Native memory for what a step of training or a forward pass computes, handed out from one end and taken back from there. It grows in the first
+ * step and stays as large as the largest. Only one thread asks for memory.
  */
-final class Pad implements AutoCloseable {
+public final class Pad implements AutoCloseable {
 
     private static final long PIECE = 64L << 20;
     private static final int LINE = 64;
 
     /** How much was handed out at a moment. */
-    record Mark(int piece, long end) {}
+    public record Mark(int piece, long end) {}
 
     private final Arena arena = Arena.ofShared();
+    private final LargePages pages = LargePages.of(arena);
     private final List<MemorySegment> pieces = new ArrayList<>();
     private int piece;
     private long end;
 
     /** Rows without gaps that hold anything. */
-    Rows rows(Type type, int rows, int columns) {
+    public Rows rows(Type type, int rows, int columns) {
         long bytes = Math.ceilDiv((long) rows * columns * type.bytes(), LINE) * LINE;
         while (piece < pieces.size() && pieces.get(piece).byteSize() - end < bytes) {
             piece++;
             end = 0;
         }
         if (piece == pieces.size()) {
-            pieces.add(arena.allocate(Math.max(PIECE, bytes), LINE));
+            pieces.add(pages.allocate(Math.max(PIECE, bytes)));
         }
         MemorySegment memory = pieces.get(piece).asSlice(end, bytes);
         end += bytes;
@@ -40,16 +41,16 @@ final class Pad implements AutoCloseable {
     }
 
     /** How many bytes there are. */
-    long bytes() {
+    public long bytes() {
         return pieces.stream().mapToLong(MemorySegment::byteSize).sum();
     }
 
-    Mark mark() {
+    public Mark mark() {
         return new Mark(piece, end);
     }
 
     /** Takes back what was handed out since. */
-    void release(Mark mark) {
+    public void release(Mark mark) {
         piece = mark.piece;
         end = mark.end;
     }
