@@ -82,7 +82,9 @@ public final class Verify extends Subcommand {
         ObjectNode result = JsonNodeFactory.instance.objectNode().put("compute", compute);
         Verification verification = Verification.of(first.model(), second.model()).compute(type, type);
         if (text != null) {
-            TokenizedText words = words(first, second);
+            int length = window != null ? window
+                    : Math.min(1024, Math.min(first.model().architecture().context(), second.model().architecture().context()));
+            TokenizedText words = TokenizedText.read(tokenizer(first.checkpoint(), second.checkpoint()), text, length, tokens);
             verification = verification.withText(words);
             result.put("window", words.window());
         }
@@ -102,12 +104,6 @@ public final class Verify extends Subcommand {
             print(result);
         }
         return equal ? DONE : FAILED;
-    }
-
-    private TokenizedText words(LoadedModel first, LoadedModel second) throws IOException {
-        int context = Math.min(first.model().architecture().context(), second.model().architecture().context());
-        int length = window != null ? window : Math.min(1024, context);
-        return TokenizedText.read(tokenizer(first.checkpoint(), second.checkpoint()), text, length, tokens);
     }
 
     private Path tokenizer(Checkpoint first, Checkpoint second) throws IOException {
