@@ -153,13 +153,14 @@ public record Architecture(
     public static List<Part> readers(Block block, Part norm) {
         List<Part> readers = new ArrayList<>();
         if (norm == ATTENTION_NORM) {
-            readers.add(QUERY_KEY_VALUE);
+            readers.addAll(switch (block.mixer()) {
+                case Attention _ -> List.of(QUERY_KEY_VALUE);
+            });
         }
         if (norm == MLP_NORM || block.wiring().sharesNorm()) {
-            if (block.mlp().gated()) {
-                readers.add(MLP_GATE);
-            }
-            readers.add(MLP_UP);
+            readers.addAll(switch (block.feedForward()) {
+                case Mlp mlp -> mlp.gated() ? List.of(MLP_GATE, MLP_UP) : List.of(MLP_UP);
+            });
         }
         return readers;
     }
@@ -229,25 +230,13 @@ public record Architecture(
 
     private void blockParameters(List<Parameter> all, int l) {
         Block block = blocks.get(l);
-        Attention attention = block.attention();
-        Mlp mlp = block.mlp();
         boolean columns = stream == Stream.COMPRESSED && block.norm().folded() != Affine.NONE;
         if (norms(block).contains(ATTENTION_NORM)) {
             normParameters(all, Role.of(ATTENTION_NORM, l, GAIN), block.norm(), width);
         }
-        readerParameters(all, Role.of(QUERY_KEY_VALUE, l, WEIGHT), attention.projectionWidth(), attention.bias(), columns);
-        attention.queryKeyNorm().ifPresent(norm -> {
-            normParameters(all, Role.of(QUERY_NORM, l, GAIN), norm.norm(), spanLength(attention, attention.heads()));
-            normParameters(all, Role.of(KEY_NORM, l, GAIN), norm.norm(), spanLength(attention, attention.keyValueHeads()));
-        });
-        attention.valueNorm().ifPresent(
-                norm -> normParameters(all, Role.of(VALUE_NORM, l, GAIN), norm, spanLength(attention, attention.keyValueHeads())));
-        attention.innerNorm().ifPresent(
-                norm -> normParameters(all, Role.of(ATTENTION_INNER_NORM, l, GAIN), norm, attention.outputColumns()));
-        if (attention.headScales()) {
-            all.add(Parameter.vector(Role.of(ATTENTION_HEAD_SCALE, l, WEIGHT), attention.heads()));
+        switch (block.mixer()) {
+            case Attention attention -> attentionParameters(all, attention, l, columns);
         }
-        linearParameters(all, Role.of(ATTENTION_OUTPUT, l, WEIGHT), streamWidth(), attention.outputColumns(), attention.outputBias());
         if (outputNorms(block).contains(ATTENTION_OUTPUT_NORM)) {
             normParameters(all, Role.of(ATTENTION_OUTPUT_NORM, l, GAIN), block.norm(), width);
         }
@@ -258,12 +247,9 @@ public record Architecture(
         if (norms(block).contains(MLP_NORM)) {
             normParameters(all, Role.of(MLP_NORM, l, GAIN), block.norm(), width);
         }
-        if (mlp.gated()) {
-            readerParameters(all, Role.of(MLP_GATE, l, WEIGHT), mlp.hidden(), mlp.bias(), columns);
+        switch (block.feedForward()) {
+            case Mlp mlp -> mlpParameters(all, mlp, l, columns);
         }
-        readerParameters(all, Role.of(MLP_UP, l, WEIGHT), mlp.hidden(), mlp.bias(), columns);
-        mlp.innerNorm().ifPresent(norm -> normParameters(all, Role.of(MLP_INNER_NORM, l, GAIN), norm, mlp.hidden()));
-        linearParameters(all, Role.of(MLP_DOWN, l, WEIGHT), streamWidth(), mlp.hidden(), mlp.outputBias());
         if (outputNorms(block).contains(MLP_OUTPUT_NORM)) {
             normParameters(all, Role.of(MLP_OUTPUT_NORM, l, GAIN), block.norm(), width);
         }
@@ -271,6 +257,32 @@ public record Architecture(
         if (block.gates()) {
             all.add(Parameter.vector(Role.of(MLP_STREAM_GATE, l, WEIGHT), 1));
         }
+    }
+
+    private void attentionParameters(List<Parameter> all, Attention attention, int l, boolean columns) {
+        Attention.Norms norms = attention.norms();
+        int queries = spanLength(attention, attention.heads().count());
+        int keys = spanLength(attention, attention.heads().keyValue());
+        readerParameters(all, Role.of(QUERY_KEY_VALUE, l, WEIGHT), attention.projectionWidth(), attention.bias(), columns);
+        norms.queryKey().ifPresent(norm -> {
+            normParameters(all, Role.of(QUERY_NORM, l, GAIN), norm.norm(), queries);
+            normParameters(all, Role.of(KEY_NORM, l, GAIN), norm.norm(), keys);
+        });
+        norms.value().ifPresent(norm -> normParameters(all, Role.of(VALUE_NORM, l, GAIN), norm, keys));
+        norms.inner().ifPresent(norm -> normParameters(all, Role.of(ATTENTION_INNER_NORM, l, GAIN), norm, attention.outputColumns()));
+        if (norms.headScales()) {
+            all.add(Parameter.vector(Role.of(ATTENTION_HEAD_SCALE, l, WEIGHT), attention.heads().count()));
+        }
+        linearParameters(all, Role.of(ATTENTION_OUTPUT, l, WEIGHT), streamWidth(), attention.outputColumns(), attention.outputBias());
+    }
+
+    private void mlpParameters(List<Parameter> all, Mlp mlp, int l, boolean columns) {
+        if (mlp.gated()) {
+            readerParameters(all, Role.of(MLP_GATE, l, WEIGHT), mlp.hidden(), mlp.bias(), columns);
+        }
+        readerParameters(all, Role.of(MLP_UP, l, WEIGHT), mlp.hidden(), mlp.bias(), columns);
+        mlp.innerNorm().ifPresent(norm -> normParameters(all, Role.of(MLP_INNER_NORM, l, GAIN), norm, mlp.hidden()));
+        linearParameters(all, Role.of(MLP_DOWN, l, WEIGHT), streamWidth(), mlp.hidden(), mlp.outputBias());
     }
 
     private void scaleParameter(List<Parameter> all, Role role, BranchScale scale) {
@@ -283,7 +295,7 @@ public record Architecture(
 
     /** How many gains a norm of so many heads has. */
     private static int spanLength(Attention attention, int heads) {
-        return attention.normSpan() == QueryKeyNorm.Span.HEAD ? attention.headWidth() : heads * attention.headWidth();
+        return attention.norms().span() == QueryKeyNorm.Span.HEAD ? attention.heads().width() : heads * attention.heads().width();
     }
 
     private void outputParameters(List<Parameter> all) {

@@ -8,135 +8,156 @@ import java.util.OptionalInt;
  * Attention of one block: {@code output(softmax(scale * q k^T + positions + mask) v)}.
  *
  * <p>The rows of the query-key-value projection are the query heads, then the key heads, then the value heads, whatever
- * order a family's files have. {@code heads / keyValueHeads} query heads that follow each other share a key-value head.
+ * order a family's files have.
  *
- * @param scale what the scores are multiplied with, {@code 1/sqrt(headWidth)} in most models
- * @param window how many positions a query sees, itself included; all when empty
- * @param valueNorm the norm of the values, over the span that the query-key norm has, or of each head where there is none
- * @param innerNorm the norm of all heads' outputs together, before the output projection (Sub-LN, arXiv 2210.06423)
- * @param headScales whether a learned number multiplies what each head gives, before the output projection and behind the inner norm
- *     (NormFormer, arXiv 2110.09456)
- * @param softcap scores become {@code softcap * tanh(scores / softcap)}
  * @param clip queries, keys and values are clamped to {@code [-clip, clip]}
  * @param bias whether the query-key-value projection has a bias
  * @param outputBias whether the output projection has a bias
  */
-public record Attention(
-        int heads,
-        int keyValueHeads,
-        int headWidth,
-        boolean causal,
-        double scale,
-        OptionalInt window,
-        Optional<Rotary> rotary,
-        Optional<Alibi> alibi,
-        Optional<QueryKeyNorm> queryKeyNorm,
-        Optional<Norm> valueNorm,
-        Optional<Norm> innerNorm,
-        boolean headScales,
-        OptionalDouble softcap,
-        OptionalDouble clip,
-        boolean bias,
-        boolean outputBias) {
+public record Attention(Heads heads, Scores scores, Positions positions, Norms norms, OptionalDouble clip, boolean bias, boolean outputBias)
+        implements Mixer {
+
+    /**
+     * What queries, keys and values are divided into. {@code count / keyValue} query heads that follow each other share a key-value head.
+     *
+     * @param count of the queries
+     * @param keyValue of the keys, and of the values
+     * @param width of each
+     */
+    public record Heads(int count, int keyValue, int width) {
+
+        public Heads {
+            if (count <= 0 || keyValue <= 0 || width <= 0 || count % keyValue != 0) {
+                throw new IllegalArgumentException("attention needs heads that are a multiple of its key-value heads, got "
+                        + count + " heads, " + keyValue + " key-value heads of width " + width);
+            }
+        }
+    }
+
+    /**
+     * What a query makes of the keys it sees.
+     *
+     * @param causal whether a query sees no later position
+     * @param scale what the scores are multiplied with, {@code 1/sqrt(head width)} in most models
+     * @param window how many positions a query sees, itself included; all when empty
+     * @param softcap scores become {@code softcap * tanh(scores / softcap)}
+     */
+    public record Scores(boolean causal, double scale, OptionalInt window, OptionalDouble softcap) {}
+
+    /** How scores know positions: queries and keys are turned, scores get a bias, or neither. */
+    public record Positions(Optional<Rotary> rotary, Optional<Alibi> alibi) {}
+
+    /**
+     * What is normalized inside.
+     *
+     * @param value the norm of the values, over the span that the query-key norm has, or of each head where there is none
+     * @param inner the norm of all heads' outputs together, before the output projection (Sub-LN, arXiv 2210.06423)
+     * @param headScales whether a learned number multiplies what each head gives, before the output projection and behind the inner norm
+     *     (NormFormer, arXiv 2110.09456)
+     */
+    public record Norms(Optional<QueryKeyNorm> queryKey, Optional<Norm> value, Optional<Norm> inner, boolean headScales) {
+
+        /** What the norms of queries, keys and values run over. */
+        public QueryKeyNorm.Span span() {
+            return queryKey.map(QueryKeyNorm::span).orElse(QueryKeyNorm.Span.HEAD);
+        }
+    }
 
     public Attention {
-        if (heads <= 0 || keyValueHeads <= 0 || headWidth <= 0 || heads % keyValueHeads != 0) {
-            throw new IllegalArgumentException("attention needs heads that are a multiple of its key-value heads, got "
-                    + heads + " heads, " + keyValueHeads + " key-value heads of width " + headWidth);
-        }
-        if (rotary.isPresent() && rotary.get().width() > headWidth) {
+        if (positions.rotary().isPresent() && positions.rotary().get().width() > heads.width()) {
             throw new IllegalArgumentException(
-                    "the rotary width " + rotary.get().width() + " is larger than the head width " + headWidth);
+                    "the rotary width " + positions.rotary().get().width() + " is larger than the head width " + heads.width());
         }
     }
 
     /** Causal attention with as many key-value heads as heads, no positions and all biases. */
     public static Attention of(int heads, int headWidth) {
-        return new Attention(heads, heads, headWidth, true, 1 / Math.sqrt(headWidth), OptionalInt.empty(),
-                Optional.empty(), Optional.empty(), Optional.empty(), Optional.empty(), Optional.empty(), false, OptionalDouble.empty(),
-                OptionalDouble.empty(), true, true);
+        return new Attention(new Heads(heads, heads, headWidth),
+                new Scores(true, 1 / Math.sqrt(headWidth), OptionalInt.empty(), OptionalDouble.empty()),
+                new Positions(Optional.empty(), Optional.empty()),
+                new Norms(Optional.empty(), Optional.empty(), Optional.empty(), false), OptionalDouble.empty(), true, true);
+    }
+
+    @Override
+    public boolean causal() {
+        return scores.causal;
     }
 
     /** How many rows the query-key-value projection has. */
     public int projectionWidth() {
-        return (heads + 2 * keyValueHeads) * headWidth;
-    }
-
-    /** What the norms of queries, keys and values run over. */
-    public QueryKeyNorm.Span normSpan() {
-        return queryKeyNorm.map(QueryKeyNorm::span).orElse(QueryKeyNorm.Span.HEAD);
+        return (heads.count + 2 * heads.keyValue) * heads.width;
     }
 
     /** How many columns the output projection has. */
     public int outputColumns() {
-        return heads * headWidth;
+        return heads.count * heads.width;
+    }
+
+    private Attention with(Scores other) {
+        return new Attention(heads, other, positions, norms, clip, bias, outputBias);
+    }
+
+    private Attention with(Positions other) {
+        return new Attention(heads, scores, other, norms, clip, bias, outputBias);
+    }
+
+    private Attention with(Norms other) {
+        return new Attention(heads, scores, positions, other, clip, bias, outputBias);
     }
 
     public Attention withKeyValueHeads(int count) {
-        return new Attention(heads, count, headWidth, causal, scale, window, rotary, alibi,
-                queryKeyNorm, valueNorm, innerNorm, headScales, softcap, clip, bias, outputBias);
+        return new Attention(new Heads(heads.count, count, heads.width), scores, positions, norms, clip, bias, outputBias);
     }
 
     /** Every position sees every other. */
     public Attention bidirectional() {
-        return new Attention(heads, keyValueHeads, headWidth, false, scale, window, rotary, alibi,
-                queryKeyNorm, valueNorm, innerNorm, headScales, softcap, clip, bias, outputBias);
+        return with(new Scores(false, scores.scale, scores.window, scores.softcap));
     }
 
     public Attention withScale(double factor) {
-        return new Attention(heads, keyValueHeads, headWidth, causal, factor, window, rotary, alibi,
-                queryKeyNorm, valueNorm, innerNorm, headScales, softcap, clip, bias, outputBias);
+        return with(new Scores(scores.causal, factor, scores.window, scores.softcap));
     }
 
     public Attention withWindow(int positions) {
-        return new Attention(heads, keyValueHeads, headWidth, causal, scale, OptionalInt.of(positions), rotary, alibi,
-                queryKeyNorm, valueNorm, innerNorm, headScales, softcap, clip, bias, outputBias);
+        return with(new Scores(scores.causal, scores.scale, OptionalInt.of(positions), scores.softcap));
+    }
+
+    public Attention withSoftcap(double cap) {
+        return with(new Scores(scores.causal, scores.scale, scores.window, OptionalDouble.of(cap)));
     }
 
     public Attention withRotary(Rotary turned) {
-        return new Attention(heads, keyValueHeads, headWidth, causal, scale, window, Optional.of(turned), alibi,
-                queryKeyNorm, valueNorm, innerNorm, headScales, softcap, clip, bias, outputBias);
+        return with(new Positions(Optional.of(turned), positions.alibi));
     }
 
     public Attention withAlibi(Alibi biases) {
-        return new Attention(heads, keyValueHeads, headWidth, causal, scale, window, rotary, Optional.of(biases),
-                queryKeyNorm, valueNorm, innerNorm, headScales, softcap, clip, bias, outputBias);
+        return with(new Positions(positions.rotary, Optional.of(biases)));
     }
 
     public Attention withQueryKeyNorm(QueryKeyNorm norm) {
-        return new Attention(heads, keyValueHeads, headWidth, causal, scale, window, rotary, alibi,
-                Optional.of(norm), valueNorm, innerNorm, headScales, softcap, clip, bias, outputBias);
+        return with(new Norms(Optional.of(norm), norms.value, norms.inner, norms.headScales));
     }
 
     public Attention withValueNorm(Norm norm) {
-        return new Attention(heads, keyValueHeads, headWidth, causal, scale, window, rotary, alibi,
-                queryKeyNorm, Optional.of(norm), innerNorm, headScales, softcap, clip, bias, outputBias);
+        return with(new Norms(norms.queryKey, Optional.of(norm), norms.inner, norms.headScales));
     }
 
     public Attention withInnerNorm(Norm norm) {
-        return new Attention(heads, keyValueHeads, headWidth, causal, scale, window, rotary, alibi,
-                queryKeyNorm, valueNorm, Optional.of(norm), headScales, softcap, clip, bias, outputBias);
+        return with(new Norms(norms.queryKey, norms.value, Optional.of(norm), norms.headScales));
     }
 
     /** The same with a learned number for each head. */
     public Attention withHeadScales() {
-        return new Attention(heads, keyValueHeads, headWidth, causal, scale, window, rotary, alibi,
-                queryKeyNorm, valueNorm, innerNorm, true, softcap, clip, bias, outputBias);
-    }
-
-    public Attention withSoftcap(double cap) {
-        return new Attention(heads, keyValueHeads, headWidth, causal, scale, window, rotary, alibi,
-                queryKeyNorm, valueNorm, innerNorm, headScales, OptionalDouble.of(cap), clip, bias, outputBias);
+        return with(new Norms(norms.queryKey, norms.value, norms.inner, true));
     }
 
     public Attention withClip(double limit) {
-        return new Attention(heads, keyValueHeads, headWidth, causal, scale, window, rotary, alibi,
-                queryKeyNorm, valueNorm, innerNorm, headScales, softcap, OptionalDouble.of(limit), bias, outputBias);
+        return new Attention(heads, scores, positions, norms, OptionalDouble.of(limit), bias, outputBias);
     }
 
     /** The same attention with or without a bias on the query-key-value projection and on the output projection. */
+    @Override
     public Attention withBiases(boolean projection, boolean output) {
-        return new Attention(heads, keyValueHeads, headWidth, causal, scale, window, rotary, alibi,
-                queryKeyNorm, valueNorm, innerNorm, headScales, softcap, clip, projection, output);
+        return new Attention(heads, scores, positions, norms, clip, projection, output);
     }
 }

@@ -5,11 +5,11 @@ import static isonorm.architecture.Placement.POST;
 import static isonorm.architecture.Placement.PRE;
 
 /**
- * One block: attention and MLP, joined to the stream as their placements and the wiring say. All its norms on the stream are of
- * one kind.
+ * One block: a mixer, which is attention, and a feed-forward layer, which is an MLP, joined to the stream as their placements and the wiring
+ * say. All its norms on the stream are of one kind.
  *
- * @param attentionPlacement where the norms around attention stand
- * @param mlpPlacement where those around the MLP stand
+ * @param attentionPlacement where the norms around the mixer stand
+ * @param mlpPlacement where those around the feed-forward layer stand
  * @param norm what stands where the placements say; without a meaning where they say nowhere
  * @param skip what the stream is multiplied with where a branch is added to it, alpha in {@code alpha h + F(h)}; 1 in most models,
  *     not in DeepNorm (arXiv 2203.00555)
@@ -24,8 +24,8 @@ public record Block(
         Placement mlpPlacement,
         Wiring wiring,
         Norm norm,
-        Attention attention,
-        Mlp mlp,
+        Mixer mixer,
+        FeedForward feedForward,
         double skip,
         BranchScale scale,
         boolean gates,
@@ -60,14 +60,14 @@ public record Block(
     }
 
     /** A block with both sub-layers placed alike, without a factor of the skip, a scale and gates. */
-    public static Block of(Placement both, Wiring wiring, Norm norm, Attention attention, Mlp mlp) {
-        return new Block(both, both, wiring, norm, attention, mlp, 1, BranchScale.NONE, false, false);
+    public static Block of(Placement both, Wiring wiring, Norm norm, Mixer mixer, FeedForward feedForward) {
+        return new Block(both, both, wiring, norm, mixer, feedForward, 1, BranchScale.NONE, false, false);
     }
 
     /** The same block without its norms. */
     public Block withoutNorms() {
         return new Block(
-                NONE, NONE, wiring, norm.withAffine(Affine.NONE).withFolded(Affine.NONE), attention, mlp, skip, scale, gates, false);
+                NONE, NONE, wiring, norm.withAffine(Affine.NONE).withFolded(Affine.NONE), mixer, feedForward, skip, scale, gates, false);
     }
 
     /** Whether both sub-layers are placed so. */
@@ -81,34 +81,34 @@ public record Block(
     }
 
     public Block withPlacements(Placement ofAttention, Placement ofMlp) {
-        return new Block(ofAttention, ofMlp, wiring, norm, attention, mlp, skip, scale, gates, recentre);
+        return new Block(ofAttention, ofMlp, wiring, norm, mixer, feedForward, skip, scale, gates, recentre);
     }
 
     public Block withNorm(Norm other) {
-        return new Block(attentionPlacement, mlpPlacement, wiring, other, attention, mlp, skip, scale, gates, recentre);
+        return new Block(attentionPlacement, mlpPlacement, wiring, other, mixer, feedForward, skip, scale, gates, recentre);
     }
 
-    public Block withAttention(Attention other) {
-        return new Block(attentionPlacement, mlpPlacement, wiring, norm, other, mlp, skip, scale, gates, recentre);
+    public Block withMixer(Mixer other) {
+        return new Block(attentionPlacement, mlpPlacement, wiring, norm, other, feedForward, skip, scale, gates, recentre);
     }
 
-    public Block withMlp(Mlp other) {
-        return new Block(attentionPlacement, mlpPlacement, wiring, norm, attention, other, skip, scale, gates, recentre);
+    public Block withFeedForward(FeedForward other) {
+        return new Block(attentionPlacement, mlpPlacement, wiring, norm, mixer, other, skip, scale, gates, recentre);
     }
 
     public Block withSkip(double factor) {
-        return new Block(attentionPlacement, mlpPlacement, wiring, norm, attention, mlp, factor, scale, gates, recentre);
+        return new Block(attentionPlacement, mlpPlacement, wiring, norm, mixer, feedForward, factor, scale, gates, recentre);
     }
 
     public Block withScale(BranchScale other) {
-        return new Block(attentionPlacement, mlpPlacement, wiring, norm, attention, mlp, skip, other, gates, recentre);
+        return new Block(attentionPlacement, mlpPlacement, wiring, norm, mixer, feedForward, skip, other, gates, recentre);
     }
 
     public Block withGates(boolean gated) {
-        return new Block(attentionPlacement, mlpPlacement, wiring, norm, attention, mlp, skip, scale, gated, recentre);
+        return new Block(attentionPlacement, mlpPlacement, wiring, norm, mixer, feedForward, skip, scale, gated, recentre);
     }
 
     public Block withRecentre(boolean explicit) {
-        return new Block(attentionPlacement, mlpPlacement, wiring, norm, attention, mlp, skip, scale, gates, explicit);
+        return new Block(attentionPlacement, mlpPlacement, wiring, norm, mixer, feedForward, skip, scale, gates, explicit);
     }
 }

@@ -10,7 +10,8 @@ import java.util.Optional;
  * @param bias whether up and gate have a bias
  * @param outputBias whether down has a bias
  */
-public record Mlp(int hidden, Activation activation, boolean gated, Optional<Norm> innerNorm, boolean bias, boolean outputBias) {
+public record Mlp(int hidden, Activation activation, boolean gated, Optional<Norm> innerNorm, boolean bias, boolean outputBias)
+        implements FeedForward {
 
     public Mlp {
         if (hidden <= 0) {
@@ -29,6 +30,7 @@ public record Mlp(int hidden, Activation activation, boolean gated, Optional<Nor
     }
 
     /** The same MLP with or without a bias on up and gate, and on down. */
+    @Override
     public Mlp withBiases(boolean inner, boolean output) {
         return new Mlp(hidden, activation, gated, innerNorm, inner, output);
     }

@@ -1,11 +1,14 @@
 package isonorm.architecture;
 
+import java.util.OptionalInt;
+
 /**
  * The name of one parameter by what it does: a part of the model, the block it is in, and what it is to that part.
  *
  * @param block counted from 0; -1 for parts outside the blocks
+ * @param expert which of a block's experts it belongs to, counted from 0; empty where it has none, or the part is all experts'
  */
-public record Role(Part part, int block, Field field) {
+public record Role(Part part, int block, OptionalInt expert, Field field) {
 
     /** What a parameter is to its part. */
     public enum Field {
@@ -37,26 +40,41 @@ public record Role(Part part, int block, Field field) {
         if (part.perBlock() != (block >= 0)) {
             throw new IllegalArgumentException(part + " does not belong to block " + block);
         }
+        if (expert.isPresent() && (block < 0 || expert.getAsInt() < 0)) {
+            throw new IllegalArgumentException("experts are counted from 0 and belong to a block, got expert " + expert.getAsInt() + " of "
+                    + part + " in block " + block);
+        }
     }
 
     /** A parameter outside the blocks. */
     public static Role of(Part part, Field field) {
-        return new Role(part, -1, field);
+        return new Role(part, -1, OptionalInt.empty(), field);
     }
 
     /** A parameter of one block. */
     public static Role of(Part part, int block, Field field) {
-        return new Role(part, block, field);
+        return new Role(part, block, OptionalInt.empty(), field);
     }
 
     /** Another field of the same part. */
     public Role field(Field other) {
-        return new Role(part, block, other);
+        return new Role(part, block, expert, other);
+    }
+
+    /** The same parameter of another block. */
+    public Role inBlock(int other) {
+        return new Role(part, other, expert, field);
+    }
+
+    /** The same parameter of one expert. */
+    public Role ofExpert(int number) {
+        return new Role(part, block, OptionalInt.of(number), field);
     }
 
     /** The tensor's name in Isonorm's own files. */
     public String path() {
-        return (part.perBlock() ? "blocks." + block + "." : "") + part.path() + "." + field.path;
+        return (part.perBlock() ? "blocks." + block + "." : "") + part.path() + "." + (expert.isPresent() ? expert.getAsInt() + "." : "")
+                + field.path;
     }
 
     @Override

@@ -94,7 +94,7 @@ public final class Pruning {
         model.weights().forEach((role, matrix) -> {
             int block = role.block() < 0 ? -1 : kept.indexOf(role.block());
             if (role.block() < 0 || block >= 0) {
-                weights.put(new Role(role.part(), block, role.field()), matrix);
+                weights.put(role.inBlock(block), matrix);
             }
         });
         return new Model(architecture.withBlocks(kept.stream().map(architecture.blocks()::get).toList()), weights);

@@ -107,8 +107,8 @@ final class Rewriting {
         }
         Block folded = block.withNorm(norm.withAffine(Affine.NONE).withFolded(appears ? norm.affine() : Affine.NONE));
         return norm.affine().hasBias()
-                ? folded.withAttention(block.attention().withBiases(true, block.attention().outputBias()))
-                        .withMlp(block.mlp().withBiases(true, block.mlp().outputBias()))
+                ? folded.withMixer(block.mixer().withBiases(true, block.mixer().outputBias()))
+                        .withFeedForward(block.feedForward().withBiases(true, block.feedForward().outputBias()))
                 : folded;
     }
 
@@ -199,7 +199,7 @@ final class Rewriting {
         for (Part part : Architecture.norms(block)) {
             List<Role> readers = Architecture.readers(block, part).stream().map(reader -> Role.of(reader, l, WEIGHT)).toList();
             restoreNorm(w, Role.of(part, l, GAIN), readers, block.norm(), family.norm(), width,
-                    role -> role.part() == QUERY_KEY_VALUE ? family.attention().bias() : family.mlp().bias());
+                    role -> role.part() == QUERY_KEY_VALUE ? family.mixer().bias() : family.feedForward().bias());
         }
         return block.both(Placement.PRE) ? family : block;
     }

@@ -138,38 +138,50 @@ final class ArchitectureJson {
             json.put("gates", true);
         }
         json.put("recentre", block.recentre());
-        Attention attention = block.attention();
-        ObjectNode at = json.putObject("attention");
-        at.put("heads", attention.heads());
-        at.put("key_value_heads", attention.keyValueHeads());
-        at.put("head_width", attention.headWidth());
+        switch (block.mixer()) {
+            case Attention attention -> json.set("attention", write(attention));
+        }
+        switch (block.feedForward()) {
+            case Mlp mlp -> json.set("mlp", write(mlp));
+        }
+        return json;
+    }
+
+    private static ObjectNode write(Attention attention) {
+        ObjectNode at = JsonNodeFactory.instance.objectNode();
+        at.put("heads", attention.heads().count());
+        at.put("key_value_heads", attention.heads().keyValue());
+        at.put("head_width", attention.heads().width());
         at.put("causal", attention.causal());
-        at.put("scale", attention.scale());
-        attention.window().ifPresent(window -> at.put("window", window));
-        attention.rotary().ifPresent(rotary -> at.set("rotary", write(rotary)));
-        attention.alibi().ifPresent(alibi -> at.put("alibi", alibi.label()));
-        attention.queryKeyNorm().ifPresent(norm -> {
+        at.put("scale", attention.scores().scale());
+        attention.scores().window().ifPresent(window -> at.put("window", window));
+        attention.positions().rotary().ifPresent(rotary -> at.set("rotary", write(rotary)));
+        attention.positions().alibi().ifPresent(alibi -> at.put("alibi", alibi.label()));
+        attention.norms().queryKey().ifPresent(norm -> {
             ObjectNode each = at.putObject("query_key_norm");
             each.put("span", norm.span().label());
             each.set("norm", write(norm.norm()));
         });
-        attention.valueNorm().ifPresent(norm -> at.set("value_norm", write(norm)));
-        attention.innerNorm().ifPresent(norm -> at.set("inner_norm", write(norm)));
-        if (attention.headScales()) {
+        attention.norms().value().ifPresent(norm -> at.set("value_norm", write(norm)));
+        attention.norms().inner().ifPresent(norm -> at.set("inner_norm", write(norm)));
+        if (attention.norms().headScales()) {
             at.put("head_scales", true);
         }
-        attention.softcap().ifPresent(cap -> at.put("softcap", cap));
+        attention.scores().softcap().ifPresent(cap -> at.put("softcap", cap));
         attention.clip().ifPresent(clip -> at.put("clip", clip));
         at.put("bias", attention.bias());
         at.put("output_bias", attention.outputBias());
-        Mlp mlp = block.mlp();
-        ObjectNode ml = json.putObject("mlp");
-        ml.put("hidden", mlp.hidden());
-        ml.put("activation", mlp.activation().label());
-        ml.put("gated", mlp.gated());
-        mlp.innerNorm().ifPresent(norm -> ml.set("inner_norm", write(norm)));
-        ml.put("bias", mlp.bias());
-        ml.put("output_bias", mlp.outputBias());
+        return at;
+    }
+
+    private static ObjectNode write(Mlp mlp) {
+        ObjectNode json = JsonNodeFactory.instance.objectNode();
+        json.put("hidden", mlp.hidden());
+        json.put("activation", mlp.activation().label());
+        json.put("gated", mlp.gated());
+        mlp.innerNorm().ifPresent(norm -> json.set("inner_norm", write(norm)));
+        json.put("bias", mlp.bias());
+        json.put("output_bias", mlp.outputBias());
         return json;
     }
 
@@ -307,17 +319,17 @@ final class ArchitectureJson {
                 ? Optional.empty()
                 : Optional.of(word(json, "alibi", Alibi.values(), Alibi::label));
         return new Attention(
-                json.integer("heads"), json.integer("key_value_heads"), headWidth,
-                json.flagOr(true, "causal"), json.numberOr(1 / Math.sqrt(headWidth), "scale"),
-                json.find("window").isPresent() ? OptionalInt.of(json.integer("window")) : OptionalInt.empty(),
-                optional(json, "rotary", ArchitectureJson::rotary),
-                alibi,
-                optional(json, "query_key_norm", each -> new QueryKeyNorm(
-                        norm(each.object("norm")), word(each, "span", QueryKeyNorm.Span.values(), QueryKeyNorm.Span::label))),
-                optional(json, "value_norm", ArchitectureJson::norm),
-                optional(json, "inner_norm", ArchitectureJson::norm),
-                json.flagOr(false, "head_scales"),
-                number(json, "softcap"), number(json, "clip"),
+                new Attention.Heads(json.integer("heads"), json.integer("key_value_heads"), headWidth),
+                new Attention.Scores(json.flagOr(true, "causal"), json.numberOr(1 / Math.sqrt(headWidth), "scale"),
+                        json.find("window").isPresent() ? OptionalInt.of(json.integer("window")) : OptionalInt.empty(), number(json, "softcap")),
+                new Attention.Positions(optional(json, "rotary", ArchitectureJson::rotary), alibi),
+                new Attention.Norms(
+                        optional(json, "query_key_norm", each -> new QueryKeyNorm(
+                                norm(each.object("norm")), word(each, "span", QueryKeyNorm.Span.values(), QueryKeyNorm.Span::label))),
+                        optional(json, "value_norm", ArchitectureJson::norm),
+                        optional(json, "inner_norm", ArchitectureJson::norm),
+                        json.flagOr(false, "head_scales")),
+                number(json, "clip"),
                 json.flagOr(true, "bias"), json.flagOr(true, "output_bias"));
     }
 

@@ -70,7 +70,7 @@ final class Gptj implements Family {
     private static final int RUNS = 4;
 
     private static List<Piece> fourRuns(String tensor, Attention attention) {
-        int run = attention.heads() / RUNS * attention.headWidth();
+        int run = attention.heads().count() / RUNS * attention.heads().width();
         List<Piece> pieces = new ArrayList<>();
         for (int part : new int[] {0, 2, 1}) {
             for (int r = 0; r < RUNS; r++) {

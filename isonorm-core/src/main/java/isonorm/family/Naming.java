@@ -186,15 +186,15 @@ public final class Naming {
             case Place.Bare(String name, List<Long> shape) ->
                 Source.whole(numbered(name, role), rows).withShape(shape.toArray(Long[]::new));
             case Place.Separate(String query, String key, String value) -> {
-                Attention attention = architecture.blocks().get(role.block()).attention();
-                int shared = attention.keyValueHeads() * attention.headWidth();
+                Attention attention = attention(architecture, role);
+                int shared = attention.heads().keyValue() * attention.heads().width();
                 yield of(List.of(
-                        new Piece(numbered(query, role) + ending(role), 0, attention.heads() * attention.headWidth()),
+                        new Piece(numbered(query, role) + ending(role), 0, attention.heads().count() * attention.heads().width()),
                         new Piece(numbered(key, role) + ending(role), 0, shared),
                         new Piece(numbered(value, role) + ending(role), 0, shared)));
             }
             case Place.Fused(String name, RowOrder order) ->
-                of(order.pieces(numbered(name, role) + ending(role), architecture.blocks().get(role.block()).attention()));
+                of(order.pieces(numbered(name, role) + ending(role), attention(architecture, role)));
             case Place.Part(String name, int index, int of) -> {
                 Source one = of(List.of(new Piece(numbered(name, role) + ending(role), index * rows, rows)));
                 yield parameter.isVector()
@@ -202,7 +202,7 @@ public final class Naming {
                         : one.withShape((long) rows * of, (long) parameter.columns());
             }
             case Place.EachHead(String name) -> {
-                int each = architecture.blocks().get(role.block()).attention().headWidth();
+                int each = attention(architecture, role).heads().width();
                 List<Piece> heads = new ArrayList<>();
                 for (int h = 0; h < rows / each; h++) {
                     heads.add(new Piece(numbered(name, role).replace("#", "" + h) + ending(role), 0, each));
@@ -214,6 +214,13 @@ public final class Naming {
             source = source.withShape(shapes.get(role.part()).toArray(Long[]::new));
         }
         return role.field() == Role.Field.GAIN ? source.withOffset(gainOffset) : source;
+    }
+
+    /** The attention whose heads are rows of a parameter. */
+    private static Attention attention(Architecture architecture, Role role) {
+        return switch (architecture.blocks().get(role.block()).mixer()) {
+            case Attention attention -> attention;
+        };
     }
 
     private static Source of(List<Piece> pieces) {

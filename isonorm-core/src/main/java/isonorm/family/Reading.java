@@ -99,7 +99,9 @@ final class Reading {
 
     /** A config with the layer_types of an architecture of which some blocks have windows; the same config for others. */
     static Config withWindows(Config config, Architecture architecture) {
-        List<Boolean> slides = architecture.blocks().stream().map(block -> block.attention().window().isPresent()).toList();
+        List<Boolean> slides = architecture.blocks().stream().map(block -> switch (block.mixer()) {
+            case Attention attention -> attention.scores().window().isPresent();
+        }).toList();
         return slides.contains(true)
                 ? config.with("layer_types", slides.stream().map(each -> each ? "sliding_attention" : "full_attention").toList())
                 : config;
@@ -128,15 +130,15 @@ final class Reading {
 
     /** The query heads of a group, its key head, its value head; then the next group's. */
     static List<Piece> grouped(String tensor, Attention attention) {
-        int width = attention.headWidth();
-        int queries = attention.heads() / attention.keyValueHeads();
+        int width = attention.heads().width();
+        int queries = attention.heads().count() / attention.heads().keyValue();
         int group = (queries + 2) * width;
         List<Piece> pieces = new ArrayList<>();
-        for (int g = 0; g < attention.keyValueHeads(); g++) {
+        for (int g = 0; g < attention.heads().keyValue(); g++) {
             pieces.add(new Piece(tensor, g * group, queries * width));
         }
         for (int part = 0; part < 2; part++) {
-            for (int g = 0; g < attention.keyValueHeads(); g++) {
+            for (int g = 0; g < attention.heads().keyValue(); g++) {
                 pieces.add(new Piece(tensor, g * group + (queries + part) * width, width));
             }
         }

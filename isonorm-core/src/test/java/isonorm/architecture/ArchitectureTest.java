@@ -178,7 +178,7 @@ class ArchitectureTest {
         refused("both sub-layers of a block write to the second stream", () -> pre.withPlacements(Placement.DUAL, Placement.POST));
         refused("no norm stands behind", () -> pre.withGates(true).withPlacements(Placement.PRE, Placement.POST));
         refused("no norm stands behind", () -> dual.withGates(true));
-        refused("adds once", () -> Block.of(Placement.PRE, Wiring.PARALLEL, NORM, pre.attention(), pre.mlp()).withGates(true));
+        refused("adds once", () -> Block.of(Placement.PRE, Wiring.PARALLEL, NORM, pre.mixer(), pre.feedForward()).withGates(true));
         refused("recentred before a norm behind the sum", () -> pre.withRecentre(true));
         Architecture one = Architecture.of("n", 8, 16, Embedding.Tokens.of(11, 8), List.of(dual, dual), Optional.of(NORM), Output.Words.of(true));
         assertEquals(Optional.empty(), one.withOutput(Output.Words.of(false)).finalReader());
@@ -253,6 +253,29 @@ class ArchitectureTest {
         assertEquals(List.of(), Architecture.norms(bare));
         assertEquals(List.of(), Architecture.outputNorms(bare));
         assertThrows(IllegalArgumentException.class, () -> bare.withNorm(NORM));
+    }
+
+    @Test
+    void theNormsOfASubLayerStandAtPlacesOfTheirOwn() {
+        for (Placement placement : Placement.values()) {
+            assertTrue(placement.norm() == Placement.Place.NOWHERE || placement.norm() != placement.outputNorm(), placement.label());
+        }
+        Optional<String> norm = Optional.of("norm");
+        Optional<String> outputNorm = Optional.of("output norm");
+        assertEquals(norm, Placement.BOTH.at(Placement.Place.INPUT, norm, outputNorm));
+        assertEquals(Optional.empty(), Placement.BOTH.at(Placement.Place.BRANCH, norm, outputNorm));
+        assertEquals(outputNorm, Placement.BOTH.at(Placement.Place.SUM, norm, outputNorm));
+        assertEquals(Placement.Place.BRANCH, Placement.OUTPUT.first());
+    }
+
+    @Test
+    void aParameterCanBelongToAnExpert() {
+        Role up = Role.of(MLP_UP, 3, WEIGHT);
+        assertEquals("blocks.3.mlp.up.weight", up.path());
+        assertEquals("blocks.3.mlp.up.5.weight", up.ofExpert(5).path());
+        assertEquals("blocks.2.mlp.up.5.bias", up.ofExpert(5).field(BIAS).inBlock(2).path());
+        refused("experts are counted from 0", () -> up.ofExpert(-1));
+        refused("experts are counted from 0", () -> Role.of(HEAD, WEIGHT).ofExpert(0));
     }
 
     @Test
@@ -341,7 +364,7 @@ class ArchitectureTest {
     @Test
     void blocksThatDifferAreWrittenOneByOne() throws IOException {
         Block a = Block.of(Placement.POST, Wiring.SEQUENTIAL, NORM, Attention.of(2, 4), Mlp.plain(32, Activation.GELU));
-        Block b = a.withAttention(a.attention().withWindow(3)).withRecentre(true).withScale(BranchScale.VECTOR);
+        Block b = a.withMixer(Attention.of(2, 4).withWindow(3)).withRecentre(true).withScale(BranchScale.VECTOR);
         Architecture mixed = Architecture.of("m", 8, 16, Embedding.Tokens.of(11, 8), List.of(a, a, b, a, b, b), Optional.empty(), Output.Words.of(true));
         Config config = Isonorm.config(mixed, "any", Config.of(Map.of()), "0");
         List<?> repeats = config.object("architecture").objects("blocks").stream().map(block -> block.values().get("repeat")).toList();

@@ -179,7 +179,7 @@ public final class PlainForward {
 
     /** W x + b. */
     private double[] linear(Part part, int l, double[] x) {
-        Role role = new Role(part, l, WEIGHT);
+        Role role = Role.of(part, l, WEIGHT);
         double[][] rows = matrix(role);
         double[] y = new double[rows.length];
         for (int r = 0; r < y.length; r++) {
@@ -212,7 +212,7 @@ public final class PlainForward {
             }
             case RMS -> divided(x, dot(x, x) / n + epsilon);
             case CRMS -> divided(x, (dot(x, x) + n * mean(x) * n * mean(x)) / (n + 1) + epsilon);
-            case DYNAMIC_TANH -> each(x, value -> Math.tanh(vector(new Role(part, l, ALPHA))[0] * value));
+            case DYNAMIC_TANH -> each(x, value -> Math.tanh(vector(Role.of(part, l, ALPHA))[0] * value));
         };
     }
 
@@ -227,8 +227,8 @@ public final class PlainForward {
         if (norm.affine() == Affine.NONE) {
             return y;
         }
-        y = times(full(y), vector(new Role(part, l, GAIN)));
-        return norm.affine() == Affine.GAIN_AND_BIAS ? plus(y, vector(new Role(part, l, BIAS))) : y;
+        y = times(full(y), vector(Role.of(part, l, GAIN)));
+        return norm.affine() == Affine.GAIN_AND_BIAS ? plus(y, vector(Role.of(part, l, BIAS))) : y;
     }
 
     // Embedding
@@ -313,10 +313,10 @@ public final class PlainForward {
         return switch (block.wiring()) {
             case SEQUENTIAL -> {
                 double[][] h = joined(block, block.attentionPlacement(), l, x, ATTENTION_NORM, ATTENTION_OUTPUT_NORM, ATTENTION_SCALE,
-                        ATTENTION_STREAM_GATE, read -> attention(block.attention(), l, read, input));
+                        ATTENTION_STREAM_GATE, read -> mixer(block, l, read, input));
                 traced(l, "mlp_input", h);
                 yield joined(block, block.mlpPlacement(), l, h, MLP_NORM, MLP_OUTPUT_NORM, MLP_SCALE, MLP_STREAM_GATE,
-                        read -> mlp(block.mlp(), l, read));
+                        read -> feedForward(block, l, read));
             }
             case PARALLEL -> parallel(block, l, x, normed(block, ATTENTION_NORM, l, x), normed(block, MLP_NORM, l, x), input);
             case PARALLEL_ONE_NORM -> {
@@ -329,8 +329,8 @@ public final class PlainForward {
     private double[][] parallel(Block block, int l, double[][] x, double[][] attended, double[][] fed, Input input) {
         traced(l, "attention_norm", attended);
         traced(l, "mlp_input", x);
-        double[][] branch = traced(l, "attention_output", scaled(block, ATTENTION_SCALE, l, attention(block.attention(), l, attended, input)));
-        double[][] other = traced(l, "mlp_output", scaled(block, MLP_SCALE, l, mlp(block.mlp(), l, fed)));
+        double[][] branch = traced(l, "attention_output", scaled(block, ATTENTION_SCALE, l, mixer(block, l, attended, input)));
+        double[][] other = traced(l, "mlp_output", scaled(block, MLP_SCALE, l, feedForward(block, l, fed)));
         double[][] both = new double[x.length][];
         for (int i = 0; i < x.length; i++) {
             both[i] = plus(branch[i], other[i]);
@@ -372,7 +372,7 @@ public final class PlainForward {
         if (!block.gates()) {
             return x;
         }
-        double g = vector(new Role(part, l, WEIGHT))[0];
+        double g = vector(Role.of(part, l, WEIGHT))[0];
         double[][] y = new double[x.length][];
         for (int i = 0; i < x.length; i++) {
             y[i] = each(x[i], value -> value - g / (1 + Math.exp(-g)) * value);
@@ -394,7 +394,7 @@ public final class PlainForward {
         }
         double[][] y = new double[x.length][];
         for (int i = 0; i < x.length; i++) {
-            double[] scale = vector(new Role(part, l, WEIGHT));
+            double[] scale = vector(Role.of(part, l, WEIGHT));
             y[i] = block.scale() == BranchScale.NUMBER ? each(x[i], value -> scale[0] * value) : times(x[i], scale);
         }
         return y;
@@ -410,6 +410,18 @@ public final class PlainForward {
             y[i] = plus(each(x[i], value -> block.skip() * value), branch[i]);
         }
         return y;
+    }
+
+    private double[][] mixer(Block block, int l, double[][] x, Input input) {
+        return switch (block.mixer()) {
+            case Attention attention -> attention(attention, l, x, input);
+        };
+    }
+
+    private double[][] feedForward(Block block, int l, double[][] x) {
+        return switch (block.feedForward()) {
+            case Mlp mlp -> mlp(mlp, l, x);
+        };
     }
 
     private double[][] mlp(Mlp mlp, int l, double[][] x) {
@@ -453,9 +465,9 @@ public final class PlainForward {
     // Attention
 
     private double[][] attention(Attention attention, int l, double[][] x, Input input) {
-        int width = attention.headWidth();
-        int heads = attention.heads();
-        int shared = attention.keyValueHeads();
+        int width = attention.heads().width();
+        int heads = attention.heads().count();
+        int shared = attention.heads().keyValue();
         double[][] q = new double[x.length][];
         double[][] k = new double[x.length][];
         double[][] v = new double[x.length][];
@@ -468,22 +480,22 @@ public final class PlainForward {
             q[i] = Arrays.copyOfRange(all, 0, heads * width);
             k[i] = Arrays.copyOfRange(all, heads * width, (heads + shared) * width);
             v[i] = Arrays.copyOfRange(all, (heads + shared) * width, all.length);
-            if (attention.queryKeyNorm().isPresent()) {
-                q[i] = headsNormed(attention.queryKeyNorm().get(), QUERY_NORM, l, q[i], width);
-                k[i] = headsNormed(attention.queryKeyNorm().get(), KEY_NORM, l, k[i], width);
+            if (attention.norms().queryKey().isPresent()) {
+                q[i] = headsNormed(attention.norms().queryKey().get(), QUERY_NORM, l, q[i], width);
+                k[i] = headsNormed(attention.norms().queryKey().get(), KEY_NORM, l, k[i], width);
             }
-            if (attention.valueNorm().isPresent()) {
-                QueryKeyNorm.Span span = attention.queryKeyNorm().map(QueryKeyNorm::span).orElse(QueryKeyNorm.Span.HEAD);
-                v[i] = headsNormed(new QueryKeyNorm(attention.valueNorm().get(), span), VALUE_NORM, l, v[i], width);
+            if (attention.norms().value().isPresent()) {
+                QueryKeyNorm.Span span = attention.norms().queryKey().map(QueryKeyNorm::span).orElse(QueryKeyNorm.Span.HEAD);
+                v[i] = headsNormed(new QueryKeyNorm(attention.norms().value().get(), span), VALUE_NORM, l, v[i], width);
             }
-            if (attention.rotary().isPresent()) {
-                turn(attention.rotary().get(), q[i], width, i);
-                turn(attention.rotary().get(), k[i], width, i);
+            if (attention.positions().rotary().isPresent()) {
+                turn(attention.positions().rotary().get(), q[i], width, i);
+                turn(attention.positions().rotary().get(), k[i], width, i);
             }
         }
         boolean[] seen = input.seen();
         int[] counted = seen == null ? null : positions(seen);
-        double[] slopes = attention.alibi().map(alibi -> alibi.slopes(heads)).orElse(null);
+        double[] slopes = attention.positions().alibi().map(alibi -> alibi.slopes(heads)).orElse(null);
         double[][] y = new double[x.length][];
         for (int i = 0; i < x.length; i++) {
             double[] mixed = new double[heads * width];
@@ -509,9 +521,9 @@ public final class PlainForward {
                     }
                 }
             }
-            double[] given = inner(attention.innerNorm(), ATTENTION_INNER_NORM, l, mixed).clone();
-            for (int c = 0; c < given.length && attention.headScales(); c++) {
-                given[c] *= vector(new Role(ATTENTION_HEAD_SCALE, l, WEIGHT))[c / width];
+            double[] given = inner(attention.norms().inner(), ATTENTION_INNER_NORM, l, mixed).clone();
+            for (int c = 0; c < given.length && attention.norms().headScales(); c++) {
+                given[c] *= vector(Role.of(ATTENTION_HEAD_SCALE, l, WEIGHT))[c / width];
             }
             y[i] = linear(ATTENTION_OUTPUT, l, given);
         }
@@ -524,19 +536,19 @@ public final class PlainForward {
 
     private static boolean sees(Attention attention, int query, int key, boolean[] seen) {
         return (!attention.causal() || key <= query)
-                && (attention.window().isEmpty() || key > query - attention.window().getAsInt())
+                && (attention.scores().window().isEmpty() || key > query - attention.scores().window().getAsInt())
                 && (seen == null || seen[key]);
     }
 
     private static double score(Attention attention, double[] q, double[] k, double slope, int position) {
         double score = dot(q, k);
-        if (attention.alibi().isPresent() && attention.alibi().get() == Alibi.BEFORE_SCALE_BFLOAT16) {
-            score = (score + bfloat16(bfloat16(slope) * position)) * attention.scale();
+        if (attention.positions().alibi().isPresent() && attention.positions().alibi().get() == Alibi.BEFORE_SCALE_BFLOAT16) {
+            score = (score + bfloat16(bfloat16(slope) * position)) * attention.scores().scale();
         } else {
-            score = score * attention.scale() + slope * position;
+            score = score * attention.scores().scale() + slope * position;
         }
-        if (attention.softcap().isPresent()) {
-            double cap = attention.softcap().getAsDouble();
+        if (attention.scores().softcap().isPresent()) {
+            double cap = attention.scores().softcap().getAsDouble();
             score = cap * Math.tanh(score / cap);
         }
         return score;
@@ -553,8 +565,8 @@ public final class PlainForward {
 
     private double[] headsNormed(QueryKeyNorm norm, Part part, int l, double[] x, int width) {
         int span = norm.span() == QueryKeyNorm.Span.PROJECTION ? x.length : width;
-        double[] gain = norm.norm().affine().hasGain() ? vector(new Role(part, l, GAIN)) : null;
-        double[] bias = norm.norm().affine().hasBias() ? vector(new Role(part, l, BIAS)) : null;
+        double[] gain = norm.norm().affine().hasGain() ? vector(Role.of(part, l, GAIN)) : null;
+        double[] bias = norm.norm().affine().hasBias() ? vector(Role.of(part, l, BIAS)) : null;
         double[] y = new double[x.length];
         for (int from = 0; from < x.length; from += span) {
             double[] n = normalized(norm.norm(), part, l, Arrays.copyOfRange(x, from, from + span));

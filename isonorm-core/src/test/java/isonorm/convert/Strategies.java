@@ -52,30 +52,30 @@ public final class Strategies {
         all.put("Pre-LN", words(pre));
         all.put("Post-LN", words(post));
         all.put("Mix-LN", words(LAYER, post, post, pre));
-        all.put("Peri-LN", words(block(PERI, RMS).withMlp(GATED)));
-        all.put("output norm", words(block(OUTPUT, RMS).withAttention(queryKey(RMS, QueryKeyNorm.Span.PROJECTION))));
+        all.put("Peri-LN", words(block(PERI, RMS).withFeedForward(GATED)));
+        all.put("output norm", words(block(OUTPUT, RMS).withMixer(queryKey(RMS, QueryKeyNorm.Span.PROJECTION))));
         all.put("DeepNorm", words(post.withSkip(1.7)));
         all.put("DeepNorm with LayerScale", words(post.withSkip(1.7).withScale(BranchScale.VECTOR)));
         all.put("DeepNorm with recentring", words(block(POST, RMS).withSkip(0.6).withRecentre(true)));
-        all.put("Sub-LN", words(pre.withAttention(ATTENTION.withInnerNorm(LAYER)).withMlp(MLP.withInnerNorm(LAYER))));
-        all.put("Sub-LN gated", words(block(PRE, RMS).withAttention(ATTENTION.withInnerNorm(RMS)).withMlp(GATED.withInnerNorm(RMS))));
-        all.put("NormFormer", words(pre.withPlacements(PERI, PRE).withAttention(ATTENTION.withHeadScales()).withMlp(MLP.withInnerNorm(LAYER))));
+        all.put("Sub-LN", words(pre.withMixer(ATTENTION.withInnerNorm(LAYER)).withFeedForward(MLP.withInnerNorm(LAYER))));
+        all.put("Sub-LN gated", words(block(PRE, RMS).withMixer(ATTENTION.withInnerNorm(RMS)).withFeedForward(GATED.withInnerNorm(RMS))));
+        all.put("NormFormer", words(pre.withPlacements(PERI, PRE).withMixer(ATTENTION.withHeadScales()).withFeedForward(MLP.withInnerNorm(LAYER))));
         all.put("head scales behind an inner norm with a skip and LayerScale", words(post.withSkip(1.3).withScale(BranchScale.VECTOR)
-                .withAttention(ATTENTION.withInnerNorm(RMS).withHeadScales())));
+                .withMixer(ATTENTION.withInnerNorm(RMS).withHeadScales())));
         all.put("SkipInit", words(pre.withScale(BranchScale.NUMBER)));
-        all.put("SkipInit of parallel", words(wired(Wiring.PARALLEL).withScale(BranchScale.NUMBER).withAttention(ATTENTION.withHeadScales())));
+        all.put("SkipInit of parallel", words(wired(Wiring.PARALLEL).withScale(BranchScale.NUMBER).withMixer(ATTENTION.withHeadScales())));
         all.put("SkipInit of output norms with a skip", words(block(PERI, RMS).withPlacements(PERI, OUTPUT).withSkip(0.9).withScale(BranchScale.NUMBER)));
         all.put("SkipInit, DeepNorm", words(post.withSkip(1.7).withScale(BranchScale.NUMBER)));
         for (QueryKeyNorm.Span span : QueryKeyNorm.Span.values()) {
             all.put("HybridNorm " + span.label(),
-                    words(block(POST, RMS).withPlacements(NONE, POST).withAttention(queryKey(RMS, span).withValueNorm(LAYER))));
+                    words(block(POST, RMS).withPlacements(NONE, POST).withMixer(queryKey(RMS, span).withValueNorm(LAYER))));
         }
-        all.put("value norm alone", words(pre.withAttention(Attention.of(4, 6).withValueNorm(RMS))));
+        all.put("value norm alone", words(pre.withMixer(Attention.of(4, 6).withValueNorm(RMS))));
         all.put("GPAS", words(block(PRE, RMS).withGates(true)));
         all.put("GPAS on Peri-LN with a skip and LayerScale", words(block(PERI, LAYER).withGates(true).withSkip(0.8).withScale(BranchScale.VECTOR)));
         all.put("GPAS on Pre-LN with a skip and LayerScale", words(pre.withGates(true).withSkip(0.8).withScale(BranchScale.VECTOR)));
         all.put("HybridNorm of LayerNorms with a skip and LayerScale",
-                words(post.withPlacements(NONE, POST).withSkip(1.2).withScale(BranchScale.VECTOR).withAttention(ATTENTION.withValueNorm(LAYER))));
+                words(post.withPlacements(NONE, POST).withSkip(1.2).withScale(BranchScale.VECTOR).withMixer(ATTENTION.withValueNorm(LAYER))));
         all.put("HybridNorm of bare LayerNorms", words(block(POST, LAYER.withAffine(Affine.NONE)).withPlacements(NONE, POST)));
         all.put("GPAS on output norms", words(block(OUTPUT, LAYER).withGates(true)));
         all.put("skip", words(pre.withSkip(1.3).withScale(BranchScale.VECTOR)));
@@ -89,24 +89,24 @@ public final class Strategies {
         all.put("ResiDual with a skip and LayerScale", words(block(DUAL, RMS).withSkip(1.2).withScale(BranchScale.VECTOR)));
         all.put("DyT", words(block(PRE, TANH)));
         all.put("DyT, Post-LN and DeepNorm", words(block(POST, TANH).withSkip(1.6)));
-        all.put("DyT everywhere", words(block(PERI, TANH).withAttention(
-                queryKey(TANH, QueryKeyNorm.Span.EACH_HEAD).withValueNorm(TANH).withInnerNorm(TANH)).withMlp(MLP.withInnerNorm(TANH))));
+        all.put("DyT everywhere", words(block(PERI, TANH).withMixer(
+                queryKey(TANH, QueryKeyNorm.Span.EACH_HEAD).withValueNorm(TANH).withInnerNorm(TANH)).withFeedForward(MLP.withInnerNorm(TANH))));
         all.put("DyT, Keel", words(block(BOTH, TANH).withSkip(0.5)));
         all.put("DyT, ResiDual", words(block(DUAL, TANH)));
         all.put("blocks of six strategies", words(RMS, pre, post.withSkip(1.7), block(PERI, RMS).withGates(true), block(BOTH, TANH).withSkip(0.5),
                 block(PRE, LAYER.withAffine(Affine.NONE)).withPlacements(NONE, NONE).withScale(BranchScale.VECTOR),
-                block(PRE, TANH).withScale(BranchScale.NUMBER).withAttention(queryKey(RMS, QueryKeyNorm.Span.HEAD))));
+                block(PRE, TANH).withScale(BranchScale.NUMBER).withMixer(queryKey(RMS, QueryKeyNorm.Span.HEAD))));
         all.put("blocks of six other strategies", words(TANH, block(OUTPUT, TANH), block(BOTH, RMS).withPlacements(NONE, POST).withSkip(2),
                 block(PRE, RMS), block(POST, TANH).withPlacements(PERI, BOTH), pre.withGates(true), post));
         all.put("CRMSNorm and blocks without norms", words(CRMS, block(PRE, CRMS),
                 block(PRE, LAYER.withAffine(Affine.NONE)).withPlacements(NONE, NONE).withScale(BranchScale.NUMBER),
-                block(PRE, CRMS).withAttention(queryKey(RMS, QueryKeyNorm.Span.HEAD))).withStream(Stream.COMPRESSED));
+                block(PRE, CRMS).withMixer(queryKey(RMS, QueryKeyNorm.Span.HEAD))).withStream(Stream.COMPRESSED));
         for (NormKind kind : NormKind.values()) {
             // What reads a norm that is nothing but a factor a row can be multiplied in its place.
             Norm bare = Norm.of(kind, 1e-3, Affine.NONE);
-            Block block = block(PRE, bare).withAttention(ATTENTION.withBiases(false, false)).withMlp(MLP.withBiases(false, false));
-            Architecture words = words(bare, block, block.withMlp(GATED).withPlacements(PERI, PRE),
-                    Block.of(PRE, Wiring.PARALLEL_ONE_NORM, bare, block.attention(), GATED));
+            Block block = block(PRE, bare).withMixer(ATTENTION.withBiases(false, false)).withFeedForward(MLP.withBiases(false, false));
+            Architecture words = words(bare, block, block.withFeedForward(GATED).withPlacements(PERI, PRE),
+                    Block.of(PRE, Wiring.PARALLEL_ONE_NORM, bare, block.mixer(), GATED));
             all.put("bare " + kind.label() + " without biases", kind.readsCompressed() ? words.withStream(Stream.COMPRESSED) : words);
         }
         return all;
@@ -119,7 +119,7 @@ public final class Strategies {
             for (boolean normalized : new boolean[] {false, true}) {
                 Embedding.Patches patches = new Embedding.Patches(8, 8, 4, 3, true, false,
                         normalized ? Optional.of(LAYER) : Optional.empty(), false);
-                Block block = block(placement, LAYER).withSkip(1.5).withAttention(Attention.of(2, 6).bidirectional());
+                Block block = block(placement, LAYER).withSkip(1.5).withMixer(Attention.of(2, 6).bidirectional());
                 all.put(placement.label() + (normalized ? " behind a norm" : ""), Architecture.of("strategy", WIDTH, patches.tokens(), patches,
                         List.of(block, block), Optional.of(LAYER), new Output.Labels(7, Output.Pooling.FIRST_AND_MEAN, true)));
                 all.put(placement.label() + " hidden" + (normalized ? " behind a norm" : ""), Architecture.of("strategy", WIDTH, patches.tokens(),

@@ -9,6 +9,7 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import isonorm.architecture.Architecture;
+import isonorm.architecture.Attention;
 import isonorm.architecture.Block;
 import isonorm.architecture.Rotary;
 import isonorm.checkpoint.CheckpointException;
@@ -300,6 +301,10 @@ class LoadedModelTest {
                 "bert.pooler.dense.weight", "bert.pooler.dense.bias", "bert.embeddings.position_ids");
     }
 
+    private static Attention attention(LoadedModel model) {
+        return (Attention) model.model().architecture().blocks().getFirst().mixer();
+    }
+
     @Test
     void olderWordsForRotaryPositionsMeanTheSame() throws IOException {
         Sample neox = Fixtures.sample("gpt_neox");
@@ -313,7 +318,7 @@ class LoadedModelTest {
         assertIs("gpt_neox", open(neox), neox.tensors.keySet().stream()
                 .filter(name -> name.matches(".*(inv_freq|attention\\.bias|masked_bias)")).toArray(String[]::new));
         neox.config.put("rotary_pct", 0.5);
-        assertEquals(6, open(neox).model().architecture().blocks().getFirst().attention().rotary().orElseThrow().width());
+        assertEquals(6, attention(open(neox)).positions().rotary().orElseThrow().width());
 
         Sample linear = Fixtures.sample("llama-linear-rope");
         linear.config.remove("rope_parameters");
@@ -326,7 +331,7 @@ class LoadedModelTest {
         llama3.config.put("rope_theta", 10000.0).set("rope_scaling", parameters);
         assertIs("llama3-rope", open(llama3));
         llama3.config.put("rope_theta", 500000.0);
-        Rotary rotary = open(llama3).model().architecture().blocks().getFirst().attention().rotary().orElseThrow();
+        Rotary rotary = attention(open(llama3)).positions().rotary().orElseThrow();
         assertEquals(500000, rotary.base());
 
         Sample phi = Fixtures.sample("phi");

@@ -68,17 +68,17 @@ final class AttentionFunction {
         this.attention = attention;
         this.projection = LinearFunction.of(from.get(QUERY_KEY_VALUE, l, WEIGHT));
         this.bias = attention.bias() ? Optional.of(from.get(QUERY_KEY_VALUE, l, BIAS)) : Optional.empty();
-        this.queryNorm = attention.queryKeyNorm().map(norm -> headNorm(norm, Role.of(QUERY_NORM, l, GAIN), from, attention.heads()));
-        this.keyNorm = attention.queryKeyNorm().map(norm -> headNorm(norm, Role.of(KEY_NORM, l, GAIN), from, attention.keyValueHeads()));
-        this.valueNorm = attention.valueNorm().map(norm -> NormFunction.ofHeads(norm,
-                attention.queryKeyNorm().map(QueryKeyNorm::span).orElse(QueryKeyNorm.Span.HEAD),
-                Role.of(VALUE_NORM, l, GAIN), from, attention.keyValueHeads()));
-        this.innerNorm = attention.innerNorm().map(norm -> NormFunction.of(norm, Role.of(ATTENTION_INNER_NORM, l, GAIN), from,
+        this.queryNorm = attention.norms().queryKey().map(norm -> headNorm(norm, Role.of(QUERY_NORM, l, GAIN), from, attention.heads().count()));
+        this.keyNorm = attention.norms().queryKey().map(norm -> headNorm(norm, Role.of(KEY_NORM, l, GAIN), from, attention.heads().keyValue()));
+        this.valueNorm = attention.norms().value().map(norm -> NormFunction.ofHeads(norm,
+                attention.norms().span(),
+                Role.of(VALUE_NORM, l, GAIN), from, attention.heads().keyValue()));
+        this.innerNorm = attention.norms().inner().map(norm -> NormFunction.of(norm, Role.of(ATTENTION_INNER_NORM, l, GAIN), from,
                 attention.outputColumns(), 1));
-        this.headScales = attention.headScales() ? Optional.of(from.get(ATTENTION_HEAD_SCALE, l, WEIGHT)) : Optional.empty();
-        this.allScales = attention.headScales() ? Values.room(from.type(), attention.outputColumns()) : Values.NONE;
+        this.headScales = attention.norms().headScales() ? Optional.of(from.get(ATTENTION_HEAD_SCALE, l, WEIGHT)) : Optional.empty();
+        this.allScales = attention.norms().headScales() ? Values.room(from.type(), attention.outputColumns()) : Values.NONE;
         this.output = LinearFunction.of(from.get(ATTENTION_OUTPUT, l, WEIGHT));
-        this.turns = attention.rotary().map(rotary -> Turns.of(rotary, from.compute() == Type.F64 ? Type.F64 : Type.F32, context, arena));
+        this.turns = attention.positions().rotary().map(rotary -> Turns.of(rotary, from.compute() == Type.F64 ? Type.F64 : Type.F32, context, arena));
         this.turnsBack = turns.map(angles -> angles.inverse(arena));
     }
 
@@ -87,17 +87,17 @@ final class AttentionFunction {
     }
 
     private Rows queries(Rows qkv) {
-        return qkv.sliceColumns(0, attention.heads() * attention.headWidth());
+        return qkv.sliceColumns(0, attention.heads().count() * attention.heads().width());
     }
 
     private Rows keys(Rows qkv) {
-        int D = attention.headWidth();
-        return qkv.sliceColumns(attention.heads() * D, attention.keyValueHeads() * D);
+        int D = attention.heads().width();
+        return qkv.sliceColumns(attention.heads().count() * D, attention.heads().keyValue() * D);
     }
 
     private Rows values(Rows qkv) {
-        int D = attention.headWidth();
-        return qkv.sliceColumns((attention.heads() + attention.keyValueHeads()) * D, attention.keyValueHeads() * D);
+        int D = attention.heads().width();
+        return qkv.sliceColumns((attention.heads().count() + attention.heads().keyValue()) * D, attention.heads().keyValue() * D);
     }
 
     Traced forward(Rows x, Step step) {
@@ -138,7 +138,7 @@ final class AttentionFunction {
     /** {@code out = x}, each head times its scale. */
     private void scale(Rows x, Parameters.Entry scales, Rows out, Step step) {
         for (int c = 0; c < allScales.count(); c++) {
-            allScales.set(c, scales.values().get(c / attention.headWidth()));
+            allScales.set(c, scales.values().get(c / attention.heads().width()));
         }
         step.split(x.rows(), (first, rows) -> step.gradients().multiplyColumns(x.slice(first, rows), allScales, out.slice(first, rows)));
     }
@@ -149,7 +149,7 @@ final class AttentionFunction {
         step.summing(dy.rows(), new Rows[] {sums}, (first, rows, some) ->
                 step.gradients().columnFactors(x.slice(first, rows), allScales, dy.slice(first, rows), some[0]));
         for (int c = 0; c < sums.columns(); c++) {
-            int head = c / attention.headWidth();
+            int head = c / attention.heads().width();
             scales.gradient().set(0, head, scales.gradient().get(0, head) + sums.get(0, c));
         }
     }
@@ -178,8 +178,8 @@ final class AttentionFunction {
             for (int row = first; row < first + rows; ) {
                 int position = row % step.length();
                 int some = Math.min(first + rows - row, step.length() - position);
-                step.kernels().rotary(queries(qkv.slice(row, some)), attention.heads(), angles, position);
-                step.kernels().rotary(keys(qkv.slice(row, some)), attention.keyValueHeads(), angles, position);
+                step.kernels().rotary(queries(qkv.slice(row, some)), attention.heads().count(), angles, position);
+                step.kernels().rotary(keys(qkv.slice(row, some)), attention.heads().keyValue(), angles, position);
                 row += some;
             }
         });
@@ -189,11 +189,11 @@ final class AttentionFunction {
     private record Task(int sequence, int head, int heads) {}
 
     private int group() {
-        return attention.heads() / attention.keyValueHeads();
+        return attention.heads().count() / attention.heads().keyValue();
     }
 
     private Task[] tasks(Step step) {
-        int H = attention.heads();
+        int H = attention.heads().count();
         int alike = group() == 1 ? H : group();
         long each = (long) step.length() * Math.min(QUERIES, step.length()) * step.type().bytes();
         int heads = Math.clamp(SCORES / each, 1, alike);
@@ -213,7 +213,7 @@ final class AttentionFunction {
     }
 
     private void blocks(int T, Block block) {
-        int window = attention.window().orElse(Integer.MAX_VALUE);
+        int window = attention.scores().window().orElse(Integer.MAX_VALUE);
         int blocks = Math.ceilDiv(T, QUERIES);
         for (int b = 0; b < blocks; b++) {
             int query = (int) ((long) T * b / blocks);
@@ -225,12 +225,12 @@ final class AttentionFunction {
     }
 
     private Scoring scoring() {
-        return Scoring.of(attention.scale()).withSoftcap(attention.softcap().orElse(0));
+        return Scoring.of(attention.scores().scale()).withSoftcap(attention.scores().softcap().orElse(0));
     }
 
     /** Heads of some rows, one after the other. */
     private Stack heads(Rows x, int first, int rows, int head, int heads, int step) {
-        int D = attention.headWidth();
+        int D = attention.heads().width();
         return Stack.of(x.slice(first, rows).sliceColumns(head * D, D), heads, (long) step * D);
     }
 
@@ -259,11 +259,11 @@ final class AttentionFunction {
         Rows scores = products.orElse(weights);
         Products.products(heads(queries(qkv), row + query, queries, task.head, task.heads, 1),
                 valueHeads(keys(qkv), row + from, to - from, task).transpose(), stack(scores, task.heads));
-        if (attention.alibi().isEmpty()) {
+        if (attention.positions().alibi().isEmpty()) {
             step.kernels().softmax(scores, scoring(), Values.NONE, reach, weights);
         } else {
             for (int i = 0; i < task.heads; i++) {
-                Values biases = KeyBiases.of(attention.alibi().get(), attention.heads(), task.head + i, attention.scale(), from, to, step.type());
+                Values biases = KeyBiases.of(attention.positions().alibi().get(), attention.heads().count(), task.head + i, attention.scores().scale(), from, to, step.type());
                 step.kernels().softmax(scores.slice(i * queries, queries), scoring(), biases, reach, weights.slice(i * queries, queries));
             }
         }
@@ -290,14 +290,14 @@ final class AttentionFunction {
     }
 
     private Rows zeros(Use use, Type type, int rows) {
-        Rows room = room(use, type, rows, attention.headWidth());
+        Rows room = room(use, type, rows, attention.heads().width());
         Parameters.zero(room);
         return room;
     }
 
     private void store(Rows sums, Rows into, Task task, int heads, Step step) {
         int T = step.length();
-        int D = attention.headWidth();
+        int D = attention.heads().width();
         for (int i = 0; i < heads; i++) {
             step.kernels().copy(sums.slice(i * T, T), into.slice(task.sequence * T, T).sliceColumns((task.head / group() + i) * D, D));
         }
@@ -308,7 +308,7 @@ final class AttentionFunction {
         int N = task.heads;
         blocks(step.length(), (query, queries, from, to, reach) -> {
             Rows weights = room(Use.WEIGHTS, step.type(), N * queries, to - from);
-            Rows products = attention.softcap().isPresent() ? room(Use.PRODUCTS, step.type(), N * queries, to - from) : null;
+            Rows products = attention.scores().softcap().isPresent() ? room(Use.PRODUCTS, step.type(), N * queries, to - from) : null;
             weights(qkv, task, row, query, queries, from, to, reach, weights, Optional.ofNullable(products), step);
             Stack q = heads(queries(qkv), row + query, queries, task.head, N, 1);
             Stack k = valueHeads(keys(qkv), row + from, to - from, task);
@@ -326,7 +326,7 @@ final class AttentionFunction {
     /** {@code x y} into the key-value heads, or added to their sums where they are seen from several blocks or heads of queries. */
     private void toHeads(Stack x, Stack y, Rows into, Rows sums, Task task, int from, int to, Step step) {
         int T = step.length();
-        int D = attention.headWidth();
+        int D = attention.heads().width();
         int N = task.heads;
         if (sums == null) {
             Products.products(x, y, heads(into, task.sequence * T, T, task.head, N, 1));

@@ -15,8 +15,10 @@ import static isonorm.architecture.Role.Field.GAIN;
 import static isonorm.architecture.Role.Field.WEIGHT;
 
 import isonorm.architecture.Architecture;
+import isonorm.architecture.Attention;
 import isonorm.architecture.Block;
 import isonorm.architecture.BranchScale;
+import isonorm.architecture.Mlp;
 import isonorm.architecture.Part;
 import isonorm.architecture.Placement;
 import isonorm.architecture.Placement.Place;
@@ -86,12 +88,16 @@ final class BlockFunction {
         this.factor = scales.branch(l);
         this.changed = scales.changesBranches(l);
         this.width = architecture.streamWidth();
-        AttentionFunction attend = new AttentionFunction(from, block.attention(), l, architecture.context(), arena);
-        MlpFunction multiply = new MlpFunction(from, block.mlp(), l);
-        this.attention = branch(from, l, 2 * l, block.attentionPlacement(), attend::forward, new Parts(ATTENTION_NORM, ATTENTION_OUTPUT,
-                block.attention().outputBias(), ATTENTION_OUTPUT_NORM, ATTENTION_SCALE, ATTENTION_STREAM_GATE));
-        this.mlp = branch(from, l, 2 * l + 1, block.mlpPlacement(), multiply::forward, new Parts(MLP_NORM, MLP_DOWN,
-                block.mlp().outputBias(), MLP_OUTPUT_NORM, MLP_SCALE, MLP_STREAM_GATE));
+        SubLayer mixer = switch (block.mixer()) {
+            case Attention attention -> new AttentionFunction(from, attention, l, architecture.context(), arena)::forward;
+        };
+        SubLayer feedForward = switch (block.feedForward()) {
+            case Mlp mlp -> new MlpFunction(from, mlp, l)::forward;
+        };
+        this.attention = branch(from, l, 2 * l, block.attentionPlacement(), mixer, new Parts(ATTENTION_NORM, ATTENTION_OUTPUT,
+                block.mixer().outputBias(), ATTENTION_OUTPUT_NORM, ATTENTION_SCALE, ATTENTION_STREAM_GATE));
+        this.mlp = branch(from, l, 2 * l + 1, block.mlpPlacement(), feedForward, new Parts(MLP_NORM, MLP_DOWN,
+                block.feedForward().outputBias(), MLP_OUTPUT_NORM, MLP_SCALE, MLP_STREAM_GATE));
     }
 
     private Branch branch(Parameters from, int l, int number, Placement placement, SubLayer subLayer, Parts parts) {

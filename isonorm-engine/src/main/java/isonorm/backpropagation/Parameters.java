@@ -145,7 +145,7 @@ public final class Parameters implements AutoCloseable {
     }
 
     public Entry get(Part part, int block, Role.Field field) {
-        return get(new Role(part, block, field));
+        return get(Role.of(part, block, field));
     }
 
     public Entry get(Role role) {

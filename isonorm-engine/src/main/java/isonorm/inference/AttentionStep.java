@@ -90,27 +90,27 @@ record AttentionStep(
     }
 
     private Rows queries(Rows qkv) {
-        return qkv.sliceColumns(0, attention.heads() * attention.headWidth());
+        return qkv.sliceColumns(0, attention.heads().count() * attention.heads().width());
     }
 
     private Rows keys(Rows qkv) {
-        int D = attention.headWidth();
-        return qkv.sliceColumns(attention.heads() * D, attention.keyValueHeads() * D);
+        int D = attention.heads().width();
+        return qkv.sliceColumns(attention.heads().count() * D, attention.heads().keyValue() * D);
     }
 
     private Rows values(Rows qkv) {
-        int D = attention.headWidth();
-        return qkv.sliceColumns((attention.heads() + attention.keyValueHeads()) * D, attention.keyValueHeads() * D);
+        int D = attention.heads().width();
+        return qkv.sliceColumns((attention.heads().count() + attention.heads().keyValue()) * D, attention.heads().keyValue() * D);
     }
 
     /** Queries, keys and values normalized, and the first two turned by their positions' angles; keys and values kept where a sequence goes on. */
     private void positioned(Rows qkv, Pass pass, int l) {
         boolean kept = pass.spans().stream().anyMatch(span -> span.sequence().isPresent());
-        if (queryNorm.isEmpty() && valueNorm.isEmpty() && attention.rotary().isEmpty() && !kept) {
+        if (queryNorm.isEmpty() && valueNorm.isEmpty() && attention.positions().rotary().isEmpty() && !kept) {
             return;
         }
         int longest = pass.spans().stream().mapToInt(Span::end).max().orElseThrow();
-        Optional<Turns> turns = attention.rotary().map(rotary -> pass.angles().of(rotary, longest));
+        Optional<Turns> turns = attention.positions().rotary().map(rotary -> pass.angles().of(rotary, longest));
         pass.rows((first, count) -> {
             for (Span span : pass.spans()) {
                 int from = Math.max(first, span.first());
@@ -125,19 +125,19 @@ record AttentionStep(
     private void positioned(Rows qkv, Span span, int position, Optional<Turns> turns, int l) {
         Rows queries = queries(qkv);
         Rows keys = keys(qkv);
-        queryNorm.ifPresent(norm -> normalize(queries, attention.heads(), norm));
-        keyNorm.ifPresent(norm -> normalize(keys, attention.keyValueHeads(), norm));
-        valueNorm.ifPresent(norm -> normalize(values(qkv), attention.keyValueHeads(), norm));
+        queryNorm.ifPresent(norm -> normalize(queries, attention.heads().count(), norm));
+        keyNorm.ifPresent(norm -> normalize(keys, attention.heads().keyValue(), norm));
+        valueNorm.ifPresent(norm -> normalize(values(qkv), attention.heads().keyValue(), norm));
         turns.ifPresent(angles -> {
-            KERNELS.rotary(queries, attention.heads(), angles, position);
-            KERNELS.rotary(keys, attention.keyValueHeads(), angles, position);
+            KERNELS.rotary(queries, attention.heads().count(), angles, position);
+            KERNELS.rotary(keys, attention.heads().keyValue(), angles, position);
         });
         span.sequence().ifPresent(sequence -> sequence.keep(l, position, keys, values(qkv)));
     }
 
     private void normalize(Rows x, int heads, Normalization norm) {
-        int D = attention.headWidth();
-        switch (attention.normSpan()) {
+        int D = attention.heads().width();
+        switch (attention.norms().span()) {
             case PROJECTION -> KERNELS.norm(x, norm, x);
             case HEAD -> {
                 for (int head = 0; head < heads; head++) {
@@ -176,7 +176,7 @@ record AttentionStep(
 
     /** All queries of some key-value heads. */
     private void shareHeads(Span span, int shares, List<Task> tasks) {
-        int K = attention.keyValueHeads();
+        int K = attention.heads().keyValue();
         int G = group();
         int each = Math.ceilDiv(K, shares);
         for (int head = 0; head < K; head += each) {
@@ -186,7 +186,7 @@ record AttentionStep(
 
     /** Tasks whose scores stay in a cache, and so many of them that all threads end together. */
     private void shareQueries(Span span, Pass pass, List<Task> tasks) {
-        int H = attention.heads();
+        int H = attention.heads().count();
         int alike = group() == 1 ? H : group();
         int scores = SCORES / (span.sequence().isPresent() ? Type.F32 : pass.room().type()).bytes();
         int keys = stride(span.end());
@@ -214,7 +214,7 @@ record AttentionStep(
 
     /** How many query heads share a key-value head. */
     private int group() {
-        return attention.heads() / attention.keyValueHeads();
+        return attention.heads().count() / attention.heads().keyValue();
     }
 
     private static int stride(int keys) {
@@ -222,11 +222,11 @@ record AttentionStep(
     }
 
     private Scoring scoring() {
-        return Scoring.of(attention.scale()).withSoftcap(attention.softcap().orElse(0));
+        return Scoring.of(attention.scores().scale()).withSoftcap(attention.scores().softcap().orElse(0));
     }
 
     private int window() {
-        return attention.window().orElse(Integer.MAX_VALUE);
+        return attention.scores().window().orElse(Integer.MAX_VALUE);
     }
 
     /**
@@ -236,7 +236,7 @@ record AttentionStep(
     private void attend(Rows qkv, Rows attended, Task task, Sequence.Cache cache) {
         int N = task.heads;
         int n = task.queries;
-        int D = attention.headWidth();
+        int D = attention.heads().width();
         Span span = task.span;
         int position = span.position() + task.query;
         int from = Math.max(0, position - (window() - 1)) / Panels.WIDTH * Panels.WIDTH;
@@ -264,12 +264,12 @@ record AttentionStep(
     /** The softmax of one head's scores, row r being the query at {@code first + r}, all of them counted from position {@code from} on. */
     private void weigh(Rows scores, int head, int first, int from, Rows weights) {
         int keys = scores.columns();
-        if (attention.alibi().isEmpty()) {
+        if (attention.positions().alibi().isEmpty()) {
             KERNELS.softmax(scores, scoring(), Values.NONE, new Reach(first, scores.rows(), true, window()), weights);
-        } else if (attention.alibi().get() == Alibi.BEFORE_SCALE_BFLOAT16) {
+        } else if (attention.positions().alibi().get() == Alibi.BEFORE_SCALE_BFLOAT16) {
             KERNELS.softmax(scores, scoring(), keyBias(head, from, from + keys), new Reach(first, scores.rows(), true, window()), weights);
         } else {
-            double slope = attention.alibi().get().slopes(attention.heads())[head];
+            double slope = attention.positions().alibi().get().slopes(attention.heads().count())[head];
             Values distances = Values.room(2 * keys);
             for (int i = 0; i < 2 * keys; i++) {
                 distances.set(i, (float) (slope * (i - (keys - 1))));
@@ -310,7 +310,7 @@ record AttentionStep(
 
     /** Within one pass: against the keys and values that were just projected. */
     private void attend(Rows qkv, Rows attended, Task task) {
-        int D = attention.headWidth();
+        int D = attention.heads().width();
         int N = task.heads;
         Span span = task.span;
         int position = span.position() + task.query;
@@ -325,7 +325,7 @@ record AttentionStep(
         Stack scores = Stack.of(all.slice(0, task.queries), N, (long) task.queries * all.stride());
         Products.products(q, k.transpose(), scores);
         Reach reach = new Reach(position - from, task.queries, attention.causal(), window());
-        if (attention.alibi().isEmpty()) {
+        if (attention.positions().alibi().isEmpty()) {
             KERNELS.softmax(all, scoring(), Values.NONE, reach, all);
         } else {
             for (int i = 0; i < N; i++) {
@@ -338,7 +338,7 @@ record AttentionStep(
 
     /** Keys or values of a task's heads. */
     private Stack projected(Rows rows, Task task, int from, int to) {
-        int D = attention.headWidth();
+        int D = attention.heads().width();
         int step = group() == 1 ? D : 0;
         return Stack.of(rows.sliceColumns(task.head / group() * D, D).slice(from, to - from), task.heads, step);
     }
@@ -354,6 +354,6 @@ record AttentionStep(
 
     /** What is added to the scores of keys {@code from} to {@code to - 1}. */
     private Values keyBias(int head, int from, int to) {
-        return KeyBiases.of(attention.alibi().orElseThrow(), attention.heads(), head, attention.scale(), from, to, Type.F32);
+        return KeyBiases.of(attention.positions().alibi().orElseThrow(), attention.heads().count(), head, attention.scores().scale(), from, to, Type.F32);
     }
 }

@@ -81,39 +81,48 @@ record BlockStep(int number, Block block, Branch attention, Branch mlp) {
 
     static BlockStep load(Weights from, Architecture architecture, int l) throws IOException {
         Block block = architecture.blocks().get(l);
-        Attention attention = block.attention();
-        Mlp mlp = block.mlp();
-        int d = architecture.width();
         Parts first = new Parts(Observer.Branch.ATTENTION, block.attentionPlacement(), ATTENTION_NORM, ATTENTION_OUTPUT,
-                attention.outputBias(), ATTENTION_OUTPUT_NORM, ATTENTION_SCALE, ATTENTION_STREAM_GATE);
-        Parts second = new Parts(Observer.Branch.MLP, block.mlpPlacement(), MLP_NORM, MLP_DOWN, mlp.outputBias(), MLP_OUTPUT_NORM,
-                MLP_SCALE, MLP_STREAM_GATE);
+                block.mixer().outputBias(), ATTENTION_OUTPUT_NORM, ATTENTION_SCALE, ATTENTION_STREAM_GATE);
+        Parts second = new Parts(Observer.Branch.MLP, block.mlpPlacement(), MLP_NORM, MLP_DOWN, block.feedForward().outputBias(),
+                MLP_OUTPUT_NORM, MLP_SCALE, MLP_STREAM_GATE);
+        SubLayer mixer = switch (block.mixer()) {
+            case Attention attention -> {
+                AttentionStep step = attention(from, architecture, attention, l, first);
+                yield (read, pass) -> step.forward(read, pass, l);
+            }
+        };
+        SubLayer feedForward = switch (block.feedForward()) {
+            case Mlp mlp -> mlp(from, architecture, mlp, l, second)::forward;
+        };
+        return new BlockStep(
+                l, block, branch(from, architecture, l, first, mixer), branch(from, architecture, l, second, feedForward));
+    }
+
+    private static AttentionStep attention(Weights from, Architecture architecture, Attention attention, int l, Parts parts) throws IOException {
         Role projection = Role.of(QUERY_KEY_VALUE, l, Field.WEIGHT);
-        Optional<Norm> queryKeyNorm = attention.queryKeyNorm().map(QueryKeyNorm::norm);
-        AttentionStep attentionStep = new AttentionStep(
+        Optional<Norm> queryKeyNorm = attention.norms().queryKey().map(QueryKeyNorm::norm);
+        return new AttentionStep(
                 attention,
-                from.padded(projection, attention.projectionWidth(), d),
+                from.padded(projection, attention.projectionWidth(), architecture.width()),
                 from.bias(projection, attention.bias()),
                 from.norm(Role.of(QUERY_NORM, l, Field.GAIN), queryKeyNorm),
                 from.norm(Role.of(KEY_NORM, l, Field.GAIN), queryKeyNorm),
-                from.norm(Role.of(VALUE_NORM, l, Field.GAIN), attention.valueNorm()),
-                from.norm(Role.of(ATTENTION_INNER_NORM, l, Field.GAIN), attention.innerNorm()),
-                writer(from, architecture, l, first, attention.outputColumns(), headScales(from, attention, l)));
+                from.norm(Role.of(VALUE_NORM, l, Field.GAIN), attention.norms().value()),
+                from.norm(Role.of(ATTENTION_INNER_NORM, l, Field.GAIN), attention.norms().inner()),
+                writer(from, architecture, l, parts, attention.outputColumns(), headScales(from, attention, l)));
+    }
+
+    private static MlpStep mlp(Weights from, Architecture architecture, Mlp mlp, int l, Parts parts) throws IOException {
         Role up = Role.of(MLP_UP, l, Field.WEIGHT);
         Role gate = Role.of(MLP_GATE, l, Field.WEIGHT);
-        MlpStep mlpStep = new MlpStep(
+        return new MlpStep(
                 mlp,
-                mlp.gated() ? Optional.of(from.padded(gate, mlp.hidden(), d)) : Optional.empty(),
+                mlp.gated() ? Optional.of(from.padded(gate, mlp.hidden(), architecture.width())) : Optional.empty(),
                 from.bias(gate, mlp.gated() && mlp.bias()),
-                from.padded(up, mlp.hidden(), d),
+                from.padded(up, mlp.hidden(), architecture.width()),
                 from.bias(up, mlp.bias()),
                 from.norm(Role.of(MLP_INNER_NORM, l, Field.GAIN), mlp.innerNorm()),
-                writer(from, architecture, l, second, mlp.hidden(), Optional.empty()));
-        return new BlockStep(
-                l,
-                block,
-                branch(from, architecture, l, first, (read, pass) -> attentionStep.forward(read, pass, l)),
-                branch(from, architecture, l, second, mlpStep::forward));
+                writer(from, architecture, l, parts, mlp.hidden(), Optional.empty()));
     }
 
     /**
@@ -148,13 +157,13 @@ record BlockStep(int number, Block block, Branch attention, Branch mlp) {
 
     /** What multiplies the inputs of attention's last linear layer. */
     private static Optional<Values> headScales(Weights from, Attention attention, int l) throws IOException {
-        if (!attention.headScales()) {
+        if (!attention.norms().headScales()) {
             return Optional.empty();
         }
         Values scales = from.vector(Role.of(ATTENTION_HEAD_SCALE, l, Field.WEIGHT));
         Values all = Values.room(attention.outputColumns());
         for (int c = 0; c < all.count(); c++) {
-            all.set(c, scales.get(c / attention.headWidth()));
+            all.set(c, scales.get(c / attention.heads().width()));
         }
         return Optional.of(all);
     }
@@ -274,7 +283,7 @@ record BlockStep(int number, Block block, Branch attention, Branch mlp) {
     /** What a sub-layer reads of the stream. */
     private Residual.Read read(Branch branch, Residual h) {
         boolean both = block.wiring().sharesNorm();
-        boolean biased = (both || branch == attention) && block.attention().bias() || (both || branch == mlp) && block.mlp().bias();
+        boolean biased = (both || branch == attention) && block.mixer().bias() || (both || branch == mlp) && block.feedForward().bias();
         Residual.Read read = branch.inputNorm.map(norm -> h.read(norm, biased)).orElseGet(() -> whole(h));
         if (branch == attention) {
             h.showStream(number);

@@ -147,7 +147,7 @@ public final class Inference implements Runner {
 
     /** Whether every token sees only those before it, so that text can be continued token by token. */
     private static boolean continues(Architecture architecture) {
-        return architecture.blocks().stream().allMatch(block -> block.attention().causal());
+        return architecture.blocks().stream().allMatch(block -> block.mixer().causal());
     }
 
     /** What it computes. */

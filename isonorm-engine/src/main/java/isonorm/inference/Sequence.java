@@ -30,8 +30,8 @@ public final class Sequence implements AutoCloseable {
 
         /** Touched first when something is kept: a long cache takes as long to clear as a tenth of a prompt to read. */
         private static Cache allocate(LargePages pages, Type type, Attention attention, int capacity) {
-            int D = attention.headWidth();
-            int heads = attention.keyValueHeads();
+            int D = attention.heads().width();
+            int heads = attention.heads().keyValue();
             return new Cache(type, capacity, D, pages.allocate(heads * keyBytes(type, D, capacity)), pages.allocate(heads * valueBytes(type, D, capacity)));
         }
 
@@ -101,7 +101,7 @@ public final class Sequence implements AutoCloseable {
     private static final ValueLayout.OfShort SHORT = ValueLayout.JAVA_SHORT_UNALIGNED;
 
     private final Inference owner;
-    private final List<Block> blocks;
+    private final List<Attention> blocks;
     private final Type type;
     private final int context;
     private List<Cache> caches = List.of();
@@ -114,7 +114,9 @@ public final class Sequence implements AutoCloseable {
 
     Sequence(Inference owner, List<Block> blocks, Type type, int context) {
         this.owner = owner;
-        this.blocks = blocks;
+        this.blocks = blocks.stream().map(block -> switch (block.mixer()) {
+            case Attention attention -> attention;
+        }).toList();
         this.type = type;
         this.context = context;
     }
@@ -172,10 +174,10 @@ public final class Sequence implements AutoCloseable {
         LargePages pages = LargePages.of(opened);
         List<Cache> copies = new ArrayList<>();
         for (int l = 0; l < blocks.size(); l++) {
-            Attention attention = blocks.get(l).attention();
+            Attention attention = blocks.get(l);
             Cache copy = Cache.allocate(pages, type, attention, larger);
             if (length > 0) {
-                copy.copy(caches.get(l), attention.keyValueHeads());
+                copy.copy(caches.get(l), attention.heads().keyValue());
             }
             copies.add(copy);
         }
@@ -189,9 +191,9 @@ public final class Sequence implements AutoCloseable {
 
     /** Keeps the keys and values of tokens {@code position} on: (tokens, heads * head width) each. */
     void keep(int l, int position, Rows keys, Rows values) {
-        Attention attention = blocks.get(l).attention();
-        int D = attention.headWidth();
-        for (int head = 0; head < attention.keyValueHeads(); head++) {
+        Attention attention = blocks.get(l);
+        int D = attention.heads().width();
+        for (int head = 0; head < attention.heads().keyValue(); head++) {
             caches.get(l).keep(head, position, keys.sliceColumns(head * D, D), values.sliceColumns(head * D, D));
         }
     }

@@ -68,7 +68,7 @@ final class Weights {
 
     /** Whether a model's weights are worth being brought into panels. */
     static boolean packs(Architecture architecture, Compute compute) {
-        boolean manyRows = architecture.blocks().stream().anyMatch(block -> !block.attention().causal());
+        boolean manyRows = architecture.blocks().stream().anyMatch(block -> !block.mixer().causal());
         return manyRows || architecture.parameterCount() * compute.bytes() <= MOST;
     }
 

@@ -40,9 +40,9 @@ record AttentionLayer(
     private static final Room SCORES = new Room();
 
     Tensor forward(Tensor x, Sight sight) {
-        int H = attention.heads();
-        int K = attention.keyValueHeads();
-        int D = attention.headWidth();
+        int H = attention.heads().count();
+        int K = attention.heads().keyValue();
+        int D = attention.heads().width();
         Tensor qkv = projection.forward(x);
         if (attention.clip().isPresent()) {
             qkv = clipped(qkv, attention.clip().getAsDouble());
@@ -69,18 +69,18 @@ record AttentionLayer(
         if (norm.isEmpty()) {
             return x;
         }
-        boolean together = attention.normSpan() == QueryKeyNorm.Span.PROJECTION;
+        boolean together = attention.norms().span() == QueryKeyNorm.Span.PROJECTION;
         return together ? norm.get().forward(x) : norm.get().forward(x.split(heads)).joined(heads);
     }
 
     /** The first values of every head turned by their position's angles: {@code (a cos - b sin, b cos + a sin)} for each pair (a, b). */
     private Tensor turned(Tensor x, int heads, Sight sight) {
-        if (attention.rotary().isEmpty()) {
+        if (attention.positions().rotary().isEmpty()) {
             return x;
         }
-        Rotary rotary = attention.rotary().get();
+        Rotary rotary = attention.positions().rotary().get();
         Sight.Turn turn = sight.turn(rotary);
-        int D = attention.headWidth();
+        int D = attention.heads().width();
         boolean halves = rotary.pairing() == Pairing.HALVES;
         int step = halves ? 1 : 2;
         int beside = halves ? turn.pairs() : 1;
@@ -122,7 +122,7 @@ record AttentionLayer(
         int T = sight.length();
         List<Window> windows = new ArrayList<>();
         for (int row = 0; row < sight.count(); row++) {
-            for (int head = 0; head < attention.heads(); head++) {
+            for (int head = 0; head < attention.heads().count(); head++) {
                 for (int query = 0; query < T; query += QUERIES) {
                     int queries = Math.min(QUERIES, T - query);
                     windows.add(sight.padded() // then a query may see nothing, and weighs all keys alike
@@ -135,21 +135,21 @@ record AttentionLayer(
     }
 
     private Rows queries(Tensor x, Window at, Sight sight) {
-        int D = attention.headWidth();
+        int D = attention.heads().width();
         return x.rows().slice(at.row * sight.length() + at.query, at.queries).sliceColumns(at.head * D, D);
     }
 
     private Rows keys(Tensor x, Window at, Sight sight) {
-        int D = attention.headWidth();
-        int shared = attention.heads() / attention.keyValueHeads();
+        int D = attention.heads().width();
+        int shared = attention.heads().count() / attention.heads().keyValue();
         return x.rows().slice(at.row * sight.length() + at.from, at.to - at.from).sliceColumns(at.head / shared * D, D);
     }
 
     /** Replaces the products of each query with its keys by the softmax of its scores. */
     private void weigh(Rows scores, Window at, Sight sight) {
         int keys = scores.columns();
-        double[] biases = attention.alibi().isPresent()
-                ? sight.biases(attention.alibi().get(), attention.heads(), at.row)[at.head]
+        double[] biases = attention.positions().alibi().isPresent()
+                ? sight.biases(attention.positions().alibi().get(), attention.heads().count(), at.row)[at.head]
                 : new double[0];
         try (Scratch products = Scratch.borrow(keys); Scratch exponentials = Scratch.borrow(keys)) {
             double[] s = products.values();
@@ -174,17 +174,17 @@ record AttentionLayer(
 
     /** Makes n products scores, those of the keys from {@code first} on. */
     private void score(double[] s, double[] room, int n, double[] biases, int first) {
-        boolean before = attention.alibi().filter(alibi -> alibi == Alibi.BEFORE_SCALE_BFLOAT16).isPresent();
+        boolean before = attention.positions().alibi().filter(alibi -> alibi == Alibi.BEFORE_SCALE_BFLOAT16).isPresent();
         if (before) {
             add(s, n, biases, first);
         }
         for (int j = 0; j < n; j++) {
-            s[j] *= attention.scale();
+            s[j] *= attention.scores().scale();
         }
-        if (attention.softcap().isPresent()) {
-            softcap(s, room, n, attention.softcap().getAsDouble());
+        if (attention.scores().softcap().isPresent()) {
+            softcap(s, room, n, attention.scores().softcap().getAsDouble());
         }
-        if (attention.alibi().isPresent() && !before) {
+        if (attention.positions().alibi().isPresent() && !before) {
             add(s, n, biases, first);
         }
     }

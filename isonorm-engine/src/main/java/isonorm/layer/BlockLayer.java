@@ -66,35 +66,48 @@ record BlockLayer(int number, Block block, Branch attention, Branch mlp, Compute
     static BlockLayer load(Loader from, Architecture architecture, int l) throws IOException {
         Block block = architecture.blocks().get(l);
         requireCompressible(architecture, block, l);
-        Attention attention = block.attention();
-        Optional<Norm> queryKeyNorm = attention.queryKeyNorm().map(QueryKeyNorm::norm);
-        AttentionLayer attentionLayer = new AttentionLayer(
+        SubLayer mixer = switch (block.mixer()) {
+            case Attention attention -> attention(from, attention, l)::forward;
+        };
+        SubLayer feedForward = switch (block.feedForward()) {
+            case Mlp mlp -> {
+                MlpLayer layer = mlp(from, mlp, l);
+                yield (x, _) -> layer.forward(x);
+            }
+        };
+        return new BlockLayer(
+                l,
+                block,
+                branch(from, architecture, l, block.attentionPlacement(), mixer,
+                        new Parts(Observer.Branch.ATTENTION, ATTENTION_NORM, ATTENTION_OUTPUT_NORM, ATTENTION_SCALE, ATTENTION_STREAM_GATE)),
+                branch(from, architecture, l, block.mlpPlacement(), feedForward,
+                        new Parts(Observer.Branch.MLP, MLP_NORM, MLP_OUTPUT_NORM, MLP_SCALE, MLP_STREAM_GATE)),
+                from.compute());
+    }
+
+    private static AttentionLayer attention(Loader from, Attention attention, int l) throws IOException {
+        Optional<Norm> queryKeyNorm = attention.norms().queryKey().map(QueryKeyNorm::norm);
+        return new AttentionLayer(
                 attention,
                 from.linear(Role.of(QUERY_KEY_VALUE, l, Field.WEIGHT), attention.bias()),
-                headNorm(from, Role.of(QUERY_NORM, l, Field.GAIN), queryKeyNorm, attention, attention.heads()),
-                headNorm(from, Role.of(KEY_NORM, l, Field.GAIN), queryKeyNorm, attention, attention.keyValueHeads()),
-                headNorm(from, Role.of(VALUE_NORM, l, Field.GAIN), attention.valueNorm(), attention, attention.keyValueHeads()),
-                innerNorm(from, Role.of(ATTENTION_INNER_NORM, l, Field.GAIN), attention.innerNorm(), attention.outputColumns()),
-                attention.headScales()
+                headNorm(from, Role.of(QUERY_NORM, l, Field.GAIN), queryKeyNorm, attention, attention.heads().count()),
+                headNorm(from, Role.of(KEY_NORM, l, Field.GAIN), queryKeyNorm, attention, attention.heads().keyValue()),
+                headNorm(from, Role.of(VALUE_NORM, l, Field.GAIN), attention.norms().value(), attention, attention.heads().keyValue()),
+                innerNorm(from, Role.of(ATTENTION_INNER_NORM, l, Field.GAIN), attention.norms().inner(), attention.outputColumns()),
+                attention.norms().headScales()
                         ? Optional.of(from.vector(Role.of(ATTENTION_HEAD_SCALE, l, Field.WEIGHT), 1))
                         : Optional.empty(),
                 from.linear(Role.of(ATTENTION_OUTPUT, l, Field.WEIGHT), attention.outputBias()),
                 from.compute());
-        Mlp mlp = block.mlp();
-        MlpLayer mlpLayer = new MlpLayer(
+    }
+
+    private static MlpLayer mlp(Loader from, Mlp mlp, int l) throws IOException {
+        return new MlpLayer(
                 mlp.activation(),
                 mlp.gated() ? Optional.of(from.linear(Role.of(MLP_GATE, l, Field.WEIGHT), mlp.bias())) : Optional.empty(),
                 from.linear(Role.of(MLP_UP, l, Field.WEIGHT), mlp.bias()),
                 innerNorm(from, Role.of(MLP_INNER_NORM, l, Field.GAIN), mlp.innerNorm(), mlp.hidden()),
                 from.linear(Role.of(MLP_DOWN, l, Field.WEIGHT), mlp.outputBias()),
-                from.compute());
-        return new BlockLayer(
-                l,
-                block,
-                branch(from, architecture, l, block.attentionPlacement(), attentionLayer::forward,
-                        new Parts(Observer.Branch.ATTENTION, ATTENTION_NORM, ATTENTION_OUTPUT_NORM, ATTENTION_SCALE, ATTENTION_STREAM_GATE)),
-                branch(from, architecture, l, block.mlpPlacement(), (x, _) -> mlpLayer.forward(x),
-                        new Parts(Observer.Branch.MLP, MLP_NORM, MLP_OUTPUT_NORM, MLP_SCALE, MLP_STREAM_GATE)),
                 from.compute());
     }
 
@@ -103,9 +116,9 @@ record BlockLayer(int number, Block block, Branch attention, Branch mlp, Compute
         if (norm.isEmpty()) {
             return Optional.empty();
         }
-        return Optional.of(switch (attention.normSpan()) {
-            case HEAD, EACH_HEAD -> from.norm(gain, norm.get(), attention.headWidth());
-            case PROJECTION -> from.norm(gain, norm.get(), heads * attention.headWidth());
+        return Optional.of(switch (attention.norms().span()) {
+            case HEAD, EACH_HEAD -> from.norm(gain, norm.get(), attention.heads().width());
+            case PROJECTION -> from.norm(gain, norm.get(), heads * attention.heads().width());
         });
     }
 

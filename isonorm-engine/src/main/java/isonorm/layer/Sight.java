@@ -43,7 +43,7 @@ final class Sight {
 
     /** The first key that a query can see. */
     int from(Attention attention, int query) {
-        return attention.window().isPresent() ? Math.max(0, query - attention.window().getAsInt() + 1) : 0;
+        return attention.scores().window().isPresent() ? Math.max(0, query - attention.scores().window().getAsInt() + 1) : 0;
     }
 
     /** The key behind the last one that a query can see. */

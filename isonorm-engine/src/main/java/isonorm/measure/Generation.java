@@ -63,7 +63,7 @@ public record Generation(Loaded.Engine engine, int threads, int prompt, int toke
             throw new IllegalArgumentException("generation needs a model with a head over words, this one gives "
                     + (architecture.output() instanceof Output.Labels ? "scores" : "hidden states"));
         }
-        if (architecture.blocks().stream().anyMatch(block -> !block.attention().causal())) {
+        if (architecture.blocks().stream().anyMatch(block -> !block.mixer().causal())) {
             throw new IllegalArgumentException("generation needs a model that predicts the next word, this one sees the words it would predict");
         }
         int needed = Math.max(prompt, before() + tokens);

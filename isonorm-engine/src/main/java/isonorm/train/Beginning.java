@@ -134,21 +134,27 @@ record Beginning(IntFunction<Initialization> initialization, double deviation, l
         int outputs = weights.rows();
         switch (entry.role().part()) {
             case QUERY_KEY_VALUE -> {
-                Attention attention = architecture.blocks().get(entry.role().block()).attention();
-                int queries = attention.heads() * attention.headWidth();
-                outputs = row < queries ? queries : attention.keyValueHeads() * attention.headWidth();
+                Attention attention = attention(entry, architecture);
+                int queries = attention.heads().count() * attention.heads().width();
+                outputs = row < queries ? queries : attention.heads().keyValue() * attention.heads().width();
             }
             default -> {}
         }
         return Math.sqrt(2.0 / (outputs + weights.columns()));
     }
 
+    private static Attention attention(Parameters.Entry entry, Architecture architecture) {
+        return switch (architecture.blocks().get(entry.role().block()).mixer()) {
+            case Attention attention -> attention;
+        };
+    }
+
     private static boolean smaller(Parameters.Entry entry, int row, Architecture architecture) {
         return switch (entry.role().part()) {
             case ATTENTION_OUTPUT, MLP_DOWN, MLP_UP, MLP_GATE -> true;
             case QUERY_KEY_VALUE -> {
-                Attention attention = architecture.blocks().get(entry.role().block()).attention();
-                yield row >= (attention.heads() + attention.keyValueHeads()) * attention.headWidth();
+                Attention attention = attention(entry, architecture);
+                yield row >= (attention.heads().count() + attention.heads().keyValue()) * attention.heads().width();
             }
             default -> false;
         };

@@ -4,6 +4,8 @@ import isonorm.architecture.Affine;
 import isonorm.architecture.Attention;
 import isonorm.architecture.Block;
 import isonorm.architecture.BranchScale;
+import isonorm.architecture.FeedForward;
+import isonorm.architecture.Mixer;
 import isonorm.architecture.Mlp;
 import isonorm.architecture.Norm;
 import isonorm.architecture.NormKind;
@@ -204,8 +206,8 @@ public record BlockStrategy(
         double skip = scalings.contains(Scaling.DEEPNORM) ? Math.pow(2.0 * L, 0.25) : scalings.contains(Scaling.KEEL) ? 2.0 * L : 1;
         BranchScale scale = scalings.contains(Scaling.LAYERSCALE) ? BranchScale.VECTOR
                 : scalings.contains(Scaling.SKIPINIT) ? BranchScale.NUMBER : family.scale();
-        return new Block(attention, mlp, family.wiring(), norm, attention(family.attention(), inside), mlp(family.mlp(), inside), skip, scale,
-                scalings.contains(Scaling.GPAS), family.recentre());
+        return new Block(attention, mlp, family.wiring(), norm, mixer(family.mixer(), inside), feedForward(family.feedForward(), inside),
+                skip, scale, scalings.contains(Scaling.GPAS), family.recentre());
     }
 
     /** A norm of that kind in the place of a family's, with the gain and bias that the kind is known with. */
@@ -215,6 +217,12 @@ public record BlockStrategy(
             case RMS -> Affine.GAIN;
             case CRMS -> Affine.NONE;
         });
+    }
+
+    private Mixer mixer(Mixer family, Norm norm) {
+        return switch (family) {
+            case Attention attention -> attention(attention, norm);
+        };
     }
 
     private Attention attention(Attention family, Norm norm) {
@@ -232,7 +240,9 @@ public record BlockStrategy(
         return result;
     }
 
-    private Mlp mlp(Mlp family, Norm norm) {
-        return inner.contains(Inner.SUB) || inner.contains(Inner.HIDDEN) ? family.withInnerNorm(norm) : family;
+    private FeedForward feedForward(FeedForward family, Norm norm) {
+        return switch (family) {
+            case Mlp mlp -> inner.contains(Inner.SUB) || inner.contains(Inner.HIDDEN) ? mlp.withInnerNorm(norm) : mlp;
+        };
     }
 }

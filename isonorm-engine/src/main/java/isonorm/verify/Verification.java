@@ -229,7 +229,7 @@ public final class Verification {
     }
 
     private static boolean causal(Architecture architecture) {
-        return architecture.blocks().stream().allMatch(block -> block.attention().causal());
+        return architecture.blocks().stream().allMatch(block -> block.mixer().causal());
     }
 
     private boolean resident() {

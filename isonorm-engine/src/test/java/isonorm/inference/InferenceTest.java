@@ -142,7 +142,7 @@ class InferenceTest {
         for (Case one : cases()) {
             Model model = one.model();
             if (model.architecture().output() instanceof Output.Words
-                    && model.architecture().blocks().stream().allMatch(block -> block.attention().causal())) {
+                    && model.architecture().blocks().stream().allMatch(block -> block.mixer().causal())) {
                 continuing.add(one);
             }
         }

@@ -87,7 +87,7 @@ class SameBitsTest {
         assumeTrue(Products.keepsRows());
         for (UnaryOperator<Attention> kind : kinds()) {
             Model model = model(kind);
-            String what = compute + " " + model.architecture().blocks().getFirst().attention();
+            String what = compute + " " + model.architecture().blocks().getFirst().mixer();
             try (Inference one = Inference.load(model, compute, 1); Inference two = Inference.load(model, compute, 2)) {
                 int[] tokens = tokens(90, 1);
                 float[] expected = inParts(one, tokens, 90);

@@ -134,10 +134,10 @@ class GradientTest {
         });
         put(cases, "factors of branches", decoder(block -> block.withScale(BranchScale.VECTOR)), new Scales(NONE, new double[] {1, 0.7, 0.5}, 0, 0));
         for (Activation activation : Activation.values()) {
-            put(cases, activation.toString(), decoder(block -> block.withMlp(Mlp.plain(20, activation))), Scales.NONE);
-            put(cases, "gated " + activation, decoder(block -> block.withMlp(Mlp.gated(20, activation))), Scales.NONE);
+            put(cases, activation.toString(), decoder(block -> block.withFeedForward(Mlp.plain(20, activation))), Scales.NONE);
+            put(cases, "gated " + activation, decoder(block -> block.withFeedForward(Mlp.gated(20, activation))), Scales.NONE);
         }
-        put(cases, "gated with biases", decoder(block -> block.withMlp(Mlp.gated(20, Activation.SILU).withBiases(true, true))), Scales.NONE);
+        put(cases, "gated with biases", decoder(block -> block.withFeedForward(Mlp.gated(20, Activation.SILU).withBiases(true, true))), Scales.NONE);
         Map<String, UnaryOperator<Attention>> kinds = new LinkedHashMap<>();
         kinds.put("shared key-value heads", attention -> attention.withKeyValueHeads(2));
         kinds.put("one key-value head", attention -> attention.withKeyValueHeads(1));
@@ -158,11 +158,11 @@ class GradientTest {
             kinds.put("clipped value norm " + span, attention -> attention.withQueryKeyNorm(new QueryKeyNorm(norm, span))
                     .withValueNorm(norm).withClip(1.5));
         }
-        kinds.forEach((name, kind) -> put(cases, name, decoder(block -> block.withAttention(kind.apply(block.attention()))), Scales.NONE));
-        put(cases, "parallel", decoder(block -> new Block(Placement.PRE, Placement.PRE, Wiring.PARALLEL, block.norm(), block.attention(),
-                block.mlp(), 1.5, BranchScale.NONE, false, false)), Scales.NONE);
+        kinds.forEach((name, kind) -> put(cases, name, decoder(block -> block.withMixer(kind.apply((Attention) block.mixer()))), Scales.NONE));
+        put(cases, "parallel", decoder(block -> new Block(Placement.PRE, Placement.PRE, Wiring.PARALLEL, block.norm(), block.mixer(),
+                block.feedForward(), 1.5, BranchScale.NONE, false, false)), Scales.NONE);
         put(cases, "parallel, one norm", decoder(block -> new Block(Placement.PRE, Placement.PRE, Wiring.PARALLEL_ONE_NORM, block.norm(),
-                block.attention(), block.mlp(), 1, BranchScale.NONE, false, false)), Scales.NONE);
+                block.mixer(), block.feedForward(), 1, BranchScale.NONE, false, false)), Scales.NONE);
         put(cases, "tied head", decoder(block -> block).withOutput(Output.Words.of(true)), Scales.NONE);
         put(cases, "tied head of a compressed stream",
                 Strategy.named("pre-crmsnorm").applied(decoder(block -> block).withOutput(Output.Words.of(true))), Scales.NONE);
@@ -175,7 +175,7 @@ class GradientTest {
                 new Scales(NONE, NONE, 0.2, 0.3));
         for (String name : List.of("pre-ln", "pre-crmsnorm", "peri-ln", "lns")) {
             Strategy strategy = Strategy.named(name);
-            Architecture base = decoder(block -> block.withAttention(block.attention().bidirectional()))
+            Architecture base = decoder(block -> block.withMixer(((Attention) block.mixer()).bidirectional()))
                     .withEmbedding(new Embedding.Patches(4, 6, 2, 3, true, false, Optional.empty(), false))
                     .withOutput(new Output.Labels(7, Output.Pooling.FIRST, true));
             SplittableRandom random = new SplittableRandom(6);
@@ -186,7 +186,7 @@ class GradientTest {
             cases.put("images " + name, new Case("images " + name, strategy.applied(base), strategy.scales(base, 0, 0),
                     new Examples.Images(new Batch.Images(pixels, 3, 3, 4, 6), new int[] {2, 6, 0})));
         }
-        Architecture one = decoder(block -> block.withAttention(block.attention().withKeyValueHeads(2)));
+        Architecture one = decoder(block -> block.withMixer(((Attention) block.mixer()).withKeyValueHeads(2)));
         cases.put("several blocks of queries", new Case("several blocks of queries", Architecture.of("test", WIDTH, 300,
                 Embedding.Tokens.of(VOCABULARY, WIDTH), one.blocks().subList(0, 1), one.finalNorm(), one.output()), Scales.NONE, words(1, 300)));
         return cases.values().stream();

@@ -48,6 +48,14 @@ class StrategyTest {
         return new TreeSet<>(List.of(numbers));
     }
 
+    private static Attention attention(Block block) {
+        return (Attention) block.mixer();
+    }
+
+    private static Mlp mlp(Block block) {
+        return (Mlp) block.feedForward();
+    }
+
     private static List<Placement> placements(Architecture architecture) {
         return architecture.blocks().stream().map(Block::attentionPlacement).toList();
     }
@@ -70,7 +78,7 @@ class StrategyTest {
                 placements(architecture));
         List<Double> skips = architecture.blocks().stream().map(Block::skip).toList();
         assertEquals(List.of(1.0, 2.0, 16.0, 2.0, 1.0, 1.0, 1.0, 1.0), skips, "(2L)^(1/4) and 2L, of the whole model's L");
-        assertTrue(architecture.blocks().get(3).mlp().innerNorm().isPresent() && architecture.blocks().get(1).mlp().innerNorm().isEmpty());
+        assertTrue(mlp(architecture.blocks().get(3)).innerNorm().isPresent() && mlp(architecture.blocks().get(1)).innerNorm().isEmpty());
         List<NormKind> kinds = architecture.blocks().stream().map(block -> block.norm().kind()).toList();
         assertEquals(List.of(NormKind.RMS, NormKind.LAYER, NormKind.RMS, NormKind.LAYER, NormKind.RMS, NormKind.RMS, NormKind.RMS, NormKind.RMS), kinds,
                 "Mix-LN has the model's kind");
@@ -99,7 +107,7 @@ class StrategyTest {
                 .applied(decoder(8)).blocks().getLast();
         assertEquals(BranchScale.NUMBER, block.scale());
         assertEquals(2, block.skip());
-        assertTrue(block.gates() && block.attention().headScales() && block.attention().queryKeyNorm().isPresent() && block.mlp().innerNorm().isPresent());
+        assertTrue(block.gates() && attention(block).norms().headScales() && attention(block).norms().queryKey().isPresent() && mlp(block).innerNorm().isPresent());
     }
 
     /** CRMSNorm is a norm of the stream: it takes its vector for one of a value more. */
@@ -108,8 +116,8 @@ class StrategyTest {
         Block block = Strategy.named("pre-crmsnorm").everywhere(each -> each.withInner(Set.of(Inner.QUERY_KEY_VALUE, Inner.SUB))).applied(decoder(1))
                 .blocks().getFirst();
         assertEquals(NormKind.CRMS, block.norm().kind());
-        for (Norm norm : List.of(block.attention().queryKeyNorm().orElseThrow().norm(), block.attention().valueNorm().orElseThrow(),
-                block.attention().innerNorm().orElseThrow(), block.mlp().innerNorm().orElseThrow())) {
+        for (Norm norm : List.of(attention(block).norms().queryKey().orElseThrow().norm(), attention(block).norms().value().orElseThrow(),
+                attention(block).norms().inner().orElseThrow(), mlp(block).innerNorm().orElseThrow())) {
             assertEquals(Norm.of(NormKind.RMS, 1e-5, Affine.GAIN), norm);
         }
     }

@@ -9,6 +9,7 @@ import isonorm.architecture.Attention;
 import isonorm.architecture.Block;
 import isonorm.architecture.BranchScale;
 import isonorm.architecture.Embedding;
+import isonorm.architecture.Mlp;
 import isonorm.architecture.Norm;
 import isonorm.architecture.NormKind;
 import isonorm.architecture.Output;
@@ -119,32 +120,44 @@ public final class Facts {
         if (tokens.positions() > 0) {
             return "learned";
         }
-        if (blocks.stream().anyMatch(block -> block.attention().rotary().isPresent())) {
+        if (blocks.stream().anyMatch(block -> attention(block).positions().rotary().isPresent())) {
             return "rotary";
         }
-        return blocks.stream().anyMatch(block -> block.attention().alibi().isPresent()) ? "alibi" : "none";
+        return blocks.stream().anyMatch(block -> attention(block).positions().alibi().isPresent()) ? "alibi" : "none";
+    }
+
+    private static Attention attention(Block block) {
+        return switch (block.mixer()) {
+            case Attention attention -> attention;
+        };
+    }
+
+    private static Mlp mlp(Block block) {
+        return switch (block.feedForward()) {
+            case Mlp mlp -> mlp;
+        };
     }
 
     private static ObjectNode attention(List<Block> blocks) {
-        Function<Function<Attention, Object>, JsonNode> each = what -> each(blocks, block -> what.apply(block.attention()));
+        Function<Function<Attention, Object>, JsonNode> each = what -> each(blocks, block -> what.apply(attention(block)));
         ObjectNode json = JSON.createObjectNode();
-        json.set("heads", each.apply(Attention::heads));
-        json.set("key_value_heads", each.apply(Attention::keyValueHeads));
-        json.set("head_width", each.apply(Attention::headWidth));
+        json.set("heads", each.apply(attention -> attention.heads().count()));
+        json.set("key_value_heads", each.apply(attention -> attention.heads().keyValue()));
+        json.set("head_width", each.apply(attention -> attention.heads().width()));
         json.set("causal", each.apply(Attention::causal));
-        json.set("window", each.apply(attention -> attention.window().isPresent() ? attention.window().getAsInt() : "none"));
-        json.set("query_key_norm", each.apply(attention -> kind(attention.queryKeyNorm().map(QueryKeyNorm::norm))));
-        json.set("value_norm", each.apply(attention -> kind(attention.valueNorm())));
-        json.set("inner_norm", each.apply(attention -> kind(attention.innerNorm())));
+        json.set("window", each.apply(attention -> attention.scores().window().isPresent() ? attention.scores().window().getAsInt() : "none"));
+        json.set("query_key_norm", each.apply(attention -> kind(attention.norms().queryKey().map(QueryKeyNorm::norm))));
+        json.set("value_norm", each.apply(attention -> kind(attention.norms().value())));
+        json.set("inner_norm", each.apply(attention -> kind(attention.norms().inner())));
         return json;
     }
 
     private static ObjectNode mlp(List<Block> blocks) {
         ObjectNode json = JSON.createObjectNode();
-        json.set("hidden", each(blocks, block -> block.mlp().hidden()));
-        json.set("activation", each(blocks, block -> block.mlp().activation().label()));
-        json.set("gated", each(blocks, block -> block.mlp().gated()));
-        json.set("inner_norm", each(blocks, block -> kind(block.mlp().innerNorm())));
+        json.set("hidden", each(blocks, block -> mlp(block).hidden()));
+        json.set("activation", each(blocks, block -> mlp(block).activation().label()));
+        json.set("gated", each(blocks, block -> mlp(block).gated()));
+        json.set("inner_norm", each(blocks, block -> kind(mlp(block).innerNorm())));
         return json;
     }
 

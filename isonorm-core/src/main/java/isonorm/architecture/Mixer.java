@@ -1,0 +1,21 @@
+package isonorm.architecture;
+
+/**
+ * The sub-layer of a block through which positions see each other: it reads the residual stream and writes to it.
+ *
+ * <p>Code that knows one mixer asks by a pattern switch, so that the compiler finds it when there is another.
+ */
+public sealed interface Mixer permits Attention {
+
+    /** Whether a position sees no later one. */
+    boolean causal();
+
+    /** Whether what reads the stream adds a bias. */
+    boolean bias();
+
+    /** Whether what writes to the stream adds a bias. */
+    boolean outputBias();
+
+    /** The same with or without a bias on what reads the stream and on what writes to it. */
+    Mixer withBiases(boolean reading, boolean writing);
+}
