@@ -66,8 +66,13 @@ public sealed interface Kernels permits PlainKernels, VectorKernels {
         scaleRowsAddBias(y, Values.NONE, bias);
     }
 
-    /** {@code y = activation(scales[row] * y + bias[column])} in place; scales and bias may be none. */
-    void activate(Rows y, Values scales, Values bias, Activation activation);
+    /** {@code y = activation(scales[row] * x + bias[column])}, rounded once; scales and bias may be none, and y may be x. */
+    void activate(Rows x, Values scales, Values bias, Activation activation, Rows y);
+
+    /** The same in place. */
+    default void activate(Rows y, Values scales, Values bias, Activation activation) {
+        activate(y, scales, bias, activation, y);
+    }
 
     /**
      * {@code out = activation(scales[row] * gate + gateBias) * (scales[row] * up + upBias)}; scales and biases may be none. The

@@ -162,11 +162,11 @@ public final class PlainKernels implements Kernels {
     }
 
     @Override
-    public void activate(Rows y, Values scales, Values bias, Activation activation) {
-        Shapes.activate(y, scales, bias);
+    public void activate(Rows x, Values scales, Values bias, Activation activation, Rows y) {
+        Shapes.activate(x, scales, bias, y);
         for (int row = 0; row < y.rows(); row++) {
             for (int c = 0; c < y.columns(); c++) {
-                y.set(row, c, activated(activation, scaled(y, row, c, scales, bias)));
+                y.set(row, c, activated(activation, scaled(x, row, c, scales, bias)));
             }
         }
     }

@@ -47,6 +47,11 @@ final class Shapes {
         }
     }
 
+    static void activate(Rows x, Values scales, Values bias, Rows y) {
+        sameSize("x", x, "y", y);
+        activate(x, scales, bias);
+    }
+
     static void activate(Rows y, Values scales, Values bias) {
         perRow(scales, y.rows());
         perColumn("bias", bias, y.columns());

@@ -68,17 +68,16 @@ final class VectorActivations {
         }
     }
 
-    static void activate(Rows y, Values scales, Values bias, Activation activation) {
+    static void activate(Rows x, Values scales, Values bias, Activation activation, Rows y) {
         int C = y.columns();
         float[] row = Lanes.room(C);
         float[] added = bias.present() ? Lanes.padded(bias, C, 0) : null;
         Loop<float[]> function = function(activation, y.type());
         for (int r = 0; r < y.rows(); r++) {
-            long address = y.address(r);
-            Lanes.read(y.type(), address, C, row);
+            Lanes.read(x.type(), x.address(r), C, row);
             scale(row, scales.present() ? (float) scales.get(r) : 1, added);
             function.run(row, C);
-            Lanes.write(y.type(), address, C, row);
+            Lanes.write(y.type(), y.address(r), C, row);
         }
     }
 

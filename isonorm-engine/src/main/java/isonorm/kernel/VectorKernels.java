@@ -65,11 +65,11 @@ public final class VectorKernels implements Kernels {
     }
 
     @Override
-    public void activate(Rows y, Values scales, Values bias, Activation activation) {
-        requireNarrow(y);
-        Shapes.activate(y, scales, bias);
-        VectorActivations.activate(y, scales, bias, activation);
-        keep(y);
+    public void activate(Rows x, Values scales, Values bias, Activation activation, Rows y) {
+        requireNarrow(x, y);
+        Shapes.activate(x, scales, bias, y);
+        VectorActivations.activate(x, scales, bias, activation, y);
+        keep(x, y);
     }
 
     @Override

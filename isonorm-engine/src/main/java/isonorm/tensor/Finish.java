@@ -68,8 +68,10 @@ public record Finish(Values scales, Values bias, Optional<Activation> activation
     /** The same to a product that is overwritten, rounded into y, which may be the product or rows of another type. */
     void apply(Rows product, Rows y) {
         if (times.isEmpty() && activation.isPresent()) {
-            KERNELS.activate(product, scales, bias, activation.get());
-        } else if (scales.present() || bias.present()) {
+            KERNELS.activate(product, scales, bias, activation.get(), y);
+            return;
+        }
+        if (scales.present() || bias.present()) {
             KERNELS.scaleRowsAddBias(product, scales, bias);
         }
         if (times.isPresent()) {

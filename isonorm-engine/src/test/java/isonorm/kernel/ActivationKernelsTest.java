@@ -54,6 +54,32 @@ class ActivationKernelsTest {
         }
     }
 
+    @ParameterizedTest
+    @EnumSource(Activation.class)
+    void float32IsRoundedOnceIntoAnotherType(Activation activation) {
+        try (Arena arena = Arena.ofConfined()) {
+            for (Kernels kernels : Sample.twins()) {
+                for (Type type : new Type[] {Type.BF16, Type.F16}) {
+                    Rows x = Sample.rows(arena, Type.F32, 3, 37, 40, 5, 0, 3);
+                    Rows y = Sample.rows(arena, type, 3, 37, 39, 6);
+                    Values bias = Sample.values(37, 3);
+                    kernels.activate(x, Values.NONE, bias, activation, y);
+                    for (int row = 0; row < 3; row++) {
+                        for (int c = 0; c < 37; c++) {
+                            double read = scaled(x, row, c, Values.NONE, bias);
+                            double size = 1 + Math.abs(read) * (activation == Activation.RELU_SQUARED ? Math.abs(read) : 1);
+                            double expected = activated(activation, read);
+                            assertClose(expected, y.get(row, c), SHORT_ACTIVATION * size + Sample.rounding(type, expected),
+                                    kernels + " " + activation + "(" + read + ") to " + type);
+                        }
+                    }
+                    Sample.assertGapsKept(y, 37, activation.label());
+                    assertThrows(IllegalArgumentException.class, () -> kernels.activate(x, Values.NONE, bias, activation, y.slice(0, 2)));
+                }
+            }
+        }
+    }
+
     /** Where x is very negative the result is tiny, not zero: its relative error stays small, as nothing cancels. */
     @Test
     void tailsKeepTheirDigits() {
