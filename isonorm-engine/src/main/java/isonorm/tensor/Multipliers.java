@@ -157,14 +157,18 @@ final class Multipliers {
 
     /** A product and what follows it, which is rounded once. */
     private static void inTwoSteps(Rows y, Finish finish, Consumer<Rows> product) {
-        if (y.type() == Type.F32 || finish.nothing()) {
+        if (finish.nothing()) {
             product.accept(y);
-            finish.apply(y);
         } else {
-            Rows wide = Y.rows(y.type() == Type.F64 ? Type.F64 : Type.F32, y.rows(), y.columns());
-            product.accept(wide);
-            finish.apply(wide, y);
+            byFloat32(y, finish, product);
         }
+    }
+
+    /** The same of sums that are float32 before they are rounded, whatever they are made in. */
+    private static void byFloat32(Rows y, Finish finish, Consumer<Rows> product) {
+        Rows wide = y.type().bytes() == 2 ? Y.rows(Type.F32, y.rows(), y.columns()) : y;
+        product.accept(wide);
+        finish.apply(wide, y);
     }
 
     /**
@@ -177,7 +181,11 @@ final class Multipliers {
         Optional<Summation> order = order(asTheyAre ? w.type() : Type.F32, w.inputs());
         if (x.rows() <= (order.isEmpty() ? FEW_APART : asTheyAre ? FEW : FEW_WIDENED)) {
             Panels summed = w.summed(order.orElse(Summation.USUAL));
-            inTwoSteps(y, finish, product -> Kernels.of(w.type()).product(x, summed, product));
+            if (asTheyAre) {
+                inTwoSteps(y, finish, product -> Kernels.of(w.type()).product(x, summed, product));
+            } else {
+                byFloat32(y, finish, product -> Kernels.of(w.type()).product(x, summed, product));
+            }
         } else if (!asTheyAre) {
             for (int row = 0; row < x.rows(); row += ROWS) {
                 int rows = Math.min(ROWS, x.rows() - row);

@@ -71,7 +71,7 @@ class ExponentialsTest {
         double[] y = new double[many.length];
         function.apply(many, y, many.length);
         for (int i = 0; i < x.length; i++) {
-            assertEquals(expected[i], y[i], "f(" + x[i] + ")");
+            assertEquals(expected[i], y[i], 1e-15, "f(" + x[i] + ")");
         }
     }
 }
