@@ -8,7 +8,6 @@ import java.util.Arrays;
 import java.util.function.ObjIntConsumer;
 import jdk.incubator.vector.FloatVector;
 import jdk.incubator.vector.IntVector;
-import jdk.incubator.vector.VectorOperators;
 
 /**
  * The vector twins of the norms.
