@@ -1,7 +1,9 @@
 package isonorm.inference;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import isonorm.EveryProcessor;
@@ -21,10 +23,12 @@ import isonorm.architecture.Rotary;
 import isonorm.architecture.Wiring;
 import isonorm.convert.Strategies;
 import isonorm.layer.Batch;
+import isonorm.layer.Fixture;
 import isonorm.tensor.Compute;
 import isonorm.tensor.Products;
 import isonorm.weights.Model;
 import java.io.IOException;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -175,5 +179,34 @@ class SameBitsTest {
             assertThrows(IllegalArgumentException.class, () -> inference.next(List.of(sequence), List.of(new int[] {VOCABULARY})));
             inference.next(List.of(sequence), List.of(new int[] {1}));
         }
+    }
+
+    /** In a JVM of its own, where nothing is compiled at first: what is interpreted gives the bits of what is compiled. */
+    @Test
+    void theFirstPassGivesTheBitsOfTheHundredth() throws IOException, InterruptedException {
+        Process process = new ProcessBuilder(Path.of(System.getProperty("java.home"), "bin", "java").toString(),
+                "@src/main/resources/isonorm/jvm.args", "-XX:+UseSerialGC", "-cp", System.getProperty("java.class.path"), SameBitsTest.class.getName())
+                .redirectErrorStream(true).start();
+        String output = new String(process.getInputStream().readAllBytes());
+        assertEquals(0, process.waitFor(), output);
+        assertTrue(output.endsWith("800 passes\n"), output);
+    }
+
+    public static void main(String[] arguments) throws IOException {
+        Model model = Fixture.named("gpt2").model();
+        int passes = 0;
+        for (Compute compute : List.of(Compute.F32, Compute.BF16)) {
+            for (int threads : new int[] {1, 2}) {
+                for (int[] parts : new int[][] {{20}, {1, 1, 1}}) {
+                    try (Inference inference = Inference.load(model, compute, threads)) {
+                        float[] first = inParts(inference, tokens(20, 1), parts);
+                        for (int pass = 0; pass < 100; pass++, passes++) {
+                            assertArrayEquals(first, inParts(inference, tokens(20, 1), parts), 0, compute + ", " + threads + " threads, pass " + pass);
+                        }
+                    }
+                }
+            }
+        }
+        System.out.println(passes + " passes");
     }
 }
