@@ -5,7 +5,6 @@ import isonorm.architecture.Parameter;
 import isonorm.architecture.Part;
 import isonorm.architecture.Role;
 import isonorm.architecture.Stream;
-import isonorm.kernel.Gradients;
 import isonorm.kernel.Kernels;
 import isonorm.kernel.Rows;
 import isonorm.kernel.Type;

@@ -1,7 +1,7 @@
 package isonorm.layer;
 
-import isonorm.architecture.Attention;
 import isonorm.architecture.Alibi;
+import isonorm.architecture.Attention;
 import isonorm.architecture.QueryKeyNorm;
 import isonorm.architecture.Rotary;
 import isonorm.architecture.Rotary.Pairing;

@@ -2,8 +2,8 @@ package isonorm.train;
 
 import isonorm.architecture.Architecture;
 import isonorm.architecture.Attention;
-import isonorm.architecture.Part;
 import isonorm.architecture.BranchScale;
+import isonorm.architecture.Part;
 import isonorm.backpropagation.Parameters;
 import isonorm.kernel.Rows;
 import isonorm.tensor.Team;
