@@ -63,6 +63,13 @@ public record Architecture(
         return new Architecture(family, width, context, embedding, blocks, finalNorm, output, Stream.FREE);
     }
 
+    /** How many tokens a sequence can have: its context, or the rows of its table of positions. */
+    public int longestSequence() {
+        return embedding instanceof Embedding.Tokens tokens && tokens.positions() > 0
+                ? Math.min(context, tokens.positions() - tokens.positionOffset())
+                : context;
+    }
+
     public Architecture withEmbedding(Embedding other) {
         return new Architecture(family, width, context, other, blocks, finalNorm, output, stream);
     }

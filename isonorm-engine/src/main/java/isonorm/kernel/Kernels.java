@@ -121,9 +121,6 @@ public sealed interface Kernels permits PlainKernels, VectorKernels {
      */
     void matrixVectors(Rows weights, Rows x, Rows y);
 
-    /** {@code y += x weights^T}, as {@link #matrixVectors}. */
-    void addMatrixVectors(Rows weights, Rows x, Rows y);
-
     /**
      * {@code y = x weights}, for few rows of x: each row of weights is read once for four rows of x.
      *
@@ -167,9 +164,6 @@ public sealed interface Kernels permits PlainKernels, VectorKernels {
 
     /** Where a row's largest value is, the first if there are several; NaN is never the largest. */
     int argmax(Rows x, int row);
-
-    /** {@code log(sum(exp(x)))} of a row. */
-    double logSumExp(Rows x, int row);
 
     /**
      * Adds what {@code scales[row] * x + bias[column]} is like to a profile with room for as many rows; scales and bias may be none.

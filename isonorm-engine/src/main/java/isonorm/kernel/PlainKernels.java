@@ -311,16 +311,6 @@ public final class PlainKernels implements Kernels {
         }
     }
 
-    @Override
-    public void addMatrixVectors(Rows weights, Rows x, Rows y) {
-        Shapes.product(weights, x, y);
-        for (int i = 0; i < x.rows(); i++) {
-            for (int row = 0; row < weights.rows(); row++) {
-                y.set(i, row, y.get(i, row) + dot(weights, row, x, i));
-            }
-        }
-    }
-
     private static double dot(Rows a, int rowA, Rows b, int rowB) {
         double sum = 0;
         for (int c = 0; c < a.columns(); c++) {
@@ -374,23 +364,6 @@ public final class PlainKernels implements Kernels {
             }
         }
         return Double.isNaN(x.get(row, best)) ? 0 : best;
-    }
-
-    @Override
-    public double logSumExp(Rows x, int row) {
-        Shapes.row(x, row);
-        double largest = Double.NEGATIVE_INFINITY;
-        for (int c = 0; c < x.columns(); c++) {
-            largest = Math.max(largest, x.get(row, c));
-        }
-        if (Double.isInfinite(largest)) {
-            return largest;
-        }
-        double sum = 0;
-        for (int c = 0; c < x.columns(); c++) {
-            sum += Math.exp(x.get(row, c) - largest);
-        }
-        return largest + Math.log(sum);
     }
 
     @Override

@@ -125,15 +125,7 @@ public final class VectorKernels implements Kernels {
     public void matrixVectors(Rows weights, Rows x, Rows y) {
         requireNarrow(weights, x, y);
         Shapes.product(weights, x, y);
-        VectorProducts.product(weights, x, y, false);
-        keep(weights, x, y);
-    }
-
-    @Override
-    public void addMatrixVectors(Rows weights, Rows x, Rows y) {
-        requireNarrow(weights, x, y);
-        Shapes.product(weights, x, y);
-        VectorProducts.product(weights, x, y, true);
+        VectorProducts.product(weights, x, y);
         keep(weights, x, y);
     }
 
@@ -180,15 +172,6 @@ public final class VectorKernels implements Kernels {
         int best = VectorRows.argmax(x, row);
         keep(x);
         return best;
-    }
-
-    @Override
-    public double logSumExp(Rows x, int row) {
-        requireNarrow(x);
-        Shapes.row(x, row);
-        double result = VectorRows.logSumExp(x, row);
-        keep(x);
-        return result;
     }
 
     @Override

@@ -61,10 +61,10 @@ final class VectorProducts {
         return type == Type.F32 ? L : 2 * L;
     }
 
-    static void product(Rows weights, Rows x, Rows y, boolean add) {
+    static void product(Rows weights, Rows x, Rows y) {
         int C = weights.columns();
         if (C < block(weights.type())) {
-            plainly(weights, x, y, add);
+            new PlainKernels().matrixVectors(weights, x, y);
             return;
         }
         VectorProducts product = new VectorProducts(weights.type(), C);
@@ -79,15 +79,7 @@ final class VectorProducts {
                 scales[i] = product.type == Type.F16 ? scaleForHalves(row, C) : 1;
                 split[i] = product.split(row);
             }
-            product.product(weights, split, scales, y.slice(first, count), add);
-        }
-    }
-
-    private static void plainly(Rows weights, Rows x, Rows y, boolean add) {
-        if (add) {
-            new PlainKernels().addMatrixVectors(weights, x, y);
-        } else {
-            new PlainKernels().matrixVectors(weights, x, y);
+            product.product(weights, split, scales, y.slice(first, count));
         }
     }
 
@@ -151,12 +143,11 @@ final class VectorProducts {
         return Math.scalb(1f, 112 - power);
     }
 
-    private static void put(Rows y, int i, int row, float value, boolean add) {
-        long at = y.address(i) + (long) row * y.type().bytes();
-        Lanes.set(y.type(), at, add ? Lanes.get(y.type(), at) + value : value);
+    private static void put(Rows y, int i, int row, float value) {
+        Lanes.set(y.type(), y.address(i) + (long) row * y.type().bytes(), value);
     }
 
-    private void product(Rows weights, float[][] vectors, float[] scales, Rows products, boolean add) {
+    private void product(Rows weights, float[][] vectors, float[] scales, Rows products) {
         int R = weights.rows();
         for (int row = 0; row < R; row += ROWS) {
             for (int r = 0; r < ROWS; r++) {
@@ -172,9 +163,9 @@ final class VectorProducts {
                     forOne();
                 }
                 for (int r = 0; r < Math.min(ROWS, R - row); r++) {
-                    put(products, i, row + r, sums[r] * scales[i], add);
+                    put(products, i, row + r, sums[r] * scales[i]);
                     if (both) {
-                        put(products, i + 1, row + r, sums[ROWS + r] * scales[i + 1], add);
+                        put(products, i + 1, row + r, sums[ROWS + r] * scales[i + 1]);
                     }
                 }
             }

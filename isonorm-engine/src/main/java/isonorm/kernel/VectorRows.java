@@ -158,32 +158,6 @@ final class VectorRows {
         return -1;
     }
 
-    static double logSumExp(Rows x, int row) {
-        float[] chunk = new float[Lanes.whole(Math.min(CHUNK, x.columns()))];
-        float largest = Float.NEGATIVE_INFINITY;
-        double sum = 0;
-        for (int at = 0; at < x.columns(); at += CHUNK) {
-            int n = readChunk(x, row, at, chunk);
-            float here = LARGEST.run(chunk, Lanes.whole(n));
-            if (here > largest) {
-                sum *= Math.exp(largest - (double) here); // what was summed up was less than the largest: zero at first
-                largest = here;
-            }
-            if (largest > Float.NEGATIVE_INFINITY) {
-                sum += sumOfExponentials(chunk, n, largest);
-            }
-        }
-        return Float.isInfinite(largest) ? largest : largest + Math.log(sum);
-    }
-
-    private static double sumOfExponentials(float[] chunk, int n, float largest) {
-        FloatVector a = FloatVector.zero(FLOATS);
-        for (int i = 0; i < n; i += L) {
-            a = a.add(VectorMath.exp(FloatVector.fromArray(FLOATS, chunk, i).sub(largest)));
-        }
-        return Lanes.sum(a);
-    }
-
     /** Reads up to a chunk, filled up to whole vectors with minus infinity. */
     private static int readChunk(Rows x, int row, int at, float[] chunk) {
         int n = Math.min(CHUNK, x.columns() - at);

@@ -38,7 +38,7 @@ public final class MultipleChoice {
         this.model = model;
         this.delimiter = delimiter;
         this.compute = compute;
-        this.room = Verification.room(model.model().architecture());
+        this.room = model.model().architecture().longestSequence();
     }
 
     /** What one choice asks: the tokens to run, and those to predict behind the last of them and before. */

@@ -296,7 +296,7 @@ public final class Verification {
         SplittableRandom random = new SplittableRandom(SEED);
         return switch (a.architecture().embedding()) {
             case Embedding.Tokens tokens -> {
-                int length = Math.min(Math.min(PROMPT, room(a.architecture())), room(b.architecture()));
+                int length = Math.min(Math.min(PROMPT, a.architecture().longestSequence()), b.architecture().longestSequence());
                 long[][] ids = new long[PROMPTS][length];
                 for (long[] row : ids) {
                     Arrays.setAll(row, _ -> random.nextInt(tokens.vocabulary()));
@@ -311,13 +311,6 @@ public final class Verification {
                 yield new Batch.Images(pixels, IMAGES, patches.channels(), patches.height(), patches.width());
             }
         };
-    }
-
-    /** How long a prompt can be. */
-    static int room(Architecture architecture) {
-        return architecture.embedding() instanceof Embedding.Tokens tokens && tokens.positions() > 0
-                ? Math.min(architecture.context(), tokens.positions() - tokens.positionOffset())
-                : architecture.context();
     }
 
     /** What comes true behind each token of a text, batch after batch in the text's order. */

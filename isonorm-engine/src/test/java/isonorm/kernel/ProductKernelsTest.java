@@ -28,12 +28,8 @@ class ProductKernelsTest {
                             Rows weights = Sample.rows(arena, type, rows, columns, columns + 3, columns);
                             Rows x = Sample.rows(arena, n == 2 ? Type.BF16 : Type.F32, n, columns, columns + 1, 5);
                             Rows y = Sample.rows(arena, n == 3 ? Type.BF16 : Type.F32, n, rows, rows + 2, 6);
-                            Rows before = Sample.copy(arena, y);
                             kernels.matrixVectors(weights, x, y);
-                            assertProducts(weights, x, y, null);
-                            y.data().copyFrom(before.data());
-                            kernels.addMatrixVectors(weights, x, y);
-                            assertProducts(weights, x, y, before);
+                            assertProducts(weights, x, y);
                             Sample.assertGapsKept(y, rows, "product");
                         }
                     }
@@ -59,7 +55,7 @@ class ProductKernelsTest {
                         Rows x = Sample.rows(arena, Type.F32, n, 77, 77, 9);
                         Rows y = Rows.allocate(arena, Type.F32, n, 4, 4);
                         kernels.matrixVectors(weights, x, y);
-                        assertProducts(weights, x, y, null);
+                        assertProducts(weights, x, y);
                         assertOtherOrientation(kernels, arena, weights, n);
                     }
                 }
@@ -77,7 +73,7 @@ class ProductKernelsTest {
                     Rows x = Sample.rows(arena, Type.F32, 3, 77, 77, 2, 0, size);
                     Rows y = Rows.allocate(arena, Type.F32, 3, 5, 5);
                     kernels.matrixVectors(weights, x, y);
-                    assertProducts(weights, x, y, null);
+                    assertProducts(weights, x, y);
                     Rows across = Sample.rows(arena, Type.F32, 3, 5, 5, 2, 0, size);
                     Rows out = Rows.allocate(arena, Type.F32, 3, 77, 77);
                     kernels.vectorMatrices(across, weights, out);
@@ -151,11 +147,11 @@ class ProductKernelsTest {
         Sample.assertGapsKept(y, columns, "product");
     }
 
-    private static void assertProducts(Rows weights, Rows x, Rows y, Rows before) {
+    private static void assertProducts(Rows weights, Rows x, Rows y) {
         for (int i = 0; i < x.rows(); i++) {
             for (int row = 0; row < weights.rows(); row++) {
-                double sum = before == null ? 0 : before.get(i, row);
-                double size = Math.abs(sum);
+                double sum = 0;
+                double size = 0;
                 for (int c = 0; c < x.columns(); c++) {
                     double product = weights.get(row, c) * x.get(i, c);
                     sum += product;

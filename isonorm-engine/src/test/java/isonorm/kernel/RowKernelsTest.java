@@ -159,7 +159,7 @@ class RowKernelsTest {
     }
 
     @Test
-    void largestAndLogarithmOfTheSum() {
+    void largest() {
         try (Arena arena = Arena.ofConfined()) {
             for (Kernels kernels : Sample.twins()) {
                 for (int columns : Sample.SIZES) {
@@ -171,14 +171,7 @@ class RowKernelsTest {
                             for (int c = 0; c < values.length; c++) {
                                 best = values[c] > values[best] ? c : best;
                             }
-                            double sum = 0;
-                            for (double value : values) {
-                                sum += Math.exp(value - values[best]);
-                            }
                             assertEquals(best, kernels.argmax(x, 1), type + " " + columns);
-                            double expected = values[best] + Math.log(sum);
-                            // 256 summands a lane; what the sum is off by, its logarithm makes absolute.
-                            assertClose(expected, kernels.logSumExp(x, 1), 16 * Sample.F32, type + " " + columns);
                         }
                     }
                 }
@@ -198,14 +191,10 @@ class RowKernelsTest {
                     assertEquals(2, kernels.argmax(x, 0));
                     fill(x, Float.NEGATIVE_INFINITY);
                     assertEquals(0, kernels.argmax(x, 0));
-                    assertEquals(Double.NEGATIVE_INFINITY, kernels.logSumExp(x, 0));
                     x.set(0, columns - 1, 3);
                     assertEquals(columns - 1, kernels.argmax(x, 0));
-                    assertEquals(3, kernels.logSumExp(x, 0), 1e-6);
                     x.set(0, 1, 3);
                     assertEquals(1, kernels.argmax(x, 0));
-                    x.set(0, 0, Float.POSITIVE_INFINITY);
-                    assertEquals(Double.POSITIVE_INFINITY, kernels.logSumExp(x, 0));
                 }
             }
         }
@@ -230,7 +219,7 @@ class RowKernelsTest {
                 assertThrows(IllegalArgumentException.class, () -> kernels.gather(x, new int[] {0, 1}, 1, x, 1, x));
                 assertThrows(IllegalArgumentException.class, () -> kernels.copy(x, x.slice(0, 1)));
                 assertThrows(IllegalArgumentException.class, () -> kernels.argmax(x, 2));
-                assertThrows(IllegalArgumentException.class, () -> kernels.logSumExp(x.sliceColumns(0, 0), 0));
+                assertThrows(IllegalArgumentException.class, () -> kernels.argmax(x.sliceColumns(0, 0), 0));
             }
         }
     }

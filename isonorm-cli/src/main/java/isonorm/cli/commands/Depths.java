@@ -1,7 +1,6 @@
 package isonorm.cli.commands;
 
 import isonorm.architecture.Architecture;
-import isonorm.architecture.Embedding;
 import isonorm.cli.report.DepthReport;
 import isonorm.cli.terminal.ProgressBar;
 import isonorm.depth.Depth;
@@ -61,9 +60,9 @@ record Depths(
         LoadedModel model = Checkpoints.open(checkpoint);
         Architecture architecture = model.model().architecture();
         DepthSurvey.require(architecture);
-        int length = window.orElse((int) Math.min(Math.min(LONGEST, tokens), room(architecture)));
-        if (length > room(architecture)) {
-            throw new IllegalArgumentException("this model has " + room(architecture) + " positions, got a window of " + length
+        int length = window.orElse((int) Math.min(Math.min(LONGEST, tokens), architecture.longestSequence()));
+        if (length > architecture.longestSequence()) {
+            throw new IllegalArgumentException("this model has " + architecture.longestSequence() + " positions, got a window of " + length
                     + " tokens; take a shorter one");
         }
         Path tokenizer = model.checkpoint().folder().resolve("tokenizer.json");
@@ -75,12 +74,6 @@ record Depths(
                 ? SampleText.read(tokenizer, text, length, Math.max(length, Math.min(tokens, sensitivityTokens)))
                 : words;
         return new Task(name, checkpoint, model, words, predicted);
-    }
-
-    static int room(Architecture architecture) {
-        return architecture.embedding() instanceof Embedding.Tokens words && words.positions() > 0
-                ? Math.min(architecture.context(), words.positions() - words.positionOffset())
-                : architecture.context();
     }
 
     private DepthReport.Measured measure(Task task, ProgressBar progress) throws IOException {

@@ -15,6 +15,8 @@ import isonorm.measure.InstructionSet;
 import isonorm.measure.Machine;
 import isonorm.measure.Machine.Product;
 import isonorm.tensor.Libraries.Library;
+import java.math.BigDecimal;
+import java.math.MathContext;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
@@ -57,7 +59,7 @@ public record DoctorReport(Machine machine, OptionalDouble bandwidth) {
                 .row("memory", bytes(machine.memory().physical()) + ", container limit " + (machine.memory().limit().isPresent()
                         ? bytes(machine.memory().limit()) : "none or unknown"))
                 .row("bandwidth", bandwidth.isPresent()
-                        ? String.format(Locale.ROOT, "%.1f GB/s read by ", bandwidth.getAsDouble())
+                        ? String.format(Locale.ROOT, "%.3g GB/s read by ", bandwidth.getAsDouble())
                                 + Table.count(machine.processor().available(), "thread")
                         : "not measured: not enough memory")
                 .row("huge pages", (machine.memory().hugePagesAsked() ? "asked for" : "not asked for") + ", the system says "
@@ -204,8 +206,9 @@ public record DoctorReport(Machine machine, OptionalDouble bandwidth) {
         return value.isPresent() ? value.getAsDouble() : null;
     }
 
+    /** To three digits, so that what is slow is not nothing. */
     private static OptionalDouble rounded(OptionalDouble value) {
-        return value.isPresent() ? OptionalDouble.of(Math.round(value.getAsDouble() * 10) / 10.0) : value;
+        return value.isPresent() ? OptionalDouble.of(new BigDecimal(value.getAsDouble()).round(new MathContext(3)).doubleValue()) : value;
     }
 
     private static String said(OptionalInt value) {

@@ -108,6 +108,14 @@ class DoctorTest {
         }
     }
 
+    /** As when something else has all of the processor. */
+    @Test
+    void whatIsSlowIsNotNothing() {
+        DoctorReport report = new DoctorReport(SILENT, OptionalDouble.of(0.004321));
+        assertEquals(0.00432, report.json().path("memory").path("read_bandwidth_gb_per_s").asDouble());
+        assertTrue(printed(report).contains("0.00432 GB/s read by 1 thread"), printed(report));
+    }
+
     @Test
     void everyHintIsPrintedWithItsRemedyAndAFailureFails() {
         DoctorReport report = new DoctorReport(SILENT, OptionalDouble.empty());

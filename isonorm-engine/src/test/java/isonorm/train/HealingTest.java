@@ -1,0 +1,66 @@
+package isonorm.train;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import isonorm.convert.Pruning;
+import isonorm.depth.SampleText;
+import isonorm.family.LoadedModel;
+import isonorm.tensor.Compute;
+import isonorm.verify.TokenizedText;
+import isonorm.verify.Verification;
+import isonorm.weights.Progress;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Optional;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+class HealingTest {
+
+    private static final Path EXAMPLE = Path.of("..", "examples", "shakespeare-gpt2");
+
+    private static final Path TEXT = Path.of("..", "examples", "tinyshakespeare-heldout.txt");
+
+    @TempDir
+    private Path folder;
+
+    private TokenizedText words;
+
+    @BeforeEach
+    void words() throws IOException {
+        words = SampleText.read(EXAMPLE.resolve("tokenizer.json"), Optional.of(TEXT), 128, 256);
+    }
+
+    private static Pruning pruning() throws IOException {
+        return Pruning.of(LoadedModel.open(EXAMPLE), List.of(1)).verifiedBy(Verification.verifier());
+    }
+
+    @Test
+    void aStepMakesUpForABlock() throws IOException {
+        Pruning pruning = pruning();
+        double before = Verification.likelihood(pruning.result(), words, Compute.F32, Progress.NONE).perplexity();
+        Path healed = folder.resolve("healed");
+        Healing.Report report = Healing.of(pruning, TEXT, 1).writeTo(healed, words, Progress.NONE);
+        assertTrue(report.pruning().verification().isPresent());
+        assertTrue(report.likelihood().perplexity() < before, report + " against " + before);
+        assertEquals(report.likelihood(), Verification.likelihood(LoadedModel.open(healed).model(), words, Compute.F32, Progress.NONE));
+        assertFalse(Files.exists(healed.resolve("heal")));
+        assertTrue(Files.readString(healed.resolve("report.json")).contains("\"healed_steps\" : 1,"));
+    }
+
+    @Test
+    void nothingIsLeftOfWhatFails() throws IOException {
+        Path empty = Files.writeString(folder.resolve("empty.txt"), "");
+        Healing healing = Healing.of(pruning(), empty, 1);
+        assertThrows(IOException.class, () -> healing.writeTo(folder.resolve("healed"), words, Progress.NONE));
+        try (var files = Files.list(folder)) {
+            assertEquals(List.of(empty), files.toList());
+        }
+    }
+}
