@@ -348,7 +348,7 @@ public record Architecture(
         if (embedding instanceof Embedding.Tokens tokens) {
             return tokens.vocabulary();
         }
-        throw new IllegalArgumentException("a head over words needs an embedding of tokens");
+        throw new IllegalArgumentException("a head over tokens needs an embedding of tokens");
     }
 
     private void readerParameters(List<Parameter> all, Role weight, int rows, boolean bias, boolean column) {

@@ -27,10 +27,10 @@ import java.lang.foreign.Arena;
 import java.util.Optional;
 
 /**
- * {@code output(softmax(softcap(scale q k^T) + positions + mask) v)} with q, k and v from one projection, and the way back; the bias of
+ * {@code output(softmax(softcap(scale q k^T) + positions + mask) v)} with q, k and v from one projection, and the backward pass; the bias of
  * {@code output} is left to the stream.
  *
- * <p>Weights are not kept: the way back computes them again, some queries at a time, so that memory grows with the length of a
+ * <p>Weights are not kept: the backward pass computes them again, some queries at a time, so that memory grows with the length of a
  * sequence and not with its square. With P the weights and S the scaled products of queries and keys,
  *
  * <pre>

@@ -30,7 +30,7 @@ import java.util.Optional;
 import java.util.function.UnaryOperator;
 
 /**
- * One block on the stream h and its way back, with F attention or the MLP, N norms, and D the gradient of h:
+ * One block on the stream h and its backward pass, with F attention or the MLP, N norms, and D the gradient of h:
  *
  * <pre>
  * N3(alpha h + N2(F(N1(h))))    D = N3'(D), then alpha D + N1'(F'(N2'(D)))
@@ -127,18 +127,18 @@ final class BlockFunction {
      *
      * @param second the second stream of ResiDual; not read elsewhere
      */
-    Residual forward(Residual h, Residual second, Step step) {
+    TracedResidual forward(TracedResidual h, TracedResidual second, Step step) {
         return switch (block.wiring()) {
             case SEQUENTIAL -> then(mlp, then(attention, h, second, step), second, step);
             case PARALLEL, PARALLEL_ONE_NORM -> parallel(h, step);
         };
     }
 
-    private Residual then(Branch branch, Residual h, Residual second, Step step) {
+    private TracedResidual then(Branch branch, TracedResidual h, TracedResidual second, Step step) {
         boolean dual = branch.placement.writesSecondStream();
         Optional<NormFunction> inner = branch.inputNorm;
-        Optional<Residual.Normed> n = inner.map(h::read);
-        Written f = write(branch, n.map(Residual.Normed::value).orElseGet(() -> step.narrow(h.settled())), step);
+        Optional<TracedResidual.Normed> n = inner.map(h::read);
+        Written f = write(branch, n.map(TracedResidual.Normed::value).orElseGet(() -> step.narrow(h.settled())), step);
         Optional<Summed> summed = branch.sumNorm.map(outer -> summed(outer, f, h, step));
         if (summed.isEmpty()) {
             add(f, h);
@@ -165,7 +165,7 @@ final class BlockFunction {
     private record Summed(NormFunction norm, Rows sum) {}
 
     /** {@code h = norm(alpha h + f)}. */
-    private Summed summed(NormFunction norm, Written f, Residual h, Step step) {
+    private Summed summed(NormFunction norm, Written f, TracedResidual h, Step step) {
         Rows sum = h.plus(block.skip(), f.value, f.bias);
         Rows normed = step.wideRoom(h.width());
         norm.forward(h.carried(sum), h.carried(normed), step);
@@ -174,7 +174,7 @@ final class BlockFunction {
     }
 
     /** {@code h = alpha h + f}; without a factor the sum waits for the next norm. */
-    private void add(Written f, Residual h) {
+    private void add(Written f, TracedResidual h) {
         if (block.skip() == 1) {
             h.add(f.value, f.bias);
         } else {
@@ -189,11 +189,11 @@ final class BlockFunction {
     }
 
     /** Both read the same stream, through a norm each or through one. */
-    private Residual parallel(Residual h, Step step) {
+    private TracedResidual parallel(TracedResidual h, Step step) {
         NormFunction first = attention.inputNorm.orElseThrow();
-        Residual.Normed n = h.read(first);
+        TracedResidual.Normed n = h.read(first);
         NormFunction second = mlp.inputNorm.orElse(first);
-        Residual.Normed m = mlp.inputNorm.isPresent() ? h.read(second) : n;
+        TracedResidual.Normed m = mlp.inputNorm.isPresent() ? h.read(second) : n;
         Written a = write(attention, n.value(), step);
         Written b = write(mlp, m.value(), step);
         add(a, h);
@@ -208,7 +208,7 @@ final class BlockFunction {
         return h;
     }
 
-    /** What a branch adds to the stream, and the way back from the stream's gradient to that of what the sub-layer read. */
+    /** What a branch adds to the stream, and the backward pass from the stream's gradient to that of what the sub-layer read. */
     private record Written(Rows value, Values bias, UnaryOperator<Rows> way) {
 
         Rows back(Rows gradient) {
@@ -285,7 +285,7 @@ final class BlockFunction {
     }
 
     /** GPAS: {@code h <- h - SiLU(g) h}, through which the gradient of h passes unchanged (arXiv 2506.22049). */
-    private static void gate(Parameters.Entry gate, Residual h, Step step) {
+    private static void gate(Parameters.Entry gate, TracedResidual h, Step step) {
         double g = gate.values().get(0);
         double sigmoid = 1 / (1 + Math.exp(-g));
         Rows before = h.settled();

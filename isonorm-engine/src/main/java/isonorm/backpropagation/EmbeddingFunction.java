@@ -20,7 +20,7 @@ import java.util.Optional;
 import java.util.function.Consumer;
 import java.util.stream.IntStream;
 
-/** What enters the residual stream, see {@link Embedding}, and the way back to the tables. */
+/** What enters the residual stream, see {@link Embedding}, and the backward pass to the tables. */
 final class EmbeddingFunction {
 
     /** Threads begin at whole cache lines. */
@@ -57,7 +57,7 @@ final class EmbeddingFunction {
     }
 
     /** The stream at its begin. */
-    Residual forward(Examples examples, Step step) {
+    TracedResidual forward(Examples examples, Step step) {
         Rows entered = step.wideRoom(width);
         Consumer<Rows> back = switch (examples) {
             case Examples.Tokens tokens -> tokens((Embedding.Tokens) embedding, tokens, entered, step);
@@ -67,7 +67,7 @@ final class EmbeddingFunction {
         norm.ifPresent(each -> each.forward(carried(entered), carried(normed), step));
         Scales.Dropping dropping = scales.dropping(-1, 0);
         dropping.apply(normed, step);
-        Residual h = new Residual(step, normed, carried);
+        TracedResidual h = new TracedResidual(step, normed, carried);
         step.back(() -> {
             dropping.apply(h.gradient(), step);
             norm.ifPresent(each -> each.backward(carried(entered), carried(h.gradient()), carried(h.gradient()), step));

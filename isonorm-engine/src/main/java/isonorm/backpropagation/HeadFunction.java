@@ -56,7 +56,7 @@ public final class HeadFunction {
                 softcap = 0;
             }
             case Output.Words _, Output.Labels _, Output.Hidden _ -> throw new IllegalArgumentException(
-                    "training needs a head over words, or over labels read from the class token; this model has another output");
+                    "training needs a head over tokens, or over labels read from the class token; this model has another output");
         }
     }
 
@@ -64,12 +64,12 @@ public final class HeadFunction {
      * What a batch gave.
      *
      * @param loss the sum of the losses of all targets
-     * @param right how many images were given their class; words are not counted
+     * @param right how many images were given their class; tokens are not counted
      */
     public record Scored(double loss, int right) {}
 
-    /** The losses of all targets; on the way back each is multiplied with {@code factor}. */
-    Scored forward(Residual h, Residual second, Examples examples, double factor, Step step) {
+    /** The losses of all targets; in the backward pass each is multiplied with {@code factor}. */
+    Scored forward(TracedResidual h, TracedResidual second, Examples examples, double factor, Step step) {
         Traced read = dual ? ofBoth(h, second, step) : norm.isPresent() ? ofNormed(h, step) : ofBare(h, step);
         Rows gradient = step.learning() ? step.room(h.width()) : null;
         if (differences) {
@@ -107,20 +107,20 @@ public final class HeadFunction {
         });
     }
 
-    private Traced ofNormed(Residual h, Step step) {
-        Residual.Normed n = h.read(norm.get());
+    private Traced ofNormed(TracedResidual h, Step step) {
+        TracedResidual.Normed n = h.read(norm.get());
         return new Traced(n.value(), dn -> {
             norm.get().backward(h.carried(n.h()), h.carried(dn), h.carried(h.gradient()), step);
             return h.gradient();
         });
     }
 
-    private Traced ofBare(Residual h, Step step) {
+    private Traced ofBare(TracedResidual h, Step step) {
         return new Traced(step.narrow(h.settled()), dn -> begin(h, dn, step));
     }
 
     /** ResiDual: {@code x + norm(y)} (arXiv 2304.14802). */
-    private Traced ofBoth(Residual h, Residual second, Step step) {
+    private Traced ofBoth(TracedResidual h, TracedResidual second, Step step) {
         Rows y = second.settled();
         Rows sum = step.wideRoom(h.width());
         norm.orElseThrow().forward(second.carried(y), second.carried(sum), step);
@@ -131,7 +131,7 @@ public final class HeadFunction {
         });
     }
 
-    private static Rows begin(Residual h, Rows gradient, Step step) {
+    private static Rows begin(TracedResidual h, Rows gradient, Step step) {
         step.split(gradient.rows(), (first, rows) -> step.kernels().copy(gradient.slice(first, rows), h.gradient().slice(first, rows)));
         return h.gradient();
     }

@@ -5,7 +5,7 @@ import isonorm.tensor.Products;
 import isonorm.tensor.Products.Stack;
 
 /**
- * {@code y = x W^T}, without a bias, and the way back: {@code dx = dy W} and {@code dW += dy^T x}.
+ * {@code y = x W^T}, without a bias, and the backward pass: {@code dx = dy W} and {@code dW += dy^T x}.
  *
  * <p>Activations are rounded to their type once; the gradient of the weights is in the type of the weights, and so is what several
  * batches add to it.

@@ -17,7 +17,7 @@ import java.util.Optional;
 
 /**
  * {@code down(activation(up(x)))}, or {@code down(activation(gate(x)) * up(x))} where it is gated, with a norm before {@code down} where
- * there is one, and the way back. The bias of {@code down} is left to the stream.
+ * there is one, and the backward pass. The bias of {@code down} is left to the stream.
  */
 final class MlpFunction {
 

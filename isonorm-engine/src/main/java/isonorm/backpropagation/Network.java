@@ -79,7 +79,7 @@ public final class Network implements AutoCloseable {
         watched = measured;
     }
 
-    /** Whether what blocks compute is not kept for the way back but computed again: less memory, a third more work. */
+    /** Whether what blocks compute is not kept for the backward pass but computed again: less memory, a third more work. */
     public void recompute(boolean again) {
         recomputed = again;
     }
@@ -116,8 +116,8 @@ public final class Network implements AutoCloseable {
     }
 
     private HeadFunction.Scored forward(Examples examples, double factor, Step step) {
-        Residual h = embedding.forward(examples, step);
-        Residual second = dual ? new Residual(step, h.settled(), architecture.streamWidth()) : null;
+        TracedResidual h = embedding.forward(examples, step);
+        TracedResidual second = dual ? new TracedResidual(step, h.settled(), architecture.streamWidth()) : null;
         if (dual) {
             step.back(() -> step.add(second.gradient(), 1, h.gradient()));
         }
@@ -138,14 +138,14 @@ public final class Network implements AutoCloseable {
     }
 
     /**
-     * A block of which only the stream is kept that enters it: the way back computes the rest again, the same bits (activation
+     * A block of which only the stream is kept that enters it: the backward pass computes the rest again, the same bits (activation
      * checkpointing, arXiv 1604.06174).
      */
-    private static void twice(BlockFunction block, Residual h, Residual second, Step step) {
-        Residual.State entered = h.state();
-        Residual.State enteredSecond = second == null ? null : second.state();
-        Residual.State left = h.stateRoom();
-        Residual.State leftSecond = second == null ? null : second.stateRoom();
+    private static void twice(BlockFunction block, TracedResidual h, TracedResidual second, Step step) {
+        TracedResidual.State entered = h.state();
+        TracedResidual.State enteredSecond = second == null ? null : second.state();
+        TracedResidual.State left = h.stateRoom();
+        TracedResidual.State leftSecond = second == null ? null : second.stateRoom();
         Pad.Mark mark = step.pad().mark();
         step.forgetting(() -> block.forward(h, second, step));
         h.moveTo(left);

@@ -10,7 +10,7 @@ import isonorm.kernel.Rows;
 import isonorm.kernel.Values;
 
 /**
- * {@code factor * norm(x)} and the way back, for rows or for each head in them. The factor is a plain constant: LayerNorm Scaling's
+ * {@code factor * norm(x)} and the backward pass, for rows or for each head in them. The factor is a plain constant: LayerNorm Scaling's
  * 1/sqrt(l), which stands behind the gain (Sun et al., arXiv 2502.05795); it is 1 elsewhere.
  */
 final class NormFunction {

@@ -12,7 +12,7 @@ import java.util.Deque;
 
 /**
  * One batch on its way through a model and back: who computes, with what kernels, and room for what lies in between. What a layer
- * puts on the way back is run in reverse order.
+ * puts off for the backward pass is run in reverse order.
  */
 final class Step {
 
@@ -41,7 +41,7 @@ final class Step {
      * @param count sequences
      * @param length of each
      * @param seed of what is drawn by chance
-     * @param learning whether there is a way back; without one nothing is dropped by chance
+     * @param learning whether there is a backward pass; without one nothing is dropped by chance
      */
     Step(Team team, Pad pad, Type type, Type wide, int count, int length, long seed, boolean learning) {
         this.team = team;
@@ -113,28 +113,28 @@ final class Step {
         return pad.rows(wide, rows(), columns);
     }
 
-    /** Remembers what is to be done on the way back. */
+    /** Remembers what is to be done in the backward pass. */
     void back(Runnable action) {
         if (learning && !forgetting) {
             wayBack.push(action);
         }
     }
 
-    /** Runs {@code forward} without remembering a way back. */
+    /** Runs {@code forward} without remembering a backward pass. */
     void forgetting(Runnable forward) {
         forgetting = true;
         forward.run();
         forgetting = false;
     }
 
-    /** Runs {@code forward} and at once what it has put on the way back. */
+    /** Runs {@code forward} and at once what it has put off for the backward pass. */
     void thereAndBack(Runnable forward) {
         int before = wayBack.size();
         forward.run();
         goBack(before);
     }
 
-    /** Runs all that is to be done on the way back; what an action asks for of the pad is free again behind it. */
+    /** Runs all that is to be done in the backward pass; what an action asks for of the pad is free again behind it. */
     void goBack() {
         goBack(0);
     }

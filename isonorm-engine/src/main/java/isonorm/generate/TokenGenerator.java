@@ -54,7 +54,7 @@ public final class TokenGenerator {
             String which = prompts.size() == 1 ? "the prompt" : "prompt " + (row + 1);
             int tokens = prompts.get(row).length;
             if (tokens == 0) {
-                throw new IllegalArgumentException(which + " must have a token to be continued, got none; give it a word");
+                throw new IllegalArgumentException(which + " must have a token to be continued, got none; give it some text");
             }
             if (tokens > context) {
                 throw new IllegalArgumentException(which + " must fit the model's context of " + context + " tokens, got " + tokens

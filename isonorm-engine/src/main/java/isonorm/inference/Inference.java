@@ -312,7 +312,7 @@ public final class Inference implements Runner {
     /**
      * An empty sequence, to be continued; close it.
      *
-     * @throws IllegalArgumentException if the model does not predict the next word
+     * @throws IllegalArgumentException if the model does not predict the next token
      */
     public Sequence start() {
         requireOpen();
@@ -341,7 +341,7 @@ public final class Inference implements Runner {
     }
 
     /**
-     * Appends {@code tokens} to {@code sequences}, one list of one or more to each, and gives the logits of the word behind each
+     * Appends {@code tokens} to {@code sequences}, one list of one or more to each, and gives the logits of the token behind each
      * sequence, a row of the vocabulary's length for each, which the sequence's next call overwrites. Calls of several threads go
      * through the model together.
      *

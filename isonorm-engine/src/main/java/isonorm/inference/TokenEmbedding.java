@@ -23,7 +23,7 @@ import java.util.Optional;
 /** Tokens entering the stream: {@code recentre(norm(scale * token[id] + position[i + offset] + segment[0]))}. */
 record TokenEmbedding(
         Embedding.Tokens shape,
-        Table tokens,
+        LookupTable tokens,
         Optional<Weight> projection,
         Optional<Rows> positions,
         Optional<Rows> segments,
@@ -53,7 +53,7 @@ record TokenEmbedding(
             addUp(ids, position, h, team, room);
             return;
         }
-        Table.Found found = tokens.find(ids, room, team);
+        LookupTable.Found found = tokens.find(ids, room, team);
         if (positions.isPresent()) {
             KERNELS.gather(found.rows(), found.ids(), shape.scale(), positions.get(), position + shape.positionOffset(), h);
         } else {
@@ -64,7 +64,7 @@ record TokenEmbedding(
     /** The same in float32, rounded once at the end. */
     private void addUp(int[] ids, int position, Rows h, Team team, Workspace room) {
         Rows sum = room.rows(Use.EMBEDDED, Type.F32, ids.length, carried);
-        Table.Found found = tokens.find(ids, room, team);
+        LookupTable.Found found = tokens.find(ids, room, team);
         if (projection.isPresent()) {
             Rows looked = room.rows(Use.READ, Type.F32, ids.length, tokens.columns());
             KERNELS.gather(found.rows(), found.ids(), 1, looked);

@@ -127,11 +127,11 @@ final class Weights {
     }
 
     /** A table whose rows are looked up, (rows, columns); a tied head has it too. */
-    Table table(Role role, boolean tied) throws IOException {
+    LookupTable table(Role role, boolean tied) throws IOException {
         Matrix matrix = model.weight(role);
         return tied && packs
-                ? new Table.OfHead(((Weight.InPanels) weight(role, matrix, matrix.rows(), matrix.columns())).panels())
-                : new Table.Stored(rows(role));
+                ? new LookupTable.OfHead(((Weight.InPanels) weight(role, matrix, matrix.rows(), matrix.columns())).panels())
+                : new LookupTable.Stored(rows(role));
     }
 
     /** A matrix row by row. */

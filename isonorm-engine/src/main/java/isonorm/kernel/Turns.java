@@ -35,7 +35,7 @@ public record Turns(Pairing pairing, Rows cosine, Rows sine) {
         return new Turns(rotary.pairing(), cosines, sines);
     }
 
-    /** The way back: what turns by the opposite angles, in memory of {@code arena}. */
+    /** What turns back by the opposite angles, in memory of {@code arena}. */
     public Turns inverse(Arena arena) {
         Rows sines = Rows.allocate(arena, sine.type(), sine.rows(), sine.columns(), sine.columns());
         for (int position = 0; position < sines.rows(); position++) {

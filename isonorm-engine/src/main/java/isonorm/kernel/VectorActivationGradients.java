@@ -9,7 +9,7 @@ import java.util.Map;
 import jdk.incubator.vector.FloatVector;
 
 /**
- * The vector twins of the ways back through activations and gates.
+ * The vector twins of the backward passes through activations and gates.
  *
  * <p>{@code x sigmoid(u)} has the slope {@code s (1 + x u' (1 - s))}, with s = 1 / (1 + e) and 1 - s = e s for e = exp(-u), so that
  * nothing cancels; GELU has {@code Phi(x) + x phi(x)}, of one exponential too. Beyond where these are zero or one in float32, within

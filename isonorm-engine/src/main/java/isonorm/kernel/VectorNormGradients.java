@@ -7,7 +7,7 @@ import isonorm.architecture.Activation;
 import jdk.incubator.vector.FloatVector;
 
 /**
- * The vector twins of the ways back through norms: {@code dx = (g - a n - b) / r} for all of them, a and b being sums over the row. An
+ * The vector twins of the backward passes through norms: {@code dx = (g - a n - b) / r} for all of them, a and b being sums over the row. An
  * instance is at one row after the other; a row that {@link VectorNorms} cannot measure is left to the plain twin.
  */
 final class VectorNormGradients {

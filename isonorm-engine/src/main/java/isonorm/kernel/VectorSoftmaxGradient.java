@@ -7,7 +7,7 @@ import isonorm.architecture.Activation;
 import java.util.Arrays;
 import jdk.incubator.vector.FloatVector;
 
-/** The vector twin of the way back through softmax; of each row only what is reached is read. */
+/** The vector twin of the backward pass through softmax; of each row only what is reached is read. */
 final class VectorSoftmaxGradient {
 
     private static final Loop<VectorSoftmaxGradient> DOT = Loop.of(VectorSoftmaxGradient::dot);

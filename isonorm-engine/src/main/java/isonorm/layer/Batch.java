@@ -58,7 +58,7 @@ public sealed interface Batch permits Batch.Tokens, Batch.Images {
             }
         }
 
-        /** Refuses ids that are no words of an embedding, and sequences of {@code length} tokens where it has fewer positions. */
+        /** Refuses ids that are no tokens of an embedding, and sequences of {@code length} tokens where it has fewer positions. */
         public static void requireFor(Embedding.Tokens shape, long[] ids, int length) {
             for (long id : ids) {
                 if (id < 0 || id >= shape.vocabulary()) {

@@ -165,7 +165,7 @@ record BlockLayer(int number, Block block, Branch attention, Branch mlp, Compute
     }
 
     /** The stream behind this block; for dual blocks h is the two streams side by side. */
-    Tensor forward(Tensor h, Sight sight, Watch watch) {
+    Tensor forward(Tensor h, Sight sight, Observation watch) {
         watch.stream(number, attention.placement.writesSecondStream() ? stream(h, 0) : h);
         return switch (block.wiring()) {
             case SEQUENTIAL -> then(mlp, then(attention, h, sight, watch), sight, watch);
@@ -180,7 +180,7 @@ record BlockLayer(int number, Block block, Branch attention, Branch mlp, Compute
         };
     }
 
-    private Tensor then(Branch branch, Tensor streams, Sight sight, Watch watch) {
+    private Tensor then(Branch branch, Tensor streams, Sight sight, Observation watch) {
         Placement placement = branch.placement;
         Tensor h = placement.writesSecondStream() ? stream(streams, 0) : streams;
         Tensor written = written(branch, read(branch, h, watch), h, sight, watch);
@@ -190,12 +190,12 @@ record BlockLayer(int number, Block block, Branch attention, Branch mlp, Compute
     }
 
     /** What a sub-layer reads of the stream h. */
-    private Tensor read(Branch branch, Tensor h, Watch watch) {
+    private Tensor read(Branch branch, Tensor h, Observation watch) {
         return shown(branch, Place.INPUT, normed(branch, Place.INPUT, h), watch);
     }
 
     /** What a sub-layer writes of the x it reads to the stream h. */
-    private Tensor written(Branch branch, Tensor x, Tensor h, Sight sight, Watch watch) {
+    private Tensor written(Branch branch, Tensor x, Tensor h, Sight sight, Observation watch) {
         Tensor scaled = scaled(branch, normed(branch, Place.BRANCH, output(branch, x, sight)));
         Tensor written = shown(branch, Place.BRANCH, scaled, watch);
         watch.written(number, branch.which, written, h);
@@ -213,7 +213,7 @@ record BlockLayer(int number, Block block, Branch attention, Branch mlp, Compute
     }
 
     /** Shows what attention's norm gives, if this is its place. */
-    private Tensor shown(Branch branch, Place place, Tensor x, Watch watch) {
+    private Tensor shown(Branch branch, Place place, Tensor x, Observation watch) {
         if (branch == attention && branch.placement.first() == place) {
             watch.normalized(number, x);
         }

@@ -69,10 +69,10 @@ sealed interface EmbeddingLayer {
     /** {@code scale * token[id] + position[i + offset] + segment[0]}, a token passing through its projection first. */
     record Words(
             Embedding.Tokens shape,
-            Table tokens,
+            VocabularyMatrix tokens,
             Optional<Linear> projection,
-            Optional<Table> positions,
-            Optional<Table> segments,
+            Optional<VocabularyMatrix> positions,
+            Optional<VocabularyMatrix> segments,
             Entrance entrance,
             Compute compute)
             implements EmbeddingLayer {

@@ -76,7 +76,7 @@ public final class ForwardPass implements Runner {
 
     private static Ends ends(Loader loader, Architecture architecture) throws IOException {
         EmbeddingLayer embedding = EmbeddingLayer.load(loader, architecture);
-        Optional<Table> tokens = embedding instanceof EmbeddingLayer.Words words ? Optional.of(words.tokens()) : Optional.empty();
+        Optional<VocabularyMatrix> tokens = embedding instanceof EmbeddingLayer.Words words ? Optional.of(words.tokens()) : Optional.empty();
         return new Ends(embedding, OutputLayer.load(loader, architecture, tokens));
     }
 
@@ -181,13 +181,13 @@ public final class ForwardPass implements Runner {
         for (int first = 0; first < batch.count(); first += together) {
             int rows = Math.min(together, batch.count() - first);
             parts.add(new Passage(
-                    whole.slice(first * length, rows * length), new Sight(batch, first, rows, length), new Watch(observer, first * length)));
+                    whole.slice(first * length, rows * length), new Sight(batch, first, rows, length), new Observation(observer, first * length)));
         }
         return new Passages(new OutputLayer.Sequences(whole, length), parts);
     }
 
     /** Some rows of one batch on their way through the blocks. */
-    private record Passage(Tensor stream, Sight sight, Watch watch) {
+    private record Passage(Tensor stream, Sight sight, Observation watch) {
 
         /** What comes out of a block takes the place of what went in. */
         void through(BlockLayer block, Space space) throws IOException {

@@ -25,7 +25,7 @@ final class Loader implements AutoCloseable {
     private final Space space;
     private final Arena arena = Arena.ofShared();
     private final LargePages pages = LargePages.of(arena);
-    private final List<Table> tables = new ArrayList<>();
+    private final List<VocabularyMatrix> tables = new ArrayList<>();
 
     /**
      * @param resident whether large tables are loaded whole, or read where they are needed
@@ -75,10 +75,10 @@ final class Loader implements AutoCloseable {
     }
 
     /** A table whose rows are looked up, or a head whose rows are multiplied slab by slab. */
-    Table table(Role role) throws IOException {
-        Table table = resident
-                ? new Table.Loaded(matrix(role))
-                : Table.Streamed.open(model.weight(role), compute, role.path());
+    VocabularyMatrix table(Role role) throws IOException {
+        VocabularyMatrix table = resident
+                ? new VocabularyMatrix.Loaded(matrix(role))
+                : VocabularyMatrix.Streamed.open(model.weight(role), compute, role.path());
         tables.add(table);
         return table;
     }
@@ -100,7 +100,7 @@ final class Loader implements AutoCloseable {
     @Override
     public void close() {
         arena.close();
-        tables.forEach(Table::close);
+        tables.forEach(VocabularyMatrix::close);
         tables.clear();
     }
 }

@@ -45,7 +45,7 @@ sealed interface OutputLayer {
     /** The output of each of the {@code streams}, in memory of its own. */
     List<Result> forward(List<Sequences> streams, Space space) throws IOException;
 
-    static OutputLayer load(Loader from, Architecture architecture, Optional<Table> tokens) throws IOException {
+    static OutputLayer load(Loader from, Architecture architecture, Optional<VocabularyMatrix> tokens) throws IOException {
         Final last = Final.load(from, architecture);
         return switch (architecture.output()) {
             case Output.Words words -> Words.load(from, architecture, words, last, tokens);
@@ -110,7 +110,7 @@ sealed interface OutputLayer {
             boolean allValues,
             Optional<Linear> projection,
             Optional<Transform> transform,
-            Table head,
+            VocabularyMatrix head,
             boolean differences,
             Optional<Tensor> bias,
             Optional<Tensor> means,
@@ -124,7 +124,7 @@ sealed interface OutputLayer {
             }
         }
 
-        static Words load(Loader from, Architecture architecture, Output.Words shape, Final last, Optional<Table> tokens)
+        static Words load(Loader from, Architecture architecture, Output.Words shape, Final last, Optional<VocabularyMatrix> tokens)
                 throws IOException {
             Embedding.Tokens table = (Embedding.Tokens) architecture.embedding();
             boolean differences = shape.tied() && last.compressed() && architecture.tokensEnterStream();
@@ -158,7 +158,7 @@ sealed interface OutputLayer {
         /** How many values of the table and of the logits are in memory at once. */
         private static final int SLAB_VALUES = 8_000_000;
 
-        /** Fewer words would make products slow. */
+        /** Fewer tokens would make products slow. */
         private static final int FEWEST = 512;
         private static final int MOST = 4096;
 
@@ -212,7 +212,7 @@ sealed interface OutputLayer {
             return transform.isPresent() ? transform.get().wide(y) : y;
         }
 
-        /** The logits of the words from {@code first} on, (tokens, words); their products are put where they will stay if nothing follows. */
+        /** The logits of the vocabulary from {@code first} on, (tokens, vocabulary); their products are put where they will stay if nothing follows. */
         private Tensor logits(Read read, int first, Tensor rows, Rows into) {
             Tensor logits = read.values().product(rows, into);
             if (means.isEmpty() && bias.isEmpty() && shape.scale() == 1 && shape.softcap().isEmpty()) {

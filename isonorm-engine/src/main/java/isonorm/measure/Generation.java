@@ -23,7 +23,7 @@ import java.util.SplittableRandom;
  * are a part of the memory's bandwidth: the share that is not lost to anything else.
  *
  * @param prompt how many tokens are read
- * @param tokens how many words follow
+ * @param tokens how many are generated
  */
 public record Generation(Loaded.Engine engine, int threads, int prompt, int tokens) {
 
@@ -44,7 +44,7 @@ public record Generation(Loaded.Engine engine, int threads, int prompt, int toke
      *
      * @param prefill tokens a second of a prompt that is to be continued: the logits behind its last token
      * @param prefillAllLogits the same with the logits behind every token
-     * @param decode words a second
+     * @param decode tokens generated a second
      * @param bandwidth gigabytes a second that {@link Bandwidth} reads, right after decoding
      * @param bytesPerToken the bytes of weights that one step of decoding reads
      * @param peak the most bytes the process had in memory while it read prompts and continued them, where the system says it
@@ -57,19 +57,19 @@ public record Generation(Loaded.Engine engine, int threads, int prompt, int toke
         }
     }
 
-    /** Refuses a model that predicts no next word, or has too few positions. */
+    /** Refuses a model that predicts no next token, or has too few positions. */
     public void require(Architecture architecture) {
         if (!(architecture.output() instanceof Output.Words) || !(architecture.embedding() instanceof Embedding.Tokens)) {
-            throw new IllegalArgumentException("generation needs a model with a head over words, this one gives "
+            throw new IllegalArgumentException("generation needs a model with a head over tokens, this one gives "
                     + (architecture.output() instanceof Output.Labels ? "scores" : "hidden states"));
         }
         if (architecture.blocks().stream().anyMatch(block -> !block.mixer().causal())) {
-            throw new IllegalArgumentException("generation needs a model that predicts the next word, this one sees the words it would predict");
+            throw new IllegalArgumentException("generation needs a model that predicts the next token, this one sees the tokens it would predict");
         }
         int needed = Math.max(prompt, before() + tokens);
         if (needed > architecture.context()) {
             throw new IllegalArgumentException("this model has " + architecture.context() + " positions, got a prompt of " + prompt + " tokens and "
-                    + tokens + " words behind " + before());
+                    + tokens + " tokens behind " + before());
         }
     }
 
@@ -124,7 +124,7 @@ public record Generation(Loaded.Engine engine, int threads, int prompt, int toke
         }
     }
 
-    /** Greedily; the choice of each word belongs to the work. */
+    /** Greedily; the choice of each token belongs to the work. */
     private long decode(Loaded loaded, int[] ids) throws IOException {
         try (Loaded.Text text = loaded.start()) {
             int word = likeliest(text.next(Arrays.copyOf(ids, before())));

@@ -26,7 +26,7 @@ public interface Loaded extends AutoCloseable {
     /** Text that is being continued. */
     interface Text extends AutoCloseable {
 
-        /** Appends tokens and gives the logits of the word behind them, which the next call overwrites. */
+        /** Appends tokens and gives the logits of the token behind them, which the next call overwrites. */
         float[] next(int... tokens) throws IOException;
 
         @Override
@@ -38,7 +38,7 @@ public interface Loaded extends AutoCloseable {
     /** The output of a batch, at all positions; close it. */
     Result run(Batch batch) throws IOException;
 
-    /** A text without a word in it yet; close it. */
+    /** A sequence without a token in it yet; close it. */
     Text start();
 
     @Override

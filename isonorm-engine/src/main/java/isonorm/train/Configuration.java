@@ -82,7 +82,7 @@ public final class Configuration {
         add("dtype", "f32", "f32, bf16 or f16 with float32 weights, bf16-pure, or f64");
         add("loss-scale", "65536", "with f16: what the loss is multiplied with, at first; halved where a gradient overflows");
         add("loss-scale.every", "2000", "steps without an overflow after which it is doubled");
-        add("recompute", "false", "true: what blocks compute is not kept for the way back but computed again (activation checkpointing)");
+        add("recompute", "false", "true: what blocks compute is not kept for the backward pass but computed again (activation checkpointing)");
         add("dropout", "0", "of what enters the stream");
         add("stochastic-depth", "0", "of the last block's branches, less before");
         add("log.every", "10", "steps a line");

@@ -64,7 +64,7 @@ final class Learner implements AutoCloseable {
         return optimizer;
     }
 
-    /** Whether what blocks compute is computed again on the way back. */
+    /** Whether what blocks compute is computed again in the backward pass. */
     void recompute(boolean again) {
         network.recompute(again);
     }
@@ -107,7 +107,7 @@ final class Learner implements AutoCloseable {
         return step(batches, rate, number, clip, seed, LossScale.NONE);
     }
 
-    /** The same with a loss that is multiplied on the way back. */
+    /** The same with a loss that is multiplied in the backward pass. */
     Seen step(List<Examples> batches, double rate, long number, double clip, long seed, LossScale scaled) {
         scale = scaled.factor();
         Seen seen = gradient(batches, seed);

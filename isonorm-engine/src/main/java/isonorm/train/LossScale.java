@@ -1,7 +1,7 @@
 package isonorm.train;
 
 /**
- * What the loss is multiplied with before the way back, so that small gradients do not vanish in float16, whose smallest number is 6e-8
+ * What the loss is multiplied with before the backward pass, so that small gradients do not vanish in float16, whose smallest number is 6e-8
  * (Micikevicius et al., arXiv 1710.03740). A gradient that overflows halves it and is not learned from; after many that do not it is doubled.
  *
  * @param factor a power of two, if it begins as one: then nothing is rounded by it

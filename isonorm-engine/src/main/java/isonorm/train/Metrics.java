@@ -32,7 +32,7 @@ public final class Metrics implements AutoCloseable {
      * @param memory resident, in bytes
      * @param seconds it took, with the evaluation and all that was written
      * @param left seconds to the end
-     * @param lossScale what the next step's loss is multiplied with on its way back; 1 where nothing overflows
+     * @param lossScale what the next step's loss is multiplied with before its backward pass; 1 where nothing overflows
      * @param skipped how many steps so far were not learned from, because their gradient overflowed
      */
     public record Line(long step, double loss, double gradientNorm, double rate, double validation, double accuracy, double tokensPerSecond,
@@ -116,7 +116,7 @@ public final class Metrics implements AutoCloseable {
         try {
             writing.run();
         } catch (IOException e) {
-            throw Checkpoints.notWritten(file, e);
+            throw RunCheckpoints.notWritten(file, e);
         }
     }
 

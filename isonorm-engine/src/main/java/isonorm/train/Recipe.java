@@ -83,7 +83,7 @@ record Recipe(
         Architecture architecture = loaded.model().architecture();
         requireKind(architecture.embedding() instanceof Embedding.Patches, data);
         if (architecture.embedding() instanceof Embedding.Tokens tokens && tokens.vocabulary() < data.vocabulary()) {
-            throw new IllegalArgumentException("the data has " + data.vocabulary() + " words, more than the " + tokens.vocabulary()
+            throw new IllegalArgumentException("the data has " + data.vocabulary() + " tokens, more than the " + tokens.vocabulary()
                     + " of the model; build it with the model's tokenizer.json");
         }
         requireTokenizer(loaded, data);

@@ -56,10 +56,10 @@ public final class Trainer implements AutoCloseable {
     private final Recipe recipe;
     private final Team team;
     private final Learner learner;
-    private final Checkpoints checkpoints;
+    private final RunCheckpoints checkpoints;
     private final Watcher watcher;
     private final boolean scaled;
-    private Checkpoints.Position position;
+    private RunCheckpoints.Position position;
     /** Of the run's folder; none where nothing is written. */
     private Optional<RunLock> lock = Optional.empty();
 
@@ -69,15 +69,15 @@ public final class Trainer implements AutoCloseable {
         this.watching = told.watching();
         this.watcher = watcher;
         this.out = told.folder().orElse(Path.of(""));
-        this.data = Data.of(told);
+        this.data = DataOfRun.of(told);
         this.recipe = Recipe.of(told, data);
         this.team = Team.of(told.threads() == 0 ? Runtime.getRuntime().availableProcessors() : told.threads());
         this.learner = new Learner(recipe.architecture(), recipe.strategy().running(), recipe.scales(), recipe.rule(), recipe.type(),
                 recipe.compute(), team);
         learner.recompute(told.learning().recompute());
-        this.checkpoints = new Checkpoints(out, recipe, data.files());
+        this.checkpoints = new RunCheckpoints(out, recipe, data.files());
         this.scaled = recipe.compute() == Type.F16;
-        this.position = Checkpoints.Position.begin(
+        this.position = RunCheckpoints.Position.begin(
                 scaled ? new LossScale(told.learning().lossScale(), 0) : LossScale.NONE);
     }
 
@@ -131,9 +131,9 @@ public final class Trainer implements AutoCloseable {
     }
 
     private static Trainer resume(Path run, TrainingRun told, Watcher watcher) throws IOException {
-        Checkpoints.clear(run);
+        RunCheckpoints.clear(run);
         Trainer trainer = new Trainer(told, watcher);
-        for (Path folder : Checkpoints.all(run)) {
+        for (Path folder : RunCheckpoints.all(run)) {
             try {
                 trainer.position = trainer.checkpoints.read(folder, trainer.learner);
                 watcher.note("going on from " + folder);
@@ -153,7 +153,7 @@ public final class Trainer implements AutoCloseable {
      * @throws IOException if data cannot be read
      */
     public static void check(TrainingRun told) throws IOException {
-        Recipe.of(told, Data.of(told));
+        Recipe.of(told, DataOfRun.of(told));
     }
 
     /** What {@link #depth} gives of a run's model before its first step. */
@@ -304,7 +304,7 @@ public final class Trainer implements AutoCloseable {
             steps++;
         }
 
-        Metrics.Line line(Checkpoints.Position position, double rate, Learner.Evaluation validated, long total) {
+        Metrics.Line line(RunCheckpoints.Position position, double rate, Learner.Evaluation validated, long total) {
             double seconds = (System.nanoTime() - began) / 1e9;
             return new Metrics.Line(position.step(), position.unsaid() / position.unsaidSteps(), position.unsaidNorm(), rate,
                     validated.loss(), validated.accuracy(), tokens / seconds, memory(), seconds, seconds / steps * (total - position.step()),

@@ -8,7 +8,7 @@ import java.util.Optional;
 /** What a run learns from. The same position gives the same examples whenever it is asked for, so a position is all that a run keeps of it. */
 interface TrainingData {
 
-    /** How many words there are, or labels. */
+    /** How many tokens the vocabulary has, or labels there are. */
     int vocabulary();
 
     /** How long a sequence is; for images the pixels of a side. */
@@ -20,7 +20,7 @@ interface TrainingData {
     /** Batches of examples that are never learned from, at most so many; empty where there are none. */
     List<Examples> validation(int batches, int count);
 
-    /** The tokenizer.json of words. */
+    /** The tokenizer.json of tokens. */
     Optional<byte[]> tokenizer();
 
     /** What checkpoints have beside the model, by the names of files: how what it reads is made. */

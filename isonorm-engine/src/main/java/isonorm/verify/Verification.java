@@ -211,12 +211,12 @@ public final class Verification {
     /**
      * Refuses what cannot predict the tokens of a text.
      *
-     * @throws IllegalArgumentException if the model gives no logits over words, sees the tokens it would predict, or has fewer
+     * @throws IllegalArgumentException if the model gives no logits over tokens, sees the tokens it would predict, or has fewer
      *     positions than {@code window}
      */
     public static void requirePrediction(Architecture architecture, int window) {
         if (!(architecture.output() instanceof Output.Words) || !causal(architecture)) {
-            throw new IllegalArgumentException("predicting tokens needs causal attention and logits over words; this model "
+            throw new IllegalArgumentException("predicting tokens needs causal attention and logits over tokens; this model "
                     + (architecture.output() instanceof Output.Words ? "sees the tokens it would predict" : "gives " + outputs(architecture)));
         }
         if (architecture.embedding() instanceof Embedding.Tokens tokens && tokens.positions() > 0) {

@@ -129,7 +129,7 @@ class GeneratorTest {
     @Test
     void whatCannotBeDoneIsSaid() {
         Generator generator = generator(END);
-        assertEquals("prompt 2 must have a token to be continued, got none; give it a word", refused(() ->
+        assertEquals("prompt 2 must have a token to be continued, got none; give it some text", refused(() ->
                 generator.generate(List.of("a", ""), Options.tokens(1), TextListener.NONE)));
         assertTrue(refused(() -> generator.generate(List.of("a ".repeat(2000)), Options.tokens(1), TextListener.NONE))
                 .startsWith("the prompt must fit the model's context of 1000 tokens, got "));

@@ -114,7 +114,7 @@ class TokenGeneratorTest {
 
     @Test
     void promptsThatCannotBeContinuedAreNamed() {
-        refused("the prompt must have a token to be continued, got none; give it a word", new long[0]);
+        refused("the prompt must have a token to be continued, got none; give it some text", new long[0]);
         refused("prompt 2 must have a token", new long[1], new long[0]);
         refused("the prompt must fit the model's context of 5 tokens, got 6; shorten it", new long[6]);
         refused("prompt 2 must consist of token ids, which are 0 or more, got -1", new long[1], new long[] {1, -1});

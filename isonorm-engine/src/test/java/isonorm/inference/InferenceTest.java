@@ -319,11 +319,11 @@ class InferenceTest {
         for (Compute compute : List.of(Compute.F32, Compute.BF16, Compute.F16)) {
             try (Arena arena = Arena.ofShared(); Workspace room = new Workspace(Type.F32); Team team = Team.of(THREADS)) {
                 Weights weights = new Weights(model, compute, arena, true);
-                Table.OfHead table = (Table.OfHead) weights.table(role, true);
+                LookupTable.OfHead table = (LookupTable.OfHead) weights.table(role, true);
                 assertSame(((Weight.InPanels) weights.linear(role)).panels(), table.head());
                 Rows expected = new Weights(model, compute, arena, false).rows(role);
                 int[] ids = {3, expected.rows() - 1, 0, 3, 65};
-                Table.Found found = table.find(ids, room, team);
+                LookupTable.Found found = table.find(ids, room, team);
                 for (int i = 0; i < ids.length; i++) {
                     for (int c = 0; c < expected.columns(); c++) {
                         assertEquals(expected.get(ids[i], c), found.rows().get(found.ids()[i], c), compute + ", row " + ids[i]);

@@ -12,7 +12,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 
-/** The ways back through activations and gates: the vector twin agrees with the plain one. */
+/** The backward passes through activations and gates: the vector twin agrees with the plain one. */
 @EveryProcessor
 class ActivationGradientsTest {
 

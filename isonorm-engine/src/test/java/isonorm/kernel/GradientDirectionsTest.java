@@ -20,7 +20,7 @@ import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.MethodSource;
 
 /**
- * The plain ways back in float64 against what the plain ways forth do along a random direction: for a loss {@code sum(dy * y)}, the
+ * The plain backward passes in float64 against what the plain forward passes do along a random direction: for a loss {@code sum(dy * y)}, the
  * product of gradient and direction is its central difference.
  */
 @EveryProcessor

@@ -15,7 +15,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 
-/** The ways back through norms: the vector twin agrees with the plain one, whose formulas {@link GradientDirectionsTest} checks. */
+/** The backward passes through norms: the vector twin agrees with the plain one, whose formulas {@link GradientDirectionsTest} checks. */
 @EveryProcessor
 class NormGradientsTest {
 

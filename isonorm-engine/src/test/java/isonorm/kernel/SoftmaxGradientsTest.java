@@ -9,7 +9,7 @@ import isonorm.EveryProcessor;
 import java.lang.foreign.Arena;
 import org.junit.jupiter.api.Test;
 
-/** The ways back through softmax and cross-entropy: the vector twin agrees with the plain one. */
+/** The backward passes through softmax and cross-entropy: the vector twin agrees with the plain one. */
 @EveryProcessor
 class SoftmaxGradientsTest {
 

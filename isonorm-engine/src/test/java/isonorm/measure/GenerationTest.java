@@ -38,13 +38,13 @@ class GenerationTest {
 
     @Test
     void whatPredictsNothingIsRefused() {
-        refused("generation needs a model with a head over words, this one gives scores", Tiny.vit());
-        refused("generation needs a model with a head over words, this one gives hidden states",
+        refused("generation needs a model with a head over tokens, this one gives scores", Tiny.vit());
+        refused("generation needs a model with a head over tokens, this one gives hidden states",
                 Tiny.words().withOutput(new Output.Hidden(Output.Pooler.NONE)));
-        refused("this one sees the words it would predict", Tiny.words().withBlocks(Tiny.vit().blocks()));
+        refused("this one sees the tokens it would predict", Tiny.words().withBlocks(Tiny.vit().blocks()));
         Architecture shorter = new Architecture("tiny", 12, 14, Embedding.Tokens.of(31, 12), Tiny.words().blocks(), Tiny.words().finalNorm(),
                 Tiny.words().output(), Tiny.words().stream());
-        refused("this model has 14 positions, got a prompt of 12 tokens and 3 words behind 12", shorter);
+        refused("this model has 14 positions, got a prompt of 12 tokens and 3 tokens behind 12", shorter);
         assertThrows(IllegalArgumentException.class, () -> new Generation(Plain::load, 1, 0, 1));
     }
 

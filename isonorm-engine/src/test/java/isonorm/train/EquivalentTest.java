@@ -156,7 +156,7 @@ class EquivalentTest {
         }
     }
 
-    /** Without the way back through h the weights go elsewhere: what the first test would not see if it compared too little. */
+    /** Without the backward pass through h the weights go elsewhere: what the first test would not see if it compared too little. */
     @Test
     void trainingTheEqualModelItselfIsAnotherTrajectory() {
         Architecture architecture = decoder(false, Affine.GAIN_AND_BIAS);

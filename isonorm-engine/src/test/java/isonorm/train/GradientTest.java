@@ -47,7 +47,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 
-/** Every way back in float64 against the change of the loss along a random direction. */
+/** Every backward pass in float64 against the change of the loss along a random direction. */
 class GradientTest {
 
     private static final int WIDTH = 12;

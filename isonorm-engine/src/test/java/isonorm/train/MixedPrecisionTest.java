@@ -111,7 +111,7 @@ class MixedPrecisionTest {
                 .map(type -> Arguments.of(type, given)));
     }
 
-    /** Without a norm the way back leaves what float16 has. */
+    /** Without a norm the backward pass leaves what float16 has. */
     private static boolean normalizing(String name) {
         return Strategy.names().contains(name) && !name.equals("no-norm");
     }

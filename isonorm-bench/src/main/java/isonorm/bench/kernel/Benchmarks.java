@@ -42,7 +42,7 @@ public final class Benchmarks {
         return Kernels.provider();
     }
 
-    /** The ways back called {@code plain} or {@code vector}. */
+    /** The backward passes called {@code plain} or {@code vector}. */
     static Gradients gradientTwin(String name) {
         return twin(name) instanceof VectorKernels ? Gradients.of(Type.F32) : new PlainGradients();
     }

@@ -25,7 +25,7 @@ import org.openjdk.jmh.annotations.State;
 import org.openjdk.jmh.annotations.Warmup;
 
 /**
- * The ways back, and a step of AdamW, on one thread. The figure called bytes is GB/s, read and written. Those that work in place are
+ * The backward passes, and a step of AdamW, on one thread. The figure called bytes is GB/s, read and written. Those that work in place are
  * given what they leave as it is, or nearly, so that every run has as much to do.
  */
 @State(Scope.Benchmark)

@@ -37,7 +37,7 @@ final class BenchGenerate extends Subcommand {
     @Option(names = "--prompt", paramLabel = "N", defaultValue = "512", description = "Tokens to read. Default: ${DEFAULT-VALUE}.")
     private int prompt;
 
-    @Option(names = "--tokens", paramLabel = "N", defaultValue = "64", description = "Words to write. Default: ${DEFAULT-VALUE}.")
+    @Option(names = "--tokens", paramLabel = "N", defaultValue = "64", description = "Tokens to generate. Default: ${DEFAULT-VALUE}.")
     private int tokens;
 
     @Option(names = "--threads", paramLabel = "N", defaultValue = "2", description = "Threads. Default: ${DEFAULT-VALUE}.")

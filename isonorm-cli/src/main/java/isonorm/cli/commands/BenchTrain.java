@@ -40,7 +40,7 @@ final class BenchTrain extends Subcommand {
             description = "ln, rms, crms, rms-equivalent or crms-equivalent. Default: ${DEFAULT-VALUE}.")
     private String norm;
 
-    @Option(names = "--vocab", paramLabel = "N", defaultValue = "4096", description = "Words. Default: ${DEFAULT-VALUE}.")
+    @Option(names = "--vocab", paramLabel = "N", defaultValue = "4096", description = "Tokens of the vocabulary. Default: ${DEFAULT-VALUE}.")
     private int vocabulary;
 
     @Option(names = "--seq", paramLabel = "N", defaultValue = "256", description = "Tokens a sequence. Default: ${DEFAULT-VALUE}.")

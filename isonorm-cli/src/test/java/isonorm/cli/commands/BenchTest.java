@@ -148,7 +148,7 @@ class BenchTest {
     @Test
     void whatCannotBeMeasuredIsSaidInOneLine() {
         refused("this one gives scores", "bench", "generate", Run.fixture("vit"));
-        refused("this one sees the words it would predict", "bench", "generate", Run.fixture("bert"));
+        refused("this one sees the tokens it would predict", "bench", "generate", Run.fixture("bert"));
         refused("this one gives hidden states", "bench", "generate", Run.fixture("gpt2-base"));
         refused("this model has 64 positions, got a prompt of 512 tokens", "bench", "generate", Run.fixture("gpt2"));
         refused("gpt2-small has 1024 positions, got prompts of 1025 tokens", "bench", "norms", "--model", "vit-ti,gpt2-small", "--tokens", 1025);

@@ -131,7 +131,7 @@ class GenerateTest {
 
     @Test
     void whatItCannotDoIsOneLine() throws IOException {
-        refused("the prompt must have a token to be continued, got none; give it a word", EXAMPLE, "--prompt", "");
+        refused("the prompt must have a token to be continued, got none; give it some text", EXAMPLE, "--prompt", "");
         refused("the prompt must fit the model's context of 256 tokens, got 300; shorten it", EXAMPLE, "--prompt", "a".repeat(300));
         refused("prompt 2 must have a token", EXAMPLE, "--prompt", "a", "--prompt", "");
         refused("tokenizer.json does not exist; a text needs the model's tokenizer.json", Run.fixture("gpt2"), "--prompt", "a");

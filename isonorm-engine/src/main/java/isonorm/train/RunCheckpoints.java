@@ -36,7 +36,7 @@ import java.util.stream.Stream;
  * The checkpoints of a run, in folders {@code checkpoint-<step>}: the model as any other checkpoint, and beside it, in
  * trainer.safetensors and trainer.json, what a run needs to go on bit for bit. Each appears complete or not at all.
  */
-final class Checkpoints {
+final class RunCheckpoints {
 
     private static final ObjectMapper JSON = new ObjectMapper().enable(SerializationFeature.INDENT_OUTPUT);
     private static final String PREFIX = "checkpoint-";
@@ -49,7 +49,7 @@ final class Checkpoints {
     /**
      * @param files what every checkpoint has beside the model
      */
-    Checkpoints(Path run, Recipe recipe, Map<String, byte[]> files) {
+    RunCheckpoints(Path run, Recipe recipe, Map<String, byte[]> files) {
         this.run = run;
         this.recipe = recipe;
         this.files = files;
@@ -103,7 +103,7 @@ final class Checkpoints {
         }
         try (Stream<Path> files = Files.list(run)) {
             return files.filter(file -> file.getFileName().toString().matches(PREFIX + "\\d+"))
-                    .sorted(Comparator.comparingLong(Checkpoints::step).reversed()).toList();
+                    .sorted(Comparator.comparingLong(RunCheckpoints::step).reversed()).toList();
         }
     }
 

@@ -5,8 +5,8 @@ import isonorm.tensor.MatrixReader;
 import isonorm.weights.Matrix;
 import java.io.IOException;
 
-/** A matrix with a row for each word: an embedding is looked up in it, a head is multiplied with it. */
-sealed interface Table extends AutoCloseable {
+/** A matrix with a row for each token of the vocabulary: an embedding is looked up in it, a head is multiplied with it. */
+sealed interface VocabularyMatrix extends AutoCloseable {
 
     /** What is done with the rows from {@code first} on. */
     @FunctionalInterface
@@ -26,7 +26,7 @@ sealed interface Table extends AutoCloseable {
     void close();
 
     /** A table in memory. */
-    record Loaded(Tensor weight) implements Table {
+    record Loaded(Tensor weight) implements VocabularyMatrix {
         @Override
         public int rows() {
             return weight.count();
@@ -55,7 +55,7 @@ sealed interface Table extends AutoCloseable {
     }
 
     /** A table that stays where it is, of which only the rows in use are in memory. */
-    record Streamed(Matrix matrix, Compute compute, String what) implements Table {
+    record Streamed(Matrix matrix, Compute compute, String what) implements VocabularyMatrix {
 
         static Streamed open(Matrix matrix, Compute compute, String what) throws IOException {
             matrix.prepare();

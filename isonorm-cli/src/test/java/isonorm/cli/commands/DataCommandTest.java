@@ -15,7 +15,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
 /** {@code isonorm data build} and {@code show}. */
-class DataTest {
+class DataCommandTest {
 
     private static final Path TEXT = Run.HOME.resolve("examples/tinyshakespeare-heldout.txt");
     private static final Path GPT2 = Run.HOME.resolve("examples/shakespeare-gpt2");

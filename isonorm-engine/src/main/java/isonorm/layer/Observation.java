@@ -10,7 +10,7 @@ import isonorm.tensor.Team;
  *
  * @param first where in the batch the tokens of these tensors begin
  */
-record Watch(Observer observer, int first) {
+record Observation(Observer observer, int first) {
 
     void stream(int block, Tensor h) {
         if (observer != Observer.NONE) {

@@ -10,7 +10,7 @@ import java.lang.foreign.ValueLayout;
 import java.util.stream.IntStream;
 
 /** A table whose rows are looked up, (rows, columns). */
-sealed interface Table {
+sealed interface LookupTable {
 
     /** Where the rows that are looked up lie: row {@code ids[i]} of {@code rows} is what was asked for in place i. */
     record Found(Rows rows, int[] ids) {}
@@ -20,7 +20,7 @@ sealed interface Table {
     Found find(int[] ids, Workspace room, Team team);
 
     /** Row by row. */
-    record Stored(Rows rows) implements Table {
+    record Stored(Rows rows) implements LookupTable {
 
         @Override
         public int columns() {
@@ -34,7 +34,7 @@ sealed interface Table {
     }
 
     /** The matrix of a tied head, which gives a logit for each row: a row of the table lies in it with gaps, and is copied out. */
-    record OfHead(Panels head) implements Table {
+    record OfHead(Panels head) implements LookupTable {
 
         @Override
         public int columns() {

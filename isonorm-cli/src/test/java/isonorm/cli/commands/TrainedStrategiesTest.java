@@ -23,7 +23,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 
 /** A model that was trained in any strategy is an ordinary checkpoint. */
-class StrategiesTest {
+class TrainedStrategiesTest {
 
     private static final Path EXAMPLE = Run.HOME.resolve("examples/shakespeare-gpt2");
     private static final Path TEXT = Run.HOME.resolve("examples/tinyshakespeare-heldout.txt");

@@ -9,7 +9,7 @@ import isonorm.kernel.Values;
  * <p>Adding waits for the next norm, so that sum and norm are one pass over memory. Every h that somebody reads is kept for the way
  * back; there is one gradient, which each layer that wrote to the stream finds complete when its turn comes.
  */
-final class Residual {
+final class TracedResidual {
 
     private final Step step;
     private final int carried;
@@ -22,7 +22,7 @@ final class Residual {
      * @param h what enters, whole rows in the type of streams
      * @param carried how many values of a row are carried: width, or width - 1
      */
-    Residual(Step step, Rows h, int carried) {
+    TracedResidual(Step step, Rows h, int carried) {
         this.step = step;
         this.carried = carried;
         this.h = h;
@@ -38,7 +38,7 @@ final class Residual {
         return h.columns();
     }
 
-    /** The gradient of the loss with respect to the stream where the way back is now, whole rows. */
+    /** The gradient of the loss with respect to the stream where the backward pass is now, whole rows. */
     Rows gradient() {
         return gradient;
     }
@@ -140,7 +140,7 @@ final class Residual {
     }
 
     /** The sum of this stream's gradient and that of another, as new rows. */
-    Rows gradientWith(Residual other) {
+    Rows gradientWith(TracedResidual other) {
         Rows sum = step.wideRoom(h.columns());
         step.each(sum.rows(), (first, rows) -> {
             step.kernels().copy(gradient.slice(first, rows), sum.slice(first, rows));

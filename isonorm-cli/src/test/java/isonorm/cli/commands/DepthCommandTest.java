@@ -20,7 +20,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
 /** {@code isonorm depth} on the GPT-2 of the examples: what it prints, the files it writes, and what it refuses. */
-class DepthTest {
+class DepthCommandTest {
 
     private static final Path EXAMPLE = Run.HOME.resolve("examples/shakespeare-gpt2");
     private static final int BLOCKS = 8;

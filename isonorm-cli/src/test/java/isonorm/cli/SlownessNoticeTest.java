@@ -14,7 +14,7 @@ import java.util.List;
 import org.junit.jupiter.api.Test;
 
 /** Nothing is slow silently: a JVM without vectors or a platform without native products is told so once, with the reason. */
-class SlownessTest {
+class SlownessNoticeTest {
 
     private static final String ENGINE = "@" + Run.HOME.resolve("isonorm-engine/src/main/resources/isonorm/jvm.args");
 

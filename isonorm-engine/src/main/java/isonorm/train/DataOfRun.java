@@ -12,9 +12,9 @@ import java.util.Optional;
 import java.util.stream.Stream;
 
 /** Finds the data of a run. */
-final class Data {
+final class DataOfRun {
 
-    private Data() {}
+    private DataOfRun() {}
 
     static TrainingData of(TrainingRun run) throws IOException {
         TrainingRun.Reading reading = run.reading();
