@@ -7,25 +7,7 @@
  * complete, filled by {@link isonorm.checkpoint.SafetensorsWriter}. In between, a tensor is a
  * {@link isonorm.checkpoint.TensorInfo} (what it is) and a {@link java.lang.foreign.MemorySegment} (its bytes, mapped).
  *
- * <pre>{@code
- * Checkpoint checkpoint = Checkpoint.open(folder);
- * List<TensorInfo> tensors = new ArrayList<>();
- * for (String name : checkpoint.names()) {
- *     tensors.add(checkpoint.info(name));
- * }
- * try (OutputFolder output = OutputFolder.create(target, false)) {
- *     Path file = output.path().resolve("model.safetensors");
- *     try (SafetensorsWriter writer = SafetensorsWriter.create(file, tensors, checkpoint.metadata())) {
- *         for (String name : checkpoint.names()) {
- *             try (Arena arena = Arena.ofConfined()) {
- *                 writer.write(name, 0, checkpoint.map(name, arena));
- *             }
- *         }
- *     }
- *     checkpoint.config().writeTo(output.path().resolve("config.json"));
- *     output.commit();
- * }
- * }</pre>
+ * {@snippet class="isonorm.convert.ConversionSnippetsTest" region="checkpoint"}
  *
  * <p>Everything that can be wrong with a checkpoint is a {@link isonorm.checkpoint.CheckpointException} with its own
  * {@link isonorm.checkpoint.CheckpointException.Reason}; a caller's mistake is an {@link IllegalArgumentException}.

@@ -4,5 +4,7 @@
  * none; a {@link isonorm.convert.Conversion} carries a plan out and reports what it did.
  *
  * <p>Rewrites work on lazy matrices in float64, so a chain of them rounds once, when a tensor is written.
+ *
+ * {@snippet class="isonorm.convert.ConversionSnippetsTest" region="convert"}
  */
 package isonorm.convert;

@@ -5,10 +5,6 @@
  * read the same. {@link isonorm.compare.Trials} runs them, each in a folder of its own, and goes on where it was killed; each gives an
  * {@link isonorm.compare.Outcome}, a diverged one too. {@link isonorm.compare.Results} says what they show together.
  *
- * <pre>{@code
- * Trials trials = Trials.of(Grid.read(Path.of("grid.yaml")), Path.of("out"));
- * Results results = trials.run(1, Trials.NOBODY);
- * results.findings().forEach(System.out::println);
- * }</pre>
+ * {@snippet class="isonorm.train.EngineSnippetsTest" region="compare"}
  */
 package isonorm.compare;

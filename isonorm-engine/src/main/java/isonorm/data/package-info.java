@@ -5,5 +5,7 @@
  * {@link isonorm.data.Batches} gives windows of it. {@link isonorm.data.Completions} and {@link isonorm.data.ImageFolder} read their files
  * as they are. All three are asked by position: the same position gives the same examples, in an order that is computed from a seed and
  * never stored, so a position is all that a run has to keep.
+ *
+ * {@snippet class="isonorm.train.EngineSnippetsTest" region="data"}
  */
 package isonorm.data;

@@ -6,11 +6,6 @@
  * block, distances between the blocks' inputs, massive activations, and the {@link isonorm.depth.Growth} of the variance. Nothing of the
  * hidden states outlives the tokens that go through the blocks together.
  *
- * <pre>{@code
- * try (DepthSurvey survey = DepthSurvey.of(model, Compute.F32)) {
- *     Depth depth = survey.measure(text, Progress.NONE);
- *     System.out.println(depth.verdict());
- * }
- * }</pre>
+ * {@snippet class="isonorm.train.EngineSnippetsTest" region="depth"}
  */
 package isonorm.depth;

@@ -4,5 +4,7 @@
  * <p>What {@link isonorm.layer} does one operation after the other, for any type, is here done by the kernels of
  * {@link isonorm.kernel} with matrix products in between, in float32 or bfloat16. The two must agree; the tests hold one to the
  * other.
+ *
+ * {@snippet class="isonorm.train.EngineSnippetsTest" region="inference"}
  */
 package isonorm.inference;
