@@ -249,9 +249,7 @@ record AttentionStep(
             Products.product(queries.sliceColumns(head * D, D), cache.keys(head / group(), from, keys), scores.slice(i * n, n), Finish.NOTHING);
         }
         Rows weights = Rows.of(scores.data(), qkv.type(), N * n, keys, scores.stride() * (Float.BYTES / qkv.type().bytes()));
-        for (int i = 0; i < N; i++) {
-            weigh(scores.slice(i * n, n), task.head + i, position - from, from, weights.slice(i * n, n));
-        }
+        weigh(scores, task, position - from, from, weights);
         for (int i = 0; i < N; i++) {
             int head = task.head + i;
             for (int panel = 0; panel * Panels.WIDTH < D; panel++) {
@@ -261,23 +259,35 @@ record AttentionStep(
         }
     }
 
-    /** The softmax of one head's scores, row r being the query at {@code first + r}, all of them counted from position {@code from} on. */
-    private void weigh(Rows scores, int head, int first, int from, Rows weights) {
-        int keys = scores.columns();
+    /** The softmax of a task's scores, head after head, whose first query is at {@code first}, all positions counted from {@code from} on. */
+    private void weigh(Rows scores, Task task, int first, int from, Rows weights) {
+        Reach reach = new Reach(first, task.queries, true, window());
         if (attention.positions().alibi().isEmpty()) {
-            KERNELS.softmax(scores, scoring(), Values.NONE, new Reach(first, scores.rows(), true, window()), weights);
-        } else if (attention.positions().alibi().get() == Alibi.BEFORE_SCALE_BFLOAT16) {
-            KERNELS.softmax(scores, scoring(), keyBias(head, from, from + keys), new Reach(first, scores.rows(), true, window()), weights);
-        } else {
-            double slope = attention.positions().alibi().get().slopes(attention.heads().count())[head];
-            Values distances = Values.room(2 * keys);
-            for (int i = 0; i < 2 * keys; i++) {
-                distances.set(i, (float) (slope * (i - (keys - 1))));
+            KERNELS.softmax(scores, scoring(), Values.NONE, reach, weights);
+            return;
+        }
+        for (int i = 0; i < task.heads; i++) {
+            Rows some = scores.slice(i * task.queries, task.queries);
+            Rows into = weights.slice(i * task.queries, task.queries);
+            if (attention.positions().alibi().get() == Alibi.BEFORE_SCALE_BFLOAT16) {
+                KERNELS.softmax(some, scoring(), keyBias(task.head + i, from, from + scores.columns()), reach, into);
+            } else {
+                weighDistances(some, task.head + i, first, into);
             }
-            for (int r = 0; r < scores.rows(); r++) {
-                KERNELS.softmax(scores.slice(r, 1), scoring(), distances.slice(keys - 1 - (first + r), keys), new Reach(first + r, 1, true, window()),
-                        weights.slice(r, 1));
-            }
+        }
+    }
+
+    /** The same of one head, each of whose queries counts the distances of keys from itself. */
+    private void weighDistances(Rows scores, int head, int first, Rows weights) {
+        int keys = scores.columns();
+        double slope = attention.positions().alibi().orElseThrow().slopes(attention.heads().count())[head];
+        Values distances = Values.room(2 * keys);
+        for (int i = 0; i < 2 * keys; i++) {
+            distances.set(i, (float) (slope * (i - (keys - 1))));
+        }
+        for (int r = 0; r < scores.rows(); r++) {
+            KERNELS.softmax(scores.slice(r, 1), scoring(), distances.slice(keys - 1 - (first + r), keys), new Reach(first + r, 1, true, window()),
+                    weights.slice(r, 1));
         }
     }
 

@@ -5,8 +5,6 @@ import isonorm.kernel.Panels;
 import isonorm.kernel.Rows;
 import isonorm.kernel.Type;
 import isonorm.tensor.Team;
-import java.lang.foreign.MemorySegment;
-import java.lang.foreign.ValueLayout;
 import java.util.stream.IntStream;
 
 /** A table whose rows are looked up, (rows, columns). */
@@ -50,27 +48,7 @@ sealed interface LookupTable {
 
         private void copy(int[] ids, int first, int count, Rows found) {
             for (int i = first; i < first + count; i++) {
-                MemorySegment panel = head.data().asSlice((long) (ids[i] / Panels.WIDTH) * head.depth() * Panels.WIDTH * head.type().bytes());
-                MemorySegment row = found.slice(i, 1).data().asSlice((long) i * columns() * head.type().bytes());
-                int column = ids[i] % Panels.WIDTH;
-                if (head.type() == Type.F32) {
-                    numbers(panel, column, row);
-                } else {
-                    pairs(panel, column, row);
-                }
-            }
-        }
-
-        private void numbers(MemorySegment panel, int column, MemorySegment row) {
-            for (int c = 0; c < columns(); c++) {
-                row.setAtIndex(ValueLayout.JAVA_INT_UNALIGNED, c, panel.getAtIndex(ValueLayout.JAVA_INT_UNALIGNED, (long) c * Panels.WIDTH + column));
-            }
-        }
-
-        private void pairs(MemorySegment panel, int column, MemorySegment row) {
-            for (int c = 0; c < columns(); c++) {
-                long at = (long) (c & ~1) * Panels.WIDTH + 2L * column + (c & 1);
-                row.setAtIndex(ValueLayout.JAVA_SHORT_UNALIGNED, c, panel.getAtIndex(ValueLayout.JAVA_SHORT_UNALIGNED, at));
+                head.copyInputs(ids[i], found, i);
             }
         }
     }

@@ -75,10 +75,19 @@ public final class Sequence implements AutoCloseable {
         /** The keys and values of positions {@code position} on, (tokens, head width) each. */
         private void keep(int head, int position, Rows someKeys, Rows someValues) {
             KERNELS.pack(someKeys, true, position, keys(head, 0, capacity));
+            int n = someValues.rows();
+            int from = Math.min(n, Math.ceilDiv(position, STEP) * STEP - position);
+            int whole = (n - from) / STEP * STEP;
             for (int panel = 0; panel < Math.ceilDiv(headWidth, WIDTH); panel++) {
                 int columns = Math.min(WIDTH, headWidth - WIDTH * panel);
-                for (int t = 0; t < someValues.rows(); t++) {
-                    put(someValues, t, WIDTH * panel, columns, valuesAt(head, panel, position + t & ~1), position + t & 1);
+                if (whole > 0) {
+                    KERNELS.pack(someValues.slice(from, whole).sliceColumns(WIDTH * panel, columns), false, 0,
+                            values(head, panel, position + from, whole));
+                }
+                for (int t = 0; t < n; t++) {
+                    if (t < from || t >= from + whole) {
+                        put(someValues, t, WIDTH * panel, columns, valuesAt(head, panel, position + t & ~1), position + t & 1);
+                    }
                 }
             }
         }
@@ -97,6 +106,9 @@ public final class Sequence implements AutoCloseable {
     }
 
     private static final Kernels KERNELS = Kernels.provider();
+
+    /** So many positions are put into panels together, a multiple of what the depth of panels is one of. */
+    private static final int STEP = 32;
 
     private static final ValueLayout.OfShort SHORT = ValueLayout.JAVA_SHORT_UNALIGNED;
 

@@ -2,6 +2,7 @@ package isonorm.kernel;
 
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
 
 /**
  * A matrix w, (inputs, outputs), in the order in which products {@code x w} read it: panels of {@value #WIDTH} outputs, one behind the
@@ -17,6 +18,9 @@ import java.lang.foreign.MemorySegment;
  * @param summation in which order a product's sums are made, in float32; the plain twin's, in float64, have their own
  */
 public record Panels(MemorySegment data, Type type, int inputs, int outputs, Summation summation) {
+
+    private static final ValueLayout.OfInt INT = ValueLayout.JAVA_INT_UNALIGNED;
+    private static final ValueLayout.OfShort SHORT = ValueLayout.JAVA_SHORT_UNALIGNED;
 
     /** The outputs of a panel. */
     public static final int WIDTH = 64;
@@ -95,6 +99,25 @@ public record Panels(MemorySegment data, Type type, int inputs, int outputs, Sum
     /** Sets one number, rounded once to the nearest, ties to even. */
     public void set(int input, int output, double value) {
         at(input, output).set(0, 0, value);
+    }
+
+    /** Copies all inputs of an output, which lie far apart here, into a row of the same type. */
+    public void copyInputs(int output, Rows into, int row) {
+        if (into.type() != type || into.columns() != inputs) {
+            throw new IllegalArgumentException("a row of " + inputs + " values of " + type + " is needed, got " + into);
+        }
+        long from = address(output / WIDTH) - data.address() + (output % WIDTH) * 4L;
+        long to = into.address(row) - into.data().address();
+        int numbers = type == Type.F32 ? inputs : inputs / 2; // a pair is one
+        if (type == Type.F64) {
+            throw new IllegalArgumentException("panels of at most 32 bits a value have such rows, got " + type);
+        }
+        for (int i = 0; i < numbers; i++) {
+            into.data().set(INT, to + 4L * i, data.get(INT, from + 4L * WIDTH * i));
+        }
+        if (type != Type.F32 && inputs % 2 != 0) {
+            into.data().set(SHORT, to + 4L * numbers, data.get(SHORT, from + 4L * WIDTH * numbers));
+        }
     }
 
     private Rows at(int input, int output) {

@@ -120,14 +120,18 @@ final class VectorRows {
         int C = out.columns();
         float[] row = Lanes.room(C);
         float[] position = Lanes.room(C);
-        FloatVector factor = FloatVector.broadcast(FLOATS, scale);
         for (int i = 0; i < ids.length; i++) {
             Lanes.read(table.type(), table.address(ids[i]), C, row);
             Lanes.read(positions.type(), positions.address(first + i), C, position);
-            for (int c = 0; c < C; c += L) {
-                FloatVector.fromArray(FLOATS, row, c).fma(factor, FloatVector.fromArray(FLOATS, position, c)).intoArray(row, c);
-            }
+            scaleAdd(row, scale, position, C);
             Lanes.write(out.type(), out.address(i), C, row);
+        }
+    }
+
+    private static void scaleAdd(float[] row, float scale, float[] added, int n) {
+        FloatVector factor = FloatVector.broadcast(FLOATS, scale);
+        for (int i = 0; i < n; i += L) {
+            FloatVector.fromArray(FLOATS, row, i).fma(factor, FloatVector.fromArray(FLOATS, added, i)).intoArray(row, i);
         }
     }
 

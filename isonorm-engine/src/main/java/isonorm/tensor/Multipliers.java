@@ -178,15 +178,10 @@ final class Multipliers {
     void product(Rows x, Panels w, Rows y, Finish finish) {
         Multiplier direct = by.get(w.type());
         boolean asTheyAre = direct != null && x.type() == w.type();
-        Optional<Summation> order = order(asTheyAre ? w.type() : Type.F32, w.inputs());
-        if (x.rows() <= (order.isEmpty() ? FEW_APART : asTheyAre ? FEW : FEW_WIDENED)) {
-            Panels summed = w.summed(order.orElse(Summation.USUAL));
-            if (asTheyAre) {
-                inTwoSteps(y, finish, product -> Kernels.of(w.type()).product(x, summed, product));
-            } else {
-                byFloat32(y, finish, product -> Kernels.of(w.type()).product(x, summed, product));
-            }
-        } else if (!asTheyAre) {
+        if (x.rows() <= FEW_APART && few(x, w, y, asTheyAre, finish)) {
+            return;
+        }
+        if (!asTheyAre) {
             for (int row = 0; row < x.rows(); row += ROWS) {
                 int rows = Math.min(ROWS, x.rows() - row);
                 widened(x.slice(row, rows), w, y.slice(row, rows), finish.rows(row, rows));
@@ -202,6 +197,21 @@ final class Multipliers {
                         product -> direct.product(Stack.of(x), some, product, Finish.NOTHING));
             }
         }
+    }
+
+    /** By our own kernels, where the rows are few enough. */
+    private boolean few(Rows x, Panels w, Rows y, boolean asTheyAre, Finish finish) {
+        Optional<Summation> order = order(asTheyAre ? w.type() : Type.F32, w.inputs());
+        if (x.rows() > (order.isEmpty() ? FEW_APART : asTheyAre ? FEW : FEW_WIDENED)) {
+            return false;
+        }
+        Panels summed = w.summed(order.orElse(Summation.USUAL));
+        if (asTheyAre) {
+            inTwoSteps(y, finish, product -> Kernels.of(w.type()).product(x, summed, product));
+        } else {
+            byFloat32(y, finish, product -> Kernels.of(w.type()).product(x, summed, product));
+        }
+        return true;
     }
 
     private void widened(Rows x, Panels w, Rows y, Finish finish) {

@@ -88,7 +88,29 @@ final class OneDnn implements Multiplier {
 
     /** A shape with everything that its function depends on. */
     private record Shape(Type type, Type result, int count, int m, int k, int n, int xStride, boolean xTransposed, long xStep,
-            int wStride, boolean wTransposed, long wStep, int yStride, long yStep, boolean panels, After after) {}
+            int wStride, boolean wTransposed, long wStep, int yStride, long yStep, boolean panels, After after) {
+
+        /** Looked up in every product: what a record does of itself is slow until it is compiled. */
+        @Override
+        public int hashCode() {
+            int hash = m;
+            hash = 31 * hash + k;
+            hash = 31 * hash + n;
+            hash = 31 * hash + xStride;
+            hash = 31 * hash + wStride;
+            hash = 31 * hash + yStride;
+            hash = 31 * hash + count;
+            return 31 * hash + (panels ? 1 : 0) + (wTransposed ? 2 : 0) + (result == Type.F32 ? 4 : 0);
+        }
+
+        @Override
+        public boolean equals(Object other) {
+            return other instanceof Shape that && m == that.m && k == that.k && n == that.n && xStride == that.xStride && wStride == that.wStride
+                    && yStride == that.yStride && count == that.count && panels == that.panels && wTransposed == that.wTransposed
+                    && xTransposed == that.xTransposed && type == that.type && result == that.result && xStep == that.xStep && wStep == that.wStep
+                    && yStep == that.yStep && after.equals(that.after);
+        }
+    }
 
     /** What follows a product, as far as its function depends on it. */
     private record After(boolean add, boolean scales, boolean bias) {
