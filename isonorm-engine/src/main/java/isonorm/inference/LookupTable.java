@@ -3,7 +3,6 @@ package isonorm.inference;
 import isonorm.inference.Workspace.Use;
 import isonorm.kernel.Panels;
 import isonorm.kernel.Rows;
-import isonorm.kernel.Type;
 import isonorm.tensor.Team;
 import java.util.stream.IntStream;
 
