@@ -1,5 +1,6 @@
 package isonorm.data;
 
+import isonorm.text.BeginningToken;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
@@ -44,11 +45,13 @@ public final class Completions {
      * Reads a file of pairs.
      *
      * @param vocabulary of the model that is trained
+     * @param beginning what stands in front of a prompt
      * @param length the most tokens a row has
      * @param share of the pairs, drawn by the seed, that is not learned from
      * @throws IOException naming the line that is no such pair
      */
-    public static Completions read(Path file, Vocabulary vocabulary, int length, double share, long seed) throws IOException {
+    public static Completions read(Path file, Vocabulary vocabulary, BeginningToken beginning, int length, double share, long seed)
+            throws IOException {
         if (length < 1) {
             throw new IllegalArgumentException("a sequence must have 1 token or more, got " + length);
         }
@@ -60,7 +63,7 @@ public final class Completions {
         }
         List<Pair> pairs = new ArrayList<>();
         DocumentFile.Lines.visit(file, (number, object) -> pairs.add(pair(
-                vocabulary.prompt(DocumentFile.Lines.text(file, number, object, "prompt").getBytes(StandardCharsets.UTF_8)),
+                vocabulary.prompt(DocumentFile.Lines.text(file, number, object, "prompt").getBytes(StandardCharsets.UTF_8), beginning),
                 vocabulary.ids(DocumentFile.Lines.text(file, number, object, "completion").getBytes(StandardCharsets.UTF_8)),
                 vocabulary.endOfText(), length)));
         if (pairs.isEmpty()) {

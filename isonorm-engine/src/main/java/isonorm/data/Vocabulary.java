@@ -4,6 +4,7 @@ import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import isonorm.text.BeginningToken;
 import isonorm.text.Tokenizer;
 import java.io.IOException;
 import java.nio.ByteBuffer;
@@ -36,8 +37,8 @@ public sealed interface Vocabulary extends AutoCloseable {
      */
     int[] ids(byte[] text) throws IOException;
 
-    /** The same with the special tokens that the tokenizer puts around a text that is to be continued, what begins it for instance. */
-    int[] prompt(byte[] text) throws IOException;
+    /** The same of a text that is to be continued, behind what begins it. */
+    int[] prompt(byte[] text, BeginningToken beginning) throws IOException;
 
     @Override
     default void close() {}
@@ -88,7 +89,7 @@ public sealed interface Vocabulary extends AutoCloseable {
         }
 
         @Override
-        public int[] prompt(byte[] text) throws CharacterCodingException {
+        public int[] prompt(byte[] text, BeginningToken beginning) throws CharacterCodingException {
             return ids(text);
         }
 
@@ -188,8 +189,8 @@ public sealed interface Vocabulary extends AutoCloseable {
         }
 
         @Override
-        public int[] prompt(byte[] text) throws IOException {
-            return narrow(tokenizer.prompt(decoded(text)));
+        public int[] prompt(byte[] text, BeginningToken beginning) throws IOException {
+            return narrow(tokenizer.prompt(decoded(text), beginning));
         }
 
         private static String decoded(byte[] text) throws CharacterCodingException {

@@ -2,6 +2,7 @@ package isonorm.generate;
 
 import isonorm.architecture.Architecture;
 import isonorm.inference.Inference;
+import isonorm.text.BeginningToken;
 import isonorm.text.Decoding;
 import isonorm.text.Tokenizer;
 import java.io.IOException;
@@ -12,7 +13,7 @@ import java.util.Set;
 /**
  * Continues texts: a {@link TokenGenerator} between a tokenizer's two directions.
  *
- * <p>A prompt begins as the tokenizer begins a text. Of what is generated, special tokens are not in the text. For one thread, as the
+ * <p>A prompt begins as the tokenizer begins a text, unless {@link Options#beginning()} says otherwise. Of what is generated, special tokens are not in the text. For one thread, as the
  * {@link Inference} is.
  */
 public final class Generator {
@@ -45,14 +46,15 @@ public final class Generator {
      *
      * @throws IllegalArgumentException if one has no token, or more than the context
      */
-    public static List<long[]> tokens(List<String> prompts, Tokenizer tokenizer, Architecture architecture) throws IOException {
-        return tokens(prompts, tokenizer, architecture.context());
+    public static List<long[]> tokens(List<String> prompts, Tokenizer tokenizer, BeginningToken beginning, Architecture architecture)
+            throws IOException {
+        return tokens(prompts, tokenizer, beginning, architecture.context());
     }
 
-    private static List<long[]> tokens(List<String> prompts, Tokenizer tokenizer, int context) throws IOException {
+    private static List<long[]> tokens(List<String> prompts, Tokenizer tokenizer, BeginningToken beginning, int context) throws IOException {
         List<long[]> all = new ArrayList<>();
         for (String prompt : prompts) {
-            all.add(tokenizer.prompt(prompt));
+            all.add(tokenizer.prompt(prompt, beginning));
         }
         TokenGenerator.requireFitting(all, context);
         return all;
@@ -65,7 +67,7 @@ public final class Generator {
      *     logits are not finite
      */
     public Generated generate(List<String> prompts, Options options, TextListener listener) throws IOException {
-        List<long[]> read = tokens(prompts, tokenizer, model.context());
+        List<long[]> read = tokens(prompts, tokenizer, options.beginning(), model.context());
         List<Text> texts = new ArrayList<>();
         for (int row = 0; row < read.size(); row++) {
             int number = row;

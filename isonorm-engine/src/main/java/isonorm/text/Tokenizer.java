@@ -3,13 +3,17 @@ package isonorm.text;
 import ai.djl.huggingface.tokenizers.Encoding;
 import ai.djl.huggingface.tokenizers.HuggingFaceTokenizer;
 import ai.djl.huggingface.tokenizers.jni.CharSpan;
+import isonorm.checkpoint.Config;
 import java.io.IOException;
 import java.io.InputStream;
+import java.nio.charset.CharacterCodingException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
+import java.util.stream.LongStream;
 
 /** A model's tokenizer.json, which turns text into token ids and back. It neither cuts nor pads. */
 public final class Tokenizer implements AutoCloseable {
@@ -17,6 +21,8 @@ public final class Tokenizer implements AutoCloseable {
     /** Options, and what the tokenizers' library reads of system properties while it is loaded and whenever it opens a file. */
     private static final Map<String, String> OPTIONS = Map.of("addSpecialTokens", "false", "truncation", "false", "padding", "false");
     private static final Map<String, String> PROPERTIES = Map.of("ai.djl.offline", "true", "RUST_FLAVOR", "cpu", "slf4j.internal.verbosity", "ERROR");
+
+    private static final String CONFIG = "tokenizer_config.json";
 
     private final Path file;
     private final HuggingFaceTokenizer tokenizer;
@@ -71,9 +77,80 @@ public final class Tokenizer implements AutoCloseable {
         return encode(text).ids();
     }
 
-    /** The ids of a text with the special tokens that the tokenizer puts around one, the token that begins it for instance. */
+    /** The ids of a text behind what the tokenizer of itself puts in front of one. */
     public long[] prompt(String text) throws IOException {
-        return encoding(text, true).getIds();
+        return prompt(text, BeginningToken.AUTO);
+    }
+
+    /**
+     * The ids of a text behind what begins it, which a text that begins so itself is not given twice.
+     *
+     * @throws IllegalArgumentException as {@link #beginning} does
+     */
+    public long[] prompt(String text, BeginningToken wanted) throws IOException {
+        return begun(beginning(wanted), ids(text));
+    }
+
+    /** Tokens behind those that begin a text, unless they begin so already. */
+    public static long[] begun(long[] beginning, long... ids) {
+        if (ids.length >= beginning.length && Arrays.equals(beginning, 0, beginning.length, ids, 0, beginning.length)) {
+            return ids;
+        }
+        return LongStream.concat(Arrays.stream(beginning), Arrays.stream(ids)).toArray();
+    }
+
+    /**
+     * The tokens in front of a text, one or none as a rule.
+     *
+     * @throws IOException if tokenizer_config.json cannot be read
+     * @throws IllegalArgumentException if a token is wanted and the tokenizer has none that begins a text
+     */
+    public long[] beginning(BeginningToken wanted) throws IOException {
+        if (wanted == BeginningToken.NEVER) {
+            return new long[0];
+        }
+        Config config = config();
+        long[] template = template();
+        boolean adds = config.find("add_bos_token").map(Boolean.TRUE::equals).orElse(template.length > 0);
+        if (!adds && wanted == BeginningToken.AUTO) {
+            return new long[0];
+        }
+        return template.length > 0 ? template : named(config);
+    }
+
+    /** What the template of tokenizer.json has in front of a text. */
+    private long[] template() throws IOException {
+        Encoding encoding = encoding("a", true);
+        long[] special = encoding.getSpecialTokenMask();
+        int count = 0;
+        while (count < special.length && special[count] == 1) {
+            count++;
+        }
+        return count == special.length ? new long[0] : Arrays.copyOf(encoding.getIds(), count);
+    }
+
+    /** The one token of {@code bos_token}. */
+    private long[] named(Config config) throws IOException {
+        Object token = config.find("bos_token").map(value -> value instanceof Map<?, ?> one ? one.get("content") : value).orElse(null);
+        long[] ids = token instanceof String name ? ids(name) : new long[0];
+        if (ids.length != 1) {
+            throw new IllegalArgumentException(file + " has no token that begins a text: its template puts none in front, and bos_token of "
+                    + CONFIG + " is " + (token == null ? "not given" : token) + "; do without (--bos never)");
+        }
+        return ids;
+    }
+
+    /** Of the file beside tokenizer.json; empty where there is none. */
+    private Config config() throws IOException {
+        Path beside = file.resolveSibling(CONFIG);
+        if (!Files.isRegularFile(beside)) {
+            return Config.of(Map.of());
+        }
+        try {
+            return Config.parse(Files.readString(beside));
+        } catch (IllegalArgumentException | CharacterCodingException e) {
+            throw new IOException(beside + " is no JSON object that can be read", e);
+        }
     }
 
     private Encoding encoding(String text, boolean special) throws IOException {
@@ -115,12 +192,12 @@ public final class Tokenizer implements AutoCloseable {
         }
 
         /**
-         * How many bytes of UTF-8 the tokens behind {@code first}, up to and with {@code last}, stand for. A character that
+         * How many bytes of UTF-8 the tokens behind {@code first}, -1 for all from the beginning, up to and with {@code last}, stand for. A character that
          * several tokens share counts for the last of them, and what no token covers for the token behind it, or the very last.
          */
         public long bytes(int first, int last) {
-            int from = text.offsetByCodePoints(0, end(first));
-            int to = last == ids().length - 1 ? text.length() : text.offsetByCodePoints(from, end(last) - end(first));
+            int from = first < 0 ? 0 : text.offsetByCodePoints(0, end(first));
+            int to = last == ids().length - 1 ? text.length() : text.offsetByCodePoints(from, end(last) - (first < 0 ? 0 : end(first)));
             return text.substring(from, to).getBytes(StandardCharsets.UTF_8).length;
         }
 

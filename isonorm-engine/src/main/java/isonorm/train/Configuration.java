@@ -2,6 +2,7 @@ package isonorm.train;
 
 import isonorm.architecture.BlockNumbers;
 import isonorm.checkpoint.Names;
+import isonorm.text.BeginningToken;
 import java.math.BigDecimal;
 import java.nio.file.Path;
 import java.util.Arrays;
@@ -64,6 +65,7 @@ public final class Configuration {
         add("from", "", "a checkpoint to go on from, in place of a preset");
         add("data", EMBEDDED, "shakespeare, a folder that isonorm data build made, a .jsonl file of prompts and completions, or a folder "
                 + "with a folder of images for each class");
+        add("data.bos", "auto", "what stands in front of a prompt whose completion is learned: auto (what its tokenizer puts there), always, never");
         add("data.validation", "0.05", "the share of completions or images that is not learned from");
         add("image", "224", "pixels of an image's side");
         add("batch", "16", "sequences a batch");
@@ -158,6 +160,7 @@ public final class Configuration {
         }
         TrainingRun.Reading reading = run.reading();
         reading.data().ifPresent(data -> values.put("data", data.toString().equals(EMBEDDED) ? Path.of(".", EMBEDDED).toString() : data.toString()));
+        values.put("data.bos", reading.beginning().name().toLowerCase(Locale.ROOT));
         values.put("data.validation", text(reading.validation()));
         values.put("image", text(reading.image()));
         values.put("batch", text(reading.batch()));
@@ -250,7 +253,7 @@ public final class Configuration {
 
     private TrainingRun.Reading reading() {
         return new TrainingRun.Reading(text("data").equals(EMBEDDED) ? Optional.empty() : Optional.of(path("data")), real(Range.VALIDATION),
-                number(Range.IMAGE), number(Range.BATCH), number(Range.SEQUENCE), number(Range.ACCUMULATE));
+                word("data.bos", BeginningToken.values(), token -> token.name().toLowerCase(Locale.ROOT)), number(Range.IMAGE), number(Range.BATCH), number(Range.SEQUENCE), number(Range.ACCUMULATE));
     }
 
     private TrainingRun.Learning learning() {

@@ -29,7 +29,7 @@ final class DataOfRun {
         }
         double share = reading.validation();
         if (Files.isRegularFile(path) && path.toString().toLowerCase(Locale.ROOT).matches(".*\\.jsonl(\\.gz)?")) {
-            return pairs(path, run.start(), length, share, seed);
+            return pairs(path, run, length);
         }
         if (hasFolders(path)) {
             return new Pictures(ImageFolder.open(path, reading.image(), ImageFolder.Normalization.VIT, share, seed), reading.image());
@@ -38,12 +38,13 @@ final class DataOfRun {
                 + "or a folder with a folder of images for each class, got " + path + (Files.exists(path) ? "" : ", which does not exist"));
     }
 
-    private static TrainingData pairs(Path path, TrainingRun.Start start, int length, double share, long seed) throws IOException {
-        if (!(start instanceof TrainingRun.Start.Checkpoint checkpoint)) {
+    private static TrainingData pairs(Path path, TrainingRun run, int length) throws IOException {
+        if (!(run.start() instanceof TrainingRun.Start.Checkpoint checkpoint)) {
             throw new IllegalArgumentException("completions are for a model that has learned its language; name it with from, or --from");
         }
         try (Vocabulary vocabulary = Vocabulary.open(checkpoint.folder(), Optional.empty())) {
-            return new Pairs(Completions.read(path, vocabulary, length, share, seed), vocabulary.size(), length, vocabulary.tokenizerJson());
+            return new Pairs(Completions.read(path, vocabulary, run.reading().beginning(), length, run.reading().validation(), run.seed()),
+                    vocabulary.size(), length, vocabulary.tokenizerJson());
         }
     }
 

@@ -1,5 +1,6 @@
 package isonorm.train;
 
+import isonorm.text.BeginningToken;
 import java.nio.file.Path;
 import java.util.Map;
 import java.util.Optional;
@@ -62,12 +63,13 @@ public record TrainingRun(Optional<Path> folder, long seed, int threads, Start s
      * @param data a folder that {@code isonorm data build} made, a .jsonl file of prompts and completions, or a folder with a folder of
      *     images for each class; the embedded plays of Shakespeare where there is none
      * @param validation the share of completions or images that is not learned from
+     * @param beginning what stands in front of a prompt whose completion is learned
      * @param image pixels of an image's side
      * @param batch sequences or images a batch
      * @param sequence tokens a sequence
      * @param accumulate batches a step
      */
-    public record Reading(Optional<Path> data, double validation, int image, int batch, int sequence, int accumulate) {
+    public record Reading(Optional<Path> data, double validation, BeginningToken beginning, int image, int batch, int sequence, int accumulate) {
 
         public Reading {
             Range.VALIDATION.require(validation);
@@ -207,27 +209,32 @@ public record TrainingRun(Optional<Path> folder, long seed, int threads, Start s
 
     /** The same, learning from other data. */
     public TrainingRun withData(Path folder) {
-        return with(new Reading(Optional.of(folder), reading.validation, reading.image, reading.batch, reading.sequence, reading.accumulate));
+        return with(new Reading(Optional.of(folder), reading.validation, reading.beginning, reading.image, reading.batch, reading.sequence, reading.accumulate));
     }
 
     public TrainingRun withValidationShare(double share) {
-        return with(new Reading(reading.data, share, reading.image, reading.batch, reading.sequence, reading.accumulate));
+        return with(new Reading(reading.data, share, reading.beginning, reading.image, reading.batch, reading.sequence, reading.accumulate));
+    }
+
+    /** The same with another decision on what stands in front of a prompt. */
+    public TrainingRun withBeginning(BeginningToken other) {
+        return with(new Reading(reading.data, reading.validation, other, reading.image, reading.batch, reading.sequence, reading.accumulate));
     }
 
     public TrainingRun withImage(int pixels) {
-        return with(new Reading(reading.data, reading.validation, pixels, reading.batch, reading.sequence, reading.accumulate));
+        return with(new Reading(reading.data, reading.validation, reading.beginning, pixels, reading.batch, reading.sequence, reading.accumulate));
     }
 
     public TrainingRun withBatch(int examples) {
-        return with(new Reading(reading.data, reading.validation, reading.image, examples, reading.sequence, reading.accumulate));
+        return with(new Reading(reading.data, reading.validation, reading.beginning, reading.image, examples, reading.sequence, reading.accumulate));
     }
 
     public TrainingRun withSequence(int tokens) {
-        return with(new Reading(reading.data, reading.validation, reading.image, reading.batch, tokens, reading.accumulate));
+        return with(new Reading(reading.data, reading.validation, reading.beginning, reading.image, reading.batch, tokens, reading.accumulate));
     }
 
     public TrainingRun withAccumulate(int batches) {
-        return with(new Reading(reading.data, reading.validation, reading.image, reading.batch, reading.sequence, batches));
+        return with(new Reading(reading.data, reading.validation, reading.beginning, reading.image, reading.batch, reading.sequence, batches));
     }
 
     public TrainingRun withSteps(long steps) {

@@ -6,6 +6,7 @@ import isonorm.inference.Inference;
 import isonorm.layer.Batch;
 import isonorm.layer.Runner;
 import isonorm.tensor.Compute;
+import isonorm.text.BeginningToken;
 import isonorm.text.Tokenizer;
 import isonorm.weights.Model;
 import isonorm.weights.Progress;
@@ -21,8 +22,9 @@ import java.util.function.IntToLongFunction;
  * Asks a model multiple-choice questions, as lm-evaluation-harness does: how likely is each choice behind the context?
  *
  * <p>Spaces at the end of the context count as the choice's. The tokens of a choice are those of both together behind as many as
- * the context alone has. Where the context is empty, the token that begins a text stands for it: {@code bos_token_id} of the
- * config, else {@code eos_token_id}. No other special token is added. Of what is longer than the model's context, the left is cut.
+ * the context alone has. In front of the context stands what the tokenizer begins a text with, unless another {@link BeginningToken} is asked for. Where
+ * there is neither this nor a context, {@code bos_token_id} of the config stands for it, else {@code eos_token_id}. No other special token is
+ * added. Of what is longer than the model's context, the left is cut.
  *
  * <p>Rows of similar length are run together, the longest first, in chunks whose outputs fit the memory. A shorter row is filled up
  * on the right with token 0, which no token before sees.
@@ -31,11 +33,13 @@ public final class MultipleChoice {
 
     private final LoadedModel model;
     private final String delimiter;
+    private final BeginningToken beginning;
     private final Compute compute;
     private final int room;
 
-    private MultipleChoice(LoadedModel model, String delimiter, Compute compute) {
+    private MultipleChoice(LoadedModel model, String delimiter, BeginningToken beginning, Compute compute) {
         this.model = model;
+        this.beginning = beginning;
         this.delimiter = delimiter;
         this.compute = compute;
         this.room = model.model().architecture().longestSequence();
@@ -62,7 +66,14 @@ public final class MultipleChoice {
      */
     public static List<Answered> answer(LoadedModel model, List<Question> questions, String delimiter, Compute compute, Progress progress)
             throws IOException {
-        MultipleChoice asked = new MultipleChoice(model, delimiter, compute);
+        return answer(model, questions, delimiter, BeginningToken.AUTO, compute, progress);
+    }
+
+    /** The same with another decision on the token that begins a text. */
+    public static List<Answered> answer(
+            LoadedModel model, List<Question> questions, String delimiter, BeginningToken beginning, Compute compute, Progress progress)
+            throws IOException {
+        MultipleChoice asked = new MultipleChoice(model, delimiter, beginning, compute);
         Verification.requirePrediction(model.model().architecture(), asked.room);
         List<Request> requests = asked.requests(questions);
         requests.sort(Comparator.comparingInt((Request request) -> request.ids().length).reversed());
@@ -77,12 +88,13 @@ public final class MultipleChoice {
     private List<Request> requests(List<Question> questions) throws IOException {
         List<Request> requests = new ArrayList<>();
         try (Tokenizer tokenizer = Tokenizer.open(model.checkpoint().folder().resolve("tokenizer.json"))) {
+            long[] first = tokenizer.beginning(beginning);
             for (int q = 0; q < questions.size(); q++) {
                 Question question = questions.get(q);
                 String context = stripped(question.context());
-                long[] before = context.isEmpty() ? new long[0] : tokenizer.ids(context);
+                long[] before = Tokenizer.begun(first, tokenizer.ids(context));
                 for (int c = 0; c < question.choices().size(); c++) {
-                    long[] all = tokenizer.ids(question.context() + delimiter + question.choices().get(c));
+                    long[] all = Tokenizer.begun(first, tokenizer.ids(question.context() + delimiter + question.choices().get(c)));
                     requests.add(request(q, c, question.where(), before, all));
                 }
             }

@@ -1,5 +1,6 @@
 package isonorm.verify;
 
+import isonorm.text.BeginningToken;
 import isonorm.text.TextFile;
 import isonorm.text.Tokenizer;
 import java.io.IOException;
@@ -20,12 +21,16 @@ import java.util.Arrays;
  *       may be shorter. This is how Hugging Face's guide to the perplexity of fixed-length models defines it.
  * </ul>
  *
- * @param window how many tokens a window has, two or more and no more than there are
- * @param stride how many tokens behind each other windows begin, at most {@code window}
+ * <p>Where tokens begin a text, they stand in front of each window and take some of its positions. They are not predicted; each token of the text
+ * is, the very first too, and a window predicts none behind its own.
+ *
+ * @param beginning the tokens in front of each window, see {@link BeginningToken}; none as a rule
+ * @param window how many tokens a window has, with those that begin it: two or more, and no more than there are
+ * @param stride how many tokens of the text behind each other windows begin, at most those that a window has of it
  * @param bytes how many bytes of UTF-8 the predicted tokens stand for: all of the text but the first token, up to the last
  *     predicted one. A character that several tokens share counts for the last of them. 0 where this is not known
  */
-public record TokenizedText(long[] ids, int window, int stride, long bytes) {
+public record TokenizedText(long[] ids, long[] beginning, int window, int stride, long bytes) {
 
     /** No token follows. */
     public static final long NONE = -1;
@@ -33,13 +38,20 @@ public record TokenizedText(long[] ids, int window, int stride, long bytes) {
     private static final int CHARACTERS_A_TOKEN = 64; // more than any text needs, see limited()
 
     public TokenizedText {
-        if (window < 2 || window > ids.length) {
+        int most = beginning.length + ids.length;
+        if (window < 2 || window <= beginning.length || window > most) {
             throw new IllegalArgumentException("a text needs a window of two tokens or more and all of its own, got a window of " + window
-                    + " in " + ids.length + " tokens");
+                    + " in " + most + " tokens" + (beginning.length > 0 ? ", " + beginning.length + " of which begin it" : ""));
         }
-        if (stride < 1 || stride > window) {
-            throw new IllegalArgumentException("a stride must be 1 to the window, " + window + ", or tokens are left out, got " + stride);
+        if (stride < 1 || stride > window - beginning.length) {
+            throw new IllegalArgumentException("a stride must be 1 to the window, " + (window - beginning.length)
+                    + ", or tokens are left out, got " + stride);
         }
+    }
+
+    /** A text with nothing in front of its windows. */
+    public TokenizedText(long[] ids, int window, int stride, long bytes) {
+        this(ids, new long[0], window, stride, bytes);
     }
 
     /** Windows that follow each other, of a text of unknown bytes. */
@@ -48,7 +60,7 @@ public record TokenizedText(long[] ids, int window, int stride, long bytes) {
     }
 
     /**
-     * Reads and tokenizes a text, for windows that follow each other. No special tokens are added.
+     * Reads and tokenizes a text, for windows that follow each other, with no special token in front.
      *
      * @param window how many tokens a window has; a text that is shorter makes one window of its own length
      * @param limit how many tokens are taken at most
@@ -65,7 +77,16 @@ public record TokenizedText(long[] ids, int window, int stride, long bytes) {
      * @param stride 1 to {@code window}
      */
     public static TokenizedText read(Path tokenizerJson, Path textFile, int window, int stride, long limit) throws IOException {
-        return of(tokenizerJson, TextFile.read(textFile), textFile.toString(), window, stride, limit);
+        return read(tokenizerJson, textFile, BeginningToken.NEVER, window, stride, limit);
+    }
+
+    /**
+     * The same with what begins a text in front of each window.
+     *
+     * @throws IllegalArgumentException as {@link Tokenizer#beginning} does
+     */
+    public static TokenizedText read(Path tokenizerJson, Path textFile, BeginningToken wanted, int window, int stride, long limit) throws IOException {
+        return of(tokenizerJson, TextFile.read(textFile), textFile.toString(), wanted, window, stride, limit);
     }
 
     /**
@@ -74,6 +95,11 @@ public record TokenizedText(long[] ids, int window, int stride, long bytes) {
      * @param name what an error calls it
      */
     public static TokenizedText of(Path tokenizerJson, String given, String name, int window, int stride, long limit) throws IOException {
+        return of(tokenizerJson, given, name, BeginningToken.NEVER, window, stride, limit);
+    }
+
+    private static TokenizedText of(Path tokenizerJson, String given, String name, BeginningToken wanted, int window, int stride, long limit)
+            throws IOException {
         if (window < 2 || limit < 2) {
             throw new IllegalArgumentException("a window and the limit must be two tokens or more, got " + window + " and " + limit);
         }
@@ -81,15 +107,18 @@ public record TokenizedText(long[] ids, int window, int stride, long bytes) {
             throw new IllegalArgumentException("a stride must be 1 to the window, " + window + ", or tokens are left out, got " + stride);
         }
         try (Tokenizer tokenizer = Tokenizer.open(tokenizerJson)) {
+            long[] beginning = tokenizer.beginning(wanted);
             Tokenizer.Encoded encoded = tokenizer.encode(limited(given, limit));
             long[] all = encoded.ids();
             int taken = (int) Math.min(all.length, limit);
             if (taken < 2) {
                 throw new IOException(name + " has " + taken + " token; a perplexity needs two or more");
             }
-            int length = Math.min(window, taken);
-            TokenizedText text = new TokenizedText(Arrays.copyOf(all, taken), length, Math.min(stride, length), 0);
-            return new TokenizedText(text.ids, length, text.stride, encoded.bytes(0, text.predicted()));
+            int length = Math.min(window, beginning.length + taken);
+            int own = Math.max(1, length - beginning.length);
+            TokenizedText text = new TokenizedText(Arrays.copyOf(all, taken), beginning, length, Math.min(stride, own), 0);
+            return new TokenizedText(text.ids, beginning, length, text.stride,
+                    encoded.bytes(text.first() - 1, text.first() - 1 + text.predicted()));
         }
     }
 
@@ -104,33 +133,48 @@ public record TokenizedText(long[] ids, int window, int stride, long bytes) {
 
     /** How many windows there are. */
     public int windows() {
-        return overlapping() ? 1 + Math.ceilDiv(ids.length - window, stride) : ids.length / window;
+        return overlapping() ? 1 + Math.ceilDiv(ids.length - own(), stride) : ids.length / own();
+    }
+
+    /** How many tokens of the text a window has. */
+    private int own() {
+        return window - beginning.length;
     }
 
     private boolean overlapping() {
-        return stride < window;
+        return stride < own();
+    }
+
+    /** The first token that is predicted. */
+    private int first() {
+        return beginning.length > 0 ? 0 : 1;
     }
 
     /** The tokens of a window. */
     public long[] window(int index) {
-        return Arrays.copyOfRange(ids, index * stride, Math.min(index * stride + window, ids.length));
+        int from = index * stride;
+        int count = Math.min(own(), ids.length - from);
+        long[] tokens = Arrays.copyOf(beginning, beginning.length + count);
+        System.arraycopy(ids, from, tokens, beginning.length, count);
+        return tokens;
     }
 
     /** The token that a window predicts behind one of its positions, or {@link #NONE}. */
     public long target(int index, int position) {
-        int at = index * stride + position + 1;
-        boolean outside = at >= ids.length || overlapping() && position + 1 >= window;
-        boolean predicted = index > 0 && at < (index - 1) * stride + window; // by the window before
+        int own = position + 1 - beginning.length;
+        int at = index * stride + own;
+        boolean outside = own < 0 || at >= ids.length || (overlapping() || beginning.length > 0) && position + 1 >= window;
+        boolean predicted = index > 0 && at < (index - 1) * stride + own(); // by the window before
         return outside || predicted ? NONE : ids[at];
     }
 
-    /** How many tokens the windows cover. */
+    /** How many tokens of the text the windows cover. */
     public int tokens() {
-        return overlapping() ? ids.length : windows() * window;
+        return overlapping() ? ids.length : windows() * own();
     }
 
-    /** How many tokens are predicted: from the second on, this many. */
+    /** How many tokens are predicted: all that the windows cover behind what begins them, or from the second on. */
     public int predicted() {
-        return Math.min(tokens() + 1, ids.length) - 1;
+        return beginning.length > 0 ? tokens() : Math.min(tokens() + 1, ids.length) - 1;
     }
 }

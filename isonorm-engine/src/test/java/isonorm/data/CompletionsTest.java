@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import isonorm.text.BeginningToken;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -21,7 +22,7 @@ class CompletionsTest {
     Path folder;
 
     private Completions read(String lines, int length, double share, long seed) throws IOException {
-        return Completions.read(Files.writeString(folder.resolve("a.jsonl"), lines), Vocabulary.bytes(), length, share, seed);
+        return Completions.read(Files.writeString(folder.resolve("a.jsonl"), lines), Vocabulary.bytes(), BeginningToken.AUTO, length, share, seed);
     }
 
     private static String line(String prompt, String completion) {
@@ -92,6 +93,6 @@ class CompletionsTest {
         assertEquals(file + " has no line", assertThrows(IOException.class, () -> read("\n", 8, 0, 0)).getMessage());
         Path text = Files.writeString(folder.resolve("a.txt"), "a");
         assertEquals(text + " must be lines of JSON with a prompt and a completion; its name must end in .jsonl or .jsonl.gz",
-                assertThrows(IOException.class, () -> Completions.read(text, Vocabulary.bytes(), 8, 0, 0)).getMessage());
+                assertThrows(IOException.class, () -> Completions.read(text, Vocabulary.bytes(), BeginningToken.AUTO, 8, 0, 0)).getMessage());
     }
 }

@@ -12,6 +12,7 @@ import isonorm.layer.ForwardPass;
 import isonorm.layer.Result;
 import isonorm.layer.Tolerance;
 import isonorm.tensor.Compute;
+import isonorm.text.BeginningToken;
 import isonorm.text.Tokenizer;
 import isonorm.weights.Progress;
 import java.io.IOException;
@@ -92,6 +93,19 @@ class MultipleChoiceTest {
         assertEquals(expected, one("O Romeo,", " Romeo", ""), SAME);
         assertEquals(expected, one("O Romeo,", "Romeo", " "), SAME);
         assertEquals(plain(ids("O"), ids("\n\u3000 Romeo")), one("O\n\u3000 ", "Romeo", ""), SAME);
+    }
+
+    @Test
+    void whatBeginsATextStandsInFrontOfTheContextOnce() throws IOException {
+        String bos = "<|endoftext|>";
+        long[] first = ids(bos);
+        double expected = plain(LongStream.concat(Arrays.stream(first), Arrays.stream(ids("O Romeo,"))).toArray(), ids(" Romeo"));
+        for (String context : List.of("O Romeo,", bos + "O Romeo,")) {
+            List<Question> questions = List.of(new Question("line 1", context, List.of(" Romeo"), 0));
+            List<Answered> answered = MultipleChoice.answer(model, questions, "", BeginningToken.ALWAYS, Compute.F64, Progress.NONE);
+            assertEquals(expected, answered.getFirst().logLikelihoods().getFirst(), SAME);
+        }
+        assertEquals(plain(ids("O Romeo,"), ids(" Romeo")), one("O Romeo,", " Romeo", ""), SAME, "of itself this tokenizer puts nothing there");
     }
 
     @Test

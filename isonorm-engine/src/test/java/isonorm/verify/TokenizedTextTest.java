@@ -5,6 +5,8 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import isonorm.text.BeginningToken;
+import isonorm.text.Tokenizer;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
@@ -43,6 +45,54 @@ class TokenizedTextTest {
     @BeforeEach
     void write() throws IOException {
         tokenizer = Files.writeString(folder.resolve("tokenizer.json"), TOKENIZER);
+    }
+
+    @Test
+    void whatBeginsATextTakesAPositionOfEachWindowAndIsNotPredicted() throws IOException {
+        TokenizedText text = TokenizedText.read(tokenizer, text("the cat sat é the cat sat"), BeginningToken.AUTO, 3, 3, 100);
+        assertEquals(3, text.windows());
+        assertArrayEquals(new long[] {0, 1, 2}, text.window(0));
+        assertArrayEquals(new long[] {0, 3, 4}, text.window(1));
+        assertEquals(6, text.predicted());
+        assertArrayEquals(new long[] {1, 2, TokenizedText.NONE}, targets(text, 0));
+        assertArrayEquals(new long[] {3, 4, TokenizedText.NONE}, targets(text, 1));
+        assertEquals("the cat sat é the cat".getBytes(StandardCharsets.UTF_8).length, text.bytes());
+        assertEquals(0, TokenizedText.read(tokenizer, text("the cat sat"), BeginningToken.NEVER, 3, 3, 100).beginning().length);
+    }
+
+    @Test
+    void windowsThatOverlapBehindWhatBeginsThemPredictEachTokenOnce() throws IOException {
+        TokenizedText text = TokenizedText.read(tokenizer, text("the cat sat é the cat sat"), BeginningToken.AUTO, 4, 2, 100);
+        List<Long> predicted = new ArrayList<>();
+        for (int w = 0; w < text.windows(); w++) {
+            assertEquals(0, text.window(w)[0]);
+            LongStream.of(targets(text, w)).filter(target -> target != TokenizedText.NONE).forEach(predicted::add);
+        }
+        assertEquals(List.of(1L, 2L, 3L, 4L, 1L, 2L, 3L), predicted);
+        assertEquals(predicted.size(), text.predicted());
+    }
+
+    @Test
+    void whatBeginsATextIsTheTokenizersOwnDecisionUnlessOneIsTaken() throws IOException {
+        assertArrayEquals(new long[] {0}, beginning(BeginningToken.AUTO, "{}"));
+        assertArrayEquals(new long[] {}, beginning(BeginningToken.AUTO, "{\"add_bos_token\": false}"));
+        assertArrayEquals(new long[] {0}, beginning(BeginningToken.ALWAYS, "{\"add_bos_token\": false}"));
+        assertArrayEquals(new long[] {}, beginning(BeginningToken.NEVER, "{\"add_bos_token\": true}"));
+        Files.writeString(tokenizer, TOKENIZER.replaceFirst("(?s)\"post_processor\": .*?\"decoder\"", "\"post_processor\": null, \"decoder\""));
+        assertArrayEquals(new long[] {}, beginning(BeginningToken.AUTO, "{\"bos_token\": \"cat\"}"));
+        assertArrayEquals(new long[] {2}, beginning(BeginningToken.AUTO, "{\"bos_token\": \"cat\", \"add_bos_token\": true}"));
+        assertArrayEquals(new long[] {3}, beginning(BeginningToken.ALWAYS, "{\"bos_token\": {\"content\": \"sat\", \"lstrip\": false}}"));
+        IllegalArgumentException e = assertThrows(IllegalArgumentException.class, () -> beginning(BeginningToken.ALWAYS, "{}"));
+        assertTrue(e.getMessage().contains("has no token that begins a text"), e.getMessage());
+        IOException broken = assertThrows(IOException.class, () -> beginning(BeginningToken.AUTO, "{"));
+        assertTrue(broken.getMessage().contains("tokenizer_config.json"), broken.getMessage());
+    }
+
+    private long[] beginning(BeginningToken wanted, String config) throws IOException {
+        Files.writeString(folder.resolve("tokenizer_config.json"), config);
+        try (Tokenizer opened = Tokenizer.open(tokenizer)) {
+            return opened.beginning(wanted);
+        }
     }
 
     @Test

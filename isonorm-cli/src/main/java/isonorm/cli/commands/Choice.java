@@ -60,6 +60,14 @@ public final class Choice {
         }
     }
 
+    /** Whether the token that begins a text stands in front of one. */
+    static final class Beginning implements ITypeConverter<String> {
+        @Override
+        public String convert(String word) {
+            return oneOf(List.of("auto", "always", "never"), word);
+        }
+    }
+
     /** How rows of results are printed. */
     static final class Formats implements ITypeConverter<String> {
         @Override

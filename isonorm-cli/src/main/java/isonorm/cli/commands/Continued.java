@@ -32,9 +32,11 @@ final class Continued {
         Verification.requirePrediction(model.model().architecture(), 1);
         Set<Long> ends = EndOfText.of(model);
         try (Tokenizer tokenizer = Tokenizer.open(model.checkpoint().folder().resolve("tokenizer.json"))) {
-            Generator.tokens(prompts, tokenizer, model.model().architecture());
+            Generator.tokens(prompts, tokenizer, options.beginning(), model.model().architecture());
             try (Inference inference = Inference.load(model.model(), compute, threads)) {
-                return json(prompts, Generator.of(inference, tokenizer, ends).generate(prompts, options, listener));
+                ObjectNode result = json(prompts, Generator.of(inference, tokenizer, ends).generate(prompts, options, listener));
+                Beginnings.put(result, tokenizer.beginning(options.beginning()));
+                return result;
             }
         }
     }

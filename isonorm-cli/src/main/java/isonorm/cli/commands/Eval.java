@@ -24,7 +24,9 @@ import picocli.CommandLine.Parameters;
         description = {
             "Measure how well a checkpoint predicts a text: perplexity and bits per byte.",
             "The text is run in windows. With a stride below the window they overlap, and each predicts only the tokens that "
-                    + "none before it has, given window - stride tokens or more."
+                    + "none before it has, given window - stride tokens or more.",
+            "Where the tokenizer begins a text with a token (BOS), it stands in front of each window, takes one of its positions, and is not "
+                    + "predicted; see --bos."
         },
         footer = {
             "  isonorm eval gpt2/ --text held-out.txt",
@@ -48,6 +50,9 @@ public final class Eval extends Subcommand {
     @Option(names = "--tokens", paramLabel = "N", description = "How much of the text to run. Default: all of it.")
     private Long tokens;
 
+    @Option(names = "--bos", paramLabel = "WHEN", defaultValue = "auto", converter = Choice.Beginning.class, description = Beginnings.HELP)
+    private String bos;
+
     @Option(names = "--compute", paramLabel = "TYPE", defaultValue = "f32", converter = Choice.Computes.class,
             description = "The type to compute in: f64, f32 or bf16. Default: ${DEFAULT-VALUE}.")
     private String compute;
@@ -67,7 +72,7 @@ public final class Eval extends Subcommand {
         LoadedModel model = Checkpoints.open(checkpoint);
         int length = window != null ? window : Math.min(1024, model.model().architecture().context());
         Verification.requirePrediction(model.model().architecture(), length);
-        TokenizedText words = TokenizedText.read(model.checkpoint().folder().resolve("tokenizer.json"), text, length,
+        TokenizedText words = TokenizedText.read(model.checkpoint().folder().resolve("tokenizer.json"), text, Beginnings.named(bos), length,
                 stride != null ? stride : length, tokens != null ? tokens : Long.MAX_VALUE);
         announceEngine();
         long start = System.nanoTime();
@@ -80,6 +85,7 @@ public final class Eval extends Subcommand {
         result.put("checkpoint", checkpoint);
         result.put("text", text.toString());
         result.put("compute", compute);
+        Beginnings.put(result, words.beginning());
         result.setAll(Measured.likelihood(words, likelihood, (System.nanoTime() - start) / 1e9));
         if (json) {
             console.json(result);
@@ -91,8 +97,8 @@ public final class Eval extends Subcommand {
 
     private void print(JsonNode result) {
         console.out().println(console.bold(text.toString()) + " in windows of " + Table.count(result.path("window").asLong(), "token")
-                + (result.path("stride").asLong() < result.path("window").asLong() ? ", a stride of " + result.path("stride") : "")
-                + ", computed in " + compute);
+                + (result.path("stride").asLong() < result.path("window").asLong() - result.path("beginning").size() ? ", a stride of " + result.path("stride") : "")
+                + ", " + Beginnings.named(result) + ", computed in " + compute);
         console.out().println();
         Table.ofFacts()
                 .row("tokens", Table.count(result.path("tokens").asLong()))

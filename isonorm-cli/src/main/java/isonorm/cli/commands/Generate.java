@@ -80,6 +80,9 @@ public final class Generate extends Subcommand {
     @Option(names = "--echo", description = "Print the prompt in front of what was generated.")
     private boolean echo;
 
+    @Option(names = "--bos", paramLabel = "WHEN", defaultValue = "auto", converter = Choice.Beginning.class, description = Beginnings.HELP)
+    private String bos;
+
     @Option(names = "--compute", paramLabel = "TYPE", converter = Choice.Weights.class,
             description = "The type to keep weights in: f32, bf16 or f16. Default: what they are stored in.")
     private String compute;
@@ -104,7 +107,8 @@ public final class Generate extends Subcommand {
         long drawn = seed != null ? seed : ThreadLocalRandom.current().nextInt(Integer.MAX_VALUE);
         Options options;
         try {
-            options = new Options(maximum, new Sampling(temperature, topK, topP, minP, repetitionPenalty, drawn), stops, ignoreEnd);
+            options = new Options(maximum, new Sampling(temperature, topK, topP, minP, repetitionPenalty, drawn), stops, ignoreEnd,
+                    Beginnings.named(bos));
         } catch (IllegalArgumentException e) {
             throw wrongUsage(e.getMessage());
         }
@@ -178,7 +182,8 @@ public final class Generate extends Subcommand {
     }
 
     private static String speed(JsonNode result) {
-        StringBuilder line = new StringBuilder("prompt ").append(rate(result, "prompt")).append("; generated ").append(rate(result, "generated"));
+        StringBuilder line = new StringBuilder("prompt ").append(rate(result, "prompt"))
+                .append(result.path("beginning").isEmpty() ? "" : ", " + Beginnings.named(result)).append("; generated ").append(rate(result, "generated"));
         if (result.has("seed")) {
             line.append("; seed ").append(result.path("seed"));
         }

@@ -8,6 +8,7 @@ import isonorm.cli.terminal.ProgressBar;
 import isonorm.cli.terminal.Table;
 import isonorm.family.LoadedModel;
 import isonorm.tensor.Compute;
+import isonorm.text.Tokenizer;
 import isonorm.verify.Answered;
 import isonorm.verify.MultipleChoice;
 import isonorm.verify.Question;
@@ -47,6 +48,9 @@ public final class Score extends Subcommand {
     @Option(names = "--limit", paramLabel = "N", description = "How many questions to ask. Default: all.")
     private Long limit;
 
+    @Option(names = "--bos", paramLabel = "WHEN", defaultValue = "auto", converter = Choice.Beginning.class, description = Beginnings.HELP)
+    private String bos;
+
     @Option(names = "--compute", paramLabel = "TYPE", defaultValue = "f32", converter = Choice.Computes.class,
             description = "The type to compute in: f64, f32 or bf16. Default: ${DEFAULT-VALUE}.")
     private String compute;
@@ -66,13 +70,16 @@ public final class Score extends Subcommand {
         long start = System.nanoTime();
         List<Answered> answered;
         try (ProgressBar progress = progress()) {
-            answered = MultipleChoice.answer(model, questions, delimiter, Compute.named(compute),
+            answered = MultipleChoice.answer(model, questions, delimiter, Beginnings.named(bos), Compute.named(compute),
                     (_, done, total) -> progress.step("scoring in " + compute, done, total));
         }
         ObjectNode result = JsonNodeFactory.instance.objectNode();
         result.put("checkpoint", checkpoint);
         result.put("data", data.toString());
         result.put("compute", compute);
+        try (Tokenizer tokenizer = Tokenizer.open(model.checkpoint().folder().resolve("tokenizer.json"))) {
+            Beginnings.put(result, tokenizer.beginning(Beginnings.named(bos)));
+        }
         result.setAll(Measured.accuracy(answered, (System.nanoTime() - start) / 1e9));
         if (json) {
             console.json(result);
@@ -83,7 +90,7 @@ public final class Score extends Subcommand {
     }
 
     private void print(JsonNode result) {
-        console.out().println(console.bold(data.toString()) + ", computed in " + compute);
+        console.out().println(console.bold(data.toString()) + ", " + Beginnings.named(result) + ", computed in " + compute);
         console.out().println();
         Table.ofFacts()
                 .row("questions", Table.count(result.path("questions").asLong()) + " with "

@@ -48,7 +48,7 @@ class EvalTest {
         overlapping[overlapping.length - 1] = "--quiet";
         Run run = Run.of(overlapping).ended(0);
         assertEquals("", run.err());
-        assertTrue(run.out().contains("in windows of 32 tokens, a stride of 8, computed in f32"), run.out());
+        assertTrue(run.out().contains("in windows of 32 tokens, a stride of 8, nothing in front, computed in f32"), run.out());
         assertTrue(run.out().contains(String.format(Locale.ROOT, "%.6f", near.path("perplexity").asDouble())), run.out());
         assertTrue(run.out().contains(String.format(Locale.ROOT, "%.6f", near.path("bits_per_byte").asDouble())), run.out());
     }
