@@ -23,6 +23,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Set;
 import java.util.TreeMap;
@@ -46,7 +47,7 @@ public final class MakeCheckpoint {
             System.err.println("usage: MakeCheckpoint " + String.join("|", Shape.names()) + " f32|f16|bf16 SHARDS FOLDER");
             System.exit(2);
         }
-        write(Shape.named(arguments[0]).config(), Dtype.named(arguments[1].toUpperCase()).orElseThrow(), Integer.parseInt(arguments[2]), Path.of(arguments[3]));
+        write(Shape.named(arguments[0]).config(), Dtype.named(arguments[1].toUpperCase(Locale.ROOT)).orElseThrow(), Integer.parseInt(arguments[2]), Path.of(arguments[3]));
     }
 
     private static void write(Config shape, Dtype dtype, int shards, Path folder) throws IOException {

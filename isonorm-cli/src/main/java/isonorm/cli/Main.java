@@ -90,11 +90,7 @@ public final class Main implements Runnable {
     /** Set when the JVM was told to end: what fails from then on fails because of that. */
     private static volatile boolean interrupted;
 
-    private final Console console;
-
-    private Main(Console console) {
-        this.console = console;
-    }
+    private Main() {}
 
     /** Runs one command and ends the JVM with its exit code. */
     public static void main(String[] args) {
@@ -105,7 +101,7 @@ public final class Main implements Runnable {
 
     /** Runs one command and returns its exit code; nothing is thrown. */
     public static int run(Console console, String... args) {
-        CommandLine line = new CommandLine(new Main(console));
+        CommandLine line = new CommandLine(new Main());
         // Only the one that is asked for, if it is: reading the annotations of all takes a third of a start.
         Map<String, Function<Console, Object>> commands = args.length > 0 && COMMANDS.containsKey(args[0])
                 ? Map.of(args[0], COMMANDS.get(args[0]))

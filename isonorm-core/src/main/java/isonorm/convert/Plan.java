@@ -197,9 +197,9 @@ public record Plan(
         Config familyConfig = source.config();
         if (current.isPresent()) {
             familyConfig = source.config().object("source_config");
-            back(source, current.get(), form, familyConfig, rewrites);
+            back(current.get(), form, familyConfig, rewrites);
         }
-        forth(source, current.isPresent(), form, untie, rewrites);
+        forth(current.isPresent(), form, untie, rewrites);
         if (form == Form.CENTRED) {
             unitScale(current.isPresent() ? describe(familyConfig) : source.model().architecture()).ifPresent(rewrites::add);
         }
@@ -216,7 +216,7 @@ public record Plan(
         return new Plan(source, form, rewrites, result, naming, config, notes(result.architecture()));
     }
 
-    private static void back(LoadedModel source, Form current, Form form, Config familyConfig, List<Rewrite> rewrites)
+    private static void back(Form current, Form form, Config familyConfig, List<Rewrite> rewrites)
             throws CheckpointException {
         if (current == Form.PRE_CRMSNORM) {
             rewrites.add(new Rewrite.Expand());
@@ -237,7 +237,7 @@ public record Plan(
         return architecture.blocks().stream().map(Block::scale).filter(scale -> scale != BranchScale.NONE).findFirst().map(Rewrite.UnitScale::new);
     }
 
-    private static void forth(LoadedModel source, boolean isonorm, Form form, boolean untie, List<Rewrite> rewrites) {
+    private static void forth(boolean isonorm, Form form, boolean untie, List<Rewrite> rewrites) {
         switch (form) {
             case CENTRED -> rewrites.add(new Rewrite.Centre(true));
             case PRE_RMSNORM, PRE_CRMSNORM -> {

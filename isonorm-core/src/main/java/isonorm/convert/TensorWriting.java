@@ -102,7 +102,6 @@ final class TensorWriting {
     /** Vectors, and tensors whose columns are rows of matrices: put together in memory first. */
     private static void writeWhole(TensorPlan plan, SafetensorsWriter writer) throws IOException {
         Dtype dtype = plan.info().dtype();
-        int columns = plan.columns();
         int rows = plan.rows();
         try (Arena arena = Arena.ofShared()) {
             MemorySegment whole = arena.allocate(Math.max(1, plan.info().bytes()));

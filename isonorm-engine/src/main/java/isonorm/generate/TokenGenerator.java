@@ -7,6 +7,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.BitSet;
 import java.util.List;
+import java.util.Optional;
 import java.util.Set;
 import java.util.random.RandomGenerator;
 
@@ -105,26 +106,26 @@ public final class TokenGenerator {
             int id = sampler.next(logits, row.seen, row.random);
             row.add(id);
             if (ends.contains((long) id)) {
-                row.ending = Ending.END_OF_TEXT;
+                row.ending = Optional.of(Ending.END_OF_TEXT);
             } else if (!listener.token(row.number, id)) {
-                row.ending = Ending.LISTENER;
+                row.ending = Optional.of(Ending.LISTENER);
             } else if (row.count == maximum) {
-                row.ending = Ending.LENGTH;
+                row.ending = Optional.of(Ending.LENGTH);
             } else if (row.prompt + row.count > model.context()) { // the token that came cannot be read any more
-                row.ending = Ending.CONTEXT;
+                row.ending = Optional.of(Ending.CONTEXT);
             }
-            if (row.ending != null) {
-                listener.ended(row.number, row.ending);
+            if (row.ending.isPresent()) {
+                listener.ended(row.number, row.ending.orElseThrow());
             }
         }
 
         /** Lets the memory of rows go that have ended. */
         private void letGo(List<Row<S>> live) {
             live.removeIf(row -> {
-                if (row.ending != null) {
+                if (row.ending.isPresent()) {
                     model.end(row.sequence);
                 }
-                return row.ending != null;
+                return row.ending.isPresent();
             });
         }
     }
@@ -139,7 +140,7 @@ public final class TokenGenerator {
         private final RandomGenerator random;
         private int[] ids = new int[16];
         private int count;
-        private Ending ending;
+        private Optional<Ending> ending = Optional.empty();
 
         Row(int number, S sequence, long[] prompt, RandomGenerator random) {
             this.number = number;
@@ -164,7 +165,7 @@ public final class TokenGenerator {
         }
 
         GeneratedTokens.Row result() {
-            return new GeneratedTokens.Row(prompt, Arrays.stream(ids, 0, count).asLongStream().toArray(), ending);
+            return new GeneratedTokens.Row(prompt, Arrays.stream(ids, 0, count).asLongStream().toArray(), ending.orElseThrow());
         }
     }
 }

@@ -18,7 +18,6 @@ final class VectorNormGradients {
     private static final Loop<VectorNormGradients> GIVE_MORE = Loop.of(VectorNormGradients::giveMore);
     private static final Loop<VectorNormGradients> BENT = Loop.of(VectorNormGradients::bent);
 
-    private final Rows rows;
     private final Normalization norm;
     private final Rows dy;
     private final Rows dx;
@@ -49,7 +48,6 @@ final class VectorNormGradients {
     private VectorActivationGradients tanh;
 
     private VectorNormGradients(Rows x, Normalization norm, Rows dy, Rows dx, Gradients.NormSums sums) {
-        this.rows = x;
         this.norm = norm;
         this.dy = dy;
         this.dx = dx;

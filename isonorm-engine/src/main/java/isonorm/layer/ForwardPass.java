@@ -102,7 +102,7 @@ public final class ForwardPass implements Runner {
                 space.scoped(() -> part.watch.stream(architecture.blocks().size(),
                         architecture.dual() ? BlockLayer.stream(part.stream, 0) : part.stream));
             }
-            return null;
+            return passages;
         });
     }
 

@@ -94,7 +94,7 @@ final class StrategyText {
         }
         Map<Map<String, String>, SortedSet<Integer>> alike = new LinkedHashMap<>();
         for (int l = 0; l < L; l++) {
-            Map<String, String> own = block(common.blocks(L).get(l), strategy.blocks(L).get(l), L);
+            Map<String, String> own = block(common.blocks(L).get(l), strategy.blocks(L).get(l));
             if (!own.isEmpty()) {
                 alike.computeIfAbsent(own, _ -> new TreeSet<>()).add(l);
             }
@@ -115,7 +115,7 @@ final class StrategyText {
     }
 
     /** What one block has in place of another, by what is put behind the key of its number. */
-    private static Map<String, String> block(BlockStrategy base, BlockStrategy block, int L) {
+    private static Map<String, String> block(BlockStrategy base, BlockStrategy block) {
         Map<String, String> own = new LinkedHashMap<>();
         BlockStrategy from = base;
         if (base.kind().isPresent() && block.kind().isEmpty()) {

@@ -38,6 +38,8 @@ record Pruner(Optional<Path> text, long tokens, Optional<Integer> heal) {
     private record Measure(Optional<TokenizedText> words, String lacking) {}
 
     /**
+     * Chooses, measures and writes.
+     *
      * @param named the blocks that go; where there are none, so many as {@code count} are chosen
      * @return what was done
      */
