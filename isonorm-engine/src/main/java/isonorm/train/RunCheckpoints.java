@@ -23,10 +23,16 @@ import isonorm.weights.Model;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.lang.reflect.RecordComponent;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
+import java.nio.file.LinkOption;
 import java.nio.file.Path;
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
 import java.util.ArrayList;
 import java.util.Comparator;
+import java.util.HexFormat;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -40,6 +46,12 @@ final class RunCheckpoints {
 
     private static final ObjectMapper JSON = new ObjectMapper().enable(SerializationFeature.INDENT_OUTPUT);
     private static final String PREFIX = "checkpoint-";
+    private static final String STATE = "trainer.json";
+    private static final String HASHES = "sha256";
+    /** Among the hashes, that of what trainer.json says beside them. */
+    private static final String POSITION = "position";
+    private static final List<String> HASHED = List.of("trainer.safetensors", "model.safetensors", "config.json");
+    private static final List<String> NOT_FINITE = List.of("NaN", "Infinity", "-Infinity");
     private static final double SMOOTHING = 0.98;
 
     private final Path run;
@@ -102,7 +114,7 @@ final class RunCheckpoints {
             return List.of();
         }
         try (Stream<Path> files = Files.list(run)) {
-            return files.filter(file -> file.getFileName().toString().matches(PREFIX + "\\d+"))
+            return files.filter(file -> file.getFileName().toString().matches(PREFIX + "\\d{1,18}"))
                     .sorted(Comparator.comparingLong(RunCheckpoints::step).reversed()).toList();
         }
     }
@@ -114,6 +126,15 @@ final class RunCheckpoints {
                 deleteAll(file);
             }
         }
+    }
+
+    /** Gives a damaged one a name that no checkpoint has, so that nothing of it is lost, and it is in no one's way. */
+    static Path putAside(Path folder) throws IOException {
+        Path aside = folder.resolveSibling(folder.getFileName() + ".damaged");
+        for (int number = 2; Files.exists(aside, LinkOption.NOFOLLOW_LINKS); number++) {
+            aside = folder.resolveSibling(folder.getFileName() + ".damaged-" + number);
+        }
+        return Files.move(folder, aside);
     }
 
     private static long step(Path folder) {
@@ -267,11 +288,24 @@ final class RunCheckpoints {
             }
         }
         ObjectNode json = JSON.valueToTree(position);
-        ObjectNode hashes = json.putObject("sha256");
-        for (String name : List.of("trainer.safetensors", "model.safetensors", "config.json")) {
-            hashes.put(name, Fingerprint.sha256(folder.resolve(name)));
+        Map<String, String> hashes = new LinkedHashMap<>();
+        hashes.put(POSITION, hash(json));
+        try (Stream<Path> files = Files.list(folder)) {
+            for (Path file : files.sorted().toList()) {
+                hashes.put(file.getFileName().toString(), Fingerprint.sha256(file));
+            }
         }
-        JSON.writeValue(folder.resolve("trainer.json").toFile(), json);
+        json.set(HASHES, JSON.valueToTree(hashes));
+        JSON.writeValue(folder.resolve(STATE).toFile(), json);
+    }
+
+    /** Of what trainer.json says beside the hashes. */
+    private static String hash(ObjectNode position) {
+        try {
+            return HexFormat.of().formatHex(MessageDigest.getInstance("SHA-256").digest(position.toString().getBytes(StandardCharsets.UTF_8)));
+        } catch (NoSuchAlgorithmException e) {
+            throw new AssertionError(e); // every JDK has it
+        }
     }
 
     /**
@@ -280,13 +314,7 @@ final class RunCheckpoints {
      * @throws IOException naming what is damaged; the learner may then hold anything
      */
     Position read(Path folder, Learner learner) throws IOException {
-        ObjectNode json = json(folder);
-        for (Map.Entry<String, JsonNode> hash : json.path("sha256").properties()) {
-            Path file = folder.resolve(hash.getKey());
-            if (!Files.isRegularFile(file) || !Fingerprint.sha256(file).equals(hash.getValue().asText())) {
-                throw new IOException(file + " is not what was written");
-            }
-        }
+        Position position = position(folder);
         try (Arena arena = Arena.ofConfined()) {
             SafetensorsFile file = SafetensorsFile.open(folder.resolve("trainer.safetensors"));
             for (Map.Entry<String, Rows> each : state(learner).entrySet()) {
@@ -299,12 +327,59 @@ final class RunCheckpoints {
             }
         }
         learner.begin();
-        json.remove("sha256");
-        return JSON.convertValue(json, Position.class);
+        return position;
+    }
+
+    /** What a checkpoint says of itself, once it and all files beside it are found to be what was written. */
+    static Position position(Path folder) throws IOException {
+        Path state = folder.resolve(STATE);
+        ObjectNode json = json(folder);
+        if (!(json.remove(HASHES) instanceof ObjectNode hashes) || !HASHED.stream().allMatch(hashes::has)) {
+            throw new IOException(state + " must have the hashes of " + String.join(", ", HASHED));
+        }
+        for (Map.Entry<String, JsonNode> hash : hashes.properties()) {
+            Path file = folder.resolve(hash.getKey());
+            boolean same = hash.getKey().equals(POSITION)
+                    ? hash(json).equals(hash.getValue().asText())
+                    : Files.isRegularFile(file) && Fingerprint.sha256(file).equals(hash.getValue().asText());
+            if (!same) {
+                throw new IOException((hash.getKey().equals(POSITION) ? state : file) + " is not what was written");
+            }
+        }
+        requireFields(state, json, Position.class);
+        Position position = JSON.convertValue(json, Position.class);
+        long counted = Math.max(Math.max(position.sinceLowest, position.unsaidSteps), position.skipped);
+        if (position.step != step(folder) || counted > position.step) {
+            throw new IOException(state + " must be of step " + step(folder) + ", and count no more of anything, got step " + position.step
+                    + " and a count of " + counted);
+        }
+        return position;
+    }
+
+    /** Every field of a record, of its type, and no other. Jackson would take 0 for what is not there. */
+    private static void requireFields(Path state, JsonNode json, Class<? extends Record> type) throws IOException {
+        List<String> names = new ArrayList<>();
+        for (RecordComponent field : type.getRecordComponents()) {
+            names.add(field.getName());
+            JsonNode value = json.path(field.getName());
+            if (field.getType().isRecord()) {
+                requireFields(state, value, field.getType().asSubclass(Record.class));
+            } else if (field.getType() == double.class
+                    ? !value.isNumber() && !(value.isTextual() && NOT_FINITE.contains(value.asText()))
+                    : !value.isIntegralNumber() || value.asLong() < 0 || !(field.getType() == int.class ? value.canConvertToInt() : value.canConvertToLong())) {
+                throw new IOException(state + " must have " + field.getName() + ", a number" + (field.getType() == double.class ? "" : " of 0 or more")
+                        + ", got " + (value.isMissingNode() ? "none" : value));
+            }
+        }
+        for (Map.Entry<String, JsonNode> field : json.properties()) {
+            if (!names.contains(field.getKey())) {
+                throw new IOException(state + " has " + field.getKey() + ", which no run writes");
+            }
+        }
     }
 
     private static ObjectNode json(Path folder) throws IOException {
-        Path file = folder.resolve("trainer.json");
+        Path file = folder.resolve(STATE);
         try {
             if (JSON.readTree(Files.readAllBytes(file)) instanceof ObjectNode json) {
                 return json;

@@ -139,7 +139,7 @@ public final class Trainer implements AutoCloseable {
                 watcher.note("going on from " + folder);
                 return trainer;
             } catch (IOException e) {
-                watcher.note(folder + " is damaged and left out: " + e.getMessage());
+                watcher.note(folder + " is damaged and left out: " + e.getMessage() + "; it is " + RunCheckpoints.putAside(folder).getFileName() + " now");
             }
         }
         trainer.recipe.begin(told, trainer.learner, trainer.team);

@@ -6,6 +6,8 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.node.ObjectNode;
 import isonorm.EveryProcessor;
 import isonorm.architecture.Activation;
 import isonorm.architecture.Affine;
@@ -269,6 +271,69 @@ class TrainerTest {
         assertTrue(memory.notes.get(1).endsWith("checkpoint-0000003"), memory.notes.toString());
         assertArrayEquals(Files.readAllBytes(folder.resolve("alone/model/model.safetensors")),
                 Files.readAllBytes(folder.resolve("damaged/model/model.safetensors")));
+    }
+
+    /** Whatever a checkpoint says of itself is what was written, or it is damaged. */
+    @Test
+    void aCheckpointThatSaysAnythingElseIsDamaged() throws IOException {
+        run(small(folder.resolve("run")));
+        Path checkpoint = folder.resolve("run/checkpoint-0000006");
+        Path state = checkpoint.resolve("trainer.json");
+        String written = Files.readString(state);
+        assertEquals(6, RunCheckpoints.position(checkpoint).step());
+        ObjectMapper json = new ObjectMapper();
+        List<String> names = new ArrayList<>();
+        json.readTree(written).fieldNames().forEachRemaining(names::add);
+        int damages = 0;
+        for (boolean old : List.of(false, true)) { // older versions wrote no hash of the position
+            for (String name : names) {
+                for (String value : List.of("", "null", "21", "1e18", "-1", "\"6\"", "[]", "{}")) {
+                    ObjectNode changed = (ObjectNode) json.readTree(written);
+                    if (old) {
+                        ((ObjectNode) changed.get("sha256")).remove("position");
+                    }
+                    changed.remove(name);
+                    if (!value.isEmpty()) {
+                        changed.set(name, json.readTree(value));
+                    }
+                    boolean isANumber = value.equals("21") || value.equals("1e18") || value.equals("-1") && !name.equals("step");
+                    if (!old || !isANumber || name.equals("step") || name.equals("scale") || name.equals("sha256")) {
+                        Files.writeString(state, changed.toString());
+                        assertThrows(IOException.class, () -> RunCheckpoints.position(checkpoint), name + " " + value + " " + old);
+                        damages++;
+                    }
+                }
+            }
+        }
+        assertTrue(damages > 100, damages + "");
+        Files.writeString(state, written);
+        List<Path> files;
+        try (var all = Files.list(checkpoint)) {
+            files = all.filter(file -> !file.equals(state)).toList();
+        }
+        for (Path file : files) {
+            byte[] bytes = Files.readAllBytes(file);
+            Files.write(file, Arrays.copyOf(bytes, bytes.length - 1));
+            assertEquals(file + " is not what was written", assertThrows(IOException.class, () -> RunCheckpoints.position(checkpoint)).getMessage());
+            Files.delete(file);
+            assertThrows(IOException.class, () -> RunCheckpoints.position(checkpoint), file.toString());
+            Files.write(file, bytes);
+        }
+        assertEquals(6, RunCheckpoints.position(checkpoint).step());
+    }
+
+    @Test
+    void aDamagedFolderIsPutAsideAndItsStepWrittenAgain() throws IOException {
+        Map<String, String> values = small(folder.resolve("alone"));
+        run(values);
+        values.put("out", folder.resolve("damaged").toString());
+        runAndKill(values, 7);
+        Path newest = folder.resolve("damaged/checkpoint-0000006");
+        Files.delete(newest.resolve("config.json"));
+        Memory memory = resume(folder.resolve("damaged"));
+        assertTrue(memory.notes.getFirst().endsWith("; it is checkpoint-0000006.damaged now"), memory.notes.toString());
+        assertArrayEquals(Files.readAllBytes(folder.resolve("alone/checkpoint-0000006/trainer.json")), Files.readAllBytes(newest.resolve("trainer.json")));
+        assertTrue(Files.exists(folder.resolve("damaged/checkpoint-0000006.damaged/trainer.safetensors")));
     }
 
     @Test
