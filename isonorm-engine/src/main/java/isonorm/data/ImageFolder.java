@@ -1,6 +1,5 @@
 package isonorm.data;
 
-import java.awt.image.BufferedImage;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.ByteBuffer;
@@ -12,12 +11,14 @@ import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
 import java.util.Locale;
+import java.util.Map;
+import java.util.TreeMap;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
-import javax.imageio.ImageIO;
 
 /**
- * A folder of images: a folder a class, whose name is the class's, with PNG and JPEG files.
+ * A folder of images: a folder a class, whose name is the class's, with PNG, JPEG, GIF, BMP and TIFF files. Their pixels are the file's
+ * numbers, as Pillow's {@code convert("RGB")} gives them: no colour profile is applied, and no turn that EXIF asks for.
  *
  * <p>An image is resized so that its shorter side is {@code size}, each pixel being a mean of those it covers with weights that fall
  * linearly to the side, then cut to the square in its middle; its values are (value / 255 - mean) / deviation. An image that is learned
@@ -49,19 +50,29 @@ public final class ImageFolder {
      */
     public record Labelled(float[] pixels, int[] labels) {}
 
+    /**
+     * Files in the folder that are not read.
+     *
+     * @param what they are, as in "files ending in .svg"
+     */
+    public record LeftOut(long files, String what) {}
+
     private record Image(Path file, int label) {}
 
     private final List<String> classes;
     private final List<Image> train;
     private final List<Image> validation;
+    private final List<LeftOut> leftOut;
     private final int size;
     private final Normalization normalization;
     private final long seed;
 
-    private ImageFolder(List<String> classes, List<Image> train, List<Image> validation, int size, Normalization normalization, long seed) {
+    private ImageFolder(List<String> classes, List<Image> train, List<Image> validation, List<LeftOut> leftOut, int size, Normalization normalization,
+            long seed) {
         this.classes = classes;
         this.train = train;
         this.validation = validation;
+        this.leftOut = leftOut;
         this.size = size;
         this.normalization = normalization;
         this.seed = seed;
@@ -95,18 +106,51 @@ public final class ImageFolder {
         }
         List<Image> train = new ArrayList<>();
         List<Image> validation = new ArrayList<>();
+        List<LeftOut> leftOut = new ArrayList<>();
+        long beside = list(folder).stream().filter(ImageFolder::isImage).count();
+        if (beside > 0) {
+            leftOut.add(new LeftOut(beside, "images beside the folders of classes"));
+        }
+        Map<String, Long> otherwise = new TreeMap<>();
         for (int label = 0; label < folders.size(); label++) {
-            List<Path> files = new ArrayList<>(list(folders.get(label)).stream().filter(ImageFolder::isImage).toList());
+            List<Path> entries = list(folders.get(label));
+            List<Path> files = new ArrayList<>(entries.stream().filter(ImageFolder::isImage).toList());
             if (files.isEmpty()) {
-                throw new IOException(folders.get(label) + " has no image; names must end in .png, .jpg or .jpeg");
+                throw new IOException(folders.get(label) + " has no image; names must end in " + String.join(", ", ImageFile.ENDINGS)
+                        + ", and images lie in the folder of their class itself");
             }
             files.sort(Comparator.comparingLong(file -> draw(file, seed)));
             long kept = Math.min(Math.round(files.size() * share), files.size() - 1);
             for (int i = 0; i < files.size(); i++) {
                 (i < kept ? validation : train).add(new Image(files.get(i), label));
             }
+            for (Path entry : entries) {
+                if (Files.isDirectory(entry)) {
+                    long within = within(entry);
+                    if (within > 0) {
+                        leftOut.add(new LeftOut(within, "images in " + entry + ", a folder within that of a class"));
+                    }
+                } else if (!isImage(entry)) {
+                    otherwise.merge(ending(entry), 1L, Long::sum);
+                }
+            }
         }
-        return new ImageFolder(folders.stream().map(each -> each.getFileName().toString()).toList(), train, validation, size, normalization, seed);
+        otherwise.forEach((ending, count) -> leftOut.add(new LeftOut(count, "files " + (ending.isEmpty() ? "without an ending" : "ending in " + ending))));
+        return new ImageFolder(folders.stream().map(each -> each.getFileName().toString()).toList(), train, validation, List.copyOf(leftOut), size,
+                normalization, seed);
+    }
+
+    private static long within(Path folder) throws IOException {
+        try (Stream<Path> all = Files.walk(folder)) { // follows no link
+            return all.filter(ImageFolder::isImage).count();
+        } catch (UncheckedIOException e) {
+            throw e.getCause();
+        }
+    }
+
+    private static String ending(Path file) {
+        String name = file.getFileName().toString().toLowerCase(Locale.ROOT);
+        return name.lastIndexOf('.') < 0 ? "" : name.substring(name.lastIndexOf('.'));
     }
 
     private static List<Path> list(Path folder) throws IOException {
@@ -118,9 +162,9 @@ public final class ImageFolder {
         }
     }
 
+    /** A pipe or a device is none, whatever its name is. */
     private static boolean isImage(Path file) {
-        String name = file.getFileName().toString().toLowerCase(Locale.ROOT);
-        return name.endsWith(".png") || name.endsWith(".jpg") || name.endsWith(".jpeg");
+        return ImageFile.ENDINGS.contains(ending(file)) && Files.isRegularFile(file);
     }
 
     /** A number that depends on the seed and the names of the class and the image. */
@@ -134,6 +178,11 @@ public final class ImageFolder {
     /** The names of the classes, sorted; a label is a place among them. */
     public List<String> classes() {
         return classes;
+    }
+
+    /** What lies in the folder and is not read, hidden files aside. */
+    public List<LeftOut> leftOut() {
+        return leftOut;
     }
 
     /** How many images are learned from. */
@@ -183,18 +232,19 @@ public final class ImageFolder {
     }
 
     private void read(Path file, boolean mirrored, float[] into, int at) {
-        BufferedImage image;
+        ImageFile image;
         try {
-            image = ImageIO.read(file.toFile());
-        } catch (IOException | RuntimeException e) { // Java's readers throw what they like at damaged files
-            throw new UncheckedIOException(new IOException(file + " is no image that can be read: " + e.getMessage(), e));
+            image = ImageFile.read(file);
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
         }
-        if (image == null) {
-            throw new UncheckedIOException(new IOException(file + " is neither PNG nor JPEG"));
-        }
-        float[][] channels = Resizing.channels(image);
         for (int c = 0; c < CHANNELS; c++) {
-            float[] resized = Resizing.square(channels[c], image.getWidth(), image.getHeight(), size);
+            int channel = c;
+            float[] resized = Resizing.square((y, row) -> {
+                for (int x = 0; x < row.length; x++) {
+                    row[x] = image.rgb()[CHANNELS * (y * row.length + x) + channel] & 0xff;
+                }
+            }, image.width(), image.height(), size);
             for (int y = 0; y < size; y++) {
                 for (int x = 0; x < size; x++) {
                     float value = resized[y * size + (mirrored ? size - 1 - x : x)];

@@ -1,63 +1,41 @@
 package isonorm.data;
 
-import java.awt.color.ColorSpace;
-import java.awt.image.BufferedImage;
-import java.awt.image.Raster;
-
-/** Images as rows of numbers, and smaller or larger. */
+/** Images, smaller or larger. */
 final class Resizing {
 
     private Resizing() {}
 
-    /** The red, green and blue of an image, (3, height, width), 0 to 255; what would shine through is left out. */
-    static float[][] channels(BufferedImage image) {
-        int width = image.getWidth();
-        int height = image.getHeight();
-        float[][] channels = new float[3][width * height];
-        if (image.getColorModel().getColorSpace().getType() == ColorSpace.TYPE_GRAY) {
-            // Java takes grey for linear light and would brighten it, where everybody else takes it for what a file holds.
-            Raster raster = image.getRaster();
-            float largest = (1 << image.getSampleModel().getSampleSize(0)) - 1;
-            raster.getSamples(0, 0, width, height, 0, channels[0]);
-            for (int i = 0; i < channels[0].length; i++) {
-                channels[0][i] *= 255 / largest;
-                channels[1][i] = channels[0][i];
-                channels[2][i] = channels[0][i];
-            }
-            return channels;
-        }
-        int[] row = new int[width];
-        for (int y = 0; y < height; y++) {
-            image.getRGB(0, y, width, 1, row, 0, width);
-            for (int x = 0; x < width; x++) {
-                channels[0][y * width + x] = row[x] >> 16 & 0xff;
-                channels[1][y * width + x] = row[x] >> 8 & 0xff;
-                channels[2][y * width + x] = row[x] & 0xff;
-            }
-        }
-        return channels;
+    /** A channel of an image. */
+    @FunctionalInterface
+    interface Channel {
+        /** Puts a row into an array. */
+        void row(int y, float[] into);
     }
 
     /**
      * The middle square, of {@code size} a side, of a channel whose shorter side is made as long. Where two are in the middle it is the first,
      * as transformers cuts.
      */
-    static float[] square(float[] channel, int width, int height, int size) {
+    static float[] square(Channel channel, int width, int height, int size) {
         int shorter = Math.min(width, height);
-        int wide = (int) ((long) size * width / shorter);
-        int high = (int) ((long) size * height / shorter);
+        long wide = (long) size * width / shorter;
+        long high = (long) size * height / shorter;
         Weights across = Weights.of(width, wide, (wide - size) / 2, size);
         Weights down = Weights.of(height, high, (high - size) / 2, size);
-        float[] narrow = new float[height * size];
-        for (int y = 0; y < height; y++) {
+        int top = down.first[0];
+        int bottom = down.first[size - 1] + down.weights[size - 1].length;
+        float[] narrow = new float[(bottom - top) * size]; // of a high image only what its middle is made of
+        float[] row = new float[width];
+        for (int y = top; y < bottom; y++) {
+            channel.row(y, row);
             for (int x = 0; x < size; x++) {
-                narrow[y * size + x] = across.sum(channel, y * width, 1, x);
+                narrow[(y - top) * size + x] = across.sum(row, across.first[x], 1, x);
             }
         }
         float[] square = new float[size * size];
         for (int y = 0; y < size; y++) {
             for (int x = 0; x < size; x++) {
-                square[y * size + x] = down.sum(narrow, x, size, y);
+                square[y * size + x] = down.sum(narrow, (down.first[y] - top) * size + x, size, y);
             }
         }
         return square;
@@ -70,7 +48,7 @@ final class Resizing {
     private record Weights(int[] first, float[][] weights) {
 
         /** Of the new pixels {@code offset} to {@code offset + count - 1} of {@code to} that {@code from} old ones become. */
-        static Weights of(int from, int to, int offset, int count) {
+        static Weights of(int from, long to, long offset, int count) {
             double scale = (double) from / to;
             double reach = Math.max(1, scale);
             int[] first = new int[count];
@@ -94,10 +72,11 @@ final class Resizing {
             return new Weights(first, weights);
         }
 
+        /** Of a new pixel, whose first old one is at a place. */
         float sum(float[] values, int at, int stride, int pixel) {
             float sum = 0;
             for (int j = 0; j < weights[pixel].length; j++) {
-                sum += weights[pixel][j] * values[at + (first[pixel] + j) * stride];
+                sum += weights[pixel][j] * values[at + j * stride];
             }
             return sum;
         }

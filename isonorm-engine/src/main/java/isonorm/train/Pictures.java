@@ -72,6 +72,11 @@ record Pictures(ImageFolder images, int context) implements TrainingData {
         return Map.of("preprocessor_config.json", json.toPrettyString().getBytes(StandardCharsets.UTF_8));
     }
 
+    @Override
+    public List<String> notes() {
+        return images.leftOut().stream().map(each -> "left out of the data, because they are not read: " + each.files() + " " + each.what()).toList();
+    }
+
     private static void numbers(ArrayNode array, float[] values) {
         for (float value : values) {
             array.add(value);

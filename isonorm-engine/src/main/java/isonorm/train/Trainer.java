@@ -98,6 +98,7 @@ public final class Trainer implements AutoCloseable {
             requireFresh(out); // nobody else has begun meanwhile
             RunFiles.writeConfiguration(out, Configuration.of(told));
             trainer.recipe.warnings().forEach(watcher::note);
+            trainer.data.notes().forEach(watcher::note);
             begun = true;
             return trainer;
         } finally {

@@ -27,4 +27,9 @@ interface TrainingData {
     default Map<String, byte[]> files() {
         return tokenizer().map(json -> Map.of("tokenizer.json", json)).orElse(Map.of());
     }
+
+    /** What a run should be told of it, a line each. */
+    default List<String> notes() {
+        return List.of();
+    }
 }

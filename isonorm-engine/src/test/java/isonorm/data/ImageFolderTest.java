@@ -77,18 +77,22 @@ class ImageFolderTest {
         }
     }
 
+    private static float[] square(float[] channel, int width, int height, int size) {
+        return Resizing.square((y, into) -> System.arraycopy(channel, y * width, into, 0, width), width, height, size);
+    }
+
     @Test
     void theMiddleIsTakenAndSidesAreMeans() throws IOException {
         // columns 0 1 2 3 4 5 6 7, two rows: the middle square of 2 is columns 3 and 4
         image("a/x.png", 8, 2, BufferedImage.TYPE_INT_RGB, (x, y) -> 10 * x << 16);
         assertArrayEquals(new float[] {30 / 255f, 40 / 255f, 30 / 255f, 40 / 255f}, Arrays.copyOf(only(2, NONE), 4), ROUNDING);
         // of 5 columns those are columns 1 and 2
-        assertArrayEquals(new float[] {1, 2, 1, 2}, Resizing.square(new float[] {0, 1, 2, 3, 4, 0, 1, 2, 3, 4}, 5, 2, 2), 1e-5f);
+        assertArrayEquals(new float[] {1, 2, 1, 2}, square(new float[] {0, 1, 2, 3, 4, 0, 1, 2, 3, 4}, 5, 2, 2), 1e-5f);
         // 4 x 4 to 2 x 2: a triangle of width 4 around 1 and 3 has the weights 3 3 1 and 1 3 3, in sevenths
-        float[] quarter = Resizing.square(new float[] {7, 14, 21, 28, 7, 14, 21, 28, 7, 14, 21, 28, 7, 14, 21, 28}, 4, 4, 2);
+        float[] quarter = square(new float[] {7, 14, 21, 28, 7, 14, 21, 28, 7, 14, 21, 28, 7, 14, 21, 28}, 4, 4, 2);
         assertArrayEquals(new float[] {(3 * 7 + 3 * 14 + 21) / 7f, (14 + 3 * 21 + 3 * 28) / 7f, 12, 23}, quarter, 1e-5f);
         // twice as large: 1/4 and 3/4 of the neighbours
-        assertArrayEquals(new float[] {0, 1, 3, 4, 0, 1, 3, 4, 0, 1, 3, 4, 0, 1, 3, 4}, Resizing.square(new float[] {0, 4, 0, 4}, 2, 2, 4), 1e-5f);
+        assertArrayEquals(new float[] {0, 1, 3, 4, 0, 1, 3, 4, 0, 1, 3, 4, 0, 1, 3, 4}, square(new float[] {0, 4, 0, 4}, 2, 2, 4), 1e-5f);
     }
 
     @Test
@@ -123,18 +127,42 @@ class ImageFolderTest {
     }
 
     @Test
+    void whatIsNotReadIsCounted() throws IOException {
+        for (String name : List.of("a/1.png", "a/2.bmp", "b/1.gif", "a/deep/er/1.png", "a/deep/2.png", "0.png")) {
+            image(name, 3, 3, BufferedImage.TYPE_INT_RGB, (x, y) -> 0);
+        }
+        for (String name : List.of("a/3.webp", "b/4.WEBP", "b/notes", "a/.hidden", "notes.txt")) {
+            Files.writeString(folder.resolve(name), "");
+        }
+        ImageFolder images = ImageFolder.open(folder, 2, NONE, 0, 0);
+        assertEquals(3, images.train());
+        assertEquals(List.of(new ImageFolder.LeftOut(1, "images beside the folders of classes"),
+                new ImageFolder.LeftOut(2, "images in " + folder.resolve("a/deep") + ", a folder within that of a class"),
+                new ImageFolder.LeftOut(1, "files without an ending"), new ImageFolder.LeftOut(2, "files ending in .webp")), images.leftOut());
+    }
+
+    @Test
+    void aStripeIsReadInTheMemoryOfItsMiddle() throws IOException {
+        image("a/x.png", 1, 100_000, BufferedImage.TYPE_INT_RGB, (x, y) -> 0x404040);
+        for (float pixel : only(64, NONE)) {
+            assertEquals(64 / 255f, pixel, ROUNDING);
+        }
+    }
+
+    @Test
     void foldersThatHoldNoImagesAreRefused() throws IOException {
         assertEquals(folder + " has no folders; images lie in a folder for each class", refusal());
         Path none = Files.createDirectory(folder.resolve("a"));
         Files.writeString(none.resolve("a.txt"), "");
-        assertEquals(none + " has no image; names must end in .png, .jpg or .jpeg", refusal());
+        assertEquals(none + " has no image; names must end in .png, .jpg, .jpeg, .gif, .bmp, .tif, .tiff, and images lie in the folder of "
+                + "their class itself", refusal());
         Path broken = Files.writeString(none.resolve("a.png"), "no image");
-        assertEquals(broken + " is neither PNG nor JPEG",
+        assertEquals(broken + " is no image of a kind that is read: PNG, JPEG, GIF, BMP or TIFF",
                 assertThrows(IOException.class, () -> ImageFolder.open(folder, 2, NONE, 0, 0).rows(0, 1)).getMessage());
         byte[] whole = Files.readAllBytes(image("a/a.png", 9, 9, BufferedImage.TYPE_INT_RGB, (x, y) -> x * y));
         Files.write(broken, Arrays.copyOf(whole, whole.length / 2));
         assertTrue(assertThrows(IOException.class, () -> ImageFolder.open(folder, 2, NONE, 0, 0).rows(0, 1)).getMessage()
-                .startsWith(broken + " is no image that can be read"));
+                .startsWith(broken + " is truncated or damaged"));
     }
 
     private String refusal() {
