@@ -108,7 +108,7 @@ public final class Main implements Runnable {
                 : COMMANDS;
         commands.forEach((name, command) -> line.addSubcommand(name, command.apply(console)));
         line.setColorScheme(Help.defaultColorScheme(console.colour() ? Help.Ansi.ON : Help.Ansi.OFF));
-        line.setOut(new PrintWriter(console.out(), true, StandardCharsets.UTF_8));
+        line.setOut(new PrintWriter(console.rawOut(), true, StandardCharsets.UTF_8));
         line.setErr(new PrintWriter(console.err(), true, StandardCharsets.UTF_8));
         line.setParameterExceptionHandler((e, _) -> usageError(console, e));
         line.setExecutionExceptionHandler((e, _, _) -> failure(console, e));

@@ -128,9 +128,8 @@ public final class CompareProgress implements Trials.Watcher, AutoCloseable {
         int first = Math.clamp((long) ended + jobs - ROWS + 2, 0, Math.max(0, all.size() - ROWS));
         all.subList(first, Math.min(all.size(), first + ROWS)).forEach(entry -> rows.add(String.format("  %-" + width + "s  %s", entry.getKey().name(), row(entry.getValue()))));
         StringBuilder text = new StringBuilder(shown > 0 ? "\033[" + shown + "A" : "");
-        rows.forEach(row -> text.append("\r\033[K").append(row, 0, Math.min(WIDTH, row.length())).append('\n')); // a longer line would wrap
-        console.err().print(text);
-        console.err().flush();
+        rows.forEach(row -> text.append("\r\033[K").append(Escaped.line(row.substring(0, Math.min(WIDTH, row.length())))).append('\n')); // a longer line would wrap
+        console.draw(text);
         shown = rows.size();
     }
 
@@ -148,8 +147,7 @@ public final class CompareProgress implements Trials.Watcher, AutoCloseable {
 
     private void erase() {
         if (shown > 0) {
-            console.err().print("\033[" + shown + "A\r\033[J");
-            console.err().flush();
+            console.draw("\033[" + shown + "A\r\033[J");
             shown = 0;
         }
     }

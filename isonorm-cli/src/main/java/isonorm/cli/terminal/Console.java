@@ -11,6 +11,16 @@ import java.io.PrintStream;
  */
 public record Console(PrintStream out, PrintStream err, boolean live, boolean colour) {
 
+    static final String BOLD = "\033[1m";
+    static final String GREEN = "\033[32m";
+    static final String PLAIN = "\033[0m";
+
+    /** Whatever is written, no control character of a name or a file reaches a terminal. */
+    public Console {
+        out = Escaped.over(out);
+        err = Escaped.over(err);
+    }
+
     /** The process's own streams; the launcher knows which of them are terminals. */
     public static Console system() {
         boolean colour = Boolean.getBoolean("isonorm.stdout.terminal") && System.getenv("NO_COLOR") == null;
@@ -27,11 +37,24 @@ public record Console(PrintStream out, PrintStream err, boolean live, boolean co
         err.println("isonorm: " + message.strip().replaceAll("\\s*\\R\\s*", "; "));
     }
 
+    /** Stdout for help, which has no text but its own, and may be coloured. */
+    public PrintStream rawOut() {
+        return ((Escaped) out).raw();
+    }
+
+    /** Moves about on the terminal; whoever draws cares for control characters of others. */
+    void draw(CharSequence text) {
+        PrintStream raw = ((Escaped) err).raw();
+        err.flush();
+        raw.print(text);
+        raw.flush();
+    }
+
     public String bold(String text) {
-        return colour ? "\033[1m" + text + "\033[0m" : text;
+        return colour ? BOLD + text + PLAIN : text;
     }
 
     public String green(String text) {
-        return colour ? "\033[32m" + text + "\033[0m" : text;
+        return colour ? GREEN + text + PLAIN : text;
     }
 }

@@ -45,13 +45,12 @@ public final class ProgressBar implements Progress, AutoCloseable {
         shownAt = now;
         shownWork = what;
         int full = (int) (part * CELLS);
-        draw(String.format(Locale.ROOT, "[%s%s] %3.0f %%  %s", "=".repeat(full), " ".repeat(CELLS - full), 100 * part, what));
+        draw(String.format(Locale.ROOT, "[%s%s] %3.0f %%  %s", "=".repeat(full), " ".repeat(CELLS - full), 100 * part, Escaped.line(what)));
     }
 
     private void draw(String line) {
         String cut = line.length() > 78 ? line.substring(0, 78) : line; // a longer line would wrap and stay on the screen
-        console.err().print("\r" + cut + " ".repeat(Math.max(0, shownLength - cut.length())));
-        console.err().flush();
+        console.draw("\r" + cut + " ".repeat(Math.max(0, shownLength - cut.length())));
         shownLength = cut.length();
     }
 
@@ -59,8 +58,7 @@ public final class ProgressBar implements Progress, AutoCloseable {
     @Override
     public synchronized void close() {
         if (shownLength > 0) {
-            console.err().print("\r" + " ".repeat(shownLength) + "\r");
-            console.err().flush();
+            console.draw("\r" + " ".repeat(shownLength) + "\r");
             shownLength = 0;
         }
     }
