@@ -1,4 +1,4 @@
-// A project that uses Isonorm: gradle run runs the class of ../maven-project.
+// A project that uses Isonorm from its class path: gradle run runs the class of ../maven-project.
 plugins {
     application
 }
@@ -17,6 +17,7 @@ java {
 sourceSets {
     main {
         java.srcDir("../maven-project/src/main/java")
+        java.exclude("module-info.java")
     }
 }
 
@@ -36,7 +37,7 @@ val javaOptions by tasks.registering(Copy::class) {
 }
 
 application {
-    mainClass = "Example"
+    mainClass = "example.Example"
     applicationDefaultJvmArgs = listOf("@${layout.buildDirectory.get().asFile}/isonorm/jvm.args")
 }
 

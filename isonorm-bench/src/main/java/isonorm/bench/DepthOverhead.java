@@ -2,14 +2,15 @@ package isonorm.bench;
 
 import com.sun.management.OperatingSystemMXBean;
 import isonorm.architecture.Embedding;
+import isonorm.convert.LoadedModel;
 import isonorm.depth.DepthSurvey;
-import isonorm.family.LoadedModel;
-import isonorm.layer.Batch;
 import isonorm.measure.Machine;
 import isonorm.measure.Quartiles;
-import isonorm.tensor.Compute;
+import isonorm.model.Batch;
+import isonorm.model.Compute;
+import isonorm.model.Progress;
+import isonorm.model.Transformer;
 import isonorm.weights.Model;
-import isonorm.weights.Progress;
 import java.io.IOException;
 import java.lang.management.ManagementFactory;
 import java.nio.file.Path;
@@ -28,12 +29,12 @@ public final class DepthOverhead {
 
     public static void main(String[] arguments) throws IOException {
         System.out.println(Machine.here().line(Runtime.getRuntime().availableProcessors()));
-        Model model = LoadedModel.open(Path.of(arguments[0])).model();
+        Transformer model = LoadedModel.open(Path.of(arguments[0])).model();
         int window = Integer.parseInt(arguments[1]);
         int windows = Integer.parseInt(arguments[2]) / window;
         int rounds = Integer.parseInt(arguments[3]);
         Compute compute = Compute.named(arguments.length > 4 ? arguments[4] : "f32");
-        int vocabulary = ((Embedding.Tokens) model.architecture().embedding()).vocabulary();
+        int vocabulary = ((Embedding.Tokens) Model.of(model).architecture().embedding()).vocabulary();
         double[] plain = new double[rounds];
         double[] measured = new double[rounds];
         double[] plainCpu = new double[rounds];

@@ -6,9 +6,10 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import isonorm.convert.Comparison;
 import isonorm.convert.Conversion;
 import isonorm.convert.Form;
-import isonorm.family.LoadedModel;
+import isonorm.convert.LoadedModel;
 import isonorm.layer.Tolerance;
 import isonorm.verify.Verification;
+import isonorm.weights.Model;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -33,7 +34,7 @@ class ReadmeTest {
         LoadedModel converted = LoadedModel.open(folder);
         Comparison comparison = report.verification().orElseThrow().decisive();
         assertTrue(comparison.within(Tolerance.CONVERTED_F64), comparison.toString());
-        assertEquals(report.parametersAfter(), converted.model().architecture().parameterCount());
+        assertEquals(report.parametersAfter(), Model.of(converted.model()).architecture().parameterCount());
     }
 
     /** The lines above, but for how the test names its folder and what it does with the result. */

@@ -4,7 +4,5 @@
  *
  * <p>Nothing here knows the name of a model family. The kind of a norm, where it stands and what it applies are separate
  * values, so that a form of a model is a combination of them and not a class.
- *
- * {@snippet class="isonorm.convert.ConversionSnippetsTest" region="architecture"}
  */
 package isonorm.architecture;

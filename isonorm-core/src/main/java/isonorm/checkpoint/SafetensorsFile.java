@@ -7,6 +7,7 @@ import static isonorm.checkpoint.CheckpointException.Reason.READ_FAILED;
 import static isonorm.checkpoint.CheckpointException.Reason.TRUNCATED;
 
 import com.fasterxml.jackson.core.JsonProcessingException;
+import isonorm.words.Names;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;

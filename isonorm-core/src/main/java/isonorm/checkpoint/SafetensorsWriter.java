@@ -3,6 +3,7 @@ package isonorm.checkpoint;
 import static isonorm.checkpoint.CheckpointException.Reason.OUTPUT_EXISTS;
 import static isonorm.checkpoint.CheckpointException.Reason.WRITE_FAILED;
 
+import isonorm.words.Names;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;

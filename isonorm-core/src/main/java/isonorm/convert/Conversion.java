@@ -12,9 +12,12 @@ import isonorm.checkpoint.Dtype;
 import isonorm.checkpoint.OutputFolder;
 import isonorm.checkpoint.TensorInfo;
 import isonorm.family.Isonorm;
-import isonorm.family.LoadedModel;
+import isonorm.model.ConversionRefused;
+import isonorm.model.Progress;
+import isonorm.model.Transformer;
+import isonorm.rewrite.TensorPlan;
 import isonorm.weights.Matrix;
-import isonorm.weights.Progress;
+import isonorm.weights.Model;
 import isonorm.weights.Source;
 import isonorm.weights.Stored;
 import java.io.IOException;
@@ -60,6 +63,25 @@ public final class Conversion {
     /** The conversion of {@code source} to {@code form} in the type each tensor has now. */
     public static Conversion of(LoadedModel source, Form form) {
         return new Conversion(source, form, Optional.empty(), false, false, Optional.empty(), ModelFiles.LARGEST);
+    }
+
+    /** The form a model is in already; empty for an ordinary checkpoint of a family. */
+    public static Optional<Form> formOf(LoadedModel model) {
+        return Plan.currentForm(model);
+    }
+
+    /** Every reason why a model cannot become {@code form}; empty when it can. */
+    public static List<String> refusals(LoadedModel model, Form form) {
+        return Plan.refusals(model, form);
+    }
+
+    /**
+     * What this writes, before it is written and rounded; nothing is read yet.
+     *
+     * @throws ConversionRefused with every reason, if the model has no exact equal in this form
+     */
+    public Transformer result() throws IOException {
+        return Plan.of(source, form, untie).result();
     }
 
     /** Writes every matrix in {@code type}; in Isonorm's own forms vectors are float32 at least. */
@@ -119,6 +141,9 @@ public final class Conversion {
         }
     }
 
+    /** A file of a checkpoint by its name, and the SHA-256 of its bytes in hexadecimal digits. */
+    public record HashedFile(String name, String sha256) {}
+
     /** A tensor of the result, and what was done to it, step by step in words. */
     public record Tensor(String name, Dtype dtype, List<Long> shape, List<String> steps) {}
 
@@ -176,7 +201,7 @@ public final class Conversion {
 
     /** The type a role has in the source; roles that appear take the type of the token or patch embedding. */
     private Dtype storedType(Role role) {
-        Map<Role, Matrix> weights = source.model().weights();
+        Map<Role, Matrix> weights = Model.of(source.model()).weights();
         Matrix stored = weights.get(role);
         for (Part part : List.of(Part.TOKEN_EMBEDDING, Part.PATCH_PROJECTION)) {
             stored = stored != null ? stored : weights.get(Role.of(part, Role.Field.WEIGHT));
@@ -226,7 +251,7 @@ public final class Conversion {
         }
         return new Report(Isonorm.VERSION, plan.result().architecture().family(),
                 Plan.currentForm(source).map(Form::label).orElse("the family's checkpoint"), form.label(),
-                source.model().architecture().parameterCount(), plan.result().architecture().parameterCount(),
+                Model.of(source.model()).architecture().parameterCount(), plan.result().architecture().parameterCount(),
                 plan.notes(), source.unused(), sourceFiles, List.copyOf(each), List.of(), Optional.empty());
     }
 }

@@ -12,8 +12,9 @@ import isonorm.checkpoint.Config;
 import isonorm.family.Families;
 import isonorm.family.Family;
 import isonorm.family.Isonorm;
-import isonorm.family.LoadedModel;
 import isonorm.family.Naming;
+import isonorm.model.ConversionRefused;
+import isonorm.rewrite.Rewrite;
 import isonorm.weights.Model;
 import java.io.IOException;
 import java.util.ArrayList;
@@ -32,7 +33,7 @@ import java.util.stream.Stream;
  * @param config the result's config.json
  * @param notes what a user of the result should know, in sentences
  */
-public record Plan(
+record Plan(
         LoadedModel source, Form form, List<Rewrite> rewrites, Model result, Naming naming, Config config, List<String> notes) {
 
     private static final String DUAL = "it has two streams, and its sub-layers and its output read one of them without a norm, so its mean is not redundant";
@@ -40,19 +41,19 @@ public record Plan(
     /**
      * The form a model is in already; empty for an ordinary checkpoint of a family.
      */
-    public static Optional<Form> currentForm(LoadedModel model) {
+    static Optional<Form> currentForm(LoadedModel model) {
         return model.config().textOr("", "model_type").equals("isonorm")
                 ? Form.named(model.config().textOr("", "form"))
                 : Optional.empty();
     }
 
     /** Every reason why {@code model} cannot become {@code form}; empty when it can. */
-    public static List<String> refusals(LoadedModel model, Form form) {
+    static List<String> refusals(LoadedModel model, Form form) {
         Optional<Form> current = currentForm(model);
         if (current.isPresent()) {
-            return refusalsOfIsonorm(model.model().architecture(), current.get(), form);
+            return refusalsOfIsonorm(architecture(model), current.get(), form);
         }
-        Architecture architecture = model.model().architecture();
+        Architecture architecture = architecture(model);
         if (form == Form.PRE_LN) {
             return List.of("it is an ordinary checkpoint of " + architecture.family()
                     + " already; pre-ln leads back from pre-rmsnorm and pre-crmsnorm");
@@ -183,7 +184,7 @@ public record Plan(
      *     means
      * @throws ConversionRefused with every reason, if there is no exact way
      */
-    public static Plan of(LoadedModel source, Form form, boolean untie) throws IOException {
+    static Plan of(LoadedModel source, Form form, boolean untie) throws IOException {
         List<String> reasons = refusals(source, form);
         if (!reasons.isEmpty()) {
             throw new ConversionRefused(reasons);
@@ -201,9 +202,9 @@ public record Plan(
         }
         forth(current.isPresent(), form, untie, rewrites);
         if (form == Form.CENTRED) {
-            unitScale(current.isPresent() ? describe(familyConfig) : source.model().architecture()).ifPresent(rewrites::add);
+            unitScale(current.isPresent() ? describe(familyConfig) : architecture(source)).ifPresent(rewrites::add);
         }
-        Model result = Rewrite.all(source.model(), rewrites);
+        Model result = Rewrite.all(Model.of(source.model()), rewrites);
         if (!form.isFamilyFormat()) {
             Config config = Isonorm.config(result.architecture(), form.label(), familyConfig, Isonorm.VERSION);
             return new Plan(source, form, rewrites, result, Isonorm.naming(), config, notes(result.architecture()));
@@ -226,6 +227,10 @@ public record Plan(
             unitScale(family).ifPresent(rewrites::add);
             rewrites.add(new Rewrite.Restore(family));
         }
+    }
+
+    private static Architecture architecture(LoadedModel model) {
+        return Model.of(model.model()).architecture();
     }
 
     private static Architecture describe(Config familyConfig) throws CheckpointException {

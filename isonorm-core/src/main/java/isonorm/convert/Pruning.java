@@ -10,14 +10,17 @@ import isonorm.checkpoint.CheckpointException.Reason;
 import isonorm.checkpoint.Config;
 import isonorm.checkpoint.Dtype;
 import isonorm.checkpoint.OutputFolder;
+import isonorm.convert.Conversion.HashedFile;
 import isonorm.family.Families;
 import isonorm.family.Family;
 import isonorm.family.Isonorm;
-import isonorm.family.LoadedModel;
 import isonorm.family.Naming;
+import isonorm.model.ConversionRefused;
+import isonorm.model.Progress;
+import isonorm.model.Transformer;
+import isonorm.rewrite.TensorPlan;
 import isonorm.weights.Matrix;
 import isonorm.weights.Model;
-import isonorm.weights.Progress;
 import isonorm.weights.Stored;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -64,7 +67,7 @@ public final class Pruning {
      * @throws ConversionRefused if the family's config cannot say what would be left
      */
     public static Pruning of(LoadedModel source, Collection<Integer> blocks) throws IOException {
-        Architecture whole = source.model().architecture();
+        Architecture whole = Model.of(source.model()).architecture();
         int count = whole.blocks().size();
         Set<Integer> removed = new TreeSet<>(blocks);
         for (int block : removed) {
@@ -76,7 +79,7 @@ public final class Pruning {
             throw new IllegalArgumentException(removed.isEmpty() ? "no block is named" : "no block would be left; this model has " + count);
         }
         List<Integer> kept = IntStream.range(0, count).filter(block -> !removed.contains(block)).boxed().toList();
-        Model result = without(source.model(), kept);
+        Model result = without(Model.of(source.model()), kept);
         Config config = Families.of(source.config()).keeping(source.config(), kept, result.architecture());
         Family.Description description = Families.describe(config, source.checkpoint().names());
         if (description.architecture().equals(result.architecture())) {
@@ -106,7 +109,7 @@ public final class Pruning {
     }
 
     /** The model without the blocks. */
-    public Model result() {
+    public Transformer result() {
         return result;
     }
 
@@ -179,7 +182,7 @@ public final class Pruning {
     }
 
     private Report report(List<HashedFile> sourceFiles, List<HashedFile> resultFiles, Optional<Evidence> evidence) {
-        Architecture before = source.model().architecture();
+        Architecture before = Model.of(source.model()).architecture();
         Architecture after = result.architecture();
         return new Report(Isonorm.VERSION, after.family(), List.copyOf(removed), before.blocks().size(), after.blocks().size(),
                 before.parameterCount(), after.parameterCount(), sourceFiles, resultFiles, evidence);

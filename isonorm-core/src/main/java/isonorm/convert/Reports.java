@@ -3,6 +3,7 @@ package isonorm.convert;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import isonorm.convert.Conversion.HashedFile;
 import java.util.List;
 
 /** What is reported, as the JSON of report.json and of the headers of weight files. */

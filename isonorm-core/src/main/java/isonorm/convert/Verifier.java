@@ -1,8 +1,7 @@
 package isonorm.convert;
 
-import isonorm.family.LoadedModel;
-import isonorm.weights.Model;
-import isonorm.weights.Progress;
+import isonorm.model.Progress;
+import isonorm.model.Transformer;
 import java.io.IOException;
 
 /**
@@ -20,5 +19,5 @@ public interface Verifier {
      * @return what was measured, for the report
      * @throws IOException if they are not equal, in one line; nothing is left of what was written then
      */
-    Evidence verify(Model original, Model rewritten, LoadedModel written, Progress progress) throws IOException;
+    Evidence verify(Transformer original, Transformer rewritten, LoadedModel written, Progress progress) throws IOException;
 }

@@ -1,9 +1,7 @@
 /**
- * Exact rewrites between normalizations. A {@link isonorm.convert.Rewrite} takes a model and gives an equal one; a
- * {@link isonorm.convert.Plan} is the list of them that leads to a {@link isonorm.convert.Form}, or every reason why there is
- * none; a {@link isonorm.convert.Conversion} carries a plan out and reports what it did.
- *
- * <p>Rewrites work on lazy matrices in float64, so a chain of them rounds once, when a tensor is written.
+ * Opens checkpoints and writes them in another form. A {@link isonorm.convert.LoadedModel} is a checkpoint of a known family; a
+ * {@link isonorm.convert.Conversion} writes it in a {@link isonorm.convert.Form}, computing the same, or gives every reason why there is none; a
+ * {@link isonorm.convert.Pruning} leaves blocks out. What either writes can be verified before it appears ({@link isonorm.convert.Verifier}).
  *
  * {@snippet class="isonorm.convert.ConversionSnippetsTest" region="convert"}
  */

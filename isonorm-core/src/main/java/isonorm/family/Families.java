@@ -5,7 +5,7 @@ import isonorm.architecture.Output;
 import isonorm.checkpoint.CheckpointException;
 import isonorm.checkpoint.CheckpointException.Reason;
 import isonorm.checkpoint.Config;
-import isonorm.checkpoint.Names;
+import isonorm.words.Names;
 import java.util.Map;
 import java.util.Set;
 import java.util.TreeMap;

@@ -5,6 +5,7 @@ import isonorm.architecture.Parameter;
 import isonorm.architecture.Role;
 import isonorm.checkpoint.CheckpointException;
 import isonorm.checkpoint.Dtype;
+import isonorm.model.Transformer;
 import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
@@ -15,7 +16,7 @@ import java.util.Set;
  * An architecture with a matrix for each of its parameters. A rewrite takes one and gives another; nothing is read until
  * somebody reads a matrix.
  */
-public record Model(Architecture architecture, Map<Role, Matrix> weights) {
+public record Model(Architecture architecture, Map<Role, Matrix> weights) implements Transformer {
 
     public Model {
         weights = Collections.unmodifiableMap(new LinkedHashMap<>(weights));
@@ -35,6 +36,40 @@ public record Model(Architecture architecture, Map<Role, Matrix> weights) {
         if (!unclaimed.isEmpty()) {
             throw new IllegalArgumentException("the weights have " + unclaimed + ", which the architecture has no use for");
         }
+    }
+
+    /** What users of the library are given as no more than a Transformer. */
+    public static Model of(Transformer transformer) {
+        return switch (transformer) {
+            case Model model -> model;
+            default -> throw new IllegalArgumentException("a Transformer comes from LoadedModel.open or from Pruning, got a "
+                    + transformer.getClass().getName());
+        };
+    }
+
+    @Override
+    public String family() {
+        return architecture.family();
+    }
+
+    @Override
+    public int depth() {
+        return architecture.blocks().size();
+    }
+
+    @Override
+    public int width() {
+        return architecture.width();
+    }
+
+    @Override
+    public int context() {
+        return architecture.context();
+    }
+
+    @Override
+    public long parameterCount() {
+        return architecture.parameterCount();
     }
 
     /** The matrix of one role. */

@@ -10,12 +10,13 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import isonorm.architecture.Rotary.Pairing;
 import isonorm.architecture.Rotary.Scaling;
 import isonorm.checkpoint.Config;
+import isonorm.convert.Conversion;
 import isonorm.convert.Form;
-import isonorm.convert.Plan;
+import isonorm.convert.LoadedModel;
 import isonorm.family.Families;
 import isonorm.family.Fixtures;
 import isonorm.family.Isonorm;
-import isonorm.family.LoadedModel;
+import isonorm.weights.Model;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.EnumSet;
@@ -62,7 +63,7 @@ class ArchitectureTest {
     void whatAPartIsToTheStreamShowsInItsShape() throws IOException {
         Set<Part> seen = EnumSet.noneOf(Part.class);
         for (String name : Fixtures.all()) {
-            Architecture fixture = Fixtures.open(name).model().architecture();
+            Architecture fixture = Model.of(Fixtures.open(name).model()).architecture();
             Architecture whole = fixture.withFinalNorm(fixture.finalNorm().map(norm -> norm.withAffine(Affine.NONE)));
             Map<Role, Parameter> compressed =
                     whole.withStream(Stream.COMPRESSED).parameters().stream().collect(Collectors.toMap(Parameter::role, each -> each));
@@ -319,11 +320,12 @@ class ArchitectureTest {
         int compared = 0;
         for (String fixture : Fixtures.all()) {
             LoadedModel source = Fixtures.open(fixture);
-            List<Architecture> forms = new ArrayList<>(List.of(source.model().architecture()));
+            List<Architecture> forms = new ArrayList<>(List.of(Model.of(source.model()).architecture()));
             for (Form form : Form.values()) {
                 for (boolean untie : new boolean[] {false, true}) {
-                    if (Plan.refusals(source, form).isEmpty()) {
-                        forms.add(Plan.of(source, form, untie).result().architecture());
+                    if (Conversion.refusals(source, form).isEmpty()) {
+                        Conversion conversion = Conversion.of(source, form);
+                        forms.add(Model.of((untie ? conversion.untied() : conversion).result()).architecture());
                     }
                 }
             }

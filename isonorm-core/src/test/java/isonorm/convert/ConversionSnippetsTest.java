@@ -3,12 +3,10 @@ package isonorm.convert;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import isonorm.architecture.Architecture;
 import isonorm.checkpoint.Checkpoint;
 import isonorm.checkpoint.OutputFolder;
 import isonorm.checkpoint.SafetensorsWriter;
 import isonorm.checkpoint.TensorInfo;
-import isonorm.family.LoadedModel;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.nio.file.Path;
@@ -51,12 +49,11 @@ class ConversionSnippetsTest {
     }
 
     @Test
-    void architecture() throws IOException {
-        // @start region="architecture"
+    void model() throws IOException {
+        // @start region="model"
         LoadedModel model = LoadedModel.open(folder);
-        Architecture architecture = model.model().architecture();
-        int blocks = architecture.blocks().size();
-        long parameters = architecture.parameterCount();
+        int blocks = model.model().depth();
+        long parameters = model.model().parameterCount();
         // @end
         assertEquals(8, blocks);
         assertEquals(1_750_272, parameters);
@@ -71,6 +68,6 @@ class ConversionSnippetsTest {
         long fewer = report.parametersBefore() - report.parametersAfter();
         // @end
         assertTrue(fewer > 0);
-        assertEquals(report.parametersAfter(), LoadedModel.open(target).model().architecture().parameterCount());
+        assertEquals(report.parametersAfter(), LoadedModel.open(target).model().parameterCount());
     }
 }

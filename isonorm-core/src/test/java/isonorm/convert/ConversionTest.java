@@ -13,9 +13,11 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import isonorm.checkpoint.CheckpointException;
 import isonorm.checkpoint.CheckpointException.Reason;
 import isonorm.checkpoint.Dtype;
+import isonorm.convert.Conversion.HashedFile;
 import isonorm.family.Fixtures;
-import isonorm.family.LoadedModel;
-import isonorm.weights.Progress;
+import isonorm.model.ConversionRefused;
+import isonorm.model.Progress;
+import isonorm.weights.Model;
 import isonorm.weights.Sample;
 import java.io.IOException;
 import java.nio.ByteBuffer;
@@ -395,7 +397,7 @@ class ConversionTest {
         Verifier unequal = (original, rewritten, written, _) -> {
             seen.add(written.checkpoint().folder());
             assertEquals(source.model(), original);
-            assertEquals(rewritten.architecture(), written.model().architecture());
+            assertEquals(Model.of(rewritten).architecture(), Model.of(written.model()).architecture());
             assertEquals(Form.PRE_RMSNORM, Plan.currentForm(written).orElseThrow());
             throw new IOException("they differ");
         };
@@ -551,7 +553,7 @@ class ConversionTest {
             });
         }
         assertEquals(whole.keySet(), seen);
-        assertEquals(whole.size(), LoadedModel.open(out).model().weights().size());
+        assertEquals(whole.size(), Model.of(LoadedModel.open(out).model()).weights().size());
     }
 
     // Surroundings

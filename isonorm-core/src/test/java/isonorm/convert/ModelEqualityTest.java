@@ -13,11 +13,12 @@ import isonorm.checkpoint.Dtype;
 import isonorm.convert.PlainForward.Input;
 import isonorm.convert.PlainForward.Result;
 import isonorm.family.Fixtures;
-import isonorm.family.LoadedModel;
+import isonorm.model.ConversionRefused;
+import isonorm.model.Progress;
+import isonorm.rewrite.Rewrite;
 import isonorm.weights.Dense;
 import isonorm.weights.Matrix;
 import isonorm.weights.Model;
-import isonorm.weights.Progress;
 import isonorm.weights.Sample;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -93,7 +94,7 @@ class ModelEqualityTest {
         for (Form form : Form.values()) {
             if (Plan.refusals(source, form).isEmpty()) {
                 plans.put(form.label(), Plan.of(source, form, false));
-                if (source.model().architecture().tied() && (form == Form.PRE_RMSNORM || form == Form.PRE_CRMSNORM)) {
+                if (Model.of(source.model()).architecture().tied() && (form == Form.PRE_RMSNORM || form == Form.PRE_CRMSNORM)) {
                     plans.put(form + " untied", Plan.of(source, form, true));
                 }
             }
@@ -149,7 +150,7 @@ class ModelEqualityTest {
             Input input = Models.sample(Fixtures.golden(fixture));
             Result wanted = new PlainForward(source.model()).run(input);
             // Every form once a family, and of the other fixtures the one that goes through every step.
-            boolean first = families.add(source.model().architecture().family());
+            boolean first = families.add(Model.of(source.model()).architecture().family());
             for (Form form : first ? List.of(Form.values()) : List.of(Form.PRE_CRMSNORM, Form.RMSNORM)) {
                 LoadedModel from = form == Form.PRE_LN && Files.exists(folder.resolve(fixture + "-" + Form.PRE_CRMSNORM))
                         ? LoadedModel.open(folder.resolve(fixture + "-" + Form.PRE_CRMSNORM))
@@ -190,7 +191,7 @@ class ModelEqualityTest {
                     Rewrite step = others.remove(left);
                     String outcome;
                     try {
-                        double apart = Models.difference(source.model(), wanted, new PlainForward(Rewrite.all(plan.source().model(), others)).run(input));
+                        double apart = Models.difference(source.model(), wanted, new PlainForward(Rewrite.all(Model.of(plan.source().model()), others)).run(input));
                         outcome = apart < Tolerance.SAME ? "equal" : apart > Tolerance.BROKEN ? "broken" : "unclear " + fixture + apart;
                     } catch (IllegalArgumentException e) {
                         outcome = "does not fit";
@@ -227,14 +228,14 @@ class ModelEqualityTest {
                 Model result = Models.inMemory(lazy);
                 Map<String, List<Role>> changed = new TreeMap<>();
                 lazy.weights().forEach((role, matrix) -> {
-                    if (source.model().weights().containsKey(role) && source.model().weight(role) != matrix) {
+                    if (Model.of(source.model()).weights().containsKey(role) && Model.of(source.model()).weight(role) != matrix) {
                         changed.computeIfAbsent(role.part() + " " + role.field(), _ -> new ArrayList<>()).add(role);
                     }
                 });
                 changed.remove("MASK_TOKEN WEIGHT"); // no forward pass reads it
                 for (Map.Entry<String, List<Role>> entry : changed.entrySet()) {
                     Map<Role, Matrix> weights = new HashMap<>(result.weights());
-                    entry.getValue().forEach(role -> weights.put(role, source.model().weight(role)));
+                    entry.getValue().forEach(role -> weights.put(role, Model.of(source.model()).weight(role)));
                     double apart = Models.difference(source.model(), wanted, new PlainForward(new Model(result.architecture(), weights)).run(input));
                     if (!(apart > Tolerance.BROKEN)) {
                         unnoticed.add(fixture + " as " + form + " with " + entry.getKey() + " as it was: " + apart);
@@ -316,12 +317,11 @@ class ModelEqualityTest {
     @Test
     void aGainOfZeroSurvivesTheWayBackWhereABiasHoldsWhatItHid() throws IOException {
         LoadedModel source = Models.inMemory("gpt_neo"); // no bias behind the first norm, one behind the second
-        Map<Role, Matrix> weights = new HashMap<>(source.model().weights());
-        double[] gain = source.model().weight(Role.of(MLP_NORM, 1, GAIN)).vector();
+        Map<Role, Matrix> weights = new HashMap<>(Model.of(source.model()).weights());
+        double[] gain = Model.of(source.model()).weight(Role.of(MLP_NORM, 1, GAIN)).vector();
         gain[7] = 0;
         weights.put(Role.of(MLP_NORM, 1, GAIN), Dense.of(1, 48, gain));
-        LoadedModel zero = new LoadedModel(source.checkpoint(), source.config(), source.naming(),
-                new Model(source.model().architecture(), weights), List.of());
+        LoadedModel zero = new LoadedModel(source.checkpoint(), source.config(), new Model(Model.of(source.model()).architecture(), weights), List.of());
         Input input = Models.sample(Fixtures.golden("gpt_neo"));
         Result wanted = new PlainForward(zero.model()).run(input);
         LoadedModel isonorm = Models.loaded(Plan.of(zero, Form.PRE_CRMSNORM, false));
@@ -332,12 +332,11 @@ class ModelEqualityTest {
     @Test
     void aGainOfZeroIsRefusedOnTheWayBackWhereItHidABiasForGood() throws IOException {
         LoadedModel source = Models.inMemory("gpt_neo");
-        Map<Role, Matrix> weights = new HashMap<>(source.model().weights());
-        double[] gain = source.model().weight(Role.of(ATTENTION_NORM, 1, GAIN)).vector();
+        Map<Role, Matrix> weights = new HashMap<>(Model.of(source.model()).weights());
+        double[] gain = Model.of(source.model()).weight(Role.of(ATTENTION_NORM, 1, GAIN)).vector();
         gain[7] = 0;
         weights.put(Role.of(ATTENTION_NORM, 1, GAIN), Dense.of(1, 48, gain));
-        LoadedModel zero = new LoadedModel(source.checkpoint(), source.config(), source.naming(),
-                new Model(source.model().architecture(), weights), List.of());
+        LoadedModel zero = new LoadedModel(source.checkpoint(), source.config(), new Model(Model.of(source.model()).architecture(), weights), List.of());
         Model back = Plan.of(Models.loaded(Plan.of(zero, Form.PRE_RMSNORM, false)), Form.PRE_LN, false).result();
         ConversionRefused refused = assertThrows(ConversionRefused.class, () -> back.weight(Role.of(QUERY_KEY_VALUE, 1, WEIGHT)).prepare());
         assertTrue(refused.getMessage().contains("gain 0"), refused.getMessage());

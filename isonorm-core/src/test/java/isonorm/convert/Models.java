@@ -12,7 +12,7 @@ import isonorm.convert.PlainForward.Result;
 import isonorm.family.Families;
 import isonorm.family.Family;
 import isonorm.family.Fixtures;
-import isonorm.family.LoadedModel;
+import isonorm.model.Transformer;
 import isonorm.weights.Dense;
 import isonorm.weights.Matrix;
 import isonorm.weights.Model;
@@ -27,12 +27,12 @@ import java.util.Set;
 import java.util.SplittableRandom;
 
 /** What the tests here share: inputs, models in memory, and how far two results are apart. */
-final class Models {
+public final class Models {
 
     private Models() {}
 
     /** The inputs of a fixture, row by row of the batch. */
-    static List<Input> inputs(Map<String, Sample.Tensor> golden) {
+    public static List<Input> inputs(Map<String, Sample.Tensor> golden) {
         Sample.Tensor ids = golden.get("input_ids");
         Sample.Tensor pixels = golden.get("pixel_values");
         Sample.Tensor mask = golden.get("attention_mask");
@@ -56,12 +56,12 @@ final class Models {
         return inputs;
     }
 
-    static double deviation(double[] values) {
+    public static double deviation(double[] values) {
         double mean = Arrays.stream(values).average().orElseThrow();
         return Math.sqrt(Arrays.stream(values).map(v -> (v - mean) * (v - mean)).average().orElseThrow());
     }
 
-    static double largestDifference(double[] reference, double[] values, boolean[] counts) {
+    public static double largestDifference(double[] reference, double[] values, boolean[] counts) {
         assertEquals(reference.length, values.length);
         double largest = 0;
         for (int i = 0; i < reference.length; i++) {
@@ -74,20 +74,20 @@ final class Models {
     }
 
     /** One input of a fixture, short: what a conversion changes shows at any position. */
-    static Input sample(Map<String, Sample.Tensor> golden) {
+    public static Input sample(Map<String, Sample.Tensor> golden) {
         Input input = inputs(golden).getFirst();
         return input.ids() == null ? input : new Input(Arrays.copyOf(input.ids(), 10), null, Arrays.copyOf(input.seen(), 10));
     }
 
-    static double[] flat(double[][] rows) {
+    public static double[] flat(double[][] rows) {
         return Arrays.stream(rows).flatMapToDouble(Arrays::stream).toArray();
     }
 
-    static boolean outputIsTheStream(Model model) {
+    public static boolean outputIsTheStream(Model model) {
         return model.architecture().output() instanceof Output.Hidden(Output.Pooler pooler) && pooler == Output.Pooler.NORMED_FIRST;
     }
 
-    static double[][] withoutMeans(double[][] rows) {
+    public static double[][] withoutMeans(double[][] rows) {
         return Arrays.stream(rows).map(row -> {
             double mean = Arrays.stream(row).average().orElseThrow();
             return Arrays.stream(row).map(value -> value - mean).toArray();
@@ -95,8 +95,8 @@ final class Models {
     }
 
     /** How far two results are apart, in standard deviations of the first. Where the stream is the output its means may differ. */
-    static double difference(Model original, Result wanted, Result result) {
-        boolean stream = outputIsTheStream(original);
+    public static double difference(Transformer original, Result wanted, Result result) {
+        boolean stream = outputIsTheStream(Model.of(original));
         double[] output = flat(stream ? withoutMeans(wanted.output()) : wanted.output());
         double[] other = flat(stream ? withoutMeans(result.output()) : result.output());
         double apart = largestDifference(output, other, null) / deviation(output);
@@ -108,7 +108,8 @@ final class Models {
     }
 
     /** The same model with its weights in memory, since many others are made of them. */
-    static Model inMemory(Model model) throws IOException {
+    public static Model inMemory(Transformer transformer) throws IOException {
+        Model model = Model.of(transformer);
         Map<Role, Matrix> weights = new LinkedHashMap<>();
         for (Map.Entry<Role, Matrix> entry : model.weights().entrySet()) {
             Matrix matrix = entry.getValue();
@@ -121,18 +122,18 @@ final class Models {
         return new Model(model.architecture(), weights);
     }
 
-    static LoadedModel inMemory(String fixture) throws IOException {
+    public static LoadedModel inMemory(String fixture) throws IOException {
         LoadedModel source = Fixtures.open(fixture);
-        return new LoadedModel(source.checkpoint(), source.config(), source.naming(), inMemory(source.model()), source.unused());
+        return new LoadedModel(source.checkpoint(), source.config(), inMemory(source.model()), source.unused());
     }
 
     /** What a written result would be when it is opened again, without rounding. */
     static LoadedModel loaded(Plan plan) {
-        return new LoadedModel(plan.source().checkpoint(), plan.config(), plan.naming(), plan.result(), List.of());
+        return new LoadedModel(plan.source().checkpoint(), plan.config(), plan.result(), List.of());
     }
 
     /** A model of a config that no fixture has, with random weights. Gains are random too, so that none hides what it should do. */
-    static LoadedModel random(ObjectNode json, long seed) throws IOException {
+    public static LoadedModel random(ObjectNode json, long seed) throws IOException {
         Config config = Config.parse(json.toString());
         Family.Description description = Families.describe(config, Set.of());
         SplittableRandom random = new SplittableRandom(seed);
@@ -143,7 +144,6 @@ final class Models {
             weights.put(parameter.role(), Dense.of(rows, parameter.columns(),
                     random.doubles((long) rows * parameter.columns(), -size, size).map(v -> v + size / 4).toArray()));
         }
-        return new LoadedModel(Fixtures.open("gpt2").checkpoint(), config, description.naming(),
-                new Model(description.architecture(), weights), List.of());
+        return new LoadedModel(Fixtures.open("gpt2").checkpoint(), config, new Model(description.architecture(), weights), List.of());
     }
 }

@@ -21,6 +21,7 @@ import isonorm.architecture.QueryKeyNorm;
 import isonorm.architecture.Role;
 import isonorm.architecture.Rotary;
 import isonorm.architecture.Stream;
+import isonorm.model.Transformer;
 import isonorm.weights.Matrix;
 import isonorm.weights.Model;
 import java.io.IOException;
@@ -64,7 +65,8 @@ public final class PlainForward {
     /** The second stream of dual blocks. */
     private double[][] second;
 
-    public PlainForward(Model model) {
+    public PlainForward(Transformer transformer) {
+        Model model = Model.of(transformer);
         this.model = model;
         this.architecture = model.architecture();
     }

@@ -16,8 +16,10 @@ import isonorm.architecture.Stream;
 import isonorm.checkpoint.CheckpointException;
 import isonorm.checkpoint.CheckpointException.Reason;
 import isonorm.family.Fixtures;
-import isonorm.family.LoadedModel;
+import isonorm.model.ConversionRefused;
+import isonorm.rewrite.Rewrite;
 import isonorm.weights.Matrix;
+import isonorm.weights.Model;
 import isonorm.weights.Sample;
 import java.io.IOException;
 import java.nio.file.Path;
@@ -83,12 +85,12 @@ class PlanTest {
                 LoadedModel model = Fixtures.open(fixture);
                 known.add(fixture);
                 assertEquals(Optional.empty(), Plan.currentForm(model));
-                assertEquals(kind.blocks(), model.model().architecture().blocks().size());
+                assertEquals(kind.blocks(), Model.of(model.model()).architecture().blocks().size());
                 assertEquals(kind.centred(), Plan.refusals(model, Form.CENTRED), fixture);
                 assertEquals(kind.pre(), Plan.refusals(model, Form.PRE_RMSNORM), fixture);
                 assertEquals(kind.pre(), Plan.refusals(model, Form.PRE_CRMSNORM), fixture);
                 assertEquals(kind.rmsnorm(), Plan.refusals(model, Form.RMSNORM), fixture);
-                assertEquals(said(ORDINARY, model.model().architecture().family()), Plan.refusals(model, Form.PRE_LN), fixture);
+                assertEquals(said(ORDINARY, Model.of(model.model()).architecture().family()), Plan.refusals(model, Form.PRE_LN), fixture);
             }
         }
         assertEquals(Fixtures.all(), known.stream().sorted().toList());
@@ -273,7 +275,7 @@ class PlanTest {
     void untieReachesEveryForm() throws IOException {
         Plan bert = Plan.of(Fixtures.open("bert"), Form.RMSNORM, true);
         assertFalse(bert.result().architecture().tied());
-        assertArrayEquals(values(bert.source().model().weight(Role.of(TOKEN_EMBEDDING, Role.Field.WEIGHT))), values(bert.result().weight(HEAD_WEIGHT)));
+        assertArrayEquals(values(Model.of(bert.source().model()).weight(Role.of(TOKEN_EMBEDDING, Role.Field.WEIGHT))), values(bert.result().weight(HEAD_WEIGHT)));
         Plan opt = Plan.of(Fixtures.open("opt-postln"), Form.RMSNORM, true);
         assertFalse(opt.result().architecture().tied());
     }

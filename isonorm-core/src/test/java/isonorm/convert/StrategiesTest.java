@@ -15,7 +15,6 @@ import isonorm.convert.PlainForward.Result;
 import isonorm.family.Families;
 import isonorm.family.Fixtures;
 import isonorm.family.Isonorm;
-import isonorm.family.LoadedModel;
 import java.io.IOException;
 import java.util.List;
 import java.util.Map;
@@ -39,8 +38,7 @@ class StrategiesTest {
     private static final Input INPUT = Input.tokens(Strategies.ids(9, 4));
 
     private static LoadedModel trained(Architecture architecture) throws IOException {
-        return new LoadedModel(Fixtures.open("gpt2").checkpoint(), Isonorm.config(architecture, "0"), Isonorm.naming(),
-                Strategies.random(architecture), List.of());
+        return new LoadedModel(Fixtures.open("gpt2").checkpoint(), Isonorm.config(architecture, "0"), Strategies.random(architecture), List.of());
     }
 
     @Test

@@ -1,5 +1,6 @@
 package isonorm.family;
 
+import isonorm.convert.LoadedModel;
 import isonorm.weights.Sample;
 import java.io.IOException;
 import java.io.UncheckedIOException;

@@ -1,6 +1,6 @@
 package isonorm.backpropagation;
 
-import isonorm.layer.Batch;
+import isonorm.model.Batch;
 import java.util.Arrays;
 import java.util.Optional;
 

@@ -10,6 +10,8 @@ import isonorm.kernel.Rows;
 import isonorm.kernel.Type;
 import isonorm.kernel.Values;
 import isonorm.tensor.Team;
+import isonorm.weights.Matrix;
+import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
@@ -47,6 +49,23 @@ public final class Parameters implements AutoCloseable {
      * @param values of a vector, as kernels read them
      */
     public record Entry(Parameter shape, Rows weights, Rows gradient, Rows used, Values values, boolean[] begun) {
+
+        /** Takes the values of a matrix. */
+        public void take(Matrix matrix) throws IOException {
+            Rows to = stored(weights());
+            double[] row = new double[matrix.columns()];
+            matrix.prepare();
+            try {
+                for (int r = 0; r < matrix.rows(); r++) {
+                    matrix.read(r, 1, row);
+                    for (int c = 0; c < row.length; c++) {
+                        to.set(r, c, row[c]);
+                    }
+                }
+            } finally {
+                matrix.release();
+            }
+        }
 
         public Role role() {
             return shape.role();

@@ -1,7 +1,7 @@
 package isonorm.compare;
 
+import isonorm.data.Yaml;
 import isonorm.train.Configuration;
-import isonorm.train.RunFiles;
 import isonorm.train.Trainer;
 import java.io.IOException;
 import java.io.InputStream;
@@ -53,12 +53,12 @@ public record Grid(Map<String, String> base, Map<String, List<String>> axes) {
      * @throws IllegalArgumentException for a key that is not known, naming the nearest, and for lists that make no grid
      */
     public static Grid read(Path file) throws IOException {
-        return of(RunFiles.readLists(file));
+        return of(Yaml.read(file));
     }
 
     /** A small grid of Post-LN, Pre-LN, Peri-LN and LayerNorm Scaling: some six minutes on two cores. */
     public static Grid embedded() throws IOException {
-        return of(RunFiles.parse(embeddedText(), EMBEDDED));
+        return of(Yaml.parse(embeddedText(), EMBEDDED));
     }
 
     /** The YAML of {@link #embedded}. */
@@ -71,7 +71,7 @@ public record Grid(Map<String, String> base, Map<String, List<String>> axes) {
         }
     }
 
-    private static Grid of(RunFiles.Content content) {
+    private static Grid of(Yaml content) {
         Grid grid = new Grid(Map.of(), Map.of());
         Set<String> given = new HashSet<>();
         for (Map.Entry<String, String> entry : content.values().entrySet()) {

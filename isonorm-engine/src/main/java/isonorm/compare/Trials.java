@@ -1,12 +1,11 @@
 package isonorm.compare;
 
 import isonorm.depth.Depth;
+import isonorm.model.Progress;
 import isonorm.train.Configuration;
 import isonorm.train.Metrics;
-import isonorm.train.RunFiles;
 import isonorm.train.Trainer;
 import isonorm.train.TrainingRun;
-import isonorm.weights.Progress;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -103,13 +102,13 @@ public final class Trials {
         if (Files.exists(run) && !Files.isDirectory(run)) {
             throw new IOException(run + " is in the way: a run is a folder; take another folder for the grid");
         }
-        return RunFiles.isFresh(run);
+        return Trainer.isFresh(run);
     }
 
     private static void requireSame(Trial trial, Path run) throws IOException {
         Configuration there;
         try {
-            there = Configuration.of(RunFiles.readConfiguration(run).run());
+            there = Configuration.of(Configuration.ofRun(run).run());
         } catch (IOException | IllegalArgumentException e) {
             throw new IOException(run + " is damaged: " + e.getMessage() + "; delete it to run it again", e);
         }

@@ -1,6 +1,6 @@
 package isonorm.depth;
 
-import isonorm.tensor.Compute;
+import isonorm.model.Compute;
 import java.util.Comparator;
 import java.util.List;
 import java.util.Map;

@@ -2,17 +2,18 @@ package isonorm.depth;
 
 import isonorm.architecture.Architecture;
 import isonorm.architecture.Embedding;
-import isonorm.inference.Inference;
-import isonorm.layer.Batch;
+import isonorm.fused.FusedModel;
+import isonorm.layer.LogProbabilities;
 import isonorm.layer.Observer;
-import isonorm.layer.Result;
 import isonorm.layer.Runner;
-import isonorm.tensor.Compute;
-import isonorm.verify.LogProbabilities;
+import isonorm.model.Batch;
+import isonorm.model.Compute;
+import isonorm.model.Progress;
+import isonorm.model.Result;
+import isonorm.model.Transformer;
 import isonorm.verify.TokenizedText;
 import isonorm.verify.Verification;
 import isonorm.weights.Model;
-import isonorm.weights.Progress;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -30,20 +31,22 @@ import java.util.stream.IntStream;
  */
 public final class DepthSurvey implements AutoCloseable {
 
+    private final Model model;
     private final Architecture architecture;
     private final Compute compute;
     private final Runner runner;
     private final Inputs inputs;
 
-    private DepthSurvey(Architecture architecture, Compute compute, Runner runner) {
-        this.architecture = architecture;
+    private DepthSurvey(Model model, Compute compute, Runner runner) {
+        this.model = model;
+        this.architecture = model.architecture();
         this.compute = compute;
         this.runner = runner;
         this.inputs = new Inputs(architecture.blocks().size(), architecture.width());
     }
 
     /** Loads a model, to be read with by as many threads as there are processors; close it. */
-    public static DepthSurvey of(Model model, Compute compute) throws IOException {
+    public static DepthSurvey of(Transformer model, Compute compute) throws IOException {
         return of(model, compute, Runtime.getRuntime().availableProcessors());
     }
 
@@ -54,13 +57,15 @@ public final class DepthSurvey implements AutoCloseable {
      * @param threads how many threads of the fused runtime work, the caller's included
      * @throws IllegalArgumentException if {@link #require} does
      */
-    public static DepthSurvey of(Model model, Compute compute, int threads) throws IOException {
-        require(model.architecture());
-        return new DepthSurvey(model.architecture(), compute, Inference.orLayers(model, compute, threads));
+    public static DepthSurvey of(Transformer transformer, Compute compute, int threads) throws IOException {
+        require(transformer);
+        Model model = Model.of(transformer);
+        return new DepthSurvey(model, compute, FusedModel.orLayers(model, compute, threads));
     }
 
     /** Refuses a model without blocks, or one that reads no tokens. */
-    public static void require(Architecture architecture) {
+    public static void require(Transformer model) {
+        Architecture architecture = Model.of(model).architecture();
         if (architecture.blocks().isEmpty()) {
             throw new IllegalArgumentException("depth is measured between blocks; this " + architecture.family() + " model has none");
         }
@@ -145,7 +150,7 @@ public final class DepthSurvey implements AutoCloseable {
      * @throws IllegalArgumentException if the model cannot predict a text
      */
     public Sensitivity sensitivity(TokenizedText text, List<Integer> spans, Progress progress) throws IOException {
-        Verification.requirePrediction(architecture, text.window());
+        Verification.requirePrediction(model, text.window());
         List<Range> ranges = ranges(spans);
         double[] sums = new double[ranges.size()];
         int together = runner.together(text.window());

@@ -2,7 +2,7 @@ package isonorm.generate;
 
 import isonorm.checkpoint.CheckpointException;
 import isonorm.checkpoint.Config;
-import isonorm.family.LoadedModel;
+import isonorm.convert.LoadedModel;
 import java.io.IOException;
 import java.util.List;
 import java.util.Optional;
@@ -13,14 +13,14 @@ import java.util.TreeSet;
  * The tokens that end a text: {@code eos_token_id} of generation_config.json, else of config.json, else of the config that a converted
  * checkpoint came from. A number or a list.
  */
-public final class EndOfText {
+final class EndOfText {
 
     private static final String KEY = "eos_token_id";
 
     private EndOfText() {}
 
     /** The ids, or none. */
-    public static Set<Long> of(LoadedModel model) throws IOException {
+    static Set<Long> of(LoadedModel model) throws IOException {
         Optional<Object> value = model.checkpoint().generationConfig().flatMap(config -> config.find(KEY));
         for (Config config : List.of(model.config(), model.config().object("source_config"))) {
             value = value.or(() -> config.find(KEY));

@@ -1,9 +1,9 @@
 package isonorm.generate;
 
-import isonorm.architecture.Architecture;
+import isonorm.convert.LoadedModel;
+import isonorm.generate.GeneratedTokens.Ending;
 import isonorm.inference.Inference;
 import isonorm.text.BeginningToken;
-import isonorm.text.Decoding;
 import isonorm.text.Tokenizer;
 import java.io.IOException;
 import java.util.ArrayList;
@@ -31,10 +31,10 @@ public final class Generator {
     /**
      * Continues with what a model says. The caller closes both.
      *
-     * @param ends the ids that end a text, see {@link EndOfText}
+     * @param loaded where the model comes from: {@code eos_token_id} of its generation_config.json, else of its config.json, ends a text
      */
-    public static Generator of(Inference inference, Tokenizer tokenizer, Set<Long> ends) {
-        return of(LanguageModel.of(inference), tokenizer, ends);
+    public static Generator of(Inference inference, Tokenizer tokenizer, LoadedModel loaded) throws IOException {
+        return of(LanguageModel.of(inference), tokenizer, EndOfText.of(loaded));
     }
 
     static Generator of(LanguageModel<?> model, Tokenizer tokenizer, Set<Long> ends) {
@@ -42,13 +42,15 @@ public final class Generator {
     }
 
     /**
-     * The tokens of prompts, as {@link #generate} makes them; to know that they fit before a model is loaded.
+     * The tokens of prompts, as {@link #generate} makes them; to know that all is well before a model's weights are loaded.
      *
      * @throws IllegalArgumentException if one has no token, or more than the context
+     * @throws IOException if a config says that something else than tokens ends a text
      */
-    public static List<long[]> tokens(List<String> prompts, Tokenizer tokenizer, BeginningToken beginning, Architecture architecture)
+    public static List<long[]> tokens(List<String> prompts, Tokenizer tokenizer, BeginningToken beginning, LoadedModel loaded)
             throws IOException {
-        return tokens(prompts, tokenizer, beginning, architecture.context());
+        EndOfText.of(loaded);
+        return tokens(prompts, tokenizer, beginning, loaded.model().context());
     }
 
     private static List<long[]> tokens(List<String> prompts, Tokenizer tokenizer, BeginningToken beginning, int context) throws IOException {

@@ -26,7 +26,7 @@ interface LanguageModel<S> {
         return new LanguageModel<>() {
             @Override
             public int context() {
-                return inference.architecture().context();
+                return inference.context();
             }
 
             @Override

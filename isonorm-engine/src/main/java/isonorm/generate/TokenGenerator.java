@@ -1,5 +1,6 @@
 package isonorm.generate;
 
+import isonorm.generate.GeneratedTokens.Ending;
 import isonorm.inference.Inference;
 import java.io.IOException;
 import java.time.Duration;
@@ -17,7 +18,7 @@ import java.util.random.RandomGenerator;
  * <p>Prompts are read one by one; then each step adds a token to every row that goes on, all in one call of the model. What a row gets
  * does not depend on the others. For one thread, as the {@link Inference} is.
  */
-public final class TokenGenerator {
+final class TokenGenerator {
 
     private final LanguageModel<?> model;
 

@@ -1,10 +1,11 @@
 package isonorm.generate;
 
+import isonorm.generate.GeneratedTokens.Ending;
 import java.io.IOException;
 
 /** Gets each token as it comes. What it throws ends all rows. */
 @FunctionalInterface
-public interface TokenListener {
+interface TokenListener {
 
     /**
      * A token that continues a row; not the one that ends a text.

@@ -1,37 +1,20 @@
 package isonorm.inference;
 
-import com.sun.management.OperatingSystemMXBean;
-import isonorm.architecture.Architecture;
-import isonorm.architecture.Embedding;
-import isonorm.architecture.Output;
-import isonorm.inference.Workspace.Use;
-import isonorm.kernel.Kernels;
-import isonorm.kernel.Rows;
-import isonorm.kernel.Type;
-import isonorm.layer.Batch;
-import isonorm.layer.Ends;
-import isonorm.layer.ForwardPass;
-import isonorm.layer.Observer;
-import isonorm.layer.Result;
-import isonorm.layer.Runner;
-import isonorm.tensor.Compute;
-import isonorm.tensor.Team;
+import isonorm.fused.FusedModel;
+import isonorm.fused.KvCache;
+import isonorm.model.Batch;
+import isonorm.model.Compute;
+import isonorm.model.Progress;
+import isonorm.model.Result;
+import isonorm.model.Transformer;
 import isonorm.weights.Model;
-import isonorm.weights.Progress;
 import java.io.IOException;
-import java.lang.foreign.Arena;
-import java.lang.foreign.MemorySegment;
-import java.lang.foreign.ValueLayout;
-import java.lang.management.ManagementFactory;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.LinkedHashSet;
 import java.util.List;
-import java.util.Optional;
 import java.util.Queue;
 import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.locks.ReentrantLock;
-import java.util.function.IntPredicate;
 
 /**
  * A model in memory, ready to run.
@@ -40,46 +23,18 @@ import java.util.function.IntPredicate;
  * faster (Jiang et al., arXiv 2305.14858). Many threads may use an instance, which has threads of its own to compute with: calls take turns, and
  * sequences that wait to be continued go through the model together. What a sequence gets depends on its own tokens alone.
  */
-public final class Inference implements Runner {
+public final class Inference implements AutoCloseable {
 
-    /** So many tokens go through the blocks together: enough for products to be efficient, few enough for the caches. */
-    private static final int TOKENS = 512;
-
-    private static final Kernels KERNELS = Kernels.provider();
-
-    private final Architecture architecture;
-    private final Compute compute;
-    private final Arena arena;
-    private final Team team;
-    private final Workspace room;
-    private final Angles angles;
-    private final List<BlockStep> blocks;
-    private final Optional<TokenEmbedding> words;
-    private final Optional<PatchEmbedding> patches;
-    private final Optional<Head> head;
-    private final Optional<Ends> ends;
+    private final FusedModel model;
     private final ReentrantLock turn = new ReentrantLock();
     private final Queue<Continuation> waiting = new ConcurrentLinkedQueue<>();
-    private volatile boolean closed;
 
-    private Inference(
-            Architecture architecture, Compute compute, Arena arena, Team team, List<BlockStep> blocks, Optional<TokenEmbedding> words,
-            Optional<PatchEmbedding> patches, Optional<Head> head, Optional<Ends> ends) {
-        this.architecture = architecture;
-        this.compute = compute;
-        this.arena = arena;
-        this.team = team;
-        this.room = new Workspace(compute == Compute.BF16 ? Type.BF16 : Type.F32);
-        this.angles = new Angles(arena);
-        this.blocks = blocks;
-        this.words = words;
-        this.patches = patches;
-        this.head = head;
-        this.ends = ends;
+    private Inference(FusedModel model) {
+        this.model = model;
     }
 
     /** Loads a model, to be run by as many threads as there are processors. */
-    public static Inference load(Model model, Compute compute) throws IOException {
+    public static Inference load(Transformer model, Compute compute) throws IOException {
         return load(model, compute, Runtime.getRuntime().availableProcessors());
     }
 
@@ -90,77 +45,35 @@ public final class Inference implements Runner {
      * @param compute F32 or BF16, for weights and activations; F16 for weights, with activations in float32
      * @param threads how many threads work, the caller's included
      */
-    public static Inference load(Model model, Compute compute, int threads) throws IOException {
-        return load(model, compute, threads, Weights.packs(model.architecture(), compute));
+    public static Inference load(Transformer model, Compute compute, int threads) throws IOException {
+        return new Inference(FusedModel.load(Model.of(model), compute, threads));
     }
 
-    static Inference load(Model model, Compute compute, int threads, boolean packs) throws IOException {
-        Architecture architecture = model.architecture();
-        Arena arena = Arena.ofShared();
-        Team team = null;
-        try {
-            Weights from = new Weights(model, compute, arena, packs);
-            List<BlockStep> blocks = new ArrayList<>();
-            for (int l = 0; l < architecture.blocks().size(); l++) {
-                blocks.add(BlockStep.load(from, architecture, l));
-            }
-            Optional<TokenEmbedding> words = architecture.embedding() instanceof Embedding.Tokens tokens
-                    ? Optional.of(TokenEmbedding.load(from, architecture, tokens))
-                    : Optional.empty();
-            Optional<PatchEmbedding> patches = architecture.embedding() instanceof Embedding.Patches shape && PatchEmbedding.fit(shape)
-                    ? Optional.of(PatchEmbedding.load(from, architecture, shape, arena))
-                    : Optional.empty();
-            Optional<Head> head = architecture.output() instanceof Output.Words shape
-                    ? Optional.of(Head.load(from, architecture, shape))
-                    : Optional.empty();
-            team = Team.of(threads);
-            Optional<Ends> ends = words.isPresent() && head.isPresent()
-                    ? Optional.empty()
-                    : Optional.of(Ends.load(model, compute == Compute.F16 ? Compute.F32 : compute, patches.isEmpty(), team));
-            return new Inference(architecture, compute, arena, team, blocks, words, patches, head, ends);
-        } catch (IOException | RuntimeException e) {
-            arena.close();
-            if (team != null) {
-                team.close();
-            }
-            throw e;
-        }
-    }
-
-    /** The faster of the ways to run a model: fused, or by the layers for float64 and for a model that memory has no room for; close it. */
-    public static Runner orLayers(Model model, Compute compute) throws IOException {
-        return orLayers(model, compute, Runtime.getRuntime().availableProcessors());
-    }
-
-    /** The same; {@code threads} are those of the fused runtime. */
-    public static Runner orLayers(Model model, Compute compute, int threads) throws IOException {
-        long memory = ManagementFactory.getPlatformMXBean(OperatingSystemMXBean.class).getTotalMemorySize();
-        return fits(model.architecture().parameterCount(), compute, memory)
-                ? load(model, compute, threads)
-                : ForwardPass.fitting(model, compute);
-    }
-
-    /** Whether a model can be run fused: its weights may all become copies, and take half of the machine's memory at most. */
-    static boolean fits(long parameters, Compute compute, long memory) {
-        return compute != Compute.F64 && parameters * compute.bytes() <= memory / 2;
-    }
-
-    /** Whether every token sees only those before it, so that text can be continued token by token. */
-    private static boolean continues(Architecture architecture) {
-        return architecture.blocks().stream().allMatch(block -> block.mixer().causal());
-    }
-
-    /** What it computes. */
-    public Architecture architecture() {
-        return architecture;
+    static Inference load(Transformer model, Compute compute, int threads, boolean packs) throws IOException {
+        return new Inference(FusedModel.load(Model.of(model), compute, threads, packs));
     }
 
     /** The type of the weights. */
     public Compute compute() {
-        return compute;
+        return model.compute();
     }
 
-    @Override
+    /** How many tokens a sequence can have. */
+    public int context() {
+        return model.architecture().context();
+    }
+
+    /** The output for images, or for tokens without a mask; close it. */
+    public Result run(Batch batch) throws IOException {
+        turn.lock();
+        try {
+            return model.run(batch);
+        } finally {
+            turn.unlock();
+        }
+    }
+
+    /** The output of each batch; close them. */
     public List<Result> run(List<Batch> batches, Progress progress) throws IOException {
         List<Result> results = new ArrayList<>();
         try {
@@ -175,156 +88,14 @@ public final class Inference implements Runner {
         }
     }
 
-    /** Of images, or of tokens without a mask. */
-    @Override
-    public Result run(Batch batch, IntPredicate some) throws IOException {
-        turn.lock();
-        try {
-            return runAlone(batch, some);
-        } finally {
-            turn.unlock();
-        }
-    }
-
-    private Result runAlone(Batch batch, IntPredicate some) throws IOException {
-        int length = require(batch);
-        int count = batch.count();
-        try (Arena keep = Arena.ofShared()) {
-            Optional<Result> logits = head.map(words -> Result.empty(activations(), count, length, words.vocabulary()));
-            Optional<Rows> all = head.isPresent() ? Optional.empty() : Optional.of(Rows.allocate(keep, room.type(), count * length, carried(), carried()));
-            try {
-                int together = together(length);
-                for (int first = 0; first < count; first += together) {
-                    int rows = Math.min(together, count - first);
-                    Rows stream = through(batch, first, rows, length, some, Observer.NONE);
-                    if (logits.isPresent()) {
-                        head.orElseThrow().logits(stream, pass(spans(rows, length)), logits.get().output().slice(first * length, rows * length));
-                    } else {
-                        KERNELS.copy(stream.sliceColumns(0, carried()), all.orElseThrow().slice(first * length, rows * length));
-                    }
-                }
-                return logits.isPresent() ? logits.get() : ends.orElseThrow().leave(all.orElseThrow(), length);
-            } catch (IOException | RuntimeException e) {
-                logits.ifPresent(Result::close);
-                throw e;
-            }
-        }
-    }
-
-    @Override
-    public int together(int length) {
-        return Math.max(1, TOKENS / length * team.size());
-    }
-
-    /** Of images, or of tokens without a mask. The whole batch goes through the blocks together: {@link #together} says how many rows are enough. */
-    @Override
-    public void observe(Batch batch, Observer observer) throws IOException {
-        turn.lock();
-        try {
-            through(batch, 0, batch.count(), require(batch), _ -> true, observer);
-        } finally {
-            turn.unlock();
-        }
-    }
-
-    /** Refuses what cannot be run; gives how many tokens a row has in the stream. */
-    private int require(Batch batch) {
-        requireOpen();
-        if (batch instanceof Batch.Tokens tokens && tokens.mask().isPresent()) {
-            throw new IllegalArgumentException("rows of one length without padding are needed, got a mask; take ForwardPass, or Sequences");
-        }
-        batch.requireFor(architecture.embedding());
-        return batch.lengthIn(architecture.embedding());
-    }
-
-    /** The stream behind the last block for some rows of a batch. */
-    private Rows through(Batch batch, int first, int rows, int length, IntPredicate some, Observer observer) throws IOException {
-        Rows stream = stream(rows * length);
-        if (words.isPresent()) {
-            for (int r = 0; r < rows; r++) {
-                words.get().enter(narrow(((Batch.Tokens) batch).ids()[first + r]), 0, stream.slice(r * length, length), team, room);
-            }
-        } else if (patches.isPresent()) {
-            patches.get().enter((Batch.Images) batch, first, rows, stream, team, room);
-        } else {
-            ends.orElseThrow().enter(((Batch.Images) batch).slice(first, rows), stream.sliceColumns(0, carried()));
-        }
-        return through(stream, new Pass(team, spans(rows, length), room, angles, observer), some);
-    }
-
-    private Rows stream(int rows) {
-        Rows stream = room.rows(Use.STREAM, rows, columns());
-        if (architecture.streamWidth() < architecture.width()) {
-            for (int r = 0; r < rows; r++) {
-                stream.set(r, architecture.streamWidth(), 0);
-            }
-        }
-        return stream;
-    }
-
-    /** How many values of a row there is room for; two streams lie side by side. */
-    private int columns() {
-        return architecture.dual() ? 2 * architecture.width() : architecture.width();
-    }
-
-    /** How many of them are the stream's, or both streams'. */
-    private int carried() {
-        return architecture.dual() ? columns() : architecture.streamWidth();
-    }
-
-    private Rows through(Rows stream, Pass pass, IntPredicate some) {
-        int d = architecture.width();
-        Rows first = stream.sliceColumns(0, d);
-        Optional<Rows> second = architecture.dual() ? Optional.of(stream.sliceColumns(d, d)) : Optional.empty();
-        second.ifPresent(y -> KERNELS.copy(first, y));
-        Residual h = new Residual(pass, first, second, room.rows(Use.NORMALIZED, stream.rows(), d), architecture.streamWidth());
-        blocks.stream().filter(block -> some.test(block.number())).forEach(block -> block.forward(h, pass));
-        h.settled();
-        h.showStream(blocks.size());
-        pass.settle();
-        return stream;
-    }
-
-    private Pass pass(List<Span> spans) {
-        return new Pass(team, spans, room, angles, Observer.NONE);
-    }
-
-    private static List<Span> spans(int rows, int length) {
-        List<Span> spans = new ArrayList<>();
-        for (int r = 0; r < rows; r++) {
-            spans.add(Span.whole(r * length, length));
-        }
-        return spans;
-    }
-
-    private Compute activations() {
-        return room.type() == Type.BF16 ? Compute.BF16 : Compute.F32;
-    }
-
-    private static int[] narrow(long[] ids) {
-        int[] narrow = new int[ids.length];
-        for (int i = 0; i < ids.length; i++) {
-            narrow[i] = Math.toIntExact(ids[i]);
-        }
-        return narrow;
-    }
-
     /**
      * An empty sequence, to be continued; close it.
      *
      * @throws IllegalArgumentException if the model does not predict the next token
      */
     public Sequence start() {
-        requireOpen();
-        if (words.isEmpty() || head.isEmpty()) {
-            throw new IllegalArgumentException("only a model with a language head can continue a text; this " + architecture.family()
-                    + " has none");
-        }
-        if (!continues(architecture)) {
-            throw new IllegalArgumentException("only a model whose tokens do not see later ones can continue a text; this "
-                    + architecture.family() + " sees all");
-        }
-        return new Sequence(this, architecture.blocks(), room.type(), architecture.context());
+        KvCache cache = model.start();
+        return new Sequence(this, cache, model.vocabulary());
     }
 
     /** What a caller waits for. */
@@ -348,8 +119,7 @@ public final class Inference implements Runner {
      * @throws IllegalArgumentException if a sequence would become longer than the context, or a token is not in the vocabulary
      * @throws IllegalStateException if a sequence is being continued by another thread
      */
-    public List<float[]> next(List<Sequence> sequences, List<int[]> tokens) throws IOException {
-        requireOpen();
+    public List<float[]> next(List<Sequence> sequences, List<int[]> tokens) {
         Continuation mine = new Continuation(List.copyOf(sequences), List.copyOf(tokens));
         int begun = 0;
         try {
@@ -372,7 +142,6 @@ public final class Inference implements Runner {
         }
         return switch (mine.failure) {
             case null -> mine.sequences.stream().map(Sequence::logits).toList();
-            case IOException e -> throw e;
             case RuntimeException e -> throw e;
             case Error e -> throw e;
             default -> throw new IllegalStateException(mine.failure);
@@ -387,9 +156,8 @@ public final class Inference implements Runner {
         }
         Throwable failure = null;
         try {
-            requireOpen();
             advance(all.stream().flatMap(each -> each.sequences.stream()).toList(), all.stream().flatMap(each -> each.tokens.stream()).toList());
-        } catch (IOException | RuntimeException | Error e) {
+        } catch (RuntimeException | Error e) {
             failure = e;
         }
         for (Continuation each : all) {
@@ -398,34 +166,8 @@ public final class Inference implements Runner {
         }
     }
 
-    private void advance(List<Sequence> sequences, List<int[]> tokens) throws IOException {
-        List<float[]> logits = sequences.stream().map(sequence -> sequence.logits(head.orElseThrow().vocabulary())).toList();
-        int[] done = new int[sequences.size()];
-        int at = 0;
-        while (at < sequences.size()) {
-            List<Span> spans = new ArrayList<>();
-            List<int[]> ids = new ArrayList<>();
-            List<Integer> finished = new ArrayList<>();
-            for (int rows = 0; at < sequences.size(); ) {
-                Sequence sequence = sequences.get(at);
-                int[] all = tokens.get(at);
-                int count = Math.min(TOKENS, all.length - done[at]);
-                if (rows > 0 && rows + count > TOKENS) {
-                    break;
-                }
-                spans.add(new Span(rows, count, sequence.length(), Optional.of(sequence)));
-                ids.add(Arrays.copyOfRange(all, done[at], done[at] + count));
-                rows += count;
-                done[at] += count;
-                if (done[at] < all.length) {
-                    break;
-                }
-                finished.add(spans.size() - 1);
-                at++;
-            }
-            int firstFinished = at - finished.size();
-            advance(spans, ids, finished, logits.subList(firstFinished, at));
-        }
+    private void advance(List<Sequence> sequences, List<int[]> tokens) {
+        model.advance(sequences.stream().map(Sequence::cache).toList(), tokens, sequences.stream().map(Sequence::logits).toList());
     }
 
     private void requireRoom(List<Sequence> sequences, List<int[]> tokens) {
@@ -434,66 +176,13 @@ public final class Inference implements Runner {
                     + tokens.size() + " lists");
         }
         for (int i = 0; i < sequences.size(); i++) {
-            int end = sequences.get(i).length() + tokens.get(i).length;
-            if (tokens.get(i).length == 0) {
-                throw new IllegalArgumentException("a sequence needs a token to go on from, got none");
-            }
             if (!sequences.get(i).of(this)) {
                 throw new IllegalArgumentException("a sequence can only be continued by the model that started it");
             }
             if (sequences.indexOf(sequences.get(i)) != i) {
                 throw new IllegalArgumentException("a sequence can be continued once at a time, got it twice");
             }
-            if (end > architecture.context()) {
-                throw new IllegalArgumentException("this model has a context of " + architecture.context() + " tokens, got " + end);
-            }
-            Batch.Tokens.requireFor((Embedding.Tokens) architecture.embedding(), Arrays.stream(tokens.get(i)).asLongStream().toArray(), end);
-        }
-    }
-
-    /** Reads the tokens of some spans; fills in the logits behind those that {@code finished} names. */
-    private void advance(List<Span> spans, List<int[]> ids, List<Integer> finished, List<float[]> into) {
-        Pass pass = pass(spans);
-        Rows stream = stream(pass.rows());
-        for (int s = 0; s < spans.size(); s++) {
-            Span span = spans.get(s);
-            span.sequence().orElseThrow().reserve(span.end());
-            words.orElseThrow().enter(ids.get(s), span.position(), stream.slice(span.first(), span.count()), team, room);
-        }
-        Rows settled = through(stream, pass, _ -> true);
-        for (Span span : spans) {
-            span.sequence().orElseThrow().extend(span.count());
-        }
-        if (finished.isEmpty()) {
-            return;
-        }
-        Rows last = room.rows(Use.LAST, finished.size(), columns());
-        for (int i = 0; i < finished.size(); i++) {
-            Span span = spans.get(finished.get(i));
-            KERNELS.copy(settled.slice(span.first() + span.count() - 1, 1), last.slice(i, 1));
-        }
-        Rows logits = room.rows(Use.LOGITS, Type.F32, finished.size(), head.orElseThrow().vocabulary());
-        head.orElseThrow().logits(last, pass(List.of(Span.whole(0, finished.size()))), logits);
-        for (int i = 0; i < finished.size(); i++) {
-            read(logits, i, into.get(i));
-        }
-    }
-
-    private static void read(Rows rows, int row, float[] values) {
-        if (rows.type() == Type.F32) {
-            long first = (rows.offset() + (long) row * rows.stride()) * Float.BYTES;
-            MemorySegment.copy(rows.data(), ValueLayout.JAVA_FLOAT_UNALIGNED, first, values, 0, values.length);
-        } else {
-            for (int c = 0; c < values.length; c++) {
-                values[c] = (float) rows.get(row, c);
-            }
-        }
-    }
-
-    /** Kernels address memory absolutely: on what was freed they would end the process. */
-    private void requireOpen() {
-        if (closed) {
-            throw new IllegalStateException("this inference was closed, and its memory freed");
+            model.requireRoom(sequences.get(i).cache(), tokens.get(i));
         }
     }
 
@@ -501,14 +190,7 @@ public final class Inference implements Runner {
     public void close() {
         turn.lock();
         try {
-            if (closed) {
-                return;
-            }
-            closed = true;
-            team.close();
-            room.close();
-            ends.ifPresent(Ends::close);
-            arena.close();
+            model.close();
         } finally {
             turn.unlock();
         }

@@ -1,6 +1,7 @@
 package isonorm.kernel;
 
 import isonorm.checkpoint.Dtype;
+import isonorm.model.Compute;
 
 /** How the numbers of {@link Rows} are stored. */
 public enum Type {
@@ -19,6 +20,21 @@ public enum Type {
     Type(int bytes, Dtype dtype) {
         this.bytes = bytes;
         this.dtype = dtype;
+    }
+
+    /** How a forward pass keeps weights and activations. */
+    public static Type of(Compute compute) {
+        return switch (compute) {
+            case F64 -> F64;
+            case F32 -> F32;
+            case BF16 -> BF16;
+            case F16 -> F16;
+        };
+    }
+
+    /** The type in which is kept what is not rounded yet: sums, and what norms and activations give. */
+    public static Type wide(Compute compute) {
+        return compute == Compute.F64 ? F64 : F32;
     }
 
     /** The size of one number. */

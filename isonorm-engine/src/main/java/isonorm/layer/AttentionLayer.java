@@ -7,7 +7,8 @@ import isonorm.architecture.Rotary;
 import isonorm.architecture.Rotary.Pairing;
 import isonorm.kernel.Exponentials;
 import isonorm.kernel.Rows;
-import isonorm.tensor.Compute;
+import isonorm.kernel.Type;
+import isonorm.model.Compute;
 import isonorm.tensor.Products;
 import isonorm.tensor.Room;
 import isonorm.weights.Scratch;
@@ -53,7 +54,7 @@ record AttentionLayer(
         Tensor attended = attend(q, k, v, sight);
         Tensor read = innerNorm.isPresent() ? innerNorm.get().forward(attended) : attended;
         return output.forward(headScales.isPresent()
-                ? read.to(compute.wide()).split(H).times(headScales.get()).joined(H).to(compute.type())
+                ? read.to(Type.wide(compute)).split(H).times(headScales.get()).joined(H).to(Type.of(compute))
                 : read);
     }
 

@@ -33,7 +33,8 @@ import isonorm.architecture.QueryKeyNorm;
 import isonorm.architecture.Role;
 import isonorm.architecture.Role.Field;
 import isonorm.architecture.Stream;
-import isonorm.tensor.Compute;
+import isonorm.kernel.Type;
+import isonorm.model.Compute;
 import java.io.IOException;
 import java.util.Optional;
 import java.util.OptionalDouble;
@@ -221,7 +222,7 @@ record BlockLayer(int number, Block block, Branch attention, Branch mlp, Compute
     }
 
     private Tensor scaled(Branch branch, Tensor y) {
-        return branch.scale.isPresent() ? y.to(compute.wide()).times(branch.scale.get()).to(compute.type()) : y;
+        return branch.scale.isPresent() ? y.to(Type.wide(compute)).times(branch.scale.get()).to(Type.of(compute)) : y;
     }
 
     /** {@code alpha h + written}. */

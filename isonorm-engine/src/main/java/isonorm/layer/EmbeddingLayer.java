@@ -14,7 +14,9 @@ import isonorm.architecture.Norm;
 import isonorm.architecture.Role;
 import isonorm.architecture.Role.Field;
 import isonorm.architecture.Stream;
-import isonorm.tensor.Compute;
+import isonorm.kernel.Type;
+import isonorm.model.Batch;
+import isonorm.model.Compute;
 import java.io.IOException;
 import java.util.Optional;
 
@@ -62,7 +64,7 @@ sealed interface EmbeddingLayer {
             if (compressed && all) {
                 h = h.columns(0, h.width() - 1);
             }
-            return (dual ? h.beside(h) : h).to(compute.type());
+            return (dual ? h.beside(h) : h).to(Type.of(compute));
         }
     }
 
@@ -95,15 +97,15 @@ sealed interface EmbeddingLayer {
             if (projection.isPresent()) {
                 token = projection.get().forward(token);
             }
-            Tensor sum = token.to(compute.wide());
+            Tensor sum = token.to(Type.wide(compute));
             if (shape.scale() != 1) {
                 sum = sum.times(shape.scale());
             }
             if (positions.isPresent()) {
-                sum = sum.plus(positions.get().lookUp(positionsOf(given), space).to(compute.wide()));
+                sum = sum.plus(positions.get().lookUp(positionsOf(given), space).to(Type.wide(compute)));
             }
             if (segments.isPresent()) {
-                sum = sum.plus(segments.get().lookUp(new long[] {0}, space).to(compute.wide()));
+                sum = sum.plus(segments.get().lookUp(new long[] {0}, space).to(Type.wide(compute)));
             }
             return entrance.forward(sum);
         }
@@ -151,9 +153,9 @@ sealed interface EmbeddingLayer {
         @Override
         public Tensor forward(Batch batch, Space space) {
             Batch.Images images = (Batch.Images) batch;
-            Tensor patches = projection.forward(unfolded(images, space)).to(compute.wide());
+            Tensor patches = projection.forward(unfolded(images, space)).to(Type.wide(compute));
             int T = shape.tokens();
-            Tensor all = space.empty(compute.wide(), images.count() * T, patches.width());
+            Tensor all = space.empty(Type.wide(compute), images.count() * T, patches.width());
             for (int image = 0; image < images.count(); image++) {
                 Tensor one = all.slice(image * T, T);
                 classToken.copyTo(one.rows().slice(0, 1));
@@ -168,7 +170,7 @@ sealed interface EmbeddingLayer {
             int across = shape.width() / p;
             int down = shape.height() / p;
             int C = shape.channels();
-            Tensor all = space.empty(compute.type(), images.count() * down * across, C * p * p);
+            Tensor all = space.empty(Type.of(compute), images.count() * down * across, C * p * p);
             double[] row = new double[C * p * p];
             for (int patch = 0; patch < all.count(); patch++) {
                 int image = patch / (down * across);

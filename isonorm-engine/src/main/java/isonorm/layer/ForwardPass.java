@@ -2,11 +2,14 @@ package isonorm.layer;
 
 import isonorm.architecture.Architecture;
 import isonorm.kernel.Rows;
-import isonorm.tensor.Compute;
+import isonorm.kernel.Type;
+import isonorm.model.Batch;
+import isonorm.model.Compute;
+import isonorm.model.Progress;
+import isonorm.model.Result;
 import isonorm.tensor.LargePages;
 import isonorm.tensor.Team;
 import isonorm.weights.Model;
-import isonorm.weights.Progress;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.util.ArrayList;
@@ -169,12 +172,11 @@ public final class ForwardPass implements Runner {
 
     /** A batch in parts of whole rows. */
     private Passages enter(Batch batch, EmbeddingLayer embedding, Observer observer, LargePages streams) throws IOException {
-        batch.requireFor(architecture.embedding());
-        int length = batch.lengthIn(architecture.embedding());
+        int length = Fit.require(architecture.embedding(), batch);
         int width = architecture.dual() ? 2 * architecture.streamWidth() : architecture.streamWidth();
         int tokens = Math.multiplyExact(batch.count(), length);
         Tensor whole = new Tensor(
-                Rows.of(streams.allocate((long) tokens * width * compute.bytes()), compute.type(), tokens, width), space);
+                Rows.of(streams.allocate((long) tokens * width * compute.bytes()), Type.of(compute), tokens, width), space);
         space.scoped(() -> embedding.forward(batch, space).copyTo(whole.rows()));
         List<Passage> parts = new ArrayList<>();
         int together = Math.max(1, TOKENS * space.threads() / length);

@@ -5,7 +5,7 @@ import isonorm.architecture.Role;
 import isonorm.architecture.Role.Field;
 import isonorm.kernel.Rows;
 import isonorm.kernel.Type;
-import isonorm.tensor.Compute;
+import isonorm.model.Compute;
 import isonorm.tensor.LargePages;
 import isonorm.tensor.MatrixReader;
 import isonorm.weights.Matrix;
@@ -45,7 +45,7 @@ final class Loader implements AutoCloseable {
     /** The parameter of a role, (rows, columns), or (1, columns) for a vector. */
     Tensor matrix(Role role) throws IOException {
         Matrix matrix = model.weight(role);
-        Rows rows = rows(compute.type(), matrix.rows(), matrix.columns());
+        Rows rows = rows(Type.of(compute), matrix.rows(), matrix.columns());
         matrix.prepare();
         try {
             MatrixReader.read(matrix, 0, rows, role.path());
@@ -64,7 +64,7 @@ final class Loader implements AutoCloseable {
         Tensor loaded = matrix(role);
         int rows = Math.toIntExact((long) loaded.count() * loaded.width() / columns);
         Tensor shaped = new Tensor(Rows.of(loaded.rows().data(), loaded.type(), rows, columns), space);
-        Rows wide = rows(compute.wide(), rows, columns);
+        Rows wide = rows(Type.wide(compute), rows, columns);
         shaped.copyTo(wide);
         return new Tensor(wide, space);
     }

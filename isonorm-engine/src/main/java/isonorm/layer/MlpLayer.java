@@ -2,7 +2,8 @@ package isonorm.layer;
 
 import isonorm.architecture.Activation;
 import isonorm.kernel.Exponentials;
-import isonorm.tensor.Compute;
+import isonorm.kernel.Type;
+import isonorm.model.Compute;
 import isonorm.weights.Scratch;
 import java.util.Optional;
 
@@ -16,11 +17,11 @@ record MlpLayer(Activation activation, Optional<Linear> gate, Linear up, Optiona
     private static final double GELU_SCALE = 2 * Math.sqrt(2 / Math.PI);
 
     Tensor forward(Tensor x) {
-        Tensor inner = up.forward(x).to(compute.wide());
+        Tensor inner = up.forward(x).to(Type.wide(compute));
         Tensor hidden = gate.isPresent()
-                ? activate(activation, gate.get().forward(x).to(compute.wide())).times(inner)
+                ? activate(activation, gate.get().forward(x).to(Type.wide(compute))).times(inner)
                 : activate(activation, inner);
-        return down.forward(innerNorm.isPresent() ? innerNorm.get().forward(hidden) : hidden.to(compute.type()));
+        return down.forward(innerNorm.isPresent() ? innerNorm.get().forward(hidden) : hidden.to(Type.of(compute)));
     }
 
     static Tensor activate(Activation activation, Tensor x) {

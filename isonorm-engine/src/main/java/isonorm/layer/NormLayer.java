@@ -2,7 +2,8 @@ package isonorm.layer;
 
 import isonorm.architecture.Norm;
 import isonorm.kernel.Exponentials;
-import isonorm.tensor.Compute;
+import isonorm.kernel.Type;
+import isonorm.model.Compute;
 import java.util.Optional;
 
 /**
@@ -25,13 +26,13 @@ import java.util.Optional;
 record NormLayer(Norm norm, double alpha, Optional<Tensor> gain, Optional<Tensor> bias, Compute compute) {
 
     Tensor forward(Tensor x) {
-        return wide(x).to(compute.type());
+        return wide(x).to(Type.of(compute));
     }
 
     /** The same, not yet rounded to the compute type. */
     Tensor wide(Tensor x) {
         int n = x.width();
-        Tensor normalized = x.map(compute.wide(), n, (_, row, y) -> normalize(row, y, n));
+        Tensor normalized = x.map(Type.wide(compute), n, (_, row, y) -> normalize(row, y, n));
         Tensor all = gain.isPresent() && norm.kind().readsCompressed() ? normalized.expanded() : normalized;
         Tensor gained = gain.isPresent() ? all.times(gain.get()) : all;
         return bias.isPresent() ? gained.plus(bias.get()) : gained;

@@ -18,7 +18,9 @@ import isonorm.architecture.Role;
 import isonorm.architecture.Role.Field;
 import isonorm.architecture.Stream;
 import isonorm.kernel.Rows;
-import isonorm.tensor.Compute;
+import isonorm.kernel.Type;
+import isonorm.model.Compute;
+import isonorm.model.Result;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -77,9 +79,9 @@ sealed interface OutputLayer {
          */
         Tensor read(Tensor h) {
             if (dual) {
-                return BlockLayer.stream(h, 0).to(compute.wide()).plus(norm.orElseThrow().wide(BlockLayer.stream(h, 1)));
+                return BlockLayer.stream(h, 0).to(Type.wide(compute)).plus(norm.orElseThrow().wide(BlockLayer.stream(h, 1)));
             }
-            return norm.isPresent() ? norm.get().wide(h) : h.to(compute.wide());
+            return norm.isPresent() ? norm.get().wide(h) : h.to(Type.wide(compute));
         }
 
         /** All d values of {@link #read}. */
@@ -90,7 +92,7 @@ sealed interface OutputLayer {
 
         /** All d values of the stream itself. */
         Tensor bare(Tensor h) {
-            Tensor values = h.to(compute.wide());
+            Tensor values = h.to(Type.wide(compute));
             return compressed ? values.expanded() : values;
         }
     }
@@ -120,7 +122,7 @@ sealed interface OutputLayer {
         /** {@code norm(activation(dense(x)))}. */
         private record Transform(Output.Transform shape, Linear dense, NormLayer norm, Compute compute) {
             Tensor wide(Tensor x) {
-                return norm.wide(MlpLayer.activate(shape.activation(), dense.forward(x.to(compute.type())).to(compute.wide())));
+                return norm.wide(MlpLayer.activate(shape.activation(), dense.forward(x.to(Type.of(compute))).to(Type.wide(compute))));
             }
         }
 
@@ -164,10 +166,10 @@ sealed interface OutputLayer {
 
         @Override
         public List<Result> forward(List<Sequences> streams, Space space) throws IOException {
-            List<Result> made = new ArrayList<>();
+            List<RowsResult> made = new ArrayList<>();
             try {
                 for (Sequences stream : streams) {
-                    made.add(Result.empty(compute, stream.count(), stream.length(), head.rows()));
+                    made.add(RowsResult.empty(compute, stream.count(), stream.length(), head.rows()));
                 }
                 space.scoped(() -> {
                     List<Read> read = streams.stream().map(stream -> read(stream.h(), space)).toList();
@@ -180,7 +182,7 @@ sealed interface OutputLayer {
                         }
                     });
                 });
-                return made;
+                return List.copyOf(made);
             } catch (IOException | RuntimeException e) {
                 made.forEach(Result::close);
                 throw e;
@@ -189,7 +191,7 @@ sealed interface OutputLayer {
 
         private Read read(Tensor h, Space space) {
             Optional<Tensor> sums = means.isPresent() ? Optional.of(space.kept(() -> behindNorm(h).sum())) : Optional.empty();
-            return new Read(space.kept(() -> values(behindNorm(h)).to(compute.type())), sums);
+            return new Read(space.kept(() -> values(behindNorm(h)).to(Type.of(compute))), sums);
         }
 
         /** The values the table is multiplied with. */
@@ -207,7 +209,7 @@ sealed interface OutputLayer {
         private Tensor behindNorm(Tensor h) {
             Tensor y = allValues ? last.all(h) : last.read(h);
             if (projection.isPresent()) {
-                y = projection.get().forward(y.to(compute.type())).to(compute.wide());
+                y = projection.get().forward(y.to(Type.of(compute))).to(Type.wide(compute));
             }
             return transform.isPresent() ? transform.get().wide(y) : y;
         }
@@ -218,7 +220,7 @@ sealed interface OutputLayer {
             if (means.isEmpty() && bias.isEmpty() && shape.scale() == 1 && shape.softcap().isEmpty()) {
                 return logits;
             }
-            logits = logits.to(compute.wide());
+            logits = logits.to(Type.wide(compute));
             if (means.isPresent()) {
                 logits = logits.plus(outer(read.sums().orElseThrow(), means.get().columns(first, rows.count())));
             }
@@ -257,7 +259,7 @@ sealed interface OutputLayer {
 
         @Override
         public List<Result> forward(List<Sequences> streams, Space space) throws IOException {
-            return each(streams, space, stream -> Result.of(compute, head.forward(pooled(stream).to(compute.type())), stream.count(), head.weight().count()));
+            return each(streams, space, stream -> RowsResult.of(compute, head.forward(pooled(stream).to(Type.of(compute))), stream.count(), head.weight().count()));
         }
 
         private Tensor pooled(Sequences stream) {
@@ -292,9 +294,9 @@ sealed interface OutputLayer {
         public List<Result> forward(List<Sequences> streams, Space space) throws IOException {
             return each(streams, space, stream -> {
                 Tensor h = stream.h();
-                Tensor states = (pooler == Pooler.NORMED_FIRST ? last.bare(h) : last.all(h)).to(compute.type());
-                Result made = Result.of(compute, states, stream.count(), stream.length(), states.width());
-                return pooler == Pooler.NONE ? made : made.withPooled(pooled(stream.first().h()).to(compute.type()));
+                Tensor states = (pooler == Pooler.NORMED_FIRST ? last.bare(h) : last.all(h)).to(Type.of(compute));
+                RowsResult made = RowsResult.of(compute, states, stream.count(), stream.length(), states.width());
+                return pooler == Pooler.NONE ? made : made.withPooled(pooled(stream.first().h()).to(Type.of(compute)));
             });
         }
 
@@ -303,7 +305,7 @@ sealed interface OutputLayer {
                 case NONE -> throw new IllegalStateException("nothing is pooled");
                 case FIRST, NORMED_FIRST -> last.all(first);
                 case DENSE_TANH -> MlpLayer.activate(Activation.TANH,
-                        dense.orElseThrow().forward(last.read(first).to(compute.type())).to(compute.wide()));
+                        dense.orElseThrow().forward(last.read(first).to(Type.of(compute))).to(Type.wide(compute)));
             };
         }
     }

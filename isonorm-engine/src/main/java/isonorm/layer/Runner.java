@@ -1,6 +1,8 @@
 package isonorm.layer;
 
-import isonorm.weights.Progress;
+import isonorm.model.Batch;
+import isonorm.model.Progress;
+import isonorm.model.Result;
 import java.io.IOException;
 import java.util.List;
 import java.util.function.IntPredicate;

@@ -3,6 +3,7 @@ package isonorm.layer;
 import isonorm.architecture.Alibi;
 import isonorm.architecture.Attention;
 import isonorm.architecture.Rotary;
+import isonorm.model.Batch;
 import isonorm.weights.Numbers;
 import java.util.HashMap;
 import java.util.Map;

@@ -1,7 +1,7 @@
 package isonorm.layer;
 
 import isonorm.checkpoint.Dtype;
-import isonorm.tensor.Compute;
+import isonorm.model.Compute;
 
 /**
  * How far outputs may differ, the worst element of all, as a part of the standard deviation of the reference's outputs; and why

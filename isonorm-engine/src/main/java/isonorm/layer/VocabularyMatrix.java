@@ -1,6 +1,7 @@
 package isonorm.layer;
 
-import isonorm.tensor.Compute;
+import isonorm.kernel.Type;
+import isonorm.model.Compute;
 import isonorm.tensor.MatrixReader;
 import isonorm.weights.Matrix;
 import java.io.IOException;
@@ -69,7 +70,7 @@ sealed interface VocabularyMatrix extends AutoCloseable {
 
         @Override
         public Tensor lookUp(long[] ids, Space space) throws IOException {
-            Tensor found = space.empty(compute.type(), ids.length, matrix.columns());
+            Tensor found = space.empty(Type.of(compute), ids.length, matrix.columns());
             MatrixReader.read(matrix, ids, found.rows(), what);
             return found;
         }
@@ -80,7 +81,7 @@ sealed interface VocabularyMatrix extends AutoCloseable {
                 int from = first;
                 int count = Math.min(most, rows() - first);
                 space.scoped(() -> {
-                    Tensor some = space.empty(compute.type(), count, matrix.columns());
+                    Tensor some = space.empty(Type.of(compute), count, matrix.columns());
                     MatrixReader.read(matrix, from, some.rows(), what);
                     body.run(from, some);
                 });

@@ -1,8 +1,8 @@
 /**
  * Runs a {@link isonorm.weights.Model} to be compared with: one operation after the other, as the papers write them.
  *
- * <p>A {@link isonorm.layer.ForwardPass} takes a {@link isonorm.layer.Batch} of tokens or images and gives a
- * {@link isonorm.layer.Result}, computed in a type of your choice ({@link isonorm.tensor.Compute}):
+ * <p>A {@link isonorm.layer.ForwardPass} takes a {@link isonorm.model.Batch} of tokens or images and gives a
+ * {@link isonorm.model.Result}, computed in a type of your choice ({@link isonorm.model.Compute}):
  *
  * <pre>{@code
  * try (var pass = ForwardPass.streaming(model, Compute.F32);

@@ -3,9 +3,9 @@ package isonorm.measure;
 import isonorm.architecture.Architecture;
 import isonorm.inference.Inference;
 import isonorm.inference.Sequence;
-import isonorm.layer.Batch;
-import isonorm.layer.Result;
-import isonorm.tensor.Compute;
+import isonorm.model.Batch;
+import isonorm.model.Compute;
+import isonorm.model.Result;
 import isonorm.weights.Model;
 import java.io.IOException;
 import java.util.List;
@@ -18,7 +18,7 @@ public interface Loaded extends AutoCloseable {
     interface Engine {
 
         /** The one that is fast. */
-        Engine INFERENCE = (model, compute, threads) -> new OfInference(Inference.load(model, compute, threads));
+        Engine INFERENCE = (model, compute, threads) -> new OfInference(Inference.load(model, compute, threads), model.architecture());
 
         Loaded load(Model model, Compute compute, int threads) throws IOException;
     }
@@ -45,12 +45,7 @@ public interface Loaded extends AutoCloseable {
     void close();
 
     /** What {@link Inference} loaded. */
-    record OfInference(Inference inference) implements Loaded {
-
-        @Override
-        public Architecture architecture() {
-            return inference.architecture();
-        }
+    record OfInference(Inference inference, Architecture architecture) implements Loaded {
 
         @Override
         public Result run(Batch batch) throws IOException {

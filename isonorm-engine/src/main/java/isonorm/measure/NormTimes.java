@@ -2,12 +2,12 @@ package isonorm.measure;
 
 import isonorm.architecture.Architecture;
 import isonorm.architecture.Embedding;
-import isonorm.layer.Batch;
-import isonorm.layer.Result;
 import isonorm.layer.Tolerance;
-import isonorm.tensor.Compute;
+import isonorm.model.Batch;
+import isonorm.model.Compute;
+import isonorm.model.Progress;
+import isonorm.model.Result;
 import isonorm.weights.Model;
-import isonorm.weights.Progress;
 import java.io.IOException;
 import java.time.Duration;
 import java.util.ArrayList;

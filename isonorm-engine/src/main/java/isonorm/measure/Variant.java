@@ -6,7 +6,7 @@ import isonorm.architecture.NormKind;
 import isonorm.architecture.Part;
 import isonorm.architecture.Placement;
 import isonorm.architecture.Role;
-import isonorm.convert.Rewrite;
+import isonorm.rewrite.Rewrite;
 import isonorm.weights.Matrix;
 import isonorm.weights.Model;
 import java.util.ArrayList;

@@ -2,6 +2,7 @@ package isonorm.tensor;
 
 import java.io.IOException;
 import java.io.InputStream;
+import java.net.URL;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Optional;
@@ -62,10 +63,15 @@ public final class Libraries {
                 .map(entry -> Path.of(entry.getValue())).findFirst();
     }
 
+    /** A file of another jar, which a class of a module finds by its class loader alone. */
+    static URL resource(String file) {
+        return Libraries.class.getClassLoader().getResource(file);
+    }
+
     /** The library's own, in front of JavaCPP's. */
     private static Optional<String> version(String artifact) {
-        String file = "/META-INF/maven/org.bytedeco/" + artifact + "/pom.properties";
-        try (InputStream in = Libraries.class.getResourceAsStream(file)) {
+        String file = "META-INF/maven/org.bytedeco/" + artifact + "/pom.properties";
+        try (InputStream in = Libraries.class.getClassLoader().getResourceAsStream(file)) {
             if (in == null) {
                 return Optional.empty();
             }

@@ -60,7 +60,7 @@ final class OneDnn implements Multiplier {
     private static final int TOGETHER = 1 << 18;
 
     private static final String PLATFORM = "linux-x86_64";
-    private static final String FOLDER = "/org/bytedeco/dnnl/" + PLATFORM + "/";
+    private static final String FOLDER = "org/bytedeco/dnnl/" + PLATFORM + "/";
 
     private static final int SUCCESS = 0;
     private static final int CPU = 1;
@@ -277,8 +277,8 @@ final class OneDnn implements Multiplier {
         if (!Loader.getPlatform().equals(PLATFORM)) {
             return new Found(Optional.empty(), "oneDNN comes with Isonorm for Linux on x86-64 alone");
         }
-        URL openMp = OneDnn.class.getResource(FOLDER + "libgomp.so.1");
-        URL library = OneDnn.class.getResource(FOLDER + "libdnnl.so.3");
+        URL openMp = Libraries.resource(FOLDER + "libgomp.so.1");
+        URL library = Libraries.resource(FOLDER + "libdnnl.so.3");
         if (openMp == null || library == null) {
             return new Found(Optional.empty(), Libraries.missing("oneDNN", PLATFORM));
         }

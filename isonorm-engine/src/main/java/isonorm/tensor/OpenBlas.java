@@ -29,7 +29,7 @@ final class OpenBlas implements Multiplier {
     /** Whether the jar with this platform's native code is there. */
     static boolean isOnClassPath() {
         String file = Loader.getPlatform() + "/" + System.mapLibraryName("jniopenblas_nolapack");
-        return OpenBlas.class.getResource("/org/bytedeco/openblas/" + file) != null;
+        return Libraries.resource("org/bytedeco/openblas/" + file) != null;
     }
 
     /** The library, or nothing where this platform has none. */

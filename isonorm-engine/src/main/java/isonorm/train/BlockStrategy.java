@@ -31,7 +31,7 @@ import java.util.function.Function;
  * @param inner norms inside the sub-layers
  * @param initialization how the block's matrices begin
  */
-public record BlockStrategy(
+record BlockStrategy(
         Optional<NormKind> kind,
         Placement attention,
         Placement mlp,

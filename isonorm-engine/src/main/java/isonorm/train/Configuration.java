@@ -1,9 +1,13 @@
 package isonorm.train;
 
-import isonorm.architecture.BlockNumbers;
-import isonorm.checkpoint.Names;
+import isonorm.data.Yaml;
 import isonorm.text.BeginningToken;
+import isonorm.train.TrainingRun.Precision;
+import isonorm.words.BlockNumbers;
+import isonorm.words.Names;
+import java.io.IOException;
 import java.math.BigDecimal;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.Collections;
@@ -133,6 +137,24 @@ public final class Configuration {
         Configuration configuration = new Configuration(values);
         configuration.blocks();
         return configuration;
+    }
+
+    /** The values of a YAML file by dotted keys, lists being several words of a key that takes them. */
+    public static Map<String, String> read(Path file) throws IOException {
+        Yaml content = Yaml.read(file);
+        for (Map.Entry<String, List<String>> list : content.lists().entrySet()) {
+            content.values().put(list.getKey(), together(list.getKey(), list.getValue())
+                    .orElseThrow(() -> new IOException(file + ": " + list.getKey() + " is a list, a value is needed")));
+        }
+        return content.values();
+    }
+
+    /** The configuration that a run's folder holds. */
+    public static Configuration ofRun(Path run) throws IOException {
+        if (!Files.isDirectory(run)) {
+            throw new IOException(run + " is no folder of a run");
+        }
+        return of(read(run.resolve("config.yaml")));
     }
 
     /** The text of a run. A number has one way of writing it, and a strategy is told by what it differs in from a named one. */

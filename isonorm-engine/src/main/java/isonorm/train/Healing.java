@@ -4,15 +4,16 @@ import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.SerializationFeature;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import isonorm.checkpoint.OutputFolder;
+import isonorm.convert.LoadedModel;
 import isonorm.convert.Pruning;
 import isonorm.data.TokenDataBuilder;
 import isonorm.data.Vocabulary;
-import isonorm.family.LoadedModel;
-import isonorm.tensor.Compute;
+import isonorm.model.Compute;
+import isonorm.model.Progress;
 import isonorm.verify.Likelihood;
 import isonorm.verify.TokenizedText;
 import isonorm.verify.Verification;
-import isonorm.weights.Progress;
+import isonorm.weights.Model;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -102,7 +103,7 @@ public final class Healing {
 
     private void train(Path run, Path pruned, Path tokens, Progress progress) throws IOException {
         TrainingRun told = TrainingRun.in(run).withCheckpoint(pruned).withData(tokens).withSteps(steps).withBatch(BATCH)
-                .withSequence(Math.min(SEQUENCE, pruning.result().architecture().longestSequence())).withRate(RATE)
+                .withSequence(Math.min(SEQUENCE, Model.of(pruning.result()).architecture().longestSequence())).withRate(RATE)
                 .withEvaluation(0, 1).withDepthEvery(0).withCheckpoints(0, 1);
         try (Trainer trainer = Trainer.begin(told, new Steps(progress))) {
             if (trainer.run() == Trainer.End.DIVERGED) {

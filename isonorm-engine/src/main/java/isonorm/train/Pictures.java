@@ -5,7 +5,7 @@ import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import isonorm.backpropagation.Examples;
 import isonorm.data.ImageFolder;
-import isonorm.layer.Batch;
+import isonorm.model.Batch;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;

@@ -1,7 +1,7 @@
 package isonorm.train;
 
 import isonorm.checkpoint.Config;
-import isonorm.checkpoint.Names;
+import isonorm.words.Names;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -10,7 +10,7 @@ import java.util.Map;
  * Shapes of models that papers train, as the config.json of the family that has them: the LayerNorm Scaling paper's Llama shapes (arXiv
  * 2502.05795), GPT-2's, ViT's (arXiv 2305.14858), and a small decoder for a first try.
  */
-public final class Presets {
+final class Presets {
 
     /** Width, blocks, heads, and the MLP's width. */
     private record Size(String family, int width, int blocks, int heads, int hidden) {}

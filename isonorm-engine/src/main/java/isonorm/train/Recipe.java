@@ -6,16 +6,14 @@ import isonorm.backpropagation.Parameters;
 import isonorm.backpropagation.Scales;
 import isonorm.checkpoint.CheckpointException;
 import isonorm.checkpoint.Config;
+import isonorm.convert.LoadedModel;
 import isonorm.family.Families;
 import isonorm.family.Family;
 import isonorm.family.Isonorm;
-import isonorm.family.LoadedModel;
 import isonorm.family.Naming;
-import isonorm.kernel.Rows;
 import isonorm.kernel.Type;
 import isonorm.tensor.Products;
 import isonorm.tensor.Team;
-import isonorm.weights.Matrix;
 import isonorm.weights.Model;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -80,7 +78,8 @@ record Recipe(
 
     private static Recipe ofCheckpoint(TrainingRun.Start.Checkpoint checkpoint, TrainingRun.Learning learning, TrainingData data) throws IOException {
         LoadedModel loaded = LoadedModel.open(checkpoint.folder());
-        Architecture architecture = loaded.model().architecture();
+        Model model = Model.of(loaded.model());
+        Architecture architecture = model.architecture();
         requireKind(architecture.embedding() instanceof Embedding.Patches, data);
         if (architecture.embedding() instanceof Embedding.Tokens tokens && tokens.vocabulary() < data.vocabulary()) {
             throw new IllegalArgumentException("the data has " + data.vocabulary() + " tokens, more than the " + tokens.vocabulary()
@@ -94,7 +93,7 @@ record Recipe(
         }
         Strategy strategy = Strategy.named("pre-ln").withName(architecture.family()).withRunning(checkpoint.running());
         Config config = loaded.config().without("dtype", "torch_dtype"); // they say what the file had, and what is written has the run's
-        return recipe(learning, architecture, strategy, config, loaded.naming(), Optional.of(loaded.model()));
+        return recipe(learning, architecture, strategy, config, Families.describe(loaded.config(), loaded.checkpoint().names()).naming(), Optional.of(model));
     }
 
     /** The same number means another word to another tokenizer. */
@@ -122,27 +121,11 @@ record Recipe(
                     Beginning.of(strategy, architecture, model.deviation(), run.seed()).fill(learner.parameters(), architecture, team);
             case TrainingRun.Start.Checkpoint _ -> {
                 for (Parameters.Entry entry : learner.parameters().all()) {
-                    copy(from.orElseThrow().weight(entry.role()), entry);
+                    entry.take(from.orElseThrow().weight(entry.role()));
                 }
             }
         }
         learner.begin();
-    }
-
-    static void copy(Matrix matrix, Parameters.Entry entry) throws IOException {
-        Rows to = entry.stored(entry.weights());
-        double[] row = new double[matrix.columns()];
-        matrix.prepare();
-        try {
-            for (int r = 0; r < matrix.rows(); r++) {
-                matrix.read(r, 1, row);
-                for (int c = 0; c < row.length; c++) {
-                    to.set(r, c, row[c]);
-                }
-            }
-        } finally {
-            matrix.release();
-        }
     }
 
     /** What speaks against it, which is done all the same. */

@@ -2,21 +2,22 @@ package isonorm.train;
 
 import isonorm.architecture.Architecture;
 import isonorm.architecture.Block;
-import isonorm.architecture.BlockNumbers;
 import isonorm.architecture.Embedding;
 import isonorm.architecture.Norm;
 import isonorm.architecture.NormKind;
 import isonorm.architecture.Placement;
 import isonorm.architecture.Stream;
 import isonorm.backpropagation.Scales;
-import isonorm.checkpoint.Names;
 import isonorm.train.BlockStrategy.Initialization;
 import isonorm.train.BlockStrategy.Inner;
 import isonorm.train.BlockStrategy.Scaling;
+import isonorm.words.BlockNumbers;
+import isonorm.words.Names;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Optional;
 import java.util.Set;
 import java.util.SortedSet;
@@ -29,12 +30,22 @@ import java.util.function.UnaryOperator;
  *
  * <p>The kind of {@code block} is the model's: that of the embedding's norm and of the final norm, and of blocks that have none of their own.
  * There is a final norm unless no block has a norm on the stream. Constants of a block are those of its number in the whole model.
- *
- * @param block what blocks do that are not among the others; without a kind the model has that of its family
- * @param others what some blocks do in its place, later ones in place of earlier ones
- * @param embeddingNorm whether the embedding is normalized before it enters the stream
  */
-public record Strategy(String name, BlockStrategy block, List<Others> others, boolean embeddingNorm, Running running) {
+public final class Strategy {
+
+    private final String name;
+    private final BlockStrategy block;
+    private final List<Others> others;
+    private final boolean embeddingNorm;
+    private final Running running;
+
+    private Strategy(String name, BlockStrategy block, List<Others> others, boolean embeddingNorm, Running running) {
+        this.name = name;
+        this.block = block;
+        this.others = List.copyOf(others);
+        this.embeddingNorm = embeddingNorm;
+        this.running = running;
+    }
 
     /** What a step computes with. */
     public enum Running {
@@ -58,7 +69,7 @@ public record Strategy(String name, BlockStrategy block, List<Others> others, bo
     }
 
     /** Some blocks of a model. */
-    public sealed interface Which {
+    sealed interface Which {
 
         /** All. */
         record All() implements Which {}
@@ -81,12 +92,12 @@ public record Strategy(String name, BlockStrategy block, List<Others> others, bo
 
     /** What a block does in place of what it did, being block l, counted from 0, of L. */
     @FunctionalInterface
-    public interface Change {
+    interface Change {
         BlockStrategy of(BlockStrategy block, int l, int L);
     }
 
     /** Blocks that do something else than the rest. */
-    public record Others(Which which, Change change) {}
+    record Others(Which which, Change change) {}
 
     private static final Map<String, Strategy> NAMED = new LinkedHashMap<>();
 
@@ -121,10 +132,6 @@ public record Strategy(String name, BlockStrategy block, List<Others> others, bo
         NAMED.put(name, new Strategy(name, block, List.of(), false, Running.PLAIN));
     }
 
-    public Strategy {
-        others = List.copyOf(others);
-    }
-
     /** The names of all strategies. */
     public static List<String> names() {
         return List.copyOf(NAMED.keySet());
@@ -141,31 +148,74 @@ public record Strategy(String name, BlockStrategy block, List<Others> others, bo
         return strategy;
     }
 
-    public Strategy withName(String other) {
+    /** The name in a configuration. */
+    public String name() {
+        return name;
+    }
+
+    /** What a step computes with. */
+    public Running running() {
+        return running;
+    }
+
+    /** Whether the embedding is normalized before it enters the stream. */
+    public boolean embeddingNorm() {
+        return embeddingNorm;
+    }
+
+    /** What blocks do that are not among the {@link #others}; without a kind the model has that of its family. */
+    BlockStrategy block() {
+        return block;
+    }
+
+    /** What some blocks do in its place, later ones in place of earlier ones. */
+    List<Others> others() {
+        return others;
+    }
+
+    @Override
+    public boolean equals(Object other) {
+        return other instanceof Strategy strategy && name.equals(strategy.name) && block.equals(strategy.block) && others.equals(strategy.others)
+                && embeddingNorm == strategy.embeddingNorm && running == strategy.running;
+    }
+
+    @Override
+    public int hashCode() {
+        return Objects.hash(name, block, others, embeddingNorm, running);
+    }
+
+    @Override
+    public String toString() {
+        return name;
+    }
+
+    Strategy withName(String other) {
         return new Strategy(other, block, others, embeddingNorm, running);
     }
 
+    /** The same with or without a norm of the embedding. */
     public Strategy withEmbeddingNorm(boolean there) {
         return new Strategy(name, block, others, there, running);
     }
 
+    /** The same, of which a step computes with something else. */
     public Strategy withRunning(Running other) {
         return new Strategy(name, block, others, embeddingNorm, other);
     }
 
     /** The same with another value in all blocks, and in the model. */
-    public Strategy everywhere(UnaryOperator<BlockStrategy> change) {
+    Strategy everywhere(UnaryOperator<BlockStrategy> change) {
         Strategy changed = new Strategy(name, change.apply(block), others, embeddingNorm, running);
         return others.isEmpty() ? changed : changed.with(new Which.All(), (one, _, _) -> change.apply(one));
     }
 
     /** The same with another value in the first share of the blocks, rounded down. */
-    public Strategy inFirst(double share, UnaryOperator<BlockStrategy> change) {
+    Strategy inFirst(double share, UnaryOperator<BlockStrategy> change) {
         return with(new Which.First(share), (one, _, _) -> change.apply(one));
     }
 
     /** The same with another value in blocks with a number from 0. */
-    public Strategy in(SortedSet<Integer> blocks, UnaryOperator<BlockStrategy> change) {
+    Strategy in(SortedSet<Integer> blocks, UnaryOperator<BlockStrategy> change) {
         return with(new Which.Numbered(blocks), (one, _, _) -> change.apply(one));
     }
 
@@ -185,7 +235,7 @@ public record Strategy(String name, BlockStrategy block, List<Others> others, bo
     }
 
     /** What each of L blocks does. */
-    public List<BlockStrategy> blocks(int L) {
+    List<BlockStrategy> blocks(int L) {
         List<BlockStrategy> blocks = new ArrayList<>();
         for (int l = 0; l < L; l++) {
             BlockStrategy one = block;
@@ -217,7 +267,7 @@ public record Strategy(String name, BlockStrategy block, List<Others> others, bo
     }
 
     /** A model of this strategy in the place of a family's. */
-    public Architecture applied(Architecture base) {
+    Architecture applied(Architecture base) {
         int L = base.blocks().size();
         Norm family = base.blocks().getFirst().norm();
         NormKind kind = block.kind().orElse(family.kind());

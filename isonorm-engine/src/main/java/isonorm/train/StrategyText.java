@@ -1,11 +1,11 @@
 package isonorm.train;
 
-import isonorm.architecture.BlockNumbers;
 import isonorm.architecture.NormKind;
 import isonorm.architecture.Placement;
 import isonorm.train.BlockStrategy.Initialization;
 import isonorm.train.BlockStrategy.Inner;
 import isonorm.train.BlockStrategy.Scaling;
+import isonorm.words.BlockNumbers;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;

@@ -1,14 +1,15 @@
 package isonorm.train;
 
 import isonorm.backpropagation.Examples;
+import isonorm.data.RunLock;
 import isonorm.depth.Depth;
 import isonorm.depth.DepthSurvey;
 import isonorm.kernel.Type;
-import isonorm.layer.Batch;
-import isonorm.tensor.Compute;
+import isonorm.model.Batch;
+import isonorm.model.Compute;
+import isonorm.model.Progress;
 import isonorm.tensor.ProcessMemory;
 import isonorm.tensor.Team;
-import isonorm.weights.Progress;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -81,6 +82,11 @@ public final class Trainer implements AutoCloseable {
                 scaled ? new LossScale(told.learning().lossScale(), 0) : LossScale.NONE);
     }
 
+    /** Whether a folder is missing, or has nothing but what a run that was killed at its very begin left. */
+    public static boolean isFresh(Path run) throws IOException {
+        return RunFiles.isFresh(run);
+    }
+
     /**
      * A new run.
      *
@@ -116,7 +122,7 @@ public final class Trainer implements AutoCloseable {
 
     /** Goes on with a run from its newest checkpoint that is whole, or from its begin. */
     public static Trainer resume(Path run, Watcher watcher) throws IOException {
-        TrainingRun told = RunFiles.readConfiguration(run).run().withFolder(run);
+        TrainingRun told = Configuration.ofRun(run).run().withFolder(run);
         RunLock lock = RunLock.of(run);
         boolean resumed = false;
         try {

@@ -1,10 +1,14 @@
 package isonorm.train;
 
+import isonorm.kernel.Type;
 import isonorm.text.BeginningToken;
 import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalInt;
+import java.util.stream.Collectors;
 
 /**
  * All that a run is told. A {@link Configuration} is its text form, from which its defaults come as well: {@link #in} is what
@@ -22,7 +26,7 @@ public record TrainingRun(Optional<Path> folder, long seed, int threads, Start s
         /**
          * A new model.
          *
-         * @param preset one of {@link Presets#names}
+         * @param preset one of {@link TrainingRun#presets}
          * @param width in place of the preset's
          * @param blocks in place of the preset's
          * @param heads in place of the preset's
@@ -77,6 +81,51 @@ public record TrainingRun(Optional<Path> folder, long seed, int threads, Start s
             Range.BATCH.require(batch);
             Range.SEQUENCE.require(sequence);
             Range.ACCUMULATE.require(accumulate);
+        }
+    }
+
+    /** The types that weights are kept in and that is computed with. */
+    public enum Precision {
+        /** All of it in float32. */
+        F32("f32", Type.F32, Type.F32),
+        /** Float32 weights, computing in bfloat16. */
+        BF16("bf16", Type.F32, Type.BF16),
+        /** Float32 weights, computing in float16 with a loss scale (arXiv 1710.03740). */
+        F16("f16", Type.F32, Type.F16),
+        /** All of it in bfloat16. */
+        BF16_PURE("bf16-pure", Type.BF16, Type.BF16),
+        /** All of it in float64. */
+        F64("f64", Type.F64, Type.F64);
+
+        private final String label;
+        private final Type type;
+        private final Type compute;
+
+        Precision(String label, Type type, Type compute) {
+            this.label = label;
+            this.type = type;
+            this.compute = compute;
+        }
+
+        /** The word in a configuration. */
+        public String label() {
+            return label;
+        }
+
+        /** Of weights and of what the optimizer remembers. */
+        Type type() {
+            return type;
+        }
+
+        /** Of what is computed. */
+        Type compute() {
+            return compute;
+        }
+
+        static Precision named(String word) {
+            return Arrays.stream(values()).filter(one -> one.label.equals(word)).findFirst().orElseThrow(() -> new IllegalArgumentException(
+                    "dtype must be " + Arrays.stream(values()).limit(values().length - 1).map(Precision::label).collect(Collectors.joining(", "))
+                            + " or " + F64.label + ", got " + word));
         }
     }
 
@@ -150,6 +199,11 @@ public record TrainingRun(Optional<Path> folder, long seed, int threads, Start s
     public TrainingRun {
         Range.SEED.require(seed);
         Range.THREADS.require(threads);
+    }
+
+    /** The names of the shapes that a new model can have. */
+    public static List<String> presets() {
+        return Presets.names();
     }
 
     /** What is trained where nothing else is said, in a folder. */

@@ -5,12 +5,13 @@ import isonorm.convert.Comparison;
 import isonorm.convert.Evidence;
 import isonorm.convert.Evidence.Measured;
 import isonorm.convert.Evidence.Subject;
+import isonorm.convert.LoadedModel;
 import isonorm.convert.Verifier;
-import isonorm.family.LoadedModel;
 import isonorm.layer.Tolerance;
-import isonorm.tensor.Compute;
+import isonorm.model.Compute;
+import isonorm.model.Progress;
+import isonorm.model.Transformer;
 import isonorm.weights.Model;
-import isonorm.weights.Progress;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
@@ -30,8 +31,8 @@ record ModelVerifier(Optional<TokenizedText> text) implements Verifier {
     private static final long MANY_PARAMETERS = 400_000_000;
 
     @Override
-    public Evidence verify(Model original, Model rewritten, LoadedModel written, Progress progress) throws IOException {
-        Dtype coarsest = written.model().coarsest();
+    public Evidence verify(Transformer original, Transformer rewritten, LoadedModel written, Progress progress) throws IOException {
+        Dtype coarsest = Model.of(written.model()).coarsest();
         double tolerance = Tolerance.written(coarsest);
         List<Measured> rows = new ArrayList<>();
         if (coarsest.bytes() < Dtype.F32.bytes()) {
@@ -42,7 +43,7 @@ record ModelVerifier(Optional<TokenizedText> text) implements Verifier {
         Comparison exact = compare("verifying in f64", original, written.model(), Compute.F64, progress);
         rows.add(new Measured(Subject.WRITTEN, Compute.F64.label(), exact));
         requireEqual(exact, tolerance, "the written model");
-        if (text.isEmpty() && original.architecture().parameterCount() <= MANY_PARAMETERS) {
+        if (text.isEmpty() && original.parameterCount() <= MANY_PARAMETERS) {
             Compute stored = stored(original);
             rows.add(new Measured(Subject.WRITTEN, Compute.F32.label(),
                     compare("verifying in f32", original, written.model(), Compute.F32, progress)));
@@ -52,7 +53,7 @@ record ModelVerifier(Optional<TokenizedText> text) implements Verifier {
         return new Evidence(rows, tolerance);
     }
 
-    private Comparison compare(String what, Model original, Model other, Compute compute, Progress progress) throws IOException {
+    private Comparison compare(String what, Transformer original, Transformer other, Compute compute, Progress progress) throws IOException {
         Verification verification = Verification.of(original, other).compute(Compute.F64, compute);
         if (text.isPresent()) {
             verification = verification.withText(text.get());
@@ -60,8 +61,8 @@ record ModelVerifier(Optional<TokenizedText> text) implements Verifier {
         return verification.run((_, done, total) -> progress.step(what, done, total));
     }
 
-    private static Compute stored(Model original) throws IOException {
-        return switch (original.coarsest()) {
+    private static Compute stored(Transformer original) throws IOException {
+        return switch (Model.of(original).coarsest()) {
             case F64, F32 -> Compute.F32;
             case F16 -> Compute.F16;
             default -> Compute.BF16;

@@ -1,8 +1,9 @@
 package isonorm.verify;
 
+import isonorm.layer.LogProbabilities;
 import isonorm.text.BeginningToken;
-import isonorm.text.TextFile;
 import isonorm.text.Tokenizer;
+import isonorm.words.TextFile;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.Arrays;
@@ -33,7 +34,7 @@ import java.util.Arrays;
 public record TokenizedText(long[] ids, long[] beginning, int window, int stride, long bytes) {
 
     /** No token follows. */
-    public static final long NONE = -1;
+    public static final long NONE = LogProbabilities.NONE;
 
     private static final int CHARACTERS_A_TOKEN = 64; // more than any text needs, see limited()
 

@@ -7,21 +7,22 @@ import isonorm.architecture.Output.Pooler;
 import isonorm.architecture.Stream;
 import isonorm.convert.Comparison;
 import isonorm.convert.Verifier;
-import isonorm.inference.Inference;
-import isonorm.layer.Batch;
+import isonorm.fused.FusedModel;
+import isonorm.layer.Chunks;
 import isonorm.layer.ForwardPass;
-import isonorm.layer.Result;
 import isonorm.layer.Runner;
-import isonorm.tensor.Compute;
+import isonorm.model.Batch;
+import isonorm.model.Compute;
+import isonorm.model.Progress;
+import isonorm.model.Result;
+import isonorm.model.Transformer;
 import isonorm.weights.Model;
-import isonorm.weights.Progress;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
 import java.util.SplittableRandom;
-import java.util.function.Function;
 import java.util.function.IntPredicate;
 import java.util.function.IntToLongFunction;
 import java.util.stream.IntStream;
@@ -30,7 +31,7 @@ import java.util.stream.IntStream;
  * Runs two models on the same inputs and compares what they give.
  *
  * <p>The inputs are a text, given batches, or else {@value #PROMPTS} prompts of up to {@value #PROMPT} random tokens or
- * {@value #IMAGES} random images, always the same. They are run in chunks whose outputs fit {@value #CHUNK_BYTES} bytes a model:
+ * {@value #IMAGES} random images, always the same. They are run in chunks whose outputs fit {@value Chunks#BYTES} bytes a model:
  * A on all of a chunk, B on all of it, then both outputs are compared and let go.
  */
 public final class Verification {
@@ -39,8 +40,6 @@ public final class Verification {
     private static final int PROMPT = 128;
     private static final int IMAGES = 2;
     private static final long SEED = 20_230_524;
-    private static final long CHUNK_BYTES = 256L << 20;
-    static final int ROWS_A_BATCH = 16;
 
     private final Model a;
     private final Model b;
@@ -69,7 +68,9 @@ public final class Verification {
     }
 
     /** Of two models with the same inputs and outputs, both computed in float32. */
-    public static Verification of(Model a, Model b) {
+    public static Verification of(Transformer one, Transformer other) {
+        Model a = Model.of(one);
+        Model b = Model.of(other);
         requireComparable(a.architecture(), b.architecture());
         return new Verification(a, b, Compute.F32, Compute.F32, Optional.empty(), List.of());
     }
@@ -149,7 +150,7 @@ public final class Verification {
      *
      * @throws IllegalArgumentException as {@link #likelihood} does
      */
-    public static double perplexity(Model model, TokenizedText text, Compute compute, Progress progress) throws IOException {
+    public static double perplexity(Transformer model, TokenizedText text, Compute compute, Progress progress) throws IOException {
         return likelihood(model, text, compute, progress).perplexity();
     }
 
@@ -158,19 +159,20 @@ public final class Verification {
      *
      * @throws IllegalArgumentException if {@link #requirePrediction} does
      */
-    public static Likelihood likelihood(Model model, TokenizedText text, Compute compute, Progress progress) throws IOException {
-        requirePrediction(model.architecture(), text.window());
+    public static Likelihood likelihood(Transformer transformer, TokenizedText text, Compute compute, Progress progress) throws IOException {
+        requirePrediction(transformer, text.window());
+        Model model = Model.of(transformer);
         Targets targets = Targets.of(Optional.of(text));
-        long bytes = outputValues(Batch.Tokens.of(text.window(0)), model.architecture()) * compute.bytes();
-        int step = Math.clamp(CHUNK_BYTES / bytes, 1, text.windows());
+        long bytes = Chunks.outputValues(Batch.Tokens.of(text.window(0)), model.architecture()) * compute.bytes();
+        int step = Math.clamp(Chunks.BYTES / bytes, 1, text.windows());
         int total = Math.ceilDiv(text.windows(), step);
         double sum = 0;
-        try (Runner runner = Inference.orLayers(model, compute)) {
+        try (Runner runner = FusedModel.orLayers(model, compute)) {
             int before = 0;
             for (int first = 0; first < text.windows(); first += step) {
                 List<Batch> windows = rows(text, first, Math.min(step, text.windows() - first));
-                for (List<Batch> chunk : chunks(windows, model.architecture(), compute)) {
-                    sum += sum(run(runner, chunk, targets::of, part(progress, before, total)));
+                for (List<Batch> chunk : Chunks.of(windows, model.architecture(), compute)) {
+                    sum += sum(Chunks.logProbabilities(runner, chunk, targets::of, Chunks.part(progress, before, total)));
                     before++;
                 }
             }
@@ -178,20 +180,6 @@ public final class Verification {
         return new Likelihood(text.predicted(), sum, text.bytes());
     }
 
-    /** The log probabilities of what follows each position of each batch, and 0 where nothing does. */
-    static List<double[]> run(Runner runner, List<Batch> chunk, Function<Batch, IntToLongFunction> targets, Progress progress)
-            throws IOException {
-        List<double[]> all = new ArrayList<>();
-        List<Result> results = runner.run(chunk, progress);
-        try {
-            for (int i = 0; i < chunk.size(); i++) {
-                all.add(LogProbabilities.of(results.get(i), targets.apply(chunk.get(i))));
-            }
-        } finally {
-            results.forEach(Result::close);
-        }
-        return all;
-    }
 
     private static double sum(List<double[]> all) {
         double sum = 0;
@@ -203,10 +191,6 @@ public final class Verification {
         return sum;
     }
 
-    /** The progress of one of several parts of equal length, {@code before} others being done. */
-    static Progress part(Progress whole, int before, int parts) {
-        return (what, done, total) -> whole.step(what, before * total + done, parts * total);
-    }
 
     /**
      * Refuses what cannot predict the tokens of a text.
@@ -214,7 +198,8 @@ public final class Verification {
      * @throws IllegalArgumentException if the model gives no logits over tokens, sees the tokens it would predict, or has fewer
      *     positions than {@code window}
      */
-    public static void requirePrediction(Architecture architecture, int window) {
+    public static void requirePrediction(Transformer model, int window) {
+        Architecture architecture = Model.of(model).architecture();
         if (!(architecture.output() instanceof Output.Words) || !causal(architecture)) {
             throw new IllegalArgumentException("predicting tokens needs causal attention and logits over tokens; this model "
                     + (architecture.output() instanceof Output.Words ? "sees the tokens it would predict" : "gives " + outputs(architecture)));
@@ -240,7 +225,7 @@ public final class Verification {
     private List<List<Batch>> chunks() {
         Compute larger = computeA.bytes() > computeB.bytes() ? computeA : computeB;
         List<Batch> batches = text.isPresent() ? rows(text.get(), 0, text.get().windows()) : inputs.isEmpty() ? List.of(random()) : inputs;
-        return chunks(batches, a.architecture(), larger);
+        return Chunks.of(batches, a.architecture(), larger);
     }
 
     /** Batches of one row each. */
@@ -248,49 +233,6 @@ public final class Verification {
         return IntStream.range(first, first + count).<Batch>mapToObj(w -> Batch.Tokens.of(text.window(w))).toList();
     }
 
-    /** Batches in groups whose outputs fit the memory; neighbouring unpadded rows of one length are joined. */
-    static List<List<Batch>> chunks(List<Batch> batches, Architecture architecture, Compute compute) {
-        List<List<Batch>> chunks = new ArrayList<>();
-        List<Batch> chunk = new ArrayList<>();
-        long bytes = 0;
-        for (Batch batch : batches) {
-            long more = outputValues(batch, architecture) * compute.bytes();
-            if (!chunk.isEmpty() && bytes + more > CHUNK_BYTES) {
-                chunks.add(chunk);
-                chunk = new ArrayList<>();
-                bytes = 0;
-            }
-            bytes += more;
-            Batch last = chunk.isEmpty() ? null : chunk.getLast();
-            if (last instanceof Batch.Tokens before && batch instanceof Batch.Tokens tokens && joinable(before, tokens)) {
-                long[][] joined = Arrays.copyOf(before.ids(), before.count() + tokens.count());
-                System.arraycopy(tokens.ids(), 0, joined, before.count(), tokens.count());
-                chunk.set(chunk.size() - 1, Batch.Tokens.of(joined));
-            } else {
-                chunk.add(batch);
-            }
-        }
-        chunks.add(chunk);
-        return chunks;
-    }
-
-    private static boolean joinable(Batch.Tokens before, Batch.Tokens tokens) {
-        return before.mask().isEmpty() && tokens.mask().isEmpty() && before.length() == tokens.length()
-                && before.count() + tokens.count() <= ROWS_A_BATCH;
-    }
-
-    private static long outputValues(Batch batch, Architecture architecture) {
-        long positions = switch (batch) {
-            case Batch.Tokens tokens -> (long) tokens.count() * tokens.length();
-            case Batch.Images images -> (long) images.count()
-                    * (architecture.embedding() instanceof Embedding.Patches patches ? patches.tokens() : 1);
-        };
-        return positions * switch (architecture.output()) {
-            case Output.Words _ -> architecture.embedding() instanceof Embedding.Tokens tokens ? tokens.vocabulary() : 1;
-            case Output.Labels labels -> labels.labels();
-            case Output.Hidden _ -> architecture.width();
-        };
-    }
 
     private Batch random() {
         SplittableRandom random = new SplittableRandom(SEED);

@@ -10,21 +10,21 @@ import isonorm.EveryProcessor;
 import isonorm.architecture.Architecture;
 import isonorm.architecture.Part;
 import isonorm.architecture.Role;
+import isonorm.convert.Conversion;
 import isonorm.convert.Form;
+import isonorm.convert.LoadedModel;
 import isonorm.convert.PlainForward;
-import isonorm.convert.Plan;
 import isonorm.convert.Strategies;
-import isonorm.family.LoadedModel;
-import isonorm.layer.Batch;
 import isonorm.layer.Fixture;
 import isonorm.layer.Tolerance;
-import isonorm.tensor.Compute;
+import isonorm.model.Batch;
+import isonorm.model.Compute;
+import isonorm.model.Progress;
 import isonorm.verify.TokenizedText;
 import isonorm.verify.Verification;
 import isonorm.weights.Dense;
 import isonorm.weights.Matrix;
 import isonorm.weights.Model;
-import isonorm.weights.Progress;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -59,11 +59,11 @@ class DepthTest {
             cases.add(new Case(fixture, Optional.empty(), Compute.F64));
             cases.add(new Case(fixture, Optional.empty(), Compute.F32));
             for (Form form : List.of(Form.PRE_RMSNORM, Form.PRE_CRMSNORM, Form.RMSNORM)) {
-                if (Plan.refusals(model, form).isEmpty()) {
+                if (Conversion.refusals(model, form).isEmpty()) {
                     cases.add(new Case(fixture, Optional.of(form), Compute.F32));
                 }
             }
-            Optional<Form> compressed = Plan.refusals(model, Form.PRE_CRMSNORM).isEmpty() ? Optional.of(Form.PRE_CRMSNORM) : Optional.empty();
+            Optional<Form> compressed = Conversion.refusals(model, Form.PRE_CRMSNORM).isEmpty() ? Optional.of(Form.PRE_CRMSNORM) : Optional.empty();
             if (compressed.isPresent()) {
                 cases.add(new Case(fixture, compressed, Compute.F64));
             }
@@ -73,7 +73,7 @@ class DepthTest {
 
     private static Model model(String fixture, Optional<Form> form) throws IOException {
         LoadedModel source = LoadedModel.open(Fixture.named(fixture).folder());
-        return form.isPresent() ? Plan.of(source, form.get(), false).result() : source.model();
+        return form.isPresent() ? Model.of(Conversion.of(source, form.get()).result()) : Model.of(source.model());
     }
 
     private static int[][] ids(Model model, int rows, int length) {

@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import isonorm.generate.GeneratedTokens.Ending;
 import isonorm.text.Tokenizer;
 import isonorm.text.Tokenizers;
 import java.io.IOException;

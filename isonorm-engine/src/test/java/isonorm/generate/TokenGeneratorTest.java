@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import isonorm.generate.GeneratedTokens.Ending;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;

@@ -1,8 +1,6 @@
 package isonorm.inference;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
-import static org.junit.jupiter.api.Assertions.assertFalse;
-import static org.junit.jupiter.api.Assertions.assertSame;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -10,25 +8,18 @@ import isonorm.EveryProcessor;
 import isonorm.architecture.Architecture;
 import isonorm.architecture.Embedding;
 import isonorm.architecture.Output;
-import isonorm.architecture.Part;
-import isonorm.architecture.Role;
+import isonorm.convert.Conversion;
 import isonorm.convert.Form;
-import isonorm.convert.Plan;
+import isonorm.convert.LoadedModel;
 import isonorm.convert.Strategies;
-import isonorm.family.LoadedModel;
-import isonorm.kernel.Rows;
-import isonorm.kernel.Type;
-import isonorm.layer.Batch;
 import isonorm.layer.Fixture;
 import isonorm.layer.ForwardPass;
-import isonorm.layer.Result;
 import isonorm.layer.Tolerance;
-import isonorm.measure.Shape;
-import isonorm.tensor.Compute;
-import isonorm.tensor.Team;
+import isonorm.model.Batch;
+import isonorm.model.Compute;
+import isonorm.model.Result;
 import isonorm.weights.Model;
 import java.io.IOException;
-import java.lang.foreign.Arena;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -105,7 +96,7 @@ class InferenceTest {
         @Override
         public Model model() throws IOException {
             LoadedModel source = LoadedModel.open(fixture.folder());
-            return form.isPresent() ? Plan.of(source, form.get(), false).result() : source.model();
+            return form.isPresent() ? Model.of(Conversion.of(source, form.get()).result()) : Model.of(source.model());
         }
 
         /** The fixture's inputs without padding. */
@@ -129,7 +120,7 @@ class InferenceTest {
             LoadedModel model = LoadedModel.open(fixture.folder());
             cases.add(new Case(fixture, Optional.empty()));
             for (Form form : Form.values()) {
-                if (Plan.refusals(model, form).isEmpty()) {
+                if (Conversion.refusals(model, form).isEmpty()) {
                     cases.add(new Case(fixture, Optional.of(form)));
                 }
             }
@@ -233,10 +224,10 @@ class InferenceTest {
     @MethodSource("originals")
     void everyFormGeneratesTheSameTokens(Fixture fixture) throws IOException {
         LoadedModel source = LoadedModel.open(fixture.folder());
-        List<Integer> expected = greedy(source.model());
+        List<Integer> expected = greedy(Model.of(source.model()));
         for (Form form : Form.values()) {
-            if (Plan.refusals(source, form).isEmpty()) {
-                assertEquals(expected, greedy(Plan.of(source, form, false).result()), fixture + " as " + form.label());
+            if (Conversion.refusals(source, form).isEmpty()) {
+                assertEquals(expected, greedy(Model.of(Conversion.of(source, form).result())), fixture + " as " + form.label());
             }
         }
     }
@@ -278,58 +269,6 @@ class InferenceTest {
             float[] last = inference.next(List.of(sequence), List.of(part(ids, 0, length))).getFirst();
             double[] all = expected.outputValues();
             requireWithin("the last of " + length, Compute.F32, Arrays.copyOfRange(all, all.length - last.length, all.length), doubles(last));
-        }
-    }
-
-    @Test
-    void matricesOfTheTypeAskedForStayInTheFile() throws IOException {
-        Model model = Fixture.named("gpt2").model();
-        try (Arena arena = Arena.ofConfined()) {
-            Weights mapped = new Weights(model, Compute.F32, arena, false);
-            Weights copied = new Weights(model, Compute.BF16, arena, false);
-            for (Part part : List.of(Part.QUERY_KEY_VALUE, Part.ATTENTION_OUTPUT, Part.MLP_UP, Part.MLP_DOWN)) {
-                Role role = Role.of(part, 0, Role.Field.WEIGHT);
-                assertTrue(isMapped(mapped.linear(role)), part + " was copied");
-                assertFalse(isMapped(copied.linear(role)), part + " is of another type");
-            }
-            assertTrue(mapped.rows(Role.of(Part.TOKEN_EMBEDDING, Role.Field.WEIGHT)).data().isMapped());
-        }
-    }
-
-    private static boolean isMapped(Weight weight) {
-        return weight instanceof Weight.Mapped mapped && mapped.parts().stream().allMatch(one -> one.values().data().isMapped());
-    }
-
-    /** What loading a model into memory of its own pays for is over in a second; a model above that is shared instead. */
-    @Test
-    void smallModelsAndVisionTransformersAreCopiedIntoPanels() throws IOException {
-        Architecture small = Fixture.named("gpt2").model().architecture();
-        assertTrue(Weights.packs(small, Compute.F32));
-        Architecture large = Shape.named("gpt2-xl").architecture();
-        assertFalse(Weights.packs(large, Compute.F16), large.parameterCount() + " values of 16 bits");
-        Architecture image = Shape.named("vit-b").architecture();
-        assertTrue(Weights.packs(image, Compute.F32));
-    }
-
-    /** A tied head and its table are one matrix in memory. */
-    @Test
-    void aTiedTableIsReadFromTheHead() throws IOException {
-        Model model = Fixture.named("gpt2").model();
-        Role role = Role.of(Part.TOKEN_EMBEDDING, Role.Field.WEIGHT);
-        for (Compute compute : List.of(Compute.F32, Compute.BF16, Compute.F16)) {
-            try (Arena arena = Arena.ofShared(); Workspace room = new Workspace(Type.F32); Team team = Team.of(THREADS)) {
-                Weights weights = new Weights(model, compute, arena, true);
-                LookupTable.OfHead table = (LookupTable.OfHead) weights.table(role, true);
-                assertSame(((Weight.InPanels) weights.linear(role)).panels(), table.head());
-                Rows expected = new Weights(model, compute, arena, false).rows(role);
-                int[] ids = {3, expected.rows() - 1, 0, 3, 65};
-                LookupTable.Found found = table.find(ids, room, team);
-                for (int i = 0; i < ids.length; i++) {
-                    for (int c = 0; c < expected.columns(); c++) {
-                        assertEquals(expected.get(ids[i], c), found.rows().get(found.ids()[i], c), compute + ", row " + ids[i]);
-                    }
-                }
-            }
         }
     }
 

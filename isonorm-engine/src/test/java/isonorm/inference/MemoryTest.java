@@ -4,7 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import isonorm.layer.Fixture;
-import isonorm.tensor.Compute;
+import isonorm.model.Compute;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -47,7 +47,7 @@ class MemoryTest {
     private static void generate(Inference inference, int tokens) throws IOException {
         for (int left = tokens; left > 0; ) {
             try (Sequence sequence = inference.start()) {
-                for (int i = 0; i < inference.architecture().context() && left > 0; i++, left--) {
+                for (int i = 0; i < inference.context() && left > 0; i++, left--) {
                     inference.next(List.of(sequence), List.of(new int[] {i % 50}));
                 }
             }

@@ -8,7 +8,9 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import isonorm.architecture.Alibi;
 import isonorm.architecture.Attention;
 import isonorm.architecture.Rotary;
-import isonorm.tensor.Compute;
+import isonorm.kernel.Type;
+import isonorm.model.Batch;
+import isonorm.model.Compute;
 import isonorm.tensor.Team;
 import java.lang.foreign.Arena;
 import java.util.Arrays;
@@ -118,7 +120,7 @@ class AttentionLayerTest {
         }
         Sight sight = new Sight(batch, 0, 1, T);
         try (Arena arena = Arena.ofConfined(); Team team = Team.of(2); Space space = new Space(team)) {
-            Tensor all = NormLayerTest.tensor(arena, space, compute.type(), 3 * d, projection);
+            Tensor all = NormLayerTest.tensor(arena, space, Type.of(compute), 3 * d, projection);
             Tensor y = new AttentionLayer(
                             attention,
                             new Linear(all, Optional.empty()),
@@ -129,7 +131,7 @@ class AttentionLayerTest {
                             Optional.empty(),
                             new Linear(all.slice(0, d), Optional.empty()),
                             compute)
-                    .forward(NormLayerTest.tensor(arena, space, compute.type(), T, x), sight);
+                    .forward(NormLayerTest.tensor(arena, space, Type.of(compute), T, x), sight);
             return NormLayerTest.values(y);
         }
     }

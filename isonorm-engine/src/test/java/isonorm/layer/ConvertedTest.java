@@ -9,12 +9,13 @@ import isonorm.checkpoint.Dtype;
 import isonorm.convert.Comparison;
 import isonorm.convert.Conversion;
 import isonorm.convert.Form;
-import isonorm.convert.Plan;
-import isonorm.family.LoadedModel;
-import isonorm.tensor.Compute;
+import isonorm.convert.LoadedModel;
+import isonorm.model.Batch;
+import isonorm.model.Compute;
+import isonorm.model.Progress;
+import isonorm.model.Result;
 import isonorm.verify.Verification;
 import isonorm.weights.Model;
-import isonorm.weights.Progress;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -44,7 +45,7 @@ class ConvertedTest {
         for (Fixture fixture : FixtureTest.supported()) {
             LoadedModel model = LoadedModel.open(fixture.folder());
             for (Form form : Form.values()) {
-                if (Plan.refusals(model, form).isEmpty()) {
+                if (Conversion.refusals(model, form).isEmpty()) {
                     cases.add(new Case(fixture, form));
                 }
             }
@@ -66,7 +67,7 @@ class ConvertedTest {
     @MethodSource("cases")
     void isTheSameFunction(Case one) throws IOException {
         LoadedModel source = LoadedModel.open(one.fixture().folder());
-        Model converted = Plan.of(source, one.form(), false).result();
+        Model converted = Model.of(Conversion.of(source, one.form()).result());
         Comparison comparison = Verification.of(source.model(), converted)
                 .withInputs(List.of(one.fixture().batch()))
                 .compute(Compute.F64, Compute.F64)
@@ -80,7 +81,7 @@ class ConvertedTest {
     void writtenInFloat32ItGivesTheReferencesOutput(Case one, @TempDir Path temporary) throws IOException {
         Path folder = temporary.resolve("out");
         Conversion.of(LoadedModel.open(one.fixture().folder()), one.form()).inType(Dtype.F32).writeTo(folder, Progress.NONE);
-        Model written = LoadedModel.open(folder).model();
+        Model written = Model.of(LoadedModel.open(folder).model());
         boolean bareStream = written.architecture().output().equals(new Output.Hidden(Output.Pooler.NORMED_FIRST));
         Batch batch = one.fixture().batch();
         double[] reference = bareStream ? one.fixture().pooled().orElseThrow() : one.fixture().output();

@@ -2,7 +2,8 @@ package isonorm.layer;
 
 import isonorm.checkpoint.Dtype;
 import isonorm.checkpoint.SafetensorsFile;
-import isonorm.family.LoadedModel;
+import isonorm.convert.LoadedModel;
+import isonorm.model.Batch;
 import isonorm.weights.Model;
 import isonorm.weights.Numbers;
 import java.io.IOException;
@@ -52,7 +53,7 @@ public record Fixture(Path folder) {
     }
 
     public Model model() throws IOException {
-        return LoadedModel.open(folder).model();
+        return Model.of(LoadedModel.open(folder).model());
     }
 
     /** The inputs. */

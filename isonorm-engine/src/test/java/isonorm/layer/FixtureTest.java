@@ -6,7 +6,9 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import isonorm.checkpoint.CheckpointException;
-import isonorm.tensor.Compute;
+import isonorm.model.Batch;
+import isonorm.model.Compute;
+import isonorm.model.Result;
 import isonorm.weights.Model;
 import java.io.IOException;
 import java.util.List;

@@ -8,11 +8,13 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import isonorm.architecture.Part;
 import isonorm.architecture.Role;
 import isonorm.checkpoint.CheckpointException;
-import isonorm.tensor.Compute;
+import isonorm.model.Batch;
+import isonorm.model.Compute;
+import isonorm.model.Progress;
+import isonorm.model.Result;
 import isonorm.weights.Dense;
 import isonorm.weights.Matrix;
 import isonorm.weights.Model;
-import isonorm.weights.Progress;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -93,7 +95,7 @@ class ForwardPassTest {
             Result result = pass.run(random(1, 2, 160));
             result.close();
             result.close();
-            assertThrows(IllegalStateException.class, result::output);
+            assertThrows(IllegalStateException.class, result::outputValues);
         }
     }
 

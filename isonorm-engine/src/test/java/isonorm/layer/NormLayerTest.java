@@ -9,7 +9,7 @@ import isonorm.architecture.Norm;
 import isonorm.architecture.NormKind;
 import isonorm.kernel.Rows;
 import isonorm.kernel.Type;
-import isonorm.tensor.Compute;
+import isonorm.model.Compute;
 import isonorm.tensor.Team;
 import java.lang.foreign.Arena;
 import java.util.Arrays;
@@ -93,10 +93,10 @@ class NormLayerTest {
             Tensor y = new NormLayer(
                             norm,
                             1,
-                            Optional.ofNullable(gain).map(values -> tensor(arena, space, compute.wide(), 1, values)),
-                            Optional.ofNullable(bias).map(values -> tensor(arena, space, compute.wide(), 1, values)),
+                            Optional.ofNullable(gain).map(values -> tensor(arena, space, Type.wide(compute), 1, values)),
+                            Optional.ofNullable(bias).map(values -> tensor(arena, space, Type.wide(compute), 1, values)),
                             compute)
-                    .forward(tensor(arena, space, compute.type(), 1, x));
+                    .forward(tensor(arena, space, Type.of(compute), 1, x));
             return values(y);
         }
     }

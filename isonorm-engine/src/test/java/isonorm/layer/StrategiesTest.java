@@ -4,7 +4,9 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import isonorm.convert.PlainForward;
 import isonorm.convert.Strategies;
-import isonorm.tensor.Compute;
+import isonorm.model.Batch;
+import isonorm.model.Compute;
+import isonorm.model.Result;
 import isonorm.weights.Model;
 import java.io.IOException;
 import java.util.Arrays;

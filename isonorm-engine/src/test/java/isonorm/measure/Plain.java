@@ -1,10 +1,10 @@
 package isonorm.measure;
 
 import isonorm.architecture.Architecture;
-import isonorm.layer.Batch;
 import isonorm.layer.ForwardPass;
-import isonorm.layer.Result;
-import isonorm.tensor.Compute;
+import isonorm.model.Batch;
+import isonorm.model.Compute;
+import isonorm.model.Result;
 import isonorm.weights.Model;
 import java.io.IOException;
 import java.util.Arrays;

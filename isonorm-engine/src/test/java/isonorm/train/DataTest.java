@@ -8,14 +8,15 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.ObjectMapper;
 import isonorm.backpropagation.Examples;
+import isonorm.convert.LoadedModel;
 import isonorm.data.ImageFolder;
 import isonorm.data.TokenDataBuilder;
 import isonorm.data.Vocabulary;
-import isonorm.family.LoadedModel;
 import isonorm.layer.ForwardPass;
-import isonorm.layer.Result;
-import isonorm.tensor.Compute;
-import isonorm.weights.Progress;
+import isonorm.model.Compute;
+import isonorm.model.Progress;
+import isonorm.model.Result;
+import isonorm.weights.Model;
 import java.awt.image.BufferedImage;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -172,7 +173,7 @@ class DataTest {
         double loss = 0;
         int count = 0;
         int right = 0;
-        try (ForwardPass pass = ForwardPass.streaming(LoadedModel.open(model).model(), Compute.F64)) {
+        try (ForwardPass pass = ForwardPass.streaming(Model.of(LoadedModel.open(model).model()), Compute.F64)) {
             for (Examples examples : data.validation(8, 4)) {
                 Examples.Images batch = (Examples.Images) examples;
                 try (Result result = pass.run(batch.pixels())) {

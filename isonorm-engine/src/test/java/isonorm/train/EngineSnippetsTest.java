@@ -10,24 +10,23 @@ import isonorm.compare.Trials;
 import isonorm.convert.Comparison;
 import isonorm.convert.Conversion;
 import isonorm.convert.Form;
+import isonorm.convert.LoadedModel;
 import isonorm.convert.Pruning;
 import isonorm.data.TokenData;
 import isonorm.data.TokenDataBuilder;
 import isonorm.data.Vocabulary;
 import isonorm.depth.Depth;
 import isonorm.depth.DepthSurvey;
-import isonorm.family.LoadedModel;
-import isonorm.generate.EndOfText;
 import isonorm.generate.Generated;
 import isonorm.generate.Generator;
 import isonorm.generate.Options;
 import isonorm.inference.Inference;
 import isonorm.inference.Sequence;
-import isonorm.tensor.Compute;
+import isonorm.model.Compute;
+import isonorm.model.Progress;
 import isonorm.text.Tokenizer;
 import isonorm.verify.TokenizedText;
 import isonorm.verify.Verification;
-import isonorm.weights.Progress;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -85,7 +84,7 @@ class EngineSnippetsTest {
             logits = inference.next(List.of(sequence), List.of(new int[] {21})).getFirst(); // and the token behind it
         }
         // @end
-        assertEquals(model.model().architecture().parameterCount(), 1_750_272);
+        assertEquals(model.model().parameterCount(), 1_750_272);
         assertTrue(logits.length > 0);
     }
 
@@ -96,7 +95,7 @@ class EngineSnippetsTest {
         LoadedModel model = LoadedModel.open(folder);
         try (Tokenizer tokenizer = Tokenizer.open(folder.resolve("tokenizer.json"));
                 Inference inference = Inference.load(model.model(), Compute.F32)) {
-            Generator generator = Generator.of(inference, tokenizer, EndOfText.of(model));
+            Generator generator = Generator.of(inference, tokenizer, model);
             Generated generated = generator.generate(List.of("ROMEO:"), Options.tokens(20), (row, piece) -> written.append(piece));
         }
         // @end
@@ -152,7 +151,7 @@ class EngineSnippetsTest {
         }
         LoadedModel trained = LoadedModel.open(target.resolve("model"));
         // @end
-        assertEquals(2, trained.model().architecture().blocks().size());
+        assertEquals(2, trained.model().depth());
         // @start region="text-form"
         Configuration text = Configuration.of(run); // what config.yaml holds, key by key
         TrainingRun again = Configuration.of(text.values()).run();

@@ -27,7 +27,7 @@ import isonorm.backpropagation.Parameters;
 import isonorm.backpropagation.Scales;
 import isonorm.kernel.Rows;
 import isonorm.kernel.Type;
-import isonorm.layer.Batch;
+import isonorm.model.Batch;
 import isonorm.tensor.Team;
 import isonorm.train.BlockStrategy.Inner;
 import isonorm.train.BlockStrategy.Scaling;

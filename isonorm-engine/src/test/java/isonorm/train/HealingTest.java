@@ -5,18 +5,16 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import isonorm.convert.LoadedModel;
 import isonorm.convert.Pruning;
-import isonorm.depth.SampleText;
-import isonorm.family.LoadedModel;
-import isonorm.tensor.Compute;
+import isonorm.model.Compute;
+import isonorm.model.Progress;
 import isonorm.verify.TokenizedText;
 import isonorm.verify.Verification;
-import isonorm.weights.Progress;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
-import java.util.Optional;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -34,7 +32,7 @@ class HealingTest {
 
     @BeforeEach
     void words() throws IOException {
-        words = SampleText.read(EXAMPLE.resolve("tokenizer.json"), Optional.of(TEXT), 128, 256);
+        words = TokenizedText.read(EXAMPLE.resolve("tokenizer.json"), TEXT, 128, 256);
     }
 
     private static Pruning pruning() throws IOException {

@@ -24,7 +24,7 @@ class RunFilesTest {
     Path folder;
 
     private Map<String, String> read(String yaml) throws IOException {
-        return RunFiles.read(Files.writeString(folder.resolve("run.yaml"), yaml));
+        return Configuration.read(Files.writeString(folder.resolve("run.yaml"), yaml));
     }
 
     private Strategy strategy(String yaml) throws IOException {

@@ -10,7 +10,7 @@ import isonorm.backpropagation.Examples;
 import isonorm.backpropagation.Network;
 import isonorm.backpropagation.Parameters;
 import isonorm.backpropagation.Scales;
-import isonorm.family.LoadedModel;
+import isonorm.convert.LoadedModel;
 import isonorm.kernel.Rows;
 import isonorm.kernel.Type;
 import isonorm.layer.Tolerance;
@@ -59,7 +59,7 @@ class TorchGradientTest {
 
     /** The largest errors, as shares of the largest number beside them, of the loss and of each parameter of all losses. */
     private Learned learned(Path folder, String strategy, Type type) throws IOException {
-        Model model = LoadedModel.open(folder).model();
+        Model model = Model.of(LoadedModel.open(folder).model());
         Architecture architecture = model.architecture();
         Scales scales = Scales.NONE;
         if (strategy != null) {
@@ -73,7 +73,7 @@ class TorchGradientTest {
                 Network network = new Network(architecture, parameters, scales, team)) {
             TreeSet<String> roles = new TreeSet<>();
             for (Parameters.Entry entry : parameters.all()) {
-                Recipe.copy(model.weight(entry.role()), entry);
+                entry.take(model.weight(entry.role()));
                 roles.add(entry.role().toString());
             }
             assertEquals(new TreeSet<>(model.weights().keySet().stream().map(Object::toString).toList()), roles);
@@ -101,7 +101,7 @@ class TorchGradientTest {
         Path copy = Files.createDirectories(temporary.resolve(folder.getFileName() + "-" + number));
         Files.write(copy.resolve("config.json"), Files.readAllBytes(folder.resolve("config.json")));
         Files.write(copy.resolve("model.safetensors"), Files.readAllBytes(folder.resolve("gradient-" + number + ".safetensors")));
-        return LoadedModel.open(copy).model();
+        return Model.of(LoadedModel.open(copy).model());
     }
 
     private static void compare(Model expected, Parameters parameters, Map<String, Double> errors) throws IOException {

@@ -24,15 +24,17 @@ import isonorm.architecture.Stream;
 import isonorm.architecture.Wiring;
 import isonorm.backpropagation.Examples;
 import isonorm.checkpoint.Dtype;
-import isonorm.convert.ModelWriter;
+import isonorm.convert.LoadedModel;
 import isonorm.convert.Strategies;
+import isonorm.data.RunLock;
 import isonorm.data.TokenData;
 import isonorm.family.Isonorm;
-import isonorm.family.LoadedModel;
-import isonorm.layer.Batch;
 import isonorm.layer.ForwardPass;
-import isonorm.layer.Result;
-import isonorm.tensor.Compute;
+import isonorm.model.Batch;
+import isonorm.model.Compute;
+import isonorm.model.Result;
+import isonorm.rewrite.ModelWriter;
+import isonorm.weights.Model;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
@@ -181,7 +183,7 @@ class TrainerTest {
         LoadedModel written = LoadedModel.open(run.resolve("model"));
         double loss = 0;
         int targets = 0;
-        try (ForwardPass pass = ForwardPass.streaming(written.model(), Compute.F64)) {
+        try (ForwardPass pass = ForwardPass.streaming(Model.of(written.model()), Compute.F64)) {
             for (Examples examples : DATA.validation(2, 2)) {
                 Examples.Tokens tokens = (Examples.Tokens) examples;
                 long[][] ids = new long[tokens.count()][];
@@ -248,7 +250,7 @@ class TrainerTest {
         for (String file : List.of("config.yaml", "model/model.safetensors", "model/config.json", "checkpoint-0000008/trainer.safetensors")) {
             assertArrayEquals(Files.readAllBytes(folder.resolve("alone").resolve(file)), Files.readAllBytes(folder.resolve("killed").resolve(file)), file);
         }
-        assertEquals(List.of("post", "post", "pre", "peri"), LoadedModel.open(folder.resolve("killed/model")).model().architecture().blocks().stream()
+        assertEquals(List.of("post", "post", "pre", "peri"), Model.of(LoadedModel.open(folder.resolve("killed/model")).model()).architecture().blocks().stream()
                 .map(block -> block.attentionPlacement().label()).toList());
     }
 

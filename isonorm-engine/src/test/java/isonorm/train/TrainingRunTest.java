@@ -44,7 +44,7 @@ class TrainingRunTest {
             assertEquals(Trainer.End.FINISHED, trainer.run());
         }
         assertTrue(Files.isRegularFile(folder.resolve("run/model/model.safetensors")));
-        assertEquals(Configuration.of(run).values(), Configuration.of(RunFiles.readConfiguration(folder.resolve("run")).run().withFolder(folder.resolve("run")))
+        assertEquals(Configuration.of(run).values(), Configuration.of(Configuration.ofRun(folder.resolve("run")).run().withFolder(folder.resolve("run")))
                 .values());
     }
 

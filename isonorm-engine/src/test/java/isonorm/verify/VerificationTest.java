@@ -9,20 +9,20 @@ import isonorm.EveryProcessor;
 import isonorm.architecture.Part;
 import isonorm.architecture.Role;
 import isonorm.convert.Comparison;
+import isonorm.convert.Conversion;
 import isonorm.convert.Evidence;
 import isonorm.convert.Form;
-import isonorm.convert.Plan;
-import isonorm.family.LoadedModel;
-import isonorm.layer.Batch;
+import isonorm.convert.LoadedModel;
 import isonorm.layer.Fixture;
 import isonorm.layer.ForwardPass;
-import isonorm.layer.Result;
 import isonorm.layer.Tolerance;
-import isonorm.tensor.Compute;
+import isonorm.model.Batch;
+import isonorm.model.Compute;
+import isonorm.model.Progress;
+import isonorm.model.Result;
 import isonorm.weights.Dense;
 import isonorm.weights.Matrix;
 import isonorm.weights.Model;
-import isonorm.weights.Progress;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -70,9 +70,9 @@ class VerificationTest {
         Role role = Role.of(Part.MLP_DOWN, 2, Role.Field.BIAS);
         for (String name : List.of("gpt2", "gpt2-bf16")) {
             LoadedModel written = LoadedModel.open(Fixture.named(name).folder());
-            double[] moved = written.model().weight(role).vector();
+            double[] moved = Model.of(written.model()).weight(role).vector();
             moved[5] += .1;
-            Model other = with(written.model(), role, moved);
+            Model other = with(Model.of(written.model()), role, moved);
             IOException refused = assertThrows(IOException.class, () -> Verification.verifier().verify(other, written.model(), written, Progress.NONE));
             assertTrue(refused.getMessage().contains((name.equals("gpt2") ? "the written model" : "before rounding,") + " is not equal to the original"),
                     refused.getMessage());
@@ -96,7 +96,7 @@ class VerificationTest {
     @Test
     void clipIsComparedByItsPooledVectors() throws IOException {
         LoadedModel source = LoadedModel.open(Fixture.named("clip_vision").folder());
-        Model converted = Plan.of(source, Form.PRE_CRMSNORM, false).result();
+        Model converted = Model.of(Conversion.of(source, Form.PRE_CRMSNORM).result());
         Comparison comparison = Verification.of(source.model(), converted).compute(Compute.F64, Compute.F64).run(Progress.NONE);
         assertTrue(comparison.compared().startsWith("pooled vectors"), comparison.compared());
         assertTrue(comparison.within(Tolerance.SAME_FUNCTION_F64), comparison.toString());
@@ -223,7 +223,7 @@ class VerificationTest {
     void aWindowBeyondThePositionsIsRefused() throws IOException {
         Model model = Fixture.named("gpt2").model();
         IllegalArgumentException e = assertThrows(IllegalArgumentException.class,
-                () -> Verification.requirePrediction(model.architecture(), 100_000));
+                () -> Verification.requirePrediction(model, 100_000));
         assertTrue(e.getMessage().contains("positions, got a window of 100000 tokens"), e.getMessage());
     }
 

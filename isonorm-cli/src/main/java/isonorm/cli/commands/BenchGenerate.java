@@ -3,7 +3,7 @@ package isonorm.cli.commands;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import isonorm.cli.terminal.Console;
 import isonorm.cli.terminal.ProgressBar;
-import isonorm.family.LoadedModel;
+import isonorm.convert.LoadedModel;
 import java.io.IOException;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;

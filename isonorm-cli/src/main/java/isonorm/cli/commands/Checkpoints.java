@@ -1,6 +1,6 @@
 package isonorm.cli.commands;
 
-import isonorm.family.LoadedModel;
+import isonorm.convert.LoadedModel;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.InvalidPathException;

@@ -1,8 +1,8 @@
 package isonorm.cli.commands;
 
-import isonorm.checkpoint.Names;
 import isonorm.convert.Form;
 import isonorm.measure.Shape;
+import isonorm.words.Names;
 import java.util.Arrays;
 import java.util.Collection;
 import java.util.List;

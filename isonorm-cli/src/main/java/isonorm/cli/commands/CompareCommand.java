@@ -8,7 +8,7 @@ import isonorm.compare.Grid;
 import isonorm.compare.Results;
 import isonorm.compare.Trial;
 import isonorm.compare.Trials;
-import isonorm.train.RunLock;
+import isonorm.data.RunLock;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;

@@ -3,15 +3,14 @@ package isonorm.cli.commands;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
-import isonorm.family.LoadedModel;
-import isonorm.generate.EndOfText;
+import isonorm.convert.LoadedModel;
 import isonorm.generate.Generated;
 import isonorm.generate.GeneratedTokens;
 import isonorm.generate.Generator;
 import isonorm.generate.Options;
 import isonorm.generate.TextListener;
 import isonorm.inference.Inference;
-import isonorm.tensor.Compute;
+import isonorm.model.Compute;
 import isonorm.text.Tokenizer;
 import isonorm.verify.Verification;
 import java.io.IOException;
@@ -19,7 +18,6 @@ import java.time.Duration;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
-import java.util.Set;
 
 /** Texts that a model continued, as JSON. Apart from the command, so that listing commands loads nothing of the engine. */
 final class Continued {
@@ -29,12 +27,11 @@ final class Continued {
     /** Whatever can be wrong with the model or the prompts is found before the weights are loaded. */
     static ObjectNode texts(LoadedModel model, Compute compute, int threads, List<String> prompts, Options options, TextListener listener)
             throws IOException {
-        Verification.requirePrediction(model.model().architecture(), 1);
-        Set<Long> ends = EndOfText.of(model);
+        Verification.requirePrediction(model.model(), 1);
         try (Tokenizer tokenizer = Tokenizer.open(model.checkpoint().folder().resolve("tokenizer.json"))) {
-            Generator.tokens(prompts, tokenizer, options.beginning(), model.model().architecture());
+            Generator.tokens(prompts, tokenizer, options.beginning(), model);
             try (Inference inference = Inference.load(model.model(), compute, threads)) {
-                ObjectNode result = json(prompts, Generator.of(inference, tokenizer, ends).generate(prompts, options, listener));
+                ObjectNode result = json(prompts, Generator.of(inference, tokenizer, model).generate(prompts, options, listener));
                 Beginnings.put(result, tokenizer.beginning(options.beginning()));
                 return result;
             }

@@ -3,16 +3,16 @@ package isonorm.cli.commands;
 import isonorm.architecture.Architecture;
 import isonorm.cli.report.DepthReport;
 import isonorm.cli.terminal.ProgressBar;
+import isonorm.convert.LoadedModel;
 import isonorm.depth.Depth;
 import isonorm.depth.DepthSurvey;
 import isonorm.depth.MassiveActivation;
-import isonorm.depth.SampleText;
-import isonorm.family.LoadedModel;
-import isonorm.tensor.Compute;
+import isonorm.measure.TextGradient;
+import isonorm.model.Compute;
 import isonorm.text.Tokenizer;
-import isonorm.train.TextGradient;
 import isonorm.verify.TokenizedText;
 import isonorm.verify.Verification;
+import isonorm.weights.Model;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -58,8 +58,8 @@ record Depths(
     /** Everything that can be wrong with a checkpoint or a text is found before anything is run. */
     private Task task(String name, String checkpoint) throws IOException {
         LoadedModel model = Checkpoints.open(checkpoint);
-        Architecture architecture = model.model().architecture();
-        DepthSurvey.require(architecture);
+        Architecture architecture = Model.of(model.model()).architecture();
+        DepthSurvey.require(model.model());
         int length = window.orElse((int) Math.min(Math.min(LONGEST, tokens), architecture.longestSequence()));
         if (length > architecture.longestSequence()) {
             throw new IllegalArgumentException("this model has " + architecture.longestSequence() + " positions, got a window of " + length
@@ -68,7 +68,7 @@ record Depths(
         Path tokenizer = model.checkpoint().folder().resolve("tokenizer.json");
         TokenizedText words = SampleText.read(tokenizer, text, length, tokens);
         if (sensitivity || gradients) {
-            Verification.requirePrediction(architecture, length);
+            Verification.requirePrediction(model.model(), length);
         }
         TokenizedText predicted = sensitivity || gradients
                 ? SampleText.read(tokenizer, text, length, Math.max(length, Math.min(tokens, sensitivityTokens)))
@@ -89,7 +89,7 @@ record Depths(
                 depth = depth.withGradients(TextGradient.of(task.model.model(), task.predicted,
                         (what, done, total) -> progress.step(task.name + ": " + what, done, total)));
             }
-            return new DepthReport.Measured(task.name, task.checkpoint, task.model.model().architecture(), task.text.window(), seconds, depth,
+            return new DepthReport.Measured(task.name, task.checkpoint, Model.of(task.model.model()).architecture(), task.text.window(), seconds, depth,
                     words(task.model, depth));
         }
     }

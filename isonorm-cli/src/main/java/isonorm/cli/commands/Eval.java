@@ -6,8 +6,8 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import isonorm.cli.terminal.Console;
 import isonorm.cli.terminal.ProgressBar;
 import isonorm.cli.terminal.Table;
-import isonorm.family.LoadedModel;
-import isonorm.tensor.Compute;
+import isonorm.convert.LoadedModel;
+import isonorm.model.Compute;
 import isonorm.verify.Likelihood;
 import isonorm.verify.TokenizedText;
 import isonorm.verify.Verification;
@@ -70,8 +70,8 @@ public final class Eval extends Subcommand {
             throw wrongUsage("--stride must be 1 to the window, or tokens are left out, got " + stride);
         }
         LoadedModel model = Checkpoints.open(checkpoint);
-        int length = window != null ? window : Math.min(1024, model.model().architecture().context());
-        Verification.requirePrediction(model.model().architecture(), length);
+        int length = window != null ? window : Math.min(1024, model.model().context());
+        Verification.requirePrediction(model.model(), length);
         TokenizedText words = TokenizedText.read(model.checkpoint().folder().resolve("tokenizer.json"), text, Beginnings.named(bos), length,
                 stride != null ? stride : length, tokens != null ? tokens : Long.MAX_VALUE);
         announceEngine();

@@ -4,7 +4,8 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import isonorm.cli.terminal.Console;
 import isonorm.cli.terminal.ProgressBar;
-import isonorm.family.LoadedModel;
+import isonorm.convert.LoadedModel;
+import isonorm.weights.Model;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -54,7 +55,7 @@ public final class Forward extends Subcommand {
         announceEngine();
         ObjectNode result;
         try (ProgressBar progress = progress()) {
-            result = ForwardFiles.run(model.model(), inputs, output, compute, progress);
+            result = ForwardFiles.run(Model.of(model.model()), inputs, output, compute, progress);
         }
         result.put("file", output.toString());
         if (json) {

@@ -6,11 +6,12 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import isonorm.cli.terminal.Console;
 import isonorm.cli.terminal.ProgressBar;
 import isonorm.cli.terminal.Table;
-import isonorm.family.LoadedModel;
+import isonorm.convert.LoadedModel;
 import isonorm.generate.Options;
 import isonorm.generate.Sampling;
-import isonorm.tensor.Compute;
-import isonorm.text.TextFile;
+import isonorm.model.Compute;
+import isonorm.weights.Model;
+import isonorm.words.TextFile;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.List;
@@ -156,7 +157,7 @@ public final class Generate extends Subcommand {
 
     /** The type that keeps weights as they are stored, of those that a model runs in. */
     private static String stored(LoadedModel model) throws IOException {
-        return switch (model.model().coarsest()) {
+        return switch (Model.of(model.model()).coarsest()) {
             case BF16 -> "bf16";
             case F16 -> "f16";
             default -> "f32";

@@ -2,11 +2,11 @@ package isonorm.cli.commands;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
-import isonorm.architecture.BlockNumbers;
 import isonorm.cli.terminal.Console;
 import isonorm.cli.terminal.ProgressBar;
 import isonorm.cli.terminal.Table;
-import isonorm.convert.ConversionRefused;
+import isonorm.model.ConversionRefused;
+import isonorm.words.BlockNumbers;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;

@@ -5,12 +5,12 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import isonorm.architecture.Architecture;
 import isonorm.cli.terminal.Json;
 import isonorm.cli.terminal.ProgressBar;
+import isonorm.convert.LoadedModel;
 import isonorm.convert.Pruning;
 import isonorm.depth.Depth;
 import isonorm.depth.DepthSurvey;
-import isonorm.depth.SampleText;
-import isonorm.family.LoadedModel;
-import isonorm.tensor.Compute;
+import isonorm.model.Compute;
+import isonorm.model.Transformer;
 import isonorm.train.Healing;
 import isonorm.verify.Likelihood;
 import isonorm.verify.TokenizedText;
@@ -46,7 +46,7 @@ record Pruner(Optional<Path> text, long tokens, Optional<Integer> heal) {
     ObjectNode prune(String checkpoint, Path out, Optional<Set<Integer>> named, int count, String by, Runnable announcement, ProgressBar progress)
             throws IOException {
         LoadedModel source = Checkpoints.open(checkpoint);
-        Architecture architecture = source.model().architecture();
+        Architecture architecture = Model.of(source.model()).architecture();
         if (named.isEmpty() && count >= architecture.blocks().size()) {
             throw new IllegalArgumentException("no block would be left; this model has " + architecture.blocks().size());
         }
@@ -76,13 +76,13 @@ record Pruner(Optional<Path> text, long tokens, Optional<Integer> heal) {
 
     /** The text, if the model predicts texts; what was asked for is refused without. */
     private Measure measure(LoadedModel source, boolean needed) throws IOException {
-        Architecture architecture = source.model().architecture();
+        Architecture architecture = Model.of(source.model()).architecture();
         Path tokenizer = source.checkpoint().folder().resolve("tokenizer.json");
         boolean asked = needed || text.isPresent() || heal.isPresent();
         try {
-            DepthSurvey.require(architecture);
+            DepthSurvey.require(source.model());
             int window = (int) Math.min(Math.min(Depths.LONGEST, tokens), architecture.longestSequence());
-            Verification.requirePrediction(architecture, window);
+            Verification.requirePrediction(source.model(), window);
             if (!asked && !Files.exists(tokenizer)) {
                 return new Measure(Optional.empty(), tokenizer + " does not exist");
             }
@@ -95,7 +95,7 @@ record Pruner(Optional<Path> text, long tokens, Optional<Integer> heal) {
         }
     }
 
-    private static Collection<Integer> chosen(Model model, TokenizedText words, int count, String by, ProgressBar progress) throws IOException {
+    private static Collection<Integer> chosen(Transformer model, TokenizedText words, int count, String by, ProgressBar progress) throws IOException {
         try (DepthSurvey survey = DepthSurvey.of(model, Compute.F32)) {
             if (by.equals("sensitivity")) {
                 return survey.sensitivity(words, List.of(count), progress).cheapest(count);
@@ -105,7 +105,7 @@ record Pruner(Optional<Path> text, long tokens, Optional<Integer> heal) {
         }
     }
 
-    private static Likelihood likelihood(Model model, TokenizedText words, String when, ProgressBar progress) throws IOException {
+    private static Likelihood likelihood(Transformer model, TokenizedText words, String when, ProgressBar progress) throws IOException {
         return Verification.likelihood(model, words, Compute.F32, (_, done, total) -> progress.step("predicting " + when, done, total));
     }
 

@@ -3,14 +3,15 @@ package isonorm.cli.commands;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
-import isonorm.family.LoadedModel;
+import isonorm.convert.LoadedModel;
 import isonorm.measure.Generation;
 import isonorm.measure.Loaded;
 import isonorm.measure.Machine;
 import isonorm.measure.NormTimes;
 import isonorm.measure.Shape;
-import isonorm.tensor.Compute;
-import isonorm.weights.Progress;
+import isonorm.model.Compute;
+import isonorm.model.Progress;
+import isonorm.weights.Model;
 import java.io.IOException;
 import java.time.Duration;
 import java.util.List;
@@ -57,7 +58,7 @@ final class Speeds {
     static ObjectNode generation(String folder, LoadedModel model, String dtype, int prompt, int tokens, int threads, Progress progress)
             throws IOException {
         Generation generation = new Generation(Loaded.Engine.INFERENCE, threads, prompt, tokens);
-        Generation.Speed speed = generation.of(model.model(), Compute.named(dtype), progress);
+        Generation.Speed speed = generation.of(Model.of(model.model()), Compute.named(dtype), progress);
         return generation(folder, dtype, generation, speed, Machine.here().line(threads));
     }
 

@@ -7,10 +7,9 @@ import isonorm.cli.terminal.ProgressBar;
 import isonorm.cli.terminal.Table;
 import isonorm.train.Configuration;
 import isonorm.train.Metrics;
-import isonorm.train.Presets;
-import isonorm.train.RunFiles;
 import isonorm.train.Strategy;
 import isonorm.train.Trainer;
+import isonorm.train.TrainingRun;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -109,7 +108,7 @@ public final class Train extends Subcommand {
                 if (!Files.exists(file) && !word.endsWith(".yaml") && !word.endsWith(".yml")) {
                     throw wrongUsage("'" + word + "' is no file and no key=value");
                 }
-                Map<String, String> read = RunFiles.read(file);
+                Map<String, String> read = Configuration.read(file);
                 read.forEach(values::putIfAbsent);
             }
         }
@@ -141,7 +140,7 @@ public final class Train extends Subcommand {
         }
         console.out().println();
         console.out().println("strategies  " + String.join(", ", Strategy.names()));
-        console.out().println("presets     " + String.join(", ", Presets.names()));
+        console.out().println("presets     " + String.join(", ", TrainingRun.presets()));
     }
 
     /** Shows what a run sees. */

@@ -8,11 +8,12 @@ import isonorm.cli.terminal.Console;
 import isonorm.cli.terminal.ProgressBar;
 import isonorm.cli.terminal.Table;
 import isonorm.convert.Comparison;
-import isonorm.family.LoadedModel;
+import isonorm.convert.LoadedModel;
 import isonorm.layer.Tolerance;
-import isonorm.tensor.Compute;
+import isonorm.model.Compute;
 import isonorm.verify.TokenizedText;
 import isonorm.verify.Verification;
+import isonorm.weights.Model;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -77,13 +78,13 @@ public final class Verify extends Subcommand {
         LoadedModel second = Checkpoints.open(b);
         Compute type = Compute.named(compute);
         double limit = tolerance != null ? tolerance
-                : Math.max(Tolerance.written(first.model().coarsest(), type), Tolerance.written(second.model().coarsest(), type));
+                : Math.max(Tolerance.written(Model.of(first.model()).coarsest(), type), Tolerance.written(Model.of(second.model()).coarsest(), type));
         announceEngine();
         ObjectNode result = JsonNodeFactory.instance.objectNode().put("compute", compute);
         Verification verification = Verification.of(first.model(), second.model()).compute(type, type);
         if (text != null) {
             int length = window != null ? window
-                    : Math.min(1024, Math.min(first.model().architecture().context(), second.model().architecture().context()));
+                    : Math.min(1024, Math.min(first.model().context(), second.model().context()));
             TokenizedText words = TokenizedText.read(tokenizer(first.checkpoint(), second.checkpoint()), text, length, tokens);
             verification = verification.withText(words);
             result.put("window", words.window());

@@ -11,8 +11,10 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
+import java.util.Set;
 import java.util.function.IntToDoubleFunction;
 import java.util.function.ToDoubleFunction;
+import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
 
@@ -159,8 +161,9 @@ record DepthPlots(List<DepthReport.Measured> all) {
             if (norms != null) {
                 curves.add(curve(named(all.get(c), "whole block"), all.size() == 1 ? 6 : c, true, norms.blocks().size(), norms::block));
                 int number = 0;
-                for (Part part : norms.blocks().stream().flatMap(block -> block.keySet().stream()).distinct().sorted().toList()) {
-                    curves.add(curve(named(all.get(c), part.path().replace('_', ' ')), all.size() == 1 ? number++ : c, false, norms.blocks().size(),
+                Set<String> there = norms.blocks().stream().flatMap(block -> block.keySet().stream()).collect(Collectors.toSet());
+                for (String part : Arrays.stream(Part.values()).map(Part::path).filter(there::contains).toList()) {
+                    curves.add(curve(named(all.get(c), part.replace('_', ' ')), all.size() == 1 ? number++ : c, false, norms.blocks().size(),
                             l -> norms.blocks().get(l).getOrDefault(part, Double.NaN)));
                 }
             }

@@ -78,7 +78,7 @@ public record DepthReport(String text, List<Measured> all) {
             }
             depth.massive().forEach(each -> massive.add(massive(one, each)));
             depth.gradients().ifPresent(measured -> IntStream.range(0, depth.blocks()).forEach(l -> measured.blocks().get(l).forEach((part, norm) ->
-                    Json.put(gradients.addObject().put("checkpoint", one.name).put("block", l).put("parameter", part.path()), "norm", norm))));
+                    Json.put(gradients.addObject().put("checkpoint", one.name).put("block", l).put("parameter", part), "norm", norm))));
             depth.sensitivity().ifPresent(measured -> measured.removals().forEach(removal -> {
                 ObjectNode row = sensitivity.addObject().put("checkpoint", one.name).put("block", removal.block()).put("span", removal.span());
                 Json.put(row, "perplexity", removal.perplexity());

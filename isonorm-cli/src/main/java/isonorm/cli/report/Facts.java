@@ -18,9 +18,10 @@ import isonorm.checkpoint.Checkpoint;
 import isonorm.checkpoint.Dtype;
 import isonorm.cli.terminal.Console;
 import isonorm.cli.terminal.Table;
+import isonorm.convert.Conversion;
 import isonorm.convert.Form;
-import isonorm.convert.Plan;
-import isonorm.family.LoadedModel;
+import isonorm.convert.LoadedModel;
+import isonorm.weights.Model;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -44,11 +45,11 @@ public final class Facts {
     }
 
     public static Facts of(LoadedModel model) throws IOException {
-        Architecture architecture = model.model().architecture();
+        Architecture architecture = Model.of(model.model()).architecture();
         ObjectNode json = JsonNodeFactory.instance.objectNode();
         json.put("checkpoint", model.checkpoint().folder().toString());
         json.put("family", architecture.family());
-        json.put("form", Plan.currentForm(model).map(Form::label).orElse(null));
+        json.put("form", Conversion.formOf(model).map(Form::label).orElse(null));
         json.put("parameters", architecture.parameterCount());
         json.set("stored", stored(model.checkpoint()));
         json.set("input", input(architecture));
@@ -215,10 +216,10 @@ public final class Facts {
 
     private static ObjectNode possibility(LoadedModel model, Form form) throws IOException {
         ObjectNode json = JSON.createObjectNode();
-        List<String> reasons = Plan.refusals(model, form);
+        List<String> reasons = Conversion.refusals(model, form);
         json.put("possible", reasons.isEmpty());
         if (reasons.isEmpty()) {
-            json.put("parameters", Plan.of(model, form, false).result().architecture().parameterCount());
+            json.put("parameters", Conversion.of(model, form).result().parameterCount());
         } else {
             json.set("reasons", JSON.valueToTree(reasons));
         }

@@ -1,6 +1,6 @@
 package isonorm.cli.terminal;
 
-import isonorm.weights.Progress;
+import isonorm.model.Progress;
 import java.util.Locale;
 
 /** Shows how far long work is: a bar on a terminal, a line now and then anywhere else. */

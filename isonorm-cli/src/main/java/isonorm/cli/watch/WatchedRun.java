@@ -1,8 +1,8 @@
 package isonorm.cli.watch;
 
+import isonorm.train.Configuration;
 import isonorm.train.Metrics;
 import isonorm.train.MetricsTail;
-import isonorm.train.RunFiles;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -73,7 +73,7 @@ final class WatchedRun {
     boolean read() throws IOException {
         try {
             if (configuration.isEmpty() && Files.exists(folder.resolve("config.yaml"))) {
-                configuration = RunFiles.read(folder.resolve("config.yaml"));
+                configuration = Configuration.read(folder.resolve("config.yaml"));
             }
             MetricsTail.News news = tail.read();
             damage = null;

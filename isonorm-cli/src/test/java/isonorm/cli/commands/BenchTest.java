@@ -16,7 +16,7 @@ import isonorm.measure.NormTimes;
 import isonorm.measure.Quartiles;
 import isonorm.measure.Shape;
 import isonorm.measure.Variant;
-import isonorm.tensor.Compute;
+import isonorm.model.Compute;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.PrintStream;

@@ -9,7 +9,7 @@ import com.fasterxml.jackson.databind.ObjectMapper;
 import isonorm.cli.Main;
 import isonorm.cli.Run;
 import isonorm.cli.terminal.Console;
-import isonorm.train.RunLock;
+import isonorm.data.RunLock;
 import java.io.ByteArrayInputStream;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;

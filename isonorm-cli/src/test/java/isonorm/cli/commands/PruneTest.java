@@ -11,13 +11,14 @@ import isonorm.architecture.Embedding;
 import isonorm.cli.Run;
 import isonorm.convert.Conversion;
 import isonorm.convert.Form;
+import isonorm.convert.LoadedModel;
 import isonorm.convert.Pruning;
-import isonorm.family.LoadedModel;
-import isonorm.layer.Batch;
 import isonorm.layer.ForwardPass;
-import isonorm.layer.Result;
-import isonorm.tensor.Compute;
-import isonorm.weights.Progress;
+import isonorm.model.Batch;
+import isonorm.model.Compute;
+import isonorm.model.Progress;
+import isonorm.model.Result;
+import isonorm.weights.Model;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -41,12 +42,12 @@ class PruneTest {
     Path folder;
 
     private static double[] outputs(LoadedModel model, IntPredicate some) throws IOException {
-        Batch batch = switch (model.model().architecture().embedding()) {
+        Batch batch = switch (Model.of(model.model()).architecture().embedding()) {
             case Embedding.Tokens tokens -> Batch.Tokens.of(LongStream.range(1, 12).map(i -> i * i % tokens.vocabulary()).toArray());
             case Embedding.Patches patches -> new Batch.Images(image(patches.channels() * patches.height() * patches.width()), 1, patches.channels(),
                     patches.height(), patches.width());
         };
-        try (ForwardPass pass = ForwardPass.resident(model.model(), Compute.F64); Result result = pass.run(batch, some)) {
+        try (ForwardPass pass = ForwardPass.resident(Model.of(model.model()), Compute.F64); Result result = pass.run(batch, some)) {
             return result.outputValues();
         }
     }
@@ -113,7 +114,7 @@ class PruneTest {
         Set<Integer> removed = Set.of(3, 5, 6);
         assertArrayEquals(outputs(LoadedModel.open(converted), block -> !removed.contains(block)), outputs(LoadedModel.open(out), _ -> true));
         Run.of("convert", out, folder.resolve("back"), "--to", "pre-ln", "--no-verify", "--quiet").ended(0);
-        assertEquals(5, LoadedModel.open(folder.resolve("back")).model().architecture().blocks().size());
+        assertEquals(5, Model.of(LoadedModel.open(folder.resolve("back")).model()).architecture().blocks().size());
     }
 
     /** Attention in gpt2-untied is scaled by one over the block's number, and no other number has the same scale. */
@@ -169,7 +170,7 @@ class PruneTest {
         Path text = Run.HOME.resolve("examples/tinyshakespeare-heldout.txt");
         JsonNode healed = Run.of("prune", EXAMPLE, folder.resolve("out"), "--blocks", 1, "--text", text, "--tokens", 256, "--heal", 1, "--json").ended(0).json();
         assertTrue(healed.path("perplexity_healed").asDouble() < healed.path("perplexity_after").asDouble(), healed.toString());
-        assertEquals(7, LoadedModel.open(folder.resolve("out")).model().architecture().blocks().size());
+        assertEquals(7, Model.of(LoadedModel.open(folder.resolve("out")).model()).architecture().blocks().size());
         assertEquals("[config.json, generation_config.json, model.safetensors, report.json, tokenizer.json, tokenizer_config.json]",
                 Run.names(folder.resolve("out")).stream().filter(name -> !name.equals("training.json")).toList().toString());
     }
@@ -184,7 +185,7 @@ class PruneTest {
         assertTrue(ofTokens.path("perplexity_healed").asDouble() < ofTokens.path("perplexity_after").asDouble(), ofTokens.toString());
         JsonNode ofText = healed(text, folder.resolve("b"));
         assertEquals(ofText.path("perplexity_after"), ofTokens.path("perplexity_after"));
-        assertEquals(7, LoadedModel.open(folder.resolve("a")).model().architecture().blocks().size());
+        assertEquals(7, Model.of(LoadedModel.open(folder.resolve("a")).model()).architecture().blocks().size());
         Run.of("data", "build", text, "--tokenizer", "bytes", "--out", folder.resolve("bytes"), "--quiet").ended(0);
         refused(1, "was not tokenized as the model's texts were", EXAMPLE, folder.resolve("c"), "--blocks", 1, "--text", folder.resolve("bytes"), "--heal", 1);
     }

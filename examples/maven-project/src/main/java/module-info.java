@@ -1,0 +1,4 @@
+/** Uses Isonorm as a module. */
+module example {
+    requires isonorm.engine;
+}

@@ -1,0 +1,88 @@
+package isonorm.model;
+
+import java.util.Arrays;
+import java.util.Optional;
+
+/** What one forward pass reads: rows of token ids of one length, or images of one size. */
+public sealed interface Batch permits Batch.Tokens, Batch.Images {
+
+    /** How many prompts or images there are. */
+    int count();
+
+    /**
+     * Token ids, a row for each prompt.
+     *
+     * @param mask 1 where a token is to be seen, 0 where it is padding
+     */
+    record Tokens(long[][] ids, Optional<long[][]> mask) implements Batch {
+
+        public Tokens {
+            if (ids.length == 0 || ids[0].length == 0) {
+                throw new IllegalArgumentException("a batch of tokens needs a row with a token in it");
+            }
+            requireLengths("ids", ids, ids.length, ids[0].length);
+            if (mask.isPresent()) {
+                requireLengths("mask", mask.get(), ids.length, ids[0].length);
+                for (long[] row : mask.get()) {
+                    for (long value : row) {
+                        if (value != 0 && value != 1) {
+                            throw new IllegalArgumentException("a mask holds 0 and 1, got " + value);
+                        }
+                    }
+                }
+            }
+        }
+
+        /** Rows without padding. */
+        public static Tokens of(long[]... ids) {
+            return new Tokens(ids, Optional.empty());
+        }
+
+        private static void requireLengths(String what, long[][] rows, int count, int length) {
+            if (rows.length != count) {
+                throw new IllegalArgumentException(what + " must have " + count + " rows, got " + rows.length);
+            }
+            for (int r = 0; r < count; r++) {
+                if (rows[r].length != length) {
+                    throw new IllegalArgumentException("the rows of a batch must be equally long: row " + r + " of " + what
+                            + " has " + rows[r].length + " values where " + length + " are needed; pad it and give a mask");
+                }
+            }
+        }
+
+        @Override
+        public int count() {
+            return ids.length;
+        }
+
+        /** How many tokens a row has. */
+        public int length() {
+            return ids[0].length;
+        }
+
+        /** Whether the token at {@code position} of {@code row} is to be seen. */
+        public boolean seen(int row, int position) {
+            return mask.isEmpty() || mask.get()[row][position] != 0;
+        }
+    }
+
+    /** Images: {@code count} times {@code channels} planes of {@code height} rows of {@code width} values, one after the other. */
+    record Images(float[] pixels, int count, int channels, int height, int width) implements Batch {
+
+        public Images {
+            if (count <= 0 || channels <= 0 || height <= 0 || width <= 0
+                    || pixels.length != (long) count * channels * height * width) {
+                throw new IllegalArgumentException(count + " images of " + channels + " x " + height + " x " + width
+                        + " have as many values as that says, got " + pixels.length);
+            }
+        }
+
+        /** Images {@code first} to {@code first + number - 1}. */
+        public Images slice(int first, int number) {
+            int each = channels * height * width;
+            return first == 0 && number == count
+                    ? this
+                    : new Images(Arrays.copyOfRange(pixels, first * each, (first + number) * each), number, channels, height, width);
+        }
+    }
+}

@@ -1,0 +1,224 @@
+package isonorm.rewrite;
+
+import static isonorm.architecture.Part.*;
+import static isonorm.architecture.Role.Field.*;
+
+import isonorm.architecture.Affine;
+import isonorm.architecture.Architecture;
+import isonorm.architecture.Block;
+import isonorm.architecture.BranchScale;
+import isonorm.architecture.Embedding;
+import isonorm.architecture.Norm;
+import isonorm.architecture.NormKind;
+import isonorm.architecture.Output;
+import isonorm.architecture.Placement;
+import isonorm.architecture.Role;
+import isonorm.architecture.Stream;
+import isonorm.weights.Matrix;
+import isonorm.weights.Model;
+import java.util.ArrayList;
+import java.util.List;
+
+/**
+ * A step from one model to an equal one. Each states an identity that holds in exact arithmetic and the precondition it needs;
+ * plan checks the preconditions.
+ *
+ * @see <a href="https://arxiv.org/abs/2305.14858">Jiang, Gu, Zhu, Pan: Pre-RMSNorm and Pre-CRMSNorm Transformers, 2023</a>
+ */
+public sealed interface Rewrite {
+
+    /** The equal model. Nothing is read: the new matrices are computed when somebody reads them. */
+    Model apply(Model model);
+
+    /** Applies {@code steps} one after the other. */
+    static Model all(Model model, List<Rewrite> steps) {
+        for (Rewrite step : steps) {
+            model = step.apply(model);
+        }
+        return model;
+    }
+
+    /**
+     * Takes the mean out of everything that writes to the residual stream: {@code LN(x + k 1) = LN(x)}, so no reader behind a
+     * LayerNorm can tell. A vector that LayerScale multiplies is folded into its writer first, since scaling would bring a mean
+     * back. Behind an embedding norm with an affine part the mean is taken out explicitly.
+     *
+     * <p>Precondition: every reader of the stream is a LayerNorm.
+     *
+     * @param untie whether a tied head becomes a copy of the table as it was; otherwise the table's row means are kept beside
+     *     it where the head needs them: {@code E y = E' y + means sum(y)}
+     */
+    record Centre(boolean untie) implements Rewrite {
+        @Override
+        public Model apply(Model model) {
+            Edit w = Edit.of(model);
+            Architecture architecture = Rewriting.centreEmbedding(model.architecture(), w, untie);
+            List<Block> blocks = new ArrayList<>();
+            for (int l = 0; l < architecture.blocks().size(); l++) {
+                Rewriting.centreWriters(architecture.blocks().get(l), l, w);
+                blocks.add(architecture.blocks().get(l).withScale(BranchScale.NONE));
+            }
+            return w.model(architecture.withBlocks(blocks).withStream(Stream.CENTRED));
+        }
+    }
+
+    /**
+     * Calls every norm on a centred stream by its name: {@code LN(x) = RMS(x)} where {@code mean(x) = 0}, with the same
+     * epsilon, gain and bias.
+     *
+     * <p>Precondition: the stream is centred.
+     */
+    record ToRmsNorm() implements Rewrite {
+        @Override
+        public Model apply(Model model) {
+            return new Model(Rewriting.withKind(model.architecture(), NormKind.RMS), model.weights());
+        }
+    }
+
+    /**
+     * Moves the gain and bias of each norm into the linear layers that read it:
+     * {@code W (gain n + bias) + b = (W diag(gain)) n + (W bias + b)}. A reader without a bias gets one. A final norm is folded
+     * only if the head is its one reader and has a weight of its own.
+     *
+     * <p>Where a bias appeared that the family's format has no place for, gain and bias are kept in the file for the way back.
+     */
+    record Fold() implements Rewrite {
+        @Override
+        public Model apply(Model model) {
+            Edit w = Edit.of(model);
+            Architecture architecture = model.architecture();
+            List<Block> blocks = new ArrayList<>();
+            for (int l = 0; l < architecture.blocks().size(); l++) {
+                blocks.add(Rewriting.foldBlock(architecture.blocks().get(l), l, w));
+            }
+            return w.model(Rewriting.foldFinal(architecture.withBlocks(blocks), w));
+        }
+    }
+
+    /**
+     * Carries a centred stream in d - 1 values, its last value being minus the sum of the others: writers and tables drop it,
+     * readers take {@code A[:, :-1] - A[:, -1:]}, RMSNorm becomes CRMSNorm.
+     *
+     * <p>Precondition: the stream is centred and its norms before linear layers have no affine part.
+     */
+    record Compress() implements Rewrite {
+        @Override
+        public Model apply(Model model) {
+            Edit w = Edit.of(model);
+            Architecture architecture = model.architecture();
+            Rewriting.mapStream(architecture, w, Operation::dropLastRow, Operation::dropLastColumn);
+            Rewriting.forEachReader(architecture, (role, norm) -> compressReader(w, role, norm));
+            return w.model(Rewriting.withKind(architecture, NormKind.CRMS).withStream(Stream.COMPRESSED));
+        }
+
+        private static void compressReader(Edit w, Role role, Norm norm) {
+            if (norm.folded() != Affine.NONE) {
+                w.put(role.field(COLUMN), Operation.lastColumn(w.get(role)));
+            }
+            w.change(role, Operation::subtractLastColumn);
+        }
+    }
+
+    /** Undoes {@link Compress}: the stream has all its d values again and is centred. */
+    record Expand() implements Rewrite {
+        @Override
+        public Model apply(Model model) {
+            Edit w = Edit.of(model);
+            Architecture architecture = model.architecture();
+            Rewriting.mapStream(architecture, w, Operation::appendNegativeSumRow, Operation::appendNegativeSum);
+            Rewriting.forEachReader(architecture, (role, _) -> expandReader(w, role));
+            return w.model(Rewriting.withKind(architecture, NormKind.RMS).withStream(Stream.CENTRED));
+        }
+
+        private static void expandReader(Edit w, Role role) {
+            Matrix column = w.remove(role.field(COLUMN));
+            w.change(role, of -> column == null ? Operation.appendZeroColumn(of) : Operation.restoreLastColumn(of, column));
+        }
+    }
+
+    /**
+     * Turns a centred RMSNorm model back into one of its family's architecture: norms are LayerNorms again, with the gain and
+     * bias that were kept or, where none were, with ones and zeros; biases that the family has no place for go back into the
+     * norms they came from; a tied table gets its row means back.
+     *
+     * @param family the architecture to reach, as the family's own config describes it
+     */
+    record Restore(Architecture family) implements Rewrite {
+        @Override
+        public Model apply(Model model) {
+            Edit w = Edit.of(model);
+            Architecture architecture = Rewriting.withKind(model.architecture(), NormKind.LAYER).withStream(Stream.FREE);
+            List<Block> blocks = new ArrayList<>();
+            for (int l = 0; l < architecture.blocks().size(); l++) {
+                blocks.add(Rewriting.restoreBlock(architecture.blocks().get(l), family.blocks().get(l), l, architecture.width(), w));
+            }
+            Embedding embedding = architecture.embedding();
+            if (embedding instanceof Embedding.Tokens tokens && tokens.means()) {
+                Matrix means = w.remove(Role.of(TOKEN_EMBEDDING, MEANS));
+                w.change(Role.of(TOKEN_EMBEDDING, WEIGHT), of -> Operation.plusMeans(of, means));
+                embedding = tokens.withMeans(false);
+            }
+            architecture = architecture.withBlocks(blocks).withEmbedding(embedding.withNorm(embedding.norm(), false));
+            return w.model(Rewriting.restoreFinal(architecture, family, w));
+        }
+    }
+
+    /**
+     * Post-LN with RMSNorm: {@code LN(x + F(x)) = RMS(recentre(x) + F'(x))}, where F' is F with its writer centred (appendix
+     * B). The recentring is explicit behind every norm with an affine part, and behind an embedding that is not centred. A sub-layer
+     * without norms, as attention in HybridNorm, writes what it wrote, mean included, since the next one reads it; the recentring
+     * before the next norm takes that out. A final norm reads the mean too and stays a LayerNorm.
+     *
+     * <p>Precondition: the norms of every block are LayerNorms behind the sum.
+     */
+    record PostToRmsNorm() implements Rewrite {
+        @Override
+        public Model apply(Model model) {
+            Edit w = Edit.of(model);
+            Architecture architecture = model.architecture();
+            boolean normalized = architecture.embedding().norm().isPresent();
+            // Without an embedding norm the first attention reads the embedding itself, which must then stay as it is.
+            Architecture centred = normalized ? Rewriting.centreEmbedding(architecture, w, false) : architecture;
+            Embedding embedding = centred.embedding();
+            List<Block> blocks = new ArrayList<>();
+            for (int l = 0; l < architecture.blocks().size(); l++) {
+                Block block = architecture.blocks().get(l);
+                Rewriting.centreWritersBehindNorms(block, l, w);
+                boolean recentre = block.norm().affine() != Affine.NONE || block.either(Placement.NONE) || l == 0;
+                blocks.add(block.withScale(BranchScale.NONE).withRecentre(recentre));
+            }
+            // Here the recentring is done by the blocks, so that the first attention reads what it always read.
+            return w.model(Rewriting.withKind(centred.withBlocks(blocks).withEmbedding(embedding.withNorm(embedding.norm(), false)), NormKind.RMS)
+                    .withFinalNorm(architecture.finalNorm()));
+        }
+    }
+
+    /** Gives a tied head a weight of its own, a copy of the token table as it is. */
+    record Untie() implements Rewrite {
+        @Override
+        public Model apply(Model model) {
+            if (!(model.architecture().output() instanceof Output.Words words) || !words.tied()) {
+                return model;
+            }
+            Edit w = Edit.of(model);
+            w.put(Role.of(HEAD, WEIGHT), w.get(Role.of(TOKEN_EMBEDDING, WEIGHT)));
+            return w.model(model.architecture().withOutput(words.withTied(false)));
+        }
+    }
+
+    /** Writes LayerScale, or SkipInit's number, out again as ones, for a format that always has it. */
+    record UnitScale(BranchScale scale) implements Rewrite {
+        @Override
+        public Model apply(Model model) {
+            Edit w = Edit.of(model);
+            List<Block> blocks = new ArrayList<>();
+            int count = scale == BranchScale.NUMBER ? 1 : model.architecture().width();
+            for (int l = 0; l < model.architecture().blocks().size(); l++) {
+                w.put(Role.of(ATTENTION_SCALE, l, WEIGHT), Operation.ones(count));
+                w.put(Role.of(MLP_SCALE, l, WEIGHT), Operation.ones(count));
+                blocks.add(model.architecture().blocks().get(l).withScale(scale));
+            }
+            return w.model(model.architecture().withBlocks(blocks));
+        }
+    }
+}

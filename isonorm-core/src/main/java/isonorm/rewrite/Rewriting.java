@@ -1,0 +1,256 @@
+package isonorm.rewrite;
+
+import static isonorm.architecture.Part.*;
+import static isonorm.architecture.Role.Field.*;
+
+import isonorm.architecture.Affine;
+import isonorm.architecture.Architecture;
+import isonorm.architecture.Block;
+import isonorm.architecture.BranchScale;
+import isonorm.architecture.Embedding;
+import isonorm.architecture.Norm;
+import isonorm.architecture.NormKind;
+import isonorm.architecture.Output;
+import isonorm.architecture.Parameter;
+import isonorm.architecture.Part;
+import isonorm.architecture.Placement;
+import isonorm.architecture.Role;
+import isonorm.weights.Matrix;
+import java.util.List;
+import java.util.Optional;
+import java.util.function.BiConsumer;
+import java.util.function.Predicate;
+import java.util.function.UnaryOperator;
+
+/** What several rewrites do to a part of a model. */
+final class Rewriting {
+
+    private Rewriting() {}
+
+    static Architecture centreEmbedding(Architecture architecture, Edit w, boolean untie) {
+        Embedding embedding = architecture.embedding();
+        Output output = architecture.output();
+        Matrix whole = w.get(Role.of(TOKEN_EMBEDDING, WEIGHT));
+        mapStream(architecture, w, part -> !part.perBlock(), Operation::centreColumns, Operation::centreRows);
+        if (embedding instanceof Embedding.Tokens tokens && !tokens.projected()) {
+            if (output instanceof Output.Words words && words.tied()) {
+                if (untie) {
+                    w.put(Role.of(HEAD, WEIGHT), whole);
+                    output = words.withTied(false);
+                } else if (headSeesMeans(architecture, words)) {
+                    w.put(Role.of(TOKEN_EMBEDDING, MEANS), Operation.rowMeans(whole));
+                    embedding = tokens.withMeans(true);
+                }
+            }
+        }
+        boolean recentre = embedding.norm().map(norm -> norm.affine() != Affine.NONE).orElse(false);
+        return architecture.withEmbedding(embedding.withNorm(embedding.norm(), recentre)).withOutput(output);
+    }
+
+    /**
+     * Whether a tied head can tell a table from one without row means: not if what it reads is the bare output of a norm, which
+     * sums to zero.
+     */
+    static boolean headSeesMeans(Architecture architecture, Output.Words words) {
+        boolean bareNorm = architecture.finalNorm().map(norm -> norm.affine() == Affine.NONE).orElse(false);
+        return !bareNorm || words.transform().isPresent() || words.projectedWidth() > 0;
+    }
+
+    static void centreWriters(Block block, int l, Edit w) {
+        centreWriter(w, Role.of(ATTENTION_OUTPUT, l, WEIGHT), block.scale() != BranchScale.NONE ? w.remove(Role.of(ATTENTION_SCALE, l, WEIGHT)) : null);
+        centreWriter(w, Role.of(MLP_DOWN, l, WEIGHT), block.scale() != BranchScale.NONE ? w.remove(Role.of(MLP_SCALE, l, WEIGHT)) : null);
+    }
+
+    /** The same where a norm stands behind the sum; where none does only a scale is folded. */
+    static void centreWritersBehindNorms(Block block, int l, Edit w) {
+        centreWriterBehindNorm(w, block, block.attentionPlacement(), Role.of(ATTENTION_OUTPUT, l, WEIGHT), Role.of(ATTENTION_SCALE, l, WEIGHT));
+        centreWriterBehindNorm(w, block, block.mlpPlacement(), Role.of(MLP_DOWN, l, WEIGHT), Role.of(MLP_SCALE, l, WEIGHT));
+    }
+
+    private static void centreWriterBehindNorm(Edit w, Block block, Placement placement, Role writer, Role scale) {
+        Matrix factor = block.scale() != BranchScale.NONE ? w.remove(scale) : null;
+        if (placement == Placement.POST) {
+            centreWriter(w, writer, factor);
+        } else if (factor != null) {
+            w.change(writer, of -> Operation.scaleRows(of, factor));
+            w.change(writer.field(BIAS), of -> Operation.scaleValues(of, factor));
+        }
+    }
+
+    static void centreWriter(Edit w, Role role, Matrix factor) {
+        w.change(role, of -> Operation.centreColumns(factor == null ? of : Operation.scaleRows(of, factor)));
+        w.change(role.field(BIAS), of -> Operation.centreRows(factor == null ? of : Operation.scaleValues(of, factor)));
+    }
+
+    static Architecture withKind(Architecture architecture, NormKind kind) {
+        Embedding embedding = architecture.embedding();
+        return architecture
+                .withEmbedding(embedding.withNorm(embedding.norm().map(norm -> norm.withKind(kind)), embedding.recentre()))
+                .withBlocks(architecture.blocks().stream().map(block -> block.withNorm(block.norm().withKind(kind))).toList())
+                .withFinalNorm(architecture.finalNorm().map(norm -> norm.withKind(kind)));
+    }
+
+    static Block foldBlock(Block block, int l, Edit w) {
+        Norm norm = block.norm();
+        if (norm.affine() == Affine.NONE) {
+            return block;
+        }
+        boolean appears = false;
+        for (Part part : Architecture.norms(block)) {
+            for (Part reader : Architecture.readers(block, part)) {
+                appears |= norm.affine().hasBias() && w.get(Role.of(reader, l, BIAS)) == null;
+            }
+        }
+        for (Part part : Architecture.norms(block)) {
+            List<Role> readers = Architecture.readers(block, part).stream().map(reader -> Role.of(reader, l, WEIGHT)).toList();
+            foldNorm(w, Role.of(part, l, GAIN), readers, norm.affine(), appears);
+        }
+        Block folded = block.withNorm(norm.withAffine(Affine.NONE).withFolded(appears ? norm.affine() : Affine.NONE));
+        return norm.affine().hasBias()
+                ? folded.withMixer(block.mixer().withBiases(true, block.mixer().outputBias()))
+                        .withFeedForward(block.feedForward().withBiases(true, block.feedForward().outputBias()))
+                : folded;
+    }
+
+    static void foldNorm(Edit w, Role gainRole, List<Role> readers, Affine affine, boolean keep) {
+        Matrix gain = w.remove(gainRole);
+        Matrix bias = w.remove(gainRole.field(BIAS));
+        for (Role reader : readers) {
+            Matrix weight = w.get(reader);
+            if (affine.hasBias()) {
+                Matrix old = w.get(reader.field(BIAS));
+                w.put(reader.field(BIAS), Operation.biasPlus(weight, old == null ? Operation.zeros(weight.rows()) : old, bias));
+            }
+            w.put(reader, Operation.scaleColumns(weight, gain));
+        }
+        if (keep) {
+            w.put(gainRole.field(FOLDED_GAIN), gain);
+            w.put(gainRole.field(FOLDED_BIAS), bias);
+        }
+    }
+
+    static Architecture foldFinal(Architecture architecture, Edit w) {
+        if (architecture.finalNorm().isEmpty() || architecture.finalReader().isEmpty()) {
+            return architecture;
+        }
+        Norm norm = architecture.finalNorm().get();
+        if (norm.affine() == Affine.NONE) {
+            return architecture;
+        }
+        Role head = Role.of(HEAD, WEIGHT);
+        boolean appears = norm.affine().hasBias() && w.get(head.field(BIAS)) == null;
+        foldNorm(w, Role.of(FINAL_NORM, GAIN), List.of(head), norm.affine(), appears);
+        return architecture
+                .withFinalNorm(Optional.of(norm.withAffine(Affine.NONE).withFolded(appears ? norm.affine() : Affine.NONE)))
+                .withOutput(withHeadBias(architecture.output(), norm.affine().hasBias()));
+    }
+
+    static Output withHeadBias(Output output, boolean added) {
+        return switch (output) {
+            case Output.Words words -> words.withBias(words.bias() || added);
+            case Output.Labels labels -> new Output.Labels(labels.labels(), labels.pooling(), labels.bias() || added);
+            case Output.Hidden hidden -> hidden;
+        };
+    }
+
+    /** Applies one operation to every layer that writes to the stream and another to every vector or table in it. */
+    static void mapStream(Architecture architecture, Edit w, UnaryOperator<Matrix> writers, UnaryOperator<Matrix> vectors) {
+        mapStream(architecture, w, _ -> true, writers, vectors);
+    }
+
+    private static void mapStream(
+            Architecture architecture, Edit w, Predicate<Part> parts, UnaryOperator<Matrix> writers, UnaryOperator<Matrix> vectors) {
+        for (Parameter parameter : architecture.parameters()) {
+            Role role = parameter.role();
+            if (!parts.test(role.part()) || role.field() != WEIGHT && role.field() != BIAS) {
+                continue;
+            }
+            switch (architecture.use(role.part())) {
+                case TABLE, VECTOR -> w.change(role, vectors);
+                case WRITER -> w.change(role, role.field() == WEIGHT ? writers : vectors);
+                case READER, NONE -> {}
+            }
+        }
+    }
+
+    /** Runs {@code action} on every weight that reads the stream, with the norm it reads it through. */
+    static void forEachReader(Architecture architecture, BiConsumer<Role, Norm> action) {
+        for (int l = 0; l < architecture.blocks().size(); l++) {
+            Block block = architecture.blocks().get(l);
+            for (Part norm : Architecture.norms(block)) {
+                for (Part reader : Architecture.readers(block, norm)) {
+                    action.accept(Role.of(reader, l, WEIGHT), block.norm());
+                }
+            }
+        }
+        bareFinalReader(architecture).ifPresent(reader -> action.accept(Role.of(reader, WEIGHT), architecture.finalNorm().orElseThrow()));
+    }
+
+    /** The layer that reads the stream through a final norm that applies nothing, and so reads d - 1 values when compressed. */
+    private static Optional<Part> bareFinalReader(Architecture architecture) {
+        if (architecture.finalNorm().isEmpty() || architecture.finalNorm().get().affine() != Affine.NONE) {
+            return Optional.empty();
+        }
+        boolean projected = architecture.output() instanceof Output.Words words && words.projectedWidth() > 0;
+        return projected ? Optional.of(HEAD_PROJECTION) : architecture.finalReader();
+    }
+
+    static Block restoreBlock(Block block, Block family, int l, int width, Edit w) {
+        for (Part part : Architecture.norms(block)) {
+            List<Role> readers = Architecture.readers(block, part).stream().map(reader -> Role.of(reader, l, WEIGHT)).toList();
+            restoreNorm(w, Role.of(part, l, GAIN), readers, block.norm(), family.norm(), width,
+                    role -> role.part() == QUERY_KEY_VALUE ? family.mixer().bias() : family.feedForward().bias());
+        }
+        return block.both(Placement.PRE) ? family : block;
+    }
+
+    static void restoreNorm(
+            Edit w, Role gainRole, List<Role> readers, Norm norm, Norm family, int width, Predicate<Role> hasBias) {
+        if (norm.affine() != Affine.NONE) {
+            return; // It was never folded.
+        }
+        Matrix gain = w.remove(gainRole.field(FOLDED_GAIN));
+        Matrix bias = w.remove(gainRole.field(FOLDED_BIAS));
+        if (gain == null) {
+            if (family.affine().hasGain()) {
+                w.put(gainRole, Operation.ones(width));
+            }
+            if (family.affine().hasBias()) {
+                w.put(gainRole.field(BIAS), Operation.zeros(width));
+            }
+            return;
+        }
+        for (Role reader : readers) {
+            // A reader with a bias keeps in it what the norm's bias adds, where the gain is 0 too.
+            Matrix lost = hasBias.test(reader) ? Operation.zeros(bias.columns()) : bias;
+            Matrix weight = Operation.unscaleColumns(w.get(reader), gain, lost);
+            Matrix total = w.remove(reader.field(BIAS));
+            w.put(reader, weight);
+            if (hasBias.test(reader)) {
+                w.put(reader.field(BIAS), Operation.biasMinus(weight, total, bias));
+            }
+        }
+        w.put(gainRole, gain);
+        w.put(gainRole.field(BIAS), bias);
+    }
+
+    static Architecture restoreFinal(Architecture architecture, Architecture family, Edit w) {
+        if (architecture.finalNorm().isEmpty()) {
+            return architecture;
+        }
+        Norm norm = architecture.finalNorm().get();
+        boolean familyBias = switch (family.output()) {
+            case Output.Words words -> words.bias();
+            case Output.Labels labels -> labels.bias();
+            case Output.Hidden _ -> false;
+        };
+        restoreNorm(w, Role.of(FINAL_NORM, GAIN), architecture.finalReader().isPresent() ? List.of(Role.of(HEAD, WEIGHT)) : List.of(),
+                norm, family.finalNorm().orElseThrow(), architecture.width(), _ -> familyBias);
+        Output output = switch (architecture.output()) {
+            case Output.Words words -> words.withBias(familyBias);
+            case Output.Labels labels -> new Output.Labels(labels.labels(), labels.pooling(), familyBias);
+            case Output.Hidden hidden -> hidden;
+        };
+        return architecture.withFinalNorm(family.finalNorm()).withOutput(output);
+    }
+}

@@ -1,0 +1,72 @@
+package isonorm.rewrite;
+
+import isonorm.architecture.Architecture;
+import isonorm.architecture.Parameter;
+import isonorm.architecture.Role;
+import isonorm.checkpoint.Dtype;
+import isonorm.checkpoint.TensorInfo;
+import isonorm.weights.Matrix;
+import isonorm.weights.Source;
+import isonorm.weights.Source.Piece;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+
+/**
+ * One tensor of a file to be written, and the rows of matrices it is made of.
+ *
+ * @param transposed whether it is stored (in, out)
+ * @param offset what is taken off every value before it is stored
+ */
+public record TensorPlan(TensorInfo info, boolean vector, boolean transposed, double offset, List<Part> parts) {
+
+    /** Rows {@code from} to {@code from + count - 1} of a role's matrix, which are rows {@code to} on of the tensor; values of vectors. */
+    public record Part(Role role, Matrix matrix, int from, int to, int count) {}
+
+    /** Whether the tensor's rows are rows of matrices, which can be written slab after slab. */
+    boolean inRows() {
+        return !vector && !transposed;
+    }
+
+    /** How many columns the matrices have; 1 for vectors. */
+    int columns() {
+        return vector ? 1 : parts.getFirst().matrix().columns();
+    }
+
+    /** How many rows the tensor has; values for vectors. */
+    int rows() {
+        return parts.stream().mapToInt(Part::count).sum();
+    }
+
+    /** The type of each parameter in the file. */
+    @FunctionalInterface
+    public interface Types {
+        Dtype of(Parameter parameter);
+    }
+
+    /** Every tensor of a checkpoint, in the order of a forward pass. */
+    public static List<TensorPlan> all(Architecture architecture, Map<Role, Matrix> weights, Map<Role, Source> sources, Types types) {
+        Map<String, List<Part>> parts = new LinkedHashMap<>();
+        Map<String, Parameter> owners = new LinkedHashMap<>();
+        for (Parameter parameter : architecture.parameters()) {
+            Source source = sources.get(parameter.role());
+            Matrix matrix = weights.get(parameter.role());
+            int at = 0;
+            for (Piece piece : source.pieces()) {
+                owners.putIfAbsent(piece.tensor(), parameter);
+                parts.computeIfAbsent(piece.tensor(), _ -> new ArrayList<>())
+                        .add(new Part(parameter.role(), matrix, at, piece.from(), piece.count()));
+                at += piece.count();
+            }
+        }
+        List<TensorPlan> plans = new ArrayList<>();
+        owners.forEach((name, parameter) -> {
+            Source source = sources.get(parameter.role());
+            List<Long> shape = source.shapeOf(name, parameter.columns(), parameter.isVector());
+            plans.add(new TensorPlan(new TensorInfo(name, types.of(parameter), shape), parameter.isVector(), source.transposed(),
+                    source.offset(), List.copyOf(parts.get(name))));
+        });
+        return plans;
+    }
+}

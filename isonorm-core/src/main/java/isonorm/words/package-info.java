@@ -1,0 +1,2 @@
+/** What users write: names that are nearly right, and numbers of blocks. */
+package isonorm.words;

@@ -1,0 +1,418 @@
+package isonorm.convert;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import isonorm.architecture.Architecture;
+import isonorm.architecture.Attention;
+import isonorm.architecture.Block;
+import isonorm.architecture.Rotary;
+import isonorm.checkpoint.CheckpointException;
+import isonorm.checkpoint.CheckpointException.Reason;
+import isonorm.checkpoint.Config;
+import isonorm.checkpoint.Dtype;
+import isonorm.family.Families;
+import isonorm.family.Family;
+import isonorm.family.Fixtures;
+import isonorm.family.Isonorm;
+import isonorm.weights.Model;
+import isonorm.weights.Sample;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.TreeSet;
+import java.util.stream.Collectors;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.function.Executable;
+import org.junit.jupiter.api.io.TempDir;
+
+/** What opens, what does not, and for which reason. */
+class LoadedModelTest {
+
+    private static final ObjectMapper JSON = new ObjectMapper();
+
+    @TempDir
+    private Path folder;
+
+    private LoadedModel open(Sample sample) throws IOException {
+        return LoadedModel.open(sample.save(folder));
+    }
+
+    private static void refused(Reason reason, Executable action, String... named) {
+        CheckpointException e = assertThrows(CheckpointException.class, action);
+        assertEquals(reason, e.reason(), e.getMessage());
+        for (String name : named) {
+            assertTrue(e.getMessage().contains(name), () -> name + " is not in: " + e.getMessage());
+        }
+    }
+
+    @Test
+    void everyFixtureOpensWithEveryTensorUsedOnce() throws IOException {
+        for (String fixture : Fixtures.all()) {
+            LoadedModel model = Fixtures.open(fixture);
+            assertEquals(List.of(), model.unused(), fixture);
+            long stored = Fixtures.sample(fixture).tensors.values().stream().mapToLong(t -> t.values().length).sum();
+            assertEquals(stored, Model.of(model.model()).architecture().parameterCount(), fixture);
+        }
+        assertEquals(60, Fixtures.all().size());
+    }
+
+    // Tensors
+
+    @Test
+    void aMissingTensorIsNamed() throws IOException {
+        for (String name : List.of("transformer.wte.weight", "transformer.h.1.ln_2.bias", "transformer.h.2.attn.c_attn.weight", "transformer.ln_f.weight")) {
+            Sample sample = Fixtures.sample("gpt2");
+            sample.tensors.remove(name);
+            refused(Reason.MISSING_TENSOR, () -> open(sample), name);
+        }
+    }
+
+    @Test
+    void anUnexpectedTensorIsNamed() throws IOException {
+        for (String name : List.of("transformer.h.3.ln_1.weight", "score.weight", "transformer.h.0.attn.c_attn.lora_A", "lm_head.bias")) {
+            Sample sample = Fixtures.sample("gpt2").put(name, Dtype.F32, List.of(2L), 1, 2);
+            refused(Reason.UNEXPECTED_TENSOR, () -> open(sample), name, "gpt2");
+        }
+    }
+
+    @Test
+    void aWrongShapeIsNamedWithBoth() throws IOException {
+        Sample sample = Fixtures.sample("gpt2").put("transformer.h.0.mlp.c_fc.weight", Dtype.F32, List.of(192L, 48L), new double[192 * 48]);
+        refused(Reason.CONFIG_DISAGREES, () -> open(sample), "transformer.h.0.mlp.c_fc.weight", "[192, 48]", "[48, 192]");
+        Sample other = Fixtures.sample("gpt2");
+        other.config.put("vocab_size", 161);
+        refused(Reason.CONFIG_DISAGREES, () -> open(other), "transformer.wte.weight", "[160, 48]", "[161, 48]");
+    }
+
+    @Test
+    void aTypeThatIsNoWeightIsNamed() throws IOException {
+        Sample sample = Fixtures.sample("gpt2").put("transformer.ln_f.bias", Dtype.I32, List.of(48L), new double[48]);
+        refused(Reason.WRONG_DTYPE, () -> open(sample), "transformer.ln_f.bias", "I32");
+    }
+
+    @Test
+    void anUnknownModelTypeIsRefusedWithTheNearest() throws IOException {
+        Sample sample = Fixtures.sample("gpt2");
+        sample.config.put("model_type", "gpt_neo_x");
+        refused(Reason.UNKNOWN_MODEL_TYPE, () -> open(sample), "gpt_neo_x", "did you mean gpt_neox?");
+        sample.config.put("model_type", "wav2vec2");
+        refused(Reason.UNKNOWN_MODEL_TYPE, () -> open(sample), "wav2vec2", "gpt2, gpt_bigcode");
+        sample.config.remove("model_type");
+        refused(Reason.UNKNOWN_MODEL_TYPE, () -> open(sample), "missing");
+        Set<String> tested = Fixtures.all().stream().map(f -> {
+            try {
+                return Fixtures.sample(f).config.get("model_type").asText();
+            } catch (IOException e) {
+                throw new IllegalStateException(e);
+            }
+        }).collect(Collectors.toCollection(TreeSet::new));
+        tested.addAll(List.of("isonorm", "RefinedWeb", "RefinedWebModel", "stablelm_epoch"));
+        assertEquals(tested, new TreeSet<>(Families.types()), "every family has a fixture");
+    }
+
+    // Configs
+
+    /** A fixture, a key (a path below the config), a value, and what the message must name. */
+    private record Refusal(String fixture, String path, String value, String named) {}
+
+    private static final List<Refusal> UNSUPPORTED = List.of(
+            new Refusal("bert", "is_decoder", "true", "is_decoder"),
+            new Refusal("bert", "add_cross_attention", "true", "add_cross_attention"),
+            new Refusal("bert", "position_embedding_type", "\"relative_key\"", "position_embedding_type"),
+            new Refusal("bert", "hidden_act", "\"mish\"", "mish"),
+            new Refusal("bloom", "apply_residual_connection_post_layernorm", "true", "apply_residual_connection_post_layernorm"),
+            new Refusal("codegen", "n_head", "6", "n_head"),
+            new Refusal("dinov2", "apply_layernorm", "false", "apply_layernorm"),
+            new Refusal("gemma", "use_bidirectional_attention", "true", "use_bidirectional_attention"),
+            new Refusal("gemma3_text", "use_bidirectional_attention", "true", "use_bidirectional_attention"),
+            new Refusal("gpt2", "add_cross_attention", "true", "add_cross_attention"),
+            new Refusal("gpt2", "activation_function", "\"xielu\"", "xielu"),
+            new Refusal("gpt_bigcode", "add_cross_attention", "true", "add_cross_attention"),
+            new Refusal("gpt_neo", "attention_layers", "[\"global\"]", "attention_types"),
+            new Refusal("gpt_neo", "attention_layers", "[\"global\", \"local\", \"dilated\", \"local\"]", "dilated"),
+            new Refusal("mpt", "no_bias", "false", "no_bias"),
+            new Refusal("mpt", "attn_config/alibi", "false", "alibi"),
+            new Refusal("mpt", "attn_config/qk_ln", "true", "qk_ln"),
+            new Refusal("mpt", "attn_config/prefix_lm", "true", "prefix_lm"),
+            new Refusal("mpt", "attn_config/attn_type", "\"multiquery_attention\"", "attn_type"),
+            new Refusal("mpt", "attn_config/alibi_bias_max", "16", "alibi_bias_max"),
+            new Refusal("mpt", "logit_scale", "0.5", "logit_scale"),
+            new Refusal("mpt", "expansion_ratio", "2", "expansion_ratio"),
+            new Refusal("vit-base", "pooler_act", "\"relu\"", "pooler_act"),
+            new Refusal("llama", "rope_parameters/rope_type", "\"yarn\"", "yarn"),
+            new Refusal("llama", "rope_parameters/rope_type", "\"dynamic\"", "dynamic"),
+            new Refusal("phi", "rope_parameters/rope_type", "\"longrope\"", "longrope"),
+            new Refusal("gemma3_text", "rope_parameters/full_attention/rope_type", "\"proportional\"", "proportional"),
+            // What no family reads otherwise.
+            new Refusal("gpt2", "n_embd", "\"48\"", "n_embd"),
+            new Refusal("gpt2", "n_embd", "48.5", "n_embd"),
+            new Refusal("gpt2", "n_embd", "4.8e12", "n_embd"),
+            new Refusal("gpt2", "n_embd", "null", "n_embd"),
+            new Refusal("gpt2", "n_head", "0", "does not fit together"),
+            new Refusal("gpt2", "n_head", "-4", "does not fit together"),
+            new Refusal("gpt2", "layer_norm_epsilon", "\"small\"", "layer_norm_epsilon"),
+            new Refusal("gpt2", "layer_norm_epsilon", "-1", "does not fit together"),
+            new Refusal("gpt2", "tie_word_embeddings", "1", "tie_word_embeddings"),
+            new Refusal("llama", "num_key_value_heads", "3", "does not fit together"),
+            new Refusal("gptj", "rotary_dim", "5", "does not fit together"),
+            new Refusal("gptj", "rotary_dim", "64", "does not fit together"),
+            new Refusal("vit", "patch_size", "7", "does not fit together"));
+
+    @Test
+    void whatNoForwardPassDoesIsRefusedByItsKey() throws IOException {
+        for (Refusal refusal : UNSUPPORTED) {
+            Sample sample = Fixtures.sample(refusal.fixture());
+            ObjectNode at = sample.config;
+            String[] path = refusal.path().split("/");
+            for (int i = 0; i < path.length - 1; i++) {
+                at = (ObjectNode) at.get(path[i]);
+            }
+            at.set(path[path.length - 1], JSON.readTree(refusal.value()));
+            CheckpointException e = assertThrows(CheckpointException.class, () -> open(sample), refusal::toString);
+            assertEquals(Reason.CONFIG_UNSUPPORTED, e.reason(), e.getMessage());
+            assertTrue(e.getMessage().contains(refusal.named()), () -> refusal + ": " + e.getMessage());
+            assertTrue(e.getMessage().startsWith(folder.toString()), e.getMessage());
+        }
+    }
+
+    /** Whatever a key holds, a family gives a description whose every parameter has a place, or one of the failures that opening turns into a reason. */
+    @Test
+    void noValueOfAnyKeyEscapes() throws IOException {
+        Set<String> families = new TreeSet<>();
+        int described = 0;
+        int refused = 0;
+        for (String fixture : Fixtures.all()) {
+            Sample sample = Fixtures.sample(fixture);
+            if (!families.add(sample.config.get("model_type").asText())) {
+                continue;
+            }
+            List<String> keys = new ArrayList<>();
+            sample.config.fieldNames().forEachRemaining(keys::add);
+            keys.remove("model_type");
+            for (String key : keys) {
+                for (String value : List.of("null", "\"x\"", "-1", "0", "[]", "{}", "0.5", "true")) {
+                    ObjectNode json = sample.config.deepCopy();
+                    json.set(key, JSON.readTree(value));
+                    Config config = Config.parse(json.toString());
+                    Family.Description description;
+                    try {
+                        description = Families.describe(config, sample.tensors.keySet());
+                    } catch (CheckpointException | IllegalArgumentException | ArithmeticException e) {
+                        refused++;
+                        continue;
+                    } catch (RuntimeException e) {
+                        throw new AssertionError(fixture + " with " + key + " = " + value, e);
+                    }
+                    assertEquals(description.architecture().parameters().size(), description.naming().sources(description.architecture()).size());
+                    described++;
+                }
+            }
+        }
+        assertTrue(described > 2000 && refused > 800, described + " described, " + refused + " refused");
+    }
+
+    @Test
+    void anIsonormConfigThatMakesNoSenseIsRefused() throws IOException {
+        JsonNode good = JSON.readTree(
+                Isonorm.config(Model.of(Fixtures.open("gpt2").model()).architecture(), "pre-rmsnorm", Config.of(Map.of()), "0").toString());
+        Map<String, String> wrong = Map.ofEntries(Map.entry("/format_version", "2"), Map.entry("/architecture/stream", "\"loose\""),
+                Map.entry("/architecture/embedding/kind", "\"sounds\""), Map.entry("/architecture/output/kind", "\"none\""),
+                Map.entry("/architecture/blocks/0/repeat", "0"), Map.entry("/architecture/blocks/0/placement", "\"sandwich\""),
+                Map.entry("/architecture/blocks/0/norm/kind", "\"batchnorm\""), Map.entry("/architecture/blocks/0/norm/epsilon", "-1"),
+                Map.entry("/architecture/blocks/0/mlp/activation", "null"), Map.entry("/architecture/blocks/0/mlp/hidden", "0"),
+                Map.entry("/architecture/blocks/0/attention/heads", "\"4\""), Map.entry("/architecture/blocks/0/attention/key_value_heads", "3"),
+                Map.entry("/architecture/width", "1"), Map.entry("/architecture", "[]"));
+        for (Map.Entry<String, String> entry : wrong.entrySet()) {
+            ObjectNode config = (ObjectNode) good.deepCopy();
+            int slash = entry.getKey().lastIndexOf('/');
+            JsonNode parent = config.at(entry.getKey().substring(0, slash));
+            ((ObjectNode) parent).set(entry.getKey().substring(slash + 1), JSON.readTree(entry.getValue()));
+            refused(Reason.CONFIG_UNSUPPORTED, () -> open(new Sample(config).put("x", Dtype.F32, List.of(1L), 1)), folder.toString());
+        }
+    }
+
+    // Old checkpoints
+
+    /** That a variant is the fixture: the same architecture and the same values under every role. */
+    private void assertIs(String fixture, LoadedModel variant, String... unused) throws IOException {
+        LoadedModel original = Fixtures.open(fixture);
+        assertEquals(Model.of(original.model()).architecture(), Model.of(variant.model()).architecture(), fixture);
+        assertEquals(Set.of(unused), Set.copyOf(variant.unused()), fixture);
+        Model.of(original.model()).weights().forEach((role, matrix) -> {
+            try {
+                double[] wanted = new double[matrix.rows() * matrix.columns()];
+                double[] values = new double[wanted.length];
+                matrix.prepare();
+                Model.of(variant.model()).weight(role).prepare();
+                matrix.read(0, matrix.rows(), wanted);
+                Model.of(variant.model()).weight(role).read(0, matrix.rows(), values);
+                matrix.release();
+                Model.of(variant.model()).weight(role).release();
+                assertArrayEquals(wanted, values, role.path());
+            } catch (IOException e) {
+                throw new IllegalStateException(e);
+            }
+        });
+    }
+
+    @Test
+    void gpt2WithoutPrefixWithMasksAndASecondHeadIsTheSame() throws IOException {
+        Sample sample = Fixtures.sample("gpt2").rename(name -> name.replace("transformer.", ""));
+        sample.tensors.put("lm_head.weight", sample.tensors.get("wte.weight"));
+        List<String> unused = new ArrayList<>(List.of("lm_head.weight"));
+        for (int l = 0; l < 3; l++) {
+            sample.put("h." + l + ".attn.bias", Dtype.U8, List.of(1L, 1L, 64L, 64L), new double[64 * 64]);
+            sample.put("h." + l + ".attn.masked_bias", Dtype.F32, List.of(), -10000);
+            unused.add("h." + l + ".attn.bias");
+            unused.add("h." + l + ".attn.masked_bias");
+        }
+        assertIs("gpt2", open(sample), unused.toArray(String[]::new));
+    }
+
+    @Test
+    void aSecondHeadOfOtherValuesIsRefused() throws IOException {
+        Sample sample = Fixtures.sample("gpt2");
+        sample.tensors.put("lm_head.weight", sample.tensors.get("transformer.wte.weight").with(7679, 0.25));
+        refused(Reason.CONFIG_DISAGREES, () -> open(sample), "lm_head.weight", "transformer.wte.weight", "tie_word_embeddings");
+        sample.config.put("tie_word_embeddings", false);
+        assertEquals(List.of(), open(sample).unused()); // as the message says
+        Sample neox = Fixtures.sample("gpt_neox");
+        neox.config.put("tie_word_embeddings", true);
+        refused(Reason.CONFIG_DISAGREES, () -> open(neox), "embed_out.weight", "gpt_neox.embed_in.weight");
+    }
+
+    @Test
+    void bertWithGammaAndBetaAndHeadsOfPreTrainingIsTheSame() throws IOException {
+        Sample sample = Fixtures.sample("bert").rename(name -> name.contains("LayerNorm")
+                ? name.replace(".weight", ".gamma").replace(".bias", ".beta")
+                : name);
+        sample.tensors.put("cls.predictions.decoder.weight", sample.tensors.get("bert.embeddings.word_embeddings.weight"));
+        sample.put("cls.seq_relationship.weight", Dtype.F32, List.of(2L, 48L), new double[96]);
+        sample.put("cls.seq_relationship.bias", Dtype.F32, List.of(2L), 0, 0);
+        sample.put("bert.pooler.dense.weight", Dtype.F32, List.of(48L, 48L), new double[48 * 48]);
+        sample.put("bert.pooler.dense.bias", Dtype.F32, List.of(48L), new double[48]);
+        sample.put("bert.embeddings.position_ids", Dtype.I64, List.of(1L, 64L), new double[64]);
+        assertIs("bert", open(sample), "cls.predictions.decoder.weight", "cls.seq_relationship.weight", "cls.seq_relationship.bias",
+                "bert.pooler.dense.weight", "bert.pooler.dense.bias", "bert.embeddings.position_ids");
+    }
+
+    private static Attention attention(LoadedModel model) {
+        return (Attention) Model.of(model.model()).architecture().blocks().getFirst().mixer();
+    }
+
+    @Test
+    void olderWordsForRotaryPositionsMeanTheSame() throws IOException {
+        Sample neox = Fixtures.sample("gpt_neox");
+        neox.config.remove("rope_parameters");
+        neox.config.put("rotary_pct", 0.25).put("rotary_emb_base", 10000);
+        for (int l = 0; l < 3; l++) {
+            neox.put("gpt_neox.layers." + l + ".attention.rotary_emb.inv_freq", Dtype.F32, List.of(2L), 1, 0.1);
+            neox.put("gpt_neox.layers." + l + ".attention.bias", Dtype.BOOL, List.of(1L, 1L, 8L, 8L), new double[64]);
+            neox.put("gpt_neox.layers." + l + ".attention.masked_bias", Dtype.F32, List.of(), -1e9);
+        }
+        assertIs("gpt_neox", open(neox), neox.tensors.keySet().stream()
+                .filter(name -> name.matches(".*(inv_freq|attention\\.bias|masked_bias)")).toArray(String[]::new));
+        neox.config.put("rotary_pct", 0.5);
+        assertEquals(6, attention(open(neox)).positions().rotary().orElseThrow().width());
+
+        Sample linear = Fixtures.sample("llama-linear-rope");
+        linear.config.remove("rope_parameters");
+        linear.config.put("rope_theta", 10000.0).putObject("rope_scaling").put("type", "linear").put("factor", 2.0);
+        assertIs("llama-linear-rope", open(linear));
+
+        Sample llama3 = Fixtures.sample("llama3-rope");
+        ObjectNode parameters = (ObjectNode) llama3.config.remove("rope_parameters");
+        parameters.remove("rope_theta");
+        llama3.config.put("rope_theta", 10000.0).set("rope_scaling", parameters);
+        assertIs("llama3-rope", open(llama3));
+        llama3.config.put("rope_theta", 500000.0);
+        Rotary rotary = attention(open(llama3)).positions().rotary().orElseThrow();
+        assertEquals(500000, rotary.base());
+
+        Sample phi = Fixtures.sample("phi");
+        phi.config.remove("rope_parameters");
+        phi.config.put("partial_rotary_factor", 0.5).put("rope_theta", 10000).putNull("rope_scaling");
+        assertIs("phi", open(phi));
+
+        Sample stablelm = Fixtures.sample("stablelm");
+        stablelm.config.remove(List.of("rope_parameters", "partial_rotary_factor"));
+        stablelm.config.put("model_type", "stablelm_epoch").put("rope_pct", 0.5).put("rope_theta", 10000).put("norm_eps", 1e-5).remove("layer_norm_eps");
+        assertIs("stablelm", open(stablelm));
+
+        Sample gemma = Fixtures.sample("gemma3_text");
+        gemma.config.remove(List.of("rope_parameters", "layer_types"));
+        gemma.config.put("rope_theta", 1000000).put("rope_local_base_freq", 10000).put("sliding_window_pattern", 3);
+        assertIs("gemma3_text", open(gemma));
+    }
+
+    @Test
+    void olderWordsForFalconMeanTheSame() throws IOException {
+        Sample old = Fixtures.sample("falcon");
+        old.config.remove(List.of("hidden_size", "num_hidden_layers", "num_attention_heads", "num_kv_heads", "ffn_hidden_size", "rope_parameters",
+                "max_position_embeddings"));
+        old.config.put("model_type", "RefinedWebModel").put("hidden_size", 48).put("n_layer", 3).put("n_head", 4);
+        assertIs("falcon", open(old));
+        Sample large = Fixtures.sample("falcon-new");
+        large.config.remove(List.of("num_hidden_layers", "num_attention_heads", "num_kv_heads", "num_ln_in_parallel_attn"));
+        large.config.put("model_type", "RefinedWeb").put("n_layer", 3).put("n_head", 4).put("n_head_kv", 2);
+        assertIs("falcon-new", open(large));
+    }
+
+    @Test
+    void bareModelsWithAndWithoutTheirPrefixAreTheSame() throws IOException {
+        Sample clip = Fixtures.sample("clip_vision");
+        boolean prefixed = clip.tensors.keySet().stream().allMatch(name -> name.startsWith("vision_model."));
+        clip.rename(name -> prefixed ? name.substring("vision_model.".length()) : "vision_model." + name);
+        clip.put((prefixed ? "" : "vision_model.") + "embeddings.position_ids", Dtype.I64, List.of(1L, 17L), new double[17]);
+        assertIs("clip_vision", open(clip), (prefixed ? "" : "vision_model.") + "embeddings.position_ids");
+
+        for (String[] each : new String[][] {{"vit-base", "vit."}, {"dinov2", "dinov2."}, {"bert-base", "bert."}, {"gpt2-base", "transformer."}}) {
+            assertIs(each[0], open(Fixtures.sample(each[0]).rename(name -> each[1] + name)));
+        }
+        Sample classifier = Fixtures.sample("vit");
+        classifier.put("vit.pooler.dense.weight", Dtype.F32, List.of(48L, 48L), new double[48 * 48]);
+        classifier.put("vit.pooler.dense.bias", Dtype.F32, List.of(48L), new double[48]);
+        assertTrue(open(classifier).unused().containsAll(List.of("vit.pooler.dense.weight", "vit.pooler.dense.bias")));
+    }
+
+    @Test
+    void aModelSavedWithoutItsHeadsPrefixIsTheSame() throws IOException {
+        for (String[] each : new String[][] {{"bloom", "transformer."}, {"gptj", "transformer."}, {"codegen", "transformer."},
+            {"gpt_neo", "transformer."}, {"gpt_bigcode", "transformer."}, {"mpt", "transformer."}, {"falcon", "transformer."},
+            {"gpt_neox", "gpt_neox."}, {"llama", "model."}, {"phi", "model."}, {"cohere", "model."}, {"bert", "bert."}, {"dinov2-classifier", "dinov2."}}) {
+            Sample sample = Fixtures.sample(each[0]);
+            assertTrue(sample.tensors.keySet().stream().anyMatch(name -> name.startsWith(each[1])), each[0]);
+            assertIs(each[0], open(sample.rename(name -> name.startsWith(each[1]) ? name.substring(each[1].length()) : name)));
+        }
+        assertIs("opt", open(Fixtures.sample("opt").rename(name -> name.replace("model.decoder.", "decoder."))));
+    }
+
+    @Test
+    void vectorsMayHaveDimensionsOfOneMore() throws IOException {
+        Sample sample = Fixtures.sample("gpt2");
+        Sample.Tensor gain = sample.tensors.get("transformer.ln_f.weight");
+        sample.tensors.put("transformer.ln_f.weight", new Sample.Tensor(gain.dtype(), List.of(1L, 48L), gain.bytes()));
+        assertIs("gpt2", open(sample));
+        assertEquals(48, Arrays.stream(gain.values()).filter(Double::isFinite).count());
+    }
+
+    /** Its blocks could be taken for ones whose norms were folded. */
+    @Test
+    void noFormHasBlocksWithoutNorms() throws IOException {
+        LoadedModel gpt2 = Fixtures.open("gpt2");
+        Architecture bare = Model.of(gpt2.model()).architecture();
+        bare = bare.withBlocks(bare.blocks().stream().map(Block::withoutNorms).toList());
+        Config config = Isonorm.config(bare, "pre-rmsnorm", gpt2.config(), "1");
+        refused(Reason.CONFIG_UNSUPPORTED, () -> Families.describe(config, Set.of()), "placement = none; supported is blocks without norms in models that have no form");
+    }
+}

@@ -1,0 +1,106 @@
+package isonorm.fused;
+
+import static isonorm.architecture.Part.EMBEDDING_NORM;
+import static isonorm.architecture.Part.EMBEDDING_PROJECTION;
+import static isonorm.architecture.Part.POSITION_EMBEDDING;
+import static isonorm.architecture.Part.SEGMENT_EMBEDDING;
+import static isonorm.architecture.Part.TOKEN_EMBEDDING;
+
+import isonorm.architecture.Architecture;
+import isonorm.architecture.Embedding;
+import isonorm.architecture.Role;
+import isonorm.architecture.Role.Field;
+import isonorm.architecture.Stream;
+import isonorm.fused.Workspace.Use;
+import isonorm.kernel.Kernels;
+import isonorm.kernel.Normalization;
+import isonorm.kernel.Rows;
+import isonorm.kernel.Type;
+import isonorm.tensor.Team;
+import java.io.IOException;
+import java.util.Optional;
+
+/** Tokens entering the stream: {@code recentre(norm(scale * token[id] + position[i + offset] + segment[0]))}. */
+record TokenEmbedding(
+        Embedding.Tokens shape,
+        LookupTable tokens,
+        Optional<Weight> projection,
+        Optional<Rows> positions,
+        Optional<Rows> segments,
+        Optional<Normalization> norm,
+        int carried,
+        boolean compressed) {
+
+    private static final Kernels KERNELS = Kernels.provider();
+
+    static TokenEmbedding load(Weights from, Architecture architecture, Embedding.Tokens shape) throws IOException {
+        return new TokenEmbedding(
+                shape,
+                from.table(Role.of(TOKEN_EMBEDDING, Field.WEIGHT), architecture.tied()),
+                shape.projected() ? Optional.of(from.linear(Role.of(EMBEDDING_PROJECTION, Field.WEIGHT))) : Optional.empty(),
+                shape.positions() > 0 ? Optional.of(from.rows(Role.of(POSITION_EMBEDDING, Field.WEIGHT))) : Optional.empty(),
+                shape.segments() > 0 ? Optional.of(from.rows(Role.of(SEGMENT_EMBEDDING, Field.WEIGHT))) : Optional.empty(),
+                from.norm(Role.of(EMBEDDING_NORM, Field.GAIN), shape.norm().isPresent(), shape.norm().orElse(null)),
+                architecture.streamWidth(),
+                architecture.stream() == Stream.COMPRESSED);
+    }
+
+    /** The tokens of one span into its rows of the stream. */
+    void enter(int[] ids, int position, Rows stream, Team team, Workspace room) {
+        Rows h = stream.sliceColumns(0, carried);
+        boolean plain = projection.isEmpty() && segments.isEmpty() && norm.isEmpty() && !shape.recentre();
+        if (!plain) {
+            addUp(ids, position, h, team, room);
+            return;
+        }
+        LookupTable.Found found = tokens.find(ids, room, team);
+        if (positions.isPresent()) {
+            KERNELS.gather(found.rows(), found.ids(), shape.scale(), positions.get(), position + shape.positionOffset(), h);
+        } else {
+            KERNELS.gather(found.rows(), found.ids(), shape.scale(), h);
+        }
+    }
+
+    /** The same in float32, rounded once at the end. */
+    private void addUp(int[] ids, int position, Rows h, Team team, Workspace room) {
+        Rows sum = room.rows(Use.EMBEDDED, Type.F32, ids.length, carried);
+        LookupTable.Found found = tokens.find(ids, room, team);
+        if (projection.isPresent()) {
+            Rows looked = room.rows(Use.READ, Type.F32, ids.length, tokens.columns());
+            KERNELS.gather(found.rows(), found.ids(), 1, looked);
+            projection.get().multiply(looked, 0, sum);
+            scale(sum, shape.scale());
+        } else {
+            KERNELS.gather(found.rows(), found.ids(), shape.scale(), sum);
+        }
+        positions.ifPresent(table -> addRows(sum, table, position + shape.positionOffset(), 1));
+        segments.ifPresent(table -> addRows(sum, table, 0, 0));
+        Rows normalized = sum;
+        if (norm.isPresent()) {
+            normalized = room.rows(Use.READ, Type.F32, ids.length, norm.get().columnsOut(carried));
+            KERNELS.norm(sum, norm.get(), normalized);
+        }
+        // d - 1 values stand for a vector that sums to zero already; d of them may have a mean.
+        if (shape.recentre() && (normalized.columns() > carried || !compressed)) {
+            Residual.recentre(normalized);
+        }
+        KERNELS.copy(normalized.sliceColumns(0, carried), h);
+    }
+
+    private static void scale(Rows x, double factor) {
+        for (int r = 0; r < x.rows() && factor != 1; r++) {
+            for (int c = 0; c < x.columns(); c++) {
+                x.set(r, c, x.get(r, c) * factor);
+            }
+        }
+    }
+
+    /** Adds to row r the row {@code first + r * step} of a table. */
+    private static void addRows(Rows x, Rows table, int first, int step) {
+        for (int r = 0; r < x.rows(); r++) {
+            for (int c = 0; c < x.columns(); c++) {
+                x.set(r, c, x.get(r, c) + table.get(first + r * step, c));
+            }
+        }
+    }
+}
