@@ -18,7 +18,7 @@ import isonorm.family.Fixtures;
 import isonorm.model.ConversionRefused;
 import isonorm.model.Progress;
 import isonorm.weights.Model;
-import isonorm.weights.Sample;
+import isonorm.weights.SampleCheckpoint;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
@@ -62,9 +62,9 @@ class ConversionTest {
         return Conversion.of(LoadedModel.open(source), form).writeTo(to);
     }
 
-    private Map<String, Sample.Tensor> converted(String fixture, Form form) throws IOException {
+    private Map<String, SampleCheckpoint.Tensor> converted(String fixture, Form form) throws IOException {
         convert(Fixtures.folder(fixture), form, out);
-        return Sample.read(out.resolve("model.safetensors"));
+        return SampleCheckpoint.read(out.resolve("model.safetensors"));
     }
 
     private static String sha256(Path file) throws Exception {
@@ -94,7 +94,7 @@ class ConversionTest {
 
     @Test
     void aCompressedFileHasOneColumnLessWhereTheStreamPasses() throws IOException {
-        Map<String, Sample.Tensor> tensors = converted("gpt2", Form.PRE_CRMSNORM);
+        Map<String, SampleCheckpoint.Tensor> tensors = converted("gpt2", Form.PRE_CRMSNORM);
         Map<String, List<Long>> shapes = new TreeMap<>();
         tensors.forEach((name, tensor) -> shapes.put(name, tensor.shape()));
         Map<String, List<Long>> wanted = new TreeMap<>(Map.of("embedding.token.weight", List.of(160L, 47L), "embedding.token.means", List.of(160L),
@@ -135,8 +135,8 @@ class ConversionTest {
 
     @Test
     void aCentredFileIsTheFamilysOwn() throws IOException {
-        Sample source = Fixtures.sample("nemotron"); // gains stored minus one, separate query, key and value
-        Map<String, Sample.Tensor> tensors = converted("nemotron", Form.CENTRED);
+        SampleCheckpoint source = Fixtures.sample("nemotron"); // gains stored minus one, separate query, key and value
+        Map<String, SampleCheckpoint.Tensor> tensors = converted("nemotron", Form.CENTRED);
         assertEquals(new TreeSet<>(source.tensors.keySet()), new TreeSet<>(tensors.keySet()));
         assertEquals(source.config, JSON.readTree(out.resolve("config.json").toFile()));
         Set<String> changed = new TreeSet<>();
@@ -160,9 +160,9 @@ class ConversionTest {
             Path twice = temporary.resolve(fixture + "-twice");
             convert(Fixtures.folder(fixture), Form.CENTRED, once);
             convert(once, Form.CENTRED, twice);
-            Sample first = Sample.of(once);
-            Sample second = Sample.of(twice);
-            Sample original = Fixtures.sample(fixture);
+            SampleCheckpoint first = SampleCheckpoint.of(once);
+            SampleCheckpoint second = SampleCheckpoint.of(twice);
+            SampleCheckpoint original = Fixtures.sample(fixture);
             assertTrue(first.tensors.keySet().containsAll(original.tensors.keySet()), fixture);
             first.tensors.forEach((name, tensor) -> {
                 double[] a = tensor.values();
@@ -180,7 +180,7 @@ class ConversionTest {
     @Test
     void tensorsOfManyTilesAreWrittenWhole() throws IOException {
         // More rows than a tile has, more columns, and neither a multiple: vocabulary 601, width 84, hidden 1100.
-        Sample large = Fixtures.sample("gpt2");
+        SampleCheckpoint large = Fixtures.sample("gpt2");
         large.config.put("n_embd", 84).put("n_inner", 1100).put("n_layer", 1).put("vocab_size", 601);
         SplittableRandom random = new SplittableRandom(8);
         large.tensors.clear();
@@ -198,7 +198,7 @@ class ConversionTest {
         });
         Path source = large.save(temporary.resolve("large"));
         convert(source, Form.CENTRED, temporary.resolve("centred"));
-        Map<String, Sample.Tensor> centred = Sample.read(temporary.resolve("centred/model.safetensors"));
+        Map<String, SampleCheckpoint.Tensor> centred = SampleCheckpoint.read(temporary.resolve("centred/model.safetensors"));
         for (String kept : List.of("h.0.attn.c_attn.weight", "h.0.mlp.c_fc.weight", "h.0.mlp.c_fc.bias", "ln_f.weight")) {
             assertArrayEquals(large.tensors.get("transformer." + kept).bytes(), centred.get("transformer." + kept).bytes(), kept);
         }
@@ -208,7 +208,7 @@ class ConversionTest {
             assertCentred(large.tensors.get("transformer." + name).values(), centred.get("transformer." + name).values(), 84, name);
         }
         convert(source, Form.PRE_RMSNORM, out);
-        Map<String, Sample.Tensor> rms = Sample.read(out.resolve("model.safetensors"));
+        Map<String, SampleCheckpoint.Tensor> rms = SampleCheckpoint.read(out.resolve("model.safetensors"));
         for (String[] reader : new String[][] {{"attn.c_attn", "attention.query_key_value", "ln_1"}, {"mlp.c_fc", "mlp.up", "ln_2"}}) {
             double[] stored = large.tensors.get("transformer.h.0." + reader[0] + ".weight").values();
             double[] gain = large.tensors.get("transformer.h.0." + reader[2] + ".weight").values();
@@ -243,10 +243,10 @@ class ConversionTest {
 
     @Test
     void theMaskTokenIsCentredThoughNoForwardPassReadsIt() throws IOException {
-        Map<String, Sample.Tensor> tensors = converted("dinov2", Form.PRE_CRMSNORM);
+        Map<String, SampleCheckpoint.Tensor> tensors = converted("dinov2", Form.PRE_CRMSNORM);
         double[] before = Fixtures.sample("dinov2").tensors.get("embeddings.mask_token").values();
         convert(out, Form.PRE_LN, temporary.resolve("back"));
-        assertCentred(before, Sample.read(temporary.resolve("back/model.safetensors")).get("embeddings.mask_token").values(), 48, "mask token");
+        assertCentred(before, SampleCheckpoint.read(temporary.resolve("back/model.safetensors")).get("embeddings.mask_token").values(), 48, "mask token");
         assertEquals(List.of(47L), tensors.get("embedding.mask_token.weight").shape());
     }
 
@@ -257,7 +257,7 @@ class ConversionTest {
             for (Form form : List.of(Form.CENTRED, Form.PRE_RMSNORM, Form.PRE_CRMSNORM)) {
                 Path to = temporary.resolve(fixture + form);
                 convert(Fixtures.folder(fixture), form, to);
-                for (Map.Entry<String, Sample.Tensor> entry : Sample.of(to).tensors.entrySet()) {
+                for (Map.Entry<String, SampleCheckpoint.Tensor> entry : SampleCheckpoint.of(to).tensors.entrySet()) {
                     boolean vector = entry.getValue().shape().size() == 1;
                     assertEquals(vector && !form.isFamilyFormat() ? Dtype.F32 : own, entry.getValue().dtype(), fixture + " " + form + " " + entry.getKey());
                 }
@@ -273,8 +273,8 @@ class ConversionTest {
             for (Form form : List.of(Form.CENTRED, Form.PRE_RMSNORM)) {
                 Path to = temporary.resolve(dtype + "-" + form);
                 Conversion.of(source, form).inType(dtype).writeTo(to, Progress.NONE);
-                Sample written = Sample.of(to);
-                for (Map.Entry<String, Sample.Tensor> entry : written.tensors.entrySet()) {
+                SampleCheckpoint written = SampleCheckpoint.of(to);
+                for (Map.Entry<String, SampleCheckpoint.Tensor> entry : written.tensors.entrySet()) {
                     boolean widened = entry.getValue().shape().size() == 1 && !form.isFamilyFormat() && dtype.bytes() < 4;
                     assertEquals(widened ? Dtype.F32 : dtype, entry.getValue().dtype());
                 }
@@ -326,7 +326,7 @@ class ConversionTest {
                 continue; // as in the other block
             }
             double bad = tried % 2 == 0 ? Double.NaN : Double.NEGATIVE_INFINITY;
-            Sample sample = Fixtures.sample("gpt2");
+            SampleCheckpoint sample = Fixtures.sample("gpt2");
             int last = sample.tensors.get(name).values().length - 1;
             Path source = sample.set(name, tried % 3 == 0 ? last : last / 2, bad).save(temporary.resolve("source"));
             Form form = tried % 4 < 2 ? Form.CENTRED : Form.PRE_CRMSNORM;
@@ -431,7 +431,7 @@ class ConversionTest {
         return JSON.readTree(bytes, 8, (int) ByteBuffer.wrap(bytes).order(ByteOrder.LITTLE_ENDIAN).getLong());
     }
 
-    private static long elements(Map<String, Sample.Tensor> tensors) {
+    private static long elements(Map<String, SampleCheckpoint.Tensor> tensors) {
         return tensors.values().stream().mapToLong(tensor -> tensor.bytes().length / tensor.dtype().bytes()).sum();
     }
 
@@ -444,7 +444,7 @@ class ConversionTest {
         assertEquals("the family's checkpoint", report.get("from").asText());
         assertEquals("pre-crmsnorm", report.get("to").asText());
         assertEquals(elements(Fixtures.sample("gpt2").tensors), report.get("parameters_before").asLong());
-        assertEquals(elements(Sample.read(out.resolve("model.safetensors"))), report.get("parameters_after").asLong());
+        assertEquals(elements(SampleCheckpoint.read(out.resolve("model.safetensors"))), report.get("parameters_after").asLong());
         assertEquals(0, report.get("notes").size());
         assertEquals(0, report.get("left_out").size());
         assertEquals(1, report.get("source_files").size());
@@ -524,7 +524,7 @@ class ConversionTest {
         }
         assertEquals(1, report.resultFiles().size());
         assertFalse(Files.exists(out.resolve("model.safetensors.index.json")));
-        assertEquals(Fixtures.sample("gpt_neox-sharded").tensors.keySet(), Sample.read(out.resolve("model.safetensors")).keySet());
+        assertEquals(Fixtures.sample("gpt_neox-sharded").tensors.keySet(), SampleCheckpoint.read(out.resolve("model.safetensors")).keySet());
     }
 
     @Test
@@ -532,7 +532,7 @@ class ConversionTest {
         LoadedModel source = LoadedModel.open(Fixtures.folder("gpt2"));
         Conversion.Report report = Conversion.of(source, Form.PRE_RMSNORM).splitAt(100_000).writeTo(out);
         Conversion.of(source, Form.PRE_RMSNORM).writeTo(temporary.resolve("one"));
-        Map<String, Sample.Tensor> whole = Sample.read(temporary.resolve("one/model.safetensors"));
+        Map<String, SampleCheckpoint.Tensor> whole = SampleCheckpoint.read(temporary.resolve("one/model.safetensors"));
         JsonNode index = JSON.readTree(out.resolve("model.safetensors.index.json").toFile());
         int files = report.resultFiles().size();
         assertTrue(files > 3, "only " + files);
@@ -542,7 +542,7 @@ class ConversionTest {
         for (int f = 0; f < files; f++) {
             String name = String.format(Locale.ROOT, "model-%05d-of-%05d.safetensors", f + 1, files);
             assertEquals(new HashedFile(name, sha256(out.resolve(name))), report.resultFiles().get(f));
-            Map<String, Sample.Tensor> tensors = Sample.read(out.resolve(name));
+            Map<String, SampleCheckpoint.Tensor> tensors = SampleCheckpoint.read(out.resolve(name));
             JsonNode inside = JSON.readTree(header(out.resolve(name)).at("/__metadata__/isonorm").asText());
             assertEquals(tensors.keySet(), inside.get("tensors").propertyStream().map(Map.Entry::getKey).collect(Collectors.toCollection(TreeSet::new)));
             assertTrue(tensors.size() == 1 || tensors.values().stream().mapToLong(t -> t.bytes().length).sum() <= 100_000);

@@ -21,7 +21,7 @@ import isonorm.family.Family;
 import isonorm.family.Fixtures;
 import isonorm.family.Isonorm;
 import isonorm.weights.Model;
-import isonorm.weights.Sample;
+import isonorm.weights.SampleCheckpoint;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -43,7 +43,7 @@ class LoadedModelTest {
     @TempDir
     private Path folder;
 
-    private LoadedModel open(Sample sample) throws IOException {
+    private LoadedModel open(SampleCheckpoint sample) throws IOException {
         return LoadedModel.open(sample.save(folder));
     }
 
@@ -71,7 +71,7 @@ class LoadedModelTest {
     @Test
     void aMissingTensorIsNamed() throws IOException {
         for (String name : List.of("transformer.wte.weight", "transformer.h.1.ln_2.bias", "transformer.h.2.attn.c_attn.weight", "transformer.ln_f.weight")) {
-            Sample sample = Fixtures.sample("gpt2");
+            SampleCheckpoint sample = Fixtures.sample("gpt2");
             sample.tensors.remove(name);
             refused(Reason.MISSING_TENSOR, () -> open(sample), name);
         }
@@ -80,29 +80,29 @@ class LoadedModelTest {
     @Test
     void anUnexpectedTensorIsNamed() throws IOException {
         for (String name : List.of("transformer.h.3.ln_1.weight", "score.weight", "transformer.h.0.attn.c_attn.lora_A", "lm_head.bias")) {
-            Sample sample = Fixtures.sample("gpt2").put(name, Dtype.F32, List.of(2L), 1, 2);
+            SampleCheckpoint sample = Fixtures.sample("gpt2").put(name, Dtype.F32, List.of(2L), 1, 2);
             refused(Reason.UNEXPECTED_TENSOR, () -> open(sample), name, "gpt2");
         }
     }
 
     @Test
     void aWrongShapeIsNamedWithBoth() throws IOException {
-        Sample sample = Fixtures.sample("gpt2").put("transformer.h.0.mlp.c_fc.weight", Dtype.F32, List.of(192L, 48L), new double[192 * 48]);
+        SampleCheckpoint sample = Fixtures.sample("gpt2").put("transformer.h.0.mlp.c_fc.weight", Dtype.F32, List.of(192L, 48L), new double[192 * 48]);
         refused(Reason.CONFIG_DISAGREES, () -> open(sample), "transformer.h.0.mlp.c_fc.weight", "[192, 48]", "[48, 192]");
-        Sample other = Fixtures.sample("gpt2");
+        SampleCheckpoint other = Fixtures.sample("gpt2");
         other.config.put("vocab_size", 161);
         refused(Reason.CONFIG_DISAGREES, () -> open(other), "transformer.wte.weight", "[160, 48]", "[161, 48]");
     }
 
     @Test
     void aTypeThatIsNoWeightIsNamed() throws IOException {
-        Sample sample = Fixtures.sample("gpt2").put("transformer.ln_f.bias", Dtype.I32, List.of(48L), new double[48]);
+        SampleCheckpoint sample = Fixtures.sample("gpt2").put("transformer.ln_f.bias", Dtype.I32, List.of(48L), new double[48]);
         refused(Reason.WRONG_DTYPE, () -> open(sample), "transformer.ln_f.bias", "I32");
     }
 
     @Test
     void anUnknownModelTypeIsRefusedWithTheNearest() throws IOException {
-        Sample sample = Fixtures.sample("gpt2");
+        SampleCheckpoint sample = Fixtures.sample("gpt2");
         sample.config.put("model_type", "gpt_neo_x");
         refused(Reason.UNKNOWN_MODEL_TYPE, () -> open(sample), "gpt_neo_x", "did you mean gpt_neox?");
         sample.config.put("model_type", "wav2vec2");
@@ -171,7 +171,7 @@ class LoadedModelTest {
     @Test
     void whatNoForwardPassDoesIsRefusedByItsKey() throws IOException {
         for (Refusal refusal : UNSUPPORTED) {
-            Sample sample = Fixtures.sample(refusal.fixture());
+            SampleCheckpoint sample = Fixtures.sample(refusal.fixture());
             ObjectNode at = sample.config;
             String[] path = refusal.path().split("/");
             for (int i = 0; i < path.length - 1; i++) {
@@ -192,7 +192,7 @@ class LoadedModelTest {
         int described = 0;
         int refused = 0;
         for (String fixture : Fixtures.all()) {
-            Sample sample = Fixtures.sample(fixture);
+            SampleCheckpoint sample = Fixtures.sample(fixture);
             if (!families.add(sample.config.get("model_type").asText())) {
                 continue;
             }
@@ -237,7 +237,7 @@ class LoadedModelTest {
             int slash = entry.getKey().lastIndexOf('/');
             JsonNode parent = config.at(entry.getKey().substring(0, slash));
             ((ObjectNode) parent).set(entry.getKey().substring(slash + 1), JSON.readTree(entry.getValue()));
-            refused(Reason.CONFIG_UNSUPPORTED, () -> open(new Sample(config).put("x", Dtype.F32, List.of(1L), 1)), folder.toString());
+            refused(Reason.CONFIG_UNSUPPORTED, () -> open(new SampleCheckpoint(config).put("x", Dtype.F32, List.of(1L), 1)), folder.toString());
         }
     }
 
@@ -267,7 +267,7 @@ class LoadedModelTest {
 
     @Test
     void gpt2WithoutPrefixWithMasksAndASecondHeadIsTheSame() throws IOException {
-        Sample sample = Fixtures.sample("gpt2").rename(name -> name.replace("transformer.", ""));
+        SampleCheckpoint sample = Fixtures.sample("gpt2").rename(name -> name.replace("transformer.", ""));
         sample.tensors.put("lm_head.weight", sample.tensors.get("wte.weight"));
         List<String> unused = new ArrayList<>(List.of("lm_head.weight"));
         for (int l = 0; l < 3; l++) {
@@ -281,19 +281,19 @@ class LoadedModelTest {
 
     @Test
     void aSecondHeadOfOtherValuesIsRefused() throws IOException {
-        Sample sample = Fixtures.sample("gpt2");
+        SampleCheckpoint sample = Fixtures.sample("gpt2");
         sample.tensors.put("lm_head.weight", sample.tensors.get("transformer.wte.weight").with(7679, 0.25));
         refused(Reason.CONFIG_DISAGREES, () -> open(sample), "lm_head.weight", "transformer.wte.weight", "tie_word_embeddings");
         sample.config.put("tie_word_embeddings", false);
         assertEquals(List.of(), open(sample).unused()); // as the message says
-        Sample neox = Fixtures.sample("gpt_neox");
+        SampleCheckpoint neox = Fixtures.sample("gpt_neox");
         neox.config.put("tie_word_embeddings", true);
         refused(Reason.CONFIG_DISAGREES, () -> open(neox), "embed_out.weight", "gpt_neox.embed_in.weight");
     }
 
     @Test
     void bertWithGammaAndBetaAndHeadsOfPreTrainingIsTheSame() throws IOException {
-        Sample sample = Fixtures.sample("bert").rename(name -> name.contains("LayerNorm")
+        SampleCheckpoint sample = Fixtures.sample("bert").rename(name -> name.contains("LayerNorm")
                 ? name.replace(".weight", ".gamma").replace(".bias", ".beta")
                 : name);
         sample.tensors.put("cls.predictions.decoder.weight", sample.tensors.get("bert.embeddings.word_embeddings.weight"));
@@ -312,7 +312,7 @@ class LoadedModelTest {
 
     @Test
     void olderWordsForRotaryPositionsMeanTheSame() throws IOException {
-        Sample neox = Fixtures.sample("gpt_neox");
+        SampleCheckpoint neox = Fixtures.sample("gpt_neox");
         neox.config.remove("rope_parameters");
         neox.config.put("rotary_pct", 0.25).put("rotary_emb_base", 10000);
         for (int l = 0; l < 3; l++) {
@@ -325,12 +325,12 @@ class LoadedModelTest {
         neox.config.put("rotary_pct", 0.5);
         assertEquals(6, attention(open(neox)).positions().rotary().orElseThrow().width());
 
-        Sample linear = Fixtures.sample("llama-linear-rope");
+        SampleCheckpoint linear = Fixtures.sample("llama-linear-rope");
         linear.config.remove("rope_parameters");
         linear.config.put("rope_theta", 10000.0).putObject("rope_scaling").put("type", "linear").put("factor", 2.0);
         assertIs("llama-linear-rope", open(linear));
 
-        Sample llama3 = Fixtures.sample("llama3-rope");
+        SampleCheckpoint llama3 = Fixtures.sample("llama3-rope");
         ObjectNode parameters = (ObjectNode) llama3.config.remove("rope_parameters");
         parameters.remove("rope_theta");
         llama3.config.put("rope_theta", 10000.0).set("rope_scaling", parameters);
@@ -339,17 +339,17 @@ class LoadedModelTest {
         Rotary rotary = attention(open(llama3)).positions().rotary().orElseThrow();
         assertEquals(500000, rotary.base());
 
-        Sample phi = Fixtures.sample("phi");
+        SampleCheckpoint phi = Fixtures.sample("phi");
         phi.config.remove("rope_parameters");
         phi.config.put("partial_rotary_factor", 0.5).put("rope_theta", 10000).putNull("rope_scaling");
         assertIs("phi", open(phi));
 
-        Sample stablelm = Fixtures.sample("stablelm");
+        SampleCheckpoint stablelm = Fixtures.sample("stablelm");
         stablelm.config.remove(List.of("rope_parameters", "partial_rotary_factor"));
         stablelm.config.put("model_type", "stablelm_epoch").put("rope_pct", 0.5).put("rope_theta", 10000).put("norm_eps", 1e-5).remove("layer_norm_eps");
         assertIs("stablelm", open(stablelm));
 
-        Sample gemma = Fixtures.sample("gemma3_text");
+        SampleCheckpoint gemma = Fixtures.sample("gemma3_text");
         gemma.config.remove(List.of("rope_parameters", "layer_types"));
         gemma.config.put("rope_theta", 1000000).put("rope_local_base_freq", 10000).put("sliding_window_pattern", 3);
         assertIs("gemma3_text", open(gemma));
@@ -357,12 +357,12 @@ class LoadedModelTest {
 
     @Test
     void olderWordsForFalconMeanTheSame() throws IOException {
-        Sample old = Fixtures.sample("falcon");
+        SampleCheckpoint old = Fixtures.sample("falcon");
         old.config.remove(List.of("hidden_size", "num_hidden_layers", "num_attention_heads", "num_kv_heads", "ffn_hidden_size", "rope_parameters",
                 "max_position_embeddings"));
         old.config.put("model_type", "RefinedWebModel").put("hidden_size", 48).put("n_layer", 3).put("n_head", 4);
         assertIs("falcon", open(old));
-        Sample large = Fixtures.sample("falcon-new");
+        SampleCheckpoint large = Fixtures.sample("falcon-new");
         large.config.remove(List.of("num_hidden_layers", "num_attention_heads", "num_kv_heads", "num_ln_in_parallel_attn"));
         large.config.put("model_type", "RefinedWeb").put("n_layer", 3).put("n_head", 4).put("n_head_kv", 2);
         assertIs("falcon-new", open(large));
@@ -370,7 +370,7 @@ class LoadedModelTest {
 
     @Test
     void bareModelsWithAndWithoutTheirPrefixAreTheSame() throws IOException {
-        Sample clip = Fixtures.sample("clip_vision");
+        SampleCheckpoint clip = Fixtures.sample("clip_vision");
         boolean prefixed = clip.tensors.keySet().stream().allMatch(name -> name.startsWith("vision_model."));
         clip.rename(name -> prefixed ? name.substring("vision_model.".length()) : "vision_model." + name);
         clip.put((prefixed ? "" : "vision_model.") + "embeddings.position_ids", Dtype.I64, List.of(1L, 17L), new double[17]);
@@ -379,7 +379,7 @@ class LoadedModelTest {
         for (String[] each : new String[][] {{"vit-base", "vit."}, {"dinov2", "dinov2."}, {"bert-base", "bert."}, {"gpt2-base", "transformer."}}) {
             assertIs(each[0], open(Fixtures.sample(each[0]).rename(name -> each[1] + name)));
         }
-        Sample classifier = Fixtures.sample("vit");
+        SampleCheckpoint classifier = Fixtures.sample("vit");
         classifier.put("vit.pooler.dense.weight", Dtype.F32, List.of(48L, 48L), new double[48 * 48]);
         classifier.put("vit.pooler.dense.bias", Dtype.F32, List.of(48L), new double[48]);
         assertTrue(open(classifier).unused().containsAll(List.of("vit.pooler.dense.weight", "vit.pooler.dense.bias")));
@@ -390,7 +390,7 @@ class LoadedModelTest {
         for (String[] each : new String[][] {{"bloom", "transformer."}, {"gptj", "transformer."}, {"codegen", "transformer."},
             {"gpt_neo", "transformer."}, {"gpt_bigcode", "transformer."}, {"mpt", "transformer."}, {"falcon", "transformer."},
             {"gpt_neox", "gpt_neox."}, {"llama", "model."}, {"phi", "model."}, {"cohere", "model."}, {"bert", "bert."}, {"dinov2-classifier", "dinov2."}}) {
-            Sample sample = Fixtures.sample(each[0]);
+            SampleCheckpoint sample = Fixtures.sample(each[0]);
             assertTrue(sample.tensors.keySet().stream().anyMatch(name -> name.startsWith(each[1])), each[0]);
             assertIs(each[0], open(sample.rename(name -> name.startsWith(each[1]) ? name.substring(each[1].length()) : name)));
         }
@@ -399,9 +399,9 @@ class LoadedModelTest {
 
     @Test
     void vectorsMayHaveDimensionsOfOneMore() throws IOException {
-        Sample sample = Fixtures.sample("gpt2");
-        Sample.Tensor gain = sample.tensors.get("transformer.ln_f.weight");
-        sample.tensors.put("transformer.ln_f.weight", new Sample.Tensor(gain.dtype(), List.of(1L, 48L), gain.bytes()));
+        SampleCheckpoint sample = Fixtures.sample("gpt2");
+        SampleCheckpoint.Tensor gain = sample.tensors.get("transformer.ln_f.weight");
+        sample.tensors.put("transformer.ln_f.weight", new SampleCheckpoint.Tensor(gain.dtype(), List.of(1L, 48L), gain.bytes()));
         assertIs("gpt2", open(sample));
         assertEquals(48, Arrays.stream(gain.values()).filter(Double::isFinite).count());
     }

@@ -19,7 +19,7 @@ import isonorm.rewrite.Rewrite;
 import isonorm.weights.Dense;
 import isonorm.weights.Matrix;
 import isonorm.weights.Model;
-import isonorm.weights.Sample;
+import isonorm.weights.SampleCheckpoint;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -45,7 +45,7 @@ class ModelEqualityTest {
         int compared = 0;
         int pooled = 0;
         for (String fixture : Fixtures.all()) {
-            Map<String, Sample.Tensor> golden = Fixtures.golden(fixture);
+            Map<String, SampleCheckpoint.Tensor> golden = Fixtures.golden(fixture);
             PlainForward forward = new PlainForward(Fixtures.open(fixture).model());
             double[] reference = golden.get("output").values();
             double[] values = new double[reference.length];
@@ -70,14 +70,14 @@ class ModelEqualityTest {
             assertEquals(reference.length, at);
             assertEquals(pooledValues.length, atPooled);
             double difference = Models.largestDifference(reference, values, counts) / Models.deviation(reference);
-            if (!(difference < Tolerance.REFERENCE)) {
+            if (!(difference < ConversionTolerance.REFERENCE)) {
                 wrong.add(fixture + " differs by " + difference);
             }
             compared++;
             if (pooledValues.length > 0) {
                 double[] wanted = golden.get("pooled").values();
                 double apart = Models.largestDifference(wanted, pooledValues, null) / Models.deviation(wanted);
-                if (!(apart < Tolerance.REFERENCE)) {
+                if (!(apart < ConversionTolerance.REFERENCE)) {
                     wrong.add(fixture + "'s pooled output differs by " + apart);
                 }
                 pooled++;
@@ -122,7 +122,7 @@ class ModelEqualityTest {
             Result wanted = new PlainForward(source.model()).run(input);
             for (Map.Entry<String, Plan> entry : plans(source).entrySet()) {
                 double apart = Models.difference(source.model(), wanted, new PlainForward(entry.getValue().result()).run(input));
-                if (!(apart < Tolerance.SAME)) {
+                if (!(apart < ConversionTolerance.SAME)) {
                     wrong.add(fixture + " as " + entry.getKey() + " differs by " + apart);
                 }
                 compared.merge(entry.getKey(), 1, Integer::sum);
@@ -158,7 +158,7 @@ class ModelEqualityTest {
                 if (Plan.refusals(from, form).isEmpty()) {
                     LoadedModel written = written(from, form, folder.resolve(fixture + "-" + form));
                     double apart = Models.difference(source.model(), wanted, new PlainForward(written.model()).run(input));
-                    if (!(apart < Tolerance.FLOAT32)) {
+                    if (!(apart < ConversionTolerance.FLOAT32)) {
                         wrong.add(fixture + " as " + form + " differs by " + apart);
                     }
                     compared++;
@@ -192,7 +192,7 @@ class ModelEqualityTest {
                     String outcome;
                     try {
                         double apart = Models.difference(source.model(), wanted, new PlainForward(Rewrite.all(Model.of(plan.source().model()), others)).run(input));
-                        outcome = apart < Tolerance.SAME ? "equal" : apart > Tolerance.BROKEN ? "broken" : "unclear " + fixture + apart;
+                        outcome = apart < ConversionTolerance.SAME ? "equal" : apart > ConversionTolerance.BROKEN ? "broken" : "unclear " + fixture + apart;
                     } catch (IllegalArgumentException e) {
                         outcome = "does not fit";
                     }
@@ -237,7 +237,7 @@ class ModelEqualityTest {
                     Map<Role, Matrix> weights = new HashMap<>(result.weights());
                     entry.getValue().forEach(role -> weights.put(role, Model.of(source.model()).weight(role)));
                     double apart = Models.difference(source.model(), wanted, new PlainForward(new Model(result.architecture(), weights)).run(input));
-                    if (!(apart > Tolerance.BROKEN)) {
+                    if (!(apart > ConversionTolerance.BROKEN)) {
                         unnoticed.add(fixture + " as " + form + " with " + entry.getKey() + " as it was: " + apart);
                     }
                     compared++;
@@ -257,7 +257,7 @@ class ModelEqualityTest {
             Plan plan = Plan.of(source, form, false);
             assertEquals(1, plan.notes().size());
             for (double[] row : new PlainForward(plan.result()).run(input).output()) {
-                assertEquals(0, Arrays.stream(row).average().orElseThrow(), Tolerance.SAME);
+                assertEquals(0, Arrays.stream(row).average().orElseThrow(), ConversionTolerance.SAME);
             }
         }
     }
@@ -304,7 +304,7 @@ class ModelEqualityTest {
             Result wanted = new PlainForward(source.model()).run(input);
             for (Map.Entry<String, Plan> entry : plans(source).entrySet()) {
                 double apart = Models.difference(source.model(), wanted, new PlainForward(entry.getValue().result()).run(input));
-                if (!(apart < Tolerance.SAME)) {
+                if (!(apart < ConversionTolerance.SAME)) {
                     wrong.add(config + " as " + entry.getKey() + " differs by " + apart);
                 }
                 compared++;
@@ -326,7 +326,7 @@ class ModelEqualityTest {
         Result wanted = new PlainForward(zero.model()).run(input);
         LoadedModel isonorm = Models.loaded(Plan.of(zero, Form.PRE_CRMSNORM, false));
         Result back = new PlainForward(Plan.of(isonorm, Form.PRE_LN, false).result()).run(input);
-        assertTrue(Models.difference(zero.model(), wanted, back) < Tolerance.SAME);
+        assertTrue(Models.difference(zero.model(), wanted, back) < ConversionTolerance.SAME);
     }
 
     @Test

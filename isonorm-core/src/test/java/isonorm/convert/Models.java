@@ -16,7 +16,7 @@ import isonorm.model.Transformer;
 import isonorm.weights.Dense;
 import isonorm.weights.Matrix;
 import isonorm.weights.Model;
-import isonorm.weights.Sample;
+import isonorm.weights.SampleCheckpoint;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -32,10 +32,10 @@ public final class Models {
     private Models() {}
 
     /** The inputs of a fixture, row by row of the batch. */
-    public static List<Input> inputs(Map<String, Sample.Tensor> golden) {
-        Sample.Tensor ids = golden.get("input_ids");
-        Sample.Tensor pixels = golden.get("pixel_values");
-        Sample.Tensor mask = golden.get("attention_mask");
+    public static List<Input> inputs(Map<String, SampleCheckpoint.Tensor> golden) {
+        SampleCheckpoint.Tensor ids = golden.get("input_ids");
+        SampleCheckpoint.Tensor pixels = golden.get("pixel_values");
+        SampleCheckpoint.Tensor mask = golden.get("attention_mask");
         int batch = (ids == null ? pixels : ids).shape().getFirst().intValue();
         List<Input> inputs = new ArrayList<>();
         for (int b = 0; b < batch; b++) {
@@ -74,7 +74,7 @@ public final class Models {
     }
 
     /** One input of a fixture, short: what a conversion changes shows at any position. */
-    public static Input sample(Map<String, Sample.Tensor> golden) {
+    public static Input sample(Map<String, SampleCheckpoint.Tensor> golden) {
         Input input = inputs(golden).getFirst();
         return input.ids() == null ? input : new Input(Arrays.copyOf(input.ids(), 10), null, Arrays.copyOf(input.seen(), 10));
     }

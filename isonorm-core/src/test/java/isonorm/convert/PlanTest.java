@@ -20,7 +20,7 @@ import isonorm.model.ConversionRefused;
 import isonorm.rewrite.Rewrite;
 import isonorm.weights.Matrix;
 import isonorm.weights.Model;
-import isonorm.weights.Sample;
+import isonorm.weights.SampleCheckpoint;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -239,7 +239,7 @@ class PlanTest {
 
     @Test
     void makingAPlanReadsNoWeights(@TempDir Path folder) throws IOException {
-        Sample sample = Fixtures.sample("gpt2");
+        SampleCheckpoint sample = Fixtures.sample("gpt2");
         for (String name : List.copyOf(sample.tensors.keySet())) {
             sample.set(name, 0, Double.NaN);
         }

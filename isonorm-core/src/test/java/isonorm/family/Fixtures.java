@@ -1,7 +1,7 @@
 package isonorm.family;
 
 import isonorm.convert.LoadedModel;
-import isonorm.weights.Sample;
+import isonorm.weights.SampleCheckpoint;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.net.URISyntaxException;
@@ -43,12 +43,12 @@ public final class Fixtures {
     }
 
     /** A copy of one fixture to be changed. */
-    public static Sample sample(String name) throws IOException {
-        return Sample.of(folder(name));
+    public static SampleCheckpoint sample(String name) throws IOException {
+        return SampleCheckpoint.of(folder(name));
     }
 
     /** The inputs and outputs of the reference implementation. */
-    public static Map<String, Sample.Tensor> golden(String name) throws IOException {
-        return Sample.read(folder(name).resolve("golden.safetensors"));
+    public static Map<String, SampleCheckpoint.Tensor> golden(String name) throws IOException {
+        return SampleCheckpoint.read(folder(name).resolve("golden.safetensors"));
     }
 }

@@ -22,9 +22,9 @@ import isonorm.architecture.Part;
 import isonorm.architecture.Placement;
 import isonorm.architecture.Role;
 import isonorm.architecture.Wiring;
+import isonorm.convert.ConversionTolerance;
 import isonorm.convert.Models;
 import isonorm.convert.PlainForward;
-import isonorm.convert.Tolerance;
 import isonorm.weights.Dense;
 import isonorm.weights.Matrix;
 import isonorm.weights.Model;
@@ -156,7 +156,7 @@ class RewriteTest {
     }
 
     private static void assertBroken(double[] wanted, double[] values) {
-        assertTrue(apart(wanted, values) > Tolerance.BROKEN, () -> "only " + apart(wanted, values) + " apart");
+        assertTrue(apart(wanted, values) > ConversionTolerance.BROKEN, () -> "only " + apart(wanted, values) + " apart");
     }
 
     private static double apart(double[] a, double[] b) {
@@ -385,10 +385,10 @@ class RewriteTest {
                             List.of(centre, rms, fold, compress, expand, compress))) {
                         Model result = Rewrite.all(model, steps);
                         double apart = Models.difference(model, wanted, new PlainForward(result).run(input));
-                        assertTrue(apart < Tolerance.SAME, () -> affine + ", " + embeddingNorm + ", " + steps + ": " + apart);
+                        assertTrue(apart < ConversionTolerance.SAME, () -> affine + ", " + embeddingNorm + ", " + steps + ": " + apart);
                     }
                     Model broken = rms.apply(model);
-                    assertTrue(Models.difference(model, wanted, new PlainForward(broken).run(input)) > Tolerance.BROKEN);
+                    assertTrue(Models.difference(model, wanted, new PlainForward(broken).run(input)) > ConversionTolerance.BROKEN);
                 }
             }
         }
@@ -403,7 +403,7 @@ class RewriteTest {
             PlainForward.Result wanted = new PlainForward(model).run(input);
             Model result = Rewrite.all(model, List.of(new Rewrite.Centre(false), new Rewrite.ToRmsNorm()));
             double apart = Models.difference(model, wanted, new PlainForward(result).run(input));
-            assertTrue(apart < Tolerance.SAME, () -> head + ": " + apart);
+            assertTrue(apart < ConversionTolerance.SAME, () -> head + ": " + apart);
         }
     }
 }

@@ -34,7 +34,7 @@ class StoredTest {
     private Path folder;
 
     private final SplittableRandom random = new SplittableRandom(7);
-    private final Sample sample = Sample.empty();
+    private final SampleCheckpoint sample = SampleCheckpoint.empty();
 
     /** A source, the shape of its matrix (rows 0 for a vector), and what it should read, row by row. */
     private record Case(String name, Source source, int rows, int columns, double[][] values) {}
@@ -392,7 +392,7 @@ class StoredTest {
         assertTrue(isMapped(), "kept for the next reader");
         Path other = Files.createDirectory(folder.resolveSibling(folder.getFileName() + "-other"));
         try {
-            Sample one = Sample.empty().put("a", Dtype.F32, List.of(2L), 1, 2);
+            SampleCheckpoint one = SampleCheckpoint.empty().put("a", Dtype.F32, List.of(2L), 1, 2);
             Stored a = Stored.open(Checkpoint.open(one.save(other)), Source.whole("a", 2), 0, 2);
             assertArrayEquals(new double[] {1, 2}, a.vector());
             assertFalse(Files.readString(Path.of("/proc/self/maps")).contains(folder + "/"), "something else was used since");

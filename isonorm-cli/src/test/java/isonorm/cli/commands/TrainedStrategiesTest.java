@@ -12,7 +12,7 @@ import isonorm.cli.Run;
 import isonorm.convert.Strategies;
 import isonorm.family.Isonorm;
 import isonorm.weights.Model;
-import isonorm.weights.Sample;
+import isonorm.weights.SampleCheckpoint;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -41,7 +41,7 @@ class TrainedStrategiesTest {
         Architecture architecture = Strategies.all().get(name);
         Model model = Strategies.random(architecture.withEmbedding(
                 Embedding.Tokens.of(VOCABULARY, architecture.width()).withPositions(architecture.context(), 0, false)));
-        Sample sample = new Sample(Isonorm.config(model.architecture(), "0"));
+        SampleCheckpoint sample = new SampleCheckpoint(Isonorm.config(model.architecture(), "0"));
         for (Parameter parameter : model.architecture().parameters()) {
             double[] values = new double[Math.toIntExact(parameter.elements())];
             model.weight(parameter.role()).read(0, Math.max(1, parameter.rows()), values);

@@ -1,7 +1,7 @@
 package isonorm.convert;
 
 /** How far outputs may differ, as a part of the standard deviation of the reference's outputs, and why that far. */
-public final class Tolerance {
+public final class ConversionTolerance {
 
     /** Float64 against a reference that keeps a few float32 steps (rotary tables, softmax): those give up to 1.8e-6. */
     public static final double REFERENCE = 2e-6;
@@ -15,5 +15,5 @@ public final class Tolerance {
     /** Less than this is no sign of a mistake. */
     public static final double BROKEN = 1e-3;
 
-    private Tolerance() {}
+    private ConversionTolerance() {}
 }

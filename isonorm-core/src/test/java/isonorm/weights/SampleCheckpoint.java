@@ -22,7 +22,7 @@ import java.util.function.UnaryOperator;
 import java.util.stream.Stream;
 
 /** A checkpoint in memory, made by hand or read from a folder, to be changed and written. It uses nothing of the code under test. */
-public final class Sample {
+public final class SampleCheckpoint {
 
     /** One tensor's bytes as a file holds them. */
     public record Tensor(Dtype dtype, List<Long> shape, byte[] bytes) {
@@ -71,22 +71,22 @@ public final class Sample {
     public final Map<String, Tensor> tensors = new LinkedHashMap<>();
     public final ObjectNode config;
 
-    public Sample(Config config) throws IOException {
+    public SampleCheckpoint(Config config) throws IOException {
         this((ObjectNode) JSON.readTree(config.toString()));
     }
 
-    public Sample(ObjectNode config) {
+    public SampleCheckpoint(ObjectNode config) {
         this.config = config;
     }
 
     /** A checkpoint without tensors. */
-    public static Sample empty() {
-        return new Sample(JsonNodeFactory.instance.objectNode().put("model_type", "sample"));
+    public static SampleCheckpoint empty() {
+        return new SampleCheckpoint(JsonNodeFactory.instance.objectNode().put("model_type", "sample"));
     }
 
     /** Everything in a folder, shards together. */
-    public static Sample of(Path folder) throws IOException {
-        Sample sample = new Sample((ObjectNode) JSON.readTree(folder.resolve("config.json").toFile()));
+    public static SampleCheckpoint of(Path folder) throws IOException {
+        SampleCheckpoint sample = new SampleCheckpoint((ObjectNode) JSON.readTree(folder.resolve("config.json").toFile()));
         try (Stream<Path> files = Files.list(folder)) {
             for (Path file : files.filter(f -> f.getFileName().toString().matches("model.*\\.safetensors")).sorted().toList()) {
                 sample.tensors.putAll(read(file));
@@ -112,13 +112,13 @@ public final class Sample {
         return tensors;
     }
 
-    public Sample put(String name, Dtype dtype, List<Long> shape, double... values) {
+    public SampleCheckpoint put(String name, Dtype dtype, List<Long> shape, double... values) {
         tensors.put(name, Tensor.of(dtype, shape, values));
         return this;
     }
 
     /** Renames every tensor. */
-    public Sample rename(UnaryOperator<String> change) {
+    public SampleCheckpoint rename(UnaryOperator<String> change) {
         Map<String, Tensor> renamed = new LinkedHashMap<>();
         tensors.forEach((name, tensor) -> renamed.put(change.apply(name), tensor));
         tensors.clear();
@@ -127,7 +127,7 @@ public final class Sample {
     }
 
     /** Changes one value of one tensor. */
-    public Sample set(String name, int index, double value) {
+    public SampleCheckpoint set(String name, int index, double value) {
         tensors.put(name, tensors.get(name).with(index, value));
         return this;
     }

@@ -24,7 +24,7 @@ import java.util.TreeSet;
 import org.junit.jupiter.api.Test;
 
 /** Models of every strategy, as checkpoints that were trained so: they are read as they were written, and converted where that is exact. */
-class StrategiesTest {
+class StrategyCheckpointsTest {
 
     /** Those whose stream only LayerNorms before sub-layers read; gates and the factor of the skip keep a centred stream centred. */
     private static final Set<String> PRE = Set.of("Pre-LN", "Sub-LN", "value norm alone", "skip", "skip of parallel",
@@ -63,7 +63,7 @@ class StrategiesTest {
                 for (Map.Entry<String, Plan> plan : plans.entrySet()) {
                     String what = entry.getKey() + (tied ? ", tied," : "") + " as " + plan.getKey();
                     double apart = Models.difference(source.model(), wanted, new PlainForward(plan.getValue().result()).run(INPUT));
-                    assertTrue(apart < Tolerance.SAME, what + " differs by " + apart);
+                    assertTrue(apart < ConversionTolerance.SAME, what + " differs by " + apart);
                     Architecture written = Families.describe(plan.getValue().config(), Set.of()).architecture();
                     assertEquals(plan.getValue().result().architecture().parameters(), written.parameters(), what);
                 }
