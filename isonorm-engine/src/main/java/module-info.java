@@ -9,6 +9,7 @@ module isonorm.engine {
     requires ai.djl.tokenizers;
     requires com.fasterxml.jackson.core;
     requires com.fasterxml.jackson.databind;
+    requires com.github.luben.zstd_jni;
     requires dev.hardwood.core;
     requires java.desktop;
     requires java.management;

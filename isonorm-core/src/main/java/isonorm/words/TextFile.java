@@ -17,7 +17,7 @@ public final class TextFile {
 
     private TextFile() {}
 
-    /** The text of a file that has any. */
+    /** The text of a file that has any, without a byte order mark before it. */
     public static String read(Path file) throws IOException {
         if (!Files.exists(file)) {
             throw new IOException(file + " does not exist");
@@ -32,7 +32,12 @@ public final class TextFile {
         if (size > LARGEST) {
             throw new IOException(file + " has " + size + " bytes, more than the " + LARGEST + " that are read; cut it");
         }
-        ByteBuffer bytes = ByteBuffer.wrap(Files.readAllBytes(file));
+        byte[] all = Files.readAllBytes(file);
+        int mark = all.length >= 3 && all[0] == (byte) 0xef && all[1] == (byte) 0xbb && all[2] == (byte) 0xbf ? 3 : 0; // of the bytes' order
+        if (all.length == mark) {
+            throw new IOException(file + " is empty");
+        }
+        ByteBuffer bytes = ByteBuffer.wrap(all).position(mark);
         CharBuffer text = CharBuffer.allocate(bytes.remaining());
         CharsetDecoder decoder = StandardCharsets.UTF_8.newDecoder()
                 .onMalformedInput(CodingErrorAction.REPORT)

@@ -21,6 +21,15 @@ class TextFileTest {
     }
 
     @Test
+    void aByteOrderMarkIsNoText() throws IOException {
+        assertEquals("a\ufeff", TextFile.read(Files.writeString(folder.resolve("a.txt"), "\ufeffa\ufeff")));
+        Path mark = Files.writeString(folder.resolve("mark"), "\ufeff");
+        assertEquals(mark + " is empty", refusal(mark));
+        Path broken = Files.write(folder.resolve("broken"), new byte[] {(byte) 0xef, (byte) 0xbb, (byte) 0xbf, '\n', (byte) 0xff});
+        assertEquals(broken + " is not UTF-8: byte 4 starts no character (line 2)", refusal(broken));
+    }
+
+    @Test
     void whatIsNotAFileOfTextIsRefusedByWhatItIs() throws IOException {
         Path missing = folder.resolve("missing");
         assertEquals(missing + " does not exist", refusal(missing));

@@ -7,6 +7,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Optional;
 
 /**
  * Pairs of a prompt and its completion, of which the completion is to be learned: lines of JSON with the keys {@code prompt} and
@@ -59,13 +60,13 @@ public final class Completions {
             throw new IllegalArgumentException("the share for validation must be 0 or more and below 1, got " + share);
         }
         if (DocumentFile.kind(file) != DocumentFile.Kind.LINES) {
-            throw new IOException(file + " must be lines of JSON with a prompt and a completion; its name must end in .jsonl or .jsonl.gz");
+            throw new IOException(file + " must be lines of JSON with a prompt and a completion; its name must end in .jsonl, .ndjson or .json, or "
+                    + "in one of these and .gz or .zst");
         }
         List<Pair> pairs = new ArrayList<>();
-        DocumentFile.Lines.visit(file, (number, object) -> pairs.add(pair(
-                vocabulary.prompt(DocumentFile.Lines.text(file, number, object, "prompt").getBytes(StandardCharsets.UTF_8), beginning),
-                vocabulary.ids(DocumentFile.Lines.text(file, number, object, "completion").getBytes(StandardCharsets.UTF_8)),
-                vocabulary.endOfText(), length)));
+        DocumentFile.Lines.visit(file, List.of("prompt", "completion"), (_, texts) -> pairs.add(pair(
+                vocabulary.prompt(texts.getFirst().getBytes(StandardCharsets.UTF_8), beginning),
+                vocabulary.ids(texts.getLast().getBytes(StandardCharsets.UTF_8)), vocabulary.endOfText(), length)));
         if (pairs.isEmpty()) {
             throw new IOException(file + " has no line");
         }
@@ -90,6 +91,11 @@ public final class Completions {
             ids[kept + completion.length] = endOfText;
         }
         return new Pair(ids, kept);
+    }
+
+    /** Whether a file's name is that of lines of JSON. */
+    public static boolean isNamed(Path file) {
+        return file.getFileName() != null && DocumentFile.kind(file.getFileName().toString()).equals(Optional.of(DocumentFile.Kind.LINES));
     }
 
     /** How many pairs are learned from. */

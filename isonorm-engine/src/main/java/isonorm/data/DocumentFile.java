@@ -1,30 +1,41 @@
 package isonorm.data;
 
 import com.fasterxml.jackson.core.JsonFactory;
+import com.fasterxml.jackson.core.JsonParser;
 import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.core.JsonToken;
 import com.fasterxml.jackson.core.StreamReadConstraints;
-import com.fasterxml.jackson.databind.DeserializationFeature;
-import com.fasterxml.jackson.databind.JsonNode;
-import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.core.json.JsonReadFeature;
+import com.github.luben.zstd.ZstdIOException;
+import com.github.luben.zstd.ZstdInputStreamNoFinalizer;
 import dev.hardwood.HardwoodContext;
 import dev.hardwood.InputFile;
+import dev.hardwood.metadata.ColumnMetaData;
 import dev.hardwood.metadata.PhysicalType;
+import dev.hardwood.metadata.RowGroup;
 import dev.hardwood.reader.ColumnReader;
 import dev.hardwood.reader.ParquetFileReader;
 import dev.hardwood.schema.ColumnSchema;
+import java.io.CharConversionException;
+import java.io.EOFException;
 import java.io.FilterInputStream;
 import java.io.IOException;
 import java.io.InputStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Comparator;
+import java.util.Deque;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Locale;
+import java.util.Optional;
+import java.util.Set;
 import java.util.concurrent.Callable;
 import java.util.stream.Collectors;
-import java.util.zip.GZIPInputStream;
 import java.util.zip.ZipException;
 
 /**
@@ -44,8 +55,16 @@ sealed interface DocumentFile extends AutoCloseable {
      */
     record Part(String where, long offset, byte[] text, boolean begins, boolean ends) {}
 
-    /** The next documents or parts, to be found by any thread; null behind the last one. */
-    Callable<List<Part>> next() throws IOException;
+    /**
+     * What any thread may do.
+     *
+     * @param bytes that it holds until it is done
+     * @param parts finds documents or parts of them
+     */
+    record Work(long bytes, Callable<List<Part>> parts) {}
+
+    /** The next documents or parts; null behind the last one. */
+    Work next() throws IOException;
 
     /** How many of the file's bytes have been read. */
     long read();
@@ -54,18 +73,44 @@ sealed interface DocumentFile extends AutoCloseable {
     void close() throws IOException;
 
     /** How names of files end that are read. */
-    String ENDINGS = ".txt, .jsonl, .parquet, .txt.gz or .jsonl.gz";
+    String ENDINGS = ".txt, .jsonl, .ndjson, .json (of lines) or .parquet; all but the last may be packed as .gz or .zst";
+
+    /** The most bytes of text that a document has where nothing else is said. */
+    int LONGEST = 256_000_000;
+
+    /** Of memory, for a document is there up to four times while it is read, and in parts and as tokens once more. */
+    int SHARE = 8;
+
+    /**
+     * How long a document may be.
+     *
+     * @param asked bytes
+     * @param allowed bytes that memory allows of those
+     */
+    record Bound(int asked, int allowed) {
+
+        static Bound of(int asked) {
+            return new Bound(asked, (int) Math.min(asked, Runtime.getRuntime().maxMemory() / SHARE));
+        }
+
+        IOException refusal(String where) {
+            return new IOException(where + " has more than " + allowed + " bytes of text, the most that "
+                    + (allowed < asked ? "one document may have in this memory; give java more with -Xmx"
+                            : "one document may have; --longest takes longer ones") + ", or cut it");
+        }
+    }
 
     /**
      * Opens a file by what its name ends in.
      *
-     * @param key of the text in lines of JSON, or the column of Parquet
+     * @param key of the text in lines of JSON, or the column of Parquet; a dot leads into what is nested
+     * @param longest the most bytes of a document that is held at once or comes out of something packed
      */
-    static DocumentFile open(Path file, String key) throws IOException {
+    static DocumentFile open(Path file, String key, int longest) throws IOException {
         return switch (kind(file)) {
-            case TEXT -> new Text(file, new Input(file));
-            case LINES -> new Lines(file, key, new Input(file));
-            case PARQUET -> Parquet.open(file, key);
+            case TEXT -> new Text(file, new Input(file), longest);
+            case LINES -> new Lines(file, List.of(key), new Input(file), Bound.of(longest));
+            case PARQUET -> Parquet.open(file, key, Bound.of(longest));
         };
     }
 
@@ -80,38 +125,41 @@ sealed interface DocumentFile extends AutoCloseable {
         if (Files.isDirectory(file)) {
             throw new IOException(file + " is a folder; name the files in it");
         }
-        if (Files.isRegularFile(file) && Files.size(file) == 0) {
+        if (!Files.isRegularFile(file)) {
+            throw new IOException(file + " is no plain file; write what it gives into one");
+        }
+        if (Files.size(file) == 0) {
             throw new IOException(file + " is empty");
         }
-        String name = file.getFileName().toString().toLowerCase(Locale.ROOT);
-        String plain = name.endsWith(".gz") ? name.substring(0, name.length() - 3) : name;
-        if (plain.endsWith(".txt")) {
-            return Kind.TEXT;
+        return kind(file.getFileName().toString())
+                .orElseThrow(() -> new IOException(file + " is of no kind that is read; names must end in " + ENDINGS));
+    }
+
+    /** What a file of a name holds; nothing if none of that name is read. */
+    static Optional<Kind> kind(String name) {
+        String lower = name.toLowerCase(Locale.ROOT);
+        if (lower.endsWith(".parquet")) {
+            return Optional.of(Kind.PARQUET);
         }
-        if (plain.endsWith(".jsonl")) {
-            return Kind.LINES;
-        }
-        if (name.endsWith(".parquet")) {
-            return Kind.PARQUET;
-        }
-        throw new IOException(file + " is of no kind that is read; names must end in " + ENDINGS);
+        return switch (lower.replaceFirst("\\.(gz|zst)$", "").replaceFirst(".*(\\.[^.]*)$", "$1")) {
+            case ".txt" -> Optional.of(Kind.TEXT);
+            case ".jsonl", ".ndjson", ".json" -> Optional.of(Kind.LINES);
+            default -> Optional.empty();
+        };
     }
 
     /** A file's bytes, unpacked where it is packed, and how many of the packed ones have been read. */
     final class Input extends FilterInputStream {
 
         private final InputStream unpacked;
+        private final boolean packed;
         private long read;
 
         private Input(Path file) throws IOException {
             super(Files.newInputStream(file));
-            try {
-                boolean packed = file.toString().toLowerCase(Locale.ROOT).endsWith(".gz");
-                unpacked = packed ? new GZIPInputStream(this, Blocks.SIZE) : this;
-            } catch (ZipException e) {
-                in.close();
-                throw new IOException(file + " is no gzip file: " + e.getMessage(), e);
-            }
+            String name = file.toString().toLowerCase(Locale.ROOT);
+            packed = name.endsWith(".gz") || name.endsWith(".zst");
+            unpacked = name.endsWith(".gz") ? new Gunzip(this) : name.endsWith(".zst") ? new ZstdInputStreamNoFinalizer(this) : this;
         }
 
         @Override
@@ -127,6 +175,11 @@ sealed interface DocumentFile extends AutoCloseable {
             read += Math.max(0, count);
             return count;
         }
+
+        /** What unpacks it holds memory of its own. */
+        private void end() throws IOException {
+            (packed ? unpacked : in).close();
+        }
     }
 
     /** A file that is one document. */
@@ -135,23 +188,28 @@ sealed interface DocumentFile extends AutoCloseable {
         private final Path file;
         private final Input in;
         private final Blocks blocks;
+        private final int longest;
         private long offset;
 
-        private Text(Path file, Input in) {
+        private Text(Path file, Input in, int longest) {
             this.file = file;
             this.in = in;
-            this.blocks = new Blocks(in.unpacked);
+            this.longest = longest;
+            this.blocks = new Blocks(in.unpacked, longest);
         }
 
         @Override
-        public Callable<List<Part>> next() throws IOException {
+        public Work next() throws IOException {
             byte[] text = named(file, blocks::text);
             if (text.length == 0) {
                 return null;
             }
-            Part part = new Part(file.toString(), offset, text, offset == 0, named(file, blocks::done));
+            Part part = new Part(file.toString(), blocks.mark() + offset, text, offset == 0, named(file, blocks::done));
             offset += text.length;
-            return () -> List.of(part);
+            if (in.packed && offset > longest) { // what is written would be as long as a small file says
+                throw new Bound(longest, longest).refusal(file + " is one document, which");
+            }
+            return new Work(text.length, () -> List.of(part));
         }
 
         @Override
@@ -161,44 +219,60 @@ sealed interface DocumentFile extends AutoCloseable {
 
         @Override
         public void close() throws IOException {
-            in.close();
+            in.end();
         }
     }
 
     /** A document a line. */
     final class Lines implements DocumentFile {
 
-        private static final ObjectMapper JSON = new ObjectMapper(JsonFactory.builder()
-                .streamReadConstraints(StreamReadConstraints.builder().maxStringLength(Integer.MAX_VALUE).build()).build())
-                .enable(DeserializationFeature.FAIL_ON_TRAILING_TOKENS);
+        /** Python's json reads and writes numbers that are none; those are looked at by nobody here. */
+        private static final JsonFactory JSON = JsonFactory.builder()
+                .streamReadConstraints(StreamReadConstraints.builder()
+                        .maxStringLength(Integer.MAX_VALUE).maxNumberLength(Integer.MAX_VALUE).maxNameLength(Integer.MAX_VALUE).build())
+                .enable(JsonReadFeature.ALLOW_NON_NUMERIC_NUMBERS)
+                .disable(JsonFactory.Feature.INTERN_FIELD_NAMES)
+                .build();
+
+        private static final int NAMED = 20; // keys in an error
 
         private final Path file;
-        private final String key;
+        private final List<String> keys;
         private final Input in;
+        private final Bound bound;
         private final Blocks blocks;
         private long line = 1;
 
-        private Lines(Path file, String key, Input in) {
+        private Lines(Path file, List<String> keys, Input in, Bound bound) {
             this.file = file;
-            this.key = key;
+            this.keys = keys;
             this.in = in;
-            this.blocks = new Blocks(in.unpacked);
+            this.bound = bound;
+            this.blocks = new Blocks(in.unpacked, bound.allowed);
+        }
+
+        /** Some whole lines; empty at the end. */
+        private byte[] block() throws IOException {
+            try {
+                return named(file, blocks::lines);
+            } catch (Blocks.LongLine e) {
+                throw bound.refusal(file + " line " + line);
+            }
         }
 
         @Override
-        public Callable<List<Part>> next() throws IOException {
-            byte[] lines = named(file, blocks::lines);
+        public Work next() throws IOException {
+            byte[] lines = block();
             if (lines.length == 0) {
                 return null;
             }
             long first = line;
             count(lines);
-            return () -> {
+            return new Work(lines.length, () -> {
                 List<Part> parts = new ArrayList<>();
-                visit(file, lines, first, (number, object) -> add(parts, file + " line " + number,
-                        text(file, number, object, key).getBytes(StandardCharsets.UTF_8)));
+                visit(lines, first, (number, texts) -> add(parts, file + " line " + number, texts.getFirst().getBytes(StandardCharsets.UTF_8)));
                 return parts;
-            };
+            });
         }
 
         private void count(byte[] lines) {
@@ -210,71 +284,118 @@ sealed interface DocumentFile extends AutoCloseable {
         /** Told of every line that is not blank. */
         @FunctionalInterface
         interface Visitor {
-            void line(long number, JsonNode object) throws IOException;
+            /** The texts of the keys. */
+            void line(long number, List<String> texts) throws IOException;
         }
 
-        /** Visits a whole file. */
-        static void visit(Path file, Visitor visitor) throws IOException {
-            try (Lines lines = new Lines(file, "", new Input(file))) {
-                for (byte[] block; (block = named(file, lines.blocks::lines)).length > 0; lines.count(block)) {
-                    visit(file, block, lines.line, visitor);
+        /** Visits the texts of some keys in a whole file. */
+        static void visit(Path file, List<String> keys, Visitor visitor) throws IOException {
+            try (Lines lines = new Lines(file, keys, new Input(file), Bound.of(LONGEST))) {
+                for (byte[] block; (block = lines.block()).length > 0; lines.count(block)) {
+                    lines.visit(block, lines.line, visitor);
                 }
             }
         }
 
-        private static void visit(Path file, byte[] lines, long first, Visitor visitor) throws IOException {
+        private void visit(byte[] lines, long first, Visitor visitor) throws IOException {
             long number = first;
             for (int from = 0, to; from < lines.length; from = to + 1, number++) {
                 for (to = from; to < lines.length && lines[to] != '\n';) {
                     to++;
                 }
-                JsonNode object = object(file, number, lines, from, to);
-                if (object != null) {
-                    visitor.line(number, object);
+                if (to - from > bound.allowed) {
+                    throw bound.refusal(file + " line " + number);
+                }
+                if (!blank(lines, from, to)) {
+                    visitor.line(number, texts(file + " line " + number, lines, from, to));
                 }
             }
         }
 
-        /** The object that a line holds; null for one of spaces. */
-        private static JsonNode object(Path file, long number, byte[] lines, int from, int to) throws IOException {
+        private static boolean blank(byte[] lines, int from, int to) {
             boolean blank = true;
-            for (int i = from; i < to; i++) {
-                blank &= lines[i] == ' ' || lines[i] == '\t' || lines[i] == '\r';
+            for (int i = from; i < to && blank; i++) {
+                blank = lines[i] == ' ' || lines[i] == '\t' || lines[i] == '\r';
             }
-            if (blank) {
-                return null;
-            }
-            JsonNode object;
-            try {
-                object = JSON.readTree(lines, from, to - from);
-            } catch (JsonProcessingException e) {
-                throw new IOException(file + " line " + number + " is not JSON: " + e.getOriginalMessage().lines().findFirst().orElse(""), e);
-            } catch (IOException e) { // of characters, which Jackson reports as any other failure
-                throw new IOException(file + " line " + number + " is not UTF-8", e);
-            }
-            if (!object.isObject()) {
-                throw new IOException(file + " line " + number + " must be a JSON object, got " + object.getNodeType().toString().toLowerCase(Locale.ROOT));
-            }
-            return object;
+            return blank;
         }
 
-        /** A text of an object. */
-        static String text(Path file, long number, JsonNode object, String key) throws IOException {
-            JsonNode value = object.get(key);
-            if (value == null) {
-                List<String> names = new ArrayList<>();
-                object.fieldNames().forEachRemaining(names::add);
-                throw new IOException(file + " line " + number + " has no key " + key + "; its keys are " + String.join(", ", names));
+        /**
+         * What a line has at each key, which is a name, or several with dots between them, of which each leads into an object. Of two that have the
+         * same names the outer one counts, and of two in one object the last, as in Python.
+         */
+        private List<String> texts(String where, byte[] lines, int from, int to) throws IOException {
+            String[] texts = new String[keys.size()];
+            String[] kinds = new String[keys.size()];
+            int[] depths = new int[keys.size()];
+            Set<String> names = new LinkedHashSet<>();
+            try (JsonParser json = JSON.createParser(lines, from, to - from)) {
+                if (json.nextToken() != JsonToken.START_OBJECT) {
+                    JsonToken begin = json.currentToken();
+                    throw new IOException(where + " must be a JSON object, got " + kind(begin)
+                            + (begin == JsonToken.START_ARRAY ? "; write each of its objects into a line" : ""));
+                }
+                Deque<String> within = new ArrayDeque<>(List.of(""));
+                while (!within.isEmpty()) {
+                    if (json.nextToken() == JsonToken.END_OBJECT) {
+                        within.pop();
+                        continue;
+                    }
+                    String path = within.peek() + json.currentName();
+                    if (within.size() == 1 && names.size() <= NAMED) {
+                        names.add(json.currentName());
+                    }
+                    JsonToken value = json.nextToken();
+                    int depth = within.size();
+                    boolean leads = false;
+                    for (int i = 0; i < texts.length; i++) {
+                        if (keys.get(i).equals(path) && (kinds[i] == null || depth <= depths[i])) {
+                            texts[i] = value == JsonToken.VALUE_STRING ? json.getText() : null;
+                            kinds[i] = kind(value);
+                            depths[i] = depth;
+                        }
+                        leads |= keys.get(i).startsWith(path + ".");
+                    }
+                    if (value == JsonToken.START_OBJECT && leads) {
+                        within.push(path + ".");
+                    } else {
+                        json.skipChildren();
+                    }
+                }
+                if (json.nextToken() != null) {
+                    throw new IOException(where + " is not JSON: something stands behind its object");
+                }
+            } catch (JsonProcessingException e) {
+                throw new IOException(where + " is not JSON: " + e.getOriginalMessage().lines().findFirst().orElse(""), e);
+            } catch (CharConversionException e) {
+                throw new IOException(where + " is not UTF-8", e);
             }
-            if (!value.isTextual()) {
-                throw new IOException(file + " line " + number + ": " + key + " must be a text, got "
-                        + value.getNodeType().toString().toLowerCase(Locale.ROOT));
+            for (int i = 0; i < texts.length; i++) {
+                if (kinds[i] == null) {
+                    List<String> shown = names.stream().limit(NAMED).toList();
+                    throw new IOException(where + " has no key " + keys.get(i) + "; its keys are " + String.join(", ", shown)
+                            + (names.size() > NAMED ? ", ..." : ""));
+                }
+                if (texts[i] == null) {
+                    throw new IOException(where + ": " + keys.get(i) + " must be a text, got " + kinds[i]);
+                }
+                if (!StandardCharsets.UTF_8.newEncoder().canEncode(texts[i])) {
+                    throw new IOException(where + ": " + keys.get(i) + " has half a surrogate pair, which is no character");
+                }
             }
-            String text = value.textValue();
-            if (!StandardCharsets.UTF_8.newEncoder().canEncode(text)) {
-                throw new IOException(file + " line " + number + ": " + key + " has half a surrogate pair, which is no character");
-            }
-            return text;
+            return List.of(texts);
+        }
+
+        private static String kind(JsonToken value) {
+            return switch (value) {
+                case null -> "nothing";
+                case START_OBJECT -> "object";
+                case START_ARRAY -> "array";
+                case VALUE_TRUE, VALUE_FALSE -> "boolean";
+                case VALUE_NULL -> "null";
+                case VALUE_STRING -> "text";
+                default -> "number";
+            };
         }
 
         @Override
@@ -284,7 +405,7 @@ sealed interface DocumentFile extends AutoCloseable {
 
         @Override
         public void close() throws IOException {
-            in.close();
+            in.end();
         }
     }
 
@@ -294,15 +415,19 @@ sealed interface DocumentFile extends AutoCloseable {
         /** Few, because each may be long. */
         private static final int ROWS = 64;
 
+        private static final int NAMED = 20; // columns in an error
+
         private final Path file;
         private final HardwoodContext context;
         private final ParquetFileReader reader;
         private final ColumnReader rows;
         private final long size;
         private final long total;
+        private final Bound bound;
         private long row;
 
-        private Parquet(Path file, HardwoodContext context, ParquetFileReader reader, ColumnReader rows, long size) {
+        private Parquet(Path file, HardwoodContext context, ParquetFileReader reader, ColumnReader rows, long size, Bound bound) {
+            this.bound = bound;
             this.file = file;
             this.context = context;
             this.reader = reader;
@@ -311,26 +436,36 @@ sealed interface DocumentFile extends AutoCloseable {
             this.total = reader.getFileMetaData().numRows();
         }
 
-        private static Parquet open(Path file, String column) throws IOException {
+        private static Parquet open(Path file, String column, Bound bound) throws IOException {
             HardwoodContext context = HardwoodContext.create(1); // others have their own work
             try {
                 ParquetFileReader reader = ParquetFileReader.open(InputFile.of(file), context);
-                requireText(file, column, reader.getFileSchema().getColumns());
-                return new Parquet(file, context, reader, reader.buildColumnReader(column).batchSize(ROWS).build(), Files.size(file));
+                int found = textColumn(file, column, reader.getFileSchema().getColumns());
+                for (RowGroup group : reader.getFileMetaData().rowGroups()) {
+                    ColumnMetaData chunk = group.columns().get(found).metaData();
+                    if (chunk.numValues() > 0 && chunk.totalUncompressedSize() / chunk.numValues() > bound.allowed) {
+                        throw new Wrong(bound.refusal(file + ": a row of " + column).getMessage());
+                    }
+                }
+                return new Parquet(file, context, reader, reader.buildColumnReader(found).batchSize(ROWS).build(), Files.size(file), bound);
             } catch (IOException | RuntimeException e) {
                 context.close();
                 throw unreadable(file, e);
             }
         }
 
-        private static void requireText(Path file, String column, List<ColumnSchema> columns) throws IOException {
-            ColumnSchema found = columns.stream().filter(each -> each.fieldPath().toString().equals(column)).findFirst()
+        /** The place of a column whose name, or names with dots between them, are these; of two the one that is less deep. */
+        private static int textColumn(Path file, String column, List<ColumnSchema> columns) throws IOException {
+            ColumnSchema found = columns.stream().filter(each -> String.join(".", each.fieldPath().elements()).equals(column))
+                    .min(Comparator.comparingInt(each -> each.fieldPath().elements().size()))
                     .orElseThrow(() -> new Wrong(file + " has no column " + column + "; its columns are "
-                            + columns.stream().map(each -> each.fieldPath().toString()).collect(Collectors.joining(", "))));
+                            + columns.stream().limit(NAMED).map(each -> each.fieldPath().toString()).collect(Collectors.joining(", "))
+                            + (columns.size() > NAMED ? ", ..." : "")));
             if (found.type() != PhysicalType.BYTE_ARRAY || found.maxRepetitionLevel() > 0) {
                 throw new Wrong(file + ": column " + column + " must hold a text a row, got "
                         + (found.maxRepetitionLevel() > 0 ? "a list" : found.type().toString()));
             }
+            return found.columnIndex();
         }
 
         /** Something that has been said already. */
@@ -343,29 +478,43 @@ sealed interface DocumentFile extends AutoCloseable {
         }
 
         private static IOException unreadable(Path file, Exception e) {
+            for (Throwable cause = e; cause != null; cause = cause.getCause()) {
+                if (cause instanceof OutOfMemoryError) { // of one array, which was not made
+                    return new IOException(file + " needs more memory than there is: its pages, or " + ROWS + " of its rows, are too long; "
+                            + "write it with smaller ones, or give java more with -Xmx", e);
+                }
+            }
             return e instanceof Wrong wrong ? wrong : new IOException(file + " is no Parquet file that can be read: " + e.getMessage(), e);
         }
 
         @Override
-        public Callable<List<Part>> next() throws IOException {
+        public Work next() throws IOException {
             byte[][] texts;
+            long bytes = 0;
             try {
-                texts = rows.nextBatch() ? rows.getBinaries() : null;
-            } catch (RuntimeException e) {
-                throw unreadable(file, e);
-            }
-            if (texts == null) {
-                return null;
+                if (!rows.nextBatch()) {
+                    return null;
+                }
+                int[] offsets = rows.getBinaryOffsets();
+                for (int i = 0; i < rows.getValueCount(); i++) {
+                    if (offsets[i + 1] - offsets[i] > bound.allowed) {
+                        throw bound.refusal(file + " row " + (row + i));
+                    }
+                }
+                bytes = offsets[rows.getValueCount()];
+                texts = rows.getBinaries();
+            } catch (RuntimeException | OutOfMemoryError e) {
+                throw unreadable(file, e instanceof RuntimeException failed ? failed : new IllegalStateException(e));
             }
             long first = row;
             row += texts.length;
-            return () -> {
+            return new Work(bytes, () -> {
                 List<Part> parts = new ArrayList<>();
                 for (int i = 0; i < texts.length; i++) {
                     add(parts, file + " row " + (first + i), texts[i] == null ? new byte[0] : texts[i]);
                 }
                 return parts;
-            };
+            });
         }
 
         @Override
@@ -402,6 +551,10 @@ sealed interface DocumentFile extends AutoCloseable {
     private static <T> T named(Path file, Reading<T> reading) throws IOException {
         try {
             return reading.read();
+        } catch (Blocks.LongLine e) {
+            throw e;
+        } catch (ZipException | EOFException | ZstdIOException e) {
+            throw new IOException(file + " is damaged, or not packed as its name says: " + e.getMessage(), e);
         } catch (IOException e) {
             throw new IOException(file + " cannot be read: " + e.getMessage(), e);
         }

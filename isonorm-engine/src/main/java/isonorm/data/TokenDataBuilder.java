@@ -41,15 +41,18 @@ import java.util.concurrent.Future;
  *
  * @param files text, lines of JSON, or Parquet, by the endings of their names
  * @param key of the text in lines of JSON, or the column of Parquet
+ * @param longest the most bytes of a document in JSON, Parquet or something packed
  * @param validation share of the documents that are not learned from, 0 to below 1
  * @param shardTokens tokens a file, at most
  */
 public record TokenDataBuilder(
-        List<Path> files, Vocabulary vocabulary, String key, double validation, long seed, int threads, boolean overwrite, long shardTokens) {
+        List<Path> files, Vocabulary vocabulary, String key, int longest, double validation, long seed, int threads, boolean overwrite,
+        long shardTokens) {
 
     private static final long SHARD_TOKENS = 1L << 28;
     private static final int U16 = 1 << 16;
     private static final int PARTS_A_THREAD = 4; // read ahead
+    private static final long LONG = 1 << 20; // bytes
 
     public TokenDataBuilder {
         files = List.copyOf(files);
@@ -59,39 +62,45 @@ public record TokenDataBuilder(
         if (!(validation >= 0 && validation < 1)) {
             throw new IllegalArgumentException("the share for validation must be 0 or more and below 1, got " + validation);
         }
-        if (threads < 1 || shardTokens < 1) {
-            throw new IllegalArgumentException("threads and tokens a shard must be 1 or more, got " + threads + " and " + shardTokens);
+        if (threads < 1 || shardTokens < 1 || longest < 1) {
+            throw new IllegalArgumentException("threads, tokens a shard and bytes of a document must be 1 or more, got " + threads + ", " + shardTokens
+                    + " and " + longest);
         }
     }
 
     /** The key {@code text}, a hundredth for validation, one thread a processor. */
     public static TokenDataBuilder of(List<Path> files, Vocabulary vocabulary) {
-        return new TokenDataBuilder(files, vocabulary, "text", 0.01, 0, Runtime.getRuntime().availableProcessors(), false, SHARD_TOKENS);
+        return new TokenDataBuilder(files, vocabulary, "text", DocumentFile.LONGEST, 0.01, 0, Runtime.getRuntime().availableProcessors(), false, SHARD_TOKENS);
     }
 
     /** With another key or column. */
     public TokenDataBuilder key(String other) {
-        return new TokenDataBuilder(files, vocabulary, other, validation, seed, threads, overwrite, shardTokens);
+        return new TokenDataBuilder(files, vocabulary, other, longest, validation, seed, threads, overwrite, shardTokens);
+    }
+
+    /** With another length of the longest document, in bytes; memory allows an eighth of itself. */
+    public TokenDataBuilder longest(int bytes) {
+        return new TokenDataBuilder(files, vocabulary, key, bytes, validation, seed, threads, overwrite, shardTokens);
     }
 
     /** With another share for validation, drawn with a seed. */
     public TokenDataBuilder validation(double share, long from) {
-        return new TokenDataBuilder(files, vocabulary, key, share, from, threads, overwrite, shardTokens);
+        return new TokenDataBuilder(files, vocabulary, key, longest, share, from, threads, overwrite, shardTokens);
     }
 
     /** With so many threads. */
     public TokenDataBuilder threads(int count) {
-        return new TokenDataBuilder(files, vocabulary, key, validation, seed, count, overwrite, shardTokens);
+        return new TokenDataBuilder(files, vocabulary, key, longest, validation, seed, count, overwrite, shardTokens);
     }
 
     /** Replacing a folder of tokens that is there. */
     public TokenDataBuilder overwriting() {
-        return new TokenDataBuilder(files, vocabulary, key, validation, seed, threads, true, shardTokens);
+        return new TokenDataBuilder(files, vocabulary, key, longest, validation, seed, threads, true, shardTokens);
     }
 
     /** With files of so many tokens. */
     public TokenDataBuilder shardTokens(long count) {
-        return new TokenDataBuilder(files, vocabulary, key, validation, seed, threads, overwrite, count);
+        return new TokenDataBuilder(files, vocabulary, key, longest, validation, seed, threads, overwrite, count);
     }
 
     /**
@@ -199,13 +208,9 @@ public record TokenDataBuilder(
             }
             long before = 0;
             for (Path path : files) {
-                try (DocumentFile file = DocumentFile.open(path, key)) {
-                    for (Callable<List<DocumentFile.Part>> parts; (parts = file.next()) != null;) {
-                        Callable<List<DocumentFile.Part>> taken = parts;
-                        if (ahead.size() == threads * PARTS_A_THREAD) {
-                            write(ahead.remove());
-                        }
-                        ahead.add(pool.submit(() -> encodeAll(taken.call())));
+                try (DocumentFile file = DocumentFile.open(path, key, longest)) {
+                    for (DocumentFile.Work work; (work = file.next()) != null;) {
+                        submit(pool, work);
                         progress.step("tokenizing " + path.getFileName(), before + file.read(), total);
                     }
                 }
@@ -214,6 +219,33 @@ public record TokenDataBuilder(
             while (!ahead.isEmpty()) {
                 write(ahead.remove());
             }
+        }
+
+        /** Long documents are taken apart here, one after the other, so that there is never more than one of them. */
+        private void submit(ExecutorService pool, DocumentFile.Work work) throws IOException {
+            if (work.bytes() <= LONG) {
+                submit(pool, () -> encodeAll(work.parts().call()));
+                return;
+            }
+            List<DocumentFile.Part> parts;
+            try {
+                parts = new ArrayList<>(work.parts().call());
+            } catch (IOException | RuntimeException e) {
+                throw e;
+            } catch (Exception e) {
+                throw new IOException(e);
+            }
+            for (int i = 0; i < parts.size(); i++) {
+                DocumentFile.Part part = parts.set(i, null);
+                submit(pool, () -> List.of(encode(part)));
+            }
+        }
+
+        private void submit(ExecutorService pool, Callable<List<Encoded>> task) throws IOException {
+            if (ahead.size() == threads * PARTS_A_THREAD) {
+                write(ahead.remove());
+            }
+            ahead.add(pool.submit(task));
         }
 
         private List<Encoded> encodeAll(List<DocumentFile.Part> parts) throws IOException {

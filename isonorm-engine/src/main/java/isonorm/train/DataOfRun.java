@@ -7,7 +7,6 @@ import isonorm.data.Vocabulary;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.Locale;
 import java.util.Optional;
 import java.util.stream.Stream;
 
@@ -28,7 +27,7 @@ final class DataOfRun {
             return new Windows(TokenData.open(path), length, seed);
         }
         double share = reading.validation();
-        if (Files.isRegularFile(path) && path.toString().toLowerCase(Locale.ROOT).matches(".*\\.jsonl(\\.gz)?")) {
+        if (Files.isRegularFile(path) && Completions.isNamed(path)) {
             return pairs(path, run, length);
         }
         if (hasFolders(path)) {

@@ -64,7 +64,7 @@ public record TrainingRun(Optional<Path> folder, long seed, int threads, Start s
     /**
      * What is learned from, and how much of it at once.
      *
-     * @param data a folder that {@code isonorm data build} made, a .jsonl file of prompts and completions, or a folder with a folder of
+     * @param data a folder that {@code isonorm data build} made, a file of prompts and completions, lines of JSON, or a folder with a folder of
      *     images for each class; the embedded plays of Shakespeare where there is none
      * @param validation the share of completions or images that is not learned from
      * @param beginning what stands in front of a prompt whose completion is learned

@@ -92,7 +92,8 @@ class CompletionsTest {
                 assertThrows(IOException.class, () -> read(line("a", "b") + "{\"prompt\": \"a\", \"answer\": \"b\"}", 8, 0, 0)).getMessage());
         assertEquals(file + " has no line", assertThrows(IOException.class, () -> read("\n", 8, 0, 0)).getMessage());
         Path text = Files.writeString(folder.resolve("a.txt"), "a");
-        assertEquals(text + " must be lines of JSON with a prompt and a completion; its name must end in .jsonl or .jsonl.gz",
+        assertEquals(text + " must be lines of JSON with a prompt and a completion; its name must end in .jsonl, .ndjson or .json, "
+                + "or in one of these and .gz or .zst",
                 assertThrows(IOException.class, () -> Completions.read(text, Vocabulary.bytes(), BeginningToken.AUTO, 8, 0, 0)).getMessage());
     }
 }

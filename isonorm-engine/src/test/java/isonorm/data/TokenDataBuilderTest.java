@@ -10,6 +10,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import com.github.luben.zstd.Zstd;
 import isonorm.model.Progress;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
@@ -19,9 +20,11 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Collections;
 import java.util.HashSet;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Random;
@@ -250,6 +253,135 @@ class TokenDataBuilderTest {
         assertEquals(texts(built(bytes(plain)).train()), texts(built(bytes(packed)).train()));
     }
 
+    private static byte[] gzip(String text) throws IOException {
+        ByteArrayOutputStream packed = new ByteArrayOutputStream();
+        try (GZIPOutputStream out = new GZIPOutputStream(packed)) {
+            out.write(text.getBytes(StandardCharsets.UTF_8));
+        }
+        return packed.toByteArray();
+    }
+
+    private static byte[] joined(byte[]... parts) {
+        ByteArrayOutputStream all = new ByteArrayOutputStream();
+        for (byte[] part : parts) {
+            all.writeBytes(part);
+        }
+        return all.toByteArray();
+    }
+
+    private List<String> read(String name, byte[] content, String key) throws IOException {
+        Path out = folder.resolve("read");
+        bytes(Files.write(folder.resolve(name), content)).key(key).validation(0, 0).overwriting().writeTo(out, Progress.NONE);
+        return texts(TokenData.open(out).train());
+    }
+
+    private List<String> read(String name, String content, String key) throws IOException {
+        return read(name, content.getBytes(StandardCharsets.UTF_8), key);
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"c4-train.00000-of-01024.json.gz", "a.jsonl.gz", "A.NDJSON.GZ", "a.jsonl.zst", "a.json", "a.ndjson"})
+    void corporaAreReadUnderTheirOwnNames(String name) throws IOException {
+        String lines = "{\"text\": \"abc\"}\n{\"text\": \"de\"}\n";
+        byte[] content = name.endsWith(".zst") ? Zstd.compress(lines.getBytes(StandardCharsets.UTF_8))
+                : name.toLowerCase(Locale.ROOT).endsWith(".gz") ? gzip(lines) : lines.getBytes(StandardCharsets.UTF_8);
+        assertEquals(List.of("abc", "de"), read(name, content, "text"));
+    }
+
+    @Test
+    void allMembersOfAGzipFileAreReadOrItIsRefused() throws IOException {
+        byte[] first = gzip("{\"text\": \"abc\"}\n");
+        byte[] second = gzip("{\"text\": \"de\"}\n");
+        byte[] both = joined(first, second);
+        assertEquals(List.of("abc", "de"), read("a.jsonl.gz", both, "text"));
+        assertEquals(List.of("abc", "de"), read("a.jsonl.gz", joined(both, new byte[512]), "text"));
+        byte[] named = second.clone();
+        named[3] = 2 + 4 + 8 + 16; // with the sum of its header, a field, a name and a comment
+        byte[] header = joined(Arrays.copyOf(named, 10), new byte[] {2, 0, 'x', 'y', 'n', 0, 'c', 0, 1, 2}, Arrays.copyOfRange(named, 10, named.length));
+        assertEquals(List.of("abc", "de"), read("a.jsonl.gz", joined(first, header), "text"));
+        Path file = folder.resolve("a.jsonl.gz");
+        for (int length = 0; length < both.length; length++) {
+            if (length != first.length) {
+                Files.write(file, Arrays.copyOf(both, length));
+                assertTrue(refusal(file).startsWith(file + (length == 0 ? " is empty" : " is damaged, or not packed as its name says: it is cut off within ")),
+                        length + " of " + both.length + ": " + refusal(file));
+            }
+        }
+        Files.write(file, joined(first, "PK".getBytes(StandardCharsets.UTF_8)));
+        assertEquals(file + " is damaged, or not packed as its name says: behind part 1 stands something else", refusal(file));
+        both[both.length - 6] ^= 1;
+        Files.write(file, both);
+        assertEquals(file + " is damaged, or not packed as its name says: part 2 is damaged: it is not what its sum says", refusal(file));
+    }
+
+    @Test
+    void whatIsPackedWithZstdIsReadWholeOrRefused() throws IOException {
+        byte[] first = Zstd.compress("{\"text\": \"abc\"}\n".getBytes(StandardCharsets.UTF_8));
+        byte[] both = joined(first, Zstd.compress("{\"text\": \"de\"}\n".getBytes(StandardCharsets.UTF_8)));
+        assertEquals(List.of("abc", "de"), read("a.jsonl.zst", both, "text"));
+        Path file = folder.resolve("a.jsonl.zst");
+        for (int length = 1; length < both.length; length++) {
+            if (length != first.length) {
+                Files.write(file, Arrays.copyOf(both, length));
+                assertTrue(refusal(file).startsWith(file + " is damaged, or not packed as its name says: "), length + ": " + refusal(file));
+            }
+        }
+    }
+
+    @Test
+    void aByteOrderMarkIsNoText() throws IOException {
+        assertEquals(List.of("abc"), read("a.txt", "\ufeffabc", "text"));
+        assertEquals(List.of("abc", "de"), read("a.jsonl", "\ufeff{\"text\": \"abc\"}\r\n{\"text\": \"de\"}", "text"));
+        assertEquals(List.of("abc"), read("a.txt.gz", gzip("\ufeffabc"), "text"));
+        Path broken = Files.write(folder.resolve("broken.txt"), joined("\ufeffab".getBytes(StandardCharsets.UTF_8), new byte[] {(byte) 0xff}));
+        assertEquals(broken + " is not UTF-8: byte 5 starts no character", refusal(broken));
+    }
+
+    @Test
+    void linesAreWhatPythonReads() throws IOException {
+        assertEquals(List.of("abc", "de"), read("a.jsonl", "{\"text\": \"abc\", \"score\": NaN}\n{\"score\": -Infinity, \"text\": \"de\", \"n\": Infinity}\n", "text"));
+        assertEquals(List.of("b"), read("a.jsonl", "{\"text\": \"a\", \"text\": \"b\"}", "text"), "the last of a key counts");
+        assertEquals(List.of("a"), read("a.jsonl", "{\"text\": \"a\", \"n\": " + "9".repeat(100_000) + "}", "text"), "no number is looked at");
+        assertEquals(List.of("\ud83d\ude00"), read("a.jsonl", "{\"text\": \"\\ud83d\\ude00\"}", "text"));
+    }
+
+    @Test
+    void keysLeadIntoWhatIsNested() throws IOException {
+        assertEquals(List.of("a"), read("a.jsonl", "{\"n\": {\"text\": \"z\"}, \"meta\": {\"x\": [{\"text\": \"y\"}], \"text\": \"a\"}}", "meta.text"));
+        assertEquals(List.of("b", "c"), read("a.jsonl", "{\"meta\": {\"text\": \"a\"}, \"meta.text\": \"b\"}\n{\"meta.text\": \"c\", \"meta\": {\"text\": \"a\"}}",
+                "meta.text"), "a key of that name comes first");
+        assertEquals(List.of("a"), read("a.jsonl", "{\"a.b\": {\"c\": {\"d\": \"a\"}}}", "a.b.c.d"));
+        Path lines = Files.writeString(folder.resolve("a.jsonl"), "{\"meta\": {\"text\": \"a\"}}");
+        assertEquals(lines + " line 1 has no key meta.body; its keys are meta",
+                assertThrows(IOException.class, () -> bytes(lines).key("meta.body").writeTo(folder.resolve("out"), Progress.NONE)).getMessage());
+        assertEquals(lines + " line 1: meta must be a text, got object",
+                assertThrows(IOException.class, () -> bytes(lines).key("meta").writeTo(folder.resolve("out"), Progress.NONE)).getMessage());
+    }
+
+    @Test
+    void aDocumentOfMoreThanTheBoundIsRefusedAndNamed() throws IOException {
+        String bound = " has more than 500000 bytes of text, the most that one document may have; --longest takes longer ones, or cut it";
+        String line = "{\"text\": \"" + "x".repeat(499_000) + "\"}\n";
+        assertEquals(3, read("a.jsonl.gz", gzip(line + line + line), "text").size());
+        Path file = Files.write(folder.resolve("a.jsonl.gz"), gzip("{\"text\": \"a\"}\n{\"text\": \"" + "x".repeat(3_000_000) + "\"}\n"));
+        assertEquals(file + " line 2" + bound, assertThrows(IOException.class,
+                () -> bytes(file).longest(500_000).writeTo(folder.resolve("out"), Progress.NONE)).getMessage());
+        Path text = Files.write(folder.resolve("a.txt.gz"), gzip("x ".repeat(300_000)));
+        assertEquals(text + " is one document, which" + bound, assertThrows(IOException.class,
+                () -> bytes(text).longest(500_000).writeTo(folder.resolve("out"), Progress.NONE)).getMessage());
+        Path parquet = resource("zstd.parquet");
+        String message = assertThrows(IOException.class, () -> bytes(parquet).longest(49).writeTo(folder.resolve("out"), Progress.NONE)).getMessage();
+        assertEquals(parquet + " row 13 has more than 49 bytes of text, the most that one document may have; --longest takes longer ones, or cut it", message);
+        Path plain = Files.writeString(folder.resolve("a.txt"), "x ".repeat(300_000));
+        bytes(plain).longest(1).writeTo(folder.resolve("out"), Progress.NONE); // as long as its file, and never there at once
+    }
+
+    @Test
+    void aLongDocumentHasTheTokensOfItsParts() throws IOException {
+        String text = "word\n\nother ".repeat(300_000);
+        assertEquals(List.of(text, "a"), read("a.jsonl", JSON.writeValueAsString(Map.of("text", text)) + "\n{\"text\": \"a\"}", "text"));
+    }
+
     @Test
     void largeVocabulariesTakeFourBytes() throws IOException {
         Path file = Files.writeString(folder.resolve("tokenizer.json"), """
@@ -270,7 +402,8 @@ class TokenDataBuilderTest {
         Path empty = Files.createFile(folder.resolve("empty.txt"));
         assertEquals(empty + " is empty", refusal(empty));
         Path table = Files.writeString(folder.resolve("a.csv"), "a");
-        assertEquals(table + " is of no kind that is read; names must end in .txt, .jsonl, .parquet, .txt.gz or .jsonl.gz", refusal(table));
+        assertEquals(table + " is of no kind that is read; names must end in .txt, .jsonl, .ndjson, .json (of lines) or .parquet; "
+                + "all but the last may be packed as .gz or .zst", refusal(table));
         byte[] text = "naïve\n".repeat(20_000).getBytes(StandardCharsets.UTF_8);
         text[100_000] = (byte) 0xff;
         Path broken = Files.write(folder.resolve("broken.txt"), text);
@@ -283,7 +416,7 @@ class TokenDataBuilderTest {
         Files.writeString(lines, "{\"text\": \"a\"} {}\n");
         assertTrue(refusal(lines).startsWith(lines + " line 1 is not JSON: "), refusal(lines));
         Files.writeString(lines, "[1]\n");
-        assertEquals(lines + " line 1 must be a JSON object, got array", refusal(lines));
+        assertEquals(lines + " line 1 must be a JSON object, got array; write each of its objects into a line", refusal(lines));
         Files.writeString(lines, "{\"text\": 3}\n");
         assertEquals(lines + " line 1: text must be a text, got number", refusal(lines));
         Files.writeString(lines, "{\"text\": \"\\ud834\"}\n");
@@ -293,7 +426,7 @@ class TokenDataBuilderTest {
         Files.writeString(lines, "{\"text\": \"\"}\n");
         assertEquals("there is no text in " + lines, refusal(lines));
         Path gzip = Files.writeString(folder.resolve("a.txt.gz"), "not packed");
-        assertTrue(refusal(gzip).startsWith(gzip + " is no gzip file"), refusal(gzip));
+        assertEquals(gzip + " is damaged, or not packed as its name says: it does not begin as one", refusal(gzip));
         Path parquet = resource("snappy.parquet");
         assertEquals(parquet + " has no column body; its columns are id, text, list.list.element",
                 assertThrows(IOException.class, () -> bytes(parquet).key("body").writeTo(folder.resolve("out"), Progress.NONE)).getMessage());

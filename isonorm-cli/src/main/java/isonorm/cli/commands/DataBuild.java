@@ -23,7 +23,8 @@ import picocli.CommandLine.Parameters;
         name = "build",
         description = {
             "Make a folder of tokens of files of text, for isonorm train data=OUT.",
-            "A .txt file is one document; a .jsonl or .parquet file has one a line or row; text and JSON may be packed with gzip (.gz). "
+            "A .txt file is one document; a file of lines of JSON (.jsonl, .ndjson, .json) or a .parquet file has one a line or row; text and JSON "
+                    + "may be packed (.gz, .zst). "
                     + "The end of text stands behind every document. Files may be larger than memory, and nothing of the result depends on "
                     + "the number of threads."
         },
@@ -33,6 +34,8 @@ import picocli.CommandLine.Parameters;
             "  isonorm train data=tokens/"
         })
 final class DataBuild extends Subcommand {
+
+    private static final int MOST_MEGABYTES = 2000; // an array has no more
 
     @Parameters(paramLabel = "FILE", arity = "1..*", description = "Text, lines of JSON or Parquet, by the endings of their names.")
     private List<Path> files;
@@ -45,8 +48,14 @@ final class DataBuild extends Subcommand {
     private Path out;
 
     @Option(names = "--key", paramLabel = "NAME", defaultValue = "text",
-            description = "The key of the text in JSON, or its column in Parquet. Default: ${DEFAULT-VALUE}.")
+            description = "The key of the text in JSON, or its column in Parquet; meta.text is text within meta, where nothing is called meta.text. "
+                    + "Default: ${DEFAULT-VALUE}.")
     private String key;
+
+    @Option(names = "--longest", paramLabel = "MB", defaultValue = "256",
+            description = "The longest document, in megabytes of text, of JSON, Parquet and what is packed; longer ones are refused, as are those "
+                    + "of more than an eighth of java's memory. Default: ${DEFAULT-VALUE}.")
+    private int longest;
 
     @Option(names = "--end-of-text", paramLabel = "TOKEN",
             description = "The token that ends a text. Default: eos_token of tokenizer_config.json, else what is usual.")
@@ -86,11 +95,14 @@ final class DataBuild extends Subcommand {
         if (threads != null && threads < 1) {
             throw wrongUsage("--threads must be 1 or more, got " + threads);
         }
+        if (longest < 1 || longest > MOST_MEGABYTES) {
+            throw wrongUsage("--longest must be 1 to " + MOST_MEGABYTES + " megabytes, got " + longest);
+        }
         long start = System.nanoTime();
         ObjectNode result;
         try (Vocabulary vocabulary = bytes ? Vocabulary.bytes() : Vocabulary.open(Path.of(tokenizer), Optional.ofNullable(endOfText));
                 ProgressBar progress = progress()) {
-            TokenDataBuilder builder = TokenDataBuilder.of(files, vocabulary).key(key).validation(validation, seed);
+            TokenDataBuilder builder = TokenDataBuilder.of(files, vocabulary).key(key).longest(longest * 1_000_000).validation(validation, seed);
             builder = threads == null ? builder : builder.threads(threads);
             result = (overwrite ? builder.overwriting() : builder).writeTo(out, progress);
         }
