@@ -14,7 +14,9 @@ import dev.hardwood.metadata.ColumnMetaData;
 import dev.hardwood.metadata.PhysicalType;
 import dev.hardwood.metadata.RowGroup;
 import dev.hardwood.reader.ColumnReader;
+import dev.hardwood.reader.ColumnReaders;
 import dev.hardwood.reader.ParquetFileReader;
+import dev.hardwood.schema.ColumnProjection;
 import dev.hardwood.schema.ColumnSchema;
 import java.io.CharConversionException;
 import java.io.EOFException;
@@ -420,13 +422,13 @@ sealed interface DocumentFile extends AutoCloseable {
         private final Path file;
         private final HardwoodContext context;
         private final ParquetFileReader reader;
-        private final ColumnReader rows;
+        private final Rows rows;
         private final long size;
         private final long total;
         private final Bound bound;
         private long row;
 
-        private Parquet(Path file, HardwoodContext context, ParquetFileReader reader, ColumnReader rows, long size, Bound bound) {
+        private Parquet(Path file, HardwoodContext context, ParquetFileReader reader, Rows rows, long size, Bound bound) {
             this.bound = bound;
             this.file = file;
             this.context = context;
@@ -447,10 +449,34 @@ sealed interface DocumentFile extends AutoCloseable {
                         throw new Wrong(bound.refusal(file + ": a row of " + column).getMessage());
                     }
                 }
-                return new Parquet(file, context, reader, reader.buildColumnReader(found).batchSize(ROWS).build(), Files.size(file), bound);
+                return new Parquet(file, context, reader, Rows.of(reader, found), Files.size(file), bound);
             } catch (IOException | RuntimeException e) {
                 context.close();
                 throw unreadable(file, e);
+            }
+        }
+
+        /**
+         * A column, some rows at a time.
+         *
+         * @param all the columns of the file, where it cannot be read without them: Hardwood takes a dot in a name for a way into what is nested
+         */
+        private record Rows(ColumnReader column, Optional<ColumnReaders> all) {
+
+            static Rows of(ParquetFileReader reader, int column) {
+                if (reader.getFileSchema().getColumn(column).fieldPath().elements().stream().anyMatch(name -> name.contains("."))) {
+                    ColumnReaders all = reader.buildColumnReaders(ColumnProjection.all()).batchSize(ROWS).build();
+                    return new Rows(all.getColumnReader(column), Optional.of(all));
+                }
+                return new Rows(reader.buildColumnReader(column).batchSize(ROWS).build(), Optional.empty());
+            }
+
+            boolean next() {
+                return all.isPresent() ? all.get().nextBatch() : column.nextBatch();
+            }
+
+            void close() {
+                all.ifPresentOrElse(ColumnReaders::close, column::close);
             }
         }
 
@@ -492,17 +518,18 @@ sealed interface DocumentFile extends AutoCloseable {
             byte[][] texts;
             long bytes = 0;
             try {
-                if (!rows.nextBatch()) {
+                if (!rows.next()) {
                     return null;
                 }
-                int[] offsets = rows.getBinaryOffsets();
-                for (int i = 0; i < rows.getValueCount(); i++) {
+                ColumnReader column = rows.column;
+                int[] offsets = column.getBinaryOffsets();
+                for (int i = 0; i < column.getValueCount(); i++) {
                     if (offsets[i + 1] - offsets[i] > bound.allowed) {
                         throw bound.refusal(file + " row " + (row + i));
                     }
                 }
-                bytes = offsets[rows.getValueCount()];
-                texts = rows.getBinaries();
+                bytes = offsets[column.getValueCount()];
+                texts = column.getBinaries();
             } catch (RuntimeException | OutOfMemoryError e) {
                 throw unreadable(file, e instanceof RuntimeException failed ? failed : new IllegalStateException(e));
             }

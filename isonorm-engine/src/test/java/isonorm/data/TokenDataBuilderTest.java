@@ -224,7 +224,7 @@ class TokenDataBuilderTest {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"snappy", "zstd", "gzip", "uncompressed"})
+    @ValueSource(strings = {"snappy", "zstd", "gzip", "lz4", "brotli", "uncompressed"})
     void parquetIsReadARowADocument(String codec) throws IOException {
         Path file = resource(codec + ".parquet");
         List<String> rows = new ArrayList<>();
@@ -237,6 +237,15 @@ class TokenDataBuilderTest {
         JsonNode manifest = bytes(file).validation(0, 0).writeTo(out, Progress.NONE);
         assertEquals(rows, texts(TokenData.open(out).train()));
         assertEquals(2, manifest.path("empty_documents").asInt());
+    }
+
+    @Test
+    void columnsAreFoundByTheirNameOrTheNamesThatLeadThere() throws IOException {
+        for (String[] pair : new String[][] {{"meta.text", "inner"}, {"my.text", "dotted"}, {"other.text", "outer"}}) {
+            Path out = folder.resolve(pair[0]);
+            bytes(resource("names.parquet")).key(pair[0]).validation(0, 0).writeTo(out, Progress.NONE);
+            assertEquals(List.of(pair[1] + " 0", pair[1] + " 1", pair[1] + " 2"), texts(TokenData.open(out).train()));
+        }
     }
 
     private static Path resource(String name) {
