@@ -23,6 +23,13 @@ record Pairs(Completions completions, int vocabulary, int context, byte[] tokeni
         return all;
     }
 
+    @Override
+    public String heldOut() {
+        int all = completions.train() + completions.validation();
+        return all == 1 ? "there is one pair, which is learned from; add others"
+                : "of " + all + " pairs none is held out; data.validation=" + TrainingData.share(1, all) + " holds out one";
+    }
+
     private static Examples examples(Completions.Rows rows) {
         return new Examples.Tokens(rows.ids(), rows.targets());
     }

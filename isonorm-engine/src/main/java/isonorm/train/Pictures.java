@@ -47,6 +47,13 @@ record Pictures(ImageFolder images, int context) implements TrainingData {
         return all;
     }
 
+    @Override
+    public String heldOut() {
+        int all = images.train() + images.validation();
+        return all == images.classes().size() ? "each class has one image, which is learned from; add others"
+                : "of " + all + " images none is held out; data.validation=" + TrainingData.share(images.classes().size(), all) + " holds out one or more";
+    }
+
     private Examples examples(ImageFolder.Labelled rows) {
         return new Examples.Images(new Batch.Images(rows.pixels(), rows.labels().length, 3, context, context), rows.labels());
     }

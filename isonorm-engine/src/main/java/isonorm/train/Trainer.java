@@ -99,6 +99,7 @@ public final class Trainer implements AutoCloseable {
         Trainer trainer = new Trainer(told, watcher);
         boolean begun = false;
         try {
+            trainer.requireEvaluation();
             trainer.recipe.begin(told, trainer.learner, trainer.team);
             trainer.lock = Optional.of(RunLock.of(out));
             requireFresh(out); // nobody else has begun meanwhile
@@ -112,6 +113,16 @@ public final class Trainer implements AutoCloseable {
                 trainer.close();
             }
         }
+    }
+
+    private void requireEvaluation() {
+        if (watching.evaluationEvery() > 0 && data.validation(1, 1).isEmpty()) {
+            throw unevaluated(data, ", or evaluate nothing with eval.every=0");
+        }
+    }
+
+    private static IllegalArgumentException unevaluated(TrainingData data, String otherwise) {
+        return new IllegalArgumentException("nothing could be evaluated: " + data.heldOut() + otherwise);
     }
 
     private static void requireFresh(Path out) throws IOException {
@@ -155,12 +166,16 @@ public final class Trainer implements AutoCloseable {
     }
 
     /**
-     * Refuses what makes no sense together, as {@link #begin} does, and makes nothing.
+     * Refuses what makes no sense together, as {@link #begin} does, and data of which nothing can be evaluated; makes nothing.
      *
      * @throws IOException if data cannot be read
      */
     public static void check(TrainingRun told) throws IOException {
-        Recipe.of(told, DataOfRun.of(told));
+        TrainingData data = DataOfRun.of(told);
+        Recipe.of(told, data);
+        if (data.validation(1, 1).isEmpty()) {
+            throw unevaluated(data, "");
+        }
     }
 
     /** What {@link #depth} gives of a run's model before its first step. */

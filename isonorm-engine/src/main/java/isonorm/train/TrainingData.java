@@ -1,6 +1,9 @@
 package isonorm.train;
 
 import isonorm.backpropagation.Examples;
+import java.math.BigDecimal;
+import java.math.MathContext;
+import java.math.RoundingMode;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -19,6 +22,14 @@ interface TrainingData {
 
     /** Batches of examples that are never learned from, at most so many; empty where there are none. */
     List<Examples> validation(int batches, int count);
+
+    /** How much is never learned from and what would be enough to evaluate: "of 40 pairs none is held out; data.validation=0.025 holds out one". */
+    String heldOut();
+
+    /** The least share, of three digits, that is no less than a part of something. */
+    static String share(double part, double of) {
+        return new BigDecimal(Math.min(1, part / of)).round(new MathContext(3, RoundingMode.UP)).stripTrailingZeros().toPlainString();
+    }
 
     /** The tokenizer.json of tokens. */
     Optional<byte[]> tokenizer();

@@ -44,6 +44,14 @@ record Windows(TokenData tokens, Batches batches) implements TrainingData {
     }
 
     @Override
+    public String heldOut() {
+        long kept = tokens.validation().tokens();
+        long all = tokens.train().tokens() + kept;
+        return "validation has " + kept + " tokens, and a sequence of " + context() + " needs one more than it has; build the data with --validation "
+                + TrainingData.share(context() + 1.0, all) + " or more" + (kept > 1 ? ", or take a sequence of at most " + (kept - 1) : "");
+    }
+
+    @Override
     public Optional<byte[]> tokenizer() {
         return Optional.of(tokens.tokenizerJson());
     }

@@ -105,6 +105,32 @@ class DataTest {
         killedRunsGoOn(values, alone);
     }
 
+    private String unevaluated(Map<String, String> values) {
+        values.put("out", folder.resolve("refused").toString());
+        String message = assertThrows(IllegalArgumentException.class, () -> Trainer.begin(Configuration.of(values).run(), Trainer.NOBODY)).getMessage();
+        assertFalse(Files.exists(folder.resolve("refused")));
+        return message;
+    }
+
+    @Test
+    void whatCouldNotBeEvaluatedIsRefusedBeforeItIsTrainedWithTheShareThatWould() throws IOException {
+        Path text = Files.writeString(folder.resolve("a.txt"), "abcdefgh".repeat(100));
+        Path tokens = folder.resolve("tokens");
+        TokenDataBuilder builder = TokenDataBuilder.of(List.of(text), Vocabulary.bytes()).threads(1);
+        builder.validation(0.01, 0).writeTo(tokens, Progress.NONE);
+        String few = "nothing could be evaluated: validation has 8 tokens, and a sequence of 12 needs one more than it has; build the data with --validation "
+                + "0.0163 or more, or take a sequence of at most 7";
+        assertEquals(few + ", or evaluate nothing with eval.every=0", unevaluated(small(tokens)));
+        assertEquals(few, assertThrows(IllegalArgumentException.class, () -> Trainer.check(Configuration.of(small(tokens, "eval.every", 0)).run())).getMessage());
+        assertTrue(Double.isNaN(run("alone", small(tokens, "eval.every", 0, "steps", 2)).validation()));
+        run("shorter", small(tokens, "sequence", 7, "steps", 2));
+        builder.validation(0.0163, 0).overwriting().writeTo(tokens, Progress.NONE);
+        assertFalse(Double.isNaN(run("enough", small(tokens, "steps", 2, "eval.every", 2)).validation()));
+        builder.validation(0, 0).overwriting().writeTo(tokens, Progress.NONE);
+        assertEquals("nothing could be evaluated: validation has 0 tokens, and a sequence of 12 needs one more than it has; build the data with --validation "
+                + "0.0163 or more, or evaluate nothing with eval.every=0", unevaluated(small(tokens)));
+    }
+
     @Test
     void aModelGoesOnWithCompletions() throws IOException {
         run("first", small("shakespeare", "steps", 2));

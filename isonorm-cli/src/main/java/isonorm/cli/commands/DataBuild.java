@@ -8,11 +8,13 @@ import isonorm.cli.terminal.ProgressBar;
 import isonorm.cli.terminal.Table;
 import isonorm.data.TokenDataBuilder;
 import isonorm.data.Vocabulary;
+import isonorm.train.Configuration;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Locale;
+import java.util.Map;
 import java.util.Optional;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
@@ -110,6 +112,13 @@ final class DataBuild extends Subcommand {
         long tokens = result.at("/splits/train/tokens").asLong() + result.at("/splits/validation/tokens").asLong();
         result.put("seconds", Math.round(seconds * 1e3) / 1e3);
         result.put("tokens_per_second", Math.round(tokens / seconds));
+        long kept = result.at("/splits/validation/tokens").asLong();
+        int sequence = Integer.parseInt(Configuration.of(Map.of()).values().get("sequence"));
+        if (kept <= sequence) {
+            console.err().println("warning: validation has " + kept + " tokens, and isonorm train evaluates sequences of " + sequence
+                    + " unless it is told otherwise, which need one more" + (tokens > 2L * sequence ? "; --validation "
+                    + String.format(Locale.ROOT, "%.3g", Math.min(1, 1.01 * (sequence + 1) / tokens)) + " would hold out enough" : ""));
+        }
         if (json) {
             console.json(result.put("output", out.toString()));
         } else {
