@@ -6,6 +6,7 @@ import static isonorm.checkpoint.CheckpointException.Reason.INDEX_MALFORMED;
 import static isonorm.checkpoint.CheckpointException.Reason.MISSING_FILE;
 import static isonorm.checkpoint.CheckpointException.Reason.NOT_A_CHECKPOINT;
 import static isonorm.checkpoint.CheckpointException.Reason.PICKLE_ONLY;
+import static isonorm.checkpoint.CheckpointException.Reason.READ_FAILED;
 
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.core.json.JsonReadFeature;
@@ -93,6 +94,11 @@ public final class Checkpoint {
         Path folder = folderOf(path);
         Map<String, Path> entries = list(folder);
         List<Path> safetensors = ending(entries, SAFETENSORS);
+        for (Map.Entry<String, Path> entry : entries.entrySet()) {
+            if (COMPANION.matcher(entry.getKey()).matches() || List.of(CONFIG, INDEX).contains(entry.getKey()) || safetensors.contains(entry.getValue())) {
+                requirePlain(entry.getValue());
+            }
+        }
         Path config = entries.get(CONFIG);
         if (config == null) {
             if (safetensors.isEmpty() && !entries.containsKey(INDEX) && !hasPickle(entries)) {
@@ -124,6 +130,16 @@ public final class Checkpoint {
                 .filter(file -> COMPANION.matcher(file.getFileName().toString()).matches())
                 .toList();
         return new Checkpoint(folder, object, files, fileOf, companions);
+    }
+
+    /** A pipe would be waited for, and a device may have no end. */
+    private static void requirePlain(Path file) throws CheckpointException {
+        if (Files.isSymbolicLink(file) && !Files.exists(file)) {
+            throw new CheckpointException(READ_FAILED, file + " is a link that leads to no file");
+        }
+        if (!Files.isRegularFile(file)) {
+            throw new CheckpointException(READ_FAILED, file + " is a pipe or a device; a plain file is needed");
+        }
     }
 
     private static Path folderOf(Path path) throws CheckpointException {

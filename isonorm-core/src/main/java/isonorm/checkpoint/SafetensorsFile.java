@@ -8,12 +8,19 @@ import static isonorm.checkpoint.CheckpointException.Reason.TRUNCATED;
 
 import com.fasterxml.jackson.core.JsonProcessingException;
 import isonorm.words.Names;
+import java.io.EOFException;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.nio.channels.FileChannel;
+import java.nio.charset.CharacterCodingException;
+import java.nio.file.AccessDeniedException;
+import java.nio.file.DirectoryNotEmptyException;
+import java.nio.file.FileAlreadyExistsException;
+import java.nio.file.FileSystemException;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
+import java.nio.file.NotDirectoryException;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.util.Collection;
@@ -167,8 +174,18 @@ public final class SafetensorsFile {
         return itself < 0 ? words : words.substring(0, itself);
     }
 
-    /** What the system says; some exceptions carry only a file name and say the rest by their class. */
+    /** What the system says, in words that are not Java's; some exceptions carry only a file name and say the rest by their class. */
     static String cause(IOException e) {
-        return e.getClass().getSimpleName() + (e.getMessage() == null ? "" : ": " + e.getMessage());
+        return switch (e) {
+            case AccessDeniedException _ -> "permission denied";
+            case FileAlreadyExistsException exists -> exists.getFile() + " exists already";
+            case NoSuchFileException gone -> gone.getFile() + " does not exist";
+            case NotDirectoryException file -> file.getFile() + " is no folder";
+            case DirectoryNotEmptyException full -> full.getFile() + " is not empty";
+            case FileSystemException system when system.getReason() != null -> system.getReason();
+            case CharacterCodingException _ -> "it is not UTF-8";
+            case EOFException _ -> "it ends too soon";
+            default -> e.getMessage() == null ? "the system gives no reason" : e.getMessage();
+        };
     }
 }

@@ -14,6 +14,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import java.io.IOException;
 import java.lang.foreign.Arena;
@@ -56,6 +57,23 @@ class CheckpointTest {
 
     private static final String RIGHT =
             "{\"c\":\"model-2.safetensors\",\"a\":\"model-1.safetensors\",\"b\":\"model-1.safetensors\"}";
+
+    @Test
+    void whatIsNoPlainFileIsRefusedByName() throws IOException {
+        assumeTrue(Files.exists(Path.of("/dev/null")), "a system with devices and links");
+        Path config = folder.resolve("config.json");
+        Files.createSymbolicLink(config, config.getFileName());
+        assertEquals(config + " is a link that leads to no file", assertThrows(CheckpointException.class, () -> Checkpoint.open(folder)).getMessage());
+        Files.delete(config);
+        Files.createSymbolicLink(config, Path.of("/dev/null"));
+        assertEquals(config + " is a pipe or a device; a plain file is needed",
+                assertThrows(CheckpointException.class, () -> Checkpoint.open(folder)).getMessage());
+        Files.delete(config);
+        put("config.json", "{}");
+        Path tokenizer = Files.createSymbolicLink(folder.resolve("tokenizer.json"), Path.of("/dev/null"));
+        assertEquals(tokenizer + " is a pipe or a device; a plain file is needed",
+                assertThrows(CheckpointException.class, () -> Checkpoint.open(folder)).getMessage());
+    }
 
     @Test
     void oneFileIsACheckpoint() throws IOException {

@@ -180,7 +180,7 @@ class SafetensorsFileTest {
         assertEquals(READ_FAILED, SafetensorsFile.failed(file(), new IOException("Input/output error")).reason());
         assertRefused(READ_FAILED, () -> {
             throw SafetensorsFile.failed(file(), new AccessDeniedException(file().toString()));
-        }, file(), "AccessDenied");
+        }, file(), "permission denied");
     }
 
     @ParameterizedTest

@@ -20,6 +20,11 @@ import org.snakeyaml.engine.v2.exceptions.YamlEngineException;
  */
 public record Yaml(Map<String, String> values, Map<String, List<String>> lists) {
 
+    /** A configuration is some keys and values: no collection is told by reference, and none is a megabyte long. */
+    private static final int ALIASES = 0;
+    private static final int CHARACTERS = 1 << 20;
+    private static final int DEEPEST = 32;
+
     /** What a YAML file holds. */
     public static Yaml read(Path file) throws IOException {
         if (!Files.isRegularFile(file)) {
@@ -40,24 +45,30 @@ public record Yaml(Map<String, String> values, Map<String, List<String>> lists) 
     public static Yaml parse(String text, String name) throws IOException {
         Object yaml;
         try {
-            yaml = new Load(LoadSettings.builder().setLabel(name).build()).loadFromString(text);
+            yaml = new Load(LoadSettings.builder().setLabel(name).setMaxAliasesForCollections(ALIASES).setCodePointLimit(CHARACTERS).build())
+                    .loadFromString(text);
+        } catch (StackOverflowError e) { // what the parser is called again for has no limit of its own
+            throw new IOException(name + " is no YAML that is read: it is nested too deeply", e);
         } catch (YamlEngineException e) {
             throw new IOException(name + " is no YAML: " + e.getMessage().lines().map(String::strip).reduce((a, b) -> a + " " + b).orElse(""), e);
         }
         Yaml content = new Yaml(new LinkedHashMap<>(), new LinkedHashMap<>());
         if (yaml != null) {
-            flatten("", yaml, name, content);
+            flatten("", yaml, name, DEEPEST, content);
         }
         return content;
     }
 
-    private static void flatten(String prefix, Object node, String name, Yaml into) throws IOException {
+    private static void flatten(String prefix, Object node, String name, int deepest, Yaml into) throws IOException {
+        if (deepest == 0) {
+            throw new IOException(name + " is nested more deeply than " + DEEPEST + " levels");
+        }
         switch (node) {
             case Map<?, ?> map -> {
                 for (Map.Entry<?, ?> entry : map.entrySet()) {
                     String key = String.valueOf(entry.getKey());
                     // strategy: {name: lns, kind: rmsnorm} says the strategy's own value under name
-                    flatten(key.equals("name") ? prefix : prefix.isEmpty() ? key : prefix + "." + key, entry.getValue(), name, into);
+                    flatten(key.equals("name") ? prefix : prefix.isEmpty() ? key : prefix + "." + key, entry.getValue(), name, deepest - 1, into);
                 }
             }
             case List<?> list -> {
