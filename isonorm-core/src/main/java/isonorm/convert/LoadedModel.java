@@ -34,6 +34,9 @@ import java.util.Set;
  */
 public record LoadedModel(Checkpoint checkpoint, Config config, Transformer model, List<String> unused) {
 
+    /** How configs call the number of blocks. */
+    private static final Set<String> BLOCKS = Set.of("num_hidden_layers", "n_layer", "n_layers", "num_layers");
+
     /**
      * Opens the checkpoint in {@code folder}.
      *
@@ -72,12 +75,25 @@ public record LoadedModel(Checkpoint checkpoint, Config config, Transformer mode
     }
 
     private static Family.Description describe(Checkpoint checkpoint, Config config) throws CheckpointException {
+        requireTensors(checkpoint, config.values());
         try {
             return Families.describe(config, checkpoint.names());
         } catch (IllegalArgumentException | ArithmeticException e) {
             throw new CheckpointException(Reason.CONFIG_UNSUPPORTED, checkpoint.folder() + ": config.json does not fit together: " + e.getMessage(), e);
         } catch (CheckpointException e) {
             throw new CheckpointException(e.reason(), checkpoint.folder() + ": " + e.getMessage(), e);
+        }
+    }
+
+    /** Nothing is built a block before there is known to be a tensor for each: what a file counts is only what it says. */
+    private static void requireTensors(Checkpoint checkpoint, Map<?, ?> config) throws CheckpointException {
+        for (Map.Entry<?, ?> entry : config.entrySet()) {
+            if (entry.getValue() instanceof Map<?, ?> part) {
+                requireTensors(checkpoint, part);
+            } else if (BLOCKS.contains(entry.getKey()) && entry.getValue() instanceof Number count && count.doubleValue() > checkpoint.names().size()) {
+                throw new CheckpointException(Reason.CONFIG_UNSUPPORTED, checkpoint.folder() + ": config.json says " + entry.getKey() + " " + count
+                        + ", and there are " + checkpoint.names().size() + " tensors, fewer than one a block");
+            }
         }
     }
 

@@ -66,6 +66,13 @@ class LoadedModelTest {
         assertEquals(60, Fixtures.all().size());
     }
 
+    @Test
+    void countsAreComparedWithWhatIsThereFirst() throws IOException {
+        SampleCheckpoint sample = Fixtures.sample("gpt2");
+        sample.config.put("n_layer", 1_000_000_000);
+        refused(Reason.CONFIG_UNSUPPORTED, () -> open(sample), "n_layer 1000000000", "tensors, fewer than one a block");
+    }
+
     // Tensors
 
     @Test
