@@ -1,5 +1,6 @@
 package isonorm.checkpoint;
 
+import static isonorm.checkpoint.CheckpointException.Reason.CHANGED;
 import static isonorm.checkpoint.CheckpointException.Reason.CONFIG_NOT_JSON;
 import static isonorm.checkpoint.CheckpointException.Reason.INDEX_DISAGREES;
 import static isonorm.checkpoint.CheckpointException.Reason.INDEX_MALFORMED;
@@ -18,13 +19,16 @@ import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Optional;
 import java.util.Set;
 import java.util.TreeMap;
@@ -72,18 +76,21 @@ public final class Checkpoint {
     private final List<SafetensorsFile> files;
     private final Map<String, SafetensorsFile> fileOf;
     private final List<Path> companions;
+    private final List<FileState> states;
 
     private Checkpoint(
             Path folder,
             Config config,
             List<SafetensorsFile> files,
             Map<String, SafetensorsFile> fileOf,
-            List<Path> companions) {
+            List<Path> companions,
+            List<FileState> states) {
         this.folder = folder;
         this.config = config;
         this.files = List.copyOf(files);
         this.fileOf = Collections.unmodifiableMap(fileOf);
         this.companions = List.copyOf(companions);
+        this.states = List.copyOf(states);
     }
 
     /**
@@ -109,6 +116,7 @@ public final class Checkpoint {
                             ? "; this is an adapter, merge it into its base model first"
                             : ""));
         }
+        Map<Path, FileState> states = states(entries); // before anything is read
         Config object = readObject(config);
         List<SafetensorsFile> files = new ArrayList<>();
         if (entries.containsKey(WEIGHTS)) {
@@ -129,7 +137,41 @@ public final class Checkpoint {
         List<Path> companions = entries.values().stream()
                 .filter(file -> COMPANION.matcher(file.getFileName().toString()).matches())
                 .toList();
-        return new Checkpoint(folder, object, files, fileOf, companions);
+        Set<Path> read = new LinkedHashSet<>(companions);
+        read.add(config);
+        files.forEach(file -> read.add(file.path()));
+        return new Checkpoint(folder, object, files, fileOf, companions, read.stream().map(states::get).filter(Objects::nonNull).toList());
+    }
+
+    private static Map<Path, FileState> states(Map<String, Path> entries) throws CheckpointException {
+        Map<Path, FileState> states = new LinkedHashMap<>();
+        for (Path file : entries.values()) {
+            String name = file.getFileName().toString();
+            if (name.equals(CONFIG) || name.endsWith(SAFETENSORS) || COMPANION.matcher(name).matches()) {
+                try {
+                    states.put(file, FileState.of(file));
+                } catch (NoSuchFileException e) {
+                    // A link to nothing, which only matters if somebody asks for the file.
+                } catch (IOException e) {
+                    throw SafetensorsFile.failed(file, e);
+                }
+            }
+        }
+        return states;
+    }
+
+    /**
+     * Refuses a checkpoint of which a file is no longer what it was when it was opened, so that what was read may be of two versions.
+     *
+     * @throws CheckpointException naming the file
+     */
+    public void requireUnchanged() throws CheckpointException {
+        for (FileState state : states) {
+            if (!state.isStill()) {
+                throw new CheckpointException(CHANGED, state.file() + " changed after it was opened, so what was read may be of two versions;"
+                        + " start again when nothing writes to it");
+            }
+        }
     }
 
     /** A pipe would be waited for, and a device may have no end. */

@@ -156,7 +156,7 @@ public final class Conversion {
      * Carries the conversion out.
      *
      * @throws ConversionRefused with every reason, if the model has no exact equal in this form
-     * @throws CheckpointException if a file is wrong, a value is not finite or does not fit, or the result cannot be written
+     * @throws CheckpointException if a file is wrong or changed after it was opened, a value is not finite or does not fit, or the result cannot be written
      * @throws IOException if the verifier finds that the result is not equal
      */
     public Report writeTo(Path folder, Progress progress) throws IOException {
@@ -178,8 +178,12 @@ public final class Conversion {
                     verifier.isPresent() ? Optional.of(verifier.get().verify(source.model(), plan.result(), result, progress)) : Optional.empty();
             Report whole = report.withResult(written, evidence);
             JSON.writeValue(output.path().resolve("report.json").toFile(), Reports.json(whole));
+            source.checkpoint().requireUnchanged();
             output.commit();
             return whole;
+        } catch (IOException | InternalError e) { // the second from mapped memory that is no longer in the file
+            source.checkpoint().requireUnchanged();
+            throw e;
         }
     }
 

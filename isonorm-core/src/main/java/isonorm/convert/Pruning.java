@@ -146,7 +146,7 @@ public final class Pruning {
      * Writes the checkpoint: to a temporary folder, synced, verified if a verifier was given, renamed. Tensors keep their types and, bit for
      * bit, their values.
      *
-     * @throws CheckpointException if the folder exists, or cannot be written
+     * @throws CheckpointException if the folder exists, or cannot be written, or a file of the source changed after it was opened
      * @throws IOException if the verifier finds that the result is not equal
      */
     public Report writeTo(Path folder, Progress progress) throws IOException {
@@ -168,8 +168,12 @@ public final class Pruning {
             Optional<Evidence> evidence = verifier.isPresent() ? Optional.of(verifier.get().verify(result, result, whole, progress)) : Optional.empty();
             Report report = report(sourceFiles, written, evidence);
             JSON.writeValue(output.path().resolve("report.json").toFile(), Reports.json(report));
+            source.checkpoint().requireUnchanged();
             output.commit();
             return report;
+        } catch (IOException | InternalError e) { // the second from mapped memory that is no longer in the file
+            source.checkpoint().requireUnchanged();
+            throw e;
         }
     }
 

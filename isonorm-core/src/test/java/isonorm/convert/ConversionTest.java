@@ -20,10 +20,13 @@ import isonorm.model.Progress;
 import isonorm.weights.Model;
 import isonorm.weights.SampleCheckpoint;
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.nio.file.attribute.FileTime;
 import java.security.MessageDigest;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -40,8 +43,12 @@ import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.condition.DisabledOnOs;
+import org.junit.jupiter.api.condition.OS;
 import org.junit.jupiter.api.function.Executable;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** What a conversion leaves on the disk. */
 class ConversionTest {
@@ -418,6 +425,45 @@ class ConversionTest {
         assertEquals(JSON.readTree("""
                 {"reference": "original, f64", "compared": "hidden states", "positions": 12, "output_deviation": 2.5, "tolerance": 1e-4,
                  "comparisons": [{"model": "written", "compute": "f64", "largest_error": 1e-7, "mean_error": 1e-8}]}"""), report().get("verification"));
+    }
+
+    /** A file that another program writes to meanwhile, in place, by another of its name, or so that even its times are as they were. */
+    @DisabledOnOs(value = OS.WINDOWS, disabledReason = "nobody can write to a mapped file there")
+    @ParameterizedTest
+    @ValueSource(strings = {"in place", "replaced", "with its old time", "config.json"})
+    void aSourceThatChangesMeanwhileIsRefused(String how) throws IOException {
+        Path folder = Files.createDirectory(temporary.resolve("source"));
+        for (String name : List.of("config.json", "model.safetensors")) {
+            Files.copy(Fixtures.folder("gpt2").resolve(name), folder.resolve(name));
+        }
+        LoadedModel source = LoadedModel.open(folder);
+        Path file = folder.resolve(how.equals("config.json") ? how : "model.safetensors");
+        FileTime before = Files.getLastModifiedTime(file);
+        byte[] bytes = Files.readAllBytes(file);
+        Progress other = (what, done, total) -> {
+            if (what.equals("converting") && done > total / 2) {
+                try {
+                    if (how.equals("replaced")) {
+                        Files.move(Files.write(folder.resolve("new"), bytes), file, StandardCopyOption.REPLACE_EXISTING);
+                    } else {
+                        bytes[bytes.length - 1] ^= 1;
+                        Files.write(file, bytes);
+                    }
+                    if (how.equals("with its old time")) {
+                        Files.setLastModifiedTime(file, before);
+                    }
+                } catch (IOException e) {
+                    throw new UncheckedIOException(e);
+                }
+            }
+        };
+        CheckpointException refused =
+                assertThrows(CheckpointException.class, () -> Conversion.of(source, Form.PRE_RMSNORM).writeTo(out, other));
+        assertEquals(Reason.CHANGED, refused.reason(), refused.getMessage());
+        assertTrue(refused.getMessage().startsWith(file.toString()), refused.getMessage());
+        try (Stream<Path> left = Files.list(temporary)) {
+            assertEquals(List.of(folder), left.toList());
+        }
     }
 
     // Reports
