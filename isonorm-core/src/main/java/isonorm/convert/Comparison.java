@@ -7,6 +7,7 @@ package isonorm.convert;
  * NaN or infinite where an output is.
  *
  * @param largestError the largest |a - b|
+ * @param rootMeanSquareError the root of the mean (a - b)^2
  * @param meanError the mean |a - b|
  * @param kl the mean over positions of KL(softmax a || softmax b), in nats; NaN where the outputs are no logits
  * @param top1Agreement the part of the positions where both have the same largest logit; NaN where the outputs are no logits
@@ -18,6 +19,7 @@ package isonorm.convert;
  */
 public record Comparison(
         double largestError,
+        double rootMeanSquareError,
         double meanError,
         double kl,
         double top1Agreement,

@@ -147,6 +147,54 @@ public final class Conversion {
     /** A tensor of the result, and what was done to it, step by step in words. */
     public record Tensor(String name, Dtype dtype, List<Long> shape, List<String> steps) {}
 
+    /**
+     * A tensor of a file that does not hold what it should: values that are not the roundings of those they were to be.
+     *
+     * @param tensor its name in the file
+     * @param values how many values it has
+     * @param different how many of them are not the rounding
+     * @param times how many times as far off as one rounding to the file's coarsest type they are, by root mean squares
+     */
+    public record Deviation(String tensor, long values, long different, double times) {
+
+        @Override
+        public String toString() {
+            return "tensor " + tensor + " is not the rounding of what it should be: " + different + " of " + values + " values are others";
+        }
+    }
+
+    /**
+     * A checkpoint of which it is written down how it was converted, made again from what may be its source, and held to that value by value.
+     *
+     * @param source whether it was made from this source: the hashes of its report say so, or most of its values are what the source gives
+     * @param deviations where it was, what the file does not hold as it should; empty where it was not
+     */
+    public record Remade(boolean source, List<Deviation> deviations) {
+
+        public Remade {
+            deviations = List.copyOf(deviations);
+        }
+
+        /** Whether each value is the rounding of what the source gives. */
+        public boolean exact() {
+            return source && deviations.isEmpty();
+        }
+    }
+
+    /** Makes {@code written} from {@code source} again; empty where nothing says that it was converted, or from another form or model. */
+    public static Optional<Remade> again(LoadedModel source, LoadedModel written, Progress progress) throws IOException {
+        return Remaking.remade(source, written, progress);
+    }
+
+    /**
+     * The tensors of {@code written} that hold something else than the roundings of a model's values, in the order of a forward pass.
+     *
+     * @param model with the parameters of what was written
+     */
+    public static List<Deviation> deviations(Transformer model, LoadedModel written, Progress progress) throws IOException {
+        return Roundings.deviations(Model.of(model), written, progress);
+    }
+
     /** {@link #writeTo(Path, Progress)} without anybody to watch. */
     public Report writeTo(Path folder) throws IOException {
         return writeTo(folder, Progress.NONE);
@@ -254,7 +302,7 @@ public final class Conversion {
             each.add(new Tensor(tensor.info().name(), tensor.info().dtype(), tensor.info().shape(), List.copyOf(steps)));
         }
         return new Report(Isonorm.VERSION, plan.result().architecture().family(),
-                Plan.currentForm(source).map(Form::label).orElse("the family's checkpoint"), form.label(),
+                Plan.formOf(source), form.label(),
                 Model.of(source.model()).architecture().parameterCount(), plan.result().architecture().parameterCount(),
                 plan.notes(), source.unused(), sourceFiles, List.copyOf(each), List.of(), Optional.empty());
     }

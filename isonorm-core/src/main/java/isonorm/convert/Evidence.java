@@ -1,14 +1,17 @@
 package isonorm.convert;
 
+import isonorm.checkpoint.Dtype;
 import java.util.List;
+import java.util.Optional;
 
 /**
- * What shows that a written checkpoint is equal to its original.
+ * What shows whether a checkpoint is equal to its original.
  *
- * @param comparisons of models with the original computed in float64, the written one in float64 among them
- * @param tolerance how large the largest error of the written model in float64 was allowed to be
+ * @param comparisons of models with the original computed in the widest type, the written one in that type among them
+ * @param limits how far the first comparison of the written model may be from the original
+ * @param rounding the type of 16 bits whose rounding the limits come from, where the files have one
  */
-public record Evidence(List<Measured> comparisons, double tolerance) {
+public record Evidence(List<Measured> comparisons, Limits limits, Optional<Dtype> rounding) {
 
     /**
      * How far one model is from the original.
@@ -17,13 +20,37 @@ public record Evidence(List<Measured> comparisons, double tolerance) {
      */
     public record Measured(Subject model, String computed, Comparison comparison) {}
 
+    /**
+     * How far a model may be from its original and still count as equal; infinite where nothing is limited.
+     *
+     * @param largestError the most that {@link Comparison#largestError} may be
+     * @param rootMeanSquareError the most that {@link Comparison#rootMeanSquareError} may be
+     * @param kl the most that {@link Comparison#kl} may be, where the outputs are logits
+     */
+    public record Limits(double largestError, double rootMeanSquareError, double kl) {
+
+        /** A limit on the largest error alone. */
+        public static Limits ofLargestError(double largest) {
+            return new Limits(largest, Double.POSITIVE_INFINITY, Double.POSITIVE_INFINITY);
+        }
+
+        /** Whether a comparison stays within every limit; never where an output is NaN. */
+        public boolean allow(Comparison comparison) {
+            return comparison.within(largestError)
+                    && !(comparison.rootMeanSquareError() > rootMeanSquareError)
+                    && !(comparison.kl() > kl);
+        }
+    }
+
     /** What is compared with the original. */
     public enum Subject {
         /** The model that was written, as it was before its values were rounded. */
         BEFORE_ROUNDING("before rounding"),
         /** The model that was written. */
         WRITTEN("written"),
-        /** The original itself in the type it is stored in: what rounding alone does. */
+        /** The original with its weights rounded to the written type: what one rounding does to this model. */
+        ROUNDED("original, rounded"),
+        /** The original itself in the type it is stored in: what that type's arithmetic does. */
         ORIGINAL("original");
 
         private final String label;
@@ -40,13 +67,36 @@ public record Evidence(List<Measured> comparisons, double tolerance) {
 
     public Evidence {
         comparisons = List.copyOf(comparisons);
-        if (comparisons.stream().noneMatch(measured -> measured.model == Subject.WRITTEN)) {
+        if (find(comparisons, Subject.WRITTEN).isEmpty()) {
             throw new IllegalArgumentException("evidence needs a comparison of the written model, got " + comparisons);
+        }
+        if (rounding.isPresent() && find(comparisons, Subject.ROUNDED).isEmpty()) {
+            throw new IllegalArgumentException("limits that come from rounding need the original, rounded, got " + comparisons);
         }
     }
 
-    /** The comparison that decided: the first of the written model. */
+    private static Optional<Comparison> find(List<Measured> comparisons, Subject model) {
+        return comparisons.stream().filter(measured -> measured.model == model).map(Measured::comparison).findFirst();
+    }
+
+    /** The comparison that decides: the first of the written model. */
     public Comparison decisive() {
-        return comparisons.stream().filter(measured -> measured.model == Subject.WRITTEN).findFirst().orElseThrow().comparison;
+        return find(comparisons, Subject.WRITTEN).orElseThrow();
+    }
+
+    /** What one rounding does to the original, where a type of 16 bits is written. */
+    public Optional<Comparison> rounded() {
+        return find(comparisons, Subject.ROUNDED);
+    }
+
+    /** Whether the written model is within the limits. */
+    public boolean equal() {
+        return limits.allow(decisive());
+    }
+
+    /** How many times as far as its own rounding the written model is from the original, by the root-mean-square errors. */
+    public double timesRounding() {
+        double one = rounded().map(Comparison::rootMeanSquareError).orElse(Double.NaN);
+        return decisive().rootMeanSquareError() / one;
     }
 }

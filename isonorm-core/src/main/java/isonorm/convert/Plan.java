@@ -47,6 +47,11 @@ record Plan(
                 : Optional.empty();
     }
 
+    /** The form a model is in, in the words of reports. */
+    static String formOf(LoadedModel model) {
+        return currentForm(model).map(Form::label).orElse("the family's checkpoint");
+    }
+
     /** Every reason why {@code model} cannot become {@code form}; empty when it can. */
     static List<String> refusals(LoadedModel model, Form form) {
         Optional<Form> current = currentForm(model);

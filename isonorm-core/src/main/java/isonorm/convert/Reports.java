@@ -68,12 +68,19 @@ final class Reports {
         json.put("compared", evidence.decisive().compared());
         json.put("positions", evidence.decisive().positions());
         json.put("output_deviation", evidence.decisive().outputDeviation());
-        json.put("tolerance", evidence.tolerance());
+        json.put("tolerance", evidence.limits().largestError());
+        if (evidence.rounding().isPresent()) {
+            put(json, "rms_tolerance", evidence.limits().rootMeanSquareError());
+            put(json, "kl_tolerance", evidence.limits().kl());
+            json.put("rounding", evidence.rounding().get().name());
+            put(json, "times_rounding", evidence.timesRounding());
+        }
         ArrayNode rows = json.putArray("comparisons");
         for (Evidence.Measured measured : evidence.comparisons()) {
             ObjectNode row = rows.addObject().put("model", measured.model().label()).put("compute", measured.computed());
             Comparison comparison = measured.comparison();
             put(row, "largest_error", comparison.largestError());
+            put(row, "rms_error", comparison.rootMeanSquareError());
             put(row, "mean_error", comparison.meanError());
             put(row, "kl", comparison.kl());
             put(row, "top1_agreement", comparison.top1Agreement());

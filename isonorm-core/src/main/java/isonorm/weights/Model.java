@@ -85,19 +85,10 @@ public record Model(Architecture architecture, Map<Role, Matrix> weights) implem
     public Dtype coarsest() throws CheckpointException {
         Dtype coarsest = Dtype.F64;
         for (Parameter parameter : architecture.parameters()) {
-            if (!parameter.isVector() && weights.get(parameter.role()) instanceof Stored stored && digits(stored.dtype()) < digits(coarsest)) {
+            if (!parameter.isVector() && weights.get(parameter.role()) instanceof Stored stored && Numbers.digits(stored.dtype()) < Numbers.digits(coarsest)) {
                 coarsest = stored.dtype();
             }
         }
         return coarsest;
-    }
-
-    private static int digits(Dtype dtype) {
-        return switch (dtype) {
-            case F64 -> 53;
-            case F32 -> 24;
-            case F16 -> 11;
-            default -> 8;
-        };
     }
 }

@@ -25,6 +25,7 @@ public final class Numbers {
 
         private final float[] floats = new float[CHUNK];
         private final short[] halves = new short[CHUNK];
+        private final MemorySegment chunk = MemorySegment.ofArray(new byte[CHUNK * Double.BYTES]);
     }
 
     private Numbers() {}
@@ -158,6 +159,40 @@ public final class Numbers {
             MemorySegment.copy(floats, 0, into, FLOAT, (first + done) * Float.BYTES, n);
         }
         return largest;
+    }
+
+    /**
+     * What {@code count} values become when they are stored in a type and read again: each rounded once. Of values that do not fit the
+     * result is infinite.
+     */
+    public static void round(double[] from, int count, Dtype dtype, double[] into) {
+        MemorySegment stored = Buffers.OWN.get().chunk;
+        for (int done = 0; done < count; done += CHUNK) {
+            int n = Math.min(CHUNK, count - done);
+            encode(from, done, n, stored, dtype, 0);
+            decode(stored, dtype, 0, n, into, done);
+        }
+    }
+
+    /** How many binary digits a value of a type has. */
+    static int digits(Dtype dtype) {
+        return switch (dtype) {
+            case F64 -> 53;
+            case F32 -> 24;
+            case F16 -> 11;
+            case BF16 -> 8;
+            default -> throw new IllegalArgumentException("weights cannot be of type " + dtype);
+        };
+    }
+
+    /** Half a unit in the last place that a value has in a type: the most that rounding moves it. */
+    public static double halfUnit(double value, Dtype dtype) {
+        if (dtype == Dtype.F64) {
+            return Math.ulp(value) / 2;
+        }
+        int smallest = dtype == Dtype.F16 ? -14 : Float.MIN_EXPONENT;
+        int exponent = Math.max(Math.getExponent(value), smallest) - digits(dtype);
+        return Double.longBitsToDouble((long) (exponent + Double.MAX_EXPONENT) << 52);
     }
 
     static void toFloat16(double[] from, int at, int n, short[] into, boolean vectors) {

@@ -86,6 +86,11 @@ public final class Stored implements Matrix {
         return source;
     }
 
+    /** Whether it is a vector: the rows of its source are then its values. */
+    public boolean isVector() {
+        return vector;
+    }
+
     /** The type its values are stored in. */
     public Dtype dtype() throws CheckpointException {
         return checkpoint.info(source.tensors().getFirst()).dtype();

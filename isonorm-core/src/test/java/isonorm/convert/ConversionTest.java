@@ -13,6 +13,7 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import isonorm.checkpoint.CheckpointException;
 import isonorm.checkpoint.CheckpointException.Reason;
 import isonorm.checkpoint.Dtype;
+import isonorm.checkpoint.SafetensorsFile;
 import isonorm.convert.Conversion.HashedFile;
 import isonorm.family.Fixtures;
 import isonorm.model.ConversionRefused;
@@ -48,6 +49,7 @@ import org.junit.jupiter.api.condition.OS;
 import org.junit.jupiter.api.function.Executable;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /** What a conversion leaves on the disk. */
@@ -417,14 +419,14 @@ class ConversionTest {
 
     @Test
     void whatWasMeasuredIsReported() throws IOException {
-        Comparison comparison = new Comparison(1e-7, 1e-8, Double.NaN, Double.NaN, Double.NaN, Double.NaN, 12, 2.5, "hidden states");
-        Evidence evidence = new Evidence(List.of(new Evidence.Measured(Evidence.Subject.WRITTEN, "f64", comparison)), 1e-4);
+        Comparison comparison = new Comparison(1e-7, 2e-8, 1e-8, Double.NaN, Double.NaN, Double.NaN, Double.NaN, 12, 2.5, "hidden states");
+        Evidence evidence = new Evidence(List.of(new Evidence.Measured(Evidence.Subject.WRITTEN, "f64", comparison)), Evidence.Limits.ofLargestError(1e-4), Optional.empty());
         Conversion.Report report = Conversion.of(LoadedModel.open(Fixtures.folder("gpt2")), Form.PRE_RMSNORM)
                 .verifiedBy((_, _, _, _) -> evidence).writeTo(out);
         assertEquals(Optional.of(evidence), report.verification());
         assertEquals(JSON.readTree("""
                 {"reference": "original, f64", "compared": "hidden states", "positions": 12, "output_deviation": 2.5, "tolerance": 1e-4,
-                 "comparisons": [{"model": "written", "compute": "f64", "largest_error": 1e-7, "mean_error": 1e-8}]}"""), report().get("verification"));
+                 "comparisons": [{"model": "written", "compute": "f64", "largest_error": 1e-7, "rms_error": 2e-8, "mean_error": 1e-8}]}"""), report().get("verification"));
     }
 
     /** A file that another program writes to meanwhile, in place, by another of its name, or so that even its times are as they were. */
@@ -464,6 +466,31 @@ class ConversionTest {
         try (Stream<Path> left = Files.list(temporary)) {
             assertEquals(List.of(folder), left.toList());
         }
+    }
+
+    // Values
+
+    @ParameterizedTest
+    @CsvSource({"gpt2, CENTRED, BF16", "gpt2, PRE_CRMSNORM, F32", "bloom, PRE_RMSNORM, F16", "gpt_neo, CENTRED, BF16", "gpt_neox-sharded, CENTRED, F16",
+        "bert, RMSNORM, BF16", "vit, CENTRED, F32", "dinov2, CENTRED, BF16", "gpt2-bf16, PRE_CRMSNORM, BF16", "opt, CENTRED, F64"})
+    void eachValueIsTheRoundingOfTheRewrittenOne(String fixture, Form form, Dtype dtype) throws IOException {
+        LoadedModel source = LoadedModel.open(Fixtures.folder(fixture));
+        Conversion.of(source, form).inType(dtype).writeTo(out);
+        LoadedModel written = LoadedModel.open(out);
+        Plan plan = Plan.of(source, form, false);
+        assertEquals(List.of(), Roundings.deviations(plan.result(), written, Progress.NONE));
+        Conversion.Remade remade = Conversion.again(source, written, Progress.NONE).orElseThrow();
+        assertTrue(remade.exact(), remade.toString());
+
+        Path file = written.checkpoint().weightFiles().getLast();
+        SafetensorsFile tensors = SafetensorsFile.open(file);
+        String last = List.copyOf(tensors.tensors().keySet()).getLast();
+        byte[] bytes = Files.readAllBytes(file);
+        bytes[bytes.length - 1] ^= 1; // the last value's sign or exponent
+        Files.write(file, bytes);
+        List<Conversion.Deviation> deviations = Conversion.again(source, LoadedModel.open(out), Progress.NONE).orElseThrow().deviations();
+        assertEquals(List.of(last), deviations.stream().map(Conversion.Deviation::tensor).toList());
+        assertEquals(1, deviations.getFirst().different());
     }
 
     // Reports

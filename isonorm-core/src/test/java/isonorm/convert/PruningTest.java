@@ -45,8 +45,8 @@ class PruningTest {
     @Test
     void whatWasDoneIsReported() throws IOException {
         Path out = folder.resolve("out");
-        Comparison same = new Comparison(0, 0, 0, 1, Double.NaN, Double.NaN, 12, 2.5, "logits");
-        Evidence evidence = new Evidence(List.of(new Evidence.Measured(Evidence.Subject.WRITTEN, "f64", same)), 1e-4);
+        Comparison same = new Comparison(0, 0, 0, 0, 1, Double.NaN, Double.NaN, 12, 2.5, "logits");
+        Evidence evidence = new Evidence(List.of(new Evidence.Measured(Evidence.Subject.WRITTEN, "f64", same)), Evidence.Limits.ofLargestError(1e-4), Optional.empty());
         Pruning.Report report = Pruning.of(LoadedModel.open(Fixtures.folder("gpt2")), List.of(2, 0)).verifiedBy((_, _, _, _) -> evidence).writeTo(out);
         assertEquals(List.of(0, 2), report.removed());
         assertEquals(3, report.blocksBefore());

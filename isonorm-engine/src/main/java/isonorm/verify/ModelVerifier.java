@@ -1,8 +1,10 @@
 package isonorm.verify;
 
-import isonorm.checkpoint.Dtype;
 import isonorm.convert.Comparison;
+import isonorm.convert.Conversion;
+import isonorm.convert.Conversion.Deviation;
 import isonorm.convert.Evidence;
+import isonorm.convert.Evidence.Limits;
 import isonorm.convert.Evidence.Measured;
 import isonorm.convert.Evidence.Subject;
 import isonorm.convert.LoadedModel;
@@ -19,61 +21,94 @@ import java.util.Locale;
 import java.util.Optional;
 
 /**
- * Runs a written model and its original. In float64 the largest error must be within {@link Tolerance#written}. Where weights of 16 bits
- * are written, their rounding would hide a wrong rewrite, so the rewritten model is compared before it was rounded too, within
- * {@link Tolerance#REWRITTEN_F64}.
+ * Reads a written model back and runs it beside its original. Each value must be the rounding of the rewritten one. In float64 the
+ * rewritten model, before its values were rounded, must be within {@link Tolerance#REWRITTEN_F64} of the original where 16 bits are written, and
+ * the written one within {@link Tolerance#WRITTEN_F32}, or of 16 bits {@link Tolerance#rounded} by what their rounding does to the original itself.
  *
  * <p>Without a text, and of models that are not large, two more comparisons are given: the written model in float32, and the original in
- * its own type with itself in float64, which shows what rounding alone does. Each is two more passes through all weights.
+ * its own type, which shows what that type's arithmetic does. Each is one more pass through all weights.
  */
 record ModelVerifier(Optional<TokenizedText> text) implements Verifier {
 
     private static final long MANY_PARAMETERS = 400_000_000;
 
+    /** What is measured of a model, or of several draws of one. */
+    private record Row(Subject subject, Compute compute, List<Model> models) {}
+
     @Override
-    public Evidence verify(Transformer original, Transformer rewritten, LoadedModel written, Progress progress) throws IOException {
-        Dtype coarsest = Model.of(written.model()).coarsest();
-        double tolerance = Tolerance.written(coarsest);
-        List<Measured> rows = new ArrayList<>();
-        if (coarsest.bytes() < Dtype.F32.bytes()) {
-            Comparison before = compare("verifying before rounding", original, rewritten, Compute.F64, progress);
-            rows.add(new Measured(Subject.BEFORE_ROUNDING, Compute.F64.label(), before));
-            requireEqual(before, Tolerance.REWRITTEN_F64, "the rewritten model, before rounding,");
+    public Evidence verify(Transformer originalOne, Transformer rewrittenOne, LoadedModel writtenFiles, Progress progress) throws IOException {
+        List<Deviation> deviations = Conversion.deviations(rewrittenOne, writtenFiles, progress);
+        if (!deviations.isEmpty()) {
+            throw new IOException(deviations.getFirst() + "; nothing was written");
         }
-        Comparison exact = compare("verifying in f64", original, written.model(), Compute.F64, progress);
-        rows.add(new Measured(Subject.WRITTEN, Compute.F64.label(), exact));
-        requireEqual(exact, tolerance, "the written model");
+        Model original = Model.of(originalOne);
+        Model rewritten = Model.of(rewrittenOne);
+        Model written = Model.of(writtenFiles.model());
+        Optional<OwnRounding> rounding = OwnRounding.of(original, written);
+        List<Row> rows = new ArrayList<>();
+        if (rounding.isPresent()) {
+            rows.add(new Row(Subject.BEFORE_ROUNDING, Compute.F64, List.of(rewritten)));
+        }
+        rows.add(new Row(Subject.WRITTEN, Compute.F64, List.of(written)));
+        rounding.ifPresent(own -> rows.add(new Row(Subject.ROUNDED, Compute.F32, own.draws())));
         if (text.isEmpty() && original.parameterCount() <= MANY_PARAMETERS) {
-            Compute stored = stored(original);
-            rows.add(new Measured(Subject.WRITTEN, Compute.F32.label(),
-                    compare("verifying in f32", original, written.model(), Compute.F32, progress)));
-            rows.add(new Measured(Subject.ORIGINAL, stored.label(),
-                    compare("the original in " + stored.label(), original, original, stored, progress)));
+            rows.add(new Row(Subject.WRITTEN, Compute.F32, List.of(written)));
+            rows.add(new Row(Subject.ORIGINAL, stored(original), List.of(original)));
         }
-        return new Evidence(rows, tolerance);
+        List<Measured> measured = measure(original, rows, progress);
+        for (Measured row : measured) {
+            if (row.model() == Subject.BEFORE_ROUNDING) {
+                requireEqual(original, rewritten, row.comparison(), Limits.ofLargestError(Tolerance.REWRITTEN_F64), "the rewritten model, before rounding,");
+            }
+        }
+        Limits limits = Limits.ofLargestError(rounding.isPresent() ? 0 : Tolerance.written(written.coarsest(), Compute.F64));
+        for (Measured row : measured) {
+            limits = row.model() == Subject.ROUNDED ? Tolerance.rounded(row.comparison(), original, written) : limits;
+        }
+        Evidence evidence = new Evidence(measured, limits, rounding.map(OwnRounding::dtype));
+        requireEqual(original, written, evidence.decisive(), limits, "the written model");
+        return evidence;
     }
 
-    private Comparison compare(String what, Transformer original, Transformer other, Compute compute, Progress progress) throws IOException {
-        Verification verification = Verification.of(original, other).compute(Compute.F64, compute);
+    private List<Measured> measure(Model original, List<Row> rows, Progress progress) throws IOException {
+        Verification verification = null;
+        for (Row row : rows) {
+            for (Model model : row.models) {
+                verification = verification == null
+                        ? Verification.of(original, model).compute(Compute.F64, row.compute)
+                        : verification.and(model, row.compute);
+            }
+        }
         if (text.isPresent()) {
             verification = verification.withText(text.get());
         }
-        return verification.run((_, done, total) -> progress.step(what, done, total));
+        List<Comparison> comparisons = verification.runAll((_, done, total) -> progress.step("verifying", done, total));
+        List<Measured> measured = new ArrayList<>();
+        int at = 0;
+        for (Row row : rows) {
+            int end = at + row.models.size();
+            measured.add(new Measured(row.subject, row.compute.label(), OwnRounding.median(comparisons.subList(at, end))));
+            at = end;
+        }
+        return measured;
     }
 
-    private static Compute stored(Transformer original) throws IOException {
-        return switch (Model.of(original).coarsest()) {
+    private static Compute stored(Model original) throws IOException {
+        return switch (original.coarsest()) {
             case F64, F32 -> Compute.F32;
             case F16 -> Compute.F16;
             default -> Compute.BF16;
         };
     }
 
-    private static void requireEqual(Comparison comparison, double tolerance, String what) throws IOException {
-        if (!comparison.within(tolerance)) {
-            throw new IOException(String.format(Locale.ROOT, "%s is not equal to the original: the largest error of its %s is %.3g of their"
-                    + " standard deviation, computed in f64, and the tolerance is %.1g; nothing was written",
-                    what, comparison.compared(), comparison.largestError(), tolerance));
+    private void requireEqual(Model original, Model other, Comparison comparison, Limits limits, String what) throws IOException {
+        if (!limits.allow(comparison)) {
+            Verification verification = text.isPresent() ? Verification.of(original, other).withText(text.get()) : Verification.of(original, other);
+            String where = Streams.parting(original, other, verification.inputs().getFirst()).map(words -> "; " + words).orElse("");
+            throw new IOException(String.format(Locale.ROOT, "%s is not equal to the original: the errors of its %s are up to %.3g of their standard"
+                    + " deviation, %.3g on average (RMS), computed in f64, and may be %.1g and %.1g%s; nothing was written",
+                    what, comparison.compared(), comparison.largestError(), comparison.rootMeanSquareError(), limits.largestError(),
+                    limits.rootMeanSquareError(), where));
         }
     }
 }

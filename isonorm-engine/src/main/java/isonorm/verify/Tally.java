@@ -66,6 +66,7 @@ final class Tally {
             double difference = Math.abs(a[i] - b[i]);
             row.largest = Math.max(row.largest, difference); // keeps a NaN
             row.absolute += difference;
+            row.differences += difference * difference;
             sum += a[i];
         }
         row.mean = sum / width;
@@ -125,6 +126,10 @@ final class Tally {
         return relative(sums.largest);
     }
 
+    double rootMeanSquareError() {
+        return relative(Math.sqrt(sums.differences / sums.count));
+    }
+
     double meanError() {
         return relative(sums.absolute / sums.count);
     }
@@ -155,6 +160,7 @@ final class Tally {
         private long count;
         private double largest;
         private double absolute;
+        private double differences; // squared
         private double mean;
         private double squares;
         private double kl;
@@ -175,6 +181,7 @@ final class Tally {
             rows += other.rows;
             largest = Math.max(largest, other.largest);
             absolute += other.absolute;
+            differences += other.differences;
             kl += other.kl;
             agreed += other.agreed;
             predicted += other.predicted;

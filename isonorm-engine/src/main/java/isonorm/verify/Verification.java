@@ -6,6 +6,9 @@ import isonorm.architecture.Output;
 import isonorm.architecture.Output.Pooler;
 import isonorm.architecture.Stream;
 import isonorm.convert.Comparison;
+import isonorm.convert.Conversion;
+import isonorm.convert.Evidence;
+import isonorm.convert.LoadedModel;
 import isonorm.convert.Verifier;
 import isonorm.fused.FusedModel;
 import isonorm.layer.Chunks;
@@ -22,17 +25,18 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
+import java.util.OptionalDouble;
 import java.util.SplittableRandom;
 import java.util.function.IntPredicate;
 import java.util.function.IntToLongFunction;
 import java.util.stream.IntStream;
 
 /**
- * Runs two models on the same inputs and compares what they give.
+ * Runs models on the same inputs and compares what they give with what the first of them, A, gives.
  *
  * <p>The inputs are a text, given batches, or else {@value #PROMPTS} prompts of up to {@value #PROMPT} random tokens or
  * {@value #IMAGES} random images, always the same. They are run in chunks whose outputs fit {@value Chunks#BYTES} bytes a model:
- * A on all of a chunk, B on all of it, then both outputs are compared and let go.
+ * A on all of a chunk, then each of the others on all of it, whose outputs are compared and let go.
  */
 public final class Verification {
 
@@ -41,18 +45,30 @@ public final class Verification {
     private static final int IMAGES = 2;
     private static final long SEED = 20_230_524;
 
-    private final Model a;
-    private final Model b;
-    private final Compute computeA;
-    private final Compute computeB;
+    /** A model and the type it is computed in. */
+    private record Run(Model model, Compute compute) {
+
+        ForwardPass pass(boolean resident) throws IOException {
+            return resident ? ForwardPass.resident(model, compute) : ForwardPass.streaming(model, compute);
+        }
+
+        long bytes() {
+            return model.architecture().parameterCount() * compute.bytes();
+        }
+
+        int steps() {
+            return model.architecture().blocks().size() + 2;
+        }
+    }
+
+    private final Run a;
+    private final List<Run> others;
     private final Optional<TokenizedText> text;
     private final List<Batch> inputs;
 
-    private Verification(Model a, Model b, Compute computeA, Compute computeB, Optional<TokenizedText> text, List<Batch> inputs) {
+    private Verification(Run a, List<Run> others, Optional<TokenizedText> text, List<Batch> inputs) {
         this.a = a;
-        this.b = b;
-        this.computeA = computeA;
-        this.computeB = computeB;
+        this.others = others;
         this.text = text;
         this.inputs = inputs;
     }
@@ -67,12 +83,45 @@ public final class Verification {
         return new ModelVerifier(Optional.of(text));
     }
 
+    /**
+     * Whether a checkpoint B is the function of a checkpoint A but for rounding, and what shows it.
+     *
+     * @param equal whether it is, or whether the largest error is within a tolerance that was given
+     * @param remade what came of making B again, where B says that it was converted
+     * @param where from which block on the models differ, in words, where they are not equal
+     */
+    public record Judgement(boolean equal, Evidence evidence, Optional<Conversion.Remade> remade, Optional<String> where) {}
+
+    /**
+     * Compares two checkpoints. Where B says how it was converted and A is what it was made from, B is made again, and each of its values must be
+     * the rounding of what A gives. The outputs of both must be near to each other: of types of 16 bits about as near as A is to itself with its
+     * weights rounded to them once, of wider types within a fixed tolerance.
+     *
+     * @param compute the type both are computed in
+     * @param text what they are run on; empty for random inputs
+     * @param tolerance the largest error that is accepted, in place of all that is said above
+     * @throws IllegalArgumentException if they do not read or give the same
+     */
+    public static Judgement judge(LoadedModel a, LoadedModel b, Compute compute, Optional<TokenizedText> text, OptionalDouble tolerance, Progress progress)
+            throws IOException {
+        return Judging.judge(a, b, compute, text, tolerance, progress);
+    }
+
     /** Of two models with the same inputs and outputs, both computed in float32. */
     public static Verification of(Transformer one, Transformer other) {
         Model a = Model.of(one);
         Model b = Model.of(other);
         requireComparable(a.architecture(), b.architecture());
-        return new Verification(a, b, Compute.F32, Compute.F32, Optional.empty(), List.of());
+        return new Verification(new Run(a, Compute.F32), List.of(new Run(b, Compute.F32)), Optional.empty(), List.of());
+    }
+
+    /** The same with one more model that is compared with A. */
+    public Verification and(Transformer another, Compute compute) {
+        Model other = Model.of(another);
+        requireComparable(a.model.architecture(), other.architecture());
+        List<Run> more = new ArrayList<>(others);
+        more.add(new Run(other, compute));
+        return new Verification(a, List.copyOf(more), text, inputs);
     }
 
     private static void requireComparable(Architecture a, Architecture b) {
@@ -99,10 +148,10 @@ public final class Verification {
 
     /** The same on a text, which also gives both perplexities where attention is causal. */
     public Verification withText(TokenizedText words) {
-        if (!(a.architecture().embedding() instanceof Embedding.Tokens)) {
+        if (!(architecture().embedding() instanceof Embedding.Tokens)) {
             throw new IllegalArgumentException("a model that reads images cannot be verified on a text");
         }
-        return new Verification(a, b, computeA, computeB, Optional.of(words), List.of());
+        return new Verification(a, others, Optional.of(words), List.of());
     }
 
     /** The same on given inputs. */
@@ -110,39 +159,69 @@ public final class Verification {
         if (batches.isEmpty()) {
             throw new IllegalArgumentException("a verification needs an input");
         }
-        return new Verification(a, b, computeA, computeB, Optional.empty(), List.copyOf(batches));
+        return new Verification(a, others, Optional.empty(), List.copyOf(batches));
     }
 
-    /** The same, computed in other types. */
+    /** The same, computed in other types: A and what it is compared with so far. */
     public Verification compute(Compute ofA, Compute ofB) {
-        return new Verification(a, b, ofA, ofB, text, inputs);
+        return new Verification(new Run(a.model, ofA), others.stream().map(other -> new Run(other.model, ofB)).toList(), text, inputs);
+    }
+
+    private Architecture architecture() {
+        return a.model.architecture();
     }
 
     /** Runs both models and compares them. */
     public Comparison run(Progress progress) throws IOException {
+        return runAll(progress).getFirst();
+    }
+
+    /** Runs A once and every other model, and compares each with it, in their order. */
+    public List<Comparison> runAll(Progress progress) throws IOException {
         List<List<Batch>> chunks = chunks();
-        Outcome outcome = Outcome.of(a.architecture(), b.architecture());
-        Targets targets = Targets.of(causal(a.architecture()) ? text : Optional.empty());
-        try (ForwardPass first = pass(a, computeA, resident()); ForwardPass second = pass(b, computeB, resident())) {
-            int stepsA = a.architecture().blocks().size() + 2;
-            int stepsB = b.architecture().blocks().size() + 2;
-            int total = chunks.size() * (stepsA + stepsB);
-            for (int c = 0; c < chunks.size(); c++) {
-                int before = c * (stepsA + stepsB);
-                List<Result> results = new ArrayList<>();
+        List<Outcome> outcomes = others.stream().map(other -> Outcome.of(architecture(), other.model.architecture())).toList();
+        Targets targets = Targets.of(causal(architecture()) ? text : Optional.empty());
+        boolean resident = resident();
+        long total = (long) chunks.size() * (a.steps() + others.stream().mapToInt(Run::steps).sum());
+        long done = 0;
+        List<ForwardPass> passes = new ArrayList<>();
+        try (ForwardPass reference = a.pass(resident)) {
+            for (List<Batch> chunk : chunks) {
+                List<Result> expected = reference.run(chunk, steps("original, ", done, total, progress));
                 try {
-                    List<Batch> chunk = chunks.get(c);
-                    results.addAll(first.run(chunk, (what, done, _) -> progress.step("original, " + what, before + done, total)));
-                    results.addAll(second.run(chunk, (what, done, _) -> progress.step("converted, " + what, before + stepsA + done, total)));
-                    for (int i = 0; i < chunk.size(); i++) {
-                        outcome.add(chunk.get(i), results.get(i), results.get(chunk.size() + i), targets.of(chunk.get(i)));
+                    done += a.steps();
+                    List<IntToLongFunction> next = chunk.stream().map(targets::of).toList();
+                    for (int i = 0; i < others.size(); i++) {
+                        if (passes.size() == i) {
+                            passes.add(others.get(i).pass(resident));
+                        }
+                        String name = others.size() == 1 ? "converted, " : "model " + (i + 1) + ", ";
+                        compare(passes.get(i).run(chunk, steps(name, done, total, progress)), expected, chunk, next, outcomes.get(i));
+                        done += others.get(i).steps();
                     }
                 } finally {
-                    results.forEach(Result::close);
+                    expected.forEach(Result::close);
                 }
             }
+        } finally {
+            passes.forEach(ForwardPass::close);
         }
-        return outcome.comparison();
+        return outcomes.stream().map(Outcome::comparison).toList();
+    }
+
+    private static Progress steps(String name, long before, long total, Progress progress) {
+        return (what, done, _) -> progress.step(name + what, before + done, total);
+    }
+
+    private static void compare(List<Result> given, List<Result> expected, List<Batch> chunk, List<IntToLongFunction> next, Outcome outcome)
+            throws IOException {
+        try {
+            for (int i = 0; i < chunk.size(); i++) {
+                outcome.add(chunk.get(i), expected.get(i), given.get(i), next.get(i));
+            }
+        } finally {
+            given.forEach(Result::close);
+        }
     }
 
     /**
@@ -218,14 +297,17 @@ public final class Verification {
     }
 
     private boolean resident() {
-        return a.architecture().parameterCount() * computeA.bytes() + b.architecture().parameterCount() * computeB.bytes()
-                < ForwardPass.RESIDENT_BYTES;
+        return a.bytes() + others.stream().mapToLong(Run::bytes).sum() < ForwardPass.RESIDENT_BYTES;
     }
 
     private List<List<Batch>> chunks() {
-        Compute larger = computeA.bytes() > computeB.bytes() ? computeA : computeB;
-        List<Batch> batches = text.isPresent() ? rows(text.get(), 0, text.get().windows()) : inputs.isEmpty() ? List.of(random()) : inputs;
-        return Chunks.of(batches, a.architecture(), larger);
+        Compute largest = others.stream().map(Run::compute).reduce(a.compute, (one, other) -> other.bytes() > one.bytes() ? other : one);
+        return Chunks.of(inputs(), architecture(), largest);
+    }
+
+    /** What the models are run on. */
+    List<Batch> inputs() {
+        return text.isPresent() ? rows(text.get(), 0, text.get().windows()) : inputs.isEmpty() ? List.of(random()) : inputs;
     }
 
     /** Batches of one row each. */
@@ -236,9 +318,12 @@ public final class Verification {
 
     private Batch random() {
         SplittableRandom random = new SplittableRandom(SEED);
-        return switch (a.architecture().embedding()) {
+        return switch (architecture().embedding()) {
             case Embedding.Tokens tokens -> {
-                int length = Math.min(Math.min(PROMPT, a.architecture().longestSequence()), b.architecture().longestSequence());
+                int length = Math.min(PROMPT, architecture().longestSequence());
+                for (Run other : others) {
+                    length = Math.min(length, other.model.architecture().longestSequence());
+                }
                 long[][] ids = new long[PROMPTS][length];
                 for (long[] row : ids) {
                     Arrays.setAll(row, _ -> random.nextInt(tokens.vocabulary()));
@@ -299,10 +384,6 @@ public final class Verification {
         tally.add(rows, width, a::readOutput, b::readOutput, counted, targets);
     }
 
-    private static ForwardPass pass(Model model, Compute compute, boolean resident) throws IOException {
-        return resident ? ForwardPass.resident(model, compute) : ForwardPass.streaming(model, compute);
-    }
-
     /**
      * Which outputs are compared, and their tallies. An output that is the bare stream (CLIP's) differs by each token's mean
      * once a model is centred, and its pooled vectors do not; so those are compared in its place.
@@ -341,6 +422,7 @@ public final class Verification {
             Tally other = pooled.orElse(main);
             return new Comparison(
                     Math.max(main.largestError(), other.largestError()),
+                    Math.max(main.rootMeanSquareError(), other.rootMeanSquareError()),
                     Math.max(main.meanError(), other.meanError()),
                     main.kl(), main.top1Agreement(), main.perplexityA(), main.perplexityB(),
                     main.positions(), main.deviation(), compared);

@@ -8,6 +8,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import isonorm.EveryProcessor;
 import isonorm.architecture.Part;
 import isonorm.architecture.Role;
+import isonorm.checkpoint.Dtype;
 import isonorm.convert.Comparison;
 import isonorm.convert.Conversion;
 import isonorm.convert.Evidence;
@@ -29,6 +30,7 @@ import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -83,12 +85,13 @@ class VerificationTest {
     void evidenceHoldsWhatRoundingDoesBesideWhatWasRewritten() throws IOException {
         LoadedModel written = LoadedModel.open(Fixture.named("gpt2-bf16").folder());
         Evidence evidence = Verification.verifier().verify(written.model(), written.model(), written, Progress.NONE);
-        assertEquals(List.of("before rounding f64", "written f64", "written f32", "original bf16"),
+        assertEquals(List.of("before rounding f64", "written f64", "original, rounded f32", "written f32", "original bf16"),
                 evidence.comparisons().stream().map(row -> row.model().label() + " " + row.computed()).toList());
         assertEquals(0, evidence.decisive().largestError());
-        assertEquals(Tolerance.WRITTEN_BF16, evidence.tolerance());
+        assertEquals(Tolerance.rounded(evidence.rounded().orElseThrow(), Model.of(written.model()), Model.of(written.model())), evidence.limits());
+        assertEquals(Optional.of(Dtype.BF16), evidence.rounding());
         Evidence onText = Verification.verifier(TokenizedText.of(3, 1, 2, 3)).verify(written.model(), written.model(), written, Progress.NONE);
-        assertEquals(2, onText.comparisons().size());
+        assertEquals(3, onText.comparisons().size());
         assertTrue(onText.decisive().perplexityA() > 1);
     }
 
@@ -110,7 +113,7 @@ class VerificationTest {
         Role role = Role.of(Part.POOLER, Role.Field.BIAS);
         double[] moved = model.weight(role).vector();
         moved[0] += 1;
-        assertFalse(Verification.of(model, with(model, role, moved)).run(Progress.NONE).within(Tolerance.WRITTEN_F16));
+        assertFalse(Verification.of(model, with(model, role, moved)).run(Progress.NONE).within(Tolerance.ORIGINAL_F16));
     }
 
     @Test

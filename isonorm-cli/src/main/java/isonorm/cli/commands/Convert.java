@@ -181,10 +181,10 @@ public final class Convert extends Subcommand {
     }
 
     private void print(Evidence evidence) {
-        Table table = Table.ofNumbers("model", "computed in", "largest error", "mean error", "KL", "top-1 agreement");
+        Table table = Table.ofNumbers("model", "computed in", "largest error", "RMS error", "KL", "top-1 agreement");
         for (Evidence.Measured row : evidence.comparisons()) {
             Comparison comparison = row.comparison();
-            table.row(row.model().label(), row.computed(), Table.error(comparison.largestError()), Table.error(comparison.meanError()),
+            table.row(row.model().label(), row.computed(), Table.error(comparison.largestError()), Table.error(comparison.rootMeanSquareError()),
                     Double.isNaN(comparison.kl()) ? "-" : Table.error(comparison.kl()),
                     Double.isNaN(comparison.top1Agreement()) ? "-" : Table.percent(comparison.top1Agreement()));
         }
@@ -194,7 +194,8 @@ public final class Convert extends Subcommand {
 
     /** That a written model is equal, in words. */
     static String verified(Console console, Evidence evidence) {
-        return console.green("Verified equal") + ": " + evidence.decisive().compared() + " at "
+        String equal = Equality.words(evidence);
+        return console.green("Verified " + equal) + (equal.contains(":") ? "; " : ": ") + evidence.decisive().compared() + " at "
                 + Table.count(evidence.decisive().positions(), "position") + " against the original, f64";
     }
 }

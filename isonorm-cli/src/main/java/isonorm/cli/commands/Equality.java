@@ -3,8 +3,10 @@ package isonorm.cli.commands;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import isonorm.cli.terminal.Json;
 import isonorm.convert.Comparison;
+import isonorm.convert.Evidence;
+import java.util.Locale;
 
-/** What was compared, as JSON. */
+/** What was compared, as JSON and in words. */
 final class Equality {
 
     private Equality() {}
@@ -14,11 +16,41 @@ final class Equality {
         json.put("compared", comparison.compared());
         json.put("positions", comparison.positions());
         json.put("output_deviation", comparison.outputDeviation());
+        putErrors(json, comparison);
+        Json.put(json, "perplexity_a", comparison.perplexityA());
+        Json.put(json, "perplexity_b", comparison.perplexityB());
+    }
+
+    private static void putErrors(ObjectNode json, Comparison comparison) {
         Json.put(json, "largest_error", comparison.largestError());
+        Json.put(json, "rms_error", comparison.rootMeanSquareError());
         Json.put(json, "mean_error", comparison.meanError());
         Json.put(json, "kl", comparison.kl());
         Json.put(json, "top1_agreement", comparison.top1Agreement());
-        Json.put(json, "perplexity_a", comparison.perplexityA());
-        Json.put(json, "perplexity_b", comparison.perplexityB());
+    }
+
+    /** How far errors may go, and what one rounding makes of the original where that says it. */
+    static void putLimits(ObjectNode json, Evidence evidence) {
+        json.put("tolerance", evidence.limits().largestError());
+        Json.put(json, "rms_tolerance", evidence.limits().rootMeanSquareError());
+        Json.put(json, "kl_tolerance", evidence.limits().kl());
+        if (evidence.rounding().isPresent()) {
+            json.put("rounding", rounding(evidence));
+            Json.put(json, "times_rounding", evidence.timesRounding());
+            putErrors(json.putObject("original_rounded"), evidence.rounded().orElseThrow());
+        }
+    }
+
+    /** That models are equal, and up to what. */
+    static String words(Evidence evidence) {
+        if (evidence.rounding().isEmpty()) {
+            return "equal";
+        }
+        return String.format(Locale.ROOT, "equal up to %s rounding: as far from the original as its own rounding to %s (x %.1f)", rounding(evidence),
+                rounding(evidence), evidence.timesRounding());
+    }
+
+    private static String rounding(Evidence evidence) {
+        return evidence.rounding().orElseThrow().name().toLowerCase(Locale.ROOT);
     }
 }

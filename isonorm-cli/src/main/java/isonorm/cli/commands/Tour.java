@@ -139,7 +139,7 @@ public final class Tour extends Subcommand {
         ObjectNode row = JsonNodeFactory.instance.objectNode().put("compute", "f64");
         Equality.put(row, evidence.decisive());
         row.put("window", WINDOW);
-        row.put("tolerance", evidence.tolerance());
+        Equality.putLimits(row, evidence);
         row.put("equal", true);
         row.put("form", report.to());
         row.put("folder", output.resolve(report.to()).toString());

@@ -7,18 +7,19 @@ import isonorm.checkpoint.Checkpoint;
 import isonorm.cli.terminal.Console;
 import isonorm.cli.terminal.ProgressBar;
 import isonorm.cli.terminal.Table;
-import isonorm.convert.Comparison;
+import isonorm.convert.Conversion;
+import isonorm.convert.Evidence;
 import isonorm.convert.LoadedModel;
-import isonorm.layer.Tolerance;
 import isonorm.model.Compute;
 import isonorm.verify.TokenizedText;
 import isonorm.verify.Verification;
-import isonorm.weights.Model;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Locale;
+import java.util.Optional;
+import java.util.OptionalDouble;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
@@ -28,7 +29,8 @@ import picocli.CommandLine.Parameters;
         name = "verify",
         description = {
             "Compare the outputs of two checkpoints.",
-            "Both are run on the same inputs. The exit code is 1 if they differ by more than the tolerance."
+            "Both are run on the same inputs. Where B says that it was converted, and A is what from, each of its values must be the rounding "
+                    + "of what A gives. The exit code is 1 if they differ."
         },
         footer = {
             "  isonorm verify gpt2/ gpt2-rms/",
@@ -51,8 +53,8 @@ public final class Verify extends Subcommand {
     private String compute;
 
     @Option(names = "--tolerance", paramLabel = "X",
-            description = "The largest error to accept, as a part of the standard deviation of A's outputs. "
-                    + "Default: what rounding to the stored type and the compute type explains.")
+            description = "The largest error to accept, as a part of the standard deviation of A's outputs; it alone decides then. "
+                    + "Default: what rounding explains; of 16 bits that is measured on A, its own weights rounded.")
     private Double tolerance;
 
     @Option(names = "--window", paramLabel = "N", description = "Tokens in a window of the text. Default: the context, 1024 at most.")
@@ -77,34 +79,40 @@ public final class Verify extends Subcommand {
         LoadedModel first = Checkpoints.open(a);
         LoadedModel second = Checkpoints.open(b);
         Compute type = Compute.named(compute);
-        double limit = tolerance != null ? tolerance
-                : Math.max(Tolerance.written(Model.of(first.model()).coarsest(), type), Tolerance.written(Model.of(second.model()).coarsest(), type));
         announceEngine();
         ObjectNode result = JsonNodeFactory.instance.objectNode().put("compute", compute);
-        Verification verification = Verification.of(first.model(), second.model()).compute(type, type);
+        Optional<TokenizedText> words = Optional.empty();
         if (text != null) {
             int length = window != null ? window
                     : Math.min(1024, Math.min(first.model().context(), second.model().context()));
-            TokenizedText words = TokenizedText.read(tokenizer(first.checkpoint(), second.checkpoint()), text, length, tokens);
-            verification = verification.withText(words);
-            result.put("window", words.window());
+            words = Optional.of(TokenizedText.read(tokenizer(first.checkpoint(), second.checkpoint()), text, length, tokens));
+            result.put("window", words.get().window());
         }
-        boolean equal;
+        Verification.Judgement verdict;
         try (ProgressBar progress = progress()) {
-            Comparison comparison = verification.run((_, done, total) -> progress.step("verifying in " + compute, done, total));
-            equal = comparison.within(limit);
-            Equality.put(result, comparison);
+            OptionalDouble limit = tolerance != null ? OptionalDouble.of(tolerance) : OptionalDouble.empty();
+            verdict = Verification.judge(first, second, type, words, limit, (_, done, total) -> progress.step("verifying in " + compute, done, total));
         }
-        result.put("tolerance", limit);
-        result.put("equal", equal);
+        Evidence evidence = verdict.evidence();
+        Equality.put(result, evidence.decisive());
+        Equality.putLimits(result, evidence);
+        verdict.remade().filter(Conversion.Remade::source).ifPresent(remade -> {
+            result.put("as_made_from_a", remade.exact());
+            for (Conversion.Deviation deviation : remade.deviations()) {
+                result.withArray("deviations").addObject().put("tensor", deviation.tensor()).put("values", deviation.values())
+                        .put("different", deviation.different());
+            }
+        });
+        verdict.where().ifPresent(where -> result.put("where", where));
+        result.put("equal", verdict.equal());
         result.put("a", a);
         result.put("b", b);
         if (json) {
             console.json(result);
         } else {
-            print(result);
+            print(result, evidence);
         }
-        return equal ? DONE : FAILED;
+        return verdict.equal() ? DONE : FAILED;
     }
 
     private Path tokenizer(Checkpoint first, Checkpoint second) throws IOException {
@@ -117,24 +125,54 @@ public final class Verify extends Subcommand {
         throw new IOException("neither " + a + " nor " + b + " has a tokenizer.json, which --text needs");
     }
 
-    private void print(JsonNode result) {
-        boolean equal = result.path("equal").asBoolean();
-        console.out().println((equal ? console.green("Equal") : console.bold("Different")) + ": " + result.path("compared").asText() + " at "
+    private void print(JsonNode result, Evidence evidence) {
+        String equal = Equality.words(evidence);
+        String verdict = result.path("equal").asBoolean()
+                ? console.green("E" + equal.substring(1)) + (equal.contains(":") ? "; " : ": ")
+                : console.bold("Different") + ": ";
+        console.out().println(verdict + result.path("compared").asText() + " at "
                 + Table.count(result.path("positions").asLong(), "position") + ", both computed in " + compute);
+        if (result.has("as_made_from_a")) {
+            printMade(result);
+        }
+        if (result.has("where")) {
+            String where = result.path("where").asText();
+            console.out().println(where.substring(0, 1).toUpperCase(Locale.ROOT) + where.substring(1) + ".");
+        }
         console.out().println();
         Table table = Table.ofFacts()
-                .row("largest error", error(result, "largest_error") + " of A's standard deviation (tolerance "
-                        + Table.error(result.path("tolerance").asDouble()) + ")")
+                .row("largest error", error(result, "largest_error") + " of A's standard deviation" + limit(result, "tolerance"))
+                .row("RMS error", error(result, "rms_error") + limit(result, "rms_tolerance"))
                 .row("mean error", error(result, "mean_error"));
         if (result.has("kl")) {
-            table.row("KL", Table.error(result.path("kl").asDouble()) + " nats");
+            table.row("KL", Table.error(result.path("kl").asDouble()) + " nats" + limit(result, "kl_tolerance"));
             table.row("top-1 agreement", Table.percent(result.path("top1_agreement").asDouble()));
+        }
+        JsonNode rounded = result.path("original_rounded");
+        if (rounded.isObject()) {
+            table.row("original, rounded", "largest error " + error(rounded, "largest_error") + ", RMS error " + error(rounded, "rms_error")
+                    + (rounded.has("kl") ? ", KL " + error(rounded, "kl") : ""));
         }
         if (result.has("perplexity_a")) {
             table.row("perplexity of A", perplexity(result, "perplexity_a"));
             table.row("perplexity of B", perplexity(result, "perplexity_b"));
         }
         table.print(console.out());
+    }
+
+    /** Whether B is what A gives, or which of its tensors are not. */
+    private void printMade(JsonNode result) {
+        if (result.path("as_made_from_a").asBoolean()) {
+            console.out().println("B says that it was converted, and each of its values is the rounding of what A gives.");
+        }
+        for (JsonNode deviation : result.path("deviations")) {
+            console.out().println("Tensor " + deviation.path("tensor").asText() + " is not the rounding of what A gives: "
+                    + Table.count(deviation.path("different").asLong()) + " of " + Table.count(deviation.path("values").asLong(), "value") + " differ.");
+        }
+    }
+
+    private static String limit(JsonNode result, String name) {
+        return result.has(name) ? " (tolerance " + Table.error(result.path(name).asDouble()) + ")" : "";
     }
 
     private static String error(JsonNode result, String name) {

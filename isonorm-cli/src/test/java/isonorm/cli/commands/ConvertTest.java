@@ -5,12 +5,17 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import isonorm.checkpoint.SafetensorsFile;
 import isonorm.cli.Run;
 import isonorm.layer.Tolerance;
 import isonorm.weights.Fingerprint;
 import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Arrays;
 import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -32,7 +37,7 @@ class ConvertTest {
         JsonNode verification = summary.path("verification");
         List<JsonNode> rows = verification.path("comparisons").valueStream().toList();
         boolean rounds = dtype.endsWith("16") || dtype.equals("keep") && fixture.endsWith("16");
-        assertEquals(rounds ? List.of("before rounding", "written", "written", "original") : List.of("written", "written", "original"),
+        assertEquals(rounds ? List.of("before rounding", "written", "original, rounded", "written", "original") : List.of("written", "written", "original"),
                 rows.stream().map(row -> row.path("model").asText()).toList());
         JsonNode converted = rows.get(rounds ? 1 : 0);
         assertTrue(converted.path("largest_error").asDouble() <= verification.path("tolerance").asDouble());
@@ -46,6 +51,35 @@ class ConvertTest {
 
         JsonNode equality = Run.of("verify", Run.fixture(fixture), out, "--json").ended(0).json();
         assertEquals(converted.path("largest_error").asDouble(), equality.path("largest_error").asDouble());
+    }
+
+    @Test
+    void aDamagedFileIsDifferentAndTheTensorIsNamed() throws IOException {
+        Path out = folder.resolve("out");
+        Run converted = Run.of("convert", Run.fixture("gpt2"), out, "--to", "pre-rmsnorm", "--dtype", "bf16").ended(0);
+        assertTrue(converted.out().contains("Verified equal up to bf16 rounding: as far from the original as its own rounding to bf16 (x "), converted.out());
+        assertTrue(converted.out().contains("original, rounded "), converted.out());
+        Run equal = Run.of("verify", Run.fixture("gpt2"), out).ended(0);
+        assertTrue(equal.out().startsWith("Equal up to bf16 rounding: as far from the original as its own rounding to bf16 (x "), equal.out());
+        assertTrue(equal.out().contains("each of its values is the rounding of what A gives"), equal.out());
+        assertTrue(equal.out().contains("original, rounded "), equal.out());
+        byte[] bytes = Files.readAllBytes(out.resolve("model.safetensors"));
+        SafetensorsFile file = SafetensorsFile.open(out.resolve("model.safetensors"));
+        int length = (int) file.tensors().get("blocks.1.mlp.down.weight").bytes();
+        int begin = new String(bytes, StandardCharsets.ISO_8859_1).indexOf("\"blocks.1.mlp.down.weight\":");
+        int header = (int) ByteBuffer.wrap(bytes).order(ByteOrder.LITTLE_ENDIAN).getLong();
+        String offsets = new String(bytes, begin, 300, StandardCharsets.ISO_8859_1).split("data_offsets\":\\[")[1].split(",")[0];
+        int at = 8 + header + Integer.parseInt(offsets);
+        Arrays.fill(bytes, at, at + length, (byte) 0);
+        Files.write(out.resolve("model.safetensors"), bytes);
+        Run run = Run.of("verify", Run.fixture("gpt2"), out).ended(1);
+        assertTrue(run.out().startsWith("Different: "), run.out());
+        assertTrue(run.out().contains("Tensor blocks.1.mlp.down.weight is not the rounding of what A gives: "), run.out());
+        assertTrue(run.out().contains("behind block 1"), run.out());
+        JsonNode json = Run.of("verify", Run.fixture("gpt2"), out, "--json").ended(1).json();
+        assertEquals("blocks.1.mlp.down.weight", json.path("deviations").path(0).path("tensor").asText());
+        assertTrue(json.path("rms_error").asDouble() > 3 * json.path("original_rounded").path("rms_error").asDouble(), json.toString());
+        Run.of("verify", Run.fixture("gpt2"), out, "--tolerance", "10").ended(0);
     }
 
     @Test
