@@ -21,10 +21,10 @@ public final class CheckpointException extends IOException {
         PICKLE_ONLY,
         /** A file is there but cannot be read: permissions, a failing disk. */
         READ_FAILED,
-        /** A file ends before its header says it does, or its length changed after it was opened. */
-        TRUNCATED,
         /** A file is no longer what it was when it was opened. */
         CHANGED,
+        /** A file ends before its header says it does, or its length changed after it was opened. */
+        TRUNCATED,
         /** The header's length is above the format's cap of 100 MB. */
         HEADER_TOO_LONG,
         /** The header is not a UTF-8 JSON object, or has a key twice. */
