@@ -1,5 +1,6 @@
 package isonorm.checkpoint;
 
+import isonorm.words.Escapes;
 import java.io.IOException;
 import java.util.Objects;
 
@@ -91,16 +92,6 @@ public final class CheckpointException extends IOException {
     }
 
     private static String oneLine(String message) {
-        int length = Math.min(message.length(), LONGEST_MESSAGE);
-        StringBuilder line = new StringBuilder(length + 1);
-        for (int i = 0; i < length; i++) {
-            char c = message.charAt(i);
-            switch (Character.getType(c)) {
-                case Character.CONTROL, Character.FORMAT, Character.LINE_SEPARATOR, Character.PARAGRAPH_SEPARATOR ->
-                        line.append(String.format("\\u%04x", (int) c));
-                default -> line.append(c);
-            }
-        }
-        return length < message.length() ? line.append('…').toString() : line.toString();
+        return message.length() > LONGEST_MESSAGE ? Escapes.line(message.substring(0, LONGEST_MESSAGE)) + '…' : Escapes.line(message);
     }
 }

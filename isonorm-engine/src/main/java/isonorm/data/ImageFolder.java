@@ -1,5 +1,6 @@
 package isonorm.data;
 
+import isonorm.weights.Fingerprint;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.ByteBuffer;
@@ -169,7 +170,7 @@ public final class ImageFolder {
 
     /** A number that depends on the seed and the names of the class and the image. */
     private static long draw(Path file, long seed) {
-        MessageDigest digest = ShardWriter.sha256();
+        MessageDigest digest = Fingerprint.sha256();
         digest.update(ByteBuffer.allocate(Long.BYTES).putLong(seed).flip());
         String name = file.getParent().getFileName() + "/" + file.getFileName();
         return ByteBuffer.wrap(digest.digest(name.getBytes(StandardCharsets.UTF_8))).getLong();

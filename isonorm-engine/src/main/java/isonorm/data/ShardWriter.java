@@ -1,5 +1,6 @@
 package isonorm.data;
 
+import isonorm.weights.Fingerprint;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
@@ -7,7 +8,6 @@ import java.nio.channels.FileChannel;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
 import java.util.ArrayList;
 import java.util.HexFormat;
 import java.util.List;
@@ -72,7 +72,7 @@ final class ShardWriter implements AutoCloseable {
         try {
             if (channel == null) {
                 channel = FileChannel.open(file(), StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE);
-                digest = sha256();
+                digest = Fingerprint.sha256();
             }
             digest.update(buffer.array(), 0, buffer.position());
             for (buffer.flip(); buffer.hasRemaining();) {
@@ -99,14 +99,6 @@ final class ShardWriter implements AutoCloseable {
             finish();
         }
         return List.copyOf(shards);
-    }
-
-    static MessageDigest sha256() {
-        try {
-            return MessageDigest.getInstance("SHA-256");
-        } catch (NoSuchAlgorithmException e) {
-            throw new AssertionError("every Java platform has SHA-256", e);
-        }
     }
 
     @Override

@@ -145,7 +145,7 @@ public record TokenDataBuilder(
 
     /** A number from 0 to below 1 that depends on the seed and every byte. */
     private double draw(byte[] text) {
-        MessageDigest digest = ShardWriter.sha256();
+        MessageDigest digest = Fingerprint.sha256();
         digest.update(ByteBuffer.allocate(Long.BYTES).putLong(seed).flip());
         return (ByteBuffer.wrap(digest.digest(text)).getLong() >>> 11) * 0x1p-53;
     }

@@ -153,17 +153,7 @@ public final class FusedModel implements Runner {
 
     @Override
     public List<Result> run(List<Batch> batches, Progress progress) throws IOException {
-        List<Result> results = new ArrayList<>();
-        try {
-            for (Batch batch : batches) {
-                results.add(run(batch));
-                progress.step("batch " + results.size() + " of " + batches.size(), results.size(), batches.size());
-            }
-            return results;
-        } catch (IOException | RuntimeException e) {
-            results.forEach(Result::close);
-            throw e;
-        }
+        return Runner.each(batches, this::run, progress);
     }
 
     /** Of images, or of tokens without a mask. */

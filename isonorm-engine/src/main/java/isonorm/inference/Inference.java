@@ -2,6 +2,7 @@ package isonorm.inference;
 
 import isonorm.fused.FusedModel;
 import isonorm.fused.KvCache;
+import isonorm.layer.Runner;
 import isonorm.model.Batch;
 import isonorm.model.Compute;
 import isonorm.model.Progress;
@@ -75,17 +76,7 @@ public final class Inference implements AutoCloseable {
 
     /** The output of each batch; close them. */
     public List<Result> run(List<Batch> batches, Progress progress) throws IOException {
-        List<Result> results = new ArrayList<>();
-        try {
-            for (Batch batch : batches) {
-                results.add(run(batch));
-                progress.step("batch " + results.size() + " of " + batches.size(), results.size(), batches.size());
-            }
-            return results;
-        } catch (IOException | RuntimeException e) {
-            results.forEach(Result::close);
-            throw e;
-        }
+        return Runner.each(batches, this::run, progress);
     }
 
     /**

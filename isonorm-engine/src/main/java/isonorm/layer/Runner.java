@@ -4,6 +4,7 @@ import isonorm.model.Batch;
 import isonorm.model.Progress;
 import isonorm.model.Result;
 import java.io.IOException;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.function.IntPredicate;
 
@@ -12,6 +13,27 @@ public interface Runner extends AutoCloseable {
 
     /** The output of each batch, which may differ in length; close them. */
     List<Result> run(List<Batch> batches, Progress progress) throws IOException;
+
+    /** What gives the output of a batch. */
+    @FunctionalInterface
+    interface One {
+        Result run(Batch batch) throws IOException;
+    }
+
+    /** The output of each batch, one after the other; none stays open where one fails. */
+    static List<Result> each(List<Batch> batches, One one, Progress progress) throws IOException {
+        List<Result> results = new ArrayList<>();
+        try {
+            for (Batch batch : batches) {
+                results.add(one.run(batch));
+                progress.step("batch " + results.size() + " of " + batches.size(), results.size(), batches.size());
+            }
+            return results;
+        } catch (IOException | RuntimeException e) {
+            results.forEach(Result::close);
+            throw e;
+        }
+    }
 
     /** The output of a batch with some of the blocks alone, as if the stream had passed the others by; close it. */
     Result run(Batch batch, IntPredicate some) throws IOException;

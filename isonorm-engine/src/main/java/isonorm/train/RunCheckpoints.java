@@ -24,15 +24,11 @@ import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.reflect.RecordComponent;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.LinkOption;
 import java.nio.file.Path;
-import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
 import java.util.ArrayList;
 import java.util.Comparator;
-import java.util.HexFormat;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -289,7 +285,7 @@ final class RunCheckpoints {
         }
         ObjectNode json = JSON.valueToTree(position);
         Map<String, String> hashes = new LinkedHashMap<>();
-        hashes.put(POSITION, hash(json));
+        hashes.put(POSITION, Fingerprint.sha256(json.toString()));
         try (Stream<Path> files = Files.list(folder)) {
             for (Path file : files.sorted().toList()) {
                 hashes.put(file.getFileName().toString(), Fingerprint.sha256(file));
@@ -297,15 +293,6 @@ final class RunCheckpoints {
         }
         json.set(HASHES, JSON.valueToTree(hashes));
         JSON.writeValue(folder.resolve(STATE).toFile(), json);
-    }
-
-    /** Of what trainer.json says beside the hashes. */
-    private static String hash(ObjectNode position) {
-        try {
-            return HexFormat.of().formatHex(MessageDigest.getInstance("SHA-256").digest(position.toString().getBytes(StandardCharsets.UTF_8)));
-        } catch (NoSuchAlgorithmException e) {
-            throw new AssertionError(e); // every JDK has it
-        }
     }
 
     /**
@@ -340,7 +327,7 @@ final class RunCheckpoints {
         for (Map.Entry<String, JsonNode> hash : hashes.properties()) {
             Path file = folder.resolve(hash.getKey());
             boolean same = hash.getKey().equals(POSITION)
-                    ? hash(json).equals(hash.getValue().asText())
+                    ? Fingerprint.sha256(json.toString()).equals(hash.getValue().asText())
                     : Files.isRegularFile(file) && Fingerprint.sha256(file).equals(hash.getValue().asText());
             if (!same) {
                 throw new IOException((hash.getKey().equals(POSITION) ? state : file) + " is not what was written");
@@ -356,6 +343,14 @@ final class RunCheckpoints {
         return position;
     }
 
+    private static boolean isNumber(JsonNode value, Class<?> type) {
+        if (type == double.class) {
+            return value.isNumber() || value.isTextual() && NOT_FINITE.contains(value.asText());
+        }
+        boolean fits = type == int.class ? value.canConvertToInt() : value.canConvertToLong();
+        return value.isIntegralNumber() && fits && value.asLong() >= 0;
+    }
+
     /** Every field of a record, of its type, and no other. Jackson would take 0 for what is not there. */
     private static void requireFields(Path state, JsonNode json, Class<? extends Record> type) throws IOException {
         List<String> names = new ArrayList<>();
@@ -364,9 +359,7 @@ final class RunCheckpoints {
             JsonNode value = json.path(field.getName());
             if (field.getType().isRecord()) {
                 requireFields(state, value, field.getType().asSubclass(Record.class));
-            } else if (field.getType() == double.class
-                    ? !value.isNumber() && !(value.isTextual() && NOT_FINITE.contains(value.asText()))
-                    : !value.isIntegralNumber() || value.asLong() < 0 || !(field.getType() == int.class ? value.canConvertToInt() : value.canConvertToLong())) {
+            } else if (!isNumber(value, field.getType())) {
                 throw new IOException(state + " must have " + field.getName() + ", a number" + (field.getType() == double.class ? "" : " of 0 or more")
                         + ", got " + (value.isMissingNode() ? "none" : value));
             }

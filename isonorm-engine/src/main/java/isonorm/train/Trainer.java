@@ -11,6 +11,7 @@ import isonorm.model.Progress;
 import isonorm.tensor.ProcessMemory;
 import isonorm.tensor.Team;
 import java.io.IOException;
+import java.nio.file.AccessDeniedException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -156,6 +157,8 @@ public final class Trainer implements AutoCloseable {
                 trainer.position = trainer.checkpoints.read(folder, trainer.learner);
                 watcher.note("going on from " + folder);
                 return trainer;
+            } catch (AccessDeniedException e) {
+                throw e; // nothing is known to be damaged
             } catch (IOException e) {
                 watcher.note(folder + " is damaged and left out: " + e.getMessage() + "; it is " + RunCheckpoints.putAside(folder).getFileName() + " now");
             }

@@ -44,6 +44,26 @@ class PanelKernelsTest {
         return panels(arena, type, inputs, outputs, seed, 0, 1);
     }
 
+    @ParameterizedTest
+    @EnumSource(value = Type.class, names = {"F32", "BF16", "F16"})
+    void anOutputsInputsAreCopiedAsTheyAre(Type type) {
+        try (Arena arena = Arena.ofConfined()) {
+            for (int inputs : INPUTS) {
+                Panels panels = panels(arena, type, inputs, 130, inputs);
+                Rows into = Rows.allocate(arena, type, 3, inputs, inputs + 2);
+                for (int output : List.of(0, 1, 63, 64, 129)) {
+                    panels.copyInputs(output, into, 1);
+                    for (int i = 0; i < inputs; i++) {
+                        assertEquals(panels.get(i, output), into.get(1, i), type + ", " + inputs + " inputs, " + output + ": " + i);
+                        assertEquals(0, into.get(0, i) + into.get(2, i), "the rows beside it");
+                    }
+                }
+            }
+            Rows narrow = Rows.allocate(arena, type, 1, 3, 3);
+            assertThrows(IllegalArgumentException.class, () -> panels(arena, type, 4, 1, 1).copyInputs(0, narrow, 0));
+        }
+    }
+
     private static void assertProduct(Rows x, Panels weights, Rows y, String what) {
         int K = x.columns();
         double[] column = new double[K];

@@ -4,6 +4,7 @@ import isonorm.compare.Outcome;
 import isonorm.compare.Trial;
 import isonorm.compare.Trials;
 import isonorm.train.Metrics;
+import isonorm.words.Escapes;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -128,7 +129,7 @@ public final class CompareProgress implements Trials.Watcher, AutoCloseable {
         int first = Math.clamp((long) ended + jobs - ROWS + 2, 0, Math.max(0, all.size() - ROWS));
         all.subList(first, Math.min(all.size(), first + ROWS)).forEach(entry -> rows.add(String.format("  %-" + width + "s  %s", entry.getKey().name(), row(entry.getValue()))));
         StringBuilder text = new StringBuilder(shown > 0 ? "\033[" + shown + "A" : "");
-        rows.forEach(row -> text.append("\r\033[K").append(Escaped.line(row.substring(0, Math.min(WIDTH, row.length())))).append('\n')); // a longer line would wrap
+        rows.forEach(row -> text.append("\r\033[K").append(Escapes.line(row.substring(0, Math.min(WIDTH, row.length())))).append('\n')); // a longer line would wrap
         console.draw(text);
         shown = rows.size();
     }

@@ -1,11 +1,11 @@
 package isonorm.cli.terminal;
 
+import isonorm.words.Escapes;
 import java.io.IOException;
 import java.io.OutputStream;
 import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
 import java.util.List;
-import java.util.Locale;
 
 /**
  * A stream in which control characters of names, keys, prompts and files are written out, as JSON writes them, so that none of them reaches a
@@ -29,19 +29,6 @@ final class Escaped extends PrintStream {
     /** Behind it: for what draws, and takes care of what it draws itself. */
     PrintStream raw() {
         return raw;
-    }
-
-    /** One line, as this stream would write it. */
-    static String line(String text) {
-        StringBuilder line = new StringBuilder();
-        text.chars().forEach(c -> {
-            if (Character.isISOControl(c)) {
-                line.append(String.format(Locale.ROOT, "\\u%04x", c));
-            } else {
-                line.append((char) c);
-            }
-        });
-        return line.toString();
     }
 
     private static byte[] bytes(String text) {
@@ -75,7 +62,7 @@ final class Escaped extends PrintStream {
                     continue;
                 }
                 to.write(bytes, written, i - written);
-                byte[] escape = bytes(String.format(Locale.ROOT, "\\u%04x", bytes[i + control - 1] & 0xff));
+                byte[] escape = bytes(Escapes.of(bytes[i + control - 1] & 0xff));
                 to.write(escape, 0, escape.length);
                 i += control;
                 written = i;

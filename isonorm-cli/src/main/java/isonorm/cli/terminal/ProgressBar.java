@@ -1,6 +1,7 @@
 package isonorm.cli.terminal;
 
 import isonorm.model.Progress;
+import isonorm.words.Escapes;
 import java.util.Locale;
 
 /** Shows how far long work is: a bar on a terminal, a line now and then anywhere else. */
@@ -45,7 +46,7 @@ public final class ProgressBar implements Progress, AutoCloseable {
         shownAt = now;
         shownWork = what;
         int full = (int) (part * CELLS);
-        draw(String.format(Locale.ROOT, "[%s%s] %3.0f %%  %s", "=".repeat(full), " ".repeat(CELLS - full), 100 * part, Escaped.line(what)));
+        draw(String.format(Locale.ROOT, "[%s%s] %3.0f %%  %s", "=".repeat(full), " ".repeat(CELLS - full), 100 * part, Escapes.line(what)));
     }
 
     private void draw(String line) {
