@@ -64,7 +64,7 @@ class MainTest {
             bench norms --batch x                | 'x' is not an int
             bench norms --runs -1                | --runs, --tokens and --threads must be 1 or more
             bench norms --threads 0              | --runs, --tokens and --threads must be 1 or more
-            bench norms --warm-up -1             | --warm-up must be 0 to 3600 seconds, got -1.0
+            bench norms --warm-up -1             | option '--warm-up': must be 0 to 3600 seconds, got '-1'
             bench generate                       | Missing required parameter: 'CHECKPOINT'
             bench generate a --dtype f64         | expected one of f32, bf16, got 'f64'
             bench generate a --tokens 0          | --prompt, --tokens and --threads must be 1 or more

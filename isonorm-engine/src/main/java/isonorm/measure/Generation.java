@@ -12,6 +12,7 @@ import isonorm.model.Result;
 import isonorm.tensor.ProcessMemory;
 import isonorm.weights.Model;
 import java.io.IOException;
+import java.time.Duration;
 import java.util.Arrays;
 import java.util.OptionalLong;
 import java.util.SplittableRandom;
@@ -24,8 +25,10 @@ import java.util.SplittableRandom;
  *
  * @param prompt how many tokens are read
  * @param tokens how many are generated
+ * @param warmUp how long prompts are read, and then how long they are continued, before that counts: a peer that was compiled long ago needs
+ *     none, the Java virtual machine compiles what it runs while it runs
  */
-public record Generation(Loaded.Engine engine, int threads, int prompt, int tokens) {
+public record Generation(Loaded.Engine engine, int threads, int prompt, int tokens, Duration warmUp) {
 
     private static final int PREFILLS = 4;
     private static final int CONTINUATIONS = 3;
@@ -42,6 +45,7 @@ public record Generation(Loaded.Engine engine, int threads, int prompt, int toke
     /**
      * The best of some runs each.
      *
+     * @param first as {@code prefill}, of the first prompt of all, before anything was warmed up
      * @param prefill tokens a second of a prompt that is to be continued: the logits behind its last token
      * @param prefillAllLogits the same with the logits behind every token
      * @param decode tokens generated a second
@@ -49,7 +53,7 @@ public record Generation(Loaded.Engine engine, int threads, int prompt, int toke
      * @param bytesPerToken the bytes of weights that one step of decoding reads
      * @param peak the most bytes the process had in memory while it read prompts and continued them, where the system says it
      */
-    public record Speed(double prefill, double prefillAllLogits, double decode, double bandwidth, long bytesPerToken, OptionalLong peak) {
+    public record Speed(double first, double prefill, double prefillAllLogits, double decode, double bandwidth, long bytesPerToken, OptionalLong peak) {
 
         /** Which part of the bandwidth decoding uses. */
         public double share() {
@@ -79,11 +83,16 @@ public record Generation(Loaded.Engine engine, int threads, int prompt, int toke
         int steps = 2 * PREFILLS + CONTINUATIONS;
         try (Loaded loaded = engine.load(model, compute, threads)) {
             int[] ids = ids(((Embedding.Tokens) model.architecture().embedding()).vocabulary());
+            progress.step("warming up", 0, steps);
+            long first = prefill(loaded, ids);
+            warmUp(() -> prefill(loaded, ids));
             long read = Long.MAX_VALUE;
             for (int run = 0; run < PREFILLS; run++) {
                 progress.step("reading " + prompt + " tokens", run, steps);
                 read = Math.min(read, prefill(loaded, ids));
             }
+            progress.step("warming up", PREFILLS, steps);
+            warmUp(() -> decode(loaded, ids));
             long step = Long.MAX_VALUE;
             for (int run = 0; run < CONTINUATIONS; run++) {
                 progress.step("writing " + tokens + " tokens", PREFILLS + run, steps);
@@ -96,8 +105,19 @@ public record Generation(Loaded.Engine engine, int threads, int prompt, int toke
                 readAll = Math.min(readAll, prefillAllLogits(loaded, ids));
             }
             double bandwidth = Bandwidth.with(threads).gigabytesPerSecond();
-            return new Speed(1e9 * prompt / read, 1e9 * prompt / readAll, 1e9 / step, bandwidth, bytesPerToken(model.architecture(), compute), peak);
+            return new Speed(1e9 * prompt / first, 1e9 * prompt / read, 1e9 * prompt / readAll, 1e9 / step, bandwidth, bytesPerToken(model.architecture(), compute), peak);
         }
+    }
+
+    private void warmUp(Run run) throws IOException {
+        for (long start = System.nanoTime(); System.nanoTime() - start < warmUp.toNanos(); ) {
+            run.run();
+        }
+    }
+
+    @FunctionalInterface
+    private interface Run {
+        long run() throws IOException;
     }
 
     private int before() {

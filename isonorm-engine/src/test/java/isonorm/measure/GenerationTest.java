@@ -10,20 +10,21 @@ import isonorm.architecture.Output;
 import isonorm.model.Compute;
 import isonorm.model.Progress;
 import java.io.IOException;
+import java.time.Duration;
 import java.util.OptionalLong;
 import org.junit.jupiter.api.Test;
 
 class GenerationTest {
 
-    private static final Generation GENERATION = new Generation(Plain::load, 1, 12, 3);
+    private static final Generation GENERATION = new Generation(Plain::load, 1, 12, 3, Duration.ofMillis(1));
 
     @Test
     void measuresEverySpeed() throws IOException {
         Generation.Speed speed = GENERATION.of(RandomWeights.model(Tiny.words(), 1), Compute.F32, Progress.NONE);
-        assertTrue(speed.prefill() > 0 && speed.prefillAllLogits() > 0 && speed.decode() > 0 && speed.bandwidth() > 0, speed.toString());
+        assertTrue(speed.first() > 0 && speed.prefill() > 0 && speed.prefillAllLogits() > 0 && speed.decode() > 0 && speed.bandwidth() > 0, speed.toString());
         assertTrue(speed.share() > 0 && speed.share() < 1, speed.toString());
         assertTrue(speed.peak().isEmpty() || speed.peak().getAsLong() > 1 << 20, speed.toString());
-        assertEquals(0.5, new Generation.Speed(1, 1, 10, 20, 1_000_000_000, OptionalLong.empty()).share(), 1e-12);
+        assertEquals(0.5, new Generation.Speed(1, 1, 1, 10, 20, 1_000_000_000, OptionalLong.empty()).share(), 1e-12);
     }
 
     /** Query-key-value, output, up and down of two blocks, and the head, which is the table where that is tied. */
@@ -45,7 +46,7 @@ class GenerationTest {
         Architecture shorter = new Architecture("tiny", 12, 14, Embedding.Tokens.of(31, 12), Tiny.words().blocks(), Tiny.words().finalNorm(),
                 Tiny.words().output(), Tiny.words().stream());
         refused("this model has 14 positions, got a prompt of 12 tokens and 3 tokens behind 12", shorter);
-        assertThrows(IllegalArgumentException.class, () -> new Generation(Plain::load, 1, 0, 1));
+        assertThrows(IllegalArgumentException.class, () -> new Generation(Plain::load, 1, 0, 1, Duration.ZERO));
     }
 
     private static void refused(String message, Architecture architecture) {

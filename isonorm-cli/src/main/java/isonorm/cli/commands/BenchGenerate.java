@@ -5,6 +5,7 @@ import isonorm.cli.terminal.Console;
 import isonorm.cli.terminal.ProgressBar;
 import isonorm.convert.LoadedModel;
 import java.io.IOException;
+import java.time.Duration;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
@@ -16,7 +17,8 @@ import picocli.CommandLine.Parameters;
             "Measure how fast a checkpoint reads a prompt of random tokens and continues it greedily, at batch 1. Prints one line of JSON.",
             "prefill_tokens_per_s: a prompt to be continued, with the logits behind its last token, as a server reads it. "
                     + "prefill_all_logits_tokens_per_s: with the logits behind every token. Each is the best of 4 runs, decode_tokens_per_s "
-                    + "the best of 3 continuations of 32 tokens.",
+                    + "the best of 3 continuations of 32 tokens, once the machine's compiler is done with what they run. "
+                    + "first_prefill_tokens_per_s: the first prompt of all, before that.",
             "read_bandwidth_gb_per_s: a sum over memory, with as many threads, in the same process. bytes_per_token: the weights "
                     + "that a step of decoding reads. bandwidth_share: which part of the bandwidth decoding uses. machine: what it "
                     + "ran on."
@@ -40,6 +42,10 @@ final class BenchGenerate extends Subcommand {
     @Option(names = "--tokens", paramLabel = "N", defaultValue = "64", description = "Tokens to generate. Default: ${DEFAULT-VALUE}.")
     private int tokens;
 
+    @Option(names = "--warm-up", paramLabel = "SECONDS", defaultValue = "5", converter = Choice.WarmUp.class,
+            description = "How long it reads, and then continues, before that counts. Default: ${DEFAULT-VALUE}.")
+    private Duration warmUp;
+
     @Option(names = "--threads", paramLabel = "N", defaultValue = "2", description = "Threads. Default: ${DEFAULT-VALUE}.")
     private int threads;
 
@@ -56,7 +62,7 @@ final class BenchGenerate extends Subcommand {
         announceEngine();
         ObjectNode result;
         try (ProgressBar progress = ProgressBar.on(console, quiet)) {
-            result = Speeds.generation(checkpoint, model, dtype, prompt, tokens, threads, progress);
+            result = Speeds.generation(checkpoint, model, dtype, prompt, tokens, warmUp, threads, progress);
         }
         console.out().println(result);
         return DONE;

@@ -9,6 +9,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
+import java.time.Duration;
 import java.util.List;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
@@ -43,9 +44,9 @@ final class BenchNorms extends Subcommand {
     @Option(names = "--runs", paramLabel = "N", defaultValue = "15", description = "How often each form is timed. Default: ${DEFAULT-VALUE}.")
     private int runs;
 
-    @Option(names = "--warm-up", paramLabel = "SECONDS", defaultValue = "5",
+    @Option(names = "--warm-up", paramLabel = "SECONDS", defaultValue = "5", converter = Choice.WarmUp.class,
             description = "How long each form runs before that. Default: ${DEFAULT-VALUE}.")
-    private double warmUp;
+    private Duration warmUp;
 
     @Option(names = "--threads", paramLabel = "N", description = "Threads. Default: as many as there are processors.")
     private Integer threads;
@@ -72,9 +73,6 @@ final class BenchNorms extends Subcommand {
         }
         if (runs < 1 || tokens < 1 || threads != null && threads < 1) {
             throw wrongUsage("--runs, --tokens and --threads must be 1 or more");
-        }
-        if (!(warmUp >= 0 && warmUp <= 3600)) {
-            throw wrongUsage("--warm-up must be 0 to 3600 seconds, got " + warmUp);
         }
         if (plot != null && (Files.isDirectory(plot) || !Files.isDirectory(folder(plot)))) {
             throw wrongUsage("--plot must be a file in a folder that exists, got " + plot);

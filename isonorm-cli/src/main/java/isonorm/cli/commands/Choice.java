@@ -3,6 +3,7 @@ package isonorm.cli.commands;
 import isonorm.convert.Form;
 import isonorm.measure.Shape;
 import isonorm.words.Names;
+import java.time.Duration;
 import java.util.Arrays;
 import java.util.Collection;
 import java.util.List;
@@ -49,6 +50,23 @@ public final class Choice {
         @Override
         public String convert(String word) {
             return oneOf(List.of("f32", "bf16"), word);
+        }
+    }
+
+    /** How long something runs before it is measured. */
+    static final class WarmUp implements ITypeConverter<Duration> {
+        @Override
+        public Duration convert(String word) {
+            double seconds;
+            try {
+                seconds = Double.parseDouble(word);
+            } catch (NumberFormatException _) {
+                seconds = Double.NaN;
+            }
+            if (!(seconds >= 0 && seconds <= 3600)) {
+                throw new TypeConversionException("must be 0 to 3600 seconds, got '" + word + "'");
+            }
+            return Duration.ofMillis(Math.round(1000 * seconds));
         }
     }
 

@@ -23,9 +23,9 @@ final class Speeds {
     private Speeds() {}
 
     static ArrayNode norms(
-            List<String> models, List<Integer> batches, List<String> dtypes, int runs, double warmUp, int threads, int tokens, Progress progress)
+            List<String> models, List<Integer> batches, List<String> dtypes, int runs, Duration warmUp, int threads, int tokens, Progress progress)
             throws IOException {
-        NormTimes times = new NormTimes(Loaded.Engine.INFERENCE, threads, runs, Duration.ofMillis(Math.round(1000 * warmUp)), tokens);
+        NormTimes times = new NormTimes(Loaded.Engine.INFERENCE, threads, runs, warmUp, tokens);
         for (String model : models) {
             times.require(model, Shape.named(model).architecture()); // all of them, before the first has taken its minutes
         }
@@ -55,9 +55,9 @@ final class Speeds {
                 .put("machine", machine);
     }
 
-    static ObjectNode generation(String folder, LoadedModel model, String dtype, int prompt, int tokens, int threads, Progress progress)
+    static ObjectNode generation(String folder, LoadedModel model, String dtype, int prompt, int tokens, Duration warmUp, int threads, Progress progress)
             throws IOException {
-        Generation generation = new Generation(Loaded.Engine.INFERENCE, threads, prompt, tokens);
+        Generation generation = new Generation(Loaded.Engine.INFERENCE, threads, prompt, tokens, warmUp);
         Generation.Speed speed = generation.of(Model.of(model.model()), Compute.named(dtype), progress);
         return generation(folder, dtype, generation, speed, Machine.here().line(threads));
     }
@@ -69,6 +69,8 @@ final class Speeds {
                 .put("prompt", generation.prompt())
                 .put("tokens", generation.tokens())
                 .put("threads", generation.threads())
+                .put("warm_up_s", generation.warmUp().toMillis() / 1000.0)
+                .put("first_prefill_tokens_per_s", rounded(speed.first(), 10))
                 .put("prefill_tokens_per_s", rounded(speed.prefill(), 10))
                 .put("prefill_all_logits_tokens_per_s", rounded(speed.prefillAllLogits(), 10))
                 .put("decode_tokens_per_s", rounded(speed.decode(), 100))

@@ -23,6 +23,7 @@ import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.List;
 import java.util.Map;
 import java.util.OptionalLong;
@@ -103,15 +104,16 @@ class BenchTest {
 
     @Test
     void generationIsOneLineOfJson() throws IOException {
-        Run run = Run.of("bench", "generate", Run.HOME.resolve("examples/shakespeare-gpt2"), "--prompt", 8, "--tokens", 2, "--quiet").ended(0);
+        Run run = Run.of("bench", "generate", Run.HOME.resolve("examples/shakespeare-gpt2"), "--prompt", 8, "--tokens", 2, "--warm-up", 0.25, "--quiet").ended(0);
         assertEquals("", run.err());
         assertEquals(1, run.out().lines().count());
         JsonNode json = run.json();
-        assertEquals(List.of("dir", "dtype", "prompt", "tokens", "threads", "prefill_tokens_per_s", "prefill_all_logits_tokens_per_s",
+        assertEquals(List.of("dir", "dtype", "prompt", "tokens", "threads", "warm_up_s", "first_prefill_tokens_per_s", "prefill_tokens_per_s", "prefill_all_logits_tokens_per_s",
                 "decode_tokens_per_s", "peak_mib", "read_bandwidth_gb_per_s", "bytes_per_token", "bandwidth_share", "machine"),
                 json.properties().stream().map(Map.Entry::getKey).toList());
         assertEquals(8, json.path("prompt").asInt());
         assertEquals(2, json.path("tokens").asInt());
+        assertEquals(0.25, json.path("warm_up_s").asDouble());
         assertEquals(2, json.path("threads").asInt());
         assertTrue(json.path("decode_tokens_per_s").asDouble() > 0, run.out());
         assertEquals(Machine.here().line(2), json.path("machine").asText());
@@ -128,8 +130,8 @@ class BenchTest {
 
     @Test
     void aPeakThatNobodySaysIsNull() {
-        JsonNode json = Speeds.generation("x", "f32", new Generation(Loaded.Engine.INFERENCE, 2, 8, 2),
-                new Generation.Speed(100, 50, 10, 20, 1_000_000_000, OptionalLong.empty()), MACHINE);
+        JsonNode json = Speeds.generation("x", "f32", new Generation(Loaded.Engine.INFERENCE, 2, 8, 2, Duration.ZERO),
+                new Generation.Speed(50, 100, 50, 10, 20, 1_000_000_000, OptionalLong.empty()), MACHINE);
         assertTrue(json.path("peak_mib").isNull(), json.toString());
         assertEquals(0.5, json.path("bandwidth_share").asDouble());
     }
