@@ -26,6 +26,9 @@ module isonorm.engine {
     exports isonorm.train;
     exports isonorm.verify;
 
+    opens isonorm.data to com.fasterxml.jackson.databind; // their records are files
+    opens isonorm.train to com.fasterxml.jackson.databind;
+
     exports isonorm.compare to isonorm.cli;
     exports isonorm.data to isonorm.cli;
     exports isonorm.kernel to isonorm.cli, isonorm.bench;

@@ -23,7 +23,7 @@ final class ShardWriter implements AutoCloseable {
     private final int width;
     private final long each;
     private final ByteBuffer buffer = ByteBuffer.allocate(BUFFER).order(ByteOrder.LITTLE_ENDIAN);
-    private final List<Shard> shards = new ArrayList<>();
+    private final List<Manifest.Shard> shards = new ArrayList<>();
     private FileChannel channel;
     private MessageDigest digest;
     private long tokens;
@@ -88,13 +88,13 @@ final class ShardWriter implements AutoCloseable {
         flush();
         channel.close();
         channel = null;
-        shards.add(new Shard(file().getFileName().toString(), tokens, documents, HexFormat.of().formatHex(digest.digest())));
+        shards.add(new Manifest.Shard(file().getFileName().toString(), tokens, documents, HexFormat.of().formatHex(digest.digest())));
         tokens = 0;
         documents = 0;
     }
 
     /** Ends the last file; what has been written. */
-    List<Shard> end() throws IOException {
+    List<Manifest.Shard> end() throws IOException {
         if (tokens > 0) {
             finish();
         }

@@ -1,8 +1,5 @@
 package isonorm.data;
 
-import com.fasterxml.jackson.databind.ObjectMapper;
-import com.fasterxml.jackson.databind.SerializationFeature;
-import com.fasterxml.jackson.databind.node.ObjectNode;
 import isonorm.checkpoint.OutputFolder;
 import isonorm.model.Progress;
 import isonorm.weights.Fingerprint;
@@ -106,18 +103,18 @@ public record TokenDataBuilder(
     /**
      * Writes the folder, complete or not at all.
      *
-     * @return what its {@value TokenData#MANIFEST} says
+     * @return what its {@value Manifest#FILE} says
      * @throws IOException naming the file, and the line, row or byte, that cannot be taken
      */
-    public ObjectNode writeTo(Path folder, Progress progress) throws IOException {
+    public Manifest writeTo(Path folder, Progress progress) throws IOException {
         for (Path file : files) {
             DocumentFile.kind(file);
             if (file.toAbsolutePath().normalize().startsWith(folder.toAbsolutePath().normalize())) {
                 throw new IOException(folder + " holds " + file + ", which is to be read; write to another folder");
             }
         }
-        try (OutputFolder output = OutputFolder.create(folder, overwrite, TokenData.MANIFEST); OutputFolder.Promise _ = output.closedAtExit()) {
-            ObjectNode manifest = new Writing(output.path()).run(progress);
+        try (OutputFolder output = OutputFolder.create(folder, overwrite, Manifest.FILE); OutputFolder.Promise _ = output.closedAtExit()) {
+            Manifest manifest = new Writing(output.path()).run(progress);
             output.commit();
             return manifest;
         }
@@ -169,35 +166,28 @@ public record TokenDataBuilder(
             this.validating = new ShardWriter(folder, TokenData.VALIDATION, width, shardTokens);
         }
 
-        private ObjectNode run(Progress progress) throws IOException {
-            ObjectMapper json = new ObjectMapper().enable(SerializationFeature.INDENT_OUTPUT);
-            ObjectNode manifest = json.createObjectNode();
+        private Manifest run(Progress progress) throws IOException {
             Files.write(folder.resolve(TokenData.TOKENIZER), vocabulary.tokenizerJson());
-            manifest.put("format_version", TokenData.VERSION).put("type", width == Short.BYTES ? "u16" : "u32")
-                    .put("vocabulary", vocabulary.size()).put("end_of_text", vocabulary.endOfText())
-                    .put("tokenizer_sha256", Fingerprint.sha256(folder.resolve(TokenData.TOKENIZER)))
-                    .put("validation", validation).put("seed", seed);
+            String tokenizer = Fingerprint.sha256(folder.resolve(TokenData.TOKENIZER));
+            boolean cut;
+            Manifest.Splits splits;
             try (train; validating; ExecutorService pool = Executors.newFixedThreadPool(threads)) {
                 try {
                     readAll(pool, progress);
                 } finally {
                     pool.shutdownNow();
                 }
-                List<Shard> learned = train.end();
-                List<Shard> kept = validating.end();
+                List<Manifest.Shard> learned = train.end();
+                List<Manifest.Shard> kept = validating.end();
                 if (documents == 0) {
                     throw new IOException("there is no text in " + (files.size() == 1 ? files.getFirst() : "any of the " + files.size() + " files"));
                 }
-                boolean cut = validation > 0 && (learned.isEmpty() || kept.isEmpty());
-                manifest.put("documents", documents).put("empty_documents", empty).put("validation_by", cut ? "end" : "document");
-                if (cut) {
-                    cut(learned.isEmpty() ? renamed(kept) : learned, manifest);
-                } else {
-                    TokenData.putShards(manifest, TokenData.TRAIN, learned);
-                    TokenData.putShards(manifest, TokenData.VALIDATION, kept);
-                }
+                cut = validation > 0 && (learned.isEmpty() || kept.isEmpty());
+                splits = cut ? cut(learned.isEmpty() ? renamed(kept) : learned) : new Manifest.Splits(Manifest.Part.of(learned), Manifest.Part.of(kept));
             }
-            json.writeValue(folder.resolve(TokenData.MANIFEST).toFile(), manifest);
+            Manifest manifest = new Manifest(Manifest.VERSION, width == Short.BYTES ? "u16" : "u32", vocabulary.size(), vocabulary.endOfText(), tokenizer,
+                    validation, seed, documents, empty, cut ? "end" : "document", splits);
+            JsonRecords.write(folder.resolve(Manifest.FILE), JsonRecords.of(manifest));
             return manifest;
         }
 
@@ -300,25 +290,25 @@ public record TokenDataBuilder(
         }
 
         /** All documents fell to validation. */
-        private List<Shard> renamed(List<Shard> shards) throws IOException {
-            List<Shard> renamed = new ArrayList<>();
-            for (Shard shard : shards) {
+        private List<Manifest.Shard> renamed(List<Manifest.Shard> shards) throws IOException {
+            List<Manifest.Shard> renamed = new ArrayList<>();
+            for (Manifest.Shard shard : shards) {
                 String name = shard.file().replace(TokenData.VALIDATION, TokenData.TRAIN);
                 Files.move(folder.resolve(shard.file()), folder.resolve(name));
-                renamed.add(new Shard(name, shard.tokens(), shard.documents(), shard.sha256()));
+                renamed.add(new Manifest.Shard(name, shard.tokens(), shard.documents(), shard.sha256()));
             }
             return renamed;
         }
 
         /** Moves the last part of all tokens to validation. */
-        private void cut(List<Shard> shards, ObjectNode manifest) throws IOException {
-            long total = shards.stream().mapToLong(Shard::tokens).sum();
+        private Manifest.Splits cut(List<Manifest.Shard> shards) throws IOException {
+            long total = shards.stream().mapToLong(Manifest.Shard::tokens).sum();
             long from = total - Math.clamp(Math.round(total * validation), 1, Math.max(1, total - 1));
-            List<Shard> learned = new ArrayList<>();
+            List<Manifest.Shard> learned = new ArrayList<>();
             long begin = 0;
             try (ShardWriter writer = new ShardWriter(folder, TokenData.VALIDATION, width, shardTokens)) {
                 int previous = vocabulary.endOfText();
-                for (Shard shard : shards) {
+                for (Manifest.Shard shard : shards) {
                     Path file = folder.resolve(shard.file());
                     long kept = Math.clamp(from - begin, 0, shard.tokens());
                     long moved = 0;
@@ -341,12 +331,11 @@ public record TokenDataBuilder(
                         Files.delete(file);
                     } else {
                         learned.add(kept == shard.tokens() ? shard
-                                : new Shard(shard.file(), kept, shard.documents() - moved, Fingerprint.sha256(file)));
+                                : new Manifest.Shard(shard.file(), kept, shard.documents() - moved, Fingerprint.sha256(file)));
                     }
                     begin += shard.tokens();
                 }
-                TokenData.putShards(manifest, TokenData.TRAIN, learned);
-                TokenData.putShards(manifest, TokenData.VALIDATION, writer.end());
+                return new Manifest.Splits(Manifest.Part.of(learned), Manifest.Part.of(writer.end()));
             }
         }
     }

@@ -2,6 +2,7 @@ package isonorm.train;
 
 import isonorm.data.Completions;
 import isonorm.data.ImageFolder;
+import isonorm.data.Manifest;
 import isonorm.data.TokenData;
 import isonorm.data.Vocabulary;
 import java.io.IOException;
@@ -23,7 +24,7 @@ final class DataOfRun {
             return new Windows(TokenData.shakespeare(), length, seed);
         }
         Path path = reading.data().get();
-        if (Files.exists(path.resolve(TokenData.MANIFEST))) {
+        if (Files.exists(path.resolve(Manifest.FILE))) {
             return new Windows(TokenData.open(path), length, seed);
         }
         double share = reading.validation();

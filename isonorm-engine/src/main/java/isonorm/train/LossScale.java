@@ -9,6 +9,12 @@ package isonorm.train;
  */
 record LossScale(double factor, long good) {
 
+    LossScale {
+        if (good < 0) {
+            throw new IllegalArgumentException("nothing can be counted below 0, got " + good);
+        }
+    }
+
     /** Where nothing overflows: the loss as it is. */
     static final LossScale NONE = new LossScale(1, 0);
 

@@ -1,9 +1,6 @@
 package isonorm.train;
 
-import com.fasterxml.jackson.core.JacksonException;
 import com.fasterxml.jackson.databind.JsonNode;
-import com.fasterxml.jackson.databind.ObjectMapper;
-import com.fasterxml.jackson.databind.SerializationFeature;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import isonorm.architecture.Block;
 import isonorm.architecture.Part;
@@ -15,6 +12,7 @@ import isonorm.checkpoint.OutputFolder;
 import isonorm.checkpoint.SafetensorsFile;
 import isonorm.checkpoint.SafetensorsWriter;
 import isonorm.checkpoint.TensorInfo;
+import isonorm.data.JsonRecords;
 import isonorm.kernel.Rows;
 import isonorm.rewrite.ModelWriter;
 import isonorm.weights.Fingerprint;
@@ -23,7 +21,6 @@ import isonorm.weights.Model;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
-import java.lang.reflect.RecordComponent;
 import java.nio.file.Files;
 import java.nio.file.LinkOption;
 import java.nio.file.Path;
@@ -32,6 +29,7 @@ import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.stream.LongStream;
 import java.util.stream.Stream;
 
 /**
@@ -40,14 +38,12 @@ import java.util.stream.Stream;
  */
 final class RunCheckpoints {
 
-    private static final ObjectMapper JSON = new ObjectMapper().enable(SerializationFeature.INDENT_OUTPUT);
     private static final String PREFIX = "checkpoint-";
     private static final String STATE = "trainer.json";
     private static final String HASHES = "sha256";
     /** Among the hashes, that of what trainer.json says beside them. */
     private static final String POSITION = "position";
     private static final List<String> HASHED = List.of("trainer.safetensors", "model.safetensors", "config.json");
-    private static final List<String> NOT_FINITE = List.of("NaN", "Infinity", "-Infinity");
     private static final double SMOOTHING = 0.98;
 
     private final Path run;
@@ -78,6 +74,13 @@ final class RunCheckpoints {
      */
     record Position(long step, long examples, double lowest, long sinceLowest, double mean, double calmest, double unsaid, double unsaidNorm,
             int unsaidSteps, long skipped, LossScale scale) {
+
+        Position {
+            long fewest = LongStream.of(step, examples, sinceLowest, unsaidSteps, skipped).min().getAsLong();
+            if (fewest < 0) {
+                throw new IllegalArgumentException("nothing can be counted below 0, got " + fewest);
+            }
+        }
 
         /** Before the first step. */
         static Position begin(LossScale scale) {
@@ -283,7 +286,7 @@ final class RunCheckpoints {
                 writer.write(each.getKey(), 0, bytes(each.getValue()));
             }
         }
-        ObjectNode json = JSON.valueToTree(position);
+        ObjectNode json = JsonRecords.of(position);
         Map<String, String> hashes = new LinkedHashMap<>();
         hashes.put(POSITION, Fingerprint.sha256(json.toString()));
         try (Stream<Path> files = Files.list(folder)) {
@@ -291,8 +294,9 @@ final class RunCheckpoints {
                 hashes.put(file.getFileName().toString(), Fingerprint.sha256(file));
             }
         }
-        json.set(HASHES, JSON.valueToTree(hashes));
-        JSON.writeValue(folder.resolve(STATE).toFile(), json);
+        ObjectNode all = json.putObject(HASHES);
+        hashes.forEach(all::put);
+        JsonRecords.write(folder.resolve(STATE), json);
     }
 
     /**
@@ -320,7 +324,7 @@ final class RunCheckpoints {
     /** What a checkpoint says of itself, once it and all files beside it are found to be what was written. */
     static Position position(Path folder) throws IOException {
         Path state = folder.resolve(STATE);
-        ObjectNode json = json(folder);
+        ObjectNode json = JsonRecords.object(state);
         if (!(json.remove(HASHES) instanceof ObjectNode hashes) || !HASHED.stream().allMatch(hashes::has)) {
             throw new IOException(state + " must have the hashes of " + String.join(", ", HASHED));
         }
@@ -333,53 +337,12 @@ final class RunCheckpoints {
                 throw new IOException((hash.getKey().equals(POSITION) ? state : file) + " is not what was written");
             }
         }
-        requireFields(state, json, Position.class);
-        Position position = JSON.convertValue(json, Position.class);
+        Position position = JsonRecords.read(state, json, Position.class);
         long counted = Math.max(Math.max(position.sinceLowest, position.unsaidSteps), position.skipped);
         if (position.step != step(folder) || counted > position.step) {
             throw new IOException(state + " must be of step " + step(folder) + ", and count no more of anything, got step " + position.step
                     + " and a count of " + counted);
         }
         return position;
-    }
-
-    private static boolean isNumber(JsonNode value, Class<?> type) {
-        if (type == double.class) {
-            return value.isNumber() || value.isTextual() && NOT_FINITE.contains(value.asText());
-        }
-        boolean fits = type == int.class ? value.canConvertToInt() : value.canConvertToLong();
-        return value.isIntegralNumber() && fits && value.asLong() >= 0;
-    }
-
-    /** Every field of a record, of its type, and no other. Jackson would take 0 for what is not there. */
-    private static void requireFields(Path state, JsonNode json, Class<? extends Record> type) throws IOException {
-        List<String> names = new ArrayList<>();
-        for (RecordComponent field : type.getRecordComponents()) {
-            names.add(field.getName());
-            JsonNode value = json.path(field.getName());
-            if (field.getType().isRecord()) {
-                requireFields(state, value, field.getType().asSubclass(Record.class));
-            } else if (!isNumber(value, field.getType())) {
-                throw new IOException(state + " must have " + field.getName() + ", a number" + (field.getType() == double.class ? "" : " of 0 or more")
-                        + ", got " + (value.isMissingNode() ? "none" : value));
-            }
-        }
-        for (Map.Entry<String, JsonNode> field : json.properties()) {
-            if (!names.contains(field.getKey())) {
-                throw new IOException(state + " has " + field.getKey() + ", which no run writes");
-            }
-        }
-    }
-
-    private static ObjectNode json(Path folder) throws IOException {
-        Path file = folder.resolve(STATE);
-        try {
-            if (JSON.readTree(Files.readAllBytes(file)) instanceof ObjectNode json) {
-                return json;
-            }
-        } catch (JacksonException e) {
-            throw new IOException(file + " is no JSON: " + e.getOriginalMessage(), e);
-        }
-        throw new IOException(file + " is no JSON object");
     }
 }

@@ -7,7 +7,6 @@ import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import com.github.luben.zstd.Zstd;
@@ -211,7 +210,7 @@ class TokenDataBuilderTest {
         TokenData data = TokenData.open(out);
         assertEquals(12, data.train().documents() + data.validation().documents());
         assertTrue(data.validation().documents() > 9, "nearly all begin in what is nearly all tokens");
-        assertEquals("end", TokenData.manifest(out).path("validation_by").asText());
+        assertEquals("end", Manifest.of(out).validationBy());
     }
 
     @Test
@@ -234,9 +233,9 @@ class TokenDataBuilderTest {
             }
         }
         Path out = folder.resolve("out");
-        JsonNode manifest = bytes(file).validation(0, 0).writeTo(out, Progress.NONE);
+        Manifest manifest = bytes(file).validation(0, 0).writeTo(out, Progress.NONE);
         assertEquals(rows, texts(TokenData.open(out).train()));
-        assertEquals(2, manifest.path("empty_documents").asInt());
+        assertEquals(2, manifest.emptyDocuments());
     }
 
     @Test

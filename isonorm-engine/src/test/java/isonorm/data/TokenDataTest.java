@@ -84,6 +84,18 @@ class TokenDataTest {
         assertEquals(manifest + ": format_version must be 1, got 9", refusal());
         Files.writeString(manifest, json.replace("u16", "u8"));
         assertEquals(manifest + ": type must be u16 or u32, got u8", refusal());
+        Files.writeString(manifest, json.replaceFirst("\"vocabulary\" : 257", "\"vocabulary\" : \"257\""));
+        assertEquals(manifest + " must have vocabulary, a whole number, got \"257\"", refusal());
+        Files.writeString(manifest, json.replaceFirst("\"vocabulary\" : 257", "\"vocabulary\" : 256"));
+        assertEquals(manifest + ": end_of_text must be below the vocabulary, got 256 of 256", refusal());
+        Files.writeString(manifest, json.replace("\"shards\"", "\"files\""));
+        assertEquals(manifest + " must have shards, a list, got none", refusal());
+        Files.writeString(manifest, json.replaceFirst("\"seed\"", "\"seeds\" : 1, \"seed\""));
+        assertEquals(manifest + " has seeds, which Isonorm does not write there", refusal());
+        for (String other : List.of("/", "..", "", "../train-00000.bin", "\\u0000")) {
+            Files.writeString(manifest, json.replace("train-00000.bin", other));
+            assertTrue(refusal().startsWith(manifest + ": a file must be the name of one in the folder, got "), refusal());
+        }
         Files.writeString(manifest, "{");
         assertTrue(refusal().startsWith(manifest + " is not JSON"), refusal());
         Files.writeString(manifest, json);

@@ -1,11 +1,11 @@
 package isonorm.cli.commands;
 
-import com.fasterxml.jackson.databind.JsonNode;
-import com.fasterxml.jackson.databind.node.ObjectNode;
 import isonorm.cli.terminal.Console;
 import isonorm.cli.terminal.Logs;
 import isonorm.cli.terminal.ProgressBar;
 import isonorm.cli.terminal.Table;
+import isonorm.data.JsonRecords;
+import isonorm.data.Manifest;
 import isonorm.data.TokenDataBuilder;
 import isonorm.data.Vocabulary;
 import isonorm.train.Configuration;
@@ -101,18 +101,16 @@ final class DataBuild extends Subcommand {
             throw wrongUsage("--longest must be 1 to " + MOST_MEGABYTES + " megabytes, got " + longest);
         }
         long start = System.nanoTime();
-        ObjectNode result;
+        Manifest manifest;
         try (Vocabulary vocabulary = bytes ? Vocabulary.bytes() : Vocabulary.open(Path.of(tokenizer), Optional.ofNullable(endOfText));
                 ProgressBar progress = progress()) {
             TokenDataBuilder builder = TokenDataBuilder.of(files, vocabulary).key(key).longest(longest * 1_000_000).validation(validation, seed);
             builder = threads == null ? builder : builder.threads(threads);
-            result = (overwrite ? builder.overwriting() : builder).writeTo(out, progress);
+            manifest = (overwrite ? builder.overwriting() : builder).writeTo(out, progress);
         }
         double seconds = (System.nanoTime() - start) / 1e9;
-        long tokens = result.at("/splits/train/tokens").asLong() + result.at("/splits/validation/tokens").asLong();
-        result.put("seconds", Math.round(seconds * 1e3) / 1e3);
-        result.put("tokens_per_second", Math.round(tokens / seconds));
-        long kept = result.at("/splits/validation/tokens").asLong();
+        long kept = manifest.splits().validation().tokens();
+        long tokens = manifest.splits().train().tokens() + kept;
         int sequence = Integer.parseInt(Configuration.of(Map.of()).values().get("sequence"));
         if (kept <= sequence) {
             console.err().println("warning: validation has " + kept + " tokens, and isonorm train evaluates sequences of " + sequence
@@ -120,11 +118,12 @@ final class DataBuild extends Subcommand {
                     + String.format(Locale.ROOT, "%.3g", Math.min(1, 1.01 * (sequence + 1) / tokens)) + " would hold out enough" : ""));
         }
         if (json) {
-            console.json(result.put("output", out.toString()));
+            console.json(JsonRecords.of(manifest).put("seconds", Math.round(seconds * 1e3) / 1e3)
+                    .put("tokens_per_second", Math.round(tokens / seconds)).put("output", out.toString()));
         } else {
             console.out().println(console.bold(out.toString()) + String.format(Locale.ROOT, " (%.1f s, %,.0f tokens/s)", seconds, tokens / seconds));
             console.out().println();
-            print(console, result);
+            print(console, manifest);
             console.out().println();
             console.out().println("Train on it: isonorm train data=" + out);
         }
@@ -132,20 +131,20 @@ final class DataBuild extends Subcommand {
     }
 
     /** What a folder's dataset.json says. */
-    static void print(Console console, JsonNode manifest) {
+    static void print(Console console, Manifest manifest) {
         Table table = Table.ofFacts()
-                .row("documents", Table.count(manifest.path("documents").asLong())
-                        + (manifest.path("empty_documents").asLong() > 0
-                                ? ", and " + Table.count(manifest.path("empty_documents").asLong()) + " without text that were left out" : ""))
-                .row("vocabulary", Table.count(manifest.path("vocabulary").asLong()) + " ids, " + manifest.path("type").asText()
-                        + "; " + manifest.path("end_of_text").asText() + " ends a text");
-        for (String split : List.of("train", "validation")) {
-            JsonNode node = manifest.path("splits").path(split);
-            table.row(split, Table.count(node.path("tokens").asLong(), "token") + " in " + Table.count(node.path("shards").size(), "file"));
-        }
-        if (manifest.path("validation_by").asText().equals("end")) {
+                .row("documents", Table.count(manifest.documents())
+                        + (manifest.emptyDocuments() > 0 ? ", and " + Table.count(manifest.emptyDocuments()) + " without text that were left out" : ""))
+                .row("vocabulary", Table.count(manifest.vocabulary()) + " ids, " + manifest.type() + "; " + manifest.endOfText() + " ends a text")
+                .row("train", tokens(manifest.splits().train()))
+                .row("validation", tokens(manifest.splits().validation()));
+        if (manifest.validationBy().equals("end")) {
             table.row("", "validation is the end of the tokens: no document fell to it, or all did");
         }
         table.print(console.out());
+    }
+
+    private static String tokens(Manifest.Part part) {
+        return Table.count(part.tokens(), "token") + " in " + Table.count(part.shards().size(), "file");
     }
 }

@@ -1,9 +1,10 @@
 package isonorm.cli.commands;
 
-import com.fasterxml.jackson.databind.node.ObjectNode;
 import isonorm.cli.terminal.Console;
 import isonorm.cli.terminal.ProgressBar;
 import isonorm.cli.terminal.Table;
+import isonorm.data.JsonRecords;
+import isonorm.data.Manifest;
 import isonorm.data.Split;
 import isonorm.data.TokenData;
 import isonorm.text.Tokenizer;
@@ -39,24 +40,23 @@ final class DataShow extends Subcommand {
     @Override
     public Integer call() throws IOException {
         TokenData data = TokenData.open(folder);
-        ObjectNode result = TokenData.manifest(folder).deepCopy();
+        Manifest manifest = Manifest.of(folder);
         if (check) {
             try (ProgressBar progress = progress()) {
                 TokenData.check(folder, progress);
             }
         }
-        result.put("train_begins", begin(data.train()));
-        result.put("validation_begins", begin(data.validation()));
+        String train = begin(data.train());
+        String validation = begin(data.validation());
         if (json) {
-            console.json(result);
+            console.json(JsonRecords.of(manifest).put("train_begins", train).put("validation_begins", validation));
             return DONE;
         }
         console.out().println(console.bold(folder.toString()) + (check ? ", every byte as it was written" : ""));
         console.out().println();
-        DataBuild.print(console, result);
+        DataBuild.print(console, manifest);
         console.out().println();
-        Table.ofFacts().row("train", result.path("train_begins").asText()).row("validation", result.path("validation_begins").asText())
-                .print(console.out());
+        Table.ofFacts().row("train", train).row("validation", validation).print(console.out());
         return DONE;
     }
 
