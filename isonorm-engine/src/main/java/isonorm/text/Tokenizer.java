@@ -1,70 +1,56 @@
 package isonorm.text;
 
-import ai.djl.huggingface.tokenizers.Encoding;
-import ai.djl.huggingface.tokenizers.HuggingFaceTokenizer;
 import ai.djl.huggingface.tokenizers.jni.CharSpan;
 import isonorm.checkpoint.Config;
 import java.io.IOException;
-import java.io.InputStream;
 import java.nio.charset.CharacterCodingException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
-import java.util.List;
 import java.util.Map;
 import java.util.stream.LongStream;
 
 /** A model's tokenizer.json, which turns text into token ids and back. It neither cuts nor pads. */
 public final class Tokenizer implements AutoCloseable {
 
-    /** Options, and what the tokenizers' library reads of system properties while it is loaded and whenever it opens a file. */
-    private static final Map<String, String> OPTIONS = Map.of("addSpecialTokens", "false", "truncation", "false", "padding", "false");
-    private static final Map<String, String> PROPERTIES = Map.of("ai.djl.offline", "true", "RUST_FLAVOR", "cpu", "slf4j.internal.verbosity", "ERROR");
-
     private static final String CONFIG = "tokenizer_config.json";
 
     private final Path file;
-    private final HuggingFaceTokenizer tokenizer;
+    private final TokenizerJson json;
+    private final NativeTokenizer tokenizer;
 
-    private Tokenizer(Path file, HuggingFaceTokenizer tokenizer) {
+    /** For texts that a regex might search for too long, once there was one. */
+    private NativeTokenizer apart;
+
+    private Tokenizer(Path file, TokenizerJson json, NativeTokenizer tokenizer) {
         this.file = file;
+        this.json = json;
         this.tokenizer = tokenizer;
     }
 
     /**
-     * Reads a tokenizer.json; close it.
+     * Reads a tokenizer.json; close it. What is known to be harmless runs in this process; a file with anything else, such as a regex that may
+     * search without end, is read by a process of its own, which may end and is given ten seconds for a text.
      *
      * @throws IOException if the file is missing, or no tokenizer that can be read
      */
     public static Tokenizer open(Path file) throws IOException {
         if (!Files.isRegularFile(file)) {
-            throw new IOException(file + " does not exist; a text needs the model's tokenizer.json");
+            throw new IOException(file + (Files.exists(file) ? " is no plain file" : " does not exist") + "; a text needs the model's tokenizer.json");
         }
-        try (InputStream json = Files.newInputStream(file)) {
-            return new Tokenizer(file, opened(json));
-        } catch (RuntimeException e) {
-            throw unreadable(file, e);
-        }
-    }
-
-    /** What the native library says of a file that it cannot read. */
-    private static IOException unreadable(Path file, RuntimeException e) {
-        return new IOException(file + " is no tokenizer that can be read: " + e.getMessage(), e);
-    }
-
-    /**
-     * Left alone, the library would ask the network where it runs, look there for a build of itself for CUDA, and write about logging to stderr.
-     * The properties that keep it from all that are the process's, so those that nobody has set are set for no longer than this takes.
-     */
-    private static synchronized HuggingFaceTokenizer opened(InputStream json) throws IOException {
-        List<String> own = PROPERTIES.keySet().stream().filter(name -> System.getProperty(name) == null).toList();
-        own.forEach(name -> System.setProperty(name, PROPERTIES.get(name)));
+        TokenizerJson json = TokenizerJson.read(file);
         try {
-            return HuggingFaceTokenizer.newInstance(json, OPTIONS);
-        } finally {
-            own.forEach(System::clearProperty);
+            return new Tokenizer(file, json, json.strange() == null ? OwnTokenizer.open(json.text()) : TokenizerProcess.open(json.text()));
+        } catch (IOException e) {
+            throw unreadable(file, json, e);
         }
+    }
+
+    /** What was said of a file that cannot be read, and what of it may be why. */
+    private static IOException unreadable(Path file, TokenizerJson json, IOException e) {
+        return new IOException(file + " is no tokenizer that can be read: " + e.getMessage()
+                + (json.strange() == null ? "" : "; it has " + json.strange()), e);
     }
 
     /** The tokens of a text and nothing else. */
@@ -120,13 +106,13 @@ public final class Tokenizer implements AutoCloseable {
 
     /** What the template of tokenizer.json has in front of a text. */
     private long[] template() throws IOException {
-        Encoding encoding = encoding("a", true);
-        long[] special = encoding.getSpecialTokenMask();
+        NativeTokenizer.Pieces encoding = encoding("a", true);
+        long[] special = encoding.special();
         int count = 0;
         while (count < special.length && special[count] == 1) {
             count++;
         }
-        return count == special.length ? new long[0] : Arrays.copyOf(encoding.getIds(), count);
+        return count == special.length ? new long[0] : Arrays.copyOf(encoding.ids(), count);
     }
 
     /** The one token of {@code bos_token}. */
@@ -153,42 +139,72 @@ public final class Tokenizer implements AutoCloseable {
         }
     }
 
-    private Encoding encoding(String text, boolean special) throws IOException {
+    private NativeTokenizer.Pieces encoding(String text, boolean special) throws IOException {
         try {
-            return tokenizer.encode(text, special, false);
-        } catch (RuntimeException e) {
-            throw unreadable(file, e);
+            return tokenizerFor(text).encode(wellFormed(text), special);
+        } catch (IOException e) {
+            throw unreadable(file, json, e);
         }
+    }
+
+    private NativeTokenizer tokenizerFor(String text) throws IOException {
+        return json.strange() == null && json.searches() && text.length() > HarmlessRegex.LONGEST_STRETCH && HarmlessRegex.hasLongStretch(text)
+                ? apart()
+                : tokenizer;
+    }
+
+    private synchronized NativeTokenizer apart() throws IOException {
+        if (apart == null) {
+            apart = TokenizerProcess.open(json.text());
+        }
+        return apart;
+    }
+
+    /** With U+FFFD for each half of a character, which native code can't be given. */
+    private static String wellFormed(String text) {
+        for (int i = 0; i < text.length(); i++) {
+            if (Character.isSurrogate(text.charAt(i)) && !Character.isSupplementaryCodePoint(text.codePointAt(i))) {
+                int[] points = text.codePoints().map(point -> point >= Character.MIN_SURROGATE && point <= Character.MAX_SURROGATE ? 0xfffd : point).toArray();
+                return new String(points, 0, points.length);
+            }
+            i += Character.isSurrogate(text.charAt(i)) ? 1 : 0;
+        }
+        return text;
     }
 
     /** The text of tokens, without the special ones. Bytes that make no character come out as U+FFFD, unknown ids as nothing. */
     public String decode(long... ids) throws IOException {
         try {
-            return tokenizer.decode(ids, true);
-        } catch (RuntimeException e) {
-            throw unreadable(file, e);
+            return tokenizer.decode(ids);
+        } catch (IOException e) {
+            throw unreadable(file, json, e);
         }
     }
 
     @Override
     public void close() {
         tokenizer.close();
+        synchronized (this) {
+            if (apart != null) {
+                apart.close();
+            }
+        }
     }
 
     /** A text's tokens and where they stand in it. */
     public static final class Encoded {
 
         private final String text;
-        private final Encoding encoding;
+        private final NativeTokenizer.Pieces encoding;
 
-        private Encoded(String text, Encoding encoding) {
+        private Encoded(String text, NativeTokenizer.Pieces encoding) {
             this.text = text;
             this.encoding = encoding;
         }
 
         /** The tokens. */
         public long[] ids() {
-            return encoding.getIds();
+            return encoding.ids();
         }
 
         /**
@@ -203,7 +219,7 @@ public final class Tokenizer implements AutoCloseable {
 
         /** In code points, which the spans count. */
         private int end(int token) {
-            CharSpan[] spans = encoding.getCharTokenSpans();
+            CharSpan[] spans = encoding.spans();
             int end = spans[token].getEnd();
             return token + 1 < spans.length ? Math.min(end, spans[token + 1].getStart()) : end;
         }

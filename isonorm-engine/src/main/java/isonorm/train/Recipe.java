@@ -44,10 +44,13 @@ record Recipe(
         Optional<Model> from) {
 
     static Recipe of(TrainingRun run, TrainingData data) throws IOException {
-        return switch (run.start()) {
+        Recipe recipe = switch (run.start()) {
             case TrainingRun.Start.New model -> ofNew(model, run.learning(), data);
             case TrainingRun.Start.Checkpoint checkpoint -> ofCheckpoint(checkpoint, run.learning(), data);
         };
+        long positions = data instanceof Pictures ? recipe.architecture().context() : data.context();
+        Need.of(recipe, run.learning().recompute(), run.reading().batch() * positions).require();
+        return recipe;
     }
 
     private static void requireKind(boolean images, TrainingData data) {

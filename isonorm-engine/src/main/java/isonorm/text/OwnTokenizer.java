@@ -1,0 +1,65 @@
+package isonorm.text;
+
+import ai.djl.huggingface.tokenizers.Encoding;
+import ai.djl.huggingface.tokenizers.HuggingFaceTokenizer;
+import java.io.ByteArrayInputStream;
+import java.io.IOException;
+import java.io.InputStream;
+import java.nio.charset.StandardCharsets;
+import java.util.List;
+import java.util.Map;
+
+/** In this process, which ends where the native code panics. */
+record OwnTokenizer(HuggingFaceTokenizer tokenizer) implements NativeTokenizer {
+
+    /** Options, and what the tokenizers' library reads of system properties while it is loaded and whenever it opens a file. */
+    private static final Map<String, String> OPTIONS = Map.of("addSpecialTokens", "false", "truncation", "false", "padding", "false");
+    static final Map<String, String> PROPERTIES = Map.of("ai.djl.offline", "true", "RUST_FLAVOR", "cpu", "slf4j.internal.verbosity", "ERROR");
+
+    /**
+     * Left alone, the library would ask the network where it runs, look there for a build of itself for CUDA, and write about logging to stderr.
+     * The properties that keep it from all that are the process's, so those that nobody has set are set for no longer than this takes.
+     */
+    static synchronized OwnTokenizer open(String json) throws IOException {
+        List<String> own = PROPERTIES.keySet().stream().filter(name -> System.getProperty(name) == null).toList();
+        own.forEach(name -> System.setProperty(name, PROPERTIES.get(name)));
+        try (InputStream bytes = new ByteArrayInputStream(json.getBytes(StandardCharsets.UTF_8))) {
+            return new OwnTokenizer(HuggingFaceTokenizer.newInstance(bytes, OPTIONS));
+        } catch (LinkageError | IllegalStateException e) {
+            throw new IOException("the native library of the tokenizers cannot be unpacked and loaded, " + e.getMessage()
+                    + "; it needs a folder with room, which DJL_CACHE_DIR may name", e);
+        } catch (RuntimeException e) {
+            throw new IOException(said(e), e);
+        } finally {
+            own.forEach(System::clearProperty);
+        }
+    }
+
+    @Override
+    public Pieces encode(String text, boolean around) throws IOException {
+        try {
+            Encoding encoding = tokenizer.encode(text, around, false);
+            return new Pieces(encoding.getIds(), encoding.getSpecialTokenMask(), encoding.getCharTokenSpans());
+        } catch (RuntimeException e) {
+            throw new IOException(said(e), e);
+        }
+    }
+
+    @Override
+    public String decode(long... ids) throws IOException {
+        try {
+            return tokenizer.decode(ids, true);
+        } catch (RuntimeException e) {
+            throw new IOException(said(e), e);
+        }
+    }
+
+    private static String said(RuntimeException e) {
+        return e.getMessage() == null ? "the library gives no reason" : e.getMessage();
+    }
+
+    @Override
+    public void close() {
+        tokenizer.close();
+    }
+}
