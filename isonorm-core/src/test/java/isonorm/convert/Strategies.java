@@ -68,15 +68,16 @@ public final class Strategies {
         all.put("SkipInit, DeepNorm", words(post.withSkip(1.7).withScale(BranchScale.NUMBER)));
         for (QueryKeyNorm.Span span : QueryKeyNorm.Span.values()) {
             all.put("HybridNorm " + span.label(),
-                    words(block(POST, RMS).withPlacements(NONE, POST).withMixer(queryKey(RMS, span).withValueNorm(LAYER))));
+                    words(block(POST, RMS).withPlacements(POST, NONE).withMixer(queryKey(RMS, span).withValueNorm(LAYER))));
         }
         all.put("value norm alone", words(pre.withMixer(Attention.of(4, 6).withValueNorm(RMS))));
         all.put("GPAS", words(block(PRE, RMS).withGates(true)));
         all.put("GPAS on Peri-LN with a skip and LayerScale", words(block(PERI, LAYER).withGates(true).withSkip(0.8).withScale(BranchScale.VECTOR)));
         all.put("GPAS on Pre-LN with a skip and LayerScale", words(pre.withGates(true).withSkip(0.8).withScale(BranchScale.VECTOR)));
-        all.put("HybridNorm of LayerNorms with a skip and LayerScale",
+        all.put("HybridNorm of LayerNorms", words(post.withPlacements(POST, NONE).withMixer(ATTENTION.withValueNorm(LAYER))));
+        all.put("Post-LN MLPs with a skip and LayerScale",
                 words(post.withPlacements(NONE, POST).withSkip(1.2).withScale(BranchScale.VECTOR).withMixer(ATTENTION.withValueNorm(LAYER))));
-        all.put("HybridNorm of bare LayerNorms", words(block(POST, LAYER.withAffine(Affine.NONE)).withPlacements(NONE, POST)));
+        all.put("Post-LN MLPs of bare LayerNorms", words(block(POST, LAYER.withAffine(Affine.NONE)).withPlacements(NONE, POST)));
         all.put("GPAS on output norms", words(block(OUTPUT, LAYER).withGates(true)));
         all.put("skip", words(pre.withSkip(1.3).withScale(BranchScale.VECTOR)));
         all.put("skip of parallel", words(wired(Wiring.PARALLEL).withSkip(0.7)));

@@ -31,8 +31,8 @@ class StrategyCheckpointsTest {
             "skip of parallel with one norm", "GPAS on Pre-LN with a skip and LayerScale", "SkipInit", "SkipInit of parallel");
 
     /** Those whose stream only LayerNorms behind a sum normalize. */
-    private static final Set<String> POST = Set.of("Post-LN", "DeepNorm", "DeepNorm with LayerScale",
-            "HybridNorm of LayerNorms with a skip and LayerScale", "HybridNorm of bare LayerNorms", "SkipInit, DeepNorm",
+    private static final Set<String> POST = Set.of("Post-LN", "DeepNorm", "DeepNorm with LayerScale", "HybridNorm of LayerNorms",
+            "Post-LN MLPs with a skip and LayerScale", "Post-LN MLPs of bare LayerNorms", "SkipInit, DeepNorm",
             "head scales behind an inner norm with a skip and LayerScale");
 
     private static final Input INPUT = Input.tokens(Strategies.ids(9, 4));

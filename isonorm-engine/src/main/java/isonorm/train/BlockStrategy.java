@@ -45,7 +45,7 @@ record BlockStrategy(
         LAYERNORM_SCALING("lns", "the factor of what is normalized"),
         /** The stream where a branch is added, by (2L)^(1/4) (DeepNorm, arXiv 2203.00555). */
         DEEPNORM("deepnorm", "the factor of the skip"),
-        /** The stream where a branch is added, by 2L (Keel, arXiv 2601.19895). */
+        /** The stream where a branch is added, by 2L (Keel, arXiv 2601.19895, but for its first block). */
         KEEL("keel", "the factor of the skip"),
         /** What a branch writes, by a learned vector that begins at 1e-4 (LayerScale, arXiv 2103.17239). */
         LAYERSCALE("layerscale", "the learned scale of what a branch writes"),
@@ -157,6 +157,12 @@ record BlockStrategy(
 
     public BlockStrategy withScalings(Set<Scaling> other) {
         return new BlockStrategy(kind, attention, mlp, other, inner, initialization);
+    }
+
+    BlockStrategy without(Scaling one) {
+        Set<Scaling> rest = new TreeSet<>(scalings);
+        rest.remove(one);
+        return withScalings(rest);
     }
 
     public BlockStrategy withInner(Set<Inner> other) {

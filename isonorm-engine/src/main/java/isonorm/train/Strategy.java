@@ -113,7 +113,7 @@ public final class Strategy {
         add("deepnorm",      NormKind.LAYER,        Placement.POST,   Placement.POST,   Set.of(Scaling.DEEPNORM),          Set.of(),                           Initialization.DEEPNORM);
         add("sandwich-ln",   NormKind.LAYER,        Placement.PERI,   Placement.PERI,   Set.of(),                          Set.of(),                           Initialization.NORMAL);
         add("output-norm",   NormKind.RMS,          Placement.OUTPUT, Placement.OUTPUT, Set.of(),                          Set.of(Inner.QUERY_KEY_PROJECTION), Initialization.NORMAL);
-        add("hybridnorm",    NormKind.RMS,          Placement.NONE,   Placement.POST,   Set.of(),                          Set.of(Inner.QUERY_KEY_VALUE),      Initialization.NORMAL);
+        add("hybridnorm",    NormKind.RMS,          Placement.POST,   Placement.NONE,   Set.of(),                          Set.of(Inner.QUERY_KEY_VALUE),      Initialization.NORMAL);
         add("sub-ln",        NormKind.LAYER,        Placement.PRE,    Placement.PRE,    Set.of(),                          Set.of(Inner.SUB),                  Initialization.NORMAL);
         add("normformer",    NormKind.LAYER,        Placement.PERI,   Placement.PRE,    Set.of(Scaling.HEADS),             Set.of(Inner.HIDDEN),               Initialization.NORMAL);
         add("residual",      NormKind.LAYER,        Placement.DUAL,   Placement.DUAL,   Set.of(),                          Set.of(),                           Initialization.NORMAL);
@@ -122,6 +122,10 @@ public final class Strategy {
         add("dyt",           NormKind.DYNAMIC_TANH, Placement.PRE,    Placement.PRE,    Set.of(),                          Set.of(),                           Initialization.NORMAL);
         add("no-norm",       null,                  Placement.NONE,   Placement.NONE,   Set.of(),                          Set.of(),                           Initialization.NORMAL);
         NAMED.put("mix-ln", named("mix-ln").inFirst(0.25, block -> block.withPlacement(Placement.POST))); // arXiv 2412.13795
+        // The first block's attention has its Pre-LN besides (arXiv 2503.04598).
+        NAMED.put("hybridnorm-star", named("hybridnorm").withName("hybridnorm-star").inBlock(0, block -> block.withPlacements(Placement.BOTH, Placement.NONE)));
+        // The first block adds as Pre-LN does, and its attention's sum has no norm (arXiv 2601.19895).
+        NAMED.put("keel", named("keel").inBlock(0, block -> block.withPlacements(Placement.PRE, Placement.BOTH).without(Scaling.KEEL)));
         NAMED.put("pre-rmsnorm-equivalent", named("pre-ln").withRunning(Running.EQUIVALENT_RMS).withName("pre-rmsnorm-equivalent"));
         NAMED.put("pre-crmsnorm-equivalent", named("pre-ln").withRunning(Running.EQUIVALENT_CRMS).withName("pre-crmsnorm-equivalent"));
     }
@@ -212,6 +216,10 @@ public final class Strategy {
     /** The same with another value in the first share of the blocks, rounded down. */
     Strategy inFirst(double share, UnaryOperator<BlockStrategy> change) {
         return with(new Which.First(share), (one, _, _) -> change.apply(one));
+    }
+
+    private Strategy inBlock(int number, UnaryOperator<BlockStrategy> change) {
+        return in(new TreeSet<>(Set.of(number)), change);
     }
 
     /** The same with another value in blocks with a number from 0. */

@@ -69,6 +69,28 @@ class StrategyTest {
                 .applied(decoder(8))), "what is said of the whole model replaces what the strategy says");
     }
 
+    /** HybridNorm: y = h + A(h), N(y) + M(N(y)); in HybridNorm* the first block's attention reads N(h). */
+    @Test
+    void hybridNormHasOneNormBetweenItsSubLayers() {
+        for (Block block : Strategy.named("hybridnorm").applied(decoder(3)).blocks()) {
+            assertEquals(List.of(Placement.POST, Placement.NONE), List.of(block.attentionPlacement(), block.mlpPlacement()));
+            assertTrue(attention(block).norms().value().isPresent() && attention(block).norms().queryKey().isPresent());
+        }
+        Architecture star = Strategy.named("hybridnorm-star").applied(decoder(3));
+        assertEquals(List.of(Placement.BOTH, Placement.POST, Placement.POST), placements(star));
+        assertEquals(Collections.nCopies(3, Placement.NONE), star.blocks().stream().map(Block::mlpPlacement).toList());
+    }
+
+    /** Keel: N(2L h + F(N(h))), but in the first block h + A(N(h)) and then N(h + M(N(h))). */
+    @Test
+    void keelBeginsWithAnAttentionThatIsPreLn() {
+        Architecture keel = Strategy.named("keel").applied(decoder(4));
+        assertEquals(List.of(Placement.PRE, Placement.BOTH, Placement.BOTH, Placement.BOTH), placements(keel));
+        assertEquals(Collections.nCopies(4, Placement.BOTH), keel.blocks().stream().map(Block::mlpPlacement).toList());
+        assertEquals(List.of(1.0, 8.0, 8.0, 8.0), keel.blocks().stream().map(Block::skip).toList());
+        assertEquals(List.of(), Strategy.named("keel").warnings(4));
+    }
+
     @Test
     void aBlockDoesWhatItsStrategyDoesInABlockOfItsNumber() {
         Strategy strategy = Strategy.named("pre-rmsnorm").in(blocks(1, 3), Strategy.named("deepnorm")).in(blocks(0, 4), Strategy.named("mix-ln"))
