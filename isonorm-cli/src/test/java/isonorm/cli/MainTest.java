@@ -75,7 +75,7 @@ class MainTest {
             generate a --prompt x --temperature -1 | a temperature must be a number of 0 (the likeliest token) or more, got -1.0
             generate a --prompt x --top-p 0      | top-p must be above 0 and at most 1
             generate a --prompt x --top-k -1     | top-k must be 0 (all tokens) or more, got -1
-            generate a --prompt x --min-p NaN    | min-p must be 0 (all tokens) or more and below 1, got NaN
+            generate a --prompt x --min-p NaN    | min-p must be from 0 (all tokens) to 1 (the likeliest), got NaN
             generate a --prompt x --repetition-penalty 0 | a repetition penalty must be a number above 0
             generate a --prompt x --compute f64  | expected one of f32, bf16, f16, got 'f64'
             doctor a                             | unexpected argument 'a'

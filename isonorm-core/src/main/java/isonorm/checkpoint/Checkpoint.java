@@ -6,10 +6,11 @@ import static isonorm.checkpoint.CheckpointException.Reason.INDEX_DISAGREES;
 import static isonorm.checkpoint.CheckpointException.Reason.INDEX_MALFORMED;
 import static isonorm.checkpoint.CheckpointException.Reason.MISSING_FILE;
 import static isonorm.checkpoint.CheckpointException.Reason.NOT_A_CHECKPOINT;
-import static isonorm.checkpoint.CheckpointException.Reason.PICKLE_ONLY;
 import static isonorm.checkpoint.CheckpointException.Reason.READ_FAILED;
 
+import com.fasterxml.jackson.core.JsonParser;
 import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.core.JsonToken;
 import com.fasterxml.jackson.core.json.JsonReadFeature;
 import com.fasterxml.jackson.databind.DeserializationFeature;
 import com.fasterxml.jackson.databind.JsonNode;
@@ -21,8 +22,11 @@ import java.lang.foreign.MemorySegment;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
+import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Collections;
+import java.util.Deque;
+import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
@@ -38,8 +42,8 @@ import java.util.regex.Pattern;
  * A model on disk: a folder with a {@code config.json} and its weights in safetensors.
  *
  * <p>The weights are {@code model.safetensors}; or the shards that {@code model.safetensors.index.json} lists; or the only
- * safetensors file there is, whatever its name. The first that is found is taken, in this order. An index must list
- * exactly the tensors of its shards, each with the shard that holds it:
+ * safetensors file there is, whatever its name. The first that is found is taken, in this order. An index lists
+ * tensors with the shard that holds each. A shard may have more, which are taken as if they were listed, but no tensor is in two:
  *
  * <pre>{@code
  * {"metadata": {"total_size": 123}, "weight_map": {"tensor": "model-00001-of-00002.safetensors"}}
@@ -53,21 +57,20 @@ public final class Checkpoint {
     private static final String CONFIG = "config.json";
     private static final String GENERATION_CONFIG = "generation_config.json";
     private static final String WEIGHTS = "model.safetensors";
+    private static final String ADAPTER = "adapter_config.json";
     private static final String INDEX = "model.safetensors.index.json";
     private static final String SAFETENSORS = ".safetensors";
 
     private static final long LONGEST_JSON = 100_000_000;
 
     private static final Pattern OUTSIDE = Pattern.compile("[/\\\\:]");
-    private static final Pattern PICKLE = Pattern.compile(".*\\.(bin|bin\\.index\\.json|pt|pth|ckpt)");
     private static final Pattern COMPANION = Pattern.compile("tokenizer.*|vocab\\..*|merges\\.txt"
             + "|(special_tokens_map|added_tokens|generation_config|preprocessor_config)\\.json"
             + "|chat_template\\..*|.*\\.model|spiece\\..*");
 
-    // Python writes and reads NaN and Infinity in JSON, and so configurations have them.
+    // Python writes and reads NaN and Infinity in JSON, and so configurations have them. Of a key that comes twice it takes the last.
     private static final JsonMapper JSON = JsonMapper.builder()
             .enable(JsonReadFeature.ALLOW_NON_NUMERIC_NUMBERS)
-            .enable(DeserializationFeature.FAIL_ON_READING_DUP_TREE_KEY)
             .enable(DeserializationFeature.FAIL_ON_TRAILING_TOKENS)
             .build();
 
@@ -77,6 +80,7 @@ public final class Checkpoint {
     private final Map<String, SafetensorsFile> fileOf;
     private final List<Path> companions;
     private final List<FileState> states;
+    private final List<String> remarks;
 
     private Checkpoint(
             Path folder,
@@ -84,13 +88,15 @@ public final class Checkpoint {
             List<SafetensorsFile> files,
             Map<String, SafetensorsFile> fileOf,
             List<Path> companions,
-            List<FileState> states) {
+            List<FileState> states,
+            List<String> remarks) {
         this.folder = folder;
         this.config = config;
         this.files = List.copyOf(files);
         this.fileOf = Collections.unmodifiableMap(fileOf);
         this.companions = List.copyOf(companions);
         this.states = List.copyOf(states);
+        this.remarks = List.copyOf(remarks);
     }
 
     /**
@@ -108,16 +114,16 @@ public final class Checkpoint {
         }
         Path config = entries.get(CONFIG);
         if (config == null) {
-            if (safetensors.isEmpty() && !entries.containsKey(INDEX) && !hasPickle(entries)) {
-                throw new CheckpointException(NOT_A_CHECKPOINT, folder + " holds neither " + CONFIG + " nor " + WEIGHTS);
-            }
-            throw new CheckpointException(MISSING_FILE, folder.resolve(CONFIG) + " does not exist"
-                    + (entries.containsKey("adapter_config.json")
-                            ? "; this is an adapter, merge it into its base model first"
-                            : ""));
+            throw withoutConfig(folder, entries, safetensors);
+        }
+        if (entries.containsKey(ADAPTER)) {
+            throw new CheckpointException(NOT_A_CHECKPOINT, entries.get(ADAPTER) + " says that the folder holds an adapter, which transformers would apply"
+                    + " on loading and which is not read; merge it into its base model (peft: merge_and_unload), or move its files away");
         }
         Map<Path, FileState> states = states(entries); // before anything is read
         Config object = readObject(config);
+        List<String> remarks = repeatedKeys(config).stream()
+                .map(key -> config + " has the key " + key + " more than once; the last counts, as in Python").toList();
         List<SafetensorsFile> files = new ArrayList<>();
         if (entries.containsKey(WEIGHTS)) {
             files.add(SafetensorsFile.open(entries.get(WEIGHTS)));
@@ -140,7 +146,26 @@ public final class Checkpoint {
         Set<Path> read = new LinkedHashSet<>(companions);
         read.add(config);
         files.forEach(file -> read.add(file.path()));
-        return new Checkpoint(folder, object, files, fileOf, companions, read.stream().map(states::get).filter(Objects::nonNull).toList());
+        return new Checkpoint(folder, object, files, fileOf, companions, read.stream().map(states::get).filter(Objects::nonNull).toList(), remarks);
+    }
+
+    private static CheckpointException withoutConfig(Path folder, Map<String, Path> entries, List<Path> safetensors) throws CheckpointException {
+        if (entries.containsKey(ADAPTER)) {
+            return new CheckpointException(MISSING_FILE, folder.resolve(CONFIG) + " does not exist; this is an adapter, merge it into its base model first");
+        }
+        if (safetensors.isEmpty() && !entries.containsKey(INDEX)) {
+            Path snapshots = folder.resolve("snapshots");
+            if (Files.isDirectory(snapshots)) {
+                return new CheckpointException(NOT_A_CHECKPOINT, folder + " is a model's folder in the Hugging Face cache; give owner/name, or one of its snapshots: "
+                        + snapshots.resolve("*"));
+            }
+            return OtherFormats.of(folder, entries.keySet()).orElseGet(
+                    () -> new CheckpointException(NOT_A_CHECKPOINT, folder + " holds neither " + CONFIG + " nor " + WEIGHTS));
+        }
+        return new CheckpointException(MISSING_FILE, folder.resolve(CONFIG) + " does not exist"
+                + (entries.containsKey("params.json")
+                        ? "; beside params.json are the makers' own names, take the same model in Hugging Face's format"
+                        : ""));
     }
 
     private static Map<Path, FileState> states(Map<String, Path> entries) throws CheckpointException {
@@ -192,12 +217,9 @@ public final class Checkpoint {
             throw SafetensorsFile.missing(path, null);
         }
         String name = path.getFileName().toString();
-        if (PICKLE.matcher(name).matches()) {
-            throw pickleOnly(path);
-        }
         if (!name.equals(CONFIG) && !name.equals(INDEX) && !name.endsWith(SAFETENSORS)) {
-            throw new CheckpointException(NOT_A_CHECKPOINT, path + " is not a checkpoint; give the folder of "
-                    + CONFIG + " and " + WEIGHTS);
+            throw OtherFormats.of(path).orElseGet(() -> new CheckpointException(NOT_A_CHECKPOINT, path + " is not a checkpoint; give the folder of "
+                    + CONFIG + " and " + WEIGHTS));
         }
         return path.toAbsolutePath().getParent();
     }
@@ -223,25 +245,12 @@ public final class Checkpoint {
                 .toList();
     }
 
-    private static boolean hasPickle(Map<String, Path> entries) {
-        return entries.keySet().stream().anyMatch(name -> PICKLE.matcher(name).matches());
-    }
-
     private static CheckpointException withoutWeights(Path folder, Map<String, Path> entries, List<Path> safetensors) {
         if (!safetensors.isEmpty()) {
             return new CheckpointException(MISSING_FILE, folder.resolve(INDEX) + " does not exist, and none of the "
                     + safetensors.size() + " safetensors files beside it is " + WEIGHTS);
         }
-        return entries.keySet().stream()
-                .filter(name -> PICKLE.matcher(name).matches())
-                .findFirst()
-                .map(name -> pickleOnly(folder.resolve(name)))
-                .orElseGet(() -> SafetensorsFile.missing(folder.resolve(WEIGHTS), null));
-    }
-
-    private static CheckpointException pickleOnly(Path file) {
-        return new CheckpointException(PICKLE_ONLY, file + " is a pickle, which is not read because it can run code; convert"
-                + " it with transformers' save_pretrained(safe_serialization=True)");
+        return OtherFormats.of(folder, entries.keySet()).orElseGet(() -> SafetensorsFile.missing(folder.resolve(WEIGHTS), null));
     }
 
     private static List<SafetensorsFile> openShards(Path index, Map<String, Path> entries) throws CheckpointException {
@@ -278,9 +287,10 @@ public final class Checkpoint {
         }
         for (Map.Entry<String, SafetensorsFile> shard : shards.entrySet()) {
             for (String name : shard.getValue().tensors().keySet()) {
-                if (!shard.getKey().equals(shardOf.get(name))) {
-                    throw new CheckpointException(INDEX_DISAGREES, index + ": tensor " + name + " is in " + shard.getKey()
-                            + ", and the index says " + (shardOf.containsKey(name) ? shardOf.get(name) : "nothing of it"));
+                // What the index leaves out, transformers reads as well; of a tensor in two shards nobody can tell which counts.
+                String listed = shardOf.putIfAbsent(name, shard.getKey());
+                if (listed != null && !shard.getKey().equals(listed)) {
+                    throw new CheckpointException(INDEX_DISAGREES, index + ": tensor " + name + " is in " + shard.getKey() + " and in " + listed);
                 }
             }
         }
@@ -294,6 +304,29 @@ public final class Checkpoint {
         }
         throw new CheckpointException(CONFIG_NOT_JSON, file + " must be a JSON object, got "
                 + root.getNodeType().name().toLowerCase(Locale.ROOT));
+    }
+
+    /** The keys that an object has more than once, each once. */
+    private static Set<String> repeatedKeys(Path file) throws CheckpointException {
+        Set<String> repeated = new LinkedHashSet<>();
+        Deque<Set<String>> open = new ArrayDeque<>();
+        try (JsonParser json = JSON.createParser(Files.readAllBytes(file))) {
+            for (JsonToken token = json.nextToken(); token != null; token = json.nextToken()) {
+                switch (token) {
+                    case START_OBJECT -> open.push(new HashSet<>());
+                    case END_OBJECT -> open.pop();
+                    case FIELD_NAME -> {
+                        if (!open.element().add(json.currentName())) {
+                            repeated.add(json.currentName());
+                        }
+                    }
+                    default -> { }
+                }
+            }
+        } catch (IOException e) {
+            throw SafetensorsFile.failed(file, e);
+        }
+        return repeated;
     }
 
     private static JsonNode readJson(Path file, CheckpointException.Reason notJson) throws CheckpointException {
@@ -325,6 +358,11 @@ public final class Checkpoint {
     public Optional<Config> generationConfig() throws CheckpointException {
         Path file = folder.resolve(GENERATION_CONFIG);
         return companions.stream().anyMatch(each -> each.endsWith(GENERATION_CONFIG)) ? Optional.of(readObject(file)) : Optional.empty();
+    }
+
+    /** What its user should know of how it was read: a key that config.json has twice. One line each. */
+    public List<String> remarks() {
+        return remarks;
     }
 
     /** The names of all tensors: files in the order of {@link #weightFiles()}, tensors in the order of their bytes. */

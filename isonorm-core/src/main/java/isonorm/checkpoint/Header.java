@@ -183,7 +183,10 @@ record Header(long dataStart, List<Placed> tensors, Map<String, String> metadata
     }
 
     private static void readMetadata(JsonParser json, Map<String, String> metadata, Path file) throws IOException {
-        require(json.nextToken() == JsonToken.START_OBJECT, file, METADATA, "must be an object of strings");
+        if (json.nextToken() == JsonToken.VALUE_NULL) {
+            return; // how some writers say that there is none, and the reference implementation reads
+        }
+        require(json.currentToken() == JsonToken.START_OBJECT, file, METADATA, "must be an object of strings");
         while (json.nextToken() == JsonToken.FIELD_NAME) {
             String key = requireUnicode(json.currentName(), file);
             require(json.nextToken() == JsonToken.VALUE_STRING, file, METADATA, "must be an object of strings");

@@ -38,7 +38,7 @@ import java.util.Map;
  * 8 bytes   N, the length of the header, unsigned, at most 100,000,000
  * N bytes   the header: a UTF-8 JSON object that starts with '{' and may end in spaces
  *             "name": {"dtype": "F32", "shape": [rows, columns], "data_offsets": [begin, end]}   for every tensor
- *             "__metadata__": {"key": "value"}                                                   optional
+ *             "__metadata__": {"key": "value"}                                                   optional, or null
  * the rest  the data; offsets count from its first byte, elements are in row-major order
  * </pre>
  *

@@ -27,6 +27,7 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 class CheckpointTest {
@@ -156,6 +157,18 @@ class CheckpointTest {
     }
 
     @Test
+    void ofAKeyThatComesTwiceTheLastCountsAsInPythonAndIsSaid() throws IOException {
+        Samples.checkpoint(folder, "a");
+        assertEquals(List.of(), Checkpoint.open(folder).remarks());
+        put("config.json", "{\"a\": 1, \"b\": {\"c\": 1, \"a\": 5, \"c\": 2}, \"a\": 3, \"a\": 4}");
+        Checkpoint checkpoint = Checkpoint.open(folder);
+        assertEquals(4, checkpoint.config().integer("a"));
+        assertEquals(2, checkpoint.config().object("b").integer("c"));
+        assertEquals(List.of(folder.resolve("config.json") + " has the key c more than once; the last counts, as in Python",
+                folder.resolve("config.json") + " has the key a more than once; the last counts, as in Python"), checkpoint.remarks());
+    }
+
+    @Test
     void companionsAreWhatACopyNeeds() throws IOException {
         Samples.checkpoint(folder, "a");
         List<String> carried = List.of(
@@ -205,6 +218,34 @@ class CheckpointTest {
     }
 
     @Test
+    void anAdapterBesideAModelIsRefusedBecauseTransformersWouldApplyIt() throws IOException {
+        Samples.checkpoint(folder, "a");
+        Samples.shard(folder.resolve("adapter_model.safetensors"), "b");
+        put("adapter_config.json", "{}");
+        assertRefused(NOT_A_CHECKPOINT, () -> Checkpoint.open(folder), folder.resolve("adapter_config.json"), "merge_and_unload");
+    }
+
+    @Test
+    void aModelsFolderInTheCacheNamesItsSnapshots() throws IOException {
+        Files.createDirectories(folder.resolve("snapshots/aaa"));
+        assertRefused(NOT_A_CHECKPOINT, () -> Checkpoint.open(folder), folder.resolve("snapshots"), "owner/name");
+    }
+
+    @ParameterizedTest
+    @CsvSource({"model-q4.gguf, GGUF", "tf_model.h5, TensorFlow", "bert_model.ckpt.index, TensorFlow", "flax_model.msgpack, Flax", "weights.h5, Keras",
+        "model.onnx, ONNX", "weights.npz, NumPy", "rust_model.ot, rust-bert", "model.nemo, NeMo", "__0_0.distcp, distributed",
+        "zero_pp_rank_0_mp_rank_00_optim_states.pt, DeepSpeed", "consolidated.00.pth, Meta", "model_index.json, diffusers", "model.tflite, another runtime"})
+    void anotherFormatIsNamedWithTheWayOut(String name, String format) throws IOException {
+        Path file = put(name, "");
+        assertRefused(NOT_A_CHECKPOINT, () -> Checkpoint.open(folder), file, format, "safetensors");
+        assertRefused(NOT_A_CHECKPOINT, () -> Checkpoint.open(file), file, format, "safetensors");
+        put("config.json", "{}");
+        assertRefused(NOT_A_CHECKPOINT, () -> Checkpoint.open(folder), file, format, "safetensors");
+        Samples.shard(folder.resolve("model.safetensors"), "a");
+        assertTrue(Checkpoint.open(folder).has("a"), "what is beside safetensors does not matter");
+    }
+
+    @Test
     void missingWeights() throws IOException {
         put("config.json", "{}");
         assertRefused(MISSING_FILE, () -> Checkpoint.open(folder), folder.resolve("model.safetensors"));
@@ -249,7 +290,7 @@ class CheckpointTest {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"", "{", "[]", "3", "{} {}", "{\"a\":1,\"a\":2}", "\"text\""})
+    @ValueSource(strings = {"", "{", "[]", "3", "{} {}", "\"text\""})
     void configThatIsNotAJsonObject(String config) throws IOException {
         Samples.checkpoint(folder, "a");
         put("config.json", config);
@@ -275,7 +316,7 @@ class CheckpointTest {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"", "[]", "{}", "nonsense", "{\"weight_map\":{\"a\":\"m.safetensors\",\"a\":\"n.safetensors\"}}"})
+    @ValueSource(strings = {"", "[]", "{}", "nonsense"})
     void indexThatIsNotAnIndex(String index) throws IOException {
         sharded(RIGHT);
         put(INDEX, index);
@@ -296,9 +337,20 @@ class CheckpointTest {
     }
 
     @Test
-    void tensorThatIsNotInTheIndex() throws IOException {
+    void whatAnIndexLeavesOutIsReadAsTransformersReadsIt() throws IOException {
         sharded("{\"c\":\"model-2.safetensors\",\"a\":\"model-1.safetensors\"}");
-        assertRefused(INDEX_DISAGREES, () -> Checkpoint.open(folder), INDEX, "tensor b", "model-1.safetensors");
+        Checkpoint checkpoint = Checkpoint.open(folder);
+        assertEquals(List.of("a", "b", "c"), List.copyOf(checkpoint.names()));
+        try (Arena arena = Arena.ofConfined()) {
+            assertArrayEquals(new byte[] {8, 9, 10, 11, 12, 13, 14, 15}, Samples.bytes(checkpoint.map("b", arena)));
+        }
+    }
+
+    @Test
+    void tensorThatIsInTwoShardsAndNotInTheIndex() throws IOException {
+        sharded("{\"c\":\"model-2.safetensors\",\"a\":\"model-1.safetensors\"}");
+        Samples.shard(folder.resolve("model-2.safetensors"), "c", "b");
+        assertRefused(INDEX_DISAGREES, () -> Checkpoint.open(folder), INDEX, "tensor b", "model-1", "model-2");
     }
 
     @Test

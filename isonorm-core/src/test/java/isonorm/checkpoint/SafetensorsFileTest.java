@@ -76,6 +76,13 @@ class SafetensorsFileTest {
     }
 
     @Test
+    void metadataMayBeNull() throws IOException {
+        write(file(), "{\"__metadata__\":null," + tensor("a", "U8", "[1]", 0, 1) + "}", 1);
+        assertEquals(Map.of(), SafetensorsFile.open(file()).metadata());
+        assertEquals(List.of("a"), List.copyOf(SafetensorsFile.open(file()).tensors().keySet()));
+    }
+
+    @Test
     void scalarsAndEmptyTensorsAreTensors() throws IOException {
         write(file(), "{" + tensor("none", "F32", "[0,5]", 2, 2) + "," + tensor("scalar", "I16", "[]", 0, 2) + ","
                 + tensor("first", "F64", "[0]", 0, 0) + "}", 2);

@@ -19,7 +19,7 @@ package isonorm.generate;
  * @param temperature 0 or more; 1 leaves the model's probabilities as they are
  * @param topK how many tokens stay; 0 is all
  * @param topP above 0 to 1, which is all
- * @param minP 0, which is all, to below 1
+ * @param minP 0, which is all, to 1, which is the likeliest and those as likely
  * @param repetitionPenalty above 0; 1 is none
  * @param seed gives, with the number of a row, what is drawn for this row, whatever stands in the others
  */
@@ -36,8 +36,8 @@ public record Sampling(double temperature, int topK, double topP, double minP, d
         if (!(topP > 0 && topP <= 1)) {
             throw new IllegalArgumentException("top-p must be above 0 and at most 1 (all tokens), got " + topP);
         }
-        if (!(minP >= 0 && minP < 1)) {
-            throw new IllegalArgumentException("min-p must be 0 (all tokens) or more and below 1, got " + minP);
+        if (!(minP >= 0 && minP <= 1)) {
+            throw new IllegalArgumentException("min-p must be from 0 (all tokens) to 1 (the likeliest), got " + minP);
         }
         if (!(repetitionPenalty > 0 && repetitionPenalty < Double.POSITIVE_INFINITY)) {
             throw new IllegalArgumentException("a repetition penalty must be a number above 0, 1 for none, got " + repetitionPenalty);

@@ -78,6 +78,7 @@ class SamplingTest {
         assertArrayEquals(parts(0, 8, 0, 4), probabilities(DRAWN.minP(.49)), 1e-7);
         assertArrayEquals(parts(0, 1, 0, 0), probabilities(DRAWN.minP(.51)), 1e-7);
         assertArrayEquals(parts(2, 8, 1, 4), probabilities(DRAWN.minP(.01)), 1e-7);
+        assertArrayEquals(parts(0, 1, 0, 0), probabilities(DRAWN.minP(1)), 1e-7);
     }
 
     @Test
@@ -181,7 +182,7 @@ class SamplingTest {
         refused("top-p must be above 0 and at most 1 (all tokens), got 0.0", () -> DRAWN.topP(0));
         refused("got 1.5", () -> DRAWN.topP(1.5));
         refused("got NaN", () -> DRAWN.topP(Double.NaN));
-        refused("min-p must be 0 (all tokens) or more and below 1, got 1.0", () -> DRAWN.minP(1));
+        refused("min-p must be from 0 (all tokens) to 1 (the likeliest), got 1.5", () -> DRAWN.minP(1.5));
         refused("got -0.5", () -> DRAWN.minP(-.5));
         refused("got NaN", () -> DRAWN.minP(Double.NaN));
         refused("a repetition penalty must be a number above 0, 1 for none, got 0.0", () -> DRAWN.repetitionPenalty(0));
