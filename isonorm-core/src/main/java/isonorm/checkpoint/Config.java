@@ -9,12 +9,15 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Collection;
 import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.function.Consumer;
+import java.util.stream.Collectors;
 
 /**
  * A config.json, read by key, where a key may have several names and null means absent. It does not change: {@link #with} and
@@ -27,9 +30,17 @@ public final class Config {
     private static final ObjectMapper JSON = new ObjectMapper().enable(SerializationFeature.INDENT_OUTPUT);
 
     private final Map<String, Object> values;
+    private final String path; // of the object in the file, with a dot behind it
+    private final Consumer<String> reads;
 
     private Config(Map<String, Object> values) {
+        this(values, "", _ -> { });
+    }
+
+    private Config(Map<String, Object> values, String path, Consumer<String> reads) {
         this.values = values;
+        this.path = path;
+        this.reads = reads;
     }
 
     /** The config with these values, in their order. */
@@ -89,6 +100,16 @@ public final class Config {
         };
     }
 
+    /** The same config, which tells {@code reads} each key that is asked for; of objects in it too, with a dot between. */
+    public Config recording(Consumer<String> reads) {
+        return new Config(values, path, reads);
+    }
+
+    private Object get(String name) {
+        reads.accept(path + name);
+        return values.get(name);
+    }
+
     /** Every key with its value. */
     public Map<String, Object> values() {
         return values;
@@ -101,6 +122,7 @@ public final class Config {
 
     /** Whether a key is there, if only with null. */
     public boolean has(String name) {
+        reads.accept(path + name);
         return values.containsKey(name);
     }
 
@@ -108,34 +130,34 @@ public final class Config {
     public Config with(String name, Object value) {
         Map<String, Object> other = new LinkedHashMap<>(values);
         other.put(name, copied(value));
-        return new Config(Collections.unmodifiableMap(other));
+        return new Config(Collections.unmodifiableMap(other), path, reads);
     }
 
     /** The same without some keys. */
     public Config without(String... names) {
         Map<String, Object> other = new LinkedHashMap<>(values);
         other.keySet().removeAll(List.of(names));
-        return new Config(Collections.unmodifiableMap(other));
+        return new Config(Collections.unmodifiableMap(other), path, reads);
     }
 
     /** The first of {@code names} that is present and not null. */
     public Optional<Object> find(String... names) {
+        Optional<Object> first = Optional.empty();
         for (String name : names) {
-            if (values.get(name) != null) {
-                return Optional.of(values.get(name));
-            }
+            Object value = get(name);
+            first = first.isPresent() ? first : Optional.ofNullable(value);
         }
-        return Optional.empty();
+        return first;
     }
 
     /** The object below {@code name}, or an empty one. */
     public Config object(String name) {
-        return values.get(name) instanceof Map<?, ?> map ? of(copied(map)) : new Config(Map.of());
+        return new Config(get(name) instanceof Map<?, ?> map ? copied(map) : Map.of(), path + name + ".", reads);
     }
 
     /** The list below {@code name}, or an empty one. */
     public List<?> list(String name) {
-        return values.get(name) instanceof List<?> list ? list : List.of();
+        return get(name) instanceof List<?> list ? list : List.of();
     }
 
     /** The objects of the list below {@code name}; what is no object there is an empty one. */
@@ -143,19 +165,36 @@ public final class Config {
         return list(name).stream().map(each -> each instanceof Map<?, ?> map ? of(copied(map)) : new Config(Map.of())).toList();
     }
 
+    /** What all of {@code names} say that are there: several names of one thing must not differ, because readers differ in which they take. */
+    private Optional<Object> agreed(String... names) throws CheckpointException {
+        Optional<Object> first = find(names);
+        for (String name : names) {
+            Object value = values.get(name);
+            if (value != null && !same(value, first.orElseThrow())) {
+                String other = Arrays.stream(names).filter(each -> values.get(each) != null).findFirst().orElseThrow();
+                throw unsupported(path + name, json(value), path + other + "'s value, " + json(first.get()) + ", for both say the same thing; take one of them out");
+            }
+        }
+        return first;
+    }
+
+    private static boolean same(Object one, Object other) {
+        return one instanceof Number a && other instanceof Number b ? a.doubleValue() == b.doubleValue() : one.equals(other);
+    }
+
     /** A whole number that must be there. */
     public int integer(String... names) throws CheckpointException {
-        Optional<Object> value = find(names);
+        Optional<Object> value = agreed(names);
         if (value.isEmpty()) {
-            throw new CheckpointException(Reason.CONFIG_UNSUPPORTED, "config.json needs " + names[0]);
+            throw new CheckpointException(Reason.CONFIG_UNSUPPORTED, "config.json needs " + path + names[0]);
         }
-        return whole(value.get(), names[0]);
+        return whole(value.get(), path + names[0]);
     }
 
     /** A whole number, or {@code otherwise}. */
     public int integerOr(int otherwise, String... names) throws CheckpointException {
-        Optional<Object> value = find(names);
-        return value.isPresent() ? whole(value.get(), names[0]) : otherwise;
+        Optional<Object> value = agreed(names);
+        return value.isPresent() ? whole(value.get(), path + names[0]) : otherwise;
     }
 
     private static int whole(Object value, String name) throws CheckpointException {
@@ -167,24 +206,24 @@ public final class Config {
 
     /** A number, or {@code otherwise}. */
     public double numberOr(double otherwise, String... names) throws CheckpointException {
-        Optional<Object> value = find(names);
+        Optional<Object> value = agreed(names);
         if (value.isEmpty()) {
             return otherwise;
         }
         if (!(value.get() instanceof Number number)) {
-            throw unsupported(names[0], json(value.get()), "a number");
+            throw unsupported(path + names[0], json(value.get()), "a number");
         }
         return number.doubleValue();
     }
 
     /** True or false, or {@code otherwise}. */
     public boolean flagOr(boolean otherwise, String... names) throws CheckpointException {
-        Optional<Object> value = find(names);
+        Optional<Object> value = agreed(names);
         if (value.isEmpty()) {
             return otherwise;
         }
         if (!(value.get() instanceof Boolean flag)) {
-            throw unsupported(names[0], json(value.get()), "true or false");
+            throw unsupported(path + names[0], json(value.get()), "true or false");
         }
         return flag;
     }
@@ -217,7 +256,22 @@ public final class Config {
     /** Refuses the config unless {@code name} is absent or {@code only}. */
     public void requireFlag(boolean only, String name) throws CheckpointException {
         if (flagOr(only, name) != only) {
-            throw unsupported(name, json(values.get(name)), String.valueOf(only));
+            throw unsupported(path + name, json(values.get(name)), String.valueOf(only));
+        }
+    }
+
+    /** Refuses the config unless {@code name} is absent, null or one of {@code supported}, which are words and whole numbers. */
+    public void require(String name, Object... supported) throws CheckpointException {
+        Object value = get(name);
+        if (value != null && Arrays.stream(supported).noneMatch(each -> same(value, each))) {
+            throw unsupported(path + name, json(value), Arrays.stream(supported).map(String::valueOf).collect(Collectors.joining(" or ")));
+        }
+    }
+
+    /** Refuses the config unless {@code name} is absent or null. */
+    public void requireNone(String name) throws CheckpointException {
+        if (get(name) != null) {
+            throw unsupported(path + name, json(values.get(name)), "none");
         }
     }
 

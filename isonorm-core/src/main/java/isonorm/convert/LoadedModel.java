@@ -2,7 +2,6 @@ package isonorm.convert;
 
 import isonorm.architecture.Architecture;
 import isonorm.architecture.Parameter;
-import isonorm.architecture.Part;
 import isonorm.architecture.Role;
 import isonorm.checkpoint.Checkpoint;
 import isonorm.checkpoint.CheckpointException;
@@ -10,20 +9,20 @@ import isonorm.checkpoint.CheckpointException.Reason;
 import isonorm.checkpoint.Config;
 import isonorm.family.Families;
 import isonorm.family.Family;
+import isonorm.family.Naming;
+import isonorm.family.Repetition;
 import isonorm.model.Transformer;
 import isonorm.weights.Matrix;
 import isonorm.weights.Model;
 import isonorm.weights.Source;
 import isonorm.weights.Stored;
 import java.io.IOException;
-import java.lang.foreign.Arena;
-import java.lang.foreign.MemorySegment;
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
 
 /**
@@ -53,6 +52,7 @@ public record LoadedModel(Checkpoint checkpoint, Config config, Transformer mode
         Family.Description description = describe(checkpoint, config);
         Architecture architecture = description.architecture();
         Map<Role, Source> sources = description.naming().sources(architecture);
+        MissingTensors.require(checkpoint, description.naming(), architecture, sources.values());
         Map<Role, Matrix> weights = new LinkedHashMap<>();
         Set<String> used = new HashSet<>();
         for (Parameter parameter : architecture.parameters()) {
@@ -60,22 +60,32 @@ public record LoadedModel(Checkpoint checkpoint, Config config, Transformer mode
             used.addAll(source.tensors());
             weights.put(parameter.role(), Stored.open(checkpoint, source, parameter.rows(), parameter.columns()));
         }
-        List<String> unused = new ArrayList<>();
-        for (String name : checkpoint.names()) {
-            if (used.contains(name)) {
-                continue;
-            }
-            if (!description.naming().ignores(name) && !repeatsTiedHead(checkpoint, architecture, sources, name)) {
+        List<String> unused = checkpoint.names().stream().filter(name -> !used.contains(name)).toList();
+        requireRepetitions(checkpoint, description.naming(), architecture, unused);
+        return new LoadedModel(checkpoint, config, new Model(architecture, weights), unused);
+    }
+
+    /** What no role claims must say once more what is known already. */
+    private static void requireRepetitions(Checkpoint checkpoint, Naming naming, Architecture architecture, List<String> unused) throws IOException {
+        Repetitions repetitions = Repetitions.of(checkpoint, architecture);
+        for (String name : unused) {
+            Optional<Repetition> repetition = naming.repetition(name);
+            Optional<String> original = naming.original(name, architecture);
+            if (repetition.isPresent()) {
+                repetitions.require(name, repetition.get());
+            } else if (original.isPresent()) {
+                repetitions.require(name, original.get(), naming.head().filter(name::equals).isPresent() || name.endsWith(".decoder.weight")
+                        ? "set tie_word_embeddings to false to use them" : "take one of them out of the file");
+            } else {
                 throw new CheckpointException(Reason.UNEXPECTED_TENSOR, checkpoint.folder() + ": tensor " + name
                         + " has no place in the architecture that config.json describes (" + architecture.family() + ")");
             }
-            unused.add(name);
         }
-        return new LoadedModel(checkpoint, config, new Model(architecture, weights), unused);
     }
 
     private static Family.Description describe(Checkpoint checkpoint, Config config) throws CheckpointException {
         requireTensors(checkpoint, config.values());
+        Quantized.require(checkpoint);
         try {
             return Families.describe(config, checkpoint.names());
         } catch (IllegalArgumentException | ArithmeticException e) {
@@ -95,22 +105,5 @@ public record LoadedModel(Checkpoint checkpoint, Config config, Transformer mode
                         + ", and there are " + checkpoint.names().size() + " tensors, fewer than one a block");
             }
         }
-    }
-
-    /** Old checkpoints store a tied head once more under its own name; it must then be the token table. */
-    private static boolean repeatsTiedHead(Checkpoint checkpoint, Architecture architecture, Map<Role, Source> sources, String name)
-            throws IOException {
-        if (!architecture.tied() || !Set.of("lm_head.weight", "embed_out.weight").contains(name)) {
-            return false;
-        }
-        String table = sources.get(Role.of(Part.TOKEN_EMBEDDING, Role.Field.WEIGHT)).tensors().getFirst();
-        try (Arena arena = Arena.ofConfined()) {
-            MemorySegment head = checkpoint.map(name, arena);
-            if (head.mismatch(checkpoint.map(table, arena)) < 0) {
-                return true;
-            }
-        }
-        throw new CheckpointException(Reason.CONFIG_DISAGREES, checkpoint.folder() + ": config.json ties the head to " + table + " but "
-                + name + " holds other values; set tie_word_embeddings to false to use them");
     }
 }

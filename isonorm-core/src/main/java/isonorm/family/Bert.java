@@ -33,6 +33,7 @@ final class Bert implements Family {
         Activation activation = Reading.activation(config.textOr("gelu", "hidden_act"));
         int positions = config.integerOr(512, "max_position_embeddings");
         boolean bare = config.isBareModel();
+        boolean tied = Reading.tied(config, true);
         boolean pooler = tensors.isEmpty() || tensors.stream().anyMatch(name -> name.endsWith("pooler.dense.weight"));
         Architecture architecture = Architecture.of("bert", width, positions,
                 Embedding.Tokens.of(config.integer("vocab_size"), width)
@@ -44,7 +45,7 @@ final class Bert implements Family {
                 Optional.empty(),
                 bare
                         ? new Output.Hidden(pooler ? Output.Pooler.DENSE_TANH : Output.Pooler.NONE)
-                        : Output.Words.of(Reading.tied(config, true)).withBias(true)
+                        : Output.Words.of(tied).withBias(true)
                                 .withTransform(new Output.Transform(activation, norm)));
         Naming naming = Naming.of(config, tensors, "bert.")
                 .whole(TOKEN_EMBEDDING, "embeddings.word_embeddings")
@@ -60,11 +61,17 @@ final class Bert implements Family {
                 .whole(MLP_NORM, "encoder.layer.*.output.LayerNorm")
                 .whole(HEAD_TRANSFORM, "/cls.predictions.transform.dense")
                 .whole(HEAD_TRANSFORM_NORM, "/cls.predictions.transform.LayerNorm")
-                .whole(HEAD, Reading.tied(config, true) ? "/cls.predictions" : "/cls.predictions.decoder")
+                .whole(HEAD, tied ? "/cls.predictions" : "/cls.predictions.decoder")
                 .whole(POOLER, "pooler.dense")
-                .ignoring(".*position_ids", "cls\\.seq_relationship\\..*", "cls\\.predictions\\.decoder\\.(weight|bias)",
-                        "cls\\.predictions\\.bias")
-                .ignoring(bare ? "cls\\..*" : "bert\\.pooler\\..*");
+                .passingOver(Repetition.POSITIONS, ".*position_ids")
+                .passingOver(Repetition.OTHER_OUTPUT, "cls\\.seq_relationship\\..*", bare ? "cls\\..*" : "(bert\\.)?pooler\\..*");
+        // The head's weight and its bias have two names each, of which a file may have both.
+        if (tied) {
+            naming.repeating("/cls.predictions.decoder.weight", "embeddings.word_embeddings.weight")
+                    .repeating("/cls.predictions.decoder.bias", "/cls.predictions.bias");
+        } else {
+            naming.repeating("/cls.predictions.bias", "/cls.predictions.decoder.bias");
+        }
         // The first BERT checkpoints call a norm's parameters gamma and beta.
         boolean old = tensors.stream().anyMatch(name -> name.endsWith(".gamma"));
         return new Description(architecture, old ? naming.normEndings(".gamma", ".beta") : naming);

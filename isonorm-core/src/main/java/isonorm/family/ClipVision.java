@@ -23,11 +23,11 @@ final class ClipVision implements Family {
     public Description describe(Config config, Set<String> tensors) throws CheckpointException {
         int width = config.integer("hidden_size");
         int heads = config.integer("num_attention_heads");
-        int patch = config.integerOr(32, "patch_size");
-        int side = config.integerOr(224, "image_size");
+        int patch = Reading.patch(config, 32);
+        int[] image = Reading.sides(config, 224, "image_size");
         int channels = config.integerOr(3, "num_channels");
         Norm norm = Reading.layerNorm(config.numberOr(1e-5, "layer_norm_eps"));
-        Embedding.Patches embedding = new Embedding.Patches(side, side, patch, channels, false, false, Optional.of(norm), false);
+        Embedding.Patches embedding = new Embedding.Patches(image[0], image[1], patch, channels, false, false, Optional.of(norm), false);
         Architecture architecture = Architecture.of("clip_vision_model", width, embedding.tokens(), embedding,
                 Reading.repeated(config.integer("num_hidden_layers"), Block.of(Placement.PRE, Wiring.SEQUENTIAL, norm,
                         Attention.of(heads, width / heads).bidirectional(),
@@ -46,6 +46,6 @@ final class ClipVision implements Family {
                 .whole(MLP_UP, "encoder.layers.*.mlp.fc1")
                 .whole(MLP_DOWN, "encoder.layers.*.mlp.fc2")
                 .whole(FINAL_NORM, "post_layernorm")
-                .ignoring(".*position_ids"));
+                .passingOver(Repetition.POSITIONS, ".*position_ids"));
     }
 }

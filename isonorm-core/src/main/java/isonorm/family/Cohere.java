@@ -27,7 +27,8 @@ final class Cohere implements Family {
     public Description describe(Config config, Set<String> tensors) throws CheckpointException {
         int width = config.integer("hidden_size");
         int heads = config.integer("num_attention_heads");
-        int headWidth = config.integerOr(width / heads, "head_dim");
+        int headWidth = Reading.headWidth(config, width, heads);
+        Reading.requireWholeHead(config);
         int keyValueHeads = config.integerOr(heads, "num_key_value_heads");
         boolean bias = config.flagOr(false, "attention_bias");
         Norm norm = Norm.of(NormKind.LAYER, config.numberOr(1e-5, "layer_norm_eps"), Affine.GAIN);
@@ -38,6 +39,9 @@ final class Cohere implements Family {
         Attention attention = config.flagOr(false, "use_qk_norm")
                 ? plain.withQueryKeyNorm(new QueryKeyNorm(norm, QueryKeyNorm.Span.EACH_HEAD))
                 : plain;
+        if (config.has("logit_scale") && config.find("logit_scale").isEmpty()) {
+            throw Config.unsupported("logit_scale", "null", "a number");
+        }
         Architecture architecture = Architecture.of("cohere", width, config.integerOr(8192, "max_position_embeddings"),
                 Embedding.Tokens.of(config.integer("vocab_size"), width),
                 Reading.repeated(config.integer("num_hidden_layers"), Block.of(Placement.PRE, Wiring.PARALLEL_ONE_NORM, norm, attention,

@@ -27,9 +27,10 @@ final class Dinov2 implements Family {
         config.requireFlag(true, "apply_layernorm");
         int width = config.integer("hidden_size");
         int heads = config.integer("num_attention_heads");
-        int patch = config.integerOr(14, "patch_size");
-        int side = config.integerOr(224, "image_size");
+        int patch = Reading.patch(config, 14);
+        int[] image = Reading.sides(config, 224, "image_size");
         int channels = config.integerOr(3, "num_channels");
+        config.require("head_dim", width / heads);
         boolean bias = config.flagOr(true, "qkv_bias");
         boolean gated = config.flagOr(false, "use_swiglu_ffn");
         Norm norm = Reading.layerNorm(config.numberOr(1e-6, "layer_norm_eps"));
@@ -41,7 +42,7 @@ final class Dinov2 implements Family {
         Mlp mlp = gated
                 ? Mlp.gated((hidden * 2 / 3 + 7) / 8 * 8, Activation.SILU).withBiases(true, true)
                 : Mlp.plain(hidden, Reading.activation(config.textOr("gelu", "hidden_act")));
-        Embedding.Patches embedding = new Embedding.Patches(side, side, patch, channels, true, masked, Optional.empty(), false);
+        Embedding.Patches embedding = new Embedding.Patches(image[0], image[1], patch, channels, true, masked, Optional.empty(), false);
         Architecture architecture = Architecture.of("dinov2", width, embedding.tokens(), embedding,
                 Reading.repeated(config.integer("num_hidden_layers"), Block.of(Placement.PRE, Wiring.SEQUENTIAL, norm,
                         Attention.of(heads, width / heads).bidirectional().withBiases(bias, true), mlp).withScale(BranchScale.VECTOR)),

@@ -39,6 +39,16 @@ final class Falcon implements Family {
                 : plain.withRotary(Reading.rotary(config, width / heads, 10000, Pairing.HALVES));
         Mlp mlp = Mlp.plain(config.integerOr(4 * width, "ffn_hidden_size"), Reading.activation(config.textOr("gelu", "activation")))
                 .withBiases(bias, bias);
+        config.requireFlag(false, "apply_residual_connection_post_layernorm");
+        config.require("num_ln_in_parallel_attn", groups ? new Object[] {1, 2} : new Object[] {1});
+        if (groups) {
+            config.requireFlag(true, "parallel_attn");
+        } else {
+            config.require("num_kv_heads", shared ? new Object[] {1, heads} : new Object[] {heads});
+        }
+        if (!alibi) {
+            Reading.requireWholeHead(config);
+        }
         boolean twoNorms = groups && config.integerOr(2, "num_ln_in_parallel_attn") == 2;
         Wiring wiring = !parallel ? Wiring.SEQUENTIAL : twoNorms ? Wiring.PARALLEL : Wiring.PARALLEL_ONE_NORM;
         Architecture architecture = Architecture.of("falcon", width, config.integerOr(2048, "max_position_embeddings"),
@@ -55,7 +65,7 @@ final class Falcon implements Family {
                 .whole(MLP_DOWN, "h.*.mlp.dense_4h_to_h")
                 .whole(FINAL_NORM, "ln_f")
                 .whole(HEAD, "/lm_head")
-                .ignoring(Reading.BUFFERS));
+                .passingOverBuffers());
     }
 
     @Override

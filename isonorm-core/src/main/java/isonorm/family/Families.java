@@ -5,8 +5,9 @@ import isonorm.architecture.Output;
 import isonorm.checkpoint.CheckpointException;
 import isonorm.checkpoint.CheckpointException.Reason;
 import isonorm.checkpoint.Config;
-import isonorm.words.Names;
+import java.util.Locale;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
 import java.util.TreeMap;
 
@@ -57,17 +58,43 @@ public final class Families {
     /**
      * The family that a config's model_type names.
      *
-     * @throws CheckpointException with UNKNOWN_MODEL_TYPE, naming the nearest known one
+     * @throws CheckpointException with UNKNOWN_MODEL_TYPE, naming a known one that is spelled almost so, the part of the model that is one, or
+     *     the tool whose config it is
      */
     public static Family of(Config config) throws CheckpointException {
         String type = config.textOr("", "model_type");
         Family family = BY_TYPE.get(type);
         if (family == null) {
-            String hint = Names.nearest(type, types()).map(near -> "; did you mean " + near + "?").orElse("");
             throw new CheckpointException(Reason.UNKNOWN_MODEL_TYPE, "config.json has model_type " + (type.isEmpty() ? "missing" : "'" + type + "'")
-                    + "; known are " + String.join(", ", types()) + hint);
+                    + "; " + part(config).or(() -> otherTool(config)).orElseGet(() -> "known are " + String.join(", ", types())
+                    + sameSpelling(type).map(near -> "; did you mean " + near + "?").orElse("")));
         }
         return family;
+    }
+
+    /** A known type of the same letters and digits; a name that is only similar is another family's. */
+    private static Optional<String> sameSpelling(String type) {
+        return types().stream().filter(known -> !type.isEmpty() && letters(known).equals(letters(type))).findFirst();
+    }
+
+    private static String letters(String type) {
+        return type.toLowerCase(Locale.ROOT).replaceAll("[^a-z0-9]", "");
+    }
+
+    /** A model of several is not read, but one in it may be. */
+    private static Optional<String> part(Config config) {
+        return config.values().keySet().stream().filter(key -> key.endsWith("_config") && BY_TYPE.containsKey(config.object(key).textOr("", "model_type")))
+                .findFirst().map(key -> "that is a model of several, and the one in " + key + ", " + config.object(key).textOr("", "model_type")
+                        + ", is read where it was saved alone, with its own save_pretrained");
+    }
+
+    private static Optional<String> otherTool(Config config) {
+        if (config.has("pretrained_cfg") || config.has("architecture") && config.has("num_classes")) {
+            return Optional.of("it is timm's config, with timm's names of tensors; take the same model in the format of Hugging Face transformers");
+        }
+        return config.has("model_cfg")
+                ? Optional.of("it is OpenCLIP's config, with its names of tensors; take the same model in the format of Hugging Face transformers")
+                : Optional.empty();
     }
 
     /**
@@ -76,8 +103,14 @@ public final class Families {
      * @param tensors the names in the checkpoint; empty for one that is to be written
      */
     public static Family.Description describe(Config config, Set<String> tensors) throws CheckpointException {
-        Family.Description description = of(config).describe(config, tensors);
+        Family family = of(config);
+        if (family instanceof Isonorm) {
+            return family.describe(config, tensors);
+        }
+        AnyConfig.require(config);
+        Family.Description description = family.describe(config, tensors);
         Architecture architecture = description.architecture();
+        AnyConfig.require(config, architecture);
         return config.isBareModel() && architecture.output() instanceof Output.Words
                 ? new Family.Description(architecture.withOutput(new Output.Hidden(Output.Pooler.NONE)), description.naming())
                 : description;

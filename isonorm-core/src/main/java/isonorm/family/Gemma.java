@@ -20,6 +20,7 @@ import isonorm.checkpoint.Config;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
+import java.util.OptionalDouble;
 import java.util.Set;
 
 /** Gemma 1, 2 and 3: RMSNorm whose gain is stored minus one, scaled embeddings; from Gemma 2 on also norms behind the sub-layers. */
@@ -41,28 +42,34 @@ final class Gemma implements Family {
         if (peri) {
             plain = plain.withScale(1 / Math.sqrt(config.numberOr(256, "query_pre_attn_scalar")));
         }
-        double softcap = config.numberOr(0, "attn_logit_softcapping");
-        if (softcap > 0) {
-            plain = plain.withSoftcap(softcap);
+        if (type.equals("gemma2")) {
+            OptionalDouble softcap = Reading.softcap(config, 50, "attn_logit_softcapping");
+            plain = softcap.isPresent() ? plain.withSoftcap(softcap.getAsDouble()) : plain;
+        } else {
+            config.requireNone("attn_logit_softcapping");
         }
         if (type.equals("gemma3_text")) {
             plain = plain.withQueryKeyNorm(new QueryKeyNorm(norm, QueryKeyNorm.Span.HEAD));
         }
-        // Early Gemma files say "gelu" and mean the tanh form.
-        String activation = config.textOr("gelu_pytorch_tanh", "hidden_activation", "hidden_act");
-        Mlp mlp = Mlp.gated(config.integer("intermediate_size"), activation.equals("gelu") ? Activation.GELU_TANH : Reading.activation(activation));
+        Mlp mlp = Mlp.gated(config.integer("intermediate_size"), peri
+                ? Reading.activation(config.textOr("gelu_pytorch_tanh", "hidden_activation"))
+                : firstActivation(config));
+        Reading.requireWholeHead(config);
         List<Block> all = new ArrayList<>();
         for (int l = 0; l < config.integer("num_hidden_layers"); l++) {
             boolean slides = slides(config, type, l);
             Attention attention = plain.withRotary(rotary(config, type, slides, headWidth));
             all.add(Block.of(peri ? Placement.PERI : Placement.PRE, Wiring.SEQUENTIAL, norm,
-                    slides ? attention.withWindow(config.integerOr(4096, "sliding_window")) : attention, mlp));
+                    slides ? attention.withWindow(window(config)) : attention, mlp));
         }
         Output.Words head = Output.Words.of(Reading.tied(config, true));
-        double cap = config.numberOr(0, "final_logit_softcapping");
+        OptionalDouble cap = peri ? Reading.softcap(config, type.equals("gemma2") ? 30 : 0, "final_logit_softcapping") : OptionalDouble.empty();
+        if (!peri) {
+            config.requireNone("final_logit_softcapping");
+        }
         Architecture architecture = Architecture.of(type, width, config.integerOr(8192, "max_position_embeddings"),
                 Embedding.Tokens.of(config.integer("vocab_size"), width).withScale(Math.sqrt(width)), all, Optional.of(norm),
-                cap > 0 ? head.withSoftcap(cap) : head);
+                cap.isPresent() ? head.withSoftcap(cap.getAsDouble()) : head);
         Naming naming = LlamaNames.of(config, tensors).gainsMinusOne();
         return new Description(architecture, !peri ? naming : naming
                 .whole(ATTENTION_OUTPUT_NORM, "layers.*.post_attention_layernorm")
@@ -73,6 +80,21 @@ final class Gemma implements Family {
     @Override
     public Config keeping(Config config, List<Integer> kept, Architecture left) throws CheckpointException {
         return Reading.withWindows(Reading.keeping(config, kept, "num_hidden_layers"), left);
+    }
+
+    /** Early files of the first Gemma say "gelu" and mean the tanh form; some say it again under another key, which older code took. */
+    private static Activation firstActivation(Config config) throws CheckpointException {
+        String word = config.textOr("gelu_pytorch_tanh", "hidden_act");
+        Activation activation = word.equals("gelu") ? Activation.GELU_TANH : Reading.activation(word);
+        String other = config.textOr(word, "hidden_activation");
+        if (!other.equals("gelu") && Reading.activation(other) != activation) {
+            throw Config.unsupported("hidden_activation", other, "what hidden_act says, " + word);
+        }
+        return activation;
+    }
+
+    private static int window(Config config) throws CheckpointException {
+        return Reading.window(config, 4096).orElseThrow(() -> Config.unsupported("sliding_window", "null", "a number, because some blocks have a window"));
     }
 
     private static boolean slides(Config config, String type, int l) throws CheckpointException {
@@ -89,12 +111,16 @@ final class Gemma implements Family {
         if (!type.equals("gemma3_text")) {
             return Reading.rotary(config, headWidth, 10000, Pairing.HALVES);
         }
-        Config each = config.object("rope_parameters").object(slides ? "sliding_attention" : "full_attention");
-        if (!each.isEmpty()) {
-            return Reading.rotary(each, headWidth, each.numberOr(slides ? 10_000 : 1_000_000, "rope_theta"), config, Pairing.HALVES);
+        Config parameters = config.object("rope_parameters");
+        String kind = slides ? "sliding_attention" : "full_attention";
+        double base = slides ? config.numberOr(10_000, "rope_local_base_freq") : config.numberOr(1_000_000, "rope_theta");
+        Config each = parameters.object(kind);
+        if (parameters.isEmpty()) {
+            each = slides ? parameters : config.object("rope_scaling"); // as older versions wrote it, for the blocks without a window
+        } else if (parameters.values().keySet().stream().anyMatch(key -> parameters.object(key).isEmpty()) || !config.object("rope_scaling").isEmpty()) {
+            throw Config.unsupported("rope_parameters", parameters.values().keySet(), "full_attention and sliding_attention, each with its own, and no rope_scaling beside");
         }
-        return slides
-                ? Rotary.of(headWidth, config.numberOr(10_000, "rope_local_base_freq"), Pairing.HALVES)
-                : Reading.rotary(config, headWidth, 1_000_000, Pairing.HALVES);
+        each.require("partial_rotary_factor", 1);
+        return Reading.rotary(each, headWidth, each.numberOr(base, "rope_theta"), config, Pairing.HALVES);
     }
 }

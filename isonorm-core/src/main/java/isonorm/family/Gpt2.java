@@ -37,7 +37,7 @@ final class Gpt2 implements Family {
             double scale = (scaled ? 1 / Math.sqrt(width / heads) : 1) / (byDepth ? l + 1 : 1);
             all.add(Block.of(Placement.PRE, Wiring.SEQUENTIAL, norm, Attention.of(heads, width / heads).withScale(scale), mlp));
         }
-        int positions = config.integerOr(1024, "n_positions", "n_ctx");
+        int positions = config.integerOr(1024, "n_positions", "max_position_embeddings");
         Architecture architecture = Architecture.of("gpt2", width, positions,
                 Embedding.Tokens.of(config.integer("vocab_size"), width).withPositions(positions, 0, false),
                 all, Optional.of(norm), Output.Words.of(Reading.tied(config, true)));
@@ -52,7 +52,7 @@ final class Gpt2 implements Family {
                 .transposed(MLP_DOWN, "h.*.mlp.c_proj")
                 .whole(FINAL_NORM, "ln_f")
                 .whole(HEAD, "/lm_head")
-                .ignoring(Reading.BUFFERS));
+                .passingOverBuffers());
     }
 
     @Override

@@ -32,7 +32,7 @@ final class GptBigCode implements Family {
                 .withScale(config.flagOr(true, "scale_attn_weights") ? 1 / Math.sqrt(width / heads) : 1);
         Mlp mlp = Mlp.plain(config.integerOr(4 * width, "n_inner"),
                 Reading.activation(config.textOr("gelu_pytorch_tanh", "activation_function")));
-        int positions = config.integerOr(1024, "n_positions");
+        int positions = config.integerOr(1024, "n_positions", "max_position_embeddings");
         Architecture architecture = Architecture.of("gpt_bigcode", width, positions,
                 Embedding.Tokens.of(config.integer("vocab_size"), width).withPositions(positions, 0, false),
                 Reading.repeated(config.integer("n_layer", "num_hidden_layers"),
@@ -49,7 +49,7 @@ final class GptBigCode implements Family {
                 .whole(MLP_DOWN, "h.*.mlp.c_proj")
                 .whole(FINAL_NORM, "ln_f")
                 .whole(HEAD, "/lm_head")
-                .ignoring(Reading.BUFFERS));
+                .passingOverBuffers());
     }
 
     @Override

@@ -30,6 +30,10 @@ final class GptNeo implements Family {
         Attention everywhere = Attention.of(heads, width / heads).withScale(1).withBiases(false, true);
         Mlp mlp = Mlp.plain(config.integerOr(4 * width, "intermediate_size"),
                 Reading.activation(config.textOr("gelu_new", "activation_function")));
+        int window = config.integerOr(256, "window_size");
+        if (window < 1) {
+            throw Config.unsupported("window_size", window, "1 or more");
+        }
         List<String> kinds = kinds(config);
         if (kinds.size() != blocks) {
             throw Config.unsupported("attention_types", kinds.size() + " layers", "as many as num_layers, " + blocks);
@@ -38,7 +42,7 @@ final class GptNeo implements Family {
         for (String kind : kinds) {
             Attention attention = switch (kind) {
                 case "global" -> everywhere;
-                case "local" -> everywhere.withWindow(config.integerOr(256, "window_size"));
+                case "local" -> everywhere.withWindow(window);
                 default -> throw Config.unsupported("attention_types", kind, "global or local");
             };
             all.add(Block.of(Placement.PRE, Wiring.SEQUENTIAL, norm, attention, mlp));
@@ -58,7 +62,7 @@ final class GptNeo implements Family {
                 .whole(MLP_DOWN, "h.*.mlp.c_proj")
                 .whole(FINAL_NORM, "ln_f")
                 .whole(HEAD, "/lm_head")
-                .ignoring(Reading.BUFFERS));
+                .passingOverBuffers());
     }
 
     @Override

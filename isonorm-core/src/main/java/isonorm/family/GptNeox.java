@@ -26,6 +26,7 @@ final class GptNeox implements Family {
         int width = config.integer("hidden_size");
         int heads = config.integer("num_attention_heads");
         int headWidth = width / heads;
+        config.require("head_dim", headWidth);
         int turned = (int) (headWidth * Reading.rotaryShare(config, 0.25, "rotary_pct"));
         boolean bias = config.flagOr(true, "attention_bias");
         Norm norm = Reading.layerNorm(config.numberOr(1e-5, "layer_norm_eps"));
@@ -50,6 +51,6 @@ final class GptNeox implements Family {
                 .whole(MLP_DOWN, "layers.*.mlp.dense_4h_to_h")
                 .whole(FINAL_NORM, "final_layer_norm")
                 .whole(HEAD, "/embed_out")
-                .ignoring(Reading.BUFFERS));
+                .passingOverBuffers());
     }
 }

@@ -42,7 +42,7 @@ final class Gptj implements Family {
                 .withBiases(false, false);
         Mlp mlp = Mlp.plain(config.integerOr(4 * width, "n_inner"),
                 Reading.activation(config.textOr("gelu_new", "activation_function")));
-        Architecture architecture = Architecture.of(type, width, config.integerOr(2048, "n_positions"),
+        Architecture architecture = Architecture.of(type, width, config.integerOr(2048, "n_positions", "max_position_embeddings"),
                 Embedding.Tokens.of(config.integer("vocab_size"), width),
                 Reading.repeated(config.integer("n_layer", "num_hidden_layers"),
                         Block.of(Placement.PRE, Wiring.PARALLEL_ONE_NORM, norm, attention, mlp)),
@@ -55,7 +55,7 @@ final class Gptj implements Family {
                 .whole(MLP_DOWN, "h.*.mlp.fc_out")
                 .whole(FINAL_NORM, "ln_f")
                 .whole(HEAD, "/lm_head")
-                .ignoring(Reading.BUFFERS);
+                .passingOverBuffers();
         return new Description(architecture, fused
                 ? naming.fused("h.*.attn.qkv_proj", Gptj::fourRuns)
                 : naming.separate("h.*.attn.q_proj", "h.*.attn.k_proj", "h.*.attn.v_proj"));

@@ -20,6 +20,7 @@ import isonorm.checkpoint.Config;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
+import java.util.OptionalInt;
 import java.util.Set;
 
 /** Llama, Mistral, Qwen 2, Qwen 3 and OLMo: a norm before attention and before a gated MLP, rotary positions. */
@@ -39,22 +40,28 @@ final class Llama implements Family {
                 ? Norm.of(NormKind.LAYER, 1e-5, Affine.NONE)
                 : Reading.rmsNorm(config.numberOr(1e-6, "rms_norm_eps"));
         Attention everywhere = Attention.of(heads, headWidth)
-                .withKeyValueHeads(config.integerOr(type.equals("mistral") ? 8 : heads, "num_key_value_heads"))
+                .withKeyValueHeads(config.integerOr(type.equals("mistral") && !config.has("num_key_value_heads") ? 8 : heads, "num_key_value_heads"))
                 .withRotary(Reading.rotary(config, headWidth, 10000, Pairing.HALVES))
                 .withBiases(attentionBias || type.equals("qwen2"), attentionBias);
         if (type.equals("qwen3")) {
             everywhere = everywhere.withQueryKeyNorm(new QueryKeyNorm(norm, QueryKeyNorm.Span.HEAD));
         }
-        double clip = config.numberOr(0, "clip_qkv");
-        if (clip > 0) {
+        Reading.requireWholeHead(config);
+        if (!type.equals("olmo")) {
+            config.requireNone("clip_qkv");
+        } else if (config.find("clip_qkv").isPresent()) {
+            double clip = config.numberOr(0, "clip_qkv");
+            if (!(clip > 0)) {
+                throw Config.unsupported("clip_qkv", clip, "above 0, or null for none");
+            }
             everywhere = everywhere.withClip(clip);
         }
         Mlp mlp = Mlp.gated(config.integer("intermediate_size"), Reading.activation(config.textOr("silu", "hidden_act")))
                 .withBiases(mlpBias, mlpBias);
         List<Block> all = new ArrayList<>();
         for (int l = 0; l < blocks; l++) {
-            int window = window(config, type, l);
-            all.add(Block.of(Placement.PRE, Wiring.SEQUENTIAL, norm, window > 0 ? everywhere.withWindow(window) : everywhere, mlp));
+            OptionalInt window = window(config, type, l);
+            all.add(Block.of(Placement.PRE, Wiring.SEQUENTIAL, norm, window.isPresent() ? everywhere.withWindow(window.getAsInt()) : everywhere, mlp));
         }
         Architecture architecture = Architecture.of(type, width, config.integerOr(2048, "max_position_embeddings"),
                 Embedding.Tokens.of(config.integer("vocab_size"), width), all, Optional.of(norm),
@@ -75,16 +82,16 @@ final class Llama implements Family {
         };
     }
 
-    /** How many positions block {@code l} sees; 0 for all. */
-    private static int window(Config config, String type, int l) throws CheckpointException {
+    /** How many positions block {@code l} sees; empty for all. */
+    private static OptionalInt window(Config config, String type, int l) throws CheckpointException {
         return switch (type) {
-            // An absent key means Mistral's default window, an explicit null means none.
-            case "mistral" -> config.has("sliding_window") ? config.integerOr(0, "sliding_window") : 4096;
+            case "mistral" -> Reading.window(config, 4096);
             case "qwen2", "qwen3" -> {
-                boolean late = config.flagOr(false, "use_sliding_window") && l >= config.integerOr(28, "max_window_layers");
-                yield Reading.slides(config, l, late) ? config.integerOr(4096, "sliding_window") : 0;
+                OptionalInt window = config.flagOr(false, "use_sliding_window") ? Reading.window(config, 4096) : OptionalInt.empty();
+                // Without a window no block slides, and a list that says so of one is refused where it is compared with the blocks.
+                yield Reading.slides(config, l, l >= config.integerOr(28, "max_window_layers")) ? window : OptionalInt.empty();
             }
-            default -> 0;
+            default -> OptionalInt.empty();
         };
     }
 }

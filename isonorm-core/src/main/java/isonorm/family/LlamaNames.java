@@ -25,6 +25,6 @@ final class LlamaNames {
                 .whole(MLP_DOWN, "layers.*.mlp.down_proj")
                 .whole(FINAL_NORM, "norm")
                 .whole(HEAD, "/lm_head")
-                .ignoring(Reading.BUFFERS);
+                .passingOverBuffers();
     }
 }

@@ -27,24 +27,28 @@ final class Mpt implements Family {
     @Override
     public Description describe(Config config, Set<String> tensors) throws CheckpointException {
         config.requireFlag(true, "no_bias");
+        config.require("norm_type", "low_precision_layernorm", "layernorm");
+        Config feedForward = config.object("ffn_config");
+        feedForward.require("ffn_type", "mptmlp");
+        feedForward.requireNone("ffn_hidden_size");
+        feedForward.requireNone("ffn_act_fn");
+        config.requireNone("final_logit_softcapping");
+        config.requireNone("block_overrides");
         Config attend = config.object("attn_config");
+        attend.require("attn_type", "multihead_attention");
         attend.requireFlag(true, "alibi");
         attend.requireFlag(false, "qk_ln");
         attend.requireFlag(false, "prefix_lm");
-        if (!attend.textOr("multihead_attention", "attn_type").equals("multihead_attention")) {
-            throw Config.unsupported("attn_config.attn_type", attend.textOr("", "attn_type"), "multihead_attention");
-        }
-        if (attend.numberOr(8, "alibi_bias_max") != 8) {
-            throw Config.unsupported("attn_config.alibi_bias_max", attend.numberOr(8, "alibi_bias_max"), "8");
-        }
-        if (config.find("logit_scale").isPresent()) {
-            throw Config.unsupported("logit_scale", config.find("logit_scale").get(), "none");
-        }
+        attend.requireFlag(false, "qk_gn");
+        attend.requireFlag(false, "rope");
+        attend.require("kv_n_heads", config.integer("n_heads", "num_attention_heads"));
+        attend.require("sliding_window_size", -1);
+        attend.requireNone("attn_logit_softcapping");
+        attend.require("alibi_bias_max", 8);
+        config.requireNone("logit_scale");
+        config.require("expansion_ratio", 4);
         int width = config.integer("d_model", "hidden_size");
         int heads = config.integer("n_heads", "num_attention_heads");
-        if (config.integerOr(4, "expansion_ratio") != 4) {
-            throw Config.unsupported("expansion_ratio", config.integerOr(4, "expansion_ratio"), "4");
-        }
         Norm norm = Norm.of(NormKind.LAYER, config.numberOr(1e-5, "layer_norm_epsilon"), Affine.GAIN);
         Attention plain = Attention.of(heads, width / heads)
                 .withScale(attend.numberOr(1 / Math.sqrt(width / heads), "softmax_scale"))

@@ -13,6 +13,7 @@ import java.util.EnumMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
 import java.util.regex.Pattern;
 
@@ -55,7 +56,8 @@ public final class Naming {
     private final String prefix;
     private final Map<Part, Place> places = new EnumMap<>(Part.class);
     private final Map<Part, List<Long>> shapes = new EnumMap<>(Part.class);
-    private final List<Pattern> ignored = new ArrayList<>();
+    private final Map<Pattern, Repetition> passedOver = new LinkedHashMap<>();
+    private final Map<String, String> repeated = new LinkedHashMap<>();
     private final Map<Role.Field, String> endings = new EnumMap<>(Role.Field.class);
     private String normBias = ".bias";
     private double gainOffset;
@@ -148,17 +150,44 @@ public final class Naming {
         return this;
     }
 
-    /** Tensors that may be there and are of no use: buffers, and heads this architecture does not have. */
-    public Naming ignoring(String... patterns) {
+    /** Tensors that may be there and say once more what the config says, or belong to heads that this architecture does not have. */
+    public Naming passingOver(Repetition repetition, String... patterns) {
         for (String pattern : patterns) {
-            ignored.add(Pattern.compile(pattern));
+            passedOver.put(Pattern.compile(pattern), repetition);
         }
         return this;
     }
 
-    /** Whether a tensor that no role claims may be passed over. */
-    public boolean ignores(String tensor) {
-        return ignored.stream().anyMatch(pattern -> pattern.matcher(tensor).matches());
+    /** Buffers that older checkpoints of many families hold. */
+    public Naming passingOverBuffers() {
+        return passingOver(Repetition.MASK, ".*\\.(attn|attention)\\.bias", ".*\\.attn\\.causal_mask")
+                .passingOver(Repetition.MASKED_SCORE, ".*\\.(attn|attention)\\.masked_bias")
+                .passingOver(Repetition.FREQUENCIES, ".*rotary_emb\\.inv_freq")
+                .passingOver(Repetition.POSITIONS, ".*position_ids");
+    }
+
+    /** A tensor, named in full, that may be there and must then hold what {@code original} does. */
+    public Naming repeating(String tensor, String original) {
+        repeated.put(full(tensor), full(original));
+        return this;
+    }
+
+    /** What a tensor that no role claims is; empty where it has no place. */
+    public Optional<Repetition> repetition(String tensor) {
+        return passedOver.entrySet().stream().filter(entry -> entry.getKey().matcher(tensor).matches()).map(Map.Entry::getValue).findFirst();
+    }
+
+    /** What a tensor that no role claims holds once more: a head of its own in the file beside the table that {@code architecture} takes for it. */
+    public Optional<String> original(String tensor, Architecture architecture) {
+        if (architecture.tied() && places.get(Part.HEAD) instanceof Place.Whole(String head, _) && tensor.equals(head + ".weight")) {
+            return sources(architecture).get(Role.of(Part.TOKEN_EMBEDDING, Role.Field.WEIGHT)).tensors().stream().findFirst();
+        }
+        return Optional.ofNullable(repeated.get(tensor));
+    }
+
+    /** What the head's weight is called; empty in models without a head. */
+    public Optional<String> head() {
+        return places.get(Part.HEAD) instanceof Place.Whole(String head, _) ? Optional.of(head + ".weight") : Optional.empty();
     }
 
     /** Where each parameter of {@code architecture} lies. */

@@ -22,8 +22,11 @@ final class Nemotron implements Family {
     public Description describe(Config config, Set<String> tensors) throws CheckpointException {
         int width = config.integer("hidden_size");
         int heads = config.integer("num_attention_heads");
-        int headWidth = config.integerOr(width / heads, "head_dim");
-        int turned = (int) (headWidth * Reading.rotaryShare(config, 0.5, "partial_rotary_factor", "rope_percent", "rope_percentage"));
+        int headWidth = Reading.headWidth(config, width, heads);
+        double share = Reading.rotaryShare(config, 0.5, "partial_rotary_factor");
+        config.require("rope_percent", share); // NeMo's words, which transformers does not read
+        config.require("rope_percentage", share);
+        int turned = (int) (headWidth * share);
         boolean bias = config.flagOr(false, "attention_bias");
         boolean mlpBias = config.flagOr(false, "mlp_bias");
         Norm norm = Reading.layerNorm(config.numberOr(1e-5, "norm_eps"));

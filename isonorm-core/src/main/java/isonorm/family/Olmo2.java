@@ -25,11 +25,14 @@ final class Olmo2 implements Family {
     public Description describe(Config config, Set<String> tensors) throws CheckpointException {
         int width = config.integer("hidden_size");
         int heads = config.integer("num_attention_heads");
+        int headWidth = Reading.headWidth(config, width, heads);
+        Reading.requireWholeHead(config);
+        config.requireNone("clip_qkv");
         boolean bias = config.flagOr(false, "attention_bias");
         Norm norm = Reading.rmsNorm(config.numberOr(1e-5, "rms_norm_eps"));
-        Attention attention = Attention.of(heads, width / heads)
+        Attention attention = Attention.of(heads, headWidth)
                 .withKeyValueHeads(config.integerOr(heads, "num_key_value_heads"))
-                .withRotary(Reading.rotary(config, width / heads, 10000, Pairing.HALVES))
+                .withRotary(Reading.rotary(config, headWidth, 10000, Pairing.HALVES))
                 .withQueryKeyNorm(new QueryKeyNorm(norm, QueryKeyNorm.Span.PROJECTION))
                 .withBiases(bias, bias);
         Architecture architecture = Architecture.of("olmo2", width, config.integerOr(2048, "max_position_embeddings"),

@@ -25,10 +25,11 @@ final class Phi implements Family {
     public Description describe(Config config, Set<String> tensors) throws CheckpointException {
         int width = config.integer("hidden_size");
         int heads = config.integer("num_attention_heads");
-        int turned = (int) (width / heads * Reading.rotaryShare(config, 0.5, "partial_rotary_factor"));
+        int headWidth = Reading.headWidth(config, width, heads);
+        int turned = (int) (headWidth * Reading.rotaryShare(config, 0.5, "partial_rotary_factor"));
         double epsilon = config.numberOr(1e-5, "layer_norm_eps");
         Norm norm = Reading.layerNorm(epsilon);
-        Attention plain = Attention.of(heads, width / heads)
+        Attention plain = Attention.of(heads, headWidth)
                 .withKeyValueHeads(config.integerOr(heads, "num_key_value_heads"))
                 .withRotary(Reading.rotary(config, turned, 10000, Pairing.HALVES));
         Attention attention = config.flagOr(false, "qk_layernorm")
@@ -51,6 +52,6 @@ final class Phi implements Family {
                 .whole(MLP_DOWN, "layers.*.mlp.fc2")
                 .whole(FINAL_NORM, "final_layernorm")
                 .whole(HEAD, "/lm_head")
-                .ignoring(Reading.BUFFERS));
+                .passingOverBuffers());
     }
 }

@@ -16,15 +16,11 @@ import isonorm.weights.Source.Piece;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
+import java.util.OptionalDouble;
+import java.util.OptionalInt;
 
 /** What several families' configs say in the same words. */
 final class Reading {
-
-    /** Buffers that older checkpoints of many families hold: causal masks and rotary tables. */
-    static final String[] BUFFERS = {
-        ".*\\.attn\\.bias", ".*\\.attn\\.masked_bias", ".*\\.attention\\.bias", ".*\\.attention\\.masked_bias",
-        ".*\\.attn\\.causal_mask", ".*rotary_emb\\.inv_freq", ".*position_ids"
-    };
 
     private Reading() {}
 
@@ -59,14 +55,80 @@ final class Reading {
         return config.flagOr(otherwise, "tie_word_embeddings");
     }
 
-    /** The share of a head's width that is turned. */
-    static double rotaryShare(Config config, double otherwise, String... oldNames) throws CheckpointException {
-        double old = config.numberOr(otherwise, oldNames);
-        return rope(config).numberOr(old, "partial_rotary_factor");
+    /** Height and width, which a config gives as two numbers or, for a square, as one. */
+    static int[] sides(Config config, int otherwise, String name) throws CheckpointException {
+        List<?> both = config.list(name);
+        if (both.isEmpty()) {
+            int side = config.integerOr(otherwise, name);
+            return new int[] {side, side};
+        }
+        if (both.size() == 2 && both.getFirst() instanceof Integer height && both.getLast() instanceof Integer width) {
+            return new int[] {height, width};
+        }
+        throw Config.unsupported(name, both, "a whole number, or height and width");
     }
 
-    private static Config rope(Config config) {
-        return config.find("rope_parameters").isPresent() ? config.object("rope_parameters") : config.object("rope_scaling");
+    /** The side of a square patch. */
+    static int patch(Config config, int otherwise) throws CheckpointException {
+        int[] sides = sides(config, otherwise, "patch_size");
+        if (sides[0] != sides[1]) {
+            throw Config.unsupported("patch_size", sides[0] + " by " + sides[1], "a square");
+        }
+        return sides[0];
+    }
+
+    /** How wide a head is where the config may say so, and not only by how many there are. */
+    static int headWidth(Config config, int width, int heads) throws CheckpointException {
+        return config.integerOr(width / heads, "head_dim");
+    }
+
+    /** How many positions a block sees that has a window; the family's default where the config has no such key. */
+    static OptionalInt window(Config config, int otherwise) throws CheckpointException {
+        if (config.has("sliding_window") && config.find("sliding_window").isEmpty()) {
+            return OptionalInt.empty();
+        }
+        int window = config.integerOr(otherwise, "sliding_window");
+        if (window < 1) {
+            throw Config.unsupported("sliding_window", window, "1 or more, or null for none");
+        }
+        return OptionalInt.of(window);
+    }
+
+    /** A number that is put on scores or logits: above 0, or null for none. */
+    static OptionalDouble softcap(Config config, double otherwise, String name) throws CheckpointException {
+        if (config.find(name).isEmpty() && (config.has(name) || otherwise == 0)) {
+            return OptionalDouble.empty();
+        }
+        double cap = config.numberOr(otherwise, name);
+        if (!(cap > 0)) {
+            throw Config.unsupported(name, cap, "above 0, or null for none");
+        }
+        return OptionalDouble.of(cap);
+    }
+
+    /** The share of a head's width that is turned. */
+    static double rotaryShare(Config config, double otherwise, String... names) throws CheckpointException {
+        double share = rope(config).numberOr(config.numberOr(otherwise, names), "partial_rotary_factor");
+        if (!(share > 0 && share <= 1)) {
+            throw Config.unsupported("partial_rotary_factor", share, "above 0 and at most 1");
+        }
+        return share;
+    }
+
+    /** Refuses another share than the whole head, for families whose code turns all of it. */
+    static void requireWholeHead(Config config) throws CheckpointException {
+        config.require("partial_rotary_factor", 1);
+        rope(config).require("partial_rotary_factor", 1);
+    }
+
+    /** The parameters of rotary positions. Both keys mean them; which of two that differ counts is not the same in every version of transformers. */
+    private static Config rope(Config config) throws CheckpointException {
+        Config scaling = config.object("rope_scaling");
+        Config parameters = config.object("rope_parameters");
+        if (!scaling.isEmpty() && !parameters.isEmpty() && !scaling.equals(parameters)) {
+            throw Config.unsupported("rope_scaling", "other values than rope_parameters", "one of them");
+        }
+        return scaling.isEmpty() ? parameters : scaling;
     }
 
     /** Rotary embedding of the first {@code width} values of a head, with the base and scaling that the config names. */
@@ -78,23 +140,35 @@ final class Reading {
     /** Rotary embedding whose parameters are {@code rope}'s. */
     static Rotary rotary(Config rope, int width, double base, Config config, Pairing pairing) throws CheckpointException {
         Rotary plain = Rotary.of(width, base, pairing);
+        for (String each : rope.values().keySet()) {
+            if (!rope.object(each).isEmpty()) {
+                throw Config.unsupported("rope_parameters." + each, "settings of its own", "one setting for all blocks");
+            }
+        }
         String type = rope.textOr("default", "rope_type", "type");
         return switch (type) {
-            case "default", "mrope" -> plain;
-            case "linear" -> plain.withScaling(new Scaling.Linear(rope.numberOr(1, "factor")));
+            case "default", "mrope" -> plain; // of text alone, whose three positions are one
+            case "linear" -> plain.withScaling(new Scaling.Linear(parameter(rope, "factor")));
             case "llama3" -> plain.withScaling(new Scaling.Llama3(
-                    rope.numberOr(1, "factor"),
-                    rope.numberOr(1, "low_freq_factor"),
-                    rope.numberOr(4, "high_freq_factor"),
-                    rope.integerOr(config.integer("max_position_embeddings"), "original_max_position_embeddings")));
+                    parameter(rope, "factor"), parameter(rope, "low_freq_factor"), parameter(rope, "high_freq_factor"),
+                    config.integerOr(rope.integerOr(config.integer("max_position_embeddings"), "original_max_position_embeddings"),
+                            "original_max_position_embeddings")));
             default -> throw Config.unsupported("rope_type", type, "default, linear or llama3");
         };
+    }
+
+    private static double parameter(Config rope, String name) throws CheckpointException {
+        double value = rope.numberOr(0, name);
+        if (!(value > 0)) {
+            throw Config.unsupported("rope_parameters." + name, rope.find(name).map(Object::toString).orElse("missing"), "a number above 0");
+        }
+        return value;
     }
 
     /** Windows of those blocks that the config's layer_types call sliding; {@code otherwise} where it has no such list. */
     static boolean slides(Config config, int block, boolean otherwise) {
         List<String> types = config.words("layer_types");
-        return types.size() > block ? types.get(block).equals("sliding_attention") : otherwise;
+        return block < types.size() ? types.get(block).equals("sliding_attention") : otherwise;
     }
 
     /** A config with the layer_types of an architecture of which some blocks have windows; the same config for others. */

@@ -23,18 +23,20 @@ final class Vit implements Family {
     public Description describe(Config config, Set<String> tensors) throws CheckpointException {
         int width = config.integer("hidden_size");
         int heads = config.integer("num_attention_heads");
-        int patch = config.integerOr(16, "patch_size");
-        int side = config.integerOr(224, "image_size");
+        int patch = Reading.patch(config, 16);
+        int[] image = Reading.sides(config, 224, "image_size");
         int channels = config.integerOr(3, "num_channels");
+        config.require("head_dim", width / heads);
         boolean bias = config.flagOr(true, "qkv_bias");
         Norm norm = Reading.layerNorm(config.numberOr(1e-12, "layer_norm_eps"));
         boolean classifier = tensors.isEmpty() ? config.modelClass().endsWith("ForImageClassification") : tensors.contains("classifier.weight");
         boolean pooler = tensors.isEmpty() ? !classifier : tensors.stream().anyMatch(name -> name.endsWith("pooler.dense.weight"));
         boolean masked = tensors.stream().anyMatch(name -> name.endsWith("embeddings.mask_token"));
+        config.require("pooler_output_size", width);
         if (pooler && !classifier && !config.textOr("tanh", "pooler_act").equals("tanh")) {
             throw Config.unsupported("pooler_act", config.textOr("", "pooler_act"), "tanh");
         }
-        Embedding.Patches embedding = new Embedding.Patches(side, side, patch, channels, true, masked, Optional.empty(), false);
+        Embedding.Patches embedding = new Embedding.Patches(image[0], image[1], patch, channels, true, masked, Optional.empty(), false);
         Architecture architecture = Architecture.of("vit", width, embedding.tokens(), embedding,
                 Reading.repeated(config.integer("num_hidden_layers"), Block.of(Placement.PRE, Wiring.SEQUENTIAL, norm,
                         Attention.of(heads, width / heads).bidirectional().withBiases(bias, true),
@@ -59,7 +61,7 @@ final class Vit implements Family {
                 .whole(FINAL_NORM, "layernorm")
                 .whole(HEAD, "/classifier")
                 .whole(POOLER, "pooler.dense")
-                .ignoring("(vit\\.)?pooler\\..*"));
+                .passingOver(Repetition.OTHER_OUTPUT, "(vit\\.)?pooler\\..*"));
     }
 
     /** How many labels a classifier has: the size of id2label, which is 2 where the config does not say. */

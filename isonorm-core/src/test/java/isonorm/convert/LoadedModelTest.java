@@ -8,9 +8,14 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import isonorm.architecture.Activation;
 import isonorm.architecture.Architecture;
 import isonorm.architecture.Attention;
 import isonorm.architecture.Block;
+import isonorm.architecture.Embedding;
+import isonorm.architecture.Mlp;
+import isonorm.architecture.Part;
+import isonorm.architecture.Role;
 import isonorm.architecture.Rotary;
 import isonorm.checkpoint.CheckpointException;
 import isonorm.checkpoint.CheckpointException.Reason;
@@ -22,6 +27,7 @@ import isonorm.family.Fixtures;
 import isonorm.family.Isonorm;
 import isonorm.weights.Model;
 import isonorm.weights.SampleCheckpoint;
+import isonorm.weights.Stored;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -31,6 +37,7 @@ import java.util.Map;
 import java.util.Set;
 import java.util.TreeSet;
 import java.util.stream.Collectors;
+import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.function.Executable;
 import org.junit.jupiter.api.io.TempDir;
@@ -112,6 +119,11 @@ class LoadedModelTest {
         SampleCheckpoint sample = Fixtures.sample("gpt2");
         sample.config.put("model_type", "gpt_neo_x");
         refused(Reason.UNKNOWN_MODEL_TYPE, () -> open(sample), "gpt_neo_x", "did you mean gpt_neox?");
+        for (String other : List.of("mllama", "gemma3", "qwen2_vl", "gpt_neox_japanese", "llama4", "phi3", "opt2", "vitb")) { // no misspellings
+            sample.config.put("model_type", other);
+            CheckpointException e = assertThrows(CheckpointException.class, () -> open(sample));
+            assertTrue(e.getMessage().contains(other) && !e.getMessage().contains("did you mean"), e.getMessage());
+        }
         sample.config.put("model_type", "wav2vec2");
         refused(Reason.UNKNOWN_MODEL_TYPE, () -> open(sample), "wav2vec2", "gpt2, gpt_bigcode");
         sample.config.remove("model_type");
@@ -155,11 +167,55 @@ class LoadedModelTest {
             new Refusal("mpt", "attn_config/alibi_bias_max", "16", "alibi_bias_max"),
             new Refusal("mpt", "logit_scale", "0.5", "logit_scale"),
             new Refusal("mpt", "expansion_ratio", "2", "expansion_ratio"),
+            new Refusal("mpt", "norm_type", "\"rmsnorm\"", "norm_type"),
+            new Refusal("mpt", "norm_type", "\"low_precision_rmsnorm\"", "norm_type"),
+            new Refusal("mpt", "ffn_config", "{\"ffn_type\": \"mptglu\"}", "ffn_config.ffn_type"),
+            new Refusal("mpt", "attn_config/rope", "true", "attn_config.rope"),
+            new Refusal("mpt", "attn_config/kv_n_heads", "2", "attn_config.kv_n_heads"),
+            new Refusal("mpt", "attn_config/sliding_window_size", "4", "attn_config.sliding_window_size"),
             new Refusal("vit-base", "pooler_act", "\"relu\"", "pooler_act"),
             new Refusal("llama", "rope_parameters/rope_type", "\"yarn\"", "yarn"),
             new Refusal("llama", "rope_parameters/rope_type", "\"dynamic\"", "dynamic"),
             new Refusal("phi", "rope_parameters/rope_type", "\"longrope\"", "longrope"),
             new Refusal("gemma3_text", "rope_parameters/full_attention/rope_type", "\"proportional\"", "proportional"),
+            // What transformers would read in any family's config.
+            new Refusal("gpt2", "is_causal", "false", "is_causal"),
+            new Refusal("llama", "is_encoder_decoder", "true", "is_encoder_decoder"),
+            new Refusal("llama", "per_layer_config", "{\"0\": {\"num_attention_heads\": 2}}", "per_layer_config"),
+            new Refusal("llama", "transformers_weights", "\"other.safetensors\"", "transformers_weights"),
+            new Refusal("llama", "layer_types", "[\"sliding_attention\", \"full_attention\", \"full_attention\"]", "layer_types"),
+            new Refusal("mistral", "layer_types", "[\"sliding_attention\", \"full_attention\", \"sliding_attention\"]", "layer_types"),
+            new Refusal("gemma2", "layer_types", "[\"sliding_attention\"]", "layer_types"),
+            new Refusal("qwen2-window", "use_sliding_window", "false", "layer_types"),
+            // Values that would otherwise be passed over, or taken for other ones.
+            new Refusal("gpt2", "num_hidden_layers", "2", "num_hidden_layers"),
+            new Refusal("gpt2", "num_attention_heads", "2", "num_attention_heads"),
+            new Refusal("llama", "rope_scaling", "{\"type\": \"linear\", \"factor\": 2.0}", "rope_scaling"),
+            new Refusal("llama", "rope_parameters", "{\"rope_type\": \"linear\"}", "rope_parameters.factor"),
+            new Refusal("llama", "rope_parameters", "{\"rope_type\": \"llama3\", \"factor\": 8.0}", "rope_parameters.low_freq_factor"),
+            new Refusal("llama", "rope_parameters", "{\"full_attention\": {\"rope_type\": \"linear\", \"factor\": 2.0}}", "rope_parameters.full_attention"),
+            new Refusal("llama", "partial_rotary_factor", "0.5", "partial_rotary_factor"),
+            new Refusal("gemma3_text", "rope_parameters", "{\"rope_type\": \"linear\", \"factor\": 2.0}", "rope_parameters"),
+            new Refusal("llama", "clip_qkv", "0.5", "clip_qkv"),
+            new Refusal("olmo-clip", "clip_qkv", "0", "clip_qkv"),
+            new Refusal("mistral", "sliding_window", "0", "sliding_window"),
+            new Refusal("starcoder2", "sliding_window", "-1", "sliding_window"),
+            new Refusal("gemma2", "sliding_window", "null", "sliding_window"),
+            new Refusal("gpt_neo", "window_size", "0", "window_size"),
+            new Refusal("gemma2", "final_logit_softcapping", "0.0", "final_logit_softcapping"),
+            new Refusal("gemma", "final_logit_softcapping", "30.0", "final_logit_softcapping"),
+            new Refusal("gemma3_text", "attn_logit_softcapping", "5.0", "attn_logit_softcapping"),
+            new Refusal("gemma", "hidden_activation", "\"relu\"", "hidden_activation"),
+            new Refusal("gpt_neox", "head_dim", "16", "head_dim"),
+            new Refusal("falcon", "num_ln_in_parallel_attn", "2", "num_ln_in_parallel_attn"),
+            new Refusal("falcon-new", "parallel_attn", "false", "parallel_attn"),
+            new Refusal("falcon", "apply_residual_connection_post_layernorm", "true", "apply_residual_connection_post_layernorm"),
+            new Refusal("nemotron", "rope_percent", "0.25", "rope_percent"),
+            new Refusal("stablelm", "rope_pct", "0.25", "rope_pct"),
+            new Refusal("cohere", "logit_scale", "null", "logit_scale"),
+            new Refusal("vit", "patch_size", "[8, 4]", "patch_size"),
+            new Refusal("vit", "image_size", "[32]", "image_size"),
+            new Refusal("vit-base", "pooler_output_size", "24", "pooler_output_size"),
             // What no family reads otherwise.
             new Refusal("gpt2", "n_embd", "\"48\"", "n_embd"),
             new Refusal("gpt2", "n_embd", "48.5", "n_embd"),
@@ -278,7 +334,7 @@ class LoadedModelTest {
         sample.tensors.put("lm_head.weight", sample.tensors.get("wte.weight"));
         List<String> unused = new ArrayList<>(List.of("lm_head.weight"));
         for (int l = 0; l < 3; l++) {
-            sample.put("h." + l + ".attn.bias", Dtype.U8, List.of(1L, 1L, 64L, 64L), new double[64 * 64]);
+            sample.put("h." + l + ".attn.bias", Dtype.U8, List.of(1L, 1L, 64L, 64L), mask(64, 64));
             sample.put("h." + l + ".attn.masked_bias", Dtype.F32, List.of(), -10000);
             unused.add("h." + l + ".attn.bias");
             unused.add("h." + l + ".attn.masked_bias");
@@ -308,9 +364,171 @@ class LoadedModelTest {
         sample.put("cls.seq_relationship.bias", Dtype.F32, List.of(2L), 0, 0);
         sample.put("bert.pooler.dense.weight", Dtype.F32, List.of(48L, 48L), new double[48 * 48]);
         sample.put("bert.pooler.dense.bias", Dtype.F32, List.of(48L), new double[48]);
-        sample.put("bert.embeddings.position_ids", Dtype.I64, List.of(1L, 64L), new double[64]);
+        sample.put("bert.embeddings.position_ids", Dtype.I64, List.of(1L, 64L), counting(64));
         assertIs("bert", open(sample), "cls.predictions.decoder.weight", "cls.seq_relationship.weight", "cls.seq_relationship.bias",
                 "bert.pooler.dense.weight", "bert.pooler.dense.bias", "bert.embeddings.position_ids");
+    }
+
+    /** A causal mask as old checkpoints hold it. */
+    private static double[] mask(int size, int window) {
+        double[] mask = new double[size * size];
+        for (int i = 0; i < mask.length; i++) {
+            mask[i] = i % size <= i / size && i / size - i % size < window ? 1 : 0;
+        }
+        return mask;
+    }
+
+    private static double[] counting(int count) {
+        return IntStream.range(0, count).asDoubleStream().toArray();
+    }
+
+    /** A tensor that is passed over says what the config says, or the model it was made with is another one. */
+    @Test
+    void whatIsPassedOverIsComparedWithWhatItRepeats() throws IOException {
+        SampleCheckpoint gpt2 = Fixtures.sample("gpt2");
+        gpt2.put("transformer.h.1.attn.bias", Dtype.F32, List.of(1L, 1L, 64L, 64L), mask(64, 64));
+        gpt2.put("transformer.h.1.attn.masked_bias", Dtype.F32, List.of(), -1e9);
+        gpt2.put("transformer.h.0.attn.bias", Dtype.U8, List.of(3L), 1, 1, 1); // no mask at all
+        open(gpt2);
+        double[] prefix = mask(64, 64);
+        prefix[63 * 64 + 2] = 0;
+        gpt2.put("transformer.h.1.attn.bias", Dtype.F32, List.of(1L, 1L, 64L, 64L), prefix);
+        refused(Reason.CONFIG_DISAGREES, () -> open(gpt2), "transformer.h.1.attn.bias", "position 63 does not see 2");
+        double[] both = mask(64, 64);
+        both[3] = 1;
+        gpt2.put("transformer.h.1.attn.bias", Dtype.BOOL, List.of(1L, 1L, 64L, 64L), both);
+        refused(Reason.CONFIG_DISAGREES, () -> open(gpt2), "position 0 sees 3");
+        gpt2.tensors.remove("transformer.h.1.attn.bias");
+        gpt2.put("transformer.h.1.attn.masked_bias", Dtype.F32, List.of(), -1);
+        refused(Reason.CONFIG_DISAGREES, () -> open(gpt2), "masked_bias", "can be seen");
+
+        SampleCheckpoint neo = Fixtures.sample("gpt_neo"); // windows of 8 in every second block
+        neo.put("transformer.h.0.attn.attention.bias", Dtype.U8, List.of(1L, 1L, 64L, 64L), mask(64, 64));
+        neo.put("transformer.h.1.attn.attention.bias", Dtype.U8, List.of(1L, 1L, 64L, 64L), mask(64, 8));
+        open(neo);
+        neo.put("transformer.h.1.attn.attention.bias", Dtype.U8, List.of(1L, 1L, 64L, 64L), mask(64, 7));
+        refused(Reason.CONFIG_DISAGREES, () -> open(neo), "transformer.h.1.attn.attention.bias", "position 7 does not see 0");
+
+        SampleCheckpoint llama = Fixtures.sample("llama-linear-rope");
+        double[] frequencies = attention(open(llama)).positions().rotary().orElseThrow().frequencies();
+        for (double times : new double[] {1, 2}) { // divided by the factor, or as they were
+            llama.put("model.layers.2.self_attn.rotary_emb.inv_freq", Dtype.BF16, List.of((long) frequencies.length),
+                    Arrays.stream(frequencies).map(f -> f * times).toArray());
+            open(llama);
+        }
+        llama.put("model.layers.2.self_attn.rotary_emb.inv_freq", Dtype.F32, List.of((long) frequencies.length),
+                Arrays.stream(frequencies).map(f -> f * 3).toArray());
+        refused(Reason.CONFIG_DISAGREES, () -> open(llama), "rotary_emb.inv_freq", "other frequencies");
+
+        SampleCheckpoint bert = Fixtures.sample("bert");
+        double[] shifted = counting(64);
+        shifted[5] = 7;
+        bert.put("bert.embeddings.position_ids", Dtype.I64, List.of(1L, 64L), shifted);
+        refused(Reason.CONFIG_DISAGREES, () -> open(bert), "position_ids", "7.0 where 5");
+    }
+
+    /** BERT's head has its own names for what config.json ties; transformers 5.18 uses what is in the file. */
+    @Test
+    void bertsDecoderIsTheTableOrIsUsed() throws IOException {
+        SampleCheckpoint sample = Fixtures.sample("bert");
+        SampleCheckpoint.Tensor table = sample.tensors.get("bert.embeddings.word_embeddings.weight");
+        SampleCheckpoint.Tensor bias = sample.tensors.get("cls.predictions.bias");
+        sample.tensors.put("cls.predictions.decoder.weight", table);
+        sample.tensors.put("cls.predictions.decoder.bias", bias);
+        assertIs("bert", open(sample), "cls.predictions.decoder.weight", "cls.predictions.decoder.bias");
+        sample.tensors.put("cls.predictions.decoder.bias", bias.with(3, 0.5));
+        refused(Reason.CONFIG_DISAGREES, () -> open(sample), "cls.predictions.decoder.bias", "cls.predictions.bias");
+        sample.tensors.put("cls.predictions.decoder.bias", bias);
+        sample.tensors.put("cls.predictions.decoder.weight", table.with(7679, 0.25));
+        refused(Reason.CONFIG_DISAGREES, () -> open(sample), "cls.predictions.decoder.weight", "word_embeddings.weight", "tie_word_embeddings");
+        sample.config.put("tie_word_embeddings", false);
+        Model untied = Model.of(open(sample).model());
+        assertEquals("cls.predictions.decoder.weight", ((Stored) untied.weight(Role.of(Part.HEAD, Role.Field.WEIGHT))).source().tensors().getFirst());
+        sample.tensors.put("cls.predictions.bias", bias.with(3, 0.5));
+        refused(Reason.CONFIG_DISAGREES, () -> open(sample), "cls.predictions.bias", "cls.predictions.decoder.bias");
+    }
+
+    // Messages that lead somewhere
+
+    @Test
+    void aQuantizedCheckpointIsCalledSo() throws IOException {
+        SampleCheckpoint sample = Fixtures.sample("llama");
+        String weight = "model.layers.0.self_attn.q_proj.weight";
+        sample.config.putObject("quantization_config").put("quant_method", "gptq").put("bits", 4);
+        refused(Reason.CONFIG_UNSUPPORTED, () -> open(sample), "quantized", "gptq of 4 bits");
+        sample.config.putObject("quantization_config").put("load_in_8bit", true);
+        refused(Reason.CONFIG_UNSUPPORTED, () -> open(sample), "quantized", "bitsandbytes");
+        sample.config.remove("quantization_config");
+        sample.config.putObject("quantization").put("group_size", 64).put("bits", 4).put("mode", "affine");
+        refused(Reason.CONFIG_UNSUPPORTED, () -> open(sample), "quantized", "affine of 4 bits");
+        sample.config.putNull("quantization").putObject("quantization_config");
+        open(sample);
+        sample.tensors.remove(weight);
+        sample.put(weight.replace("weight", "qweight"), Dtype.I32, List.of(6L, 48L), new double[288]);
+        refused(Reason.CONFIG_UNSUPPORTED, () -> open(sample), "quantized", "q_proj.qweight");
+    }
+
+    @Test
+    void whatAWrapperPutsInFrontOfNamesIsNamed() throws IOException {
+        for (String[] each : new String[][] {{"_orig_mod.", "torch.compile"}, {"module.", "DataParallel"}, {"base_model.model.", "merge_and_unload"},
+            {"backbone.", "backbone."}}) {
+            for (String fixture : List.of("gpt2", "llama", "bert", "vit")) {
+                SampleCheckpoint sample = Fixtures.sample(fixture).rename(name -> each[0] + name);
+                refused(Reason.MISSING_TENSOR, () -> open(sample), "begin with " + each[0], each[1]);
+            }
+        }
+    }
+
+    @Test
+    void aHeadThatIsNotStoredIsCalledTheHead() throws IOException {
+        SampleCheckpoint sample = Fixtures.sample("gpt2");
+        sample.config.put("tie_word_embeddings", false);
+        refused(Reason.MISSING_TENSOR, () -> open(sample), "lm_head.weight", "tie_word_embeddings");
+        SampleCheckpoint gptj = Fixtures.sample("gptj"); // with a bias
+        gptj.tensors.remove("lm_head.weight");
+        gptj.tensors.remove("lm_head.bias");
+        refused(Reason.MISSING_TENSOR, () -> open(gptj), "lm_head.weight", "tie_word_embeddings");
+    }
+
+    @Test
+    void aMissingTensorIsNeverTakenForOneThatHasAPlace() throws IOException {
+        SampleCheckpoint sample = Fixtures.sample("llama");
+        sample.tensors.remove("model.layers.0.self_attn.q_proj.weight");
+        CheckpointException e = assertThrows(CheckpointException.class, () -> open(sample));
+        assertTrue(e.getMessage().contains("q_proj.weight") && !e.getMessage().contains("did you mean"), e.getMessage());
+        sample.tensors.put("model.layers.0.self_attn.query_proj.weight", sample.tensors.get("model.layers.1.self_attn.q_proj.weight"));
+        refused(Reason.MISSING_TENSOR, () -> open(sample), "did you mean model.layers.0.self_attn.query_proj.weight?");
+    }
+
+    @Test
+    void aClassWithAnotherHeadIsNamed() throws IOException {
+        for (String[] each : new String[][] {{"gpt2", "GPT2ForSequenceClassification"}, {"gpt2", "GPT2DoubleHeadsModel"}, {"bert", "BertForQuestionAnswering"},
+            {"llama", "LlamaForTokenClassification"}, {"vit", "ViTForMaskedImageModeling"}, {"dinov2", "Dinov2Backbone"}, {"gpt2", "GPT2ForMaskedLM"},
+            {"clip_vision", "CLIPVisionModelWithProjection"}, {"bert", "BertForCausalLM"}}) {
+            SampleCheckpoint sample = Fixtures.sample(each[0]);
+            sample.config.putArray("architectures").add(each[1]);
+            refused(Reason.CONFIG_UNSUPPORTED, () -> open(sample), each[1], "head is not read");
+        }
+    }
+
+    @Test
+    void aModelOfSeveralNamesTheOneThatIsRead() throws IOException {
+        for (String[] each : new String[][] {{"gemma3", "text_config", "gemma3_text"}, {"clip", "vision_config", "clip_vision_model"}, {"llava", "text_config", "llama"}}) {
+            SampleCheckpoint sample = Fixtures.sample("gpt2");
+            sample.config.put("model_type", each[0]).putObject(each[1]).put("model_type", each[2]);
+            refused(Reason.UNKNOWN_MODEL_TYPE, () -> open(sample), each[0], each[1], each[2], "saved alone");
+        }
+    }
+
+    @Test
+    void anotherToolsConfigIsNamed() throws IOException {
+        SampleCheckpoint sample = Fixtures.sample("vit");
+        sample.config.removeAll();
+        sample.config.put("architecture", "vit_base_patch16_224").put("num_classes", 1000).putObject("pretrained_cfg");
+        refused(Reason.UNKNOWN_MODEL_TYPE, () -> open(sample), "timm");
+        sample.config.removeAll();
+        sample.config.putObject("model_cfg");
+        refused(Reason.UNKNOWN_MODEL_TYPE, () -> open(sample), "OpenCLIP");
     }
 
     private static Attention attention(LoadedModel model) {
@@ -322,14 +540,17 @@ class LoadedModelTest {
         SampleCheckpoint neox = Fixtures.sample("gpt_neox");
         neox.config.remove("rope_parameters");
         neox.config.put("rotary_pct", 0.25).put("rotary_emb_base", 10000);
+        double[] frequencies = attention(Fixtures.open("gpt_neox")).positions().rotary().orElseThrow().frequencies();
         for (int l = 0; l < 3; l++) {
-            neox.put("gpt_neox.layers." + l + ".attention.rotary_emb.inv_freq", Dtype.F32, List.of(2L), 1, 0.1);
-            neox.put("gpt_neox.layers." + l + ".attention.bias", Dtype.BOOL, List.of(1L, 1L, 8L, 8L), new double[64]);
+            neox.put("gpt_neox.layers." + l + ".attention.rotary_emb.inv_freq", Dtype.F16, List.of(2L), frequencies);
+            neox.put("gpt_neox.layers." + l + ".attention.bias", Dtype.BOOL, List.of(1L, 1L, 8L, 8L), mask(8, 8));
             neox.put("gpt_neox.layers." + l + ".attention.masked_bias", Dtype.F32, List.of(), -1e9);
         }
         assertIs("gpt_neox", open(neox), neox.tensors.keySet().stream()
                 .filter(name -> name.matches(".*(inv_freq|attention\\.bias|masked_bias)")).toArray(String[]::new));
         neox.config.put("rotary_pct", 0.5);
+        refused(Reason.CONFIG_DISAGREES, () -> open(neox), "inv_freq");
+        neox.tensors.keySet().removeIf(name -> name.endsWith("inv_freq"));
         assertEquals(6, attention(open(neox)).positions().rotary().orElseThrow().width());
 
         SampleCheckpoint linear = Fixtures.sample("llama-linear-rope");
@@ -362,6 +583,45 @@ class LoadedModelTest {
         assertIs("gemma3_text", open(gemma));
     }
 
+    /** What a key means that is absent is what transformers takes for it; null is none where there can be none. */
+    @Test
+    void absentKeysMeanWhatTheyMeanInTransformers() throws IOException {
+        SampleCheckpoint gemma = Fixtures.sample("gemma2");
+        gemma.config.remove(List.of("attn_logit_softcapping", "final_logit_softcapping"));
+        assertIs("gemma2", open(gemma)); // 50 and 30
+        gemma.config.putNull("attn_logit_softcapping");
+        assertTrue(attention(open(gemma)).scores().softcap().isEmpty());
+        gemma.config.put("hidden_activation", "gelu"); // the exact one here, in the first Gemma the tanh form
+        assertEquals(Activation.GELU, mlp(open(gemma)).activation());
+        SampleCheckpoint first = Fixtures.sample("gemma");
+        first.config.put("hidden_act", "gelu").putNull("hidden_activation");
+        assertEquals(Activation.GELU_TANH, mlp(open(first)).activation());
+        SampleCheckpoint mistral = Fixtures.sample("mistral");
+        mistral.config.putNull("sliding_window");
+        assertTrue(attention(open(mistral)).scores().window().isEmpty());
+        mistral.config.remove("sliding_window");
+        assertEquals(4096, attention(open(mistral)).scores().window().orElseThrow());
+        SampleCheckpoint llama = Fixtures.sample("llama3-rope");
+        llama.config.put("original_max_position_embeddings", 8); // stands above the one among the parameters
+        assertEquals(new Rotary.Scaling.Llama3(8, 1, 4, 8), attention(open(llama)).positions().rotary().orElseThrow().scaling());
+    }
+
+    @Test
+    void sizesOfImagesMayBeTwoNumbers() throws IOException {
+        for (String fixture : List.of("vit", "dinov2", "clip_vision")) {
+            SampleCheckpoint sample = Fixtures.sample(fixture);
+            sample.config.putArray("image_size").add(32).add(32);
+            sample.config.putArray("patch_size").add(8).add(8);
+            assertIs(fixture, open(sample));
+            sample.config.putArray("image_size").add(16).add(64); // as many patches in another order
+            assertEquals(64, ((Embedding.Patches) Model.of(open(sample).model()).architecture().embedding()).width());
+        }
+    }
+
+    private static Mlp mlp(LoadedModel model) {
+        return (Mlp) Model.of(model.model()).architecture().blocks().getFirst().feedForward();
+    }
+
     @Test
     void olderWordsForFalconMeanTheSame() throws IOException {
         SampleCheckpoint old = Fixtures.sample("falcon");
@@ -380,7 +640,7 @@ class LoadedModelTest {
         SampleCheckpoint clip = Fixtures.sample("clip_vision");
         boolean prefixed = clip.tensors.keySet().stream().allMatch(name -> name.startsWith("vision_model."));
         clip.rename(name -> prefixed ? name.substring("vision_model.".length()) : "vision_model." + name);
-        clip.put((prefixed ? "" : "vision_model.") + "embeddings.position_ids", Dtype.I64, List.of(1L, 17L), new double[17]);
+        clip.put((prefixed ? "" : "vision_model.") + "embeddings.position_ids", Dtype.I64, List.of(1L, 17L), counting(17));
         assertIs("clip_vision", open(clip), (prefixed ? "" : "vision_model.") + "embeddings.position_ids");
 
         for (String[] each : new String[][] {{"vit-base", "vit."}, {"dinov2", "dinov2."}, {"bert-base", "bert."}, {"gpt2-base", "transformer."}}) {

@@ -36,7 +36,10 @@ public final class SampleCheckpoint {
                     case F32 -> bytes.putFloat((float) value);
                     case F16 -> bytes.putShort(Float.floatToFloat16((float) value));
                     case BF16 -> bytes.putShort((short) (Float.floatToRawIntBits((float) value) >>> 16));
-                    default -> bytes.put(new byte[dtype.bytes()]);
+                    case I64 -> bytes.putLong((long) value);
+                    case I32 -> bytes.putInt((int) value);
+                    case U8, I8, BOOL -> bytes.put((byte) value);
+                    default -> throw new IllegalStateException("no values of " + dtype);
                 }
             }
             return new Tensor(dtype, shape, bytes.array());

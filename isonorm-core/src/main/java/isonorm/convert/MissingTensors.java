@@ -1,0 +1,77 @@
+package isonorm.convert;
+
+import isonorm.architecture.Architecture;
+import isonorm.checkpoint.Checkpoint;
+import isonorm.checkpoint.CheckpointException;
+import isonorm.checkpoint.CheckpointException.Reason;
+import isonorm.family.Naming;
+import isonorm.weights.Source;
+import isonorm.words.Names;
+import java.util.Collection;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Optional;
+import java.util.Set;
+
+/** Says why tensors that a model needs are not there: a wrapper's prefix, quantized weights, a head that is not stored, or a name that is nearly right. */
+final class MissingTensors {
+
+    private MissingTensors() {}
+
+    static void require(Checkpoint checkpoint, Naming naming, Architecture architecture, Collection<Source> sources) throws CheckpointException {
+        Set<String> needed = new LinkedHashSet<>();
+        sources.forEach(source -> needed.addAll(source.tensors()));
+        List<String> missing = needed.stream().filter(name -> !checkpoint.has(name)).toList();
+        if (missing.isEmpty()) {
+            return;
+        }
+        Optional<CheckpointException> quantized = Quantized.found(checkpoint);
+        if (quantized.isPresent()) {
+            throw quantized.get();
+        }
+        // A tensor with a place of its own is never what was meant.
+        List<String> others = checkpoint.names().stream().filter(name -> !needed.contains(name) && naming.repetition(name).isEmpty()).toList();
+        throw new CheckpointException(Reason.MISSING_TENSOR, checkpoint.folder() + " has no tensor " + missing.getFirst()
+                + (missing.size() > 1 ? " and " + (missing.size() - 1) + " more of the " + needed.size() + " that " + architecture.family() + " needs"
+                : " among its " + checkpoint.names().size()) + why(naming, architecture, needed, missing, others));
+    }
+
+    private static String why(Naming naming, Architecture architecture, Set<String> needed, List<String> missing, List<String> others) {
+        Optional<String> prefix = prefix(needed, others);
+        if (prefix.isPresent()) {
+            return ": its tensors' names begin with " + prefix.get() + ", " + wrapper(prefix.get());
+        }
+        if (naming.head().filter(missing::contains).isPresent() && missing.stream().allMatch(name -> beside(naming.head().get(), name))) {
+            return "; with tie_word_embeddings true in config.json the head is the token table, and with a class without a head in architectures there is none";
+        }
+        return Names.nearest(missing.getFirst(), others).map(near -> "; did you mean " + near + "?").orElse(others.isEmpty() ? ""
+                : "; what it has beside it: " + String.join(", ", others.subList(0, Math.min(3, others.size()))) + (others.size() > 3 ? ", ..." : ""));
+    }
+
+    /** Whether two tensors are of one layer. */
+    private static boolean beside(String one, String other) {
+        return one.substring(0, one.lastIndexOf('.')).equals(other.substring(0, Math.max(0, other.lastIndexOf('.'))));
+    }
+
+    /** What stands in front of the names of most tensors that are needed. */
+    private static Optional<String> prefix(Set<String> needed, List<String> others) {
+        String first = needed.iterator().next();
+        Set<String> there = Set.copyOf(others);
+        return others.stream().filter(name -> name.endsWith("." + first)).map(name -> name.substring(0, name.length() - first.length()))
+                .filter(prefix -> needed.stream().filter(name -> there.contains(prefix + name)).count() > needed.size() / 2).findFirst();
+    }
+
+    private static String wrapper(String prefix) {
+        String remedy = "; take it off every name, or save the model inside with its save_pretrained";
+        if (prefix.contains("_orig_mod.")) {
+            return "which torch.compile adds" + remedy;
+        }
+        if (prefix.contains("base_model.model.")) {
+            return "which PEFT adds; merge the adapter (merge_and_unload) and save that model";
+        }
+        if (prefix.startsWith("module.")) {
+            return "which DataParallel adds" + remedy;
+        }
+        return "which this model has not" + remedy;
+    }
+}

@@ -1,0 +1,68 @@
+package isonorm.family;
+
+import isonorm.architecture.Architecture;
+import isonorm.architecture.Attention;
+import isonorm.architecture.Block;
+import isonorm.architecture.Embedding;
+import isonorm.checkpoint.CheckpointException;
+import isonorm.checkpoint.CheckpointException.Reason;
+import isonorm.checkpoint.Config;
+import java.util.List;
+import java.util.Set;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+
+/** Keys that transformers would use in a config of any family, and that no family reads otherwise. */
+final class AnyConfig {
+
+    private static final Pattern HEAD = Pattern.compile(".*For([A-Z]\\w*)|.*(DoubleHeadsModel|ModelWithProjection|Backbone|RewardModel)");
+
+    private AnyConfig() {}
+
+    /** Refuses what would make another model of any architecture. */
+    static void require(Config config) throws CheckpointException {
+        config.requireFlag(false, "is_encoder_decoder");
+        if (!config.object("per_layer_config").isEmpty()) {
+            throw Config.unsupported("per_layer_config", "settings of single blocks", "none");
+        }
+        if (config.find("transformers_weights").isPresent()) {
+            throw Config.unsupported("transformers_weights", config.textOr("", "transformers_weights"), "none: the weights are model.safetensors or its shards");
+        }
+    }
+
+    /** Refuses what does not fit what a family made of the config. */
+    static void require(Config config, Architecture architecture) throws CheckpointException {
+        boolean causal = architecture.blocks().stream().allMatch(block -> block.mixer().causal());
+        if (causal) {
+            config.requireFlag(true, "is_causal");
+        }
+        requireHead(config, switch (architecture.embedding()) {
+            case Embedding.Tokens _ -> causal ? Set.of("CausalLM") : Set.of("MaskedLM", "PreTraining");
+            case Embedding.Patches _ -> Set.of("ImageClassification");
+        });
+        List<String> types = config.words("layer_types");
+        if (!types.isEmpty() && types.size() != architecture.blocks().size()) {
+            throw Config.unsupported("layer_types", "of " + types.size() + " blocks", "one for each of " + architecture.blocks().size());
+        }
+        for (int l = 0; l < types.size(); l++) {
+            if (!types.get(l).equals(slides(architecture.blocks().get(l)) ? "sliding_attention" : "full_attention")) {
+                throw Config.unsupported("layer_types", types.get(l) + " in block " + l, (slides(architecture.blocks().get(l)) ? "sliding" : "full")
+                        + "_attention, which the other keys ask for there");
+            }
+        }
+    }
+
+    private static boolean slides(Block block) {
+        return switch (block.mixer()) {
+            case Attention attention -> attention.scores().window().isPresent();
+        };
+    }
+
+    private static void requireHead(Config config, Set<String> read) throws CheckpointException {
+        Matcher head = HEAD.matcher(config.modelClass());
+        if (head.matches() && !(head.group(1) != null && read.contains(head.group(1)))) {
+            throw new CheckpointException(Reason.CONFIG_UNSUPPORTED, "config.json is of the class " + config.modelClass()
+                    + ", whose head is not read; save what is in front of it alone, with AutoModel.from_pretrained(DIR).save_pretrained(OUT)");
+        }
+    }
+}
