@@ -85,7 +85,6 @@ public record LoadedModel(Checkpoint checkpoint, Config config, Transformer mode
 
     private static Family.Description describe(Checkpoint checkpoint, Config config) throws CheckpointException {
         requireTensors(checkpoint, config.values());
-        Quantized.require(checkpoint);
         try {
             return Families.describe(config, checkpoint.names());
         } catch (IllegalArgumentException | ArithmeticException e) {

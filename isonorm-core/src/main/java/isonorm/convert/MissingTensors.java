@@ -12,9 +12,14 @@ import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Optional;
 import java.util.Set;
+import java.util.regex.Pattern;
 
 /** Says why tensors that a model needs are not there: a wrapper's prefix, quantized weights, a head that is not stored, or a name that is nearly right. */
 final class MissingTensors {
+
+    /** What is stored of a quantized weight. */
+    private static final Pattern QUANTIZED = Pattern.compile(".*(\\.(qweight|qzeros|g_idx|scales|SCB|weight_format|weight_packed|weight_shape)"
+            + "|\\.weight_scale(_inv|_2)?|\\.weight\\.(absmax|quant_map|nested_absmax|quant_state.*)|\\._(data|scale)|\\.(input|output)_scale)");
 
     private MissingTensors() {}
 
@@ -25,9 +30,10 @@ final class MissingTensors {
         if (missing.isEmpty()) {
             return;
         }
-        Optional<CheckpointException> quantized = Quantized.found(checkpoint);
-        if (quantized.isPresent()) {
-            throw quantized.get();
+        Optional<String> code = checkpoint.names().stream().filter(name -> QUANTIZED.matcher(name).matches()).findFirst();
+        if (code.isPresent()) {
+            throw new CheckpointException(Reason.CONFIG_UNSUPPORTED, checkpoint.folder() + " is quantized: tensor " + code.get() + " belongs to codes and scales,"
+                    + " and only weights of F64, F32, F16 or BF16 are read; take the checkpoint that it was made from");
         }
         // A tensor with a place of its own is never what was meant.
         List<String> others = checkpoint.names().stream().filter(name -> !needed.contains(name) && naming.repetition(name).isEmpty()).toList();

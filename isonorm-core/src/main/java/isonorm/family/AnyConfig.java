@@ -8,6 +8,7 @@ import isonorm.checkpoint.CheckpointException;
 import isonorm.checkpoint.CheckpointException.Reason;
 import isonorm.checkpoint.Config;
 import java.util.List;
+import java.util.Optional;
 import java.util.Set;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
@@ -17,10 +18,19 @@ final class AnyConfig {
 
     private static final Pattern HEAD = Pattern.compile(".*For([A-Z]\\w*)|.*(DoubleHeadsModel|ModelWithProjection|Backbone|RewardModel)");
 
+    /** The keys under which configs say how their weights were quantized. */
+    private static final List<String> QUANTIZED = List.of("quantization_config", "compression_config", "quantization");
+
     private AnyConfig() {}
 
     /** Refuses what would make another model of any architecture. */
     static void require(Config config) throws CheckpointException {
+        for (String key : QUANTIZED) {
+            if (!config.object(key).isEmpty()) {
+                throw new CheckpointException(Reason.CONFIG_UNSUPPORTED, "config.json has " + key + ": the weights are quantized, by " + method(config.object(key))
+                        + ", and only weights of F64, F32, F16 or BF16 are read; take the checkpoint that it was made from");
+            }
+        }
         config.requireFlag(false, "is_encoder_decoder");
         if (!config.object("per_layer_config").isEmpty()) {
             throw Config.unsupported("per_layer_config", "settings of single blocks", "none");
@@ -50,6 +60,12 @@ final class AnyConfig {
                         + "_attention, which the other keys ask for there");
             }
         }
+    }
+
+    private static String method(Config how) {
+        boolean bitsandbytes = how.find("load_in_8bit").equals(Optional.of(true)) || how.find("load_in_4bit").equals(Optional.of(true));
+        return how.textOr(bitsandbytes ? "bitsandbytes" : "a method it does not name", "quant_method", "quant_algo", "mode")
+                + how.find("bits", "w_bit").filter(Number.class::isInstance).map(bits -> " of " + bits + " bits").orElse("");
     }
 
     private static boolean slides(Block block) {

@@ -111,6 +111,7 @@ final class Gemma implements Family {
         if (!type.equals("gemma3_text")) {
             return Reading.rotary(config, headWidth, 10000, Pairing.HALVES);
         }
+        config.requireNone("original_max_position_embeddings");
         Config parameters = config.object("rope_parameters");
         String kind = slides ? "sliding_attention" : "full_attention";
         double base = slides ? config.numberOr(10_000, "rope_local_base_freq") : config.numberOr(1_000_000, "rope_theta");

@@ -1,0 +1,217 @@
+package isonorm.family;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import isonorm.architecture.Architecture;
+import isonorm.checkpoint.Checkpoint;
+import isonorm.checkpoint.CheckpointException;
+import isonorm.checkpoint.Config;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Objects;
+import java.util.Optional;
+import java.util.Set;
+import java.util.TreeMap;
+import java.util.TreeSet;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Test;
+
+/** That docs/config-keys.md says of every key what the code does with it. */
+class ConfigKeysTest {
+
+    private static final ObjectMapper JSON = new ObjectMapper();
+    private static final String ANY = "Any family";
+    private static final String ROTARY = "Rotary positions";
+    private static final Pattern KEY = Pattern.compile("`([^`]+)`");
+
+    /** Values of all kinds; one of them is another model, or none, wherever a key means something. */
+    private static final List<Object> PROBES = List.of(true, false, -1, 0, 1, 2, 3.5, "x", "relu", "silu", List.of(), List.of("x"), List.of(2, 2), Map.of(),
+            Map.of("x", 1), Map.of("0", Map.of("x", 1)), List.of("sliding_attention"), List.of(List.of(List.of("local"), 4)),
+            Map.of("rope_type", "linear", "factor", 3));
+
+    private enum Kind { READ, REFUSED, IRRELEVANT }
+
+    /** A config with the tensors it is read with. */
+    private record Variant(Config config, Set<String> tensors) {
+
+        Optional<Architecture> described() {
+            try {
+                return Optional.of(Families.describe(config, tensors).architecture());
+            } catch (CheckpointException | IllegalArgumentException | ArithmeticException e) {
+                return Optional.empty();
+            }
+        }
+
+        Variant with(String key, Object value) {
+            int dot = key.indexOf('.');
+            return new Variant(dot < 0 ? config.with(key, value)
+                    : config.with(key.substring(0, dot), config.object(key.substring(0, dot)).with(key.substring(dot + 1), value)), tensors);
+        }
+    }
+
+    private static final Map<String, List<Variant>> VARIANTS = new TreeMap<>();
+    private static final Map<String, Map<String, Kind>> PAGE = new LinkedHashMap<>();
+
+    @BeforeAll
+    static void read() throws IOException {
+        for (String fixture : Fixtures.all()) {
+            Checkpoint checkpoint = Checkpoint.open(Fixtures.folder(fixture));
+            Config config = checkpoint.config();
+            List<Config> configs = List.of(config, config.without("rope_parameters"), config.without("attention_layers"),
+                    config.without("layer_types").with("use_sliding_window", true),
+                    config.with("rope_parameters", Map.of("rope_type", "llama3", "factor", 8, "low_freq_factor", 1, "high_freq_factor", 4)));
+            for (Config each : configs) {
+                for (Set<String> tensors : List.of(checkpoint.names(), Set.<String>of())) {
+                    VARIANTS.computeIfAbsent(config.textOr("", "model_type"), _ -> new ArrayList<>()).add(new Variant(each, tensors));
+                }
+            }
+        }
+        String section = "";
+        for (String line : Files.readAllLines(Path.of("..", "docs", "config-keys.md"))) {
+            if (line.startsWith("## ")) {
+                section = line.substring(3).replace("`", "");
+                PAGE.put(section, new LinkedHashMap<>());
+            }
+            String[] cells = line.split("\\|");
+            if (cells.length != 3 || !cells[1].contains("`")) {
+                continue;
+            }
+            String says = cells[2].strip();
+            Kind kind = says.startsWith("read") ? Kind.READ : says.startsWith("refused unless ") ? Kind.REFUSED
+                    : says.startsWith("irrelevant: ") ? Kind.IRRELEVANT : null;
+            Matcher key = KEY.matcher(cells[1]);
+            while (key.find()) {
+                assertEquals(null, PAGE.get(section).put(key.group(1), Objects.requireNonNull(kind, line)), "twice in " + section + ": " + key.group(1));
+            }
+        }
+    }
+
+    /** What the page says of a family's keys; its own section stands above that for all. */
+    private static Map<String, Kind> said(String family) {
+        Map<String, Kind> said = new TreeMap<>(PAGE.get(ANY));
+        said.putAll(PAGE.get(family));
+        return said;
+    }
+
+    /** Every key that is asked for, those within the object of rotary positions left out. */
+    private static Set<String> asked(String family) {
+        Set<String> keys = new TreeSet<>();
+        for (Variant variant : VARIANTS.get(family)) {
+            new Variant(variant.config().recording(keys::add), variant.tensors()).described();
+        }
+        keys.removeIf(key -> key.startsWith("rope_parameters.") || key.startsWith("rope_scaling."));
+        return keys;
+    }
+
+    @Test
+    void thereIsASectionForEveryFamily() {
+        Set<String> sections = new TreeSet<>(VARIANTS.keySet());
+        sections.addAll(List.of(ANY, ROTARY));
+        assertEquals(sections, new TreeSet<>(PAGE.keySet()));
+        assertEquals(VARIANTS.keySet(), Set.copyOf(VARIANTS.keySet()));
+    }
+
+    @Test
+    void everyKeyThatTransformersHasIsThere() throws IOException {
+        JsonNode keys = JSON.readTree(Fixtures.folder("config_keys.json").toFile());
+        for (String family : VARIANTS.keySet()) {
+            Set<String> missing = new TreeSet<>();
+            keys.path("").forEach(key -> missing.add(key.asText()));
+            keys.path(family).forEach(key -> missing.add(key.asText()));
+            assertTrue(missing.size() > 20, family);
+            missing.removeAll(said(family).keySet());
+            missing.removeIf(key -> said(family).keySet().stream().anyMatch(each -> each.startsWith(key + "."))); // an object, by its parts
+            assertEquals(Set.of(), missing, family);
+        }
+    }
+
+    @Test
+    void whatIsReadIsThereAndWhatIsThereIsRead() {
+        for (String family : VARIANTS.keySet()) {
+            Set<String> asked = asked(family);
+            Set<String> missing = new TreeSet<>(asked);
+            missing.removeIf(key -> said(family).getOrDefault(key, Kind.IRRELEVANT) != Kind.IRRELEVANT
+                    || PAGE.get(family).keySet().stream().anyMatch(each -> each.startsWith(key + ".")));
+            assertEquals(Set.of(), missing, family + " reads");
+            PAGE.get(family).forEach((key, kind) -> assertEquals(kind != Kind.IRRELEVANT, asked.contains(key), family + ": " + key + " is " + kind));
+        }
+    }
+
+    @Test
+    void whatIsReadChangesTheModel() {
+        for (String family : VARIANTS.keySet()) {
+            PAGE.get(family).forEach((key, kind) -> assertTrue(kind != Kind.READ || VARIANTS.get(family).stream().anyMatch(
+                    variant -> PROBES.stream().anyMatch(probe -> !variant.with(key, probe).described().equals(variant.described()))), family + ": " + key));
+        }
+    }
+
+    @Test
+    void whatIsIrrelevantChangesNothing() {
+        int tried = 0;
+        for (String family : VARIANTS.keySet()) {
+            for (Map.Entry<String, Kind> entry : said(family).entrySet()) {
+                if (entry.getValue() != Kind.IRRELEVANT) {
+                    continue;
+                }
+                Variant variant = VARIANTS.get(family).getFirst();
+                for (Object probe : PROBES) {
+                    assertEquals(variant.described(), variant.with(entry.getKey(), probe).described(), family + ": " + entry.getKey() + " = " + probe);
+                    tried++;
+                }
+            }
+        }
+        assertTrue(tried > 5000, tried + " tried");
+    }
+
+    @Test
+    void whatIsRefusedIsRefusedByItsName() {
+        for (String family : VARIANTS.keySet()) {
+            Set<String> asked = asked(family);
+            said(family).forEach((key, kind) -> {
+                if (kind == Kind.REFUSED && asked.contains(key)) {
+                    String name = key.substring(key.lastIndexOf('.') + 1);
+                    assertTrue(VARIANTS.get(family).stream().anyMatch(variant -> PROBES.stream().anyMatch(probe -> refused(variant.with(key, probe), name))),
+                            family + ": " + key);
+                }
+            });
+        }
+    }
+
+    private static boolean refused(Variant variant, String name) {
+        try {
+            Families.describe(variant.config(), variant.tensors());
+            return false;
+        } catch (CheckpointException e) {
+            return e.getMessage().contains(name);
+        } catch (IllegalArgumentException | ArithmeticException e) {
+            return false;
+        }
+    }
+
+    /** The object of rotary positions has the same keys in every family. */
+    @Test
+    void theKeysOfRotaryPositionsAreThose() {
+        Set<String> asked = new TreeSet<>();
+        for (List<Variant> family : VARIANTS.values()) {
+            for (Variant variant : family) {
+                Set<String> keys = new TreeSet<>();
+                new Variant(variant.config().recording(keys::add), variant.tensors()).described();
+                keys.stream().filter(key -> key.startsWith("rope_parameters.") || key.startsWith("rope_scaling."))
+                        .map(key -> key.substring(key.lastIndexOf('.') + 1)).filter(key -> !key.endsWith("_attention")).forEach(asked::add);
+            }
+        }
+        assertEquals(asked, new TreeSet<>(PAGE.get(ROTARY).keySet()));
+        assertFalse(asked.isEmpty());
+    }
+}
