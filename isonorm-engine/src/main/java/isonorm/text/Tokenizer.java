@@ -8,13 +8,19 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
+import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.stream.LongStream;
 
 /** A model's tokenizer.json, which turns text into token ids and back. It neither cuts nor pads. */
 public final class Tokenizer implements AutoCloseable {
 
     private static final String CONFIG = "tokenizer_config.json";
+
+    /** Other forms of tokenizers, and what says which it is. */
+    private static final List<String> OTHER_FILES = List.of("vocab.json", "merges.txt", "vocab.txt", "tokenizer.model", "spiece.model",
+            "sentencepiece.bpe.model", "tekken.json", CONFIG);
 
     private final Path file;
     private final TokenizerJson json;
@@ -37,7 +43,7 @@ public final class Tokenizer implements AutoCloseable {
      */
     public static Tokenizer open(Path file) throws IOException {
         if (!Files.isRegularFile(file)) {
-            throw new IOException(file + (Files.exists(file) ? " is no plain file" : " does not exist") + "; a text needs the model's tokenizer.json");
+            throw new IOException(missing(file));
         }
         TokenizerJson json = TokenizerJson.read(file);
         try {
@@ -45,6 +51,31 @@ public final class Tokenizer implements AutoCloseable {
         } catch (IOException e) {
             throw unreadable(file, json, e);
         }
+    }
+
+    /**
+     * Why a text could not be read with this tokenizer.json, as far as can be said without native code; empty where it is there and is of a
+     * tokenizer's form.
+     */
+    public static Optional<String> obstacle(Path file) {
+        if (!Files.isRegularFile(file)) {
+            return Optional.of(missing(file));
+        }
+        try {
+            TokenizerJson.read(file);
+            return Optional.empty();
+        } catch (IOException e) {
+            return Optional.of(e.getMessage());
+        }
+    }
+
+    /** That there is no tokenizer.json, and how one is made of what there is. The other files alone do not say how texts are split. */
+    private static String missing(Path file) {
+        String said = file + (Files.exists(file) ? " is no plain file" : " does not exist") + "; a text needs the model's tokenizer.json";
+        List<String> beside = OTHER_FILES.stream().filter(name -> Files.isRegularFile(file.resolveSibling(name))).toList();
+        Path folder = file.getParent() == null ? Path.of(".") : file.getParent();
+        return beside.isEmpty() ? said : said + ", which transformers makes of " + String.join(" and ", beside)
+                + ": python -c \"from transformers import AutoTokenizer as A; A.from_pretrained('" + folder + "').save_pretrained('" + folder + "')\"";
     }
 
     /** What was said of a file that cannot be read, and what of it may be why. */

@@ -58,7 +58,7 @@ final class BenchGenerate extends Subcommand {
         if (prompt < 1 || tokens < 1 || threads < 1) {
             throw wrongUsage("--prompt, --tokens and --threads must be 1 or more");
         }
-        LoadedModel model = Checkpoints.open(checkpoint);
+        LoadedModel model = open(checkpoint);
         announceEngine();
         ObjectNode result;
         try (ProgressBar progress = ProgressBar.on(console, quiet)) {

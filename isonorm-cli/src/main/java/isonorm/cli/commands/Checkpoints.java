@@ -18,6 +18,12 @@ import java.util.stream.Stream;
  */
 final class Checkpoints {
 
+    /** Opens what an argument means, and says what there is to say of it. */
+    @FunctionalInterface
+    interface Opener {
+        LoadedModel open(String argument) throws IOException;
+    }
+
     private static final Pattern MODEL_ID = Pattern.compile("[\\w.-]+/[\\w.-]+");
 
     private Checkpoints() {}

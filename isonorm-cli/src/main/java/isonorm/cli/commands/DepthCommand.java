@@ -84,7 +84,7 @@ public final class DepthCommand extends Subcommand {
         DepthReport report;
         try (ProgressBar progress = progress()) {
             report = new Depths(Optional.ofNullable(text), tokens, Optional.ofNullable(window), compute, sensitivity,
-                    Optional.ofNullable(spans), sensitivityTokens, gradients).measure(checkpoints, this::announceEngine, progress);
+                    Optional.ofNullable(spans), sensitivityTokens, gradients).measure(checkpoints, this::open, this::announceEngine, progress);
         }
         if (out != null) {
             report.write(out);

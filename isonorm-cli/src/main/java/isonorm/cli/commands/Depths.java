@@ -41,11 +41,11 @@ record Depths(
     /** A checkpoint and all that is known before it is run. */
     private record Task(String name, String checkpoint, LoadedModel model, TokenizedText text, TokenizedText predicted) {}
 
-    DepthReport measure(List<String> checkpoints, Runnable announcement, ProgressBar progress) throws IOException {
+    DepthReport measure(List<String> checkpoints, Checkpoints.Opener opener, Runnable announcement, ProgressBar progress) throws IOException {
         List<Task> tasks = new ArrayList<>();
         List<String> names = names(checkpoints);
         for (int c = 0; c < checkpoints.size(); c++) {
-            tasks.add(task(names.get(c), checkpoints.get(c)));
+            tasks.add(task(names.get(c), checkpoints.get(c), opener));
         }
         announcement.run();
         List<DepthReport.Measured> measured = new ArrayList<>();
@@ -56,8 +56,8 @@ record Depths(
     }
 
     /** Everything that can be wrong with a checkpoint or a text is found before anything is run. */
-    private Task task(String name, String checkpoint) throws IOException {
-        LoadedModel model = Checkpoints.open(checkpoint);
+    private Task task(String name, String checkpoint, Checkpoints.Opener opener) throws IOException {
+        LoadedModel model = opener.open(checkpoint);
         Architecture architecture = Model.of(model.model()).architecture();
         DepthSurvey.require(model.model());
         int length = window.orElse((int) Math.min(Math.min(LONGEST, tokens), architecture.longestSequence()));

@@ -69,7 +69,7 @@ public final class Eval extends Subcommand {
         if (stride != null && (stride < 1 || window != null && stride > window)) {
             throw wrongUsage("--stride must be 1 to the window, or tokens are left out, got " + stride);
         }
-        LoadedModel model = Checkpoints.open(checkpoint);
+        LoadedModel model = open(checkpoint);
         int length = window != null ? window : Math.min(1024, model.model().context());
         Verification.requirePrediction(model.model(), length);
         TokenizedText words = TokenizedText.read(model.checkpoint().folder().resolve("tokenizer.json"), text, Beginnings.named(bos), length,

@@ -48,7 +48,7 @@ public final class Forward extends Subcommand {
 
     @Override
     public Integer call() throws IOException {
-        LoadedModel model = Checkpoints.open(checkpoint);
+        LoadedModel model = open(checkpoint);
         if (Files.exists(output) && !overwrite) {
             throw new IOException(output + " exists already; replace it with --overwrite");
         }

@@ -113,7 +113,10 @@ public final class Generate extends Subcommand {
         } catch (IllegalArgumentException e) {
             throw wrongUsage(e.getMessage());
         }
-        LoadedModel model = Checkpoints.open(checkpoint);
+        LoadedModel model = open(checkpoint);
+        if (!quiet && !json && !draws && repetitionPenalty == 1) {
+            model.checkpoint().generationConfig().flatMap(SamplingDefaults::remark).ifPresent(console.err()::println);
+        }
         List<String> texts = promptFile == null ? prompts : List.of(TextFile.read(promptFile).replaceFirst("\\R\\z", ""));
         String type = compute != null ? compute : stored(model);
         int workers = threads != null ? threads : Runtime.getRuntime().availableProcessors();

@@ -22,7 +22,7 @@ public final class Info extends Subcommand {
 
     @Override
     public Integer call() throws IOException {
-        Facts facts = Facts.of(Checkpoints.open(checkpoint));
+        Facts facts = Facts.of(open(checkpoint));
         if (json) {
             console.json(facts.json());
         } else {

@@ -89,7 +89,8 @@ public final class Prune extends Subcommand {
         ObjectNode result;
         try (ProgressBar progress = progress()) {
             result = new Pruner(Optional.ofNullable(text), tokens, Optional.ofNullable(heal))
-                    .prune(checkpoint, out, named, count == null ? 0 : count, by == null ? "angular" : by, this::announceEngine, progress);
+                    .prune(checkpoint, this::open, out, named, count == null ? 0 : count, by == null ? "angular" : by, this::announceEngine,
+                            progress);
         } catch (ConversionRefused refused) {
             throw new IOException("cannot prune " + checkpoint + ": " + refused.getMessage(), refused);
         }

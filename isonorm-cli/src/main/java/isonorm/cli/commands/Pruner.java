@@ -43,9 +43,9 @@ record Pruner(Optional<Path> text, long tokens, Optional<Integer> heal) {
      * @param named the blocks that go; where there are none, so many as {@code count} are chosen
      * @return what was done
      */
-    ObjectNode prune(String checkpoint, Path out, Optional<Set<Integer>> named, int count, String by, Runnable announcement, ProgressBar progress)
-            throws IOException {
-        LoadedModel source = Checkpoints.open(checkpoint);
+    ObjectNode prune(String checkpoint, Checkpoints.Opener opener, Path out, Optional<Set<Integer>> named, int count, String by, Runnable announcement,
+            ProgressBar progress) throws IOException {
+        LoadedModel source = opener.open(checkpoint);
         Architecture architecture = Model.of(source.model()).architecture();
         if (named.isEmpty() && count >= architecture.blocks().size()) {
             throw new IllegalArgumentException("no block would be left; this model has " + architecture.blocks().size());

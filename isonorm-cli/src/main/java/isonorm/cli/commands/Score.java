@@ -64,7 +64,7 @@ public final class Score extends Subcommand {
         if (limit != null && limit < 1) {
             throw wrongUsage("--limit must be 1 or more, got " + limit);
         }
-        LoadedModel model = Checkpoints.open(checkpoint);
+        LoadedModel model = open(checkpoint);
         List<Question> questions = Question.read(data, limit != null ? limit : Long.MAX_VALUE);
         announceEngine();
         long start = System.nanoTime();

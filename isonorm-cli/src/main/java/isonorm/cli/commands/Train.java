@@ -113,7 +113,7 @@ public final class Train extends Subcommand {
             }
         }
         if (from != null) {
-            values.put("from", Checkpoints.open(from).checkpoint().folder().toString());
+            values.put("from", open(from).checkpoint().folder().toString());
         }
         if (!values.containsKey("out")) {
             values.put("out", free("isonorm-run").toString());

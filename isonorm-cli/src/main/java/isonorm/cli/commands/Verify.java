@@ -76,8 +76,8 @@ public final class Verify extends Subcommand {
         if (window != null && window < 2 || tokens < 2) {
             throw wrongUsage("--window and --tokens must be 2 or more");
         }
-        LoadedModel first = Checkpoints.open(a);
-        LoadedModel second = Checkpoints.open(b);
+        LoadedModel first = open(a);
+        LoadedModel second = open(b);
         Compute type = Compute.named(compute);
         announceEngine();
         ObjectNode result = JsonNodeFactory.instance.objectNode().put("compute", compute);

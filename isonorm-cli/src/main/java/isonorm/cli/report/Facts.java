@@ -21,6 +21,7 @@ import isonorm.cli.terminal.Table;
 import isonorm.convert.Conversion;
 import isonorm.convert.Form;
 import isonorm.convert.LoadedModel;
+import isonorm.text.Tokenizer;
 import isonorm.weights.Model;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -63,6 +64,12 @@ public final class Facts {
         json.put("output", output(architecture.output()));
         json.put("tied", architecture.tied());
         json.set("left_out", JSON.valueToTree(model.unused()));
+        if (architecture.embedding() instanceof Embedding.Tokens) {
+            ObjectNode texts = json.putObject("texts");
+            Optional<String> obstacle = Tokenizer.obstacle(model.checkpoint().folder().resolve("tokenizer.json"));
+            texts.put("possible", obstacle.isEmpty());
+            obstacle.ifPresent(why -> texts.put("reason", why));
+        }
         ObjectNode forms = json.putObject("forms");
         for (Form form : Form.values()) {
             forms.set(form.label(), possibility(model, form));
@@ -291,6 +298,9 @@ public final class Facts {
                         + (norms.path("embedding").isNull() ? "" : "; embedding norm " + norms.path("embedding").asText())
                         + (norms.path("final").isNull() ? "; no final norm" : "; final norm " + norms.path("final").asText()))
                 .row("output", json.path("output").asText() + (json.path("tied").asBoolean() ? ", the head is tied to the token table" : ""));
+        if (json.has("texts")) {
+            table.row("texts", json.path("texts").path("reason").asText("read with its tokenizer.json"));
+        }
         if (!json.path("left_out").isEmpty()) {
             table.row("not used", Table.count(json.path("left_out").size(), "tensor") + ", " + json.path("left_out").get(0).asText()
                     + (json.path("left_out").size() > 1 ? " for instance" : ""));

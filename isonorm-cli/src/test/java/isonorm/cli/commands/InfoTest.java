@@ -82,6 +82,37 @@ class InfoTest {
     }
 
     @Test
+    void whetherTextsCanBeReadIsSaidBeforehand(@TempDir Path folder) throws IOException {
+        Path example = Run.HOME.resolve("examples/shakespeare-gpt2");
+        assertTrue(Run.of("info", example).ended(0).out().contains("read with its tokenizer.json"));
+        assertTrue(Run.of("info", example, "--json").ended(0).json().at("/texts/possible").asBoolean());
+        for (String file : List.of("config.json", "model.safetensors")) {
+            Files.copy(Run.fixture("gpt2").resolve(file), folder.resolve(file));
+        }
+        String none = Run.of("info", folder, "--json").ended(0).json().at("/texts/reason").asText();
+        assertTrue(none.endsWith("tokenizer.json does not exist; a text needs the model's tokenizer.json"), none);
+        Files.writeString(folder.resolve("vocab.json"), "{}");
+        Files.writeString(folder.resolve("merges.txt"), "");
+        String others = Run.of("info", folder, "--json").ended(0).json().at("/texts/reason").asText();
+        assertTrue(others.contains("transformers makes of vocab.json and merges.txt: python -c") && others.contains("save_pretrained('" + folder + "')"), others);
+        Run run = Run.of("generate", folder, "--prompt", "a").ended(1);
+        assertTrue(run.err().contains("merges.txt: python -c"), run.err());
+        Files.writeString(folder.resolve("tokenizer.json"), "{");
+        assertTrue(Run.of("info", folder, "--json").ended(0).json().at("/texts/reason").asText().contains("not JSON"));
+        assertTrue(Run.of("info", Run.fixture("vit"), "--json").ended(0).json().path("texts").isMissingNode());
+    }
+
+    @Test
+    void aKeyThatComesTwiceIsSaid(@TempDir Path folder) throws IOException {
+        Files.copy(Run.fixture("gpt2/model.safetensors"), folder.resolve("model.safetensors"));
+        Files.writeString(folder.resolve("config.json"), Files.readString(Run.fixture("gpt2/config.json")).replaceFirst("\\{", "{\"n_head\": 2,"));
+        Run run = Run.of("info", folder).ended(0);
+        assertTrue(run.err().contains("config.json has the key n_head more than once; the last counts, as in Python"), run.err());
+        assertTrue(run.out().contains("4 heads of 12"), run.out());
+        assertEquals("", Run.of("info", folder, "--quiet").ended(0).err());
+    }
+
+    @Test
     void aTruncatedFileIsOneLine(@TempDir Path folder) throws IOException {
         Files.copy(Run.fixture("gpt2/config.json"), folder.resolve("config.json"));
         byte[] weights = Files.readAllBytes(Run.fixture("gpt2/model.safetensors"));

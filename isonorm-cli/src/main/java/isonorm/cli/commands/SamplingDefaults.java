@@ -1,0 +1,55 @@
+package isonorm.cli.commands;
+
+import isonorm.checkpoint.Config;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+
+/** What a generation_config.json asks for beside the end of a text, which transformers applies and {@code generate} leaves to its options. */
+final class SamplingDefaults {
+
+    /** Keys with an option that says the same, and the value that means none; sampling alone uses all but the last. */
+    private static final Map<String, Double> DRAWING = Map.of("temperature", 1.0, "top_k", 50.0, "top_p", 1.0, "min_p", 0.0);
+    private static final List<String> ORDER = List.of("temperature", "top_k", "top_p", "min_p");
+
+    /** Keys without one, and what means that they do nothing. */
+    private static final Map<String, Object> WITHOUT_OPTION = Map.ofEntries(Map.entry("no_repeat_ngram_size", 0), Map.entry("num_beams", 1),
+            Map.entry("typical_p", 1.0), Map.entry("epsilon_cutoff", 0.0), Map.entry("eta_cutoff", 0.0), Map.entry("encoder_repetition_penalty", 1.0),
+            Map.entry("guidance_scale", 1.0), Map.entry("min_length", 0), Map.entry("min_new_tokens", 0), Map.entry("diversity_penalty", 0.0),
+            Map.entry("penalty_alpha", 0.0), Map.entry("bad_words_ids", List.of()), Map.entry("suppress_tokens", List.of()),
+            Map.entry("begin_suppress_tokens", List.of()), Map.entry("sequence_bias", Map.of()), Map.entry("forced_bos_token_id", ""),
+            Map.entry("forced_eos_token_id", ""), Map.entry("exponential_decay_length_penalty", List.of()));
+
+    private SamplingDefaults() {}
+
+    /** One line, or none where greedy decoding is what it asks for. */
+    static Optional<String> remark(Config config) {
+        List<String> options = new ArrayList<>();
+        if (config.find("do_sample").equals(Optional.of(true))) {
+            for (String key : ORDER) {
+                Optional<Object> value = config.find(key);
+                if (value.isPresent() ? !same(value.get(), DRAWING.get(key)) || key.equals("temperature") || key.equals("top_k")
+                        : key.equals("temperature") || key.equals("top_k")) {
+                    options.add("--" + key.replace('_', '-') + " " + plain(value.orElse(DRAWING.get(key))));
+                }
+            }
+        }
+        config.find("repetition_penalty").filter(value -> !same(value, 1.0)).ifPresent(value -> options.add("--repetition-penalty " + plain(value)));
+        List<String> others = WITHOUT_OPTION.entrySet().stream()
+                .filter(entry -> config.find(entry.getKey()).filter(value -> !same(value, entry.getValue())).isPresent()).map(Map.Entry::getKey).sorted().toList();
+        if (options.isEmpty() && others.isEmpty()) {
+            return Optional.empty();
+        }
+        return Optional.of("generation_config.json asks transformers for more than the likeliest token, and only options do here"
+                + (options.isEmpty() ? "" : ": " + String.join(" ", options)) + (others.isEmpty() ? "" : "; there is none for " + String.join(", ", others)));
+    }
+
+    private static boolean same(Object one, Object other) {
+        return one instanceof Number a && other instanceof Number b ? a.doubleValue() == b.doubleValue() : one.equals(other);
+    }
+
+    private static String plain(Object value) {
+        return value instanceof Number number && number.doubleValue() == number.intValue() ? "" + number.intValue() : String.valueOf(value);
+    }
+}
