@@ -223,7 +223,7 @@ public final class Conversion {
             }
             LoadedModel result = LoadedModel.open(output.path());
             Optional<Evidence> evidence =
-                    verifier.isPresent() ? Optional.of(verifier.get().verify(source.model(), plan.result(), result, progress)) : Optional.empty();
+                    verifier.isPresent() ? Optional.of(verifier.get().verify(source.model(), plan.original(), plan.result(), result, progress)) : Optional.empty();
             Report whole = report.withResult(written, evidence);
             JSON.writeValue(output.path().resolve("report.json").toFile(), Reports.json(whole));
             source.checkpoint().requireUnchanged();

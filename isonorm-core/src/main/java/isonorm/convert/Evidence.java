@@ -50,6 +50,8 @@ public record Evidence(List<Measured> comparisons, Limits limits, Optional<Dtype
         WRITTEN("written"),
         /** The original with its weights rounded to the written type: what one rounding does to this model. */
         ROUNDED("original, rounded"),
+        /** The file that was converted on, beside the original that it was rounded from: how much of it is rounding. */
+        SOURCE("source file"),
         /** The original itself in the type it is stored in: what that type's arithmetic does. */
         ORIGINAL("original");
 

@@ -28,13 +28,14 @@ import java.util.stream.Stream;
 /**
  * How a model is brought into a form: the rewrites, and the names and config of the result. Making a plan reads no weights.
  *
+ * @param original the function that must not change: the source's, or what the source was before it was rounded where it is a centred model
  * @param result the rewritten model
  * @param naming how the result's tensors are named
  * @param config the result's config.json
  * @param notes what a user of the result should know, in sentences
  */
 record Plan(
-        LoadedModel source, Form form, List<Rewrite> rewrites, Model result, Naming naming, Config config, List<String> notes) {
+        LoadedModel source, Form form, Model original, List<Rewrite> rewrites, Model result, Naming naming, Config config, List<String> notes) {
 
     private static final String DUAL = "it has two streams, and its sub-layers and its output read one of them without a norm, so its mean is not redundant";
 
@@ -201,9 +202,12 @@ record Plan(
         }
         List<Rewrite> rewrites = new ArrayList<>();
         Config familyConfig = source.config();
+        Model original = Model.of(source.model());
         if (current.isPresent()) {
             familyConfig = source.config().object("source_config");
-            back(current.get(), form, familyConfig, rewrites);
+            rewrites.addAll(unrounded(current.get(), form, familyConfig));
+            original = rewrites.equals(List.of(new Rewrite.Expand())) ? original : Rewrite.all(original, rewrites);
+            back(form, familyConfig, rewrites);
         }
         forth(current.isPresent(), form, untie, rewrites);
         if (form == Form.CENTRED) {
@@ -212,21 +216,27 @@ record Plan(
         Model result = Rewrite.all(Model.of(source.model()), rewrites);
         if (!form.isFamilyFormat()) {
             Config config = Isonorm.config(result.architecture(), form.label(), familyConfig, Isonorm.VERSION);
-            return new Plan(source, form, rewrites, result, Isonorm.naming(), config, notes(result.architecture()));
+            return new Plan(source, form, original, rewrites, result, Isonorm.naming(), config, notes(result.architecture()));
         }
         boolean untied = result.architecture().output() instanceof Output.Words words && !words.tied();
         Config config = untied ? Family.untied(familyConfig) : familyConfig;
         Naming naming = current.isPresent()
                 ? Families.describe(config, Set.of()).naming()
                 : Families.describe(config, source.checkpoint().names()).naming();
-        return new Plan(source, form, rewrites, result, naming, config, notes(result.architecture()));
+        return new Plan(source, form, original, rewrites, result, naming, config, notes(result.architecture()));
     }
 
-    private static void back(Form current, Form form, Config familyConfig, List<Rewrite> rewrites)
-            throws CheckpointException {
-        if (current == Form.PRE_CRMSNORM) {
-            rewrites.add(new Rewrite.Expand());
+    /** What finds a centred model again that was rounded when it was written: a compressed one is centred by being expanded. */
+    private static List<Rewrite> unrounded(Form current, Form form, Config familyConfig) throws CheckpointException {
+        List<Rewrite> rewrites = new ArrayList<>();
+        rewrites.add(current == Form.PRE_CRMSNORM ? new Rewrite.Expand() : new Rewrite.Recentre());
+        if (form.isFamilyFormat()) {
+            rewrites.add(new Rewrite.Refold(describe(familyConfig)));
         }
+        return rewrites;
+    }
+
+    private static void back(Form form, Config familyConfig, List<Rewrite> rewrites) throws CheckpointException {
         if (form.isFamilyFormat()) {
             Architecture family = describe(familyConfig);
             unitScale(family).ifPresent(rewrites::add);

@@ -165,7 +165,7 @@ public final class Pruning {
                 Files.copy(companion, output.path().resolve(companion.getFileName().toString()));
             }
             LoadedModel whole = LoadedModel.open(output.path());
-            Optional<Evidence> evidence = verifier.isPresent() ? Optional.of(verifier.get().verify(result, result, whole, progress)) : Optional.empty();
+            Optional<Evidence> evidence = verifier.isPresent() ? Optional.of(verifier.get().verify(result, result, result, whole, progress)) : Optional.empty();
             Report report = report(sourceFiles, written, evidence);
             JSON.writeValue(output.path().resolve("report.json").toFile(), Reports.json(report));
             source.checkpoint().requireUnchanged();

@@ -107,6 +107,18 @@ public final class Operation {
         return new Computed(of, of.rows(), "took the mean of each row", () -> divided(Slabs.rowSums(of), of.columns()));
     }
 
+    /** {@code means + } the mean of each row of a table, as a vector. */
+    static Matrix plusRowMeans(Matrix means, Matrix table) {
+        return new Computed(table, table.rows(), "added the mean that rounding left in each row of the table", () -> {
+            double[] sums = means.vector();
+            double[] more = divided(Slabs.rowSums(table), table.columns());
+            for (int r = 0; r < sums.length; r++) {
+                sums[r] += more[r];
+            }
+            return sums;
+        });
+    }
+
     /** {@code bias + of shift}: what a reader's bias becomes when the bias of the norm before it is folded into it. */
     static Matrix biasPlus(Matrix of, Matrix bias, Matrix shift) {
         return new Computed(of, of.rows(), "folded the norm's bias into the bias", () -> bias(of, bias, shift, 1));

@@ -63,6 +63,48 @@ public sealed interface Rewrite {
     }
 
     /**
+     * Takes out of a centred stream what rounding its writers to a file's type left of a mean: before that, they wrote none. What is equal is
+     * the model that was rounded, not the one that the file holds.
+     *
+     * <p>Precondition: the stream is centred.
+     */
+    record Recentre() implements Rewrite {
+        @Override
+        public Model apply(Model model) {
+            Edit w = Edit.of(model);
+            Architecture architecture = model.architecture();
+            if (architecture.embedding() instanceof Embedding.Tokens tokens && tokens.means()) {
+                Matrix table = w.get(Role.of(TOKEN_EMBEDDING, WEIGHT));
+                w.change(Role.of(TOKEN_EMBEDDING, MEANS), of -> Operation.plusRowMeans(of, table)); // E y + m sum(y) stays what it is
+            }
+            Rewriting.mapStream(architecture, w, Operation::centreColumns, Operation::centreRows);
+            return w.model(architecture);
+        }
+    }
+
+    /**
+     * Makes those biases that {@link Fold} added, and that {@link Restore} has no place for, what the weights beside them give: {@code W bias}.
+     * Rounding both to a file's type has made them differ a little. What is equal is, again, the model that was rounded.
+     *
+     * @param family the architecture that {@link Restore} reaches
+     */
+    record Refold(Architecture family) implements Rewrite {
+        @Override
+        public Model apply(Model model) {
+            Edit w = Edit.of(model);
+            Rewriting.forEachFolded(model.architecture(), family, (norm, reader) -> {
+                Matrix gain = w.get(norm.field(FOLDED_GAIN));
+                if (gain != null) {
+                    Matrix bias = w.get(norm.field(FOLDED_BIAS));
+                    Matrix weight = Operation.unscaleColumns(w.get(reader), gain, bias);
+                    w.put(reader.field(BIAS), Operation.biasPlus(weight, Operation.zeros(weight.rows()), bias));
+                }
+            });
+            return w.model(model.architecture());
+        }
+    }
+
+    /**
      * Calls every norm on a centred stream by its name: {@code LN(x) = RMS(x)} where {@code mean(x) = 0}, with the same
      * epsilon, gain and bias.
      *

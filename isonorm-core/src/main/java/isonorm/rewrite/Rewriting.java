@@ -195,11 +195,40 @@ final class Rewriting {
         return projected ? Optional.of(HEAD_PROJECTION) : architecture.finalReader();
     }
 
+    /** Runs {@code action} on the gain of each norm and each weight that reads through it and that a family gives no bias. */
+    static void forEachFolded(Architecture architecture, Architecture family, BiConsumer<Role, Role> action) {
+        for (int l = 0; l < architecture.blocks().size(); l++) {
+            Block block = architecture.blocks().get(l);
+            for (Part norm : Architecture.norms(block)) {
+                for (Part reader : Architecture.readers(block, norm)) {
+                    if (!hasBias(family.blocks().get(l), reader)) {
+                        action.accept(Role.of(norm, l, GAIN), Role.of(reader, l, WEIGHT));
+                    }
+                }
+            }
+        }
+        if (architecture.finalReader().isPresent() && !hasBias(family.output())) {
+            action.accept(Role.of(FINAL_NORM, GAIN), Role.of(HEAD, WEIGHT));
+        }
+    }
+
+    private static boolean hasBias(Block family, Part reader) {
+        return reader == QUERY_KEY_VALUE ? family.mixer().bias() : family.feedForward().bias();
+    }
+
+    private static boolean hasBias(Output family) {
+        return switch (family) {
+            case Output.Words words -> words.bias();
+            case Output.Labels labels -> labels.bias();
+            case Output.Hidden _ -> false;
+        };
+    }
+
     static Block restoreBlock(Block block, Block family, int l, int width, Edit w) {
         for (Part part : Architecture.norms(block)) {
             List<Role> readers = Architecture.readers(block, part).stream().map(reader -> Role.of(reader, l, WEIGHT)).toList();
             restoreNorm(w, Role.of(part, l, GAIN), readers, block.norm(), family.norm(), width,
-                    role -> role.part() == QUERY_KEY_VALUE ? family.mixer().bias() : family.feedForward().bias());
+                    role -> hasBias(family, role.part()));
         }
         return block.both(Placement.PRE) ? family : block;
     }
@@ -239,11 +268,7 @@ final class Rewriting {
             return architecture;
         }
         Norm norm = architecture.finalNorm().get();
-        boolean familyBias = switch (family.output()) {
-            case Output.Words words -> words.bias();
-            case Output.Labels labels -> labels.bias();
-            case Output.Hidden _ -> false;
-        };
+        boolean familyBias = hasBias(family.output());
         restoreNorm(w, Role.of(FINAL_NORM, GAIN), architecture.finalReader().isPresent() ? List.of(Role.of(HEAD, WEIGHT)) : List.of(),
                 norm, family.finalNorm().orElseThrow(), architecture.width(), _ -> familyBias);
         Output output = switch (architecture.output()) {

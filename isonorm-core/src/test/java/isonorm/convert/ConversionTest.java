@@ -403,7 +403,7 @@ class ConversionTest {
     void aResultThatIsNotEqualIsNotKept() throws IOException {
         List<Path> seen = new ArrayList<>();
         LoadedModel source = LoadedModel.open(Fixtures.folder("gpt2"));
-        Verifier unequal = (original, rewritten, written, _) -> {
+        Verifier unequal = (_, original, rewritten, written, _) -> {
             seen.add(written.checkpoint().folder());
             assertEquals(source.model(), original);
             assertEquals(Model.of(rewritten).architecture(), Model.of(written.model()).architecture());
@@ -422,7 +422,7 @@ class ConversionTest {
         Comparison comparison = new Comparison(1e-7, 2e-8, 1e-8, Double.NaN, Double.NaN, Double.NaN, Double.NaN, 12, 2.5, "hidden states");
         Evidence evidence = new Evidence(List.of(new Evidence.Measured(Evidence.Subject.WRITTEN, "f64", comparison)), Evidence.Limits.ofLargestError(1e-4), Optional.empty());
         Conversion.Report report = Conversion.of(LoadedModel.open(Fixtures.folder("gpt2")), Form.PRE_RMSNORM)
-                .verifiedBy((_, _, _, _) -> evidence).writeTo(out);
+                .verifiedBy((_, _, _, _, _) -> evidence).writeTo(out);
         assertEquals(Optional.of(evidence), report.verification());
         assertEquals(JSON.readTree("""
                 {"reference": "original, f64", "compared": "hidden states", "positions": 12, "output_deviation": 2.5, "tolerance": 1e-4,

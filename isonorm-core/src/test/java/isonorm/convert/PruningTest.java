@@ -28,7 +28,7 @@ class PruningTest {
         Path out = folder.resolve("out");
         List<Path> seen = new ArrayList<>();
         Pruning pruning = Pruning.of(LoadedModel.open(Fixtures.folder("gpt2")), List.of(1));
-        Verifier unequal = (original, rewritten, written, _) -> {
+        Verifier unequal = (_, original, rewritten, written, _) -> {
             seen.add(written.checkpoint().folder());
             assertEquals(pruning.result(), original);
             assertEquals(original, rewritten);
@@ -47,7 +47,7 @@ class PruningTest {
         Path out = folder.resolve("out");
         Comparison same = new Comparison(0, 0, 0, 0, 1, Double.NaN, Double.NaN, 12, 2.5, "logits");
         Evidence evidence = new Evidence(List.of(new Evidence.Measured(Evidence.Subject.WRITTEN, "f64", same)), Evidence.Limits.ofLargestError(1e-4), Optional.empty());
-        Pruning.Report report = Pruning.of(LoadedModel.open(Fixtures.folder("gpt2")), List.of(2, 0)).verifiedBy((_, _, _, _) -> evidence).writeTo(out);
+        Pruning.Report report = Pruning.of(LoadedModel.open(Fixtures.folder("gpt2")), List.of(2, 0)).verifiedBy((_, _, _, _, _) -> evidence).writeTo(out);
         assertEquals(List.of(0, 2), report.removed());
         assertEquals(3, report.blocksBefore());
         assertEquals(1, report.blocksAfter());

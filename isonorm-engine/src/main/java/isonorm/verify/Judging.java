@@ -1,5 +1,6 @@
 package isonorm.verify;
 
+import isonorm.architecture.Stream;
 import isonorm.checkpoint.Dtype;
 import isonorm.convert.Comparison;
 import isonorm.convert.Conversion;
@@ -57,12 +58,14 @@ final class Judging {
     }
 
     /**
-     * What rounding must be allowed for: to the types of B; to those of A where B has wider ones and was not made from it; or to the type
+     * What rounding must be allowed for: to the types of B; to those of A where B has wider ones and was not made from it, or from
+     * what A was before it was rounded; or to the type
      * that is computed in.
      */
     private static Optional<OwnRounding> rounding(Model a, Model b, Compute compute, boolean source) throws IOException {
         Optional<OwnRounding> rounding = OwnRounding.of(a, b);
-        rounding = rounding.isEmpty() && !source ? OwnRounding.of(a, a) : rounding;
+        boolean recentred = source && a.architecture().stream() != Stream.FREE;
+        rounding = rounding.isEmpty() && (!source || recentred) ? OwnRounding.of(a, a) : rounding;
         return rounding.isEmpty() && compute.bytes() == Short.BYTES ? Optional.of(new OwnRounding(compute.dtype(), List.of(a))) : rounding;
     }
 

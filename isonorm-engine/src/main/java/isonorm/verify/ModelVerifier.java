@@ -36,7 +36,7 @@ record ModelVerifier(Optional<TokenizedText> text) implements Verifier {
     private record Row(Subject subject, Compute compute, List<Model> models) {}
 
     @Override
-    public Evidence verify(Transformer originalOne, Transformer rewrittenOne, LoadedModel writtenFiles, Progress progress) throws IOException {
+    public Evidence verify(Transformer source, Transformer originalOne, Transformer rewrittenOne, LoadedModel writtenFiles, Progress progress) throws IOException {
         List<Deviation> deviations = Conversion.deviations(rewrittenOne, writtenFiles, progress);
         if (!deviations.isEmpty()) {
             throw new IOException(deviations.getFirst() + "; nothing was written");
@@ -54,6 +54,9 @@ record ModelVerifier(Optional<TokenizedText> text) implements Verifier {
         if (text.isEmpty() && original.parameterCount() <= MANY_PARAMETERS) {
             rows.add(new Row(Subject.WRITTEN, Compute.F32, List.of(written)));
             rows.add(new Row(Subject.ORIGINAL, stored(original), List.of(original)));
+        }
+        if (source != originalOne) {
+            rows.add(new Row(Subject.SOURCE, Compute.F64, List.of(Model.of(source))));
         }
         List<Measured> measured = measure(original, rows, progress);
         for (Measured row : measured) {

@@ -14,6 +14,7 @@ import isonorm.convert.Comparison;
 import isonorm.convert.Conversion;
 import isonorm.convert.Conversion.Deviation;
 import isonorm.convert.Conversion.Remade;
+import isonorm.convert.Evidence;
 import isonorm.convert.Evidence.Limits;
 import isonorm.convert.Form;
 import isonorm.convert.LoadedModel;
@@ -124,6 +125,50 @@ class VerdictTest {
         Path out = Files.createDirectory(folder.resolve("plain-" + dtype));
         ModelWriter.write(out, Model.of(model.model()), model.config(), Families.describe(model.config(), model.checkpoint().names()).naming(), dtype);
         return LoadedModel.open(out);
+    }
+
+    static List<Path> preLnSources() throws IOException {
+        List<Path> all = new ArrayList<>();
+        for (Fixture fixture : Fixture.all()) {
+            try {
+                if (Conversion.refusals(LoadedModel.open(fixture.folder()), Form.PRE_RMSNORM).isEmpty()) {
+                    all.add(fixture.folder());
+                }
+            } catch (CheckpointException e) {
+                continue; // A fixture of what is refused.
+            }
+        }
+        SplittableRandom random = new SplittableRandom(23);
+        return all.stream().filter(path -> ALL || path.endsWith("mpt") || path.endsWith("falcon") || random.nextInt(12) == 0).toList();
+    }
+
+    /** What rounding a file has done to what is equal in it, a mean of zero or a bias that a norm's gives, is taken back before it goes on. */
+    @ParameterizedTest
+    @MethodSource("preLnSources")
+    void filesOfSixteenBitsGoOnAndBack(Path path) throws IOException {
+        LoadedModel source = LoadedModel.open(path);
+        for (Dtype dtype : List.of(Dtype.BF16, Dtype.F16)) {
+            LoadedModel centred = LoadedModel.open(convert(source, Form.PRE_RMSNORM, dtype, "centred-" + dtype));
+            LoadedModel compressed = LoadedModel.open(convert(source, Form.PRE_CRMSNORM, dtype, "compressed-" + dtype));
+            for (Form form : List.of(Form.PRE_LN, Form.PRE_CRMSNORM)) {
+                for (Dtype written : List.of(dtype, Dtype.F32)) {
+                    Evidence evidence = goesOn(centred, form, written);
+                    Comparison file = evidence.comparisons().stream().filter(row -> row.model() == Evidence.Subject.SOURCE).findFirst().orElseThrow().comparison();
+                    assertTrue(file.rootMeanSquareError() > 0 && file.rootMeanSquareError() < .05, file.toString());
+                }
+            }
+            assertTrue(goesOn(compressed, Form.PRE_RMSNORM, dtype).comparisons().stream().noneMatch(row -> row.model() == Evidence.Subject.SOURCE));
+            goesOn(compressed, Form.PRE_LN, dtype);
+            goesOn(compressed, Form.PRE_LN, Dtype.F32);
+        }
+    }
+
+    private Evidence goesOn(LoadedModel source, Form form, Dtype dtype) throws IOException {
+        Path out = folder.resolve("on");
+        Conversion.Report report = Conversion.of(source, form).inType(dtype).overwriting().verifiedBy(Verification.verifier()).writeTo(out);
+        Judgement verdict = verdict(source, out);
+        assertTrue(verdict.equal() && verdict.remade().orElseThrow().exact(), verdict.toString());
+        return report.verification().orElseThrow();
     }
 
     @ParameterizedTest

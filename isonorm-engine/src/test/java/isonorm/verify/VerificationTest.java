@@ -75,7 +75,7 @@ class VerificationTest {
             double[] moved = Model.of(written.model()).weight(role).vector();
             moved[5] += .1;
             Model other = with(Model.of(written.model()), role, moved);
-            IOException refused = assertThrows(IOException.class, () -> Verification.verifier().verify(other, written.model(), written, Progress.NONE));
+            IOException refused = assertThrows(IOException.class, () -> Verification.verifier().verify(other, other, written.model(), written, Progress.NONE));
             assertTrue(refused.getMessage().contains((name.equals("gpt2") ? "the written model" : "before rounding,") + " is not equal to the original"),
                     refused.getMessage());
         }
@@ -84,13 +84,13 @@ class VerificationTest {
     @Test
     void evidenceHoldsWhatRoundingDoesBesideWhatWasRewritten() throws IOException {
         LoadedModel written = LoadedModel.open(Fixture.named("gpt2-bf16").folder());
-        Evidence evidence = Verification.verifier().verify(written.model(), written.model(), written, Progress.NONE);
+        Evidence evidence = Verification.verifier().verify(written.model(), written.model(), written.model(), written, Progress.NONE);
         assertEquals(List.of("before rounding f64", "written f64", "original, rounded f32", "written f32", "original bf16"),
                 evidence.comparisons().stream().map(row -> row.model().label() + " " + row.computed()).toList());
         assertEquals(0, evidence.decisive().largestError());
         assertEquals(Tolerance.rounded(evidence.rounded().orElseThrow(), Model.of(written.model()), Model.of(written.model())), evidence.limits());
         assertEquals(Optional.of(Dtype.BF16), evidence.rounding());
-        Evidence onText = Verification.verifier(TokenizedText.of(3, 1, 2, 3)).verify(written.model(), written.model(), written, Progress.NONE);
+        Evidence onText = Verification.verifier(TokenizedText.of(3, 1, 2, 3)).verify(written.model(), written.model(), written.model(), written, Progress.NONE);
         assertEquals(3, onText.comparisons().size());
         assertTrue(onText.decisive().perplexityA() > 1);
     }

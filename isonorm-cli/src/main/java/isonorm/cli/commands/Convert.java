@@ -111,9 +111,9 @@ public final class Convert extends Subcommand {
 
     /** Looked for when it is needed, because it loads the engine. */
     private Verifier verifier() {
-        return (original, rewritten, written, progress) -> {
+        return (source, original, rewritten, written, progress) -> {
             announceEngine();
-            return Verification.verifier().verify(original, rewritten, written, progress);
+            return Verification.verifier().verify(source, original, rewritten, written, progress);
         };
     }
 
