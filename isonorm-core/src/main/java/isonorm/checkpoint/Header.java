@@ -219,7 +219,8 @@ record Header(long dataStart, List<Placed> tensors, Map<String, String> metadata
         Optional<Dtype> dtype = Dtype.named(dtypeName);
         if (dtype.isEmpty()) {
             throw new CheckpointException(
-                    UNKNOWN_DTYPE, file + ": tensor " + name + " has the unknown dtype " + dtypeName);
+                    UNKNOWN_DTYPE, file + ": tensor " + name + " has the unknown dtype " + dtypeName
+                            + (dtypeName.matches("F[1-6](_.*)?|[IU][1-7]") ? ", of less than a byte as quantized weights have; take the checkpoint it was made from" : ""));
         }
         if (TensorInfo.bytes(dtype.get(), shape).isEmpty()) {
             throw new CheckpointException(SIZE_MISMATCH, file + ": tensor " + name + " has more bytes than"

@@ -24,6 +24,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
+import java.util.regex.Pattern;
 
 /**
  * A checkpoint of a known family, opened: its tensors are the parameters of its architecture, no more and no less. Opening reads
@@ -32,6 +33,10 @@ import java.util.Set;
  * @param unused tensors that hold nothing the architecture needs, buffers for instance
  */
 public record LoadedModel(Checkpoint checkpoint, Config config, Transformer model, List<String> unused) {
+
+    /** How classes call heads other than a language model's. */
+    private static final Pattern OTHER_HEAD =
+            Pattern.compile("(score|classifier|classification_head|qa_outputs|v_head|value_head|multiple_choice_head|visual_projection|summary)\\..*");
 
     /** How configs call the number of blocks. */
     private static final Set<String> BLOCKS = Set.of("num_hidden_layers", "n_layer", "n_layers", "num_layers");
@@ -78,7 +83,8 @@ public record LoadedModel(Checkpoint checkpoint, Config config, Transformer mode
                         ? "set tie_word_embeddings to false to use them" : "take one of them out of the file");
             } else {
                 throw new CheckpointException(Reason.UNEXPECTED_TENSOR, checkpoint.folder() + ": tensor " + name
-                        + " has no place in the architecture that config.json describes (" + architecture.family() + ")");
+                        + " has no place in the architecture that config.json describes (" + architecture.family() + ")" + (OTHER_HEAD.matcher(name).matches()
+                        ? "; it is of a head that is not read, save what is in front of it alone: AutoModel.from_pretrained(DIR).save_pretrained(OUT)" : ""));
             }
         }
     }

@@ -100,8 +100,13 @@ final class Gemma implements Family {
     private static boolean slides(Config config, String type, int l) throws CheckpointException {
         return switch (type) {
             case "gemma2" -> Reading.slides(config, l, l % 2 == 0);
-            case "gemma3_text" -> Reading.slides(config, l,
-                    (l + 1) % config.integerOr(6, "sliding_window_pattern", "_sliding_window_pattern") != 0);
+            case "gemma3_text" -> {
+                int pattern = config.integerOr(6, "sliding_window_pattern");
+                if (config.list("layer_types").isEmpty()) {
+                    config.require("_sliding_window_pattern", pattern);
+                }
+                yield Reading.slides(config, l, (l + 1) % pattern != 0);
+            }
             default -> false;
         };
     }
@@ -122,6 +127,9 @@ final class Gemma implements Family {
             throw Config.unsupported("rope_parameters", parameters.values().keySet(), "full_attention and sliding_attention, each with its own, and no rope_scaling beside");
         }
         each.require("partial_rotary_factor", 1);
+        if (each.find("type").isPresent() && each.find("rope_type").isEmpty()) {
+            throw Config.unsupported("rope_scaling.type", each.textOr("", "type"), "rope_type, for transformers passes the older word over here");
+        }
         return Reading.rotary(each, headWidth, each.numberOr(base, "rope_theta"), config, Pairing.HALVES);
     }
 }

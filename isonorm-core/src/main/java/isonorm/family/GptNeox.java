@@ -31,7 +31,7 @@ final class GptNeox implements Family {
         boolean bias = config.flagOr(true, "attention_bias");
         Norm norm = Reading.layerNorm(config.numberOr(1e-5, "layer_norm_eps"));
         // An odd share leaves ceil(turned / 2) frequencies, so one value more is turned; the exponents keep the odd divisor.
-        Rotary even = Reading.rotary(config, turned + turned % 2, 10000, Pairing.HALVES);
+        Rotary even = Reading.rotary(config, turned + turned % 2, 10000, Pairing.HALVES, "rotary_emb_base", "rope_theta");
         Attention attention = Attention.of(heads, headWidth)
                 .withRotary(new Rotary(even.width(), turned, even.base(), even.pairing(), even.scaling()))
                 .withBiases(bias, bias);

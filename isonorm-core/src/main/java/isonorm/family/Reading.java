@@ -133,8 +133,17 @@ final class Reading {
 
     /** Rotary embedding of the first {@code width} values of a head, with the base and scaling that the config names. */
     static Rotary rotary(Config config, int width, double base, Pairing pairing) throws CheckpointException {
-        double named = rope(config).numberOr(config.numberOr(base, "rope_theta", "rotary_emb_base"), "rope_theta");
-        return rotary(rope(config), width, named, config, pairing);
+        return rotary(config, width, base, pairing, "rope_theta", "rotary_emb_base");
+    }
+
+    /** The same, where the base beside the parameters is called {@code name}; the name that other families have for it must not say otherwise. */
+    static Rotary rotary(Config config, int width, double base, Pairing pairing, String name, String others) throws CheckpointException {
+        Config rope = rope(config);
+        double named = rope.numberOr(config.numberOr(base, name), "rope_theta");
+        if (rope.find("rope_theta").isEmpty()) {
+            config.require(others, named);
+        }
+        return rotary(rope, width, named, config, pairing);
     }
 
     /** Rotary embedding whose parameters are {@code rope}'s. */

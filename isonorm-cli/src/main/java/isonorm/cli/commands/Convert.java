@@ -89,7 +89,7 @@ public final class Convert extends Subcommand {
     }
 
     private Conversion conversion() throws IOException {
-        LoadedModel model = Checkpoints.open(in);
+        LoadedModel model = open(in);
         if (unverified && (dtype.endsWith("16") || isInSixteenBits(model.checkpoint()))) {
             announcePlainNumbers();
         }
