@@ -2,6 +2,8 @@ package isonorm.depth;
 
 import isonorm.kernel.Kernels;
 import isonorm.kernel.Rows;
+import isonorm.kernel.Type;
+import java.lang.foreign.Arena;
 import java.util.List;
 
 /**
@@ -18,8 +20,6 @@ import java.util.List;
  * (Kornblith et al., arXiv 1905.00414; in batches, Nguyen et al., arXiv 2010.15327)
  */
 final class Similarity {
-
-    private static final Kernels KERNELS = Kernels.provider();
 
     private static final int TOKENS = 32;
 
@@ -53,8 +53,10 @@ final class Similarity {
         double[][] rowSums = new double[inputs][n];
         double[] whole = new double[inputs];
         for (int l = 0; l < inputs; l++) {
-            Rows all = held.get(l);
-            KERNELS.gram(new Rows(all.data(), all.type(), all.offset(), n, all.columns(), step * all.stride()), products[l]);
+            try (Arena arena = Arena.ofConfined()) {
+                Rows apart = apart(held.get(l), n, step, arena);
+                Kernels.of(apart.type()).gram(apart, products[l]);
+            }
             for (int r = 0; r < n; r++) {
                 products[l][r * n + r] = 0;
                 for (int other = 0; other < n; other++) {
@@ -73,6 +75,27 @@ final class Similarity {
             }
         }
         estimates[window] = estimate;
+    }
+
+    /** Tokens without what all of them have in common, which HSIC does not see and which the products would lose all else beside. */
+    private static Rows apart(Rows all, int n, int step, Arena arena) {
+        int width = all.columns();
+        double[][] values = new double[n][width];
+        double[] mean = new double[width];
+        for (int r = 0; r < n; r++) {
+            all.read(r * step, 0, width, values[r]);
+            for (int c = 0; c < width; c++) {
+                mean[c] += values[r][c] / n;
+            }
+        }
+        Rows apart = Rows.allocate(arena, all.type() == Type.F64 ? Type.F64 : Type.F32, n, width, width);
+        for (int r = 0; r < n; r++) {
+            for (int c = 0; c < width; c++) {
+                values[r][c] -= mean[c];
+            }
+            apart.write(r, 0, width, values[r]);
+        }
+        return apart;
     }
 
     /** Adds up what the windows of this batch gave, in their order. */
