@@ -11,6 +11,7 @@ import isonorm.model.Compute;
 import isonorm.model.Progress;
 import isonorm.model.Transformer;
 import isonorm.weights.Model;
+import isonorm.weights.Seed;
 import java.io.IOException;
 import java.lang.management.ManagementFactory;
 import java.nio.file.Path;
@@ -67,7 +68,7 @@ public final class DepthOverhead {
     }
 
     private static Iterator<Batch.Tokens> batches(int windows, int window, int vocabulary) {
-        SplittableRandom random = new SplittableRandom(1);
+        SplittableRandom random = Seed.of(1).random();
         return IntStream.range(0, windows).mapToObj(_ -> Batch.Tokens.of(random.longs(window, 0, vocabulary).toArray())).iterator();
     }
 }

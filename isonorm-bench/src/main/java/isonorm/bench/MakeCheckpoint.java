@@ -14,6 +14,7 @@ import isonorm.family.Family;
 import isonorm.measure.RandomWeights;
 import isonorm.measure.Shape;
 import isonorm.weights.Numbers;
+import isonorm.weights.Seed;
 import isonorm.weights.Slabs;
 import isonorm.weights.Source;
 import java.io.IOException;
@@ -95,7 +96,7 @@ public final class MakeCheckpoint {
     }
 
     private static void fill(SafetensorsWriter writer, TensorInfo tensor, Role role) throws IOException {
-        RandomWeights values = RandomWeights.of(role, 1, Math.toIntExact(tensor.elements()), tensor.name().hashCode() * 0x9E3779B97F4A7C15L);
+        RandomWeights values = RandomWeights.of(role, 1, Math.toIntExact(tensor.elements()), Seed.of(0).at(tensor.name()));
         int chunks = (int) Math.ceilDiv(tensor.elements(), (long) CHUNK);
         Slabs.parallel(chunks, chunk -> {
             long first = (long) chunk * CHUNK;

@@ -8,10 +8,11 @@ import isonorm.measure.Machine;
 import isonorm.tensor.Finish;
 import isonorm.tensor.Products;
 import isonorm.tensor.Team;
+import isonorm.weights.Seed;
 import java.lang.foreign.Arena;
 import java.util.Arrays;
 import java.util.List;
-import java.util.Random;
+import java.util.SplittableRandom;
 
 /**
  * GFLOP/s of matrix products with weights that are not in the nearest caches, by two threads with half of the rows each: of weights as they
@@ -28,7 +29,7 @@ public final class ProductSpeeds {
 
     public static void main(String[] arguments) {
         System.out.println(Machine.here().line(THREADS));
-        Random random = new Random(1);
+        SplittableRandom random = Seed.of(1).random();
         try (Team team = Team.of(THREADS); Arena arena = Arena.ofShared()) {
             for (Type type : List.of(Type.F32, Type.BF16)) { // until all is compiled
                 measure(type, SHAPES[0], team, arena, random);
@@ -44,7 +45,7 @@ public final class ProductSpeeds {
         }
     }
 
-    private static double[] measure(Type type, int[] shape, Team team, Arena arena, Random random) {
+    private static double[] measure(Type type, int[] shape, Team team, Arena arena, SplittableRandom random) {
         int m = shape[0];
         int k = shape[1];
         int n = shape[2];
@@ -84,7 +85,7 @@ public final class ProductSpeeds {
         return panels;
     }
 
-    private static Rows random(Arena arena, Type type, int rows, int columns, Random random) {
+    private static Rows random(Arena arena, Type type, int rows, int columns, SplittableRandom random) {
         Rows made = Rows.allocate(arena, type, rows, columns, columns);
         for (int r = 0; r < rows; r++) {
             for (int c = 0; c < columns; c++) {

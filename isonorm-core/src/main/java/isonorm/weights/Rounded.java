@@ -11,10 +11,7 @@ import java.util.List;
  * <p>A value's error follows from the seed and from where the value is, so it is the same however the matrix is read. Zeros stay, and so do
  * values that do not fit the type.
  */
-public record Rounded(Matrix of, Dtype dtype, long seed) implements Matrix {
-
-    /** SplittableRandom's: odd, and its multiples are spread evenly. */
-    private static final long GAMMA = 0x9e3779b97f4a7c15L;
+public record Rounded(Matrix of, Dtype dtype, Seed seed) implements Matrix {
 
     @Override
     public int rows() {
@@ -52,14 +49,7 @@ public record Rounded(Matrix of, Dtype dtype, long seed) implements Matrix {
     }
 
     private double moved(double value, long position) {
-        return value == 0 ? 0 : value + Numbers.halfUnit(value, dtype) * (mixed(seed + GAMMA * (position + 1)) >> 11) * 0x1p-52;
-    }
-
-    /** SplitMix64's finalizer: every bit of the result depends on every bit of {@code z}. */
-    private static long mixed(long z) {
-        z = (z ^ z >>> 30) * 0xbf58476d1ce4e5b9L;
-        z = (z ^ z >>> 27) * 0x94d049bb133111ebL;
-        return z ^ z >>> 31;
+        return value == 0 ? 0 : value + Numbers.halfUnit(value, dtype) * (seed.number(position) >> 11) * 0x1p-52;
     }
 
     @Override

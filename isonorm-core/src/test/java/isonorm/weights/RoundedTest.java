@@ -38,7 +38,7 @@ class RoundedTest {
         double[] values = values();
         double[] rounded = new double[values.length];
         Numbers.round(values, values.length, dtype, rounded);
-        assertArrayEquals(rounded, read(new Rounded(Dense.of(ROWS, COLUMNS, values), dtype, 1)));
+        assertArrayEquals(rounded, read(new Rounded(Dense.of(ROWS, COLUMNS, values), dtype, Seed.of(1))));
         for (int i = 0; i < values.length; i++) {
             assertTrue(Math.abs(values[i] - rounded[i]) <= Numbers.halfUnit(values[i], dtype), values[i] + " became " + rounded[i]);
         }
@@ -50,7 +50,7 @@ class RoundedTest {
     void whatATypeHoldsIsMovedByUpToHalfAUnit(Dtype dtype) throws IOException {
         double[] held = new double[ROWS * COLUMNS];
         Numbers.round(values(), held.length, dtype, held);
-        double[] moved = read(new Rounded(Dense.of(ROWS, COLUMNS, held), dtype, 1));
+        double[] moved = read(new Rounded(Dense.of(ROWS, COLUMNS, held), dtype, Seed.of(1)));
         double sum = 0;
         double squares = 0;
         int count = 0;
@@ -73,13 +73,13 @@ class RoundedTest {
     void anErrorBelongsToItsPlaceAndSeed() throws IOException {
         double[] held = new double[ROWS * COLUMNS];
         Numbers.round(values(), held.length, Dtype.BF16, held);
-        Rounded rounded = new Rounded(Dense.of(ROWS, COLUMNS, held), Dtype.BF16, 1);
+        Rounded rounded = new Rounded(Dense.of(ROWS, COLUMNS, held), Dtype.BF16, Seed.of(1));
         double[] whole = read(rounded);
         double[] tile = new double[6];
         rounded.read(new Tile(4, 2, 9, 3), tile);
         for (int i = 0; i < tile.length; i++) {
             assertEquals(whole[(4 + i / 3) * COLUMNS + 9 + i % 3], tile[i]);
         }
-        assertNotEquals(whole[1], read(new Rounded(Dense.of(ROWS, COLUMNS, held), Dtype.BF16, 2))[1]);
+        assertNotEquals(whole[1], read(new Rounded(Dense.of(ROWS, COLUMNS, held), Dtype.BF16, Seed.of(2)))[1]);
     }
 }

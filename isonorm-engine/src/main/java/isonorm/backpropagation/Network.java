@@ -6,6 +6,7 @@ import isonorm.kernel.Rows;
 import isonorm.kernel.Type;
 import isonorm.tensor.Pad;
 import isonorm.tensor.Team;
+import isonorm.weights.Seed;
 import java.lang.foreign.Arena;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -94,13 +95,18 @@ public final class Network implements AutoCloseable {
         return List.copyOf(entered);
     }
 
+    /** The seed of what is dropped by chance in a step of the run that a number is the seed of. */
+    public static Seed chances(long run, long step) {
+        return Seed.of(run).at("dropout").at(step);
+    }
+
     /**
      * Adds the gradient of {@code factor} times the sum of the losses of all targets to the gradients.
      *
      * @param seed of what is dropped by chance
      * @return the sum of the losses
      */
-    public double learn(Examples examples, double factor, long seed) {
+    public double learn(Examples examples, double factor, Seed seed) {
         Step step = step(examples, seed, true);
         HeadFunction.Scored scored = forward(examples, factor, step);
         step.goBack();
@@ -110,7 +116,7 @@ public final class Network implements AutoCloseable {
 
     /** What the model as it is gives. */
     public HeadFunction.Scored score(Examples examples) {
-        HeadFunction.Scored scored = forward(examples, 1, step(examples, 0, false));
+        HeadFunction.Scored scored = forward(examples, 1, step(examples, Seed.of(0), false));
         pad.release(START);
         return scored;
     }
@@ -162,7 +168,7 @@ public final class Network implements AutoCloseable {
         });
     }
 
-    private Step step(Examples examples, long seed, boolean learning) {
+    private Step step(Examples examples, Seed seed, boolean learning) {
         int length = switch (examples) {
             case Examples.Tokens tokens -> tokens.length();
             case Examples.Images _ -> ((Embedding.Patches) architecture.embedding()).tokens();

@@ -1,6 +1,7 @@
 package isonorm.backpropagation;
 
 import isonorm.kernel.Rows;
+import isonorm.weights.Seed;
 import java.util.SplittableRandom;
 
 /**
@@ -45,14 +46,15 @@ public record Scales(double[] norms, double[] branches, double dropout, double d
             if (!step.learning()) {
                 return;
             }
-            long seed = step.seed() + 0x9e3779b97f4a7c15L * (2L * number + 1);
+            Seed seed = step.seed().at(number);
             if (values > 0) {
-                step.each(x.rows(), (first, rows) -> step.gradients().dropout(x.slice(first, rows), values, seed, first));
+                step.each(x.rows(), (first, rows) -> step.gradients().dropout(x.slice(first, rows), values, seed.at("values"), first));
             }
             if (sequences > 0) {
+                SplittableRandom chances = seed.at("sequences").random();
                 for (int sequence = 0; sequence < step.count(); sequence++) {
                     Rows some = x.slice(sequence * step.length(), step.length());
-                    double draw = new SplittableRandom(seed ^ (sequence + 1L) * 0xd1342543de82ef95L).nextDouble();
+                    double draw = chances.nextDouble();
                     step.scale(some, draw < sequences ? 0 : 1 / (1 - sequences));
                 }
             }

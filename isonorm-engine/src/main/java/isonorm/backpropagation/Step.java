@@ -6,6 +6,7 @@ import isonorm.kernel.Rows;
 import isonorm.kernel.Type;
 import isonorm.tensor.Pad;
 import isonorm.tensor.Team;
+import isonorm.weights.Seed;
 import java.util.ArrayDeque;
 import java.util.Arrays;
 import java.util.Deque;
@@ -28,7 +29,7 @@ final class Step {
     private final Type wide;
     private final int count;
     private final int length;
-    private final long seed;
+    private final Seed seed;
     private final boolean learning;
     private final Kernels kernels;
     private final Gradients gradients;
@@ -43,7 +44,7 @@ final class Step {
      * @param seed of what is drawn by chance
      * @param learning whether there is a backward pass; without one nothing is dropped by chance
      */
-    Step(Team team, Pad pad, Type type, Type wide, int count, int length, long seed, boolean learning) {
+    Step(Team team, Pad pad, Type type, Type wide, int count, int length, Seed seed, boolean learning) {
         this.team = team;
         this.pad = pad;
         this.type = type;
@@ -95,7 +96,7 @@ final class Step {
         return count * length;
     }
 
-    long seed() {
+    Seed seed() {
         return seed;
     }
 

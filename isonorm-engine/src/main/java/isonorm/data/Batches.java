@@ -1,5 +1,7 @@
 package isonorm.data;
 
+import isonorm.weights.Seed;
+
 /**
  * Windows of a split, of which each token but the last has the next one as its target.
  *
@@ -29,10 +31,11 @@ public record Batches(Split split, int length, long seed) {
     /** The windows {@code position} to {@code position + count - 1} of an endless order: (count, length + 1). */
     public int[][] rows(long position, int count) {
         int[][] rows = new int[count][];
+        Seed drawn = Seed.of(seed);
         for (int i = 0; i < count; i++) {
-            long place = Permutation.endless(windows(), seed, position + i);
+            long place = Permutation.endless(windows(), drawn.at("order"), position + i);
             long epoch = (position + i) / windows();
-            rows[i] = split.read(new Permutation(length, seed).at(epoch % length) + place * length, length + 1);
+            rows[i] = split.read(new Permutation(length, drawn.at("moved")).at(epoch % length) + place * length, length + 1);
         }
         return rows;
     }

@@ -1,6 +1,7 @@
 package isonorm.data;
 
 import isonorm.text.BeginningToken;
+import isonorm.weights.Seed;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
@@ -73,7 +74,7 @@ public final class Completions {
         List<Pair> train = new ArrayList<>();
         List<Pair> validation = new ArrayList<>();
         long kept = Math.min(Math.round(pairs.size() * share), pairs.size() - 1);
-        Permutation order = new Permutation(pairs.size(), seed);
+        Permutation order = new Permutation(pairs.size(), Seed.of(seed).at("validation"));
         for (int i = 0; i < pairs.size(); i++) {
             (i < kept ? validation : train).add(pairs.get((int) order.at(i)));
         }
@@ -112,7 +113,7 @@ public final class Completions {
     public Rows rows(long position, int count) {
         Pair[] pairs = new Pair[count];
         for (int i = 0; i < count; i++) {
-            pairs[i] = train.get((int) Permutation.endless(train.size(), seed, position + i));
+            pairs[i] = train.get((int) Permutation.endless(train.size(), Seed.of(seed).at("order"), position + i));
         }
         return rows(pairs);
     }

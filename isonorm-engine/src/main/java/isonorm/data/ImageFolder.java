@@ -1,6 +1,7 @@
 package isonorm.data;
 
 import isonorm.weights.Fingerprint;
+import isonorm.weights.Seed;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.ByteBuffer;
@@ -206,8 +207,8 @@ public final class ImageFolder {
         boolean[] mirrored = new boolean[count];
         for (int i = 0; i < count; i++) {
             long at = position + i;
-            images[i] = train.get((int) Permutation.endless(train.size(), seed, at));
-            mirrored[i] = (Permutation.mixed(Permutation.mixed(seed) + at) & 1) == 1;
+            images[i] = train.get((int) Permutation.endless(train.size(), Seed.of(seed).at("order"), at));
+            mirrored[i] = (Seed.of(seed).at("mirrored").number(at) & 1) == 1;
         }
         return read(images, mirrored);
     }

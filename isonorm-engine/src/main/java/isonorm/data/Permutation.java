@@ -1,10 +1,12 @@
 package isonorm.data;
 
+import isonorm.weights.Seed;
+
 /**
  * An order of the numbers 0 to {@code count - 1} that is computed and not stored: a Feistel network over the next even number of bits,
  * repeated until the result is below the count.
  */
-record Permutation(long count, long seed) {
+record Permutation(long count, Seed seed) {
 
     private static final int ROUNDS = 4;
 
@@ -15,8 +17,8 @@ record Permutation(long count, long seed) {
     }
 
     /** What stands at a position of an endless order, in which every {@code count} positions are all of the numbers, each time in another order. */
-    static long endless(long count, long seed, long position) {
-        return new Permutation(count, seed + position / count * 0x632be59bd9b4e019L).at(position % count);
+    static long endless(long count, Seed seed, long position) {
+        return new Permutation(count, seed.at(position / count)).at(position % count);
     }
 
     /** What stands at a place. */
@@ -28,24 +30,12 @@ record Permutation(long count, long seed) {
             long left = x >>> half;
             long right = x & mask;
             for (int round = 0; round < ROUNDS; round++) {
-                long next = left ^ mixed(right, round) & mask;
+                long next = left ^ seed.number((long) round << Integer.SIZE | right) & mask;
                 left = right;
                 right = next;
             }
             x = left << half | right;
         } while (x >= count);
         return x;
-    }
-
-    private long mixed(long value, int round) {
-        return mixed(value + seed + round * 0x9e3779b97f4a7c15L);
-    }
-
-    /** A number whose bits all depend on all of the given one's. */
-    static long mixed(long number) {
-        long z = number;
-        z = (z ^ z >>> 30) * 0xbf58476d1ce4e5b9L;
-        z = (z ^ z >>> 27) * 0x94d049bb133111ebL;
-        return z ^ z >>> 31;
     }
 }

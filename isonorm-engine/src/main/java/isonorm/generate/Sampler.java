@@ -1,8 +1,8 @@
 package isonorm.generate;
 
+import isonorm.weights.Seed;
 import java.util.Arrays;
 import java.util.BitSet;
-import java.util.SplittableRandom;
 import java.util.function.IntToDoubleFunction;
 import java.util.random.RandomGenerator;
 
@@ -31,8 +31,7 @@ final class Sampler {
 
     /** What a row draws from. */
     RandomGenerator random(int row) {
-        // Through a first generator, or row 1 of one seed would be row 0 of the next.
-        return new SplittableRandom(new SplittableRandom(sampling.seed()).nextLong() + row);
+        return Seed.of(sampling.seed()).at(row).random();
     }
 
     /**

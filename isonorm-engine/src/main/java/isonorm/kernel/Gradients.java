@@ -1,6 +1,7 @@
 package isonorm.kernel;
 
 import isonorm.architecture.Activation;
+import isonorm.weights.Seed;
 
 /**
  * The memory-bound work of a backward pass and of an optimizer's step, over rows in native memory.
@@ -115,7 +116,7 @@ public sealed interface Gradients permits PlainGradients, VectorGradients {
      *
      * @param firstRow the number of the first row, for slices
      */
-    void dropout(Rows x, double probability, long seed, long firstRow);
+    void dropout(Rows x, double probability, Seed seed, long firstRow);
 
     /** The sum of the squares of all values, in float64. */
     double sumOfSquares(Rows x);

@@ -1,6 +1,7 @@
 package isonorm.kernel;
 
 import isonorm.architecture.Activation;
+import isonorm.weights.Seed;
 
 /** The backward kernels as simple loops in float64: what {@link VectorGradients} must agree with, and what runs where there are no vectors. */
 public final class PlainGradients implements Gradients {
@@ -258,11 +259,11 @@ public final class PlainGradients implements Gradients {
     }
 
     @Override
-    public void dropout(Rows x, double probability, long seed, long firstRow) {
+    public void dropout(Rows x, double probability, Seed seed, long firstRow) {
         int limit = GradientShapes.limit(probability);
         double kept = 1 / (1 - probability);
         for (int row = 0; row < x.rows(); row++) {
-            int key = rowKey(seed, firstRow + row);
+            long key = seed.number(firstRow + row);
             for (int c = 0; c < x.columns(); c++) {
                 x.set(row, c, draw(key, c) < limit ? 0 : x.get(row, c) * kept);
             }
@@ -274,18 +275,10 @@ public final class PlainGradients implements Gradients {
     static final int FIRST = 0x85ebca6b;
     static final int SECOND = 0xc2b2ae35;
 
-    /** What a row draws from. */
-    static int rowKey(long seed, long row) {
-        long z = seed + row * 0x9e3779b97f4a7c15L;
-        z = (z ^ z >>> 30) * 0xbf58476d1ce4e5b9L;
-        z = (z ^ z >>> 27) * 0x94d049bb133111ebL;
-        return (int) (z ^ z >>> 31);
-    }
-
-    /** 31 bits for a column: the finalizer of MurmurHash3. */
-    static int draw(int key, int column) {
-        int h = key + column * COLUMN;
-        h = (h ^ h >>> 16) * FIRST;
+    /** 31 bits for a column of a row: the finalizer of MurmurHash3, which is given half of the row's key before it and half on the way. */
+    static int draw(long key, int column) {
+        int h = (int) key + column * COLUMN;
+        h = (h ^ h >>> 16) * FIRST ^ (int) (key >>> 32);
         h = (h ^ h >>> 13) * SECOND;
         return (h ^ h >>> 16) >>> 1;
     }

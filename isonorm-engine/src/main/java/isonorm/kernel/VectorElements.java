@@ -2,6 +2,7 @@ package isonorm.kernel;
 
 import static isonorm.kernel.Lanes.L;
 
+import isonorm.weights.Seed;
 import java.util.Arrays;
 import jdk.incubator.vector.FloatVector;
 import jdk.incubator.vector.IntVector;
@@ -28,6 +29,7 @@ final class VectorElements {
     private final float[] y;
     private float factor;
     private int key;
+    private int otherKey;
     private int limit;
 
     private VectorElements(int most, float factor) {
@@ -136,11 +138,13 @@ final class VectorElements {
         return sum;
     }
 
-    static void dropout(Rows x, double probability, long seed, long firstRow) {
+    static void dropout(Rows x, double probability, Seed seed, long firstRow) {
         VectorElements on = new VectorElements(Math.min(PIECE, x.columns()), (float) (1 / (1 - probability)));
         on.limit = GradientShapes.limit(probability);
         pieces(x, (row, at, n) -> {
-            on.key = PlainGradients.rowKey(seed, firstRow + row) + at * PlainGradients.COLUMN;
+            long key = seed.number(firstRow + row);
+            on.key = (int) key + at * PlainGradients.COLUMN;
+            on.otherKey = (int) (key >>> 32);
             read(x, row, at, n, on.x);
             DROP.run(on, n);
             write(x, row, at, n, on.x);
@@ -179,7 +183,7 @@ final class VectorElements {
         FloatVector times = Lanes.all(factor);
         for (int i = 0; i < n; i += L) {
             IntVector h = STEPS.add(key + i * PlainGradients.COLUMN);
-            h = h.lanewise(VectorOperators.XOR, h.lanewise(VectorOperators.LSHR, 16)).mul(PlainGradients.FIRST);
+            h = h.lanewise(VectorOperators.XOR, h.lanewise(VectorOperators.LSHR, 16)).mul(PlainGradients.FIRST).lanewise(VectorOperators.XOR, otherKey);
             h = h.lanewise(VectorOperators.XOR, h.lanewise(VectorOperators.LSHR, 13)).mul(PlainGradients.SECOND);
             h = h.lanewise(VectorOperators.XOR, h.lanewise(VectorOperators.LSHR, 16)).lanewise(VectorOperators.LSHR, 1);
             IntVector dropped = h.sub(limit).lanewise(VectorOperators.ASHR, 31);

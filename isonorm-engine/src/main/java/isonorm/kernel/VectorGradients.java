@@ -1,6 +1,7 @@
 package isonorm.kernel;
 
 import isonorm.architecture.Activation;
+import isonorm.weights.Seed;
 import java.lang.ref.Reference;
 
 /**
@@ -128,7 +129,7 @@ public final class VectorGradients implements Gradients {
     }
 
     @Override
-    public void dropout(Rows x, double probability, long seed, long firstRow) {
+    public void dropout(Rows x, double probability, Seed seed, long firstRow) {
         require(x);
         VectorElements.dropout(x, probability, seed, firstRow);
         keep(x);

@@ -11,11 +11,11 @@ import isonorm.model.Progress;
 import isonorm.model.Result;
 import isonorm.tensor.ProcessMemory;
 import isonorm.weights.Model;
+import isonorm.weights.Seed;
 import java.io.IOException;
 import java.time.Duration;
 import java.util.Arrays;
 import java.util.OptionalLong;
-import java.util.SplittableRandom;
 
 /**
  * How fast a model reads a prompt and continues it, word after word, and how near the latter comes to what memory can give.
@@ -125,7 +125,7 @@ public record Generation(Loaded.Engine engine, int threads, int prompt, int toke
     }
 
     private int[] ids(int vocabulary) {
-        return new SplittableRandom(1).ints(prompt, Math.min(4, vocabulary - 1), vocabulary).toArray();
+        return Seed.of(1).random().ints(prompt, Math.min(4, vocabulary - 1), vocabulary).toArray();
     }
 
     private static long prefill(Loaded loaded, int[] ids) throws IOException {

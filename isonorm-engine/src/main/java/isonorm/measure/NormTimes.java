@@ -8,6 +8,7 @@ import isonorm.model.Compute;
 import isonorm.model.Progress;
 import isonorm.model.Result;
 import isonorm.weights.Model;
+import isonorm.weights.Seed;
 import java.io.IOException;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -170,7 +171,7 @@ public record NormTimes(Loaded.Engine engine, int threads, int runs, Duration wa
     }
 
     private Batch input(Architecture architecture, int count) {
-        SplittableRandom random = new SplittableRandom(SEED);
+        SplittableRandom random = Seed.of(SEED).random();
         return switch (architecture.embedding()) {
             case Embedding.Patches patches -> {
                 float[] pixels = new float[count * patches.channels() * patches.height() * patches.width()];

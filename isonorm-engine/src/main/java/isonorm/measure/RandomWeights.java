@@ -5,6 +5,7 @@ import isonorm.architecture.Parameter;
 import isonorm.architecture.Role;
 import isonorm.weights.Matrix;
 import isonorm.weights.Model;
+import isonorm.weights.Seed;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -15,15 +16,13 @@ import java.util.Map;
  * @param centre the mean of the values
  * @param spread their standard deviation
  */
-public record RandomWeights(int rows, int columns, long seed, double centre, double spread) implements Matrix {
-
-    private static final long STEP = 0x9E3779B97F4A7C15L;
+public record RandomWeights(int rows, int columns, Seed seed, double centre, double spread) implements Matrix {
 
     /**
      * Values as a trained parameter of this role might have them: matrices small, gains near one, alphas near a half, biases
      * smaller than what they are added to.
      */
-    public static RandomWeights of(Role role, int rows, int columns, long seed) {
+    public static RandomWeights of(Role role, int rows, int columns, Seed seed) {
         double centre = switch (role.field()) {
             case GAIN -> 1;
             case ALPHA -> 0.5;
@@ -38,22 +37,18 @@ public record RandomWeights(int rows, int columns, long seed, double centre, dou
         Map<Role, Matrix> weights = new LinkedHashMap<>();
         for (Parameter parameter : architecture.parameters()) {
             weights.put(parameter.role(), of(parameter.role(), Math.max(1, parameter.rows()), parameter.columns(),
-                    seed + parameter.role().path().hashCode() * STEP));
+                    Seed.of(seed).at(parameter.role().path())));
         }
         return new Model(architecture, weights);
     }
 
     /** The value at {@code index}, counted row by row. */
     public double at(long index) {
-        return centre + spread * normal(seed + index);
+        return centre + spread * normal(seed.number(index));
     }
 
     /** The sum of four uniform values of 16 bits, scaled to variance one: near enough to normal for weights. */
-    private static double normal(long counter) {
-        long z = counter * STEP;
-        z = (z ^ z >>> 30) * 0xBF58476D1CE4E5B9L;
-        z = (z ^ z >>> 27) * 0x94D049BB133111EBL;
-        z ^= z >>> 31;
+    private static double normal(long z) {
         long sum = (z & 0xffff) + (z >>> 16 & 0xffff) + (z >>> 32 & 0xffff) + (z >>> 48);
         return (sum - 2 * 65535) / 37837.2;
     }

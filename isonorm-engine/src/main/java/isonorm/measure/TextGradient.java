@@ -14,6 +14,7 @@ import isonorm.tensor.Team;
 import isonorm.verify.TokenizedText;
 import isonorm.verify.Verification;
 import isonorm.weights.Model;
+import isonorm.weights.Seed;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -44,7 +45,7 @@ public final class TextGradient {
             parameters.refresh(team);
             parameters.forgetGradients();
             for (int w = 0; w < text.windows(); w++) {
-                network.learn(window(text, w), 1.0 / text.predicted(), 0);
+                network.learn(window(text, w), 1.0 / text.predicted(), Seed.of(0));
                 progress.step("going back", w + 1L, text.windows());
             }
             parameters.settleGradients();

@@ -6,6 +6,7 @@ import isonorm.kernel.Rows;
 import isonorm.kernel.Summation;
 import isonorm.kernel.Type;
 import isonorm.tensor.Products.Stack;
+import isonorm.weights.Seed;
 import java.lang.foreign.Arena;
 import java.util.ArrayList;
 import java.util.List;
@@ -48,7 +49,7 @@ final class Orders {
     /** Only what is looked at is more than zero: this is done before the first product of a shape, when nothing is compiled. */
     private Optional<Summation> find(Type type, int inputs) {
         try (Arena arena = Arena.ofConfined()) {
-            SplittableRandom random = new SplittableRandom(inputs);
+            SplittableRandom random = Seed.of(inputs).random();
             Panels w = Panels.allocate(arena, type, inputs, OUTPUTS);
             for (int output : LOOKED_AT) {
                 for (int input = 0; input < inputs; input++) {

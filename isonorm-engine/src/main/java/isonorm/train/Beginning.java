@@ -8,6 +8,7 @@ import isonorm.backpropagation.Parameters;
 import isonorm.kernel.Rows;
 import isonorm.tensor.Team;
 import isonorm.train.BlockStrategy.Initialization;
+import isonorm.weights.Seed;
 import java.util.List;
 import java.util.SplittableRandom;
 import java.util.function.IntFunction;
@@ -63,7 +64,7 @@ record Beginning(IntFunction<Initialization> initialization, double deviation, l
     }
 
     private void draw(Parameters.Entry entry, Rows weights, Architecture architecture) {
-        SplittableRandom random = new SplittableRandom(seed * 0x9e3779b97f4a7c15L + entry.role().path().hashCode());
+        SplittableRandom random = Seed.of(seed).at("weights").at(entry.role().path()).random();
         for (int r = 0; r < weights.rows(); r++) {
             double spread = spread(entry, r, weights, architecture);
             for (int c = 0; c < weights.columns(); c++) {

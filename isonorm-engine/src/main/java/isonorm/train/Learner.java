@@ -10,6 +10,7 @@ import isonorm.backpropagation.Scales;
 import isonorm.kernel.Gradients;
 import isonorm.kernel.Type;
 import isonorm.tensor.Team;
+import isonorm.weights.Seed;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
@@ -103,12 +104,12 @@ final class Learner implements AutoCloseable {
      * @param clip the largest norm of the gradient; longer ones are made that long. 0 for none
      * @param seed of what is dropped by chance
      */
-    Seen step(List<Examples> batches, double rate, long number, double clip, long seed) {
+    Seen step(List<Examples> batches, double rate, long number, double clip, Seed seed) {
         return step(batches, rate, number, clip, seed, LossScale.NONE);
     }
 
     /** The same with a loss that is multiplied in the backward pass. */
-    Seen step(List<Examples> batches, double rate, long number, double clip, long seed, LossScale scaled) {
+    Seen step(List<Examples> batches, double rate, long number, double clip, Seed seed, LossScale scaled) {
         scale = scaled.factor();
         Seen seen = gradient(batches, seed);
         if (seen.finite()) {
@@ -119,7 +120,7 @@ final class Learner implements AutoCloseable {
         return seen;
     }
 
-    private Seen gradient(List<Examples> batches, long seed) {
+    private Seen gradient(List<Examples> batches, Seed seed) {
         int targets = batches.stream().mapToInt(Examples::targets).sum();
         if (targets == 0) {
             throw new IllegalArgumentException("a step needs a target to learn from, got none in " + batches.size() + " batches");
@@ -128,7 +129,7 @@ final class Learner implements AutoCloseable {
         equivalent.ifPresent(equal -> equal.phi().forgetGradients());
         double loss = 0;
         for (int i = 0; i < batches.size(); i++) {
-            loss += network.learn(batches.get(i), scale / targets, seed + i * 0x632be59bd9b4e019L);
+            loss += network.learn(batches.get(i), scale / targets, seed.at(i));
         }
         equivalent.ifPresent(equal -> {
             equal.phi().settleGradients();

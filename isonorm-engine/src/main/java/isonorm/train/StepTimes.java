@@ -17,6 +17,7 @@ import isonorm.backpropagation.Examples;
 import isonorm.backpropagation.Scales;
 import isonorm.kernel.Type;
 import isonorm.tensor.Team;
+import isonorm.weights.Seed;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collections;
@@ -80,7 +81,7 @@ public record StepTimes(long parameters, List<Double> seconds) {
             List<Double> seconds = new ArrayList<>();
             for (int step = 0; step < work.steps; step++) {
                 long begin = System.nanoTime();
-                learner.step(batch, 1e-3, step + 1, 1, 0);
+                learner.step(batch, 1e-3, step + 1, 1, Seed.of(0));
                 if (step >= work.warmup) {
                     seconds.add((System.nanoTime() - begin) / 1e9);
                 }
@@ -91,7 +92,7 @@ public record StepTimes(long parameters, List<Double> seconds) {
     }
 
     private static Examples random(Work work) {
-        SplittableRandom random = new SplittableRandom(0);
+        SplittableRandom random = Seed.of(0).random();
         int[][] windows = new int[work.batch][work.length + 1];
         for (int[] window : windows) {
             Arrays.setAll(window, _ -> random.nextInt(work.vocabulary));

@@ -1,6 +1,7 @@
 package isonorm.train;
 
 import isonorm.backpropagation.Examples;
+import isonorm.backpropagation.Network;
 import isonorm.data.RunLock;
 import isonorm.depth.Depth;
 import isonorm.depth.DepthSurvey;
@@ -268,7 +269,7 @@ public final class Trainer implements AutoCloseable {
                 double rate = recipe.schedule().rate(number);
                 learner.watch(measured);
                 Learner.Seen seen = learner.step(batches, rate, number - position.skipped(), told.learning().clip(),
-                        told.seed() + number * 0x9e3779b97f4a7c15L, position.scale());
+                        Network.chances(told.seed(), number), position.scale());
                 LossScale next = scaled ? position.scale().after(!seen.finite(), told.learning().lossScaleEvery()) : position.scale();
                 position = position.after(seen, (long) reading.batch() * reading.accumulate(), next);
                 window.add(batches);

@@ -8,6 +8,7 @@ import isonorm.convert.Comparison;
 import isonorm.weights.Matrix;
 import isonorm.weights.Model;
 import isonorm.weights.Rounded;
+import isonorm.weights.Seed;
 import isonorm.weights.Stored;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
@@ -25,7 +26,7 @@ import java.util.function.ToDoubleFunction;
  */
 record OwnRounding(Dtype dtype, List<Model> draws) {
 
-    private static final long SEED = 20_230_524;
+    private static final Seed SEED = Seed.of(20_230_524);
 
     /** A draw's luck shows in small models; where many millions of errors are drawn, one draw is as good as three. */
     private static final long MANY_PARAMETERS = 20_000_000;
@@ -56,7 +57,7 @@ record OwnRounding(Dtype dtype, List<Model> draws) {
     private static Model rounded(Model original, Map<Role, Dtype> types, int draw) {
         Map<Role, Matrix> weights = new LinkedHashMap<>();
         for (Map.Entry<Role, Matrix> entry : original.weights().entrySet()) {
-            long seed = SEED + ((long) draw << 32 | weights.size()) * 0xd1342543de82ef95L;
+            Seed seed = SEED.at(draw).at(weights.size());
             weights.put(entry.getKey(), new Rounded(entry.getValue(), types.get(entry.getKey()), seed));
         }
         return new Model(original.architecture(), weights);

@@ -20,6 +20,7 @@ import isonorm.model.Progress;
 import isonorm.model.Result;
 import isonorm.model.Transformer;
 import isonorm.weights.Model;
+import isonorm.weights.Seed;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -317,7 +318,7 @@ public final class Verification {
 
 
     private Batch random() {
-        SplittableRandom random = new SplittableRandom(SEED);
+        SplittableRandom random = Seed.of(SEED).random();
         return switch (architecture().embedding()) {
             case Embedding.Tokens tokens -> {
                 int length = Math.min(PROMPT, architecture().longestSequence());

@@ -7,9 +7,12 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import isonorm.model.Progress;
+import isonorm.weights.Independence;
+import isonorm.weights.Seed;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.lang.foreign.MemorySegment;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -164,10 +167,32 @@ class TokenDataTest {
     }
 
     @Test
+    void ordersOfSeedsAndEpochsHaveNothingInCommon() {
+        int count = 20_000;
+        Independence.require("seeds", order(count, 1, 0), order(count, 2, 0));
+        Independence.require("epochs", order(count, 1, 0), order(count, 1, 1));
+        Independence.require("an epoch and the next seed's", order(count, 1, 1), order(count, 2, 0));
+        // Random letters, so that windows have as much in common as their places.
+        byte[] letters = new byte[80_000];
+        Seed.of(9).random().nextBytes(letters);
+        TokenData text = TokenData.ofBytes(new String(letters, StandardCharsets.ISO_8859_1), 0);
+        Independence.require("windows", windows(text, 1), windows(text, 2));
+    }
+
+    private static double[] order(int count, long seed, int epoch) {
+        return LongStream.range(0, count).mapToDouble(place -> Permutation.endless(count, Seed.of(seed), (long) epoch * count + place)).toArray();
+    }
+
+    private static double[] windows(TokenData text, long seed) {
+        Batches batches = new Batches(text.train(), 8, seed);
+        return Arrays.stream(batches.rows(0, (int) batches.windows())).mapToDouble(window -> window[0]).toArray();
+    }
+
+    @Test
     void anOrderIsAPermutationOfAnySize() {
         for (long count : new long[] {1, 2, 3, 4, 5, 100, 4096, 4097}) {
             for (long seed = 0; seed < 3; seed++) {
-                Permutation order = new Permutation(count, seed);
+                Permutation order = new Permutation(count, Seed.of(seed));
                 assertEquals(count, LongStream.range(0, count).map(order::at).filter(x -> x >= 0 && x < count).distinct().count());
             }
         }

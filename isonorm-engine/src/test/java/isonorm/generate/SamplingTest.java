@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
+import isonorm.weights.Independence;
 import java.io.IOException;
 import java.io.InputStream;
 import java.util.Arrays;
@@ -133,6 +134,19 @@ class SamplingTest {
                 assertTrue(streams.add(drawn), "seed " + seed + ", row " + row);
             }
         }
+    }
+
+    @Test
+    void rowsAndSeedsHaveNothingInCommon() {
+        double[] first = drawn(1, 0);
+        Independence.require("rows", first, drawn(1, 1));
+        Independence.require("seeds", first, drawn(2, 0));
+        Independence.require("row 1 of a seed and row 0 of the next", drawn(1, 1), drawn(2, 0));
+    }
+
+    private static double[] drawn(long seed, int row) {
+        RandomGenerator random = new Sampler(DRAWN.seed(seed)).random(row);
+        return random.doubles(10_000).toArray();
     }
 
     /** What partitioning finds is what sorting finds, in a vocabulary of a usual size with many equal logits. */

@@ -9,6 +9,7 @@ import isonorm.architecture.Activation;
 import isonorm.architecture.NormKind;
 import isonorm.kernel.Gradients.AdamW;
 import isonorm.kernel.Gradients.NormSums;
+import isonorm.weights.Seed;
 import java.lang.foreign.Arena;
 import java.util.List;
 import java.util.function.UnaryOperator;
@@ -72,7 +73,7 @@ class GradientContractTest {
                 () -> vector.multiplyColumns(y, factors, x),
                 () -> vector.columnFactors(x, factors, y, one),
                 () -> vector.columnFactors(y, factors, x, one),
-                () -> vector.dropout(x, 0.5, 0, 0),
+                () -> vector.dropout(x, 0.5, Seed.of(0), 0),
                 () -> vector.sumOfSquares(x),
                 () -> vector.adamW(x, y, y, y, STEP),
                 () -> vector.adamW(y, x, y, y, STEP),
@@ -121,7 +122,7 @@ class GradientContractTest {
                         (cut, first) -> gradients.add(cut.apply(x), 0.3, cut.apply(m)),
                         (cut, first) -> gradients.scale(cut.apply(m), 0.3),
                         (cut, first) -> gradients.multiplyColumns(cut.apply(x), factors, cut.apply(m)),
-                        (cut, first) -> gradients.dropout(cut.apply(m), 0.3, 8, first),
+                        (cut, first) -> gradients.dropout(cut.apply(m), 0.3, Seed.of(8), first),
                         (cut, first) -> gradients.adamW(cut.apply(x), cut.apply(dy), cut.apply(m), cut.apply(v), STEP),
                         (cut, first) -> gradients.sgd(cut.apply(x), cut.apply(dy), cut.apply(m), 0.1, 0.9, 0.1, 2),
                         (cut, first) -> gradients.centreRows(cut.apply(x), cut.apply(m)));

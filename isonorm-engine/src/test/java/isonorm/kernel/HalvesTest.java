@@ -8,6 +8,7 @@ import isonorm.architecture.Activation;
 import isonorm.architecture.NormKind;
 import isonorm.architecture.Rotary;
 import isonorm.kernel.Gradients.NormSums;
+import isonorm.weights.Seed;
 import java.lang.foreign.Arena;
 import java.lang.foreign.ValueLayout;
 import java.util.LinkedHashMap;
@@ -55,7 +56,7 @@ class HalvesTest {
         all.put("gather", (k, _, x, y, _, _) -> k.gather(x, new int[] {2, 0, 2}, 1.7f, y));
         all.put("add", (_, g, x, y, _, _) -> g.add(x, 0.3, y));
         all.put("scale", (_, g, x, _, _, _) -> g.scale(x, 0.3));
-        all.put("dropout", (_, g, x, _, _, _) -> g.dropout(x, 0.3, 7, 1));
+        all.put("dropout", (_, g, x, _, _, _) -> g.dropout(x, 0.3, Seed.of(7), 1));
         all.put("column sums", (_, g, x, _, _, sums) -> g.addColumnSums(x, sums));
         all.put("columns", (_, g, x, y, _, _) -> g.multiplyColumns(x, values, y));
         all.put("gradient of columns", (_, g, x, y, _, sums) -> g.columnFactors(x, values, y, sums));

@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import isonorm.EveryProcessor;
+import isonorm.weights.Seed;
 import java.lang.foreign.Arena;
 import org.junit.jupiter.api.Test;
 
@@ -323,11 +324,11 @@ class StepKernelsTest {
                     Rows vector = Sample.copy(arena, x);
                     Rows sliced = Sample.copy(arena, x);
                     Rows ones = Sample.rows(arena, Type.F32, 6, columns, columns, 1, 1, 0);
-                    PLAIN.dropout(plain, 0.3, 42, 10);
-                    VECTOR.dropout(vector, 0.3, 42, 10);
-                    VECTOR.dropout(sliced.slice(0, 2), 0.3, 42, 10);
-                    PLAIN.dropout(sliced.slice(2, 4), 0.3, 42, 12);
-                    VECTOR.dropout(ones, 0.3, 42, 10);
+                    PLAIN.dropout(plain, 0.3, Seed.of(42), 10);
+                    VECTOR.dropout(vector, 0.3, Seed.of(42), 10);
+                    VECTOR.dropout(sliced.slice(0, 2), 0.3, Seed.of(42), 10);
+                    PLAIN.dropout(sliced.slice(2, 4), 0.3, Seed.of(42), 12);
+                    VECTOR.dropout(ones, 0.3, Seed.of(42), 10);
                     for (int r = 0; r < 6; r++) {
                         for (int c = 0; c < columns; c++) {
                             boolean dropped = plain.get(r, c) == 0;
@@ -349,7 +350,7 @@ class StepKernelsTest {
             for (double probability : new double[] {0, 0.1, 0.5, 0.9}) {
                 for (long seed : new long[] {1, 2}) {
                     Rows x = Sample.rows(arena, Type.F32, 200, 500, 500, 1, 1, 0);
-                    VECTOR.dropout(x, probability, seed, 0);
+                    VECTOR.dropout(x, probability, Seed.of(seed), 0);
                     int dropped = 0;
                     int together = 0; // with the one above, and with the one before
                     int beside = 0;
@@ -371,8 +372,8 @@ class StepKernelsTest {
             }
             Rows a = Sample.rows(arena, Type.F32, 1, 500, 500, 1, 1, 0);
             Rows b = Sample.copy(arena, a);
-            VECTOR.dropout(a, 0.5, 1, 0);
-            VECTOR.dropout(b, 0.5, 2, 0);
+            VECTOR.dropout(a, 0.5, Seed.of(1), 0);
+            VECTOR.dropout(b, 0.5, Seed.of(2), 0);
             assertTrue(a.data().mismatch(b.data()) >= 0);
         }
     }
@@ -391,7 +392,7 @@ class StepKernelsTest {
                 assertThrows(IllegalArgumentException.class, () -> gradients.scatter(x, new int[] {0, 2}, 1, x));
                 assertThrows(IllegalArgumentException.class, () -> gradients.scatter(x, new int[] {0}, 1, x));
                 assertThrows(IllegalArgumentException.class, () -> gradients.add(x, 1, narrow));
-                assertThrows(IllegalArgumentException.class, () -> gradients.dropout(x, 1, 0, 0));
+                assertThrows(IllegalArgumentException.class, () -> gradients.dropout(x, 1, Seed.of(0), 0));
                 assertThrows(IllegalArgumentException.class, () -> gradients.multiplyColumns(x, Values.room(7), x));
                 assertThrows(IllegalArgumentException.class, () -> gradients.centreColumns(x, narrow));
             }

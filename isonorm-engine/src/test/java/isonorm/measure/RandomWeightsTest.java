@@ -6,15 +6,18 @@ import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import isonorm.architecture.Part;
 import isonorm.architecture.Role;
 import isonorm.architecture.Role.Field;
+import isonorm.weights.Independence;
 import isonorm.weights.Matrix;
+import isonorm.weights.Seed;
 import java.util.Arrays;
+import java.util.stream.LongStream;
 import org.junit.jupiter.api.Test;
 
 class RandomWeightsTest {
 
     @Test
     void areOfTheirSpreadAndTheSameHoweverTheyAreRead() {
-        RandomWeights matrix = RandomWeights.of(Role.of(Part.HEAD, Field.WEIGHT), 300, 200, 5);
+        RandomWeights matrix = RandomWeights.of(Role.of(Part.HEAD, Field.WEIGHT), 300, 200, Seed.of(5));
         double[] all = new double[300 * 200];
         matrix.read(new Matrix.Tile(0, 300, 0, 200), all);
         double mean = Arrays.stream(all).average().orElseThrow();
@@ -24,6 +27,19 @@ class RandomWeightsTest {
         matrix.read(new Matrix.Tile(7, 2, 11, 1), tile);
         assertEquals(all[7 * 200 + 11], tile[0]);
         assertEquals(all[8 * 200 + 11], tile[1]);
+    }
+
+    @Test
+    void seedsAndRolesHaveNothingInCommon() {
+        var weights = RandomWeights.model(Tiny.vit(), 1).weights();
+        Role up = Role.of(Part.MLP_UP, 0, Field.WEIGHT);
+        double[] first = values((RandomWeights) weights.get(up));
+        Independence.require("seeds", first, values((RandomWeights) RandomWeights.model(Tiny.vit(), 2).weight(up)));
+        Independence.require("blocks", first, values((RandomWeights) weights.get(Role.of(Part.MLP_UP, 1, Field.WEIGHT))));
+    }
+
+    private static double[] values(RandomWeights matrix) {
+        return LongStream.range(0, 10_000).mapToDouble(matrix::at).toArray();
     }
 
     @Test

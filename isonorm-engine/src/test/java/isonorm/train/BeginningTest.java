@@ -20,9 +20,13 @@ import isonorm.backpropagation.Parameters;
 import isonorm.kernel.Rows;
 import isonorm.kernel.Type;
 import isonorm.tensor.Team;
+import isonorm.weights.Independence;
+import java.util.Arrays;
 import java.util.Collections;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
+import java.util.TreeMap;
 import org.junit.jupiter.api.Test;
 
 class BeginningTest {
@@ -53,6 +57,44 @@ class BeginningTest {
                 }
             }
         }
+    }
+
+    /** Every matrix of a model with those of other seeds, and blocks with each other. */
+    @Test
+    void noTwoMatricesHaveAnythingInCommon() {
+        Norm norm = Norm.of(NormKind.LAYER, 1e-5, Affine.GAIN_AND_BIAS);
+        Block block = Block.of(Placement.PRE, Wiring.SEQUENTIAL, norm, Attention.of(2, 16), Mlp.plain(128, Activation.GELU));
+        Architecture architecture = Architecture.of("test", 32, 32, Embedding.Tokens.of(500, 64), Collections.nCopies(2, block), Optional.of(norm),
+                Output.Words.of(false));
+        Map<String, double[]> first = matrices(architecture, 1);
+        for (long seed = 2; seed <= 4; seed++) {
+            Map<String, double[]> other = matrices(architecture, seed);
+            for (String path : first.keySet()) {
+                Independence.require(path + " of seeds 1 and " + seed, first.get(path), other.get(path));
+            }
+        }
+        assertEquals(10, first.size());
+        for (String path : first.keySet()) {
+            if (path.startsWith("blocks.0")) {
+                Independence.require(path + " of two blocks", first.get(path), first.get(path.replace("blocks.0", "blocks.1")));
+            }
+        }
+    }
+
+    private static Map<String, double[]> matrices(Architecture architecture, long seed) {
+        Map<String, double[]> matrices = new TreeMap<>();
+        try (Team team = Team.of(1); Parameters parameters = Parameters.of(architecture, Type.F32, Type.F32)) {
+            new Beginning(_ -> BlockStrategy.Initialization.NORMAL, DEVIATION, seed).fill(parameters, architecture, team);
+            for (Parameters.Entry entry : parameters.all()) {
+                Rows w = entry.stored(entry.weights());
+                double[] values = new double[w.rows() * w.columns()];
+                Arrays.setAll(values, i -> w.get(i / w.columns(), i % w.columns()));
+                if (Arrays.stream(values).distinct().count() > 1) {
+                    matrices.put(entry.role().path(), values);
+                }
+            }
+        }
+        return matrices;
     }
 
     private interface Numbers {

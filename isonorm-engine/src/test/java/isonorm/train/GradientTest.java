@@ -31,6 +31,7 @@ import isonorm.model.Batch;
 import isonorm.tensor.Team;
 import isonorm.train.BlockStrategy.Inner;
 import isonorm.train.BlockStrategy.Scaling;
+import isonorm.weights.Seed;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -242,8 +243,8 @@ class GradientTest {
                 along.add(random.doubles((long) entry.stored(entry.weights()).rows() * entry.shape().columns(), -1, 1).toArray());
             }
             parameters.forgetGradients();
-            network.learn(given.examples, 0.5, 11);
-            network.learn(given.examples, 0.5, 11); // adds to what is there
+            network.learn(given.examples, 0.5, Seed.of(11));
+            network.learn(given.examples, 0.5, Seed.of(11)); // adds to what is there
             parameters.settleGradients();
             double slope = 0;
             int i = 0;
@@ -273,7 +274,7 @@ class GradientTest {
             randomize(parameters, new SplittableRandom(7));
             Parameters.Entry gate = parameters.get(Part.MLP_STREAM_GATE, 2, Role.Field.WEIGHT);
             parameters.forgetGradients();
-            network.learn(given.examples, 1, 11);
+            network.learn(given.examples, 1, Seed.of(11));
             double found = gate.gradient().get(0, 0);
             double at = gate.weights().get(0, 0);
             gate.weights().set(0, 0, at + STEP);
@@ -319,7 +320,7 @@ class GradientTest {
             }
             parameters.refreshValues();
             Examples examples = words(2, 5);
-            assertEquals(other.learn(examples, 1, 0), network.learn(examples, 1, 0), 1e-12);
+            assertEquals(other.learn(examples, 1, Seed.of(0)), network.learn(examples, 1, Seed.of(0)), 1e-12);
             Rows expected = others.get(table).gradient();
             Rows found = parameters.get(table).gradient();
             for (int r = 0; r < expected.rows(); r++) {
@@ -332,7 +333,7 @@ class GradientTest {
 
     private static double loss(Network network, Case given) {
         network.parameters().refreshValues();
-        return network.learn(given.examples, 0, 11); // with what is dropped by chance
+        return network.learn(given.examples, 0, Seed.of(11)); // with what is dropped by chance
     }
 
     private static void randomize(Parameters parameters, SplittableRandom random) {

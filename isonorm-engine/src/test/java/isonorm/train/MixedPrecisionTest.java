@@ -26,6 +26,7 @@ import isonorm.backpropagation.Scales;
 import isonorm.kernel.Rows;
 import isonorm.kernel.Type;
 import isonorm.tensor.Team;
+import isonorm.weights.Seed;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -164,8 +165,8 @@ class MixedPrecisionTest {
 
     private static double learn(Network network, GradientTest.Case given) {
         network.parameters().forgetGradients();
-        double loss = network.learn(given.examples(), SCALE, 11);
-        network.learn(given.examples(), SCALE, 11); // adds to what is there
+        double loss = network.learn(given.examples(), SCALE, Seed.of(11));
+        network.learn(given.examples(), SCALE, Seed.of(11)); // adds to what is there
         network.parameters().settleGradients();
         return loss;
     }
@@ -191,8 +192,8 @@ class MixedPrecisionTest {
             double[] before = weights(mixed);
             double[] rounded = weights(pure);
             assertArrayEquals(weights(exact), before, "as they begin");
-            mixed.step(batch(0), RATE, 1, 0, 0);
-            pure.step(batch(0), RATE, 1, 0, 0);
+            mixed.step(batch(0), RATE, 1, 0, Seed.of(0));
+            pure.step(batch(0), RATE, 1, 0, Seed.of(0));
             double[] after = weights(mixed);
             long moved = 0;
             for (int i = 0; i < after.length; i++) {
@@ -236,8 +237,8 @@ class MixedPrecisionTest {
             double first = 0;
             double last = 0;
             for (int step = 1; step <= 60; step++) {
-                double expected = exact.step(batch(step), 3e-3, step, 1, 0).loss();
-                assertEquals(expected, mixed.step(batch(step), 3e-3, step, 1, 0, scale).loss(), 0.02, "step " + step);
+                double expected = exact.step(batch(step), 3e-3, step, 1, Seed.of(0)).loss();
+                assertEquals(expected, mixed.step(batch(step), 3e-3, step, 1, Seed.of(0), scale).loss(), 0.02, "step " + step);
                 first = step == 1 ? expected : first;
                 last = expected;
             }
@@ -254,7 +255,7 @@ class MixedPrecisionTest {
             plain.watch(true);
             scaled.watch(true);
             for (int step = 1; step <= 3; step++) {
-                assertEquals(plain.step(batch(step), 3e-3, step, 0.1, 0), scaled.step(batch(step), 3e-3, step, 0.1, 0, new LossScale(0x1p20, 0)));
+                assertEquals(plain.step(batch(step), 3e-3, step, 0.1, Seed.of(0)), scaled.step(batch(step), 3e-3, step, 0.1, Seed.of(0), new LossScale(0x1p20, 0)));
             }
             assertEquals(plain.blocks(), scaled.blocks());
             assertArrayEquals(weights(plain), weights(scaled));
@@ -265,11 +266,11 @@ class MixedPrecisionTest {
     void aGradientThatOverflowsIsNotLearnedFrom() {
         try (Team team = Team.of(1); Learner mixed = learner(Type.F32, Type.F16, team)) {
             double[] before = weights(mixed);
-            Learner.Seen seen = mixed.step(batch(0), 3e-3, 1, 1, 0, new LossScale(0x1p40, 0));
+            Learner.Seen seen = mixed.step(batch(0), 3e-3, 1, 1, Seed.of(0), new LossScale(0x1p40, 0));
             assertFalse(seen.finite());
             assertTrue(Double.isFinite(seen.loss()), "the way forward is not scaled");
             assertArrayEquals(before, weights(mixed));
-            assertTrue(mixed.step(batch(0), 3e-3, 1, 1, 0, new LossScale(0x1p10, 0)).finite());
+            assertTrue(mixed.step(batch(0), 3e-3, 1, 1, Seed.of(0), new LossScale(0x1p10, 0)).finite());
         }
     }
 

@@ -23,6 +23,7 @@ import isonorm.backpropagation.Scales;
 import isonorm.kernel.Rows;
 import isonorm.kernel.Type;
 import isonorm.tensor.Team;
+import isonorm.weights.Seed;
 import java.util.Collections;
 import java.util.List;
 import java.util.Optional;
@@ -104,14 +105,14 @@ class RecomputeTest {
                 Parameters parameters = Parameters.of(architecture, Type.F32, Type.BF16);
                 Network network = new Network(architecture, parameters, Scales.NONE, team)) {
             network.recompute(again);
-            network.learn(new Examples.Tokens(new int[2][512], new int[2][512]), 1, 0);
+            network.learn(new Examples.Tokens(new int[2][512], new int[2][512]), 1, Seed.of(0));
             return network.memory();
         }
     }
 
     private static double learn(Network network, GradientTest.Case given) {
         network.parameters().forgetGradients();
-        double loss = network.learn(given.examples(), 0.5, 11) + network.learn(given.examples(), 0.5, 12);
+        double loss = network.learn(given.examples(), 0.5, Seed.of(11)) + network.learn(given.examples(), 0.5, Seed.of(12));
         network.parameters().settleGradients();
         return loss;
     }

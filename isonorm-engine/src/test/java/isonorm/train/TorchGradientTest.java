@@ -17,6 +17,7 @@ import isonorm.layer.Tolerance;
 import isonorm.tensor.Team;
 import isonorm.weights.Matrix;
 import isonorm.weights.Model;
+import isonorm.weights.Seed;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -82,7 +83,7 @@ class TorchGradientTest {
                 JsonNode given = losses.get(number);
                 Examples.Tokens examples = new Examples.Tokens(rows(given.path("ids")), rows(given.path("labels")));
                 parameters.forgetGradients();
-                double loss = network.learn(examples, 1.0 / examples.targets(), 0) / examples.targets();
+                double loss = network.learn(examples, 1.0 / examples.targets(), Seed.of(0)) / examples.targets();
                 parameters.settleGradients();
                 double expected = given.path("loss").asDouble();
                 errors.merge("the loss", Math.abs(loss - expected) / expected, Math::max);

@@ -8,6 +8,7 @@ import isonorm.kernel.Rows;
 import isonorm.kernel.Type;
 import isonorm.kernel.VectorKernels;
 import isonorm.measure.Machine;
+import isonorm.weights.Seed;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.util.SplittableRandom;
@@ -49,7 +50,7 @@ public final class Benchmarks {
 
     /** Normally distributed values. */
     static Rows rows(Type type, int rows, int columns, int stride) {
-        SplittableRandom random = new SplittableRandom(1);
+        SplittableRandom random = Seed.of(1).random();
         Rows sample = Rows.allocate(Arena.ofAuto(), type, rows, columns, stride);
         for (int r = 0; r < rows; r++) {
             for (int c = 0; c < columns; c++) {

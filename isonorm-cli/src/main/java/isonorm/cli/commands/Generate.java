@@ -14,9 +14,9 @@ import isonorm.weights.Model;
 import isonorm.words.TextFile;
 import java.io.IOException;
 import java.nio.file.Path;
+import java.security.SecureRandom;
 import java.util.List;
 import java.util.Locale;
-import java.util.concurrent.ThreadLocalRandom;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
@@ -105,7 +105,7 @@ public final class Generate extends Subcommand {
             throw wrongUsage("--max-tokens and --threads must be 1 or more");
         }
         boolean draws = temperature > 0;
-        long drawn = seed != null ? seed : ThreadLocalRandom.current().nextInt(Integer.MAX_VALUE);
+        long drawn = seed != null ? seed : new SecureRandom().nextInt(Integer.MAX_VALUE);
         Options options;
         try {
             options = new Options(maximum, new Sampling(temperature, topK, topP, minP, repetitionPenalty, drawn), stops, ignoreEnd,
