@@ -26,6 +26,7 @@ import java.io.PrintWriter;
 import java.nio.charset.StandardCharsets;
 import java.util.LinkedHashMap;
 import java.util.Map;
+import java.util.Optional;
 import java.util.function.Function;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
@@ -112,13 +113,19 @@ public final class Main implements Runnable {
         line.setErr(new PrintWriter(console.err(), true, StandardCharsets.UTF_8));
         line.setParameterExceptionHandler((e, _) -> usageError(console, e));
         line.setExecutionExceptionHandler((e, _, _) -> failure(console, e));
+        int code;
         try {
-            return line.execute(args);
+            code = line.execute(args);
         } catch (Throwable e) { // errors pass picocli's handler; out of memory is the usual one
-            return failure(console, e);
-        } finally {
-            console.out().flush();
+            code = failure(console, e);
         }
+        Optional<String> unprinted = code == Subcommand.DONE ? console.unprinted() : Optional.empty();
+        if (unprinted.isPresent()) {
+            console.error("standard output cannot be written: " + unprinted.get());
+            return Subcommand.FAILED;
+        }
+        console.out().flush();
+        return code;
     }
 
     private static int failure(Console console, Throwable e) {

@@ -3,8 +3,12 @@ package isonorm.cli;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import isonorm.cli.terminal.Console;
 import isonorm.cli.terminal.Failures;
+import java.io.ByteArrayOutputStream;
 import java.io.IOException;
+import java.io.OutputStream;
+import java.io.PrintStream;
 import java.io.UncheckedIOException;
 import java.nio.file.AccessDeniedException;
 import java.nio.file.FileSystemException;
@@ -28,6 +32,19 @@ class MainTest {
         assertTrue(help.contains("Examples:"), help);
         assertTrue(help.contains("  isonorm " + command), help);
         assertTrue(help.contains("--json"), help);
+    }
+
+    @Test
+    void outputThatDoesNotArriveIsAFailure() {
+        ByteArrayOutputStream err = new ByteArrayOutputStream();
+        PrintStream full = new PrintStream(new OutputStream() {
+            @Override
+            public void write(int b) throws IOException {
+                throw new IOException("No space left on device");
+            }
+        });
+        assertEquals(1, Main.run(new Console(full, new PrintStream(err, true), false, false), "info", Run.fixture("gpt2").toString()));
+        assertTrue(err.toString().startsWith("isonorm: standard output cannot be written: "), err.toString());
     }
 
     @Test

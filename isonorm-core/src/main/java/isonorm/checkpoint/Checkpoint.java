@@ -214,6 +214,11 @@ public final class Checkpoint {
             return path;
         }
         if (!Files.exists(path)) {
+            List<Path> left = OutputFolder.leftBy(path);
+            if (!left.isEmpty()) {
+                throw new CheckpointException(MISSING_FILE, path + " does not exist; " + left.getFirst()
+                        + " is what it was before a replacement that was killed, rename it or convert again");
+            }
             throw SafetensorsFile.missing(path, null);
         }
         String name = path.getFileName().toString();

@@ -12,6 +12,8 @@ import java.security.SecureRandom;
 import java.util.ArrayList;
 import java.util.HexFormat;
 import java.util.List;
+import java.util.Optional;
+import java.util.regex.Pattern;
 
 /**
  * A folder that appears complete or not at all.
@@ -23,11 +25,16 @@ import java.util.List;
  * <p>An existing target is replaced only if it is of the kind that is written: for a checkpoint a folder with a
  * {@code config.json}, and without a {@code .git}. Anything else is somebody's own and is never deleted.
  *
+ * <p>A replaced target is renamed to {@code .name.old-<random>} first. A program that is killed before the next renaming leaves it under that
+ * name, and nothing under its own; {@link #restore} puts it back, and {@link #create} does so before it looks at the target.
+ *
  * <p>All methods may be called from any thread, so that a shutdown hook can close what an interrupted program leaves.
  */
 public final class OutputFolder implements AutoCloseable {
 
     private static final SecureRandom RANDOM = new SecureRandom();
+    private static final int RANDOM_BYTES = 6;
+    private static final String OLD = ".old-";
     private static final int DELETE_ATTEMPTS = 20;
 
     private final Path target;
@@ -59,12 +66,13 @@ public final class OutputFolder implements AutoCloseable {
         List<Path> createdParents = new ArrayList<>();
         Path real = target.toAbsolutePath().normalize();
         try {
+            restore(real);
             if (Files.exists(real)) {
                 real = real.toRealPath(); // a link stays, and what it points to is replaced
             }
             requireReplaceable(real, overwrite, mark);
             Path parent = real.getParent();
-            for (Path missing = parent; !Files.exists(missing); missing = missing.getParent()) {
+            for (Path missing = parent; missing != null && !Files.exists(missing); missing = missing.getParent()) {
                 createdParents.add(missing);
             }
             Files.createDirectories(parent);
@@ -74,6 +82,68 @@ public final class OutputFolder implements AutoCloseable {
             deleteIfEmpty(createdParents);
             throw Disk.writeFailed(target, e);
         }
+    }
+
+    /**
+     * Refuses a target as {@link #create} would, and a place where nothing can be written: for whoever works for long before there is something
+     * to write. Nothing is left.
+     */
+    public static void require(Path target, boolean overwrite) throws CheckpointException {
+        create(target, overwrite).close();
+    }
+
+    /** The same for a folder of another kind. */
+    public static void require(Path target, boolean overwrite, String mark) throws CheckpointException {
+        create(target, overwrite, mark).close();
+    }
+
+    /**
+     * Puts back a target that a replacement left under another name because it was killed between its two renames.
+     *
+     * @return the name that it had; none if nothing was to be put back
+     * @throws CheckpointException if there are several, or it cannot be renamed
+     */
+    public static Optional<Path> restore(Path target) throws CheckpointException {
+        List<Path> left = leftBy(target);
+        if (left.size() > 1) {
+            throw new CheckpointException(OUTPUT_EXISTS, target + " is missing, and " + left.getFirst() + " and " + left.getLast() + " are what it was before"
+                    + " replacements that were killed; rename one of them to " + target + ", or delete them");
+        }
+        if (left.isEmpty()) {
+            return Optional.empty();
+        }
+        try {
+            Files.move(left.getFirst(), pointedTo(target), StandardCopyOption.ATOMIC_MOVE);
+        } catch (IOException e) {
+            throw Disk.writeFailed(target, e);
+        }
+        return Optional.of(left.getFirst());
+    }
+
+    /** What a missing target was before replacements that were killed. */
+    static List<Path> leftBy(Path target) {
+        Path real;
+        try {
+            real = pointedTo(target);
+        } catch (IOException e) {
+            return List.of();
+        }
+        Path parent = real.getParent();
+        if (parent == null || Files.exists(real, LinkOption.NOFOLLOW_LINKS) || !Files.isDirectory(parent)) {
+            return List.of();
+        }
+        Pattern old = Pattern.compile(Pattern.quote("." + real.getFileName() + OLD) + "[0-9a-f]{" + 2 * RANDOM_BYTES + "}");
+        try {
+            return Disk.list(parent).stream().filter(entry -> old.matcher(entry.getFileName().toString()).matches() && Files.isDirectory(entry)).toList();
+        } catch (IOException e) {
+            return List.of(); // who may not list it writes nothing there either
+        }
+    }
+
+    /** Where a link leads; the target itself if it is none. */
+    private static Path pointedTo(Path target) throws IOException {
+        Path real = target.toAbsolutePath().normalize();
+        return Files.isSymbolicLink(real) ? real.resolveSibling(Files.readSymbolicLink(real)).normalize() : real;
     }
 
     private static void requireReplaceable(Path target, boolean overwrite, String mark) throws IOException {
@@ -103,7 +173,7 @@ public final class OutputFolder implements AutoCloseable {
     }
 
     private static String random() {
-        byte[] bytes = new byte[6];
+        byte[] bytes = new byte[RANDOM_BYTES];
         RANDOM.nextBytes(bytes);
         return HexFormat.of().formatHex(bytes);
     }
@@ -149,7 +219,7 @@ public final class OutputFolder implements AutoCloseable {
         try {
             Disk.force(temporary);
             requireReplaceable(target, overwrite, mark); // asked again, writing may have taken hours
-            Path aside = target.resolveSibling("." + target.getFileName() + ".old-" + random());
+            Path aside = aside(target);
             rename(temporary, target, aside);
             done = true;
             Disk.forceEntries(target.getParent());
@@ -159,6 +229,11 @@ public final class OutputFolder implements AutoCloseable {
         } catch (IOException e) {
             throw Disk.writeFailed(target, e);
         }
+    }
+
+    /** A name for what is replaced. */
+    static Path aside(Path target) {
+        return target.resolveSibling("." + target.getFileName() + OLD + random());
     }
 
     /** Renames {@code complete} to {@code target}, and a target there is to {@code aside}: both or neither. */

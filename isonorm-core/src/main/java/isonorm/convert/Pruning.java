@@ -137,6 +137,11 @@ public final class Pruning {
             List<HashedFile> resultFiles,
             Optional<Evidence> verification) {}
 
+    /** The blocks that go, counted from 0. */
+    public Set<Integer> removed() {
+        return removed;
+    }
+
     /** {@link #writeTo(Path, Progress)} without anybody to watch. */
     public Report writeTo(Path folder) throws IOException {
         return writeTo(folder, Progress.NONE);
@@ -150,9 +155,7 @@ public final class Pruning {
      * @throws IOException if the verifier finds that the result is not equal
      */
     public Report writeTo(Path folder, Progress progress) throws IOException {
-        if (folder.toAbsolutePath().normalize().startsWith(source.checkpoint().folder().toRealPath())) {
-            throw new CheckpointException(Reason.OUTPUT_EXISTS, folder + " is in the checkpoint that is pruned; write to another folder");
-        }
+        requireApart(source, folder);
         List<TensorPlan> tensors = TensorPlan.all(result.architecture(), result.weights(), naming.sources(result.architecture()),
                 parameter -> type(parameter.role()));
         try (OutputFolder output = OutputFolder.create(folder, false); OutputFolder.Promise _ = output.closedAtExit()) {
@@ -174,6 +177,22 @@ public final class Pruning {
         } catch (IOException | InternalError e) { // the second from mapped memory that is no longer in the file
             source.checkpoint().requireUnchanged();
             throw e;
+        }
+    }
+
+    /**
+     * Refuses a folder to write to as {@link #writeTo} would: for whoever works for long before it is known which blocks go.
+     *
+     * @throws CheckpointException if the folder exists, or nothing can be written there
+     */
+    public static void requireTarget(LoadedModel source, Path folder) throws IOException {
+        requireApart(source, folder);
+        OutputFolder.require(folder, false);
+    }
+
+    private static void requireApart(LoadedModel source, Path folder) throws IOException {
+        if (folder.toAbsolutePath().normalize().startsWith(source.checkpoint().folder().toRealPath())) {
+            throw new CheckpointException(Reason.OUTPUT_EXISTS, folder + " is in the checkpoint that is pruned; write to another folder");
         }
     }
 

@@ -1,5 +1,6 @@
 package isonorm.checkpoint;
 
+import static isonorm.checkpoint.CheckpointException.Reason.MISSING_FILE;
 import static isonorm.checkpoint.CheckpointException.Reason.NO_SPACE;
 import static isonorm.checkpoint.CheckpointException.Reason.OUTPUT_EXISTS;
 import static isonorm.checkpoint.CheckpointException.Reason.WRITE_FAILED;
@@ -18,11 +19,14 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.CountDownLatch;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.condition.EnabledOnOs;
+import org.junit.jupiter.api.condition.OS;
 import org.junit.jupiter.api.io.TempDir;
 
 class OutputFolderTest {
@@ -244,6 +248,92 @@ class OutputFolderTest {
         assertThrows(IOException.class,
                 () -> OutputFolder.rename(parent.resolve("gone"), target, parent.resolve("aside")));
         assertEquals(before, snapshot(parent));
+    }
+
+    /** What a program that is killed between the two renames leaves. */
+    private Path killedBetweenRenames() throws IOException {
+        Samples.checkpoint(target, "old");
+        return Files.move(target, OutputFolder.aside(target));
+    }
+
+    @Test
+    void whatAKilledReplacementLeftIsPutBack() throws IOException {
+        Path left = killedBetweenRenames();
+        assertRefused(MISSING_FILE, () -> Checkpoint.open(target), target.toString(), left.toString(), "rename it");
+        assertEquals(Optional.of(left), OutputFolder.restore(target));
+        assertTrue(Checkpoint.open(target).has("old"));
+        assertFalse(Files.exists(left));
+        assertEquals(Optional.empty(), OutputFolder.restore(target));
+    }
+
+    @Test
+    void theNextReplacementThatFailsLeavesTheOldTargetInItsPlace() throws IOException {
+        Path left = killedBetweenRenames();
+        try (OutputFolder output = OutputFolder.create(target, true)) {
+            fill(output.path());
+        }
+        assertTrue(Checkpoint.open(target).has("old"));
+        assertFalse(Files.exists(left));
+        Files.move(target, left);
+        assertRefused(OUTPUT_EXISTS, () -> OutputFolder.create(target, false), "--overwrite");
+        assertTrue(Checkpoint.open(target).has("old"));
+    }
+
+    @Test
+    void whatAKilledReplacementLeftBehindALinkIsPutBack() throws IOException {
+        Path left = killedBetweenRenames();
+        Path link = Files.createSymbolicLink(temporary.resolve("link"), target);
+        assertEquals(Optional.of(left), OutputFolder.restore(link));
+        assertTrue(Checkpoint.open(link).has("old"));
+    }
+
+    @Test
+    void twoThatKilledReplacementsLeftAreNotChosenFrom() throws IOException {
+        killedBetweenRenames();
+        killedBetweenRenames();
+        Map<String, String> before = snapshot(parent);
+        assertRefused(OUTPUT_EXISTS, () -> OutputFolder.create(target, true), "rename one of them");
+        assertEquals(before, snapshot(parent));
+    }
+
+    /** Names that are not ours are nobody's old results. */
+    @Test
+    void onlyWhatAReplacementNamedIsPutBack() throws IOException {
+        Samples.checkpoint(parent.resolve(".out.old-mine"), "mine");
+        Samples.checkpoint(parent.resolve(".out2.old-0123456789ab"), "other");
+        assertEquals(Optional.empty(), OutputFolder.restore(target));
+        Samples.checkpoint(target, "there");
+        Samples.checkpoint(parent.resolve(".out.old-0123456789ab"), "old");
+        assertEquals(Optional.empty(), OutputFolder.restore(target));
+    }
+
+    @Test
+    void theRootOfAFileSystemIsRefused() throws IOException {
+        Path root = temporary.getRoot();
+        for (boolean overwrite : new boolean[] {false, true}) {
+            assertRefused(OUTPUT_EXISTS, () -> OutputFolder.create(root, overwrite), "the root of a file system");
+        }
+        assertEquals(Optional.empty(), OutputFolder.restore(root));
+    }
+
+    @Test
+    void aPlaceIsAskedForBeforeTheWorkAndLeftAsItWas() throws IOException {
+        Map<String, String> before = snapshot(temporary);
+        OutputFolder.require(parent.resolve("new/parents/out"), false);
+        assertEquals(before, snapshot(temporary));
+        Path file = Files.writeString(parent.resolve("file"), "mine");
+        assertRefused(WRITE_FAILED, () -> OutputFolder.require(file.resolve("out"), false), "file");
+        Samples.checkpoint(target, "old");
+        assertRefused(OUTPUT_EXISTS, () -> OutputFolder.require(target, false), "--overwrite");
+        OutputFolder.require(target, true);
+        assertTrue(Checkpoint.open(target).has("old"));
+    }
+
+    /** Not even root can write there, whose permissions say otherwise. */
+    @Test
+    @EnabledOnOs(OS.LINUX)
+    void aReadOnlyPlaceIsFoundBeforeTheWork() {
+        assertRefused(WRITE_FAILED, () -> OutputFolder.require(Path.of("/proc/isonorm/out"), false), "/proc/isonorm/out");
     }
 
     @Test

@@ -42,6 +42,9 @@ public record Depth(
     /** A block without which the perplexity grows by more than this part is not idle, whatever it turns. */
     public static final double IDLE_PERPLEXITY = 0.01;
 
+    /** Fewer tokens give no verdict: means over them say more of the text than of the model. Over so many they are known to some 3 %. */
+    public static final int FEWEST_TOKENS = 1000;
+
     /** How many blocks there are. */
     public int blocks() {
         return activations.size();
@@ -88,7 +91,12 @@ public record Depth(
         return new Depth(width, tokens, compute, activations, angular, cosine, cka, withoutDirection, massive, growth, sensitivity, Optional.of(measured));
     }
 
-    /** In two sentences: how the variance of the stream grows, and which blocks are idle; and how sure that is. */
+    /** Whether there are enough tokens for a verdict. */
+    public boolean decides() {
+        return tokens >= FEWEST_TOKENS;
+    }
+
+    /** In two sentences: how the variance of the stream grows, and which blocks are idle; and how sure that is. None of too few tokens, in one. */
     public String verdict() {
         return Verdict.of(this);
     }

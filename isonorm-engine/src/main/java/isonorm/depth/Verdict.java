@@ -11,6 +11,10 @@ final class Verdict {
     private Verdict() {}
 
     static String of(Depth depth) {
+        if (!depth.decides()) {
+            return String.format(Locale.ROOT, "No verdict from %,d %s, because means over so few say more of the text than of the model: it takes %,d or more.",
+                    depth.tokens(), depth.tokens() == 1 ? "token" : "tokens", Depth.FEWEST_TOKENS);
+        }
         return growth(depth) + " " + idle(depth);
     }
 

@@ -70,12 +70,20 @@ record Recipe(
             }
             config = config.with("id2label", names);
         }
+        Map<String, Object> ends = new LinkedHashMap<>();
+        if (data instanceof Windows windows) { // what stands behind every text stands before the next one too
+            ends.put("bos_token_id", windows.tokens().endOfText());
+            ends.put("eos_token_id", windows.tokens().endOfText());
+        }
         Family.Description family = Families.describe(config, Set.of());
         Strategy strategy = model.strategy();
         Architecture architecture = strategy.applied(family.architecture());
         boolean ordinary = architecture.equals(family.architecture());
-        return recipe(learning, architecture, strategy,
-                ordinary ? config : Isonorm.config(architecture, Isonorm.VERSION),
+        Config written = ordinary ? config : Isonorm.config(architecture, Isonorm.VERSION);
+        for (Map.Entry<String, Object> end : ends.entrySet()) {
+            written = written.with(end.getKey(), end.getValue());
+        }
+        return recipe(learning, architecture, strategy, written,
                 ordinary ? family.naming() : Isonorm.naming(), Optional.empty());
     }
 

@@ -77,22 +77,26 @@ final class BenchNorms extends Subcommand {
         if (plot != null && (Files.isDirectory(plot) || !Files.isDirectory(folder(plot)))) {
             throw wrongUsage("--plot must be a file in a folder that exists, got " + plot);
         }
+        if (plot != null) {
+            OutputFile.require(plot);
+        }
         announceEngine();
         ArrayNode rows;
         try (ProgressBar progress = ProgressBar.on(console, quiet)) {
             rows = Speeds.norms(models, batches, dtypes, runs, warmUp, threads != null ? threads : Runtime.getRuntime().availableProcessors(),
                     tokens, progress);
         }
-        if (plot != null) {
-            String svg = NormReport.chart(rows).svg();
-            OutputFile.write(plot, temporary -> Files.writeString(
-                    temporary, svg, StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE, StandardOpenOption.SYNC));
-        }
         switch (json ? "json" : format) {
             case "json" -> console.json(rows);
             case "csv" -> NormReport.csv(rows, console.out());
             case "md" -> NormReport.markdown(rows, console.out());
             default -> NormReport.table(rows, console.out());
+        }
+        if (plot != null) {
+            console.out().flush();
+            String svg = NormReport.chart(rows).svg();
+            OutputFile.write(plot, temporary -> Files.writeString(
+                    temporary, svg, StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE, StandardOpenOption.SYNC));
         }
         return DONE;
     }

@@ -70,6 +70,7 @@ public final class CompareCommand extends Subcommand {
             return DONE;
         }
         Trials trials = Trials.of(grid, out);
+        CompareReport.requireFolder(out);
         try (RunLock _ = RunLock.of(out)) {
             compare(grid, trials);
         }
@@ -89,11 +90,15 @@ public final class CompareCommand extends Subcommand {
             results = trials.run(together, progress);
         }
         CompareReport report = new CompareReport(results, trials);
-        report.write(out);
+        // Printed first: what was learned is not lost where it cannot be written.
         if (json) {
             console.json(report.json());
         } else {
             report.print(console);
+        }
+        console.out().flush();
+        report.write(out);
+        if (!json) {
             console.out().println();
             console.out().println("Written: " + console.bold(out.resolve("report.html").toString()) + ", report.json, CSV and SVG files");
         }

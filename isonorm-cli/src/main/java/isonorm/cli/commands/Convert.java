@@ -73,6 +73,7 @@ public final class Convert extends Subcommand {
     @Override
     public Integer call() throws IOException {
         long start = System.nanoTime();
+        putBack(out);
         Conversion.Report report;
         try (ProgressBar progress = progress()) {
             report = conversion().writeTo(out, progress);

@@ -100,6 +100,7 @@ final class DataBuild extends Subcommand {
         if (longest < 1 || longest > MOST_MEGABYTES) {
             throw wrongUsage("--longest must be 1 to " + MOST_MEGABYTES + " megabytes, got " + longest);
         }
+        putBack(out);
         long start = System.nanoTime();
         Manifest manifest;
         try (Vocabulary vocabulary = bytes ? Vocabulary.bytes() : Vocabulary.open(Path.of(tokenizer), Optional.ofNullable(endOfText));

@@ -81,19 +81,25 @@ public final class DepthCommand extends Subcommand {
         if (out != null && Files.exists(out) && !Files.isDirectory(out)) {
             throw wrongUsage("--out must be a folder, got the file " + out);
         }
+        if (out != null) {
+            DepthReport.requireFolder(out);
+        }
         DepthReport report;
         try (ProgressBar progress = progress()) {
             report = new Depths(Optional.ofNullable(text), tokens, Optional.ofNullable(window), compute, sensitivity,
-                    Optional.ofNullable(spans), sensitivityTokens, gradients).measure(checkpoints, this::open, this::announceEngine, progress);
+                    Optional.ofNullable(spans), sensitivityTokens, gradients).measure(checkpoints, this::open, this::warnOfPositions, this::announceEngine,
+                            progress);
         }
-        if (out != null) {
-            report.write(out);
-        }
+        // Printed first: what was measured is not lost where it cannot be written.
         if (json) {
             console.json(report.json());
         } else {
             report.print(console);
-            if (out != null) {
+        }
+        if (out != null) {
+            console.out().flush();
+            report.write(out);
+            if (!json) {
                 console.out().println();
                 console.out().println("Written: " + console.bold(out.resolve("report.html").toString()) + ", report.json, CSV and SVG files");
             }

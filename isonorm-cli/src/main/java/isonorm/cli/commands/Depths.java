@@ -38,14 +38,19 @@ record Depths(
 
     static final int LONGEST = 1024;
 
+    /** Is told in which windows a checkpoint reads a text. */
+    interface Reading {
+        void windows(String name, LoadedModel model, int length) throws IOException;
+    }
+
     /** A checkpoint and all that is known before it is run. */
     private record Task(String name, String checkpoint, LoadedModel model, TokenizedText text, TokenizedText predicted) {}
 
-    DepthReport measure(List<String> checkpoints, Checkpoints.Opener opener, Runnable announcement, ProgressBar progress) throws IOException {
+    DepthReport measure(List<String> checkpoints, Checkpoints.Opener opener, Reading reading, Runnable announcement, ProgressBar progress) throws IOException {
         List<Task> tasks = new ArrayList<>();
         List<String> names = names(checkpoints);
         for (int c = 0; c < checkpoints.size(); c++) {
-            tasks.add(task(names.get(c), checkpoints.get(c), opener));
+            tasks.add(task(names.get(c), checkpoints.get(c), opener, reading));
         }
         announcement.run();
         List<DepthReport.Measured> measured = new ArrayList<>();
@@ -56,15 +61,11 @@ record Depths(
     }
 
     /** Everything that can be wrong with a checkpoint or a text is found before anything is run. */
-    private Task task(String name, String checkpoint, Checkpoints.Opener opener) throws IOException {
+    private Task task(String name, String checkpoint, Checkpoints.Opener opener, Reading reading) throws IOException {
         LoadedModel model = opener.open(checkpoint);
         Architecture architecture = Model.of(model.model()).architecture();
         DepthSurvey.require(model.model());
-        int length = window.orElse((int) Math.min(Math.min(LONGEST, tokens), architecture.longestSequence()));
-        if (length > architecture.longestSequence()) {
-            throw new IllegalArgumentException("this model has " + architecture.longestSequence() + " positions, got a window of " + length
-                    + " tokens; take a shorter one");
-        }
+        int length = length(window, tokens, architecture);
         Path tokenizer = model.checkpoint().folder().resolve("tokenizer.json");
         TokenizedText words = SampleText.read(tokenizer, text, length, tokens);
         if (sensitivity || gradients) {
@@ -73,7 +74,18 @@ record Depths(
         TokenizedText predicted = sensitivity || gradients
                 ? SampleText.read(tokenizer, text, length, Math.max(length, Math.min(tokens, sensitivityTokens)))
                 : words;
+        reading.windows(name, model, length);
         return new Task(name, checkpoint, model, words, predicted);
+    }
+
+    /** The window that is asked for, or the longest there can be, up to {@value #LONGEST}. */
+    static int length(Optional<Integer> window, long tokens, Architecture architecture) {
+        int longest = architecture.longestSequence();
+        int length = window.orElse((int) Math.min(Math.min(LONGEST, tokens), longest));
+        if (length > longest) {
+            throw new IllegalArgumentException("this model has " + longest + " positions, got a window of " + length + " tokens; take a shorter one");
+        }
+        return length;
     }
 
     private DepthReport.Measured measure(Task task, ProgressBar progress) throws IOException {

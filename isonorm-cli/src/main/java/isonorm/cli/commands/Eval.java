@@ -74,6 +74,7 @@ public final class Eval extends Subcommand {
         Verification.requirePrediction(model.model(), length);
         TokenizedText words = TokenizedText.read(model.checkpoint().folder().resolve("tokenizer.json"), text, Beginnings.named(bos), length,
                 stride != null ? stride : length, tokens != null ? tokens : Long.MAX_VALUE);
+        warnOfPositions(checkpoint, model, words.window());
         announceEngine();
         long start = System.nanoTime();
         Likelihood likelihood;

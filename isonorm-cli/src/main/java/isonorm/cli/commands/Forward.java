@@ -2,6 +2,7 @@ package isonorm.cli.commands;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import isonorm.cli.report.OutputFile;
 import isonorm.cli.terminal.Console;
 import isonorm.cli.terminal.ProgressBar;
 import isonorm.convert.LoadedModel;
@@ -52,6 +53,7 @@ public final class Forward extends Subcommand {
         if (Files.exists(output) && !overwrite) {
             throw new IOException(output + " exists already; replace it with --overwrite");
         }
+        OutputFile.require(output);
         announceEngine();
         ObjectNode result;
         try (ProgressBar progress = progress()) {

@@ -142,6 +142,11 @@ public final class Generate extends Subcommand {
         } catch (ClosedOutput _) {
             return FAILED; // whoever read it, head for instance, has gone
         }
+        int longest = 0;
+        for (JsonNode row : result.path("rows")) {
+            longest = Math.max(longest, row.path("prompt_tokens").asInt() + row.path("ids").size());
+        }
+        warnOfPositions(checkpoint, model, longest);
         if (json) {
             console.json(result);
             return DONE;

@@ -15,6 +15,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
 import java.util.Set;
+import java.util.concurrent.atomic.AtomicReference;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
@@ -58,6 +59,9 @@ public final class Prune extends Subcommand {
     @Option(names = "--tokens", paramLabel = "N", defaultValue = "16384", description = "How much of it to measure on. Default: ${DEFAULT-VALUE}.")
     private long tokens;
 
+    @Option(names = "--window", paramLabel = "N", description = "Tokens in a window of the text. Default: the context, 1024 at most.")
+    private Integer window;
+
     @Option(names = "--heal", paramLabel = "STEPS", description = "Go on training the result on --text for so many steps.")
     private Integer heal;
 
@@ -79,20 +83,30 @@ public final class Prune extends Subcommand {
         if (count != null && count < 1 || heal != null && heal < 1 || tokens < 2) {
             throw wrongUsage("--count and --heal must be 1 or more, --tokens 2 or more");
         }
+        if (window != null && (window < 2 || window > tokens)) {
+            throw wrongUsage("--window must be 2 to --tokens, or there is no whole one, got " + window + " and " + tokens);
+        }
         if (heal != null && text == null) {
             throw wrongUsage("--heal learns from a text; give one with --text");
         }
         Optional<Set<Integer>> named = blocks == null ? Optional.empty() : Optional.of(parsed());
+        putBack(out);
         if (Files.exists(out)) {
             throw new IOException(out + " exists already; write to another folder");
         }
         ObjectNode result;
+        AtomicReference<ObjectNode> measured = new AtomicReference<>();
         try (ProgressBar progress = progress()) {
-            result = new Pruner(Optional.ofNullable(text), tokens, Optional.ofNullable(heal))
-                    .prune(checkpoint, this::open, out, named, count == null ? 0 : count, by == null ? "angular" : by, this::announceEngine,
-                            progress);
+            result = new Pruner(Optional.ofNullable(text), tokens, Optional.ofNullable(window), Optional.ofNullable(heal))
+                    .prune(checkpoint, this::open, out, named, count == null ? 0 : count, by == null ? "angular" : by, this::warnOfPositions,
+                            this::announceEngine, measured::set, progress);
         } catch (ConversionRefused refused) {
             throw new IOException("cannot prune " + checkpoint + ": " + refused.getMessage(), refused);
+        } catch (IOException e) {
+            if (measured.get() != null) {
+                printUnwritten(measured.get());
+            }
+            throw e;
         }
         if (json) {
             console.json(result);
@@ -111,27 +125,48 @@ public final class Prune extends Subcommand {
     }
 
     private void print(JsonNode result) {
-        List<String> gone = new ArrayList<>();
-        result.path("removed_blocks").forEach(block -> gone.add(block.asText()));
         console.out().println(console.bold(checkpoint) + " -> " + console.bold(out.toString()) + " (" + result.path("family").asText() + ")");
         console.out().println();
         Table table = Table.ofFacts()
-                .row("removed", (gone.size() == 1 ? "block " : "blocks ") + String.join(", ", gone)
-                        + (result.has("chosen_by") ? ", chosen by " + result.path("chosen_by").asText() : ""))
+                .row("removed", removed(result))
                 .row("blocks", result.path("blocks_before").asText() + " before, " + result.path("blocks_after").asText() + " after")
                 .row("parameters", Table.count(result.path("parameters_before").asLong()) + " before, "
                         + Table.count(result.path("parameters_after").asLong()) + " after");
+        perplexities(table, result);
+        table.print(console.out());
+        if (result.has("not_measured")) {
+            console.out().println();
+            console.out().println("Note: no perplexity: " + result.path("not_measured").asText());
+        }
+    }
+
+    /** What was chosen and measured, where the result cannot be written: it took the longest. */
+    private void printUnwritten(JsonNode measured) {
+        if (json) {
+            console.json(measured);
+            return;
+        }
+        Table table = Table.ofFacts().row("to be removed", removed(measured));
+        perplexities(table, measured);
+        table.print(console.out());
+        console.out().flush();
+    }
+
+    private static String removed(JsonNode result) {
+        List<String> gone = new ArrayList<>();
+        result.path("removed_blocks").forEach(block -> gone.add(block.asText()));
+        return (gone.size() == 1 ? "block " : "blocks ") + String.join(", ", gone)
+                + (result.has("chosen_by") ? ", chosen by " + result.path("chosen_by").asText() : "");
+    }
+
+    private static void perplexities(Table table, JsonNode result) {
         if (result.has("perplexity_before")) {
             table.row("perplexity", perplexity(result, "perplexity_before") + " before, " + perplexity(result, "perplexity_after") + " after"
                     + (result.has("perplexity_healed") ? ", " + perplexity(result, "perplexity_healed") + " healed in "
                             + Table.count(result.path("healed_steps").asLong(), "step") : ""));
             table.row("measured on", Table.count(result.path("predicted_tokens").asLong(), "token") + " of " + result.path("text").asText()
+                    + " in windows of " + Table.count(result.path("window").asLong())
                     + (result.has("perplexity_healed") ? ", which it was healed on" : ""));
-        }
-        table.print(console.out());
-        if (result.has("not_measured")) {
-            console.out().println();
-            console.out().println("Note: no perplexity: " + result.path("not_measured").asText());
         }
     }
 

@@ -1,6 +1,7 @@
 package isonorm.cli.commands;
 
 import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import isonorm.architecture.Architecture;
 import isonorm.cli.terminal.Json;
@@ -23,12 +24,13 @@ import java.util.Collection;
 import java.util.List;
 import java.util.Optional;
 import java.util.Set;
+import java.util.function.Consumer;
 
 /**
  * Prunes a checkpoint: chooses blocks, measures before and after. Apart from the command, so that listing commands loads nothing of
  * the engine.
  */
-record Pruner(Optional<Path> text, long tokens, Optional<Integer> heal) {
+record Pruner(Optional<Path> text, long tokens, Optional<Integer> window, Optional<Integer> heal) {
 
     static final List<String> MEASURES = List.of("angular", "influence", "sensitivity");
 
@@ -41,17 +43,22 @@ record Pruner(Optional<Path> text, long tokens, Optional<Integer> heal) {
      * Chooses, measures and writes.
      *
      * @param named the blocks that go; where there are none, so many as {@code count} are chosen
+     * @param measured is given what was chosen and measured before anything is written
      * @return what was done
      */
-    ObjectNode prune(String checkpoint, Checkpoints.Opener opener, Path out, Optional<Set<Integer>> named, int count, String by, Runnable announcement,
-            ProgressBar progress) throws IOException {
+    ObjectNode prune(String checkpoint, Checkpoints.Opener opener, Path out, Optional<Set<Integer>> named, int count, String by, Depths.Reading reading,
+            Runnable announcement, Consumer<ObjectNode> measured, ProgressBar progress) throws IOException {
         LoadedModel source = opener.open(checkpoint);
         Architecture architecture = Model.of(source.model()).architecture();
         if (named.isEmpty() && count >= architecture.blocks().size()) {
             throw new IllegalArgumentException("no block would be left; this model has " + architecture.blocks().size());
         }
         Optional<Pruning> known = named.isPresent() ? Optional.of(Pruning.of(source, named.get())) : Optional.empty();
+        Pruning.requireTarget(source, out);
         Measure measure = measure(source, named.isEmpty());
+        if (measure.words.isPresent()) {
+            reading.windows(checkpoint, source, measure.words.get().window());
+        }
         announcement.run();
         Pruning pruning = (known.isPresent() ? known.get() : Pruning.of(source, chosen(source.model(), measure.words.orElseThrow(), count, by, progress)))
                 .verifiedBy(Verification.verifier());
@@ -62,6 +69,7 @@ record Pruner(Optional<Path> text, long tokens, Optional<Integer> heal) {
             Likelihood after = likelihood(pruning.result(), words, "after", progress);
             Json.put(result, "perplexity_after", after.perplexity());
             result.put("predicted_tokens", after.predicted());
+            result.put("window", words.window());
             result.put("text", text.map(Path::toString).orElse(SampleText.NAME));
         } else {
             result.put("not_measured", measure.lacking);
@@ -69,6 +77,9 @@ record Pruner(Optional<Path> text, long tokens, Optional<Integer> heal) {
         if (named.isEmpty()) {
             result.put("chosen_by", by);
         }
+        ArrayNode removed = result.putArray("removed_blocks");
+        pruning.removed().forEach(removed::add);
+        measured.accept(result);
         ObjectNode report = heal.isPresent() ? healed(pruning, out, measure.words.orElseThrow(), result, progress) : written(pruning, out, progress);
         report.setAll(result);
         return report.put("output", out.toString());
@@ -78,15 +89,15 @@ record Pruner(Optional<Path> text, long tokens, Optional<Integer> heal) {
     private Measure measure(LoadedModel source, boolean needed) throws IOException {
         Architecture architecture = Model.of(source.model()).architecture();
         Path tokenizer = source.checkpoint().folder().resolve("tokenizer.json");
-        boolean asked = needed || text.isPresent() || heal.isPresent();
+        boolean asked = needed || window.isPresent() || text.isPresent() || heal.isPresent();
         try {
             DepthSurvey.require(source.model());
-            int window = (int) Math.min(Math.min(Depths.LONGEST, tokens), architecture.longestSequence());
-            Verification.requirePrediction(source.model(), window);
+            int length = Depths.length(window, tokens, architecture);
+            Verification.requirePrediction(source.model(), length);
             if (!asked && !Files.exists(tokenizer)) {
                 return new Measure(Optional.empty(), tokenizer + " does not exist");
             }
-            return new Measure(Optional.of(SampleText.read(tokenizer, text, window, tokens)), "");
+            return new Measure(Optional.of(SampleText.read(tokenizer, text, length, tokens)), "");
         } catch (IllegalArgumentException e) {
             if (asked) {
                 throw e;

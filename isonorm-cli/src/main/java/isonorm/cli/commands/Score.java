@@ -79,6 +79,13 @@ public final class Score extends Subcommand {
         result.put("compute", compute);
         try (Tokenizer tokenizer = Tokenizer.open(model.checkpoint().folder().resolve("tokenizer.json"))) {
             Beginnings.put(result, tokenizer.beginning(Beginnings.named(bos)));
+            int longest = 0;
+            for (Question question : questions) {
+                for (String choice : question.choices()) {
+                    longest = Math.max(longest, tokenizer.ids(question.context() + delimiter + choice).length + result.path("beginning").size());
+                }
+            }
+            warnOfPositions(checkpoint, model, Math.min(longest, model.model().context()));
         }
         result.setAll(Measured.accuracy(answered, (System.nanoTime() - start) / 1e9));
         if (json) {

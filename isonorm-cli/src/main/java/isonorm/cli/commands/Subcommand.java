@@ -1,14 +1,18 @@
 package isonorm.cli.commands;
 
+import isonorm.checkpoint.OutputFolder;
 import isonorm.cli.terminal.Console;
 import isonorm.cli.terminal.Logs;
 import isonorm.cli.terminal.ProgressBar;
 import isonorm.cli.terminal.Version;
 import isonorm.convert.LoadedModel;
 import isonorm.tensor.Slowness;
+import isonorm.weights.Model;
+import isonorm.weights.Positions;
 import isonorm.weights.VectorSupport;
 import java.io.IOException;
 import java.nio.file.Path;
+import java.util.OptionalInt;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Model.CommandSpec;
@@ -28,7 +32,7 @@ import picocli.CommandLine.Spec;
         footerHeading = "%nExamples:%n")
 public abstract class Subcommand implements Callable<Integer> {
 
-    static final int DONE = 0;
+    public static final int DONE = 0;
     public static final int FAILED = 1;
 
     final Console console;
@@ -84,6 +88,21 @@ public abstract class Subcommand implements Callable<Integer> {
         String[] unpacked = Path.of(cache).toFile().list((_, name) -> name.startsWith("openblas") || name.startsWith("dnnl"));
         if (!quiet && (unpacked == null || unpacked.length == 0)) {
             console.err().println("unpacking native code to " + cache + " (first use, up to 130 MB) ...");
+        }
+    }
+
+    /** Puts back what a replacement of the folder to write left under another name because it was killed, and says so. */
+    void putBack(Path out) throws IOException {
+        OutputFolder.restore(out).ifPresent(left -> console.err().println("note: a replacement of " + out + " was killed; what was there, and lay in "
+                + left + ", is there again"));
+    }
+
+    /** Warns where windows of a text have positions that the model never learned. */
+    void warnOfPositions(String name, LoadedModel model, int length) throws IOException {
+        OptionalInt untrained = Positions.untrainedFrom(Model.of(model.model()));
+        if (untrained.isPresent() && untrained.getAsInt() < length) {
+            console.err().println("warning: " + name + " was never trained on positions " + untrained.getAsInt() + " and on, and what it computes there is no"
+                    + " measure of it; " + length + " tokens at once reach there, " + untrained.getAsInt() + " do not");
         }
     }
 

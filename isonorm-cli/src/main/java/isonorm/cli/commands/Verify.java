@@ -87,6 +87,7 @@ public final class Verify extends Subcommand {
                     : Math.min(1024, Math.min(first.model().context(), second.model().context()));
             words = Optional.of(TokenizedText.read(tokenizer(first.checkpoint(), second.checkpoint()), text, length, tokens));
             result.put("window", words.get().window());
+            warnOfPositions(a, first, words.get().window());
         }
         Verification.Judgement verdict;
         try (ProgressBar progress = progress()) {

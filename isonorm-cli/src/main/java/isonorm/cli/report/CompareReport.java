@@ -14,8 +14,11 @@ import isonorm.compare.Results;
 import isonorm.compare.Spread;
 import isonorm.compare.Trial;
 import isonorm.compare.Trials;
+import isonorm.data.RunLock;
 import isonorm.train.Metrics;
+import isonorm.train.Trainer;
 import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
@@ -148,6 +151,21 @@ public record CompareReport(Results results, Trials trials) {
     }
 
     // Files
+
+    /** Refuses a folder that holds something else than runs and such a report, or that cannot be written. */
+    public static void requireFolder(Path folder) throws IOException {
+        ReportFolder.require(folder, "runs", CompareReport::isOfAGrid);
+    }
+
+    /** A run, also one that has just begun, and files of which everything begins with a dot: the lock, and what a killed program left. */
+    private static boolean isOfAGrid(Path entry) {
+        try {
+            return Files.isDirectory(entry) ? Files.exists(entry.resolve("config.yaml")) || Trainer.isFresh(entry)
+                    : entry.getFileName().toString().equals(RunLock.FILE);
+        } catch (IOException e) {
+            return false;
+        }
+    }
 
     /** Writes all files; each of them is complete or not there. */
     public void write(Path folder) throws IOException {

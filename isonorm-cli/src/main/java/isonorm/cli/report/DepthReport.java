@@ -96,13 +96,17 @@ public record DepthReport(String text, List<Measured> all) {
         json.put("compute", depth.compute().label()).put("seconds", one.seconds);
         json.put("tokens_without_direction", depth.withoutDirection());
         Growth growth = depth.growth();
-        ObjectNode curve = json.putObject("variance_growth").put("shape", growth.shape().label()).put("certainty", growth.certainty());
+        ObjectNode curve = json.putObject("variance_growth").put("shape", growth.shape().label()).put("certainty", depth.decides() ? growth.certainty() : "none");
         Json.put(curve, "factor", growth.factor());
         Json.put(curve, "r2", growth.quality());
         Json.put(curve, "evidence", growth.evidence());
         Json.put(curve, "start", growth.start());
         Json.put(curve, "rate", growth.rate());
-        depth.idle().forEach(json.putArray("idle_blocks")::add);
+        json.put("tokens_for_a_verdict", Depth.FEWEST_TOKENS);
+        ArrayNode idle = json.putArray("idle_blocks");
+        if (depth.decides()) {
+            depth.idle().forEach(idle::add);
+        }
         json.put("idle_below_distance", Depth.IDLE);
         depth.sensitivity().ifPresent(measured -> {
             json.put("perplexity_tokens", measured.tokens());
@@ -272,6 +276,11 @@ public record DepthReport(String text, List<Measured> all) {
     }
 
     // Files
+
+    /** Refuses a folder that holds something else than such a report, or that cannot be written. */
+    public static void requireFolder(Path folder) throws IOException {
+        ReportFolder.require(folder, "checkpoints", _ -> false);
+    }
 
     /** Writes all files; each of them is complete or not there. */
     public void write(Path folder) throws IOException {

@@ -1,11 +1,16 @@
 package isonorm.cli.report;
 
+import isonorm.checkpoint.CheckpointException;
+import isonorm.cli.terminal.Failures;
 import java.io.IOException;
+import java.nio.file.AccessDeniedException;
+import java.nio.file.FileSystemException;
 import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 
-/** A file that is complete or not there: written beside its place and renamed. */
+/** A file that is complete or not there: written beside its place and renamed. What cannot be written is named. */
 public final class OutputFile {
 
     /** Writes a file that was not there, and syncs it. */
@@ -18,13 +23,42 @@ public final class OutputFile {
 
     public static void write(Path file, Body body) throws IOException {
         Path target = file.toAbsolutePath();
-        Path temporary = target.resolveSibling("." + target.getFileName() + ".tmp-" + ProcessHandle.current().pid());
+        Path temporary = temporary(target);
         temporary.toFile().deleteOnExit(); // an interrupt leaves nothing
         try {
             body.write(temporary);
             Files.move(temporary, target, StandardCopyOption.ATOMIC_MOVE);
+        } catch (IOException e) {
+            throw notWritten(file, e);
         } finally {
             Files.deleteIfExists(temporary);
         }
+    }
+
+    /** Refuses a place where nothing can be written: for whoever works for long before there is something to write. Nothing is left. */
+    public static void require(Path file) throws IOException {
+        Path temporary = temporary(file.toAbsolutePath());
+        try {
+            Files.createFile(temporary);
+            Files.delete(temporary);
+        } catch (IOException e) {
+            throw notWritten(file, e);
+        }
+    }
+
+    private static Path temporary(Path target) {
+        return target.resolveSibling("." + target.getFileName() + ".tmp-" + ProcessHandle.current().pid());
+    }
+
+    /** What the system says of a full disk names no file, and what it says of others the temporary one. */
+    static IOException notWritten(Path file, IOException e) {
+        String why = switch (e) {
+            case CheckpointException known -> known.getMessage();
+            case FileSystemException failed when failed.getReason() != null -> failed.getReason();
+            case AccessDeniedException _ -> "permission denied";
+            case NoSuchFileException _ -> "its folder does not exist";
+            default -> Failures.describe(e);
+        };
+        return new IOException(file + " cannot be written: " + why, e);
     }
 }

@@ -1,7 +1,11 @@
 package isonorm.cli.terminal;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import java.io.FileDescriptor;
+import java.io.FileOutputStream;
+import java.io.IOException;
 import java.io.PrintStream;
+import java.util.Optional;
 
 /**
  * Where a command writes.
@@ -35,6 +39,22 @@ public record Console(PrintStream out, PrintStream err, boolean live, boolean co
     /** Prints one line that says what went wrong. */
     public void error(String message) {
         err.println("isonorm: " + message.strip().replaceAll("\\s*\\R\\s*", "; "));
+    }
+
+    /** Why what was printed has not arrived, on a full disk for instance; nothing where it has, or where nobody reads on, as behind {@code head}. */
+    public Optional<String> unprinted() {
+        if (!out.checkError()) {
+            return Optional.empty();
+        }
+        if (rawOut() != System.out) {
+            return Optional.of("the stream is broken");
+        }
+        try {
+            new FileOutputStream(FileDescriptor.out).write('\n'); // a PrintStream keeps the reason to itself
+            return Optional.of("parts of it are missing");
+        } catch (IOException e) {
+            return Optional.of(String.valueOf(e.getMessage())).filter(why -> !why.contains("Broken pipe"));
+        }
     }
 
     /** Stdout for help, which has no text but its own, and may be coloured. */

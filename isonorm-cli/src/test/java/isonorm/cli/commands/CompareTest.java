@@ -30,6 +30,33 @@ class CompareTest {
     @TempDir
     Path folder;
 
+    @Test
+    void aFolderThatIsNoGridIsLeftAloneAndNothingIsTrained() throws IOException {
+        Path checkpoint = Files.createDirectory(folder.resolve("checkpoint"));
+        Files.writeString(checkpoint.resolve("config.json"), "{}");
+        Path mine = Files.createDirectory(folder.resolve("mine"));
+        Files.writeString(mine.resolve("notes.txt"), "mine");
+        Path run = Files.createDirectory(folder.resolve("run")); // of isonorm train
+        Files.writeString(run.resolve("config.yaml"), "steps: 1");
+        for (Path foreign : List.of(checkpoint, mine, run)) {
+            List<String> before = Run.names(foreign);
+            assertTrue(Run.of("compare", tiny(), "--out", foreign).ended(1).err().contains(foreign + " is not empty and is no report of this command"));
+            assertEquals(before, Run.names(foreign));
+        }
+    }
+
+    @Test
+    void whatWasLearnedIsPrintedWhereItCannotBeWritten() throws IOException {
+        Path out = folder.resolve("out");
+        Object[] command = {"compare", tiny(), "strategy=pre-ln", "lr=1e-2", "seed=1", "--out", out, "--quiet"};
+        Run.of(command).ended(0);
+        Files.delete(out.resolve("report.html"));
+        Files.createDirectories(out.resolve("report.html/in the way"));
+        Run run = Run.of(command).ended(1);
+        assertTrue(run.out().contains("validation loss"), run.out());
+        assertTrue(run.err().contains(out.resolve("report.html") + " cannot be written: "), run.err());
+    }
+
     private Path tiny() throws IOException {
         return Files.writeString(folder.resolve("tiny.yaml"), """
                 base:

@@ -2,6 +2,7 @@ package isonorm.cli.commands;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
@@ -110,6 +111,20 @@ class ConvertTest {
         assertTrue(run.errors().stream().skip(1).allMatch(line -> line.startsWith("  - ")), run.err());
         assertEquals(run.errors().size() - 1, run.json().path("refused").size());
         assertEquals(List.of(), Run.names(folder));
+    }
+
+    /** Between its two renames, which takes no time at all, a replacement has nothing under the name. */
+    @Test
+    void whatAKilledReplacementLeftIsPutBackAndSaid() throws IOException {
+        Path out = folder.resolve("out");
+        Run.of("convert", Run.fixture("gpt2"), out, "--to", "pre-rmsnorm", "--no-verify", "--quiet").ended(0);
+        Path left = Files.move(out, folder.resolve(".out.old-0123456789ab"));
+        assertTrue(Run.of("info", out).ended(1).err().contains(out + " does not exist; " + left + " is what it was before a replacement that was killed"));
+        Run again = Run.of("convert", Run.fixture("gpt2"), out, "--to", "pre-crmsnorm", "--no-verify", "--quiet").ended(1);
+        assertTrue(again.err().contains("note: a replacement of " + out + " was killed; what was there, and lay in " + left + ", is there again"), again.err());
+        assertTrue(again.err().contains("--overwrite"), again.err());
+        assertTrue(Run.of("info", out).ended(0).out().contains("pre-rmsnorm"));
+        assertFalse(Files.exists(left));
     }
 
     @Test

@@ -17,6 +17,8 @@ import java.util.Set;
 import java.util.TreeSet;
 import javax.xml.parsers.DocumentBuilderFactory;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.condition.EnabledOnOs;
+import org.junit.jupiter.api.condition.OS;
 import org.junit.jupiter.api.io.TempDir;
 
 /** {@code isonorm depth} on the GPT-2 of the examples: what it prints, the files it writes, and what it refuses. */
@@ -151,6 +153,80 @@ class DepthCommandTest {
         refused(2, "--out must be a folder", EXAMPLE, "--out", text);
         refused(2, "got 'f33'; did you mean f32?", EXAMPLE, "--compute", "f33");
         refused(2, "CHECKPOINT");
+    }
+
+    @Test
+    void fewTokensGiveNoVerdict() throws IOException {
+        Run run = Run.of("depth", EXAMPLE, "--tokens", 10, "--quiet").ended(0);
+        assertTrue(run.out().contains("No verdict from 10 tokens") && run.out().contains("it takes 1,000 or more."), run.out());
+        assertFalse(run.out().contains("idle") || run.out().contains("sure"), run.out());
+        JsonNode json = Run.of("depth", EXAMPLE, "--tokens", 10, "--json").ended(0).json().path("checkpoints").get(0);
+        assertEquals("none", json.path("variance_growth").path("certainty").asText());
+        assertEquals(0, json.path("idle_blocks").size());
+        assertEquals(1000, json.path("tokens_for_a_verdict").asInt());
+    }
+
+    @Test
+    void aFolderThatIsNoReportIsLeftAlone() throws IOException {
+        Path checkpoint = Files.createDirectory(folder.resolve("checkpoint"));
+        Files.writeString(checkpoint.resolve("config.json"), "{}");
+        Files.writeString(checkpoint.resolve("report.json"), "{\"checkpoints\": []}");
+        Files.writeString(checkpoint.resolve("report.html"), "");
+        Path mine = Files.createDirectory(folder.resolve("mine"));
+        Files.writeString(mine.resolve("notes.txt"), "mine");
+        Path grid = Files.createDirectory(folder.resolve("grid")); // of isonorm compare
+        Files.writeString(grid.resolve("report.json"), "{\"runs\": []}");
+        Files.writeString(grid.resolve("report.html"), "");
+        for (Path foreign : List.of(checkpoint, mine, grid)) {
+            List<String> before = Run.names(foreign);
+            refused(1, foreign + " is not empty and is no report of this command", EXAMPLE, "--out", foreign, "--tokens", 256);
+            assertEquals(before, Run.names(foreign));
+        }
+    }
+
+    @Test
+    void whatWasMeasuredIsPrintedWhereItCannotBeWritten() throws IOException {
+        Path out = folder.resolve("report");
+        Run.of("depth", EXAMPLE, "--tokens", 256, "--out", out, "--quiet").ended(0);
+        Run.of("depth", EXAMPLE, "--tokens", 256, "--out", out, "--quiet").ended(0); // its own report is replaced
+        Files.delete(out.resolve("report.html"));
+        Files.createDirectories(out.resolve("report.html/in the way"));
+        Run run = Run.of("depth", EXAMPLE, "--tokens", 256, "--out", out, "--quiet").ended(1);
+        assertTrue(run.out().contains("256 tokens in windows of 256") && run.out().contains("kurtosis"), run.out());
+        assertFalse(run.out().contains("Written"), run.out());
+        assertTrue(run.err().contains(out.resolve("report.html") + " cannot be written: "), run.err());
+    }
+
+    /** Not even root can write there. */
+    @Test
+    @EnabledOnOs(OS.LINUX)
+    void aPlaceThatCannotBeWrittenIsFoundBeforeTheWork() {
+        refused(1, "/proc/isonorm/report cannot be written: ", EXAMPLE, "--out", "/proc/isonorm/report");
+        refused(1, "/ is not empty and is no report", EXAMPLE, "--out", "/");
+    }
+
+    @Test
+    void positionsThatWereNeverTrainedAreWarnedOf() throws IOException {
+        Path half = Examples.trainedOn(128, folder.resolve("half"));
+        Run run = Run.of("depth", half, "--tokens", 256, "--quiet").ended(0);
+        assertEquals("warning: half was never trained on positions 128 and on, and what it computes there is no measure of it; 256 tokens at once reach "
+                + "there, 128 do not\n", run.err());
+        assertEquals("", Run.of("depth", half, "--tokens", 256, "--window", 128, "--quiet").ended(0).err());
+        Path text = Run.HOME.resolve("examples/tinyshakespeare-heldout.txt");
+        String warning = "was never trained on positions 128 and on";
+        for (List<Object> command : List.<List<Object>>of(
+                List.of("eval", half, "--text", text, "--tokens", 256),
+                List.of("prune", half, folder.resolve("pruned"), "--blocks", 3, "--tokens", 256),
+                List.of("verify", half, half, "--text", text, "--tokens", 256),
+                List.of("generate", half, "--prompt", "ROMEO:", "--max-tokens", 140, "--ignore-end"))) {
+            assertTrue(Run.of(command.toArray()).ended(0).err().contains(warning), command.toString());
+        }
+        for (List<Object> command : List.<List<Object>>of(
+                List.of("eval", half, "--text", text, "--tokens", 256, "--window", 128),
+                List.of("prune", half, folder.resolve("other"), "--blocks", 3, "--tokens", 256, "--window", 128),
+                List.of("generate", half, "--prompt", "ROMEO:", "--max-tokens", 20))) {
+            assertFalse(Run.of(command.toArray()).ended(0).err().contains(warning), command.toString());
+        }
     }
 
     private static void refused(int code, String message, Object... arguments) {

@@ -69,6 +69,13 @@ class ForwardTest {
     }
 
     @Test
+    void aPlaceThatCannotBeWrittenIsFoundBeforeTheWork() {
+        Path output = folder.resolve("missing/out.safetensors");
+        Run run = Run.of("forward", Run.fixture("gpt2"), "--inputs", folder.resolve("nothing.safetensors"), "--output", output).ended(1);
+        assertTrue(run.err().contains(output + " cannot be written: its folder does not exist"), run.err());
+    }
+
+    @Test
     void anOutputIsOnlyReplacedWhenAsked() throws IOException {
         Path out = Files.writeString(folder.resolve("out.safetensors"), "mine");
         Path golden = Run.fixture("gpt2").resolve("golden.safetensors");

@@ -20,6 +20,7 @@ import isonorm.model.Progress;
 import isonorm.model.Result;
 import isonorm.weights.Model;
 import java.io.IOException;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
@@ -29,6 +30,9 @@ import java.util.TreeSet;
 import java.util.function.IntPredicate;
 import java.util.stream.LongStream;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.condition.DisabledOnOs;
+import org.junit.jupiter.api.condition.EnabledOnOs;
+import org.junit.jupiter.api.condition.OS;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -115,6 +119,42 @@ class PruneTest {
         assertArrayEquals(outputs(LoadedModel.open(converted), block -> !removed.contains(block)), outputs(LoadedModel.open(out), _ -> true));
         Run.of("convert", out, folder.resolve("back"), "--to", "pre-ln", "--no-verify", "--quiet").ended(0);
         assertEquals(5, Model.of(LoadedModel.open(folder.resolve("back")).model()).architecture().blocks().size());
+    }
+
+    @Test
+    void theTextIsReadInWindowsOfALengthThatIsSaid() throws IOException {
+        Run run = Run.of("prune", EXAMPLE, folder.resolve("a"), "--blocks", 6, "--tokens", 512, "--quiet").ended(0);
+        assertTrue(run.out().contains(" in windows of 256"), run.out());
+        JsonNode json = Run.of("prune", EXAMPLE, folder.resolve("b"), "--blocks", 6, "--tokens", 512, "--window", 64, "--json").ended(0).json();
+        assertEquals(64, json.path("window").asInt());
+        assertEquals(511, json.path("predicted_tokens").asInt());
+        assertTrue(Run.of("prune", EXAMPLE, folder.resolve("c"), "--blocks", 6, "--window", 257).ended(1).err()
+                .contains("this model has 256 positions, got a window of 257"));
+        assertTrue(Run.of("prune", EXAMPLE, folder.resolve("c"), "--blocks", 6, "--window", 64, "--tokens", 63).ended(2).err().contains("--window must be"));
+    }
+
+    @Test
+    @EnabledOnOs(OS.LINUX)
+    void aPlaceThatCannotBeWrittenIsFoundBeforeTheWork() {
+        Run run = Run.of("prune", EXAMPLE, "/proc/isonorm/out", "--count", 2).ended(1);
+        assertEquals("", run.out());
+        assertEquals(1, run.errors().size(), run.err());
+        assertTrue(run.err().contains("/proc/isonorm/out cannot be written: "), run.err());
+    }
+
+    /** A limit of the size of files stands for a full disk. */
+    @Test
+    @DisabledOnOs(OS.WINDOWS)
+    void whatWasMeasuredIsPrintedWhereItCannotBeWritten() throws IOException, InterruptedException {
+        Path out = folder.resolve("out");
+        Process process = new ProcessBuilder("sh", "-c", "ulimit -f 2048; exec \"$@\"", "sh", Path.of(System.getProperty("java.home"), "bin", "java").toString(),
+                "@" + Run.HOME.resolve("isonorm-engine/src/main/resources/isonorm/jvm.args"), "-XX:-UsePerfData", "-cp", System.getProperty("java.class.path"),
+                "isonorm.cli.Main", "prune", EXAMPLE.toString(), out.toString(), "--count", "2", "--tokens", "512", "--quiet").redirectErrorStream(true).start();
+        String output = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
+        assertEquals(1, process.waitFor(), output);
+        assertTrue(output.contains("to be removed") && output.contains("chosen by angular") && output.contains(" after"), output);
+        assertTrue(output.contains(".out.tmp-") && output.contains("model.safetensors") && output.contains("File too large"), output);
+        assertFalse(Files.exists(out));
     }
 
     /** Attention in gpt2-untied is scaled by one over the block's number, and no other number has the same scale. */
