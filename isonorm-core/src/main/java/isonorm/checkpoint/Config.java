@@ -6,7 +6,7 @@ import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.SerializationFeature;
 import isonorm.checkpoint.CheckpointException.Reason;
 import java.io.IOException;
-import java.nio.file.Files;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -291,7 +291,7 @@ public final class Config {
 
     /** Writes it as a JSON file. */
     public void writeTo(Path file) throws IOException {
-        Files.writeString(file, toString());
+        OutputFolder.write(file, toString().getBytes(StandardCharsets.UTF_8));
     }
 
     @Override

@@ -6,6 +6,7 @@ import static isonorm.checkpoint.CheckpointException.Reason.WRITE_FAILED;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.LinkOption;
+import java.nio.file.OpenOption;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.security.SecureRandom;
@@ -195,6 +196,19 @@ public final class OutputFolder implements AutoCloseable {
                 // The program is ending, and the hook is doing its work.
             }
         };
+    }
+
+    /**
+     * Writes a file. What the system says of a full disk names none, and this does.
+     *
+     * @param options as of {@link Files#write(Path, byte[], OpenOption...)}
+     */
+    public static void write(Path file, byte[] content, OpenOption... options) throws CheckpointException {
+        try {
+            Files.write(file, content, options);
+        } catch (IOException e) {
+            throw Disk.writeFailed(file, e);
+        }
     }
 
     /** The temporary folder, to be filled. */

@@ -225,7 +225,7 @@ public final class Conversion {
             Optional<Evidence> evidence =
                     verifier.isPresent() ? Optional.of(verifier.get().verify(source.model(), plan.original(), plan.result(), result, progress)) : Optional.empty();
             Report whole = report.withResult(written, evidence);
-            JSON.writeValue(output.path().resolve("report.json").toFile(), Reports.json(whole));
+            OutputFolder.write(output.path().resolve("report.json"), JSON.writeValueAsBytes(Reports.json(whole)));
             source.checkpoint().requireUnchanged();
             output.commit();
             return whole;

@@ -3,6 +3,7 @@ package isonorm.convert;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.SerializationFeature;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import isonorm.checkpoint.OutputFolder;
 import isonorm.checkpoint.SafetensorsWriter;
 import isonorm.checkpoint.TensorInfo;
 import isonorm.convert.Conversion.HashedFile;
@@ -112,7 +113,7 @@ final class ModelFiles {
         json.putObject("metadata").put("total_size", total);
         ObjectNode map = json.putObject("weight_map");
         index.forEach(map::put);
-        JSON.writeValue(folder.resolve("model.safetensors.index.json").toFile(), json);
+        OutputFolder.write(folder.resolve("model.safetensors.index.json"), JSON.writeValueAsBytes(json));
     }
 
     private static List<List<TensorPlan>> split(List<TensorPlan> tensors, long largest) {

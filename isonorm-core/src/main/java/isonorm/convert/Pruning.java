@@ -170,7 +170,7 @@ public final class Pruning {
             LoadedModel whole = LoadedModel.open(output.path());
             Optional<Evidence> evidence = verifier.isPresent() ? Optional.of(verifier.get().verify(result, result, result, whole, progress)) : Optional.empty();
             Report report = report(sourceFiles, written, evidence);
-            JSON.writeValue(output.path().resolve("report.json").toFile(), Reports.json(report));
+            OutputFolder.write(output.path().resolve("report.json"), JSON.writeValueAsBytes(Reports.json(report)));
             source.checkpoint().requireUnchanged();
             output.commit();
             return report;

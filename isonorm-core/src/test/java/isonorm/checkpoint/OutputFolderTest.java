@@ -329,6 +329,13 @@ class OutputFolderTest {
         assertTrue(Checkpoint.open(target).has("old"));
     }
 
+    /** The system itself names no file then. */
+    @Test
+    @EnabledOnOs(OS.LINUX)
+    void aFileForWhichADiskHasNoRoomIsNamed() {
+        assertRefused(NO_SPACE, () -> OutputFolder.write(Path.of("/dev/full"), new byte[10]), "/dev/full cannot be written: No space left on device");
+    }
+
     /** Not even root can write there, whose permissions say otherwise. */
     @Test
     @EnabledOnOs(OS.LINUX)

@@ -5,11 +5,13 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import isonorm.checkpoint.OutputFolder;
 import isonorm.depth.Depth;
 import isonorm.depth.Position;
 import isonorm.train.Metrics;
 import isonorm.train.Trainer;
 import java.io.IOException;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
@@ -148,7 +150,7 @@ public record Outcome(Trainer.End end, long parameters, double frequencies, List
         before.ifPresent(stream -> json.set("before", stream.json()));
         after.ifPresent(stream -> json.set("after", stream.json()));
         Path temporary = run.resolve("." + FILE + ".tmp");
-        Files.writeString(temporary, JSON.writeValueAsString(json) + "\n", StandardOpenOption.CREATE, StandardOpenOption.TRUNCATE_EXISTING,
+        OutputFolder.write(temporary, (JSON.writeValueAsString(json) + "\n").getBytes(StandardCharsets.UTF_8), StandardOpenOption.CREATE, StandardOpenOption.TRUNCATE_EXISTING,
                 StandardOpenOption.WRITE, StandardOpenOption.SYNC);
         Files.move(temporary, run.resolve(FILE), StandardCopyOption.ATOMIC_MOVE);
     }

@@ -7,6 +7,7 @@ import com.fasterxml.jackson.databind.PropertyNamingStrategies;
 import com.fasterxml.jackson.databind.SerializationFeature;
 import com.fasterxml.jackson.databind.annotation.JsonNaming;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import isonorm.checkpoint.OutputFolder;
 import java.io.IOException;
 import java.lang.reflect.ParameterizedType;
 import java.lang.reflect.RecordComponent;
@@ -37,7 +38,7 @@ public final class JsonRecords {
 
     /** Writes a file over many lines. */
     public static void write(Path file, JsonNode json) throws IOException {
-        JSON.writeValue(file.toFile(), json);
+        OutputFolder.write(file, JSON.writeValueAsBytes(json));
     }
 
     /**

@@ -167,7 +167,7 @@ public record TokenDataBuilder(
         }
 
         private Manifest run(Progress progress) throws IOException {
-            Files.write(folder.resolve(TokenData.TOKENIZER), vocabulary.tokenizerJson());
+            OutputFolder.write(folder.resolve(TokenData.TOKENIZER), vocabulary.tokenizerJson());
             String tokenizer = Fingerprint.sha256(folder.resolve(TokenData.TOKENIZER));
             boolean cut;
             Manifest.Splits splits;

@@ -132,7 +132,7 @@ public final class Healing {
             json.put("perplexity_healed", likelihood.perplexity());
         }
         json.put("predicted_tokens", likelihood.predicted());
-        JSON.writeValue(file.toFile(), json);
+        OutputFolder.write(file, JSON.writeValueAsBytes(json));
     }
 
     private static void delete(Path folder) throws IOException {

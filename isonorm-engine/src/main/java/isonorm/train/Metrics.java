@@ -5,6 +5,7 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import isonorm.checkpoint.OutputFolder;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
@@ -15,6 +16,7 @@ import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.stream.Collectors;
 
 /** What a run saw, in metrics.jsonl and as TensorBoard's events. A run that goes on keeps the lines up to where it begins. */
 public final class Metrics implements AutoCloseable {
@@ -102,7 +104,7 @@ public final class Metrics implements AutoCloseable {
             }
         }
         Path temporary = run.resolve(".metrics.jsonl.tmp");
-        Files.write(temporary, kept);
+        OutputFolder.write(temporary, kept.stream().map(line -> line + "\n").collect(Collectors.joining()).getBytes(StandardCharsets.UTF_8));
         Files.move(temporary, file, StandardCopyOption.ATOMIC_MOVE);
         return new Metrics(file, FileChannel.open(file, StandardOpenOption.APPEND), EventFile.create(run, step), scaled);
     }

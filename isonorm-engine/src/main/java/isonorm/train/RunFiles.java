@@ -1,7 +1,9 @@
 package isonorm.train;
 
+import isonorm.checkpoint.OutputFolder;
 import isonorm.data.RunLock;
 import java.io.IOException;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
@@ -34,7 +36,7 @@ final class RunFiles {
             }
         });
         Path temporary = run.resolve(TEMPORARY);
-        Files.write(temporary, lines);
+        OutputFolder.write(temporary, (String.join("\n", lines) + "\n").getBytes(StandardCharsets.UTF_8));
         Files.move(temporary, run.resolve("config.yaml"), StandardCopyOption.ATOMIC_MOVE);
     }
 }
