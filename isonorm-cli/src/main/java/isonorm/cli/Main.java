@@ -65,6 +65,7 @@ import picocli.CommandLine.UnmatchedArgumentException;
 public final class Main implements Runnable {
 
     private static final int WRONG_USAGE = 2;
+    private static final String WHOLE = " is no whole number";
 
     /** What picocli takes for a command: an object with its annotations, or a line of them. */
     static final Map<String, Function<Console, Object>> COMMANDS = new LinkedHashMap<>();
@@ -143,7 +144,7 @@ public final class Main implements Runnable {
         CommandSpec spec = e.getCommandLine().getCommandSpec();
         String message = e instanceof UnmatchedArgumentException unmatched && !unmatched.getUnmatched().isEmpty()
                 ? unmatched(spec, unmatched.getUnmatched().getFirst())
-                : e.getMessage();
+                : e.getMessage().replace(" is not a double", " is no number").replace(" is not an int", WHOLE).replace(" is not a long", WHOLE); // Java's types
         console.error(message);
         console.err().println("Try '" + spec.qualifiedName() + " --help'.");
         return WRONG_USAGE;

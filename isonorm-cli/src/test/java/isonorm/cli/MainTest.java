@@ -64,7 +64,7 @@ class MainTest {
             convert a b --to centred --dtype f8  | expected one of keep, f32, bf16, f16, got 'f8'
             verify a b --compute f65             | did you mean f64?
             verify a b --tolerance -1            | --tolerance must be zero or more
-            verify a b --tolerance x             | 'x' is not a double
+            verify a b --tolerance x             | 'x' is no number
             eval a                               | Missing required option: '--text=FILE'
             eval a --text x --window 1           | --window and --tokens must be 2 or more
             eval a --text x --stride 0           | --stride must be 1 to the window
@@ -78,7 +78,7 @@ class MainTest {
             bench norms --dtype f32,f8           | expected one of f32, bf16, got 'f8'
             bench norms --format xml             | expected one of table, md, csv, json, got 'xml'
             bench norms --batch 1,0              | --batch must be 1 or more, got 0
-            bench norms --batch x                | 'x' is not an int
+            bench norms --batch x                | 'x' is no whole number
             bench norms --runs -1                | --runs, --tokens and --threads must be 1 or more
             bench norms --threads 0              | --runs, --tokens and --threads must be 1 or more
             bench norms --warm-up -1             | option '--warm-up': must be 0 to 3600 seconds, got '-1'

@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import isonorm.cli.terminal.Console;
+import isonorm.mutation.CleanLine;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.PrintStream;
@@ -13,9 +14,10 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Optional;
 import java.util.stream.Stream;
 
-/** One run of the command line in this JVM: its exit code and what it printed. */
+/** One run of the command line in this JVM: its exit code and what it printed; nothing of Java is ever among its errors. */
 public record Run(int code, String out, String err) {
 
     public static final Path HOME = Path.of(System.getProperty("isonorm.home"));
@@ -26,6 +28,7 @@ public record Run(int code, String out, String err) {
         Console console = new Console(
                 new PrintStream(out, true, StandardCharsets.UTF_8), new PrintStream(err, true, StandardCharsets.UTF_8), false, false);
         int code = Main.run(console, Arrays.stream(arguments).map(Object::toString).toArray(String[]::new));
+        assertEquals(Optional.empty(), CleanLine.java(err.toString(StandardCharsets.UTF_8)), () -> "stderr: " + err.toString(StandardCharsets.UTF_8));
         return new Run(code, out.toString(StandardCharsets.UTF_8), err.toString(StandardCharsets.UTF_8));
     }
 

@@ -16,6 +16,7 @@ import com.fasterxml.jackson.databind.DeserializationFeature;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import isonorm.words.JsonFault;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
@@ -134,9 +135,9 @@ public final class Checkpoint {
         } else {
             throw withoutWeights(folder, entries, safetensors);
         }
-        Map<String, SafetensorsFile> fileOf = new LinkedHashMap<>();
+        Map<String, SafetensorsFile> fileOf = LinkedHashMap.newLinkedHashMap(files.stream().mapToInt(file -> file.names().size()).sum());
         for (SafetensorsFile file : files) {
-            for (String name : file.tensors().keySet()) {
+            for (String name : file.names()) {
                 fileOf.put(name, file);
             }
         }
@@ -285,13 +286,13 @@ public final class Checkpoint {
             }
         }
         for (Map.Entry<String, String> entry : shardOf.entrySet()) {
-            if (!shards.get(entry.getValue()).tensors().containsKey(entry.getKey())) {
+            if (!shards.get(entry.getValue()).names().contains(entry.getKey())) {
                 throw new CheckpointException(INDEX_DISAGREES, index + ": tensor " + entry.getKey() + " is not in "
                         + entry.getValue() + ", where the index says it is");
             }
         }
         for (Map.Entry<String, SafetensorsFile> shard : shards.entrySet()) {
-            for (String name : shard.getValue().tensors().keySet()) {
+            for (String name : shard.getValue().names()) {
                 // What the index leaves out, transformers reads as well; of a tensor in two shards nobody can tell which counts.
                 String listed = shardOf.putIfAbsent(name, shard.getKey());
                 if (listed != null && !shard.getKey().equals(listed)) {
@@ -342,7 +343,7 @@ public final class Checkpoint {
             }
             return JSON.readTree(Files.readAllBytes(file));
         } catch (JsonProcessingException e) {
-            throw new CheckpointException(notJson, file + " is not JSON: " + SafetensorsFile.notJson(e)
+            throw new CheckpointException(notJson, file + " is not JSON: " + JsonFault.of(e)
                     + (e.getLocation() == null ? "" : " at line " + e.getLocation().getLineNr()), e);
         } catch (IOException e) {
             throw SafetensorsFile.failed(file, e);
@@ -382,7 +383,7 @@ public final class Checkpoint {
 
     /** What the tensor of this name is. */
     public TensorInfo info(String name) throws CheckpointException {
-        return file(name).tensors().get(name);
+        return file(name).info(name);
     }
 
     /** Maps exactly the bytes of a tensor, as {@link SafetensorsFile#map(String, Arena)} does. */

@@ -5,6 +5,7 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.SerializationFeature;
 import isonorm.checkpoint.CheckpointException.Reason;
+import isonorm.words.JsonFault;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
@@ -14,6 +15,7 @@ import java.util.Collection;
 import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 import java.util.function.Consumer;
@@ -53,13 +55,13 @@ public final class Config {
         try {
             return of(JSON.readTree(json));
         } catch (JsonProcessingException e) {
-            throw new IllegalArgumentException("a config is a JSON object, got " + json, e);
+            throw new IllegalArgumentException("a config is a JSON object, got text that is none: " + JsonFault.of(e), e);
         }
     }
 
     static Config of(JsonNode json) {
         if (!json.isObject()) {
-            throw new IllegalArgumentException("a config is a JSON object, got " + json);
+            throw new IllegalArgumentException("a config is a JSON object, got " + json.getNodeType().name().toLowerCase(Locale.ROOT));
         }
         return new Config(copied((Map<?, ?>) value(json)));
     }

@@ -3,6 +3,7 @@ package isonorm.checkpoint;
 import static isonorm.checkpoint.CheckpointException.Reason.NO_SPACE;
 import static isonorm.checkpoint.CheckpointException.Reason.WRITE_FAILED;
 
+import isonorm.words.SystemFault;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.channels.FileChannel;
@@ -51,7 +52,7 @@ final class Disk {
                 || message.contains("not enough space on the disk")
                 || message.contains("Disk quota exceeded");
         return new CheckpointException(
-                full ? NO_SPACE : WRITE_FAILED, path + " cannot be written: " + SafetensorsFile.cause(e), e);
+                full ? NO_SPACE : WRITE_FAILED, path + " cannot be written: " + SystemFault.of(e), e);
     }
 
     /** Waits until a folder and everything in it are on the disk. */

@@ -17,23 +17,27 @@ import com.fasterxml.jackson.core.JsonParser;
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.core.JsonToken;
 import com.fasterxml.jackson.core.StreamReadConstraints;
-import com.fasterxml.jackson.core.StreamReadFeature;
 import com.fasterxml.jackson.core.exc.StreamConstraintsException;
+import isonorm.words.JsonFault;
+import java.io.ByteArrayInputStream;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
+import java.io.InputStreamReader;
+import java.io.Reader;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
-import java.nio.CharBuffer;
 import java.nio.channels.ReadableByteChannel;
 import java.nio.charset.CharacterCodingException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Comparator;
+import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import java.util.TreeMap;
 
 /**
@@ -54,7 +58,6 @@ record Header(long dataStart, List<Placed> tensors, Map<String, String> metadata
     // A header nests three deep; anything much deeper is an attack on the parser. Names are neither interned nor kept in
     // a table shared by all parsers, because there are as many as tensors and they differ from file to file.
     private static final JsonFactory JSON = JsonFactory.builder()
-            .enable(StreamReadFeature.STRICT_DUPLICATE_DETECTION)
             .disable(JsonFactory.Feature.INTERN_FIELD_NAMES)
             .disable(JsonFactory.Feature.CANONICALIZE_FIELD_NAMES)
             .streamReadConstraints(StreamReadConstraints.builder()
@@ -109,19 +112,17 @@ record Header(long dataStart, List<Placed> tensors, Map<String, String> metadata
             throw new CheckpointException(HEADER_NOT_JSON, file + " has a header of " + header.remaining()
                     + " bytes that does not start with '{'; is it a safetensors file?");
         }
-        CharBuffer text;
-        try {
-            // Decoded here, because a JSON parser given bytes guesses their encoding and the format allows only one.
-            text = StandardCharsets.UTF_8.newDecoder().decode(header);
-        } catch (CharacterCodingException e) {
-            throw new CheckpointException(HEADER_NOT_JSON, file + " has a header that is not UTF-8", e);
-        }
         List<Placed> tensors = new ArrayList<>();
+        Set<String> names = new HashSet<>();
         Map<String, String> metadata = new LinkedHashMap<>();
-        try (JsonParser json = JSON.createParser(text.array(), text.arrayOffset() + text.position(), text.remaining())) {
+        // Decoded here, because a JSON parser given bytes guesses their encoding and the format allows only one.
+        Reader text = new InputStreamReader(new ByteArrayInputStream(header.array(), header.arrayOffset() + header.position(), header.remaining()),
+                StandardCharsets.UTF_8.newDecoder());
+        try (JsonParser json = JSON.createParser(text)) {
             json.nextToken();
             while (json.nextToken() == JsonToken.FIELD_NAME) {
                 String name = requireUnicode(json.currentName(), file);
+                requireOnce(names.add(name), file, name);
                 if (name.equals(METADATA)) {
                     readMetadata(json, metadata, file);
                 } else {
@@ -136,10 +137,12 @@ record Header(long dataStart, List<Placed> tensors, Map<String, String> metadata
             throw e;
         } catch (StreamConstraintsException e) {
             throw new CheckpointException(
-                    HEADER_MALFORMED, file + " has a header beyond all bounds: " + e.getOriginalMessage(), e);
+                    HEADER_MALFORMED, file + " has a header beyond all bounds: " + JsonFault.of(e), e);
         } catch (JsonProcessingException e) {
             throw new CheckpointException(HEADER_NOT_JSON, file + " has a header that is not JSON: "
-                    + SafetensorsFile.notJson(e) + (e.getLocation() == null ? "" : " at character " + e.getLocation().getCharOffset()), e);
+                    + JsonFault.of(e) + (e.getLocation() == null ? "" : " at character " + e.getLocation().getCharOffset()), e);
+        } catch (CharacterCodingException e) {
+            throw new CheckpointException(HEADER_NOT_JSON, file + " has a header that is not UTF-8", e);
         } catch (IOException e) {
             throw new AssertionError("an array is read without input or output", e);
         }
@@ -154,20 +157,19 @@ record Header(long dataStart, List<Placed> tensors, Map<String, String> metadata
         long expected = 0;
         for (Placed tensor : tensors) {
             TensorInfo info = tensor.info();
-            String stated = " tensor " + info.name() + " at bytes " + tensor.begin() + " to " + tensor.end();
             if (tensor.begin() < 0 || tensor.end() < tensor.begin()) {
-                throw new CheckpointException(OFFSETS_OUT_OF_RANGE, file + ":" + stated + " begins after it ends");
+                throw new CheckpointException(OFFSETS_OUT_OF_RANGE, file + ":" + stated(tensor) + " begins after it ends");
             }
             if (tensor.begin() > expected) {
-                throw new CheckpointException(OFFSETS_HOLE, file + ":" + stated + " leaves a hole,"
+                throw new CheckpointException(OFFSETS_HOLE, file + ":" + stated(tensor) + " leaves a hole,"
                         + " the data before it ends at " + expected);
             }
             if (tensor.begin() < expected) {
-                throw new CheckpointException(OFFSETS_OVERLAP, file + ":" + stated
+                throw new CheckpointException(OFFSETS_OVERLAP, file + ":" + stated(tensor)
                         + " overlaps the one before it, which ends at " + expected);
             }
             if (tensor.end() - tensor.begin() != info.bytes()) {
-                throw new CheckpointException(SIZE_MISMATCH, file + ":" + stated + " does not have the " + info.bytes()
+                throw new CheckpointException(SIZE_MISMATCH, file + ":" + stated(tensor) + " does not have the " + info.bytes()
                         + " bytes of " + info.dtype() + " " + info.shape());
             }
             expected = tensor.end();
@@ -182,6 +184,10 @@ record Header(long dataStart, List<Placed> tensors, Map<String, String> metadata
         }
     }
 
+    private static String stated(Placed tensor) {
+        return " tensor " + tensor.info().name() + " at bytes " + tensor.begin() + " to " + tensor.end();
+    }
+
     private static void readMetadata(JsonParser json, Map<String, String> metadata, Path file) throws IOException {
         if (json.nextToken() == JsonToken.VALUE_NULL) {
             return; // how some writers say that there is none, and the reference implementation reads
@@ -190,7 +196,7 @@ record Header(long dataStart, List<Placed> tensors, Map<String, String> metadata
         while (json.nextToken() == JsonToken.FIELD_NAME) {
             String key = requireUnicode(json.currentName(), file);
             require(json.nextToken() == JsonToken.VALUE_STRING, file, METADATA, "must be an object of strings");
-            metadata.put(key, requireUnicode(json.getText(), file));
+            requireOnce(metadata.put(key, requireUnicode(json.getText(), file)) == null, file, key);
         }
     }
 
@@ -204,11 +210,18 @@ record Header(long dataStart, List<Placed> tensors, Map<String, String> metadata
             json.nextToken();
             switch (key) {
                 case "dtype" -> {
+                    requireOnce(dtypeName == null, file, key);
                     require(json.currentToken() == JsonToken.VALUE_STRING, file, name, "dtype must be a string");
                     dtypeName = json.getText();
                 }
-                case "shape" -> shape = readNumbers(json, name, key, HEADER_MALFORMED, file);
-                case "data_offsets" -> offsets = readNumbers(json, name, key, OFFSETS_OUT_OF_RANGE, file);
+                case "shape" -> {
+                    requireOnce(shape == null, file, key);
+                    shape = readNumbers(json, name, key, HEADER_MALFORMED, file);
+                }
+                case "data_offsets" -> {
+                    requireOnce(offsets == null, file, key);
+                    offsets = readNumbers(json, name, key, OFFSETS_OUT_OF_RANGE, file);
+                }
                 default -> json.skipChildren();
             }
         }
@@ -261,7 +274,21 @@ record Header(long dataStart, List<Placed> tensors, Map<String, String> metadata
     }
 
     private static boolean isUnicode(String text) {
-        return text.codePoints().noneMatch(c -> Character.getType(c) == Character.SURROGATE);
+        for (int i = 0; i < text.length(); i++) {
+            if (Character.isSurrogate(text.charAt(i))) {
+                if (!Character.isSupplementaryCodePoint(text.codePointAt(i))) {
+                    return false;
+                }
+                i++;
+            }
+        }
+        return true;
+    }
+
+    private static void requireOnce(boolean first, Path file, String key) throws CheckpointException {
+        if (!first) {
+            throw new CheckpointException(HEADER_NOT_JSON, file + " has a header with the key " + key + " twice in one object");
+        }
     }
 
     private static void require(boolean holds, Path file, String name, String rule) throws CheckpointException {

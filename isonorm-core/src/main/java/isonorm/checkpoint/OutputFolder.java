@@ -3,6 +3,7 @@ package isonorm.checkpoint;
 import static isonorm.checkpoint.CheckpointException.Reason.OUTPUT_EXISTS;
 import static isonorm.checkpoint.CheckpointException.Reason.WRITE_FAILED;
 
+import isonorm.words.SystemFault;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.LinkOption;
@@ -265,7 +266,7 @@ public final class OutputFolder implements AutoCloseable {
                 } catch (IOException again) {
                     e.addSuppressed(again);
                     throw new CheckpointException(WRITE_FAILED, target + " could not be replaced, and what it was is now "
-                            + aside + ": " + SafetensorsFile.cause(e), e);
+                            + aside + ": " + SystemFault.of(e), e);
                 }
             }
             throw e;
@@ -277,7 +278,7 @@ public final class OutputFolder implements AutoCloseable {
             Disk.delete(aside);
         } catch (IOException e) {
             throw new CheckpointException(WRITE_FAILED, target + " is complete, but what it replaced could not be deleted"
-                    + " and is now " + aside + ": " + SafetensorsFile.cause(e), e);
+                    + " and is now " + aside + ": " + SystemFault.of(e), e);
         }
     }
 

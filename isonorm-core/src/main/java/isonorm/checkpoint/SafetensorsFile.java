@@ -6,28 +6,21 @@ import static isonorm.checkpoint.CheckpointException.Reason.NOT_A_CHECKPOINT;
 import static isonorm.checkpoint.CheckpointException.Reason.READ_FAILED;
 import static isonorm.checkpoint.CheckpointException.Reason.TRUNCATED;
 
-import com.fasterxml.jackson.core.JsonProcessingException;
 import isonorm.words.Names;
-import java.io.EOFException;
+import isonorm.words.SystemFault;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.nio.channels.FileChannel;
-import java.nio.charset.CharacterCodingException;
-import java.nio.file.AccessDeniedException;
-import java.nio.file.DirectoryNotEmptyException;
-import java.nio.file.FileAlreadyExistsException;
-import java.nio.file.FileSystemException;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
-import java.nio.file.NotDirectoryException;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.util.Collection;
 import java.util.Collections;
-import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.Map;
+import java.util.Set;
 
 /**
  * One safetensors file, of which the header has been read and validated and the tensors are mapped on request.
@@ -55,21 +48,18 @@ public final class SafetensorsFile {
 
     private final Path path;
     private final long length;
-    private final Map<String, TensorInfo> tensors;
-    private final Map<String, Long> positions; // in the file, not in the data
+    private final long dataStart;
+    private final Map<String, Header.Placed> tensors; // one map, since there may be a million
     private final Map<String, String> metadata;
 
     private SafetensorsFile(Path path, long length, Header header) {
         this.path = path;
         this.length = length;
-        Map<String, TensorInfo> infos = LinkedHashMap.newLinkedHashMap(header.tensors().size());
-        Map<String, Long> starts = HashMap.newHashMap(header.tensors().size());
+        this.dataStart = header.dataStart();
+        this.tensors = LinkedHashMap.newLinkedHashMap(header.tensors().size());
         for (Header.Placed tensor : header.tensors()) {
-            infos.put(tensor.info().name(), tensor.info());
-            starts.put(tensor.info().name(), header.dataStart() + tensor.begin());
+            tensors.put(tensor.info().name(), tensor);
         }
-        this.tensors = Collections.unmodifiableMap(infos);
-        this.positions = starts;
         this.metadata = Collections.unmodifiableMap(header.metadata());
     }
 
@@ -94,9 +84,21 @@ public final class SafetensorsFile {
         return path;
     }
 
-    /** The tensors by name, in the order of their bytes in the file. */
+    /** The tensors by name, in the order of their bytes in the file; a new map. */
     public Map<String, TensorInfo> tensors() {
-        return tensors;
+        Map<String, TensorInfo> infos = LinkedHashMap.newLinkedHashMap(tensors.size());
+        tensors.forEach((name, tensor) -> infos.put(name, tensor.info()));
+        return infos;
+    }
+
+    /** The names of the tensors in the order of their bytes in the file. */
+    public Set<String> names() {
+        return Collections.unmodifiableSet(tensors.keySet());
+    }
+
+    /** What the tensor of this name is. */
+    public TensorInfo info(String name) throws CheckpointException {
+        return placed(name).info();
     }
 
     /** What the file says about itself, in the order of the header. */
@@ -127,18 +129,18 @@ public final class SafetensorsFile {
                 throw new CheckpointException(TRUNCATED, path + " was " + length + " bytes long when it was opened and is "
                         + now + " now, so its tensor " + name + " cannot be trusted");
             }
-            return channel.map(FileChannel.MapMode.READ_ONLY, positions.get(name) + byteOffset, byteCount, arena);
+            return channel.map(FileChannel.MapMode.READ_ONLY, dataStart + placed(name).begin() + byteOffset, byteCount, arena);
         } catch (IOException e) {
             throw failed(path, e);
         }
     }
 
-    private TensorInfo info(String name) throws CheckpointException {
-        TensorInfo info = tensors.get(name);
-        if (info == null) {
+    private Header.Placed placed(String name) throws CheckpointException {
+        Header.Placed tensor = tensors.get(name);
+        if (tensor == null) {
             throw missingTensor(path, name, tensors.keySet());
         }
-        return info;
+        return tensor;
     }
 
     static CheckpointException missingTensor(Path where, String name, Collection<String> known) {
@@ -156,7 +158,7 @@ public final class SafetensorsFile {
         return switch (e) {
             case CheckpointException known -> known;
             case NoSuchFileException gone -> missing(path, gone);
-            default -> new CheckpointException(READ_FAILED, path + " cannot be read: " + cause(e), e);
+            default -> new CheckpointException(READ_FAILED, path + " cannot be read: " + SystemFault.of(e), e);
         };
     }
 
@@ -165,27 +167,5 @@ public final class SafetensorsFile {
             throw new IllegalArgumentException("tensor " + info.name() + " has " + info.bytes() + " bytes, got " + byteCount
                     + " from " + byteOffset);
         }
-    }
-
-    /** What a JSON parser found wrong, without its words about itself. */
-    static String notJson(JsonProcessingException e) {
-        String words = e.getOriginalMessage();
-        int itself = words.indexOf(" (start marker at");
-        return itself < 0 ? words : words.substring(0, itself);
-    }
-
-    /** What the system says, in words that are not Java's; some exceptions carry only a file name and say the rest by their class. */
-    static String cause(IOException e) {
-        return switch (e) {
-            case AccessDeniedException _ -> "permission denied";
-            case FileAlreadyExistsException exists -> exists.getFile() + " exists already";
-            case NoSuchFileException gone -> gone.getFile() + " does not exist";
-            case NotDirectoryException file -> file.getFile() + " is no folder";
-            case DirectoryNotEmptyException full -> full.getFile() + " is not empty";
-            case FileSystemException system when system.getReason() != null -> system.getReason();
-            case CharacterCodingException _ -> "it is not UTF-8";
-            case EOFException _ -> "it ends too soon";
-            default -> e.getMessage() == null ? "the system gives no reason" : e.getMessage();
-        };
     }
 }

@@ -275,7 +275,7 @@ class SafetensorsFileTest {
         String tensor = tensor("twice", "U8", "[1]", 0, 1);
         assertHeaderRefused(HEADER_NOT_JSON, "{" + tensor + "," + tensor + "}", 1, "twice");
         assertHeaderRefused(HEADER_NOT_JSON, "{\"a\":{\"shape\":[1],\"shape\":[1]}}", 1, "shape");
-        assertHeaderRefused(HEADER_NOT_JSON, "{\"__metadata__\":{\"k\":\"1\",\"k\":\"2\"}}", 0, "'k'");
+        assertHeaderRefused(HEADER_NOT_JSON, "{\"__metadata__\":{\"k\":\"1\",\"k\":\"2\"}}", 0, "key k twice");
         assertHeaderRefused(HEADER_NOT_JSON, "{\"__metadata__\":{},\"__metadata__\":{}}", 0, "__metadata__");
     }
 

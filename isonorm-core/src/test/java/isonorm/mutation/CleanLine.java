@@ -4,12 +4,11 @@ import java.util.Optional;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
-/** What a message to users must be: not too long, and with nothing of Java or of a library's settings in it; the command line makes one line of it. */
+/** What a message to users must be: with nothing of Java or of a library's settings in it; the command line makes one line of it, and cuts one that quotes too much. */
 public final class CleanLine {
 
-    private static final int LONGEST = 5000;
     private static final Pattern JAVA = Pattern.compile("\\b[A-Z]\\w+(?:Exception|Error)\\b|StackOverflow|\\b(?:java|javax|jdk|sun)\\.[a-z]|com\\.fasterxml|dev\\.hardwood"
-            + "|org\\.snakeyaml|isonorm\\.[a-z]+\\.[A-Z]|\\b[A-Z]\\w+\\$[A-Z]|For input string|Malformed input|Input length = |Unrecognized (?:field|token)|[Dd]eserializ"
+            + "|org\\.snakeyaml|isonorm\\.[a-z]+\\.[A-Z]|\\b[A-Z][a-z]\\w*\\$[A-Z][a-z]|For input string|Malformed input|Input length = |Unrecognized (?:field|token)|[Dd]eserializ"
             + "|not a double|`?\\b(?:ENABLE|ALLOW|FAIL_ON|Json\\w+Feature|Stream\\w+(?:Feature|Constraints))|Index -?\\d+ out of bounds|out of bounds for length"
             + "|\\bNumberFormat|Cannot (?:cast|invoke|read (?:field|the array))|because \"|internal error|line: \\d+, column|\\[Source: |REDACTED|must be a valid .*Character"
             + "|begin -?\\d+, end -?\\d+, length");
@@ -20,9 +19,6 @@ public final class CleanLine {
     public static Optional<String> complaint(String message) {
         if (message == null || message.isBlank()) {
             return Optional.of("it says nothing");
-        }
-        if (message.length() > LONGEST) {
-            return Optional.of("it has " + message.length() + " characters");
         }
         return java(message);
     }

@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.fail;
 
 import java.io.IOException;
 import java.io.UncheckedIOException;
+import java.lang.management.ManagementFactory;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -17,12 +18,13 @@ import java.util.SplittableRandom;
 /**
  * Reads valid files with random changes: each is read, or refused in one clean line, soon.
  *
- * <p>Input number i of a reader depends on i alone, so a failure is repeated by its number, {@code -Disonorm.mutation=i}; {@code -Disonorm.mutations=n} sets
- * how many each reader gets, and then what came of them is appended to {@code target/mutations.txt}.
+ * <p>Input number i of a reader depends on i alone, so a failure is repeated by its number, {@code -Disonorm.mutation=i}; {@code -Disonorm.mutations=n} gives
+ * each reader n times as many, and then what came of them is appended to {@code target/mutations.txt}.
  */
 public final class Mutations {
 
-    private static final long SLOWEST_NANOS = 10_000_000_000L; // far above a pause of the collector, or of the machine
+    /** Of the processor, which a machine that stands still for a while does not spend. */
+    private static final long SLOWEST_NANOS = 5_000_000_000L;
 
     private Mutations() {}
 
@@ -36,9 +38,9 @@ public final class Mutations {
         void read(byte[] input) throws IOException;
     }
 
-    /** How many inputs there are: few, if nobody wants more. */
+    /** How many inputs there are: few, or so many times as many. */
     public static int count(int few) {
-        return Integer.getInteger("isonorm.mutations", few);
+        return few * Integer.getInteger("isonorm.mutations", 1);
     }
 
     /** Gives a reader so many inputs, made of valid ones, each of which it must accept as it is. */
@@ -53,7 +55,7 @@ public final class Mutations {
         for (int i = Math.max(only, 0); i < end; i++) {
             SplittableRandom random = new SplittableRandom(i);
             byte[] input = change.made(valid.get(random.nextInt(valid.size())), valid, random);
-            long before = System.nanoTime();
+            long before = spent();
             try {
                 reader.read(input);
                 accepted++;
@@ -65,10 +67,15 @@ public final class Mutations {
             } catch (Throwable e) {
                 fail(what + ", input " + i + " must be read or refused, and is " + e + ": " + shown(input), e);
             }
-            long nanos = System.nanoTime() - before;
+            long nanos = spent() - before;
             assertTrue(nanos < SLOWEST_NANOS, what + ", input " + i + " took " + nanos + " ns");
         }
         tally(what, end, accepted, System.nanoTime() - began);
+    }
+
+    /** What this thread has had of a processor. */
+    public static long spent() {
+        return ManagementFactory.getThreadMXBean().getCurrentThreadCpuTime();
     }
 
     private static String shown(byte[] input) {

@@ -10,6 +10,7 @@ import isonorm.depth.Depth;
 import isonorm.depth.Position;
 import isonorm.train.Metrics;
 import isonorm.train.Trainer;
+import isonorm.words.SystemFault;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
@@ -137,7 +138,7 @@ public record Outcome(Trainer.End end, long parameters, double frequencies, List
         } catch (JacksonException | IllegalArgumentException e) {
             throw new IOException(file + " is not what was written; delete the folder " + run + " to run it again", e);
         } catch (IOException e) {
-            throw new IOException(run + " is damaged: " + e.getMessage() + "; delete it to run it again", e);
+            throw new IOException(run + " is damaged: " + SystemFault.named(e) + "; delete it to run it again", e);
         }
     }
 

@@ -18,6 +18,9 @@ import dev.hardwood.reader.ColumnReaders;
 import dev.hardwood.reader.ParquetFileReader;
 import dev.hardwood.schema.ColumnProjection;
 import dev.hardwood.schema.ColumnSchema;
+import isonorm.words.JsonFault;
+import isonorm.words.LibraryFault;
+import isonorm.words.SystemFault;
 import java.io.CharConversionException;
 import java.io.EOFException;
 import java.io.FilterInputStream;
@@ -37,6 +40,8 @@ import java.util.Locale;
 import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.Callable;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.TimeUnit;
 import java.util.stream.Collectors;
 import java.util.zip.ZipException;
 
@@ -368,7 +373,7 @@ sealed interface DocumentFile extends AutoCloseable {
                     throw new IOException(where + " is not JSON: something stands behind its object");
                 }
             } catch (JsonProcessingException e) {
-                throw new IOException(where + " is not JSON: " + e.getOriginalMessage().lines().findFirst().orElse(""), e);
+                throw new IOException(where + " is not JSON: " + JsonFault.of(e), e);
             } catch (CharConversionException e) {
                 throw new IOException(where + " is not UTF-8", e);
             }
@@ -418,6 +423,9 @@ sealed interface DocumentFile extends AutoCloseable {
         private static final int ROWS = 64;
 
         private static final int NAMED = 20; // columns in an error
+
+        /** Seconds for some rows, which a slow disk gives in one. */
+        private static final int PATIENCE = 60;
 
         private final Path file;
         private final HardwoodContext context;
@@ -510,7 +518,35 @@ sealed interface DocumentFile extends AutoCloseable {
                             + "write it with smaller ones, or give java more with -Xmx", e);
                 }
             }
-            return e instanceof Wrong wrong ? wrong : new IOException(file + " is no Parquet file that can be read: " + e.getMessage(), e);
+            return e instanceof Wrong wrong ? wrong : new IOException(file + " is no Parquet file that can be read: "
+                    + LibraryFault.of(e, "what it says of itself does not fit together"), e);
+        }
+
+        /** Hardwood reads ahead in a thread of its own, and at some damaged pages never ends: nothing comes, and it waits. */
+        private boolean nextRows() throws IOException {
+            CompletableFuture<Boolean> late = new CompletableFuture<Boolean>().completeOnTimeout(true, PATIENCE, TimeUnit.SECONDS);
+            late.thenAcceptAsync(is -> {
+                if (is) {
+                    try (context; reader) {
+                        rows.close(); // who waits is told that nothing comes any more
+                    } catch (IOException | RuntimeException e) {
+                        // It is refused all the same.
+                    }
+                }
+            });
+            boolean more;
+            try {
+                more = rows.next();
+            } catch (RuntimeException e) {
+                if (late.complete(false)) {
+                    throw e;
+                }
+                more = true;
+            }
+            if (!late.complete(false) && late.getNow(false)) {
+                throw new Wrong(file + " is damaged: nothing could be made of its pages in " + PATIENCE + " s");
+            }
+            return more;
         }
 
         @Override
@@ -518,7 +554,7 @@ sealed interface DocumentFile extends AutoCloseable {
             byte[][] texts;
             long bytes = 0;
             try {
-                if (!rows.next()) {
+                if (!nextRows()) {
                     return null;
                 }
                 ColumnReader column = rows.column;
@@ -581,9 +617,9 @@ sealed interface DocumentFile extends AutoCloseable {
         } catch (Blocks.LongLine e) {
             throw e;
         } catch (ZipException | EOFException | ZstdIOException e) {
-            throw new IOException(file + " is damaged, or not packed as its name says: " + e.getMessage(), e);
+            throw new IOException(file + " is damaged, or not packed as its name says: " + SystemFault.of(e), e);
         } catch (IOException e) {
-            throw new IOException(file + " cannot be read: " + e.getMessage(), e);
+            throw new IOException(file + " cannot be read: " + SystemFault.of(e), e);
         }
     }
 }

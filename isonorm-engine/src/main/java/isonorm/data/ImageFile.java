@@ -1,5 +1,6 @@
 package isonorm.data;
 
+import isonorm.words.LibraryFault;
 import java.awt.color.ColorSpace;
 import java.awt.image.BufferedImage;
 import java.awt.image.ColorModel;
@@ -79,12 +80,9 @@ record ImageFile(int width, int height, byte[] rgb) {
         } catch (Unreadable e) {
             throw e;
         } catch (IOException | RuntimeException e) { // Java's readers throw what they like at damaged files
-            throw new Unreadable(file + " is damaged or of a kind that is not read: " + reason(e), e);
+            throw new Unreadable(file + " is damaged or of a kind that is not read: "
+                    + LibraryFault.of(e, "it ends or breaks off where more must follow"), e);
         }
-    }
-
-    private static String reason(Exception e) {
-        return e.getMessage() == null ? "it ends or breaks off where more must follow" : e.getMessage().lines().findFirst().orElse("");
     }
 
     /** Something that names its file. */

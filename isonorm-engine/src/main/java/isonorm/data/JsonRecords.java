@@ -8,6 +8,7 @@ import com.fasterxml.jackson.databind.SerializationFeature;
 import com.fasterxml.jackson.databind.annotation.JsonNaming;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import isonorm.checkpoint.OutputFolder;
+import isonorm.words.JsonFault;
 import java.io.IOException;
 import java.lang.reflect.ParameterizedType;
 import java.lang.reflect.RecordComponent;
@@ -52,7 +53,7 @@ public final class JsonRecords {
                 return json;
             }
         } catch (JacksonException e) {
-            throw new IOException(file + " is not JSON: " + e.getOriginalMessage(), e);
+            throw new IOException(file + " is not JSON: " + JsonFault.of(e), e);
         }
         throw new IOException(file + " must be a JSON object");
     }

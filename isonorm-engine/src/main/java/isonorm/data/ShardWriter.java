@@ -1,6 +1,7 @@
 package isonorm.data;
 
 import isonorm.weights.Fingerprint;
+import isonorm.words.SystemFault;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
@@ -80,7 +81,7 @@ final class ShardWriter implements AutoCloseable {
             }
             buffer.clear();
         } catch (IOException e) {
-            throw new IOException(file() + " cannot be written: " + e.getMessage(), e);
+            throw new IOException(file() + " cannot be written: " + SystemFault.of(e), e);
         }
     }
 

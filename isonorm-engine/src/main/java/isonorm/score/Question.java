@@ -4,6 +4,7 @@ import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.DeserializationFeature;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
+import isonorm.words.JsonFault;
 import isonorm.words.TextFile;
 import java.io.IOException;
 import java.nio.file.Path;
@@ -61,7 +62,7 @@ public record Question(String where, String context, List<String> choices, int a
         try {
             json = JSON.readTree(line);
         } catch (JsonProcessingException e) {
-            throw new IOException(where + " is not JSON: " + e.getOriginalMessage(), e);
+            throw new IOException(where + " is not JSON: " + JsonFault.of(e), e);
         }
         if (!json.isObject()) {
             throw new IOException(where + " must be an object with context, choices and answer, got " + json.getNodeType());

@@ -13,7 +13,7 @@ record Range(String key, double least, double below, boolean whole) {
     static final Range SEED = whole("seed", 0);
     static final Range THREADS = whole("threads", 0);
     static final Range WIDTH = whole("model.width", 1);
-    static final Range BLOCKS = whole("model.blocks", 1);
+    static final Range BLOCKS = new Range("model.blocks", 1, 100_000, true); // each is an object, before there is any memory to ask for
     static final Range HEADS = whole("model.heads", 1);
     static final Range HIDDEN = whole("model.hidden", 1);
     static final Range DEVIATION = real("init.deviation", 0, Double.POSITIVE_INFINITY);
@@ -91,7 +91,7 @@ record Range(String key, double least, double below, boolean whole) {
     }
 
     private IllegalArgumentException refused(String got) {
-        return new IllegalArgumentException(key + (whole ? " must be a whole number of " + (long) least + " or more"
+        return new IllegalArgumentException(key + (whole ? " must be a whole number of " + (long) least + (below == Double.POSITIVE_INFINITY ? " or more" : " to below " + (long) below)
                 : " must be a number from " + least + (below == Double.POSITIVE_INFINITY ? " on" : " to below " + below)) + ", got " + got);
     }
 }

@@ -18,6 +18,7 @@ import isonorm.rewrite.ModelWriter;
 import isonorm.weights.Fingerprint;
 import isonorm.weights.Matrix;
 import isonorm.weights.Model;
+import isonorm.words.SystemFault;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
@@ -181,7 +182,7 @@ final class RunCheckpoints {
 
     /** What the system says of a full disk names no file. */
     static IOException notWritten(Path file, IOException e) {
-        return e instanceof CheckpointException ? e : new IOException(file + " cannot be written: " + e.getMessage(), e);
+        return e instanceof CheckpointException ? e : new IOException(file + " cannot be written: " + SystemFault.of(e), e);
     }
 
     /** What a learner has trained, as it is now and goes on to be. */

@@ -11,6 +11,7 @@ import isonorm.model.Compute;
 import isonorm.model.Progress;
 import isonorm.tensor.ProcessMemory;
 import isonorm.tensor.Team;
+import isonorm.words.SystemFault;
 import java.io.IOException;
 import java.nio.file.AccessDeniedException;
 import java.nio.file.Path;
@@ -161,7 +162,7 @@ public final class Trainer implements AutoCloseable {
             } catch (AccessDeniedException e) {
                 throw e; // nothing is known to be damaged
             } catch (IOException e) {
-                watcher.note(folder + " is damaged and left out: " + e.getMessage() + "; it is " + RunCheckpoints.putAside(folder).getFileName() + " now");
+                watcher.note(folder + " is damaged and left out: " + SystemFault.named(e) + "; it is " + RunCheckpoints.putAside(folder).getFileName() + " now");
             }
         }
         trainer.recipe.begin(told, trainer.learner, trainer.team);

@@ -15,6 +15,9 @@ import java.util.Optional;
  */
 public record Console(PrintStream out, PrintStream err, boolean live, boolean colour) {
 
+    /** Of an error, which may quote what a file has: a key of a megabyte. */
+    private static final int LONGEST = 4000;
+
     static final String BOLD = "\033[1m";
     static final String GREEN = "\033[32m";
     static final String PLAIN = "\033[0m";
@@ -38,7 +41,8 @@ public record Console(PrintStream out, PrintStream err, boolean live, boolean co
 
     /** Prints one line that says what went wrong. */
     public void error(String message) {
-        err.println("isonorm: " + message.strip().replaceAll("\\s*\\R\\s*", "; "));
+        String line = message.strip().replaceAll("\\s*\\R\\s*", "; ");
+        err.println("isonorm: " + (line.length() <= LONGEST ? line : line.substring(0, LONGEST / 2) + " ... " + line.substring(line.length() - LONGEST / 2)));
     }
 
     /** Why what was printed has not arrived, on a full disk for instance; nothing where it has, or where nobody reads on, as behind {@code head}. */

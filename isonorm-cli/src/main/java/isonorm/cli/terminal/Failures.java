@@ -1,12 +1,9 @@
 package isonorm.cli.terminal;
 
 import isonorm.checkpoint.CheckpointException;
+import isonorm.words.SystemFault;
 import java.io.IOException;
 import java.io.UncheckedIOException;
-import java.nio.file.AccessDeniedException;
-import java.nio.file.FileAlreadyExistsException;
-import java.nio.file.FileSystemException;
-import java.nio.file.NoSuchFileException;
 
 /** Says in one line what went wrong. */
 public final class Failures {
@@ -18,13 +15,12 @@ public final class Failures {
         return switch (e) {
             case CheckpointException wrong -> wrong.getMessage();
             case UncheckedIOException wrapped -> describe(wrapped.getCause());
-            case NoSuchFileException missing -> missing.getFile() + " " + (missing.getReason() == null ? "does not exist" : missing.getReason());
-            case AccessDeniedException denied -> denied.getFile() + ": permission denied";
-            case FileAlreadyExistsException exists -> exists.getFile() + " exists already";
-            case FileSystemException failed -> failed.getFile() + ": " + (failed.getReason() == null ? name(failed) : failed.getReason());
-            case IOException failed -> said(failed);
-            case IllegalArgumentException refused -> said(refused);
-            case ExceptionInInitializerError option when option.getCause() instanceof IllegalArgumentException refused -> said(refused); // of java's
+            case IOException failed -> SystemFault.named(failed);
+            case IllegalArgumentException refused when refused.getMessage() != null -> refused.getMessage();
+            case ExceptionInInitializerError option when option.getCause() instanceof IllegalArgumentException refused && refused.getMessage() != null ->
+                    refused.getMessage(); // of java's
+            case UnsatisfiedLinkError library -> "native code cannot be unpacked and loaded: " + firstLine(String.valueOf(library.getMessage()))
+                    + "; the home folder and that of temporary files need room, and must allow programs";
             case OutOfMemoryError error when ofSystem(error) -> "out of memory: " + firstLine(error.getMessage())
                     + "; computing in f32 or bf16 takes less";
             case OutOfMemoryError _ -> "out of memory: the Java heap may grow to " + Table.bytes(Runtime.getRuntime().maxMemory())
@@ -48,10 +44,6 @@ public final class Failures {
     private static boolean ofSystem(OutOfMemoryError e) {
         String message = String.valueOf(e.getMessage());
         return message.startsWith("the system has no ") || message.startsWith("Unable to allocate ");
-    }
-
-    private static String said(Exception e) {
-        return e.getMessage() == null ? name(e) : e.getMessage();
     }
 
     private static String firstLine(String message) {
