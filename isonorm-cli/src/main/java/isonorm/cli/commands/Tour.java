@@ -2,6 +2,7 @@ package isonorm.cli.commands;
 
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import isonorm.checkpoint.OutputFolder;
 import isonorm.cli.report.Facts;
 import isonorm.cli.terminal.Console;
 import isonorm.cli.terminal.ProgressBar;
@@ -15,6 +16,7 @@ import isonorm.convert.Verifier;
 import isonorm.verify.TokenizedText;
 import isonorm.verify.Verification;
 import java.io.IOException;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
@@ -35,7 +37,8 @@ public final class Tour extends Subcommand {
 
     /** A folder with this file is a tour's, and may be replaced. */
     private static final String MARKER = "tour.json";
-    private static final int WINDOW = 128;
+    /** The context of the example, all of which was trained. */
+    private static final int WINDOW = 256;
 
     @Option(names = "--output", paramLabel = "FOLDER", defaultValue = "isonorm-tour", description = "Where to write. Default: ./${DEFAULT-VALUE}.")
     private Path output;
@@ -93,7 +96,7 @@ public final class Tour extends Subcommand {
         tour.put("made_by", "isonorm tour");
         tour.put("text", text.toString());
         reports.forEach(report -> tour.withArray("conversions").add(row(report)));
-        Files.writeString(output.resolve(MARKER), tour.toPrettyString() + System.lineSeparator());
+        OutputFolder.write(output.resolve(MARKER), (tour.toPrettyString() + System.lineSeparator()).getBytes(StandardCharsets.UTF_8));
         if (json) {
             console.json(tour);
         } else {
@@ -124,7 +127,7 @@ public final class Tour extends Subcommand {
             }
         }
         Files.createDirectories(output);
-        Files.writeString(output.resolve(MARKER), "{\"made_by\": \"isonorm tour\"}" + System.lineSeparator());
+        OutputFolder.write(output.resolve(MARKER), ("{\"made_by\": \"isonorm tour\"}" + System.lineSeparator()).getBytes(StandardCharsets.UTF_8));
     }
 
     /** Converts to one form, verified on the text before it appears. */
@@ -165,7 +168,7 @@ public final class Tour extends Subcommand {
         String compressed = shown(output.resolve(Form.PRE_CRMSNORM.label()));
         List.of(
                 "info " + compressed,
-                "verify " + shown(original) + " " + compressed + " --text " + shown(text) + " --window 128",
+                "verify " + shown(original) + " " + compressed + " --text " + shown(text),
                 "convert " + compressed + " back --to pre-ln",
                 "convert YOUR-MODEL YOUR-MODEL-centred --to centred",
                 "--help").forEach(arguments -> console.out().println("    " + command + " " + arguments));

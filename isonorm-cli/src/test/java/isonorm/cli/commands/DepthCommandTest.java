@@ -212,6 +212,7 @@ class DepthCommandTest {
         assertEquals("warning: half was never trained on positions 128 and on, and what it computes there is no measure of it; 256 tokens at once reach "
                 + "there, 128 do not\n", run.err());
         assertEquals("", Run.of("depth", half, "--tokens", 256, "--window", 128, "--quiet").ended(0).err());
+        assertEquals("", Run.of("depth", EXAMPLE, "--tokens", 256, "--quiet").ended(0).err());
         Path text = Run.HOME.resolve("examples/tinyshakespeare-heldout.txt");
         String warning = "was never trained on positions 128 and on";
         for (List<Object> command : List.<List<Object>>of(
