@@ -23,7 +23,7 @@ record Need(long parameters, int ofParameter, double activations) {
         int gradient = Math.max(Float.BYTES, recipe.type().bytes());
         int used = recipe.compute() == recipe.type() ? 0 : recipe.compute().bytes();
         DoubleStream blocks = architecture.blocks().stream()
-                .mapToDouble(block -> STREAMS * architecture.streamWidth() + (block.feedForward() instanceof Mlp mlp ? mlp.hidden() : 0));
+                .mapToDouble(block -> (double) STREAMS * architecture.streamWidth() + (block.feedForward() instanceof Mlp mlp ? mlp.hidden() : 0));
         double values = recompute ? blocks.max().orElse(0) : blocks.sum();
         return new Need(architecture.parameterCount(), recipe.type().bytes() * (1 + recipe.rule().moments()) + gradient + used,
                 tokens * values * recipe.compute().bytes());
