@@ -207,9 +207,9 @@ class DepthCommandTest {
 
     @Test
     void positionsThatWereNeverTrainedAreWarnedOf() throws IOException {
-        Path half = Examples.trainedOn(128, folder.resolve("half"));
+        Path half = Run.HOME.resolve("isonorm-cli/src/test/resources/shakespeare-gpt2-by-pytorch"); // on windows of 128, of 256 positions
         Run run = Run.of("depth", half, "--tokens", 256, "--quiet").ended(0);
-        assertEquals("warning: half was never trained on positions 128 and on, and what it computes there is no measure of it; 256 tokens at once reach "
+        assertEquals("warning: shakespeare-gpt2-by-pytorch was never trained on positions 128 and on, and what it computes there is no measure of it; 256 tokens at once reach "
                 + "there, 128 do not\n", run.err());
         assertEquals("", Run.of("depth", half, "--tokens", 256, "--window", 128, "--quiet").ended(0).err());
         assertEquals("", Run.of("depth", EXAMPLE, "--tokens", 256, "--quiet").ended(0).err());

@@ -22,10 +22,10 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
-/** {@code isonorm generate} on the GPT-2 of the examples, and on what it refuses. */
+/** {@code isonorm generate} on a GPT-2 trained by PyTorch, whose texts are transformers' own, and on what it refuses. */
 class GenerateTest {
 
-    private static final Path EXAMPLE = Run.HOME.resolve("examples/shakespeare-gpt2");
+    private static final Path EXAMPLE = Run.HOME.resolve("isonorm-cli/src/test/resources/shakespeare-gpt2-by-pytorch");
 
     /** What transformers' {@code generate(max_new_tokens=20, do_sample=False)} gives, in float32. */
     private static final String ROMEO = "\nI'll believe me, and I'll believe my busin";
