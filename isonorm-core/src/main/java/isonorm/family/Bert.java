@@ -41,7 +41,7 @@ final class Bert implements Family {
                         .withSegments(config.integerOr(2, "type_vocab_size"))
                         .withNorm(norm),
                 Reading.repeated(config.integer("num_hidden_layers"), Block.of(Placement.POST, Wiring.SEQUENTIAL, norm,
-                        Attention.of(heads, width / heads).bidirectional(), Mlp.plain(config.integer("intermediate_size"), activation))),
+                        Attention.of(heads, Reading.widthOfHead(width, heads)).bidirectional(), Mlp.plain(config.integer("intermediate_size"), activation))),
                 Optional.empty(),
                 bare
                         ? new Output.Hidden(pooler ? Output.Pooler.DENSE_TANH : Output.Pooler.NONE)

@@ -28,7 +28,7 @@ final class Bloom implements Family {
         int width = config.integer("hidden_size", "n_embed", "n_embd");
         int heads = config.integer("n_head", "num_attention_heads");
         Norm norm = Reading.layerNorm(config.numberOr(1e-5, "layer_norm_epsilon"));
-        Attention attention = Attention.of(heads, width / heads).withAlibi(Alibi.AFTER_SCALE);
+        Attention attention = Attention.of(heads, Reading.widthOfHead(width, heads)).withAlibi(Alibi.AFTER_SCALE);
         Architecture architecture = Architecture.of("bloom", width, config.integerOr(2048, "seq_length"),
                 Embedding.Tokens.of(config.integer("vocab_size"), width).withNorm(norm),
                 Reading.repeated(config.integer("n_layer", "num_hidden_layers"), Block.of(Placement.PRE, Wiring.SEQUENTIAL, norm,

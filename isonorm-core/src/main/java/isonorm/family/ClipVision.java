@@ -30,7 +30,7 @@ final class ClipVision implements Family {
         Embedding.Patches embedding = new Embedding.Patches(image[0], image[1], patch, channels, false, false, Optional.of(norm), false);
         Architecture architecture = Architecture.of("clip_vision_model", width, embedding.tokens(), embedding,
                 Reading.repeated(config.integer("num_hidden_layers"), Block.of(Placement.PRE, Wiring.SEQUENTIAL, norm,
-                        Attention.of(heads, width / heads).bidirectional(),
+                        Attention.of(heads, Reading.widthOfHead(width, heads)).bidirectional(),
                         Mlp.plain(config.integer("intermediate_size"), Reading.activation(config.textOr("quick_gelu", "hidden_act"))))),
                 Optional.of(norm), new Output.Hidden(Output.Pooler.NORMED_FIRST));
         return new Description(architecture, Naming.of(config, tensors, "vision_model.")

@@ -30,7 +30,7 @@ final class Dinov2 implements Family {
         int patch = Reading.patch(config, 14);
         int[] image = Reading.sides(config, 224, "image_size");
         int channels = config.integerOr(3, "num_channels");
-        config.require("head_dim", width / heads);
+        config.require("head_dim", Reading.widthOfHead(width, heads));
         boolean bias = config.flagOr(true, "qkv_bias");
         boolean gated = config.flagOr(false, "use_swiglu_ffn");
         Norm norm = Reading.layerNorm(config.numberOr(1e-6, "layer_norm_eps"));
@@ -45,7 +45,7 @@ final class Dinov2 implements Family {
         Embedding.Patches embedding = new Embedding.Patches(image[0], image[1], patch, channels, true, masked, Optional.empty(), false);
         Architecture architecture = Architecture.of("dinov2", width, embedding.tokens(), embedding,
                 Reading.repeated(config.integer("num_hidden_layers"), Block.of(Placement.PRE, Wiring.SEQUENTIAL, norm,
-                        Attention.of(heads, width / heads).bidirectional().withBiases(bias, true), mlp).withScale(BranchScale.VECTOR)),
+                        Attention.of(heads, Reading.widthOfHead(width, heads)).bidirectional().withBiases(bias, true), mlp).withScale(BranchScale.VECTOR)),
                 Optional.of(norm),
                 classifier
                         ? new Output.Labels(Vit.labels(config), Output.Pooling.FIRST_AND_MEAN, true)

@@ -33,10 +33,10 @@ final class Falcon implements Family {
         boolean alibi = config.flagOr(false, "alibi");
         int keyValueHeads = groups ? config.integerOr(heads, "num_kv_heads", "n_head_kv") : shared ? 1 : heads;
         Norm norm = Reading.layerNorm(config.numberOr(1e-5, "layer_norm_epsilon"));
-        Attention plain = Attention.of(heads, width / heads).withKeyValueHeads(keyValueHeads).withBiases(bias, bias);
+        Attention plain = Attention.of(heads, Reading.widthOfHead(width, heads)).withKeyValueHeads(keyValueHeads).withBiases(bias, bias);
         Attention attention = alibi
                 ? plain.withAlibi(Alibi.BEFORE_SCALE_BFLOAT16)
-                : plain.withRotary(Reading.rotary(config, width / heads, 10000, Pairing.HALVES));
+                : plain.withRotary(Reading.rotary(config, Reading.widthOfHead(width, heads), 10000, Pairing.HALVES));
         Mlp mlp = Mlp.plain(config.integerOr(4 * width, "ffn_hidden_size"), Reading.activation(config.textOr("gelu", "activation")))
                 .withBiases(bias, bias);
         config.requireFlag(false, "apply_residual_connection_post_layernorm");

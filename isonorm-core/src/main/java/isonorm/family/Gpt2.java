@@ -34,8 +34,8 @@ final class Gpt2 implements Family {
                 Reading.activation(config.textOr("gelu_new", "activation_function")));
         List<Block> all = new ArrayList<>();
         for (int l = 0; l < blocks; l++) {
-            double scale = (scaled ? 1 / Math.sqrt(width / heads) : 1) / (byDepth ? l + 1 : 1);
-            all.add(Block.of(Placement.PRE, Wiring.SEQUENTIAL, norm, Attention.of(heads, width / heads).withScale(scale), mlp));
+            double scale = (scaled ? 1 / Math.sqrt(Reading.widthOfHead(width, heads)) : 1) / (byDepth ? l + 1 : 1);
+            all.add(Block.of(Placement.PRE, Wiring.SEQUENTIAL, norm, Attention.of(heads, Reading.widthOfHead(width, heads)).withScale(scale), mlp));
         }
         int positions = config.integerOr(1024, "n_positions", "max_position_embeddings");
         Architecture architecture = Architecture.of("gpt2", width, positions,

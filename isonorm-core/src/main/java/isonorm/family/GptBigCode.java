@@ -27,9 +27,9 @@ final class GptBigCode implements Family {
         int heads = config.integer("n_head", "num_attention_heads");
         Norm norm = Reading.layerNorm(config.numberOr(1e-5, "layer_norm_epsilon"));
         boolean shared = config.flagOr(true, "multi_query");
-        Attention attention = Attention.of(heads, width / heads)
+        Attention attention = Attention.of(heads, Reading.widthOfHead(width, heads))
                 .withKeyValueHeads(shared ? 1 : heads)
-                .withScale(config.flagOr(true, "scale_attn_weights") ? 1 / Math.sqrt(width / heads) : 1);
+                .withScale(config.flagOr(true, "scale_attn_weights") ? 1 / Math.sqrt(Reading.widthOfHead(width, heads)) : 1);
         Mlp mlp = Mlp.plain(config.integerOr(4 * width, "n_inner"),
                 Reading.activation(config.textOr("gelu_pytorch_tanh", "activation_function")));
         int positions = config.integerOr(1024, "n_positions", "max_position_embeddings");

@@ -27,7 +27,7 @@ final class GptNeo implements Family {
         int heads = config.integer("num_heads", "num_attention_heads");
         int blocks = config.integer("num_layers", "num_hidden_layers");
         Norm norm = Reading.layerNorm(config.numberOr(1e-5, "layer_norm_epsilon"));
-        Attention everywhere = Attention.of(heads, width / heads).withScale(1).withBiases(false, true);
+        Attention everywhere = Attention.of(heads, Reading.widthOfHead(width, heads)).withScale(1).withBiases(false, true);
         Mlp mlp = Mlp.plain(config.integerOr(4 * width, "intermediate_size"),
                 Reading.activation(config.textOr("gelu_new", "activation_function")));
         int window = config.integerOr(256, "window_size");

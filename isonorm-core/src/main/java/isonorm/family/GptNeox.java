@@ -25,7 +25,7 @@ final class GptNeox implements Family {
     public Description describe(Config config, Set<String> tensors) throws CheckpointException {
         int width = config.integer("hidden_size");
         int heads = config.integer("num_attention_heads");
-        int headWidth = width / heads;
+        int headWidth = Reading.widthOfHead(width, heads);
         config.require("head_dim", headWidth);
         int turned = (int) (headWidth * Reading.rotaryShare(config, 0.25, "rotary_pct"));
         boolean bias = config.flagOr(true, "attention_bias");

@@ -37,7 +37,7 @@ final class Gptj implements Family {
             throw Config.unsupported("n_head", heads, "a multiple of " + RUNS);
         }
         Norm norm = Reading.layerNorm(config.numberOr(1e-5, "layer_norm_epsilon"));
-        Attention attention = Attention.of(heads, width / heads)
+        Attention attention = Attention.of(heads, Reading.widthOfHead(width, heads))
                 .withRotary(Rotary.of(config.integerOr(64, "rotary_dim"), 10000, Pairing.NEIGHBOURS))
                 .withBiases(false, false);
         Mlp mlp = Mlp.plain(config.integerOr(4 * width, "n_inner"),

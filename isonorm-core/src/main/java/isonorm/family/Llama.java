@@ -32,7 +32,7 @@ final class Llama implements Family {
         int width = config.integer("hidden_size");
         int heads = config.integer("num_attention_heads");
         int blocks = config.integer("num_hidden_layers");
-        int headWidth = config.integerOr(type.equals("qwen3") ? 128 : width / heads, "head_dim");
+        int headWidth = config.integerOr(type.equals("qwen3") ? 128 : Reading.widthOfHead(width, heads), "head_dim");
         boolean attentionBias = config.flagOr(false, "attention_bias");
         boolean mlpBias = config.flagOr(false, "mlp_bias");
         // OLMo's norm has no parameters, a fixed epsilon, and takes the mean out: it is the one LayerNorm among these.

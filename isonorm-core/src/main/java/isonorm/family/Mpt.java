@@ -50,8 +50,8 @@ final class Mpt implements Family {
         int width = config.integer("d_model", "hidden_size");
         int heads = config.integer("n_heads", "num_attention_heads");
         Norm norm = Norm.of(NormKind.LAYER, config.numberOr(1e-5, "layer_norm_epsilon"), Affine.GAIN);
-        Attention plain = Attention.of(heads, width / heads)
-                .withScale(attend.numberOr(1 / Math.sqrt(width / heads), "softmax_scale"))
+        Attention plain = Attention.of(heads, Reading.widthOfHead(width, heads))
+                .withScale(attend.numberOr(1 / Math.sqrt(Reading.widthOfHead(width, heads)), "softmax_scale"))
                 .withAlibi(Alibi.AFTER_SCALE_INTERLEAVED)
                 .withBiases(false, false);
         double clip = attend.numberOr(0, "clip_qkv");

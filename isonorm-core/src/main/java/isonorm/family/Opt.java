@@ -39,7 +39,7 @@ final class Opt implements Family {
         Architecture architecture = Architecture.of("opt", width, positions,
                 tableWidth == width ? embedding : embedding.withProjection(),
                 Reading.repeated(config.integer("num_hidden_layers"), Block.of(before ? Placement.PRE : Placement.POST,
-                        Wiring.SEQUENTIAL, norm, Attention.of(heads, width / heads).withBiases(bias, bias), mlp)),
+                        Wiring.SEQUENTIAL, norm, Attention.of(heads, Reading.widthOfHead(width, heads)).withBiases(bias, bias), mlp)),
                 finalNorm ? Optional.of(norm) : Optional.empty(),
                 tableWidth == width ? head : head.withProjection(tableWidth));
         return new Description(architecture, Naming.of(config, tensors, "model.")

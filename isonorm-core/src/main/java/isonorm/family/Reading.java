@@ -11,6 +11,7 @@ import isonorm.architecture.Rotary;
 import isonorm.architecture.Rotary.Pairing;
 import isonorm.architecture.Rotary.Scaling;
 import isonorm.checkpoint.CheckpointException;
+import isonorm.checkpoint.CheckpointException.Reason;
 import isonorm.checkpoint.Config;
 import isonorm.weights.Source.Piece;
 import java.util.ArrayList;
@@ -77,9 +78,17 @@ final class Reading {
         return sides[0];
     }
 
+    /** How wide each head is where all of them share a model's width. */
+    static int widthOfHead(int width, int heads) throws CheckpointException {
+        if (heads < 1) {
+            throw new CheckpointException(Reason.CONFIG_UNSUPPORTED, "config.json: a model must have 1 head or more, got " + heads);
+        }
+        return width / heads;
+    }
+
     /** How wide a head is where the config may say so, and not only by how many there are. */
     static int headWidth(Config config, int width, int heads) throws CheckpointException {
-        return config.integerOr(width / heads, "head_dim");
+        return config.integerOr(widthOfHead(width, heads), "head_dim");
     }
 
     /** How many positions a block sees that has a window; the family's default where the config has no such key. */

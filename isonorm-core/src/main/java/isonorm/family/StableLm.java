@@ -26,17 +26,17 @@ final class StableLm implements Family {
     public Description describe(Config config, Set<String> tensors) throws CheckpointException {
         int width = config.integer("hidden_size");
         int heads = config.integer("num_attention_heads");
-        config.require("head_dim", width / heads);
+        config.require("head_dim", Reading.widthOfHead(width, heads));
         // The first files name their own code's model_type and keys; what transformers reads of the others must not differ from them.
         boolean own = config.textOr("", "model_type").equals("stablelm_epoch") || config.has("partial_rotary_factor");
         double share = Reading.rotaryShare(config, 0.25, own ? new String[] {"partial_rotary_factor", "rope_pct"} : new String[] {"partial_rotary_factor"});
         if (!own && config.numberOr(share, "rope_pct") != share) {
             throw Config.unsupported("rope_pct", config.numberOr(share, "rope_pct"), "the partial_rotary_factor, " + share);
         }
-        int turned = (int) (width / heads * share);
+        int turned = (int) (Reading.widthOfHead(width, heads) * share);
         double epsilon = config.numberOr(1e-5, "layer_norm_eps", "norm_eps");
         Norm norm = Reading.layerNorm(epsilon);
-        Attention plain = Attention.of(heads, width / heads)
+        Attention plain = Attention.of(heads, Reading.widthOfHead(width, heads))
                 .withKeyValueHeads(config.integerOr(heads, "num_key_value_heads"))
                 .withRotary(Reading.rotary(config, turned, 10000, Pairing.HALVES))
                 .withBiases(config.flagOr(false, "use_qkv_bias"), false);

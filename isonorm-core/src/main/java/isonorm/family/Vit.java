@@ -26,7 +26,7 @@ final class Vit implements Family {
         int patch = Reading.patch(config, 16);
         int[] image = Reading.sides(config, 224, "image_size");
         int channels = config.integerOr(3, "num_channels");
-        config.require("head_dim", width / heads);
+        config.require("head_dim", Reading.widthOfHead(width, heads));
         boolean bias = config.flagOr(true, "qkv_bias");
         Norm norm = Reading.layerNorm(config.numberOr(1e-12, "layer_norm_eps"));
         boolean classifier = tensors.isEmpty() ? config.modelClass().endsWith("ForImageClassification") : tensors.contains("classifier.weight");
@@ -39,7 +39,7 @@ final class Vit implements Family {
         Embedding.Patches embedding = new Embedding.Patches(image[0], image[1], patch, channels, true, masked, Optional.empty(), false);
         Architecture architecture = Architecture.of("vit", width, embedding.tokens(), embedding,
                 Reading.repeated(config.integer("num_hidden_layers"), Block.of(Placement.PRE, Wiring.SEQUENTIAL, norm,
-                        Attention.of(heads, width / heads).bidirectional().withBiases(bias, true),
+                        Attention.of(heads, Reading.widthOfHead(width, heads)).bidirectional().withBiases(bias, true),
                         Mlp.plain(config.integer("intermediate_size"), Reading.activation(config.textOr("gelu", "hidden_act"))))),
                 Optional.of(norm),
                 classifier

@@ -83,6 +83,23 @@ class LoadedModelTest {
     // Tensors
 
     @Test
+    void aModelWithoutHeadsIsRefused() throws IOException {
+        int tried = 0;
+        for (String fixture : Fixtures.all()) {
+            for (String key : List.of("num_attention_heads", "n_head", "n_heads", "num_heads")) {
+                SampleCheckpoint sample = Fixtures.sample(fixture);
+                if (sample.config.has(key)) {
+                    sample.config.put(key, 0);
+                    String said = assertThrows(CheckpointException.class, () -> open(sample), fixture).getMessage();
+                    assertTrue(said.contains("head") && !said.contains("zero"), said);
+                    tried++;
+                }
+            }
+        }
+        assertTrue(tried > 40, "" + tried);
+    }
+
+    @Test
     void aMissingTensorIsNamed() throws IOException {
         for (String name : List.of("transformer.wte.weight", "transformer.h.1.ln_2.bias", "transformer.h.2.attn.c_attn.weight", "transformer.ln_f.weight")) {
             SampleCheckpoint sample = Fixtures.sample("gpt2");
@@ -224,8 +241,8 @@ class LoadedModelTest {
             new Refusal("gpt2", "n_embd", "48.5", "n_embd"),
             new Refusal("gpt2", "n_embd", "4.8e12", "n_embd"),
             new Refusal("gpt2", "n_embd", "null", "n_embd"),
-            new Refusal("gpt2", "n_head", "0", "does not fit together"),
-            new Refusal("gpt2", "n_head", "-4", "does not fit together"),
+            new Refusal("gpt2", "n_head", "0", "1 head or more"),
+            new Refusal("gpt2", "n_head", "-4", "1 head or more"),
             new Refusal("gpt2", "layer_norm_epsilon", "\"small\"", "layer_norm_epsilon"),
             new Refusal("gpt2", "layer_norm_epsilon", "-1", "does not fit together"),
             new Refusal("gpt2", "tie_word_embeddings", "1", "tie_word_embeddings"),

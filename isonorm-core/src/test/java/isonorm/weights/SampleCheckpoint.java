@@ -38,7 +38,7 @@ public final class SampleCheckpoint {
                     case BF16 -> bytes.putShort((short) (Float.floatToRawIntBits((float) value) >>> 16));
                     case I64 -> bytes.putLong((long) value);
                     case I32 -> bytes.putInt((int) value);
-                    case U8, I8, BOOL -> bytes.put((byte) value);
+                    case U8, I8, BOOL, F8_E4M3 -> bytes.put((byte) value);
                     default -> throw new IllegalStateException("no values of " + dtype);
                 }
             }

@@ -5,12 +5,17 @@ import java.nio.charset.CharacterCodingException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Iterator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import org.snakeyaml.engine.v2.api.Load;
 import org.snakeyaml.engine.v2.api.LoadSettings;
+
+import org.snakeyaml.engine.v2.events.Event;
 import org.snakeyaml.engine.v2.exceptions.YamlEngineException;
+import org.snakeyaml.engine.v2.parser.ParserImpl;
+import org.snakeyaml.engine.v2.scanner.StreamReader;
 
 /**
  * What YAML says by nested keys or dotted ones.
@@ -43,32 +48,44 @@ public record Yaml(Map<String, String> values, Map<String, List<String>> lists) 
      * @param name what an error calls it
      */
     public static Yaml parse(String text, String name) throws IOException {
+        LoadSettings settings = LoadSettings.builder().setLabel(name).setMaxAliasesForCollections(ALIASES).setCodePointLimit(CHARACTERS).build();
         Object yaml;
         try {
-            yaml = new Load(LoadSettings.builder().setLabel(name).setMaxAliasesForCollections(ALIASES).setCodePointLimit(CHARACTERS).build())
-                    .loadFromString(text);
-        } catch (StackOverflowError e) { // what the parser is called again for has no limit of its own
-            throw new IOException(name + " is no YAML that is read: it is nested too deeply", e);
+            requireShallow(new ParserImpl(settings, new StreamReader(settings, text)), name);
+            yaml = new Load(settings).loadFromString(text);
         } catch (YamlEngineException e) {
             throw new IOException(name + " is no YAML: " + e.getMessage().lines().map(String::strip).reduce((a, b) -> a + " " + b).orElse(""), e);
         }
         Yaml content = new Yaml(new LinkedHashMap<>(), new LinkedHashMap<>());
         if (yaml != null) {
-            flatten("", yaml, name, DEEPEST, content);
+            flatten("", yaml, name, content);
         }
         return content;
     }
 
-    private static void flatten(String prefix, Object node, String name, int deepest, Yaml into) throws IOException {
-        if (deepest == 0) {
-            throw new IOException(name + " is nested more deeply than " + DEEPEST + " levels");
+    /** Ends at the first level that is too deep: what is parsed further takes a time that grows as the square of the depth, and all of the stack. */
+    private static void requireShallow(Iterator<Event> events, String name) throws IOException {
+        int depth = 0;
+        while (events.hasNext()) {
+            Event event = events.next();
+            switch (event.getEventId()) {
+                case MappingStart, SequenceStart -> depth++;
+                case MappingEnd, SequenceEnd -> depth--;
+                default -> {}
+            }
+            if (depth > DEEPEST) {
+                throw new IOException(name + " is nested more deeply than " + DEEPEST + " levels");
+            }
         }
+    }
+
+    private static void flatten(String prefix, Object node, String name, Yaml into) throws IOException {
         switch (node) {
             case Map<?, ?> map -> {
                 for (Map.Entry<?, ?> entry : map.entrySet()) {
                     String key = String.valueOf(entry.getKey());
                     // strategy: {name: lns, kind: rmsnorm} says the strategy's own value under name
-                    flatten(key.equals("name") ? prefix : prefix.isEmpty() ? key : prefix + "." + key, entry.getValue(), name, deepest - 1, into);
+                    flatten(key.equals("name") ? prefix : prefix.isEmpty() ? key : prefix + "." + key, entry.getValue(), name, into);
                 }
             }
             case List<?> list -> {

@@ -28,6 +28,11 @@ public final class JvmOptions {
         return ALL;
     }
 
+    /** Those of them that a JVM needs which runs native code and none of our kernels. */
+    public static List<String> nativeAccess() {
+        return ALL.stream().filter(option -> option.startsWith("--enable-native")).toList();
+    }
+
     /** Whether a JVM with these options is told what to inline; without it, HotSpot may leave vectors as objects. */
     public static boolean inlines(List<String> options) {
         return ALL.stream().filter(option -> option.startsWith(COMMAND)).allMatch(options::contains);

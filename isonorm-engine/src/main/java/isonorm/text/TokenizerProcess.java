@@ -2,6 +2,7 @@ package isonorm.text;
 
 import ai.djl.huggingface.tokenizers.HuggingFaceTokenizer;
 import ai.djl.huggingface.tokenizers.jni.CharSpan;
+import isonorm.kernel.JvmOptions;
 import java.io.BufferedInputStream;
 import java.io.BufferedOutputStream;
 import java.io.DataInputStream;
@@ -137,8 +138,8 @@ final class TokenizerProcess implements NativeTokenizer {
             command.addAll(List.of("/bin/sh", "-c", "ulimit -v " + MOST_KILOBYTES + " 2> /dev/null; exec \"$@\"", "sh"));
         }
         command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
-        command.addAll(List.of(HEAP, "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData", "-XX:-CreateCoredumpOnCrash", "-Xlog:disable",
-                "--enable-native-access=ALL-UNNAMED"));
+        command.addAll(List.of(HEAP, "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData", "-XX:-CreateCoredumpOnCrash", "-Xlog:disable"));
+        command.addAll(JvmOptions.nativeAccess());
         OwnTokenizer.PROPERTIES.forEach((name, value) -> command.add("-D" + name + "=" + value));
         command.addAll(List.of("-cp", String.join(File.pathSeparator, classPath()), TokenizerProcess.class.getName()));
         try {

@@ -3,6 +3,7 @@ package isonorm.text;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import isonorm.kernel.JvmOptions;
 import isonorm.mutation.CleanLine;
 import isonorm.mutation.Mutations;
 import isonorm.mutation.Mutator;
@@ -41,7 +42,7 @@ class TokenizerMutationTest {
         int files = Mutations.count(FILES);
         long began = System.nanoTime();
         Process process = new ProcessBuilder(Path.of(System.getProperty("java.home"), "bin", "java").toString(), "-XX:TieredStopAtLevel=1", "-Xmx1g",
-                "--enable-native-access=ALL-UNNAMED", "-cp", System.getProperty("java.class.path"), TokenizerMutationTest.class.getName(),
+                JvmOptions.nativeAccess().getFirst(), "-cp", System.getProperty("java.class.path"), TokenizerMutationTest.class.getName(),
                 folder.toString(), Integer.toString(files), System.getProperty("isonorm.mutations") == null ? "" : "all").redirectError(folder.resolve("errors").toFile()).redirectOutput(folder.resolve("out").toFile()).start();
         assertTrue(process.waitFor(300 + files / 5, TimeUnit.SECONDS) || process.destroyForcibly() == null, () -> "it stands still at " + last(at));
         String out = Files.readString(folder.resolve("out"));

@@ -134,7 +134,7 @@ class MixedPrecisionTest {
             for (Parameters.Entry entry : exact.all()) {
                 whole += squares(entry.stored(entry.gradient()), null);
             }
-            double allowed = given.name().matches(".*(norm HEAD|norm EACH_HEAD|inner qk|clip|SkipInit|skipinit).*") ? STEEP : GRADIENT;
+            double allowed = given.name().matches(".*(norm HEAD|norm EACH_HEAD|inner qk|hybridnorm|clip|SkipInit|skipinit).*") ? STEEP : GRADIENT;
             double share = compute == Type.F16 ? FINER * allowed : allowed;
             for (Parameters.Entry entry : exact.all()) {
                 Rows gradient = entry.stored(entry.gradient());

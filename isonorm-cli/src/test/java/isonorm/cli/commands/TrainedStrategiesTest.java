@@ -71,7 +71,7 @@ class TrainedStrategiesTest {
     void whatItIsIsShownInWords() throws IOException {
         assertShown("Keel", "before the sub-layers and behind the sum (both)", "the stream times 2.500 at each sum");
         assertShown("ResiDual", "behind the sum of one of two streams (dual)");
-        assertShown("HybridNorm head", "none and post", "queries and keys through rmsnorm, values through layernorm");
+        assertShown("HybridNorm head", "post and none", "queries and keys through rmsnorm, values through layernorm");
         assertShown("GPAS", "gates on the stream");
         assertShown("Sub-LN", "layernorm before the last linear layer");
         assertShown("DyT everywhere", "dyt (gain and bias)");
