@@ -206,7 +206,8 @@ record Plan(
         if (current.isPresent()) {
             familyConfig = source.config().object("source_config");
             rewrites.addAll(unrounded(current.get(), form, familyConfig));
-            original = rewrites.equals(List.of(new Rewrite.Expand())) ? original : Rewrite.all(original, rewrites);
+            boolean rounded = !rewrites.equals(List.of(new Rewrite.Expand())); // expanding alone gives the function that the file holds
+            original = rounded ? Rewrite.all(original, rewrites) : original;
             back(form, familyConfig, rewrites);
         }
         forth(current.isPresent(), form, untie, rewrites);

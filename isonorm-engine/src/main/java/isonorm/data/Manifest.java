@@ -30,11 +30,28 @@ public record Manifest(
     /** What is learned from, and what is not. */
     public record Splits(Part train, Part validation) {}
 
-    /** A side. */
+    /** A side, with the sums of what its files have. */
     public record Part(long documents, long tokens, List<Shard> shards) {
 
+        /** @throws IllegalArgumentException if they are not the sums */
+        public Part {
+            shards = List.copyOf(shards);
+            if (documents != documents(shards) || tokens != tokens(shards)) {
+                throw new IllegalArgumentException("documents and tokens must be those of the files, " + documents(shards) + " and " + tokens(shards)
+                        + ", got " + documents + " and " + tokens);
+            }
+        }
+
         static Part of(List<Shard> shards) {
-            return new Part(shards.stream().mapToLong(Shard::documents).sum(), shards.stream().mapToLong(Shard::tokens).sum(), shards);
+            return new Part(documents(shards), tokens(shards), shards);
+        }
+
+        private static long documents(List<Shard> shards) {
+            return shards.stream().mapToLong(Shard::documents).sum();
+        }
+
+        private static long tokens(List<Shard> shards) {
+            return shards.stream().mapToLong(Shard::tokens).sum();
         }
     }
 
@@ -62,6 +79,9 @@ public record Manifest(
     public Manifest {
         if (!type.equals("u16") && !type.equals("u32")) {
             throw new IllegalArgumentException("type must be u16 or u32, got " + type);
+        }
+        if (documents < 0 || emptyDocuments < 0) {
+            throw new IllegalArgumentException("documents must be 0 or more, got " + documents + ", and " + emptyDocuments + " empty ones");
         }
         if (endOfText < 0 || endOfText >= vocabulary) {
             throw new IllegalArgumentException("end_of_text must be below the vocabulary, got " + endOfText + " of " + vocabulary);

@@ -83,18 +83,14 @@ class TokenDataTest {
     void whatTheFolderSaysOfItselfIsChecked() throws IOException {
         Path manifest = data.resolve("dataset.json");
         String json = Files.readString(manifest);
-        Files.writeString(manifest, json.replace("\"format_version\" : 1", "\"format_version\" : 9"));
-        assertEquals(manifest + ": format_version must be 1, got 9", refusal());
-        Files.writeString(manifest, json.replace("u16", "u8"));
-        assertEquals(manifest + ": type must be u16 or u32, got u8", refusal());
-        Files.writeString(manifest, json.replaceFirst("\"vocabulary\" : 257", "\"vocabulary\" : \"257\""));
-        assertEquals(manifest + " must have vocabulary, a whole number, got \"257\"", refusal());
-        Files.writeString(manifest, json.replaceFirst("\"vocabulary\" : 257", "\"vocabulary\" : 256"));
-        assertEquals(manifest + ": end_of_text must be below the vocabulary, got 256 of 256", refusal());
-        Files.writeString(manifest, json.replace("\"shards\"", "\"files\""));
-        assertEquals(manifest + " must have shards, a list, got none", refusal());
-        Files.writeString(manifest, json.replaceFirst("\"seed\"", "\"seeds\" : 1, \"seed\""));
-        assertEquals(manifest + " has seeds, which Isonorm does not write there", refusal());
+        requireRefused(manifest, json, "\"format_version\" : 1", "\"format_version\" : 9", ": format_version must be 1, got 9");
+        requireRefused(manifest, json, "u16", "u8", ": type must be u16 or u32, got u8");
+        requireRefused(manifest, json, "\"vocabulary\" : 257", "\"vocabulary\" : \"257\"", " must have vocabulary, a whole number, got \"257\"");
+        requireRefused(manifest, json, "\"vocabulary\" : 257", "\"vocabulary\" : 256", ": end_of_text must be below the vocabulary, got 256 of 256");
+        requireRefused(manifest, json, "\"shards\"", "\"files\"", " must have shards, a list, got none");
+        requireRefused(manifest, json, "\"seed\"", "\"seeds\" : 1, \"seed\"", " has seeds, which Isonorm does not write there");
+        requireRefused(manifest, json, "\"empty_documents\" : 0", "\"empty_documents\" : -1", ": documents must be 0 or more, got ");
+        requireRefused(manifest, json, "\"tokens\" : ", "\"tokens\" : 1", ": documents and tokens must be those of the files, ");
         for (String other : List.of("/", "..", "", "../train-00000.bin", "\\u0000")) {
             Files.writeString(manifest, json.replace("train-00000.bin", other));
             assertTrue(refusal().startsWith(manifest + ": a file must be the name of one in the folder, got "), refusal());
@@ -109,6 +105,12 @@ class TokenDataTest {
         assertEquals(data + " has no dataset.json; isonorm data build makes such a folder", refusal());
         data = folder.resolve("nothing");
         assertEquals(data + " does not exist", refusal());
+    }
+
+    private void requireRefused(Path manifest, String json, String from, String to, String said) throws IOException {
+        assertTrue(json.contains(from), json);
+        Files.writeString(manifest, json.replaceFirst(from, to));
+        assertTrue(refusal().startsWith(manifest + said), refusal());
     }
 
     private String refusal() {

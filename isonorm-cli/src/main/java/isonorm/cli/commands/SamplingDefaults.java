@@ -9,9 +9,16 @@ import java.util.Optional;
 /** What a generation_config.json asks for beside the end of a text, which transformers applies and {@code generate} leaves to its options. */
 final class SamplingDefaults {
 
-    /** Keys with an option that says the same, and the value that means none; sampling alone uses all but the last. */
-    private static final Map<String, Double> DRAWING = Map.of("temperature", 1.0, "top_k", 50.0, "top_p", 1.0, "min_p", 0.0);
-    private static final List<String> ORDER = List.of("temperature", "top_k", "top_p", "min_p");
+    /**
+     * A key with an option that says the same, which sampling alone uses.
+     *
+     * @param value what transformers takes where it is not there
+     * @param always whether that value does something
+     */
+    private record Drawing(String key, double value, boolean always) {}
+
+    private static final List<Drawing> DRAWING = List.of(new Drawing("temperature", 1, true), new Drawing("top_k", 50, true),
+            new Drawing("top_p", 1, false), new Drawing("min_p", 0, false));
 
     /** Keys without one, and what means that they do nothing. */
     private static final Map<String, Object> WITHOUT_OPTION = Map.ofEntries(Map.entry("no_repeat_ngram_size", 0), Map.entry("num_beams", 1),
@@ -27,11 +34,10 @@ final class SamplingDefaults {
     static Optional<String> remark(Config config) {
         List<String> options = new ArrayList<>();
         if (config.find("do_sample").equals(Optional.of(true))) {
-            for (String key : ORDER) {
-                Optional<Object> value = config.find(key);
-                if (value.isPresent() ? !same(value.get(), DRAWING.get(key)) || key.equals("temperature") || key.equals("top_k")
-                        : key.equals("temperature") || key.equals("top_k")) {
-                    options.add("--" + key.replace('_', '-') + " " + plain(value.orElse(DRAWING.get(key))));
+            for (Drawing each : DRAWING) {
+                Object value = config.find(each.key()).orElse(each.value());
+                if (each.always() || !same(value, each.value())) {
+                    options.add("--" + each.key().replace('_', '-') + " " + plain(value));
                 }
             }
         }

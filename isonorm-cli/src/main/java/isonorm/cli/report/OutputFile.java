@@ -1,10 +1,7 @@
 package isonorm.cli.report;
 
-import isonorm.checkpoint.CheckpointException;
-import isonorm.cli.terminal.Failures;
+import isonorm.words.SystemFault;
 import java.io.IOException;
-import java.nio.file.AccessDeniedException;
-import java.nio.file.FileSystemException;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
@@ -52,13 +49,6 @@ public final class OutputFile {
 
     /** What the system says of a full disk names no file, and what it says of others the temporary one. */
     static IOException notWritten(Path file, IOException e) {
-        String why = switch (e) {
-            case CheckpointException known -> known.getMessage();
-            case FileSystemException failed when failed.getReason() != null -> failed.getReason();
-            case AccessDeniedException _ -> "permission denied";
-            case NoSuchFileException _ -> "its folder does not exist";
-            default -> Failures.describe(e);
-        };
-        return new IOException(file + " cannot be written: " + why, e);
+        return new IOException(file + " cannot be written: " + (e instanceof NoSuchFileException ? "its folder does not exist" : SystemFault.of(e)), e);
     }
 }
