@@ -25,6 +25,18 @@ class NativeTest {
         assertEquals(List.of(), engineClasses(folder, "convert", Run.fixture("gpt2"), folder.resolve("out"), "--to", "pre-crmsnorm", "--no-verify"));
     }
 
+    @Test
+    void aLibraryThatCannotBeUnpackedIsNoFaultOfTheFile(@TempDir Path folder) throws Exception {
+        ProcessBuilder builder = new ProcessBuilder(Path.of(System.getProperty("java.home"), "bin", "java").toString(), "-cp",
+                System.getProperty("java.class.path"), "isonorm.cli.Main", "eval", Run.HOME.resolve("examples/shakespeare-gpt2").toString(), "--text",
+                Run.HOME.resolve("README.md").toString(), "--quiet");
+        builder.environment().put("DJL_CACHE_DIR", Files.createFile(folder.resolve("file")).toString());
+        Process process = builder.redirectErrorStream(true).start();
+        String output = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
+        assertEquals(1, process.waitFor(), output);
+        assertTrue(output.contains("isonorm: the native library of the tokenizers cannot be unpacked and loaded; it needs a folder with room"), output);
+    }
+
     private static List<String> engineClasses(Path folder, Object... arguments) throws IOException, InterruptedException {
         Path log = folder.resolve("classes.log");
         List<String> command = new ArrayList<>(List.of(

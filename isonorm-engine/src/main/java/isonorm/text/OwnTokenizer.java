@@ -2,6 +2,7 @@ package isonorm.text;
 
 import ai.djl.huggingface.tokenizers.Encoding;
 import ai.djl.huggingface.tokenizers.HuggingFaceTokenizer;
+import ai.djl.huggingface.tokenizers.jni.LibUtils;
 import java.io.ByteArrayInputStream;
 import java.io.IOException;
 import java.io.InputStream;
@@ -24,14 +25,27 @@ record OwnTokenizer(HuggingFaceTokenizer tokenizer) implements NativeTokenizer {
         List<String> own = PROPERTIES.keySet().stream().filter(name -> System.getProperty(name) == null).toList();
         own.forEach(name -> System.setProperty(name, PROPERTIES.get(name)));
         try (InputStream bytes = new ByteArrayInputStream(json.getBytes(StandardCharsets.UTF_8))) {
+            requireLibrary();
             return new OwnTokenizer(HuggingFaceTokenizer.newInstance(bytes, OPTIONS));
-        } catch (LinkageError | IllegalStateException e) {
-            throw new IOException("the native library of the tokenizers cannot be unpacked and loaded, " + e.getMessage()
-                    + "; it needs a folder with room, which DJL_CACHE_DIR may name", e);
         } catch (RuntimeException e) {
             throw new IOException(said(e), e);
         } finally {
             own.forEach(System::clearProperty);
+        }
+    }
+
+    private static void requireLibrary() throws NotLoaded {
+        try {
+            LibUtils.checkStatus();
+        } catch (RuntimeException | LinkageError e) {
+            throw new NotLoaded(e);
+        }
+    }
+
+    /** The native library, and not the file, is what cannot be used. */
+    static final class NotLoaded extends IOException {
+        private NotLoaded(Throwable cause) {
+            super("the native library of the tokenizers cannot be unpacked and loaded; it needs a folder with room, which DJL_CACHE_DIR may name", cause);
         }
     }
 

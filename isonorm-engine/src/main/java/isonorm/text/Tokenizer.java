@@ -80,7 +80,7 @@ public final class Tokenizer implements AutoCloseable {
 
     /** What was said of a file that cannot be read, and what of it may be why. */
     private static IOException unreadable(Path file, TokenizerJson json, IOException e) {
-        return new IOException(file + " is no tokenizer that can be read: " + e.getMessage()
+        return e instanceof OwnTokenizer.NotLoaded ? e : new IOException(file + " is no tokenizer that can be read: " + e.getMessage()
                 + (json.strange() == null ? "" : "; it has " + json.strange()), e);
     }
 
