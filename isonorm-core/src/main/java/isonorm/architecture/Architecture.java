@@ -6,6 +6,7 @@ import static isonorm.architecture.Role.Field.*;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
+import java.util.OptionalInt;
 
 /**
  * Everything a forward pass needs to know of a Transformer, as one value.
@@ -68,6 +69,18 @@ public record Architecture(
         return embedding instanceof Embedding.Tokens tokens && tokens.positions() > 0
                 ? Math.min(context, tokens.positions() - tokens.positionOffset())
                 : context;
+    }
+
+    /** How many tokens a sequence can have that grows, or is learned from: its {@link Rotary#steadyLength positions} must stay as they are. */
+    public int steadySequence() {
+        int steady = longestSequence();
+        for (Block block : blocks) {
+            steady = switch (block.mixer()) {
+                case Attention attention -> Math.min(steady, attention.positions().rotary().map(Rotary::steadyLength)
+                        .orElse(OptionalInt.empty()).orElse(steady));
+            };
+        }
+        return steady;
     }
 
     public Architecture withEmbedding(Embedding other) {

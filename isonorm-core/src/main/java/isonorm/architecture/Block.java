@@ -13,7 +13,8 @@ import static isonorm.architecture.Placement.PRE;
  * @param norm what stands where the placements say; without a meaning where they say nowhere
  * @param skip what the stream is multiplied with where a branch is added to it, alpha in {@code alpha h + F(h)}; 1 in most models,
  *     not in DeepNorm (arXiv 2203.00555)
- * @param scale what multiplies what each sub-layer writes
+ * @param branch what each sub-layer's result is multiplied with before it is added, beta in {@code h + beta F(h)}; 1 in most models, not in Granite
+ * @param scale what is learned to multiply what each sub-layer writes
  * @param gates whether the sum that each sub-layer leaves becomes {@code h - SiLU(g) h}, g being one learned number a sub-layer
  *     (GPAS, arXiv 2506.22049)
  * @param recentre whether the mean is taken out of the skip before a sum that is normalized: {@code norm(recentre(h) + F(h))},
@@ -27,6 +28,7 @@ public record Block(
         Mixer mixer,
         FeedForward feedForward,
         double skip,
+        double branch,
         BranchScale scale,
         boolean gates,
         boolean recentre) {
@@ -53,6 +55,9 @@ public record Block(
         if (!(skip > 0) || skip == Double.POSITIVE_INFINITY) { // also refuses NaN
             throw new IllegalArgumentException("the factor of the skip must be positive and finite, got " + skip);
         }
+        if (!(branch > 0) || branch == Double.POSITIVE_INFINITY) {
+            throw new IllegalArgumentException("the factor of what a sub-layer writes must be positive and finite, got " + branch);
+        }
         if (recentre && attentionPlacement != POST && mlpPlacement != POST) {
             throw new IllegalArgumentException("the skip is recentred before a norm behind the sum, got " + attentionPlacement + " and "
                     + mlpPlacement);
@@ -61,13 +66,13 @@ public record Block(
 
     /** A block with both sub-layers placed alike, without a factor of the skip, a scale and gates. */
     public static Block of(Placement both, Wiring wiring, Norm norm, Mixer mixer, FeedForward feedForward) {
-        return new Block(both, both, wiring, norm, mixer, feedForward, 1, BranchScale.NONE, false, false);
+        return new Block(both, both, wiring, norm, mixer, feedForward, 1, 1, BranchScale.NONE, false, false);
     }
 
     /** The same block without its norms. */
     public Block withoutNorms() {
         return new Block(
-                NONE, NONE, wiring, norm.withAffine(Affine.NONE).withFolded(Affine.NONE), mixer, feedForward, skip, scale, gates, false);
+                NONE, NONE, wiring, norm.withAffine(Affine.NONE).withFolded(Affine.NONE), mixer, feedForward, skip, branch, scale, gates, false);
     }
 
     /** Whether both sub-layers are placed so. */
@@ -81,34 +86,38 @@ public record Block(
     }
 
     public Block withPlacements(Placement ofAttention, Placement ofMlp) {
-        return new Block(ofAttention, ofMlp, wiring, norm, mixer, feedForward, skip, scale, gates, recentre);
+        return new Block(ofAttention, ofMlp, wiring, norm, mixer, feedForward, skip, branch, scale, gates, recentre);
     }
 
     public Block withNorm(Norm other) {
-        return new Block(attentionPlacement, mlpPlacement, wiring, other, mixer, feedForward, skip, scale, gates, recentre);
+        return new Block(attentionPlacement, mlpPlacement, wiring, other, mixer, feedForward, skip, branch, scale, gates, recentre);
     }
 
     public Block withMixer(Mixer other) {
-        return new Block(attentionPlacement, mlpPlacement, wiring, norm, other, feedForward, skip, scale, gates, recentre);
+        return new Block(attentionPlacement, mlpPlacement, wiring, norm, other, feedForward, skip, branch, scale, gates, recentre);
     }
 
     public Block withFeedForward(FeedForward other) {
-        return new Block(attentionPlacement, mlpPlacement, wiring, norm, mixer, other, skip, scale, gates, recentre);
+        return new Block(attentionPlacement, mlpPlacement, wiring, norm, mixer, other, skip, branch, scale, gates, recentre);
     }
 
     public Block withSkip(double factor) {
-        return new Block(attentionPlacement, mlpPlacement, wiring, norm, mixer, feedForward, factor, scale, gates, recentre);
+        return new Block(attentionPlacement, mlpPlacement, wiring, norm, mixer, feedForward, factor, branch, scale, gates, recentre);
+    }
+
+    public Block withBranch(double factor) {
+        return new Block(attentionPlacement, mlpPlacement, wiring, norm, mixer, feedForward, skip, factor, scale, gates, recentre);
     }
 
     public Block withScale(BranchScale other) {
-        return new Block(attentionPlacement, mlpPlacement, wiring, norm, mixer, feedForward, skip, other, gates, recentre);
+        return new Block(attentionPlacement, mlpPlacement, wiring, norm, mixer, feedForward, skip, branch, other, gates, recentre);
     }
 
     public Block withGates(boolean gated) {
-        return new Block(attentionPlacement, mlpPlacement, wiring, norm, mixer, feedForward, skip, scale, gated, recentre);
+        return new Block(attentionPlacement, mlpPlacement, wiring, norm, mixer, feedForward, skip, branch, scale, gated, recentre);
     }
 
     public Block withRecentre(boolean explicit) {
-        return new Block(attentionPlacement, mlpPlacement, wiring, norm, mixer, feedForward, skip, scale, gates, explicit);
+        return new Block(attentionPlacement, mlpPlacement, wiring, norm, mixer, feedForward, skip, branch, scale, gates, explicit);
     }
 }

@@ -1,5 +1,8 @@
 package isonorm.architecture;
 
+import java.util.List;
+import java.util.OptionalInt;
+
 /**
  * Rotary position embedding: the first {@code width} values of each query and key head are turned, pair by pair, by
  * {@code position * frequency(i)}, where {@code frequency(i) = base^(-2i/divisor)} before scaling.
@@ -45,6 +48,30 @@ public record Rotary(int width, int divisor, double base, Pairing pairing, Scali
          */
         record Llama3(double factor, double lowFrequencyFactor, double highFrequencyFactor, int originalContext)
                 implements Scaling {}
+
+        /**
+         * Pair i is divided by {@code factor} as far as it lies behind {@code from} on the way to {@code to}, and kept before it; queries and keys are
+         * multiplied with {@code magnitude} (YaRN, arXiv 2309.00071).
+         */
+        record Yarn(double factor, double from, double to, double magnitude) implements Scaling {}
+
+        /**
+         * Every pair is divided by a factor of its own, in texts longer than the original context by others; queries and keys are multiplied with
+         * {@code magnitude} (LongRoPE, arXiv 2402.13753).
+         */
+        record Long(List<Double> factors, List<Double> longFactors, int originalContext, double magnitude) implements Scaling {
+
+            public Long {
+                factors = List.copyOf(factors);
+                longFactors = List.copyOf(longFactors);
+            }
+        }
+
+        /** In texts longer than the original context the base grows with their length (dynamic NTK). */
+        record Dynamic(double factor, int originalContext) implements Scaling {}
+
+        /** All frequencies are divided by {@code factor}, and only the first {@code pairs} turn at all. */
+        record Proportional(int pairs, double factor) implements Scaling {}
     }
 
     public Rotary {
@@ -53,6 +80,11 @@ public record Rotary(int width, int divisor, double base, Pairing pairing, Scali
         }
         if (!(base > 0)) {
             throw new IllegalArgumentException("the rotary base must be positive, got " + base);
+        }
+        if (scaling instanceof Scaling.Long(List<Double> factors, List<Double> longFactors, int _, double _)
+                && (factors.size() != width / 2 || longFactors.size() != width / 2)) {
+            throw new IllegalArgumentException("rotary factors must be one for each of " + width / 2 + " pairs, got " + factors.size() + " and "
+                    + longFactors.size());
         }
     }
 
@@ -66,18 +98,48 @@ public record Rotary(int width, int divisor, double base, Pairing pairing, Scali
         return new Rotary(width, width, base, pairing, new Scaling.None());
     }
 
-    /** The angle per position of each pair, width/2 values. */
+    /** What is turned so in texts of {@code length} tokens: the same, except where frequencies depend on the length. */
+    public Rotary at(int length) {
+        return switch (scaling) {
+            case Scaling.Long(_, List<Double> longFactors, int original, double magnitude) when length > original ->
+                withScaling(new Scaling.Long(longFactors, longFactors, original, magnitude));
+            case Scaling.Dynamic(double factor, int original) when length > original -> new Rotary(width, divisor,
+                    base * Math.pow(factor * length / original - (factor - 1), (double) divisor / (divisor - 2)), pairing, new Scaling.None());
+            default -> this;
+        };
+    }
+
+    /** In texts of how many tokens every position is turned as in all shorter ones; empty for any. */
+    public OptionalInt steadyLength() {
+        return switch (scaling) {
+            case Scaling.Long(List<Double> factors, List<Double> longFactors, int original, double _) when !factors.equals(longFactors) ->
+                OptionalInt.of(original);
+            case Scaling.Dynamic(double _, int original) -> OptionalInt.of(original);
+            default -> OptionalInt.empty();
+        };
+    }
+
+    /** What queries and keys are multiplied with, besides being turned. */
+    public double magnitude() {
+        return switch (scaling) {
+            case Scaling.Yarn(double _, double _, double _, double magnitude) -> magnitude;
+            case Scaling.Long(_, _, int _, double magnitude) -> magnitude;
+            default -> 1;
+        };
+    }
+
+    /** The angle per position of each pair, width/2 values; of texts no longer than {@link #steadyLength}. */
     public double[] frequencies() {
         double[] frequencies = new double[width / 2];
         for (int i = 0; i < frequencies.length; i++) {
-            frequencies[i] = scaled(Math.pow(base, -2.0 * i / divisor));
+            frequencies[i] = scaled(i, Math.pow(base, -2.0 * i / divisor));
         }
         return frequencies;
     }
 
-    private double scaled(double frequency) {
+    private double scaled(int pair, double frequency) {
         return switch (scaling) {
-            case Scaling.None() -> frequency;
+            case Scaling.None(), Scaling.Dynamic(double _, int _) -> frequency;
             case Scaling.Linear(double factor) -> frequency / factor;
             case Scaling.Llama3(double factor, double low, double high, int context) -> {
                 double turns = context * frequency / (2 * Math.PI);
@@ -90,6 +152,12 @@ public record Rotary(int width, int divisor, double base, Pairing pairing, Scali
                 double smooth = (turns - low) / (high - low);
                 yield (1 - smooth) * frequency / factor + smooth * frequency;
             }
+            case Scaling.Yarn(double factor, double from, double to, double _) -> {
+                double divided = Math.clamp((pair - from) / (to - from), 0, 1);
+                yield frequency / factor * divided + frequency * (1 - divided);
+            }
+            case Scaling.Long(List<Double> factors, _, int _, double _) -> frequency / factors.get(pair);
+            case Scaling.Proportional(int pairs, double factor) -> pair < pairs ? frequency / factor : 0;
         };
     }
 }

@@ -1,8 +1,6 @@
 package isonorm.family;
 
 import isonorm.architecture.Architecture;
-import isonorm.architecture.Attention;
-import isonorm.architecture.Block;
 import isonorm.architecture.Embedding;
 import isonorm.checkpoint.CheckpointException;
 import isonorm.checkpoint.CheckpointException.Reason;
@@ -55,9 +53,9 @@ final class AnyConfig {
             throw Config.unsupported("layer_types", "of " + types.size() + " blocks", "one for each of " + architecture.blocks().size());
         }
         for (int l = 0; l < types.size(); l++) {
-            if (!types.get(l).equals(slides(architecture.blocks().get(l)) ? "sliding_attention" : "full_attention")) {
-                throw Config.unsupported("layer_types", types.get(l) + " in block " + l, (slides(architecture.blocks().get(l)) ? "sliding" : "full")
-                        + "_attention, which the other keys ask for there");
+            if (!types.get(l).equals(Reading.kind(Reading.slides(architecture.blocks().get(l))))) {
+                throw Config.unsupported("layer_types", types.get(l) + " in block " + l, Reading.kind(Reading.slides(architecture.blocks().get(l)))
+                        + ", which the other keys ask for there");
             }
         }
     }
@@ -66,12 +64,6 @@ final class AnyConfig {
         boolean bitsandbytes = how.find("load_in_8bit").equals(Optional.of(true)) || how.find("load_in_4bit").equals(Optional.of(true));
         return how.textOr(bitsandbytes ? "bitsandbytes" : "a method it does not name", "quant_method", "quant_algo", "mode")
                 + how.find("bits", "w_bit").filter(Number.class::isInstance).map(bits -> " of " + bits + " bits").orElse("");
-    }
-
-    private static boolean slides(Block block) {
-        return switch (block.mixer()) {
-            case Attention attention -> attention.scores().window().isPresent();
-        };
     }
 
     private static void requireHead(Config config, Set<String> read) throws CheckpointException {

@@ -40,6 +40,16 @@ final class ArchitectureJson {
 
     private ArchitectureJson() {}
 
+    /** The first version of the format that says what this architecture needs. */
+    static int version(Architecture architecture) {
+        return architecture.blocks().stream().allMatch(block -> block.branch() == 1 && switch (block.mixer()) {
+            case Attention attention -> attention.positions().rotary().map(Rotary::scaling).filter(scaling -> switch (scaling) {
+                case Scaling.None _, Scaling.Linear _, Scaling.Llama3 _ -> false;
+                case Scaling.Yarn _, Scaling.Long _, Scaling.Dynamic _, Scaling.Proportional _ -> true;
+            }).isEmpty();
+        }) ? 1 : 2;
+    }
+
     static Config write(Architecture architecture) {
         return Config.parse(json(architecture).toString());
     }
@@ -130,6 +140,9 @@ final class ArchitectureJson {
         if (block.skip() != 1) {
             json.put("skip", block.skip());
         }
+        if (block.branch() != 1) {
+            json.put("branch", block.branch());
+        }
         json.put("layer_scale", block.scale() == BranchScale.VECTOR);
         if (block.scale() == BranchScale.NUMBER) {
             json.put("skip_init", true);
@@ -200,6 +213,27 @@ final class ArchitectureJson {
                     .put("low_frequency_factor", low)
                     .put("high_frequency_factor", high)
                     .put("original_context", context);
+            case Scaling.Yarn(double factor, double from, double to, double magnitude) -> json.putObject("scaling")
+                    .put("kind", "yarn")
+                    .put("factor", factor)
+                    .put("from", from)
+                    .put("to", to)
+                    .put("magnitude", magnitude);
+            case Scaling.Long(List<Double> factors, List<Double> longFactors, int context, double magnitude) -> {
+                ObjectNode scaling = json.putObject("scaling").put("kind", "longrope").put("original_context", context).put("magnitude", magnitude);
+                ArrayNode some = scaling.putArray("factors");
+                factors.forEach(some::add);
+                ArrayNode others = scaling.putArray("long_factors");
+                longFactors.forEach(others::add);
+            }
+            case Scaling.Dynamic(double factor, int context) -> json.putObject("scaling")
+                    .put("kind", "dynamic")
+                    .put("factor", factor)
+                    .put("original_context", context);
+            case Scaling.Proportional(int pairs, double factor) -> json.putObject("scaling")
+                    .put("kind", "proportional")
+                    .put("pairs", pairs)
+                    .put("factor", factor);
         }
         return json;
     }
@@ -295,6 +329,7 @@ final class ArchitectureJson {
                 attention(json.object("attention")),
                 mlp(json.object("mlp")),
                 json.numberOr(1, "skip"),
+                json.numberOr(1, "branch"),
                 scale(json),
                 json.flagOr(false, "gates"),
                 json.flagOr(false, "recentre"));
@@ -343,7 +378,14 @@ final class ArchitectureJson {
                     case "linear" -> new Scaling.Linear(scaling.numberOr(1, "factor"));
                     case "llama3" -> new Scaling.Llama3(scaling.numberOr(1, "factor"), scaling.numberOr(1, "low_frequency_factor"),
                             scaling.numberOr(4, "high_frequency_factor"), scaling.integer("original_context"));
-                    default -> throw Config.unsupported("scaling.kind", scaling.textOr("", "kind"), "linear or llama3");
+                    case "yarn" -> new Scaling.Yarn(scaling.numberOr(1, "factor"), scaling.numberOr(0, "from"), scaling.numberOr(1, "to"),
+                            scaling.numberOr(1, "magnitude"));
+                    case "longrope" -> new Scaling.Long(Reading.numbers(scaling, "factors"), Reading.numbers(scaling, "long_factors"),
+                            scaling.integer("original_context"), scaling.numberOr(1, "magnitude"));
+                    case "dynamic" -> new Scaling.Dynamic(scaling.numberOr(1, "factor"), scaling.integer("original_context"));
+                    case "proportional" -> new Scaling.Proportional(scaling.integer("pairs"), scaling.numberOr(1, "factor"));
+                    default -> throw Config.unsupported("scaling.kind", scaling.textOr("", "kind"),
+                            "linear, llama3, yarn, longrope, dynamic or proportional");
                 });
     }
 

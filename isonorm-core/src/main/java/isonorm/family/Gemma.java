@@ -23,13 +23,16 @@ import java.util.Optional;
 import java.util.OptionalDouble;
 import java.util.Set;
 
-/** Gemma 1, 2 and 3: RMSNorm whose gain is stored minus one, scaled embeddings; from Gemma 2 on also norms behind the sub-layers. */
+/**
+ * Gemma 1, 2 and 3 and VaultGemma: RMSNorm whose gain is stored minus one, scaled embeddings; Gemma 2 and 3 also have norms behind the sub-layers.
+ */
 final class Gemma implements Family {
 
     @Override
     public Description describe(Config config, Set<String> tensors) throws CheckpointException {
         String type = config.textOr("gemma", "model_type");
-        boolean peri = !type.equals("gemma");
+        boolean second = !type.equals("gemma"); // Gemma 2 and what came of it
+        boolean peri = second && !type.equals("vaultgemma");
         config.requireFlag(false, "use_bidirectional_attention");
         int width = config.integer("hidden_size");
         int heads = config.integer("num_attention_heads");
@@ -39,10 +42,10 @@ final class Gemma implements Family {
         Attention plain = Attention.of(heads, headWidth)
                 .withKeyValueHeads(config.integerOr(heads, "num_key_value_heads"))
                 .withBiases(bias, bias);
-        if (peri) {
+        if (second) {
             plain = plain.withScale(1 / Math.sqrt(config.numberOr(256, "query_pre_attn_scalar")));
         }
-        if (type.equals("gemma2")) {
+        if (capped(type)) {
             OptionalDouble softcap = Reading.softcap(config, 50, "attn_logit_softcapping");
             plain = softcap.isPresent() ? plain.withSoftcap(softcap.getAsDouble()) : plain;
         } else {
@@ -51,7 +54,7 @@ final class Gemma implements Family {
         if (type.equals("gemma3_text")) {
             plain = plain.withQueryKeyNorm(new QueryKeyNorm(norm, QueryKeyNorm.Span.HEAD));
         }
-        Mlp mlp = Mlp.gated(config.integer("intermediate_size"), peri
+        Mlp mlp = Mlp.gated(config.integer("intermediate_size"), second
                 ? Reading.activation(config.textOr("gelu_pytorch_tanh", "hidden_activation"))
                 : firstActivation(config));
         Reading.requireWholeHead(config);
@@ -63,18 +66,22 @@ final class Gemma implements Family {
                     slides ? attention.withWindow(window(config)) : attention, mlp));
         }
         Output.Words head = Output.Words.of(Reading.tied(config, true));
-        OptionalDouble cap = peri ? Reading.softcap(config, type.equals("gemma2") ? 30 : 0, "final_logit_softcapping") : OptionalDouble.empty();
-        if (!peri) {
+        OptionalDouble cap = second ? Reading.softcap(config, capped(type) ? 30 : 0, "final_logit_softcapping") : OptionalDouble.empty();
+        if (!second) {
             config.requireNone("final_logit_softcapping");
         }
         Architecture architecture = Architecture.of(type, width, config.integerOr(8192, "max_position_embeddings"),
                 Embedding.Tokens.of(config.integer("vocab_size"), width).withScale(Math.sqrt(width)), all, Optional.of(norm),
                 cap.isPresent() ? head.withSoftcap(cap.getAsDouble()) : head);
         Naming naming = LlamaNames.of(config, tensors).gainsMinusOne();
-        return new Description(architecture, !peri ? naming : naming
+        return new Description(architecture, !second ? naming : naming
                 .whole(ATTENTION_OUTPUT_NORM, "layers.*.post_attention_layernorm")
                 .whole(MLP_NORM, "layers.*.pre_feedforward_layernorm")
                 .whole(MLP_OUTPUT_NORM, "layers.*.post_feedforward_layernorm"));
+    }
+
+    private static boolean capped(String type) {
+        return type.equals("gemma2") || type.equals("vaultgemma");
     }
 
     @Override
@@ -99,7 +106,7 @@ final class Gemma implements Family {
 
     private static boolean slides(Config config, String type, int l) throws CheckpointException {
         return switch (type) {
-            case "gemma2" -> Reading.slides(config, l, l % 2 == 0);
+            case "gemma2", "vaultgemma" -> Reading.slides(config, l, l % 2 == 0);
             case "gemma3_text" -> {
                 int pattern = config.integerOr(6, "sliding_window_pattern");
                 if (config.list("layer_types").isEmpty()) {
@@ -116,20 +123,7 @@ final class Gemma implements Family {
         if (!type.equals("gemma3_text")) {
             return Reading.rotary(config, headWidth, 10000, Pairing.HALVES);
         }
-        config.requireNone("original_max_position_embeddings");
-        Config parameters = config.object("rope_parameters");
-        String kind = slides ? "sliding_attention" : "full_attention";
         double base = slides ? config.numberOr(10_000, "rope_local_base_freq") : config.numberOr(1_000_000, "rope_theta");
-        Config each = parameters.object(kind);
-        if (parameters.isEmpty()) {
-            each = slides ? parameters : config.object("rope_scaling"); // as older versions wrote it, for the blocks without a window
-        } else if (parameters.values().keySet().stream().anyMatch(key -> parameters.object(key).isEmpty()) || !config.object("rope_scaling").isEmpty()) {
-            throw Config.unsupported("rope_parameters", parameters.values().keySet(), "full_attention and sliding_attention, each with its own, and no rope_scaling beside");
-        }
-        each.require("partial_rotary_factor", 1);
-        if (each.find("type").isPresent() && each.find("rope_type").isEmpty()) {
-            throw Config.unsupported("rope_scaling.type", each.textOr("", "type"), "rope_type, for transformers passes the older word over here");
-        }
-        return Reading.rotary(each, headWidth, each.numberOr(base, "rope_theta"), config, Pairing.HALVES);
+        return Reading.rotaryOfKind(config, slides, headWidth, base);
     }
 }

@@ -18,8 +18,8 @@ import java.util.Set;
  */
 public final class Isonorm implements Family {
 
-    /** The version of the format that is written, and the only one that is read. */
-    public static final int FORMAT_VERSION = 1;
+    /** The newest version of the format. What an older one can say is written in that, so that older readers read it. */
+    public static final int FORMAT_VERSION = 2;
 
     /** The version of Isonorm, which is written into every file; the build fills it in. */
     public static final String VERSION = version();
@@ -41,7 +41,7 @@ public final class Isonorm implements Family {
 
     /** The config.json of a checkpoint of this architecture that came from no other, such as one that was trained so. */
     public static Config config(Architecture architecture, String version) {
-        return Config.of(Map.of()).with("model_type", "isonorm").with("format_version", FORMAT_VERSION).with("isonorm_version", version)
+        return Config.of(Map.of()).with("model_type", "isonorm").with("format_version", ArchitectureJson.version(architecture)).with("isonorm_version", version)
                 .with("architecture", ArchitectureJson.write(architecture));
     }
 
@@ -53,8 +53,8 @@ public final class Isonorm implements Family {
     @Override
     public Description describe(Config config, Set<String> tensors) throws CheckpointException {
         int version = config.integer("format_version");
-        if (version != FORMAT_VERSION) {
-            throw Config.unsupported("format_version", version, FORMAT_VERSION + "; a newer Isonorm may read it");
+        if (version < 1 || version > FORMAT_VERSION) {
+            throw Config.unsupported("format_version", version, "1 to " + FORMAT_VERSION + "; a newer Isonorm may read it");
         }
         try {
             Architecture architecture = ArchitectureJson.read(config.object("architecture"));
@@ -70,7 +70,7 @@ public final class Isonorm implements Family {
 
     @Override
     public Config keeping(Config config, List<Integer> kept, Architecture left) throws CheckpointException {
-        Config fewer = config.with("architecture", ArchitectureJson.write(left));
+        Config fewer = config.with("format_version", ArchitectureJson.version(left)).with("architecture", ArchitectureJson.write(left));
         Config source = config.object("source_config");
         return source.isEmpty() ? fewer : fewer.with("source_config", Families.of(source).keeping(source, kept, left));
     }

@@ -5,8 +5,10 @@ import isonorm.architecture.Affine;
 import isonorm.architecture.Architecture;
 import isonorm.architecture.Attention;
 import isonorm.architecture.Block;
+import isonorm.architecture.Embedding;
 import isonorm.architecture.Norm;
 import isonorm.architecture.NormKind;
+import isonorm.architecture.Output;
 import isonorm.architecture.Rotary;
 import isonorm.architecture.Rotary.Pairing;
 import isonorm.architecture.Rotary.Scaling;
@@ -17,6 +19,7 @@ import isonorm.weights.Source.Piece;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
+import java.util.Optional;
 import java.util.OptionalDouble;
 import java.util.OptionalInt;
 
@@ -91,6 +94,62 @@ final class Reading {
         return config.integerOr(widthOfHead(width, heads), "head_dim");
     }
 
+    /**
+     * A decoder's heads, without biases and positions.
+     *
+     * @param headWidth how wide a head is where the config does not say it; 0 for its share of the width, which is also what null says
+     * @param keyValueHeads how many there are where the config does not say it; 0 for as many as heads, which is also what null says
+     */
+    static Attention attention(Config config, int headWidth, int keyValueHeads) throws CheckpointException {
+        int heads = config.integer("num_attention_heads");
+        int share = widthOfHead(config.integer("hidden_size"), heads);
+        return Attention.of(heads, config.integerOr(headWidth == 0 || config.has("head_dim") ? share : headWidth, "head_dim"))
+                .withKeyValueHeads(config.integerOr(keyValueHeads == 0 || config.has("num_key_value_heads") ? heads : keyValueHeads, "num_key_value_heads"))
+                .withBiases(false, false);
+    }
+
+    /** A decoder of these blocks between a token table and a head, sized as most configs say it. */
+    static Architecture decoder(Config config, int context, Norm norm, List<Block> blocks, Output.Words head) throws CheckpointException {
+        int width = config.integer("hidden_size");
+        return Architecture.of(config.textOr("", "model_type"), width, config.integerOr(context, "max_position_embeddings"),
+                Embedding.Tokens.of(config.integer("vocab_size"), width), blocks, Optional.of(norm), head);
+    }
+
+    /** One of two kinds of blocks, with a window and without. */
+    static String kind(boolean slides) {
+        return slides ? "sliding_attention" : "full_attention";
+    }
+
+    /**
+     * Rotary embedding of a block of a kind, where the config has parameters for each kind, or the older rope_scaling, which is of blocks without
+     * windows alone.
+     */
+    static Rotary rotaryOfKind(Config config, boolean slides, int headWidth, double base) throws CheckpointException {
+        config.requireNone("original_max_position_embeddings");
+        Config parameters = config.object("rope_parameters");
+        Config each = parameters.object(kind(slides));
+        if (parameters.isEmpty()) {
+            each = slides ? parameters : config.object("rope_scaling");
+        } else if (parameters.values().keySet().stream().anyMatch(key -> parameters.object(key).isEmpty()) || !config.object("rope_scaling").isEmpty()) {
+            throw Config.unsupported("rope_parameters", parameters.values().keySet(), "full_attention and sliding_attention, each with its own, and no rope_scaling beside");
+        }
+        each.require("partial_rotary_factor", 1);
+        if (each.find("type").isPresent() && each.find("rope_type").isEmpty()) {
+            throw Config.unsupported("rope_scaling.type", each.textOr("", "type"), "rope_type, for transformers passes the older word over here");
+        }
+        each.requireFlag(true, "truncate"); // which is passed over here too
+        return rotary(each, headWidth, each.numberOr(base, "rope_theta"), config, Pairing.HALVES);
+    }
+
+    /** A share of each head turned. */
+    static Rotary rotaryOfShare(Config config, int headWidth, double share, Pairing pairing) throws CheckpointException {
+        int turned = (int) (headWidth * rotaryShare(config, share, "partial_rotary_factor"));
+        if (turned < 2 || turned % 2 != 0) {
+            throw Config.unsupported("partial_rotary_factor", turned + " of " + headWidth + " values", "an even number of them");
+        }
+        return rotary(config, turned, 10000, pairing);
+    }
+
     /** How many positions a block sees that has a window; the family's default where the config has no such key. */
     static OptionalInt window(Config config, int otherwise) throws CheckpointException {
         if (config.has("sliding_window") && config.find("sliding_window").isEmpty()) {
@@ -117,6 +176,9 @@ final class Reading {
 
     /** The share of a head's width that is turned. */
     static double rotaryShare(Config config, double otherwise, String... names) throws CheckpointException {
+        if (rope(config).textOr("default", "rope_type", "type").equals("proportional")) {
+            throw Config.unsupported("rope_type", "proportional", "another one in a family that turns a share of each head");
+        }
         double share = rope(config).numberOr(config.numberOr(otherwise, names), "partial_rotary_factor");
         if (!(share > 0 && share <= 1)) {
             throw Config.unsupported("partial_rotary_factor", share, "above 0 and at most 1");
@@ -127,7 +189,10 @@ final class Reading {
     /** Refuses another share than the whole head, for families whose code turns all of it. */
     static void requireWholeHead(Config config) throws CheckpointException {
         config.require("partial_rotary_factor", 1);
-        rope(config).require("partial_rotary_factor", 1);
+        Config rope = rope(config);
+        if (!rope.textOr("default", "rope_type", "type").equals("proportional")) {
+            rope.require("partial_rotary_factor", 1);
+        }
     }
 
     /** The parameters of rotary positions. Both keys mean them; which of two that differ counts is not the same in every version of transformers. */
@@ -168,11 +233,75 @@ final class Reading {
             case "default", "mrope" -> plain; // of text alone, whose three positions are one
             case "linear" -> plain.withScaling(new Scaling.Linear(parameter(rope, "factor")));
             case "llama3" -> plain.withScaling(new Scaling.Llama3(
-                    parameter(rope, "factor"), parameter(rope, "low_freq_factor"), parameter(rope, "high_freq_factor"),
-                    config.integerOr(rope.integerOr(config.integer("max_position_embeddings"), "original_max_position_embeddings"),
-                            "original_max_position_embeddings")));
-            default -> throw Config.unsupported("rope_type", type, "default, linear or llama3");
+                    parameter(rope, "factor"), parameter(rope, "low_freq_factor"), parameter(rope, "high_freq_factor"), originalContext(rope, config)));
+            case "yarn" -> plain.withScaling(yarn(rope, plain, originalContext(rope, config)));
+            case "longrope" -> plain.withScaling(longRope(rope, originalContext(rope, config), config));
+            case "dynamic" -> plain.withScaling(new Scaling.Dynamic(parameter(rope, "factor"), config.integer("max_position_embeddings")));
+            case "proportional" -> plain.withScaling(new Scaling.Proportional(
+                    (int) (rope.numberOr(1, "partial_rotary_factor") * width / 2), rope.find("factor").isPresent() ? parameter(rope, "factor") : 1));
+            default -> throw Config.unsupported("rope_type", type, "default, linear, llama3, yarn, longrope, dynamic or proportional");
         };
+    }
+
+    /** How long the texts were from which positions were learned, before a scaling; what stands beside the object counts before what is in it. */
+    private static int originalContext(Config rope, Config config) throws CheckpointException {
+        int context = config.integerOr(rope.integerOr(config.integer("max_position_embeddings"), "original_max_position_embeddings"),
+                "original_max_position_embeddings");
+        if (context < 2) {
+            throw Config.unsupported("original_max_position_embeddings", context, "2 or more");
+        }
+        return context;
+    }
+
+    /** Pairs that turn more than beta_fast times in the original context are kept, those that turn less than beta_slow times divided. */
+    private static Scaling yarn(Config rope, Rotary plain, int context) throws CheckpointException {
+        double factor = parameter(rope, "factor");
+        double low = pair(plain, context, orDefault(rope, 32, "beta_fast"));
+        double high = pair(plain, context, orDefault(rope, 1, "beta_slow"));
+        boolean whole = rope.flagOr(true, "truncate");
+        double from = Math.max(whole ? Math.floor(low) : low, 0);
+        double to = Math.min(whole ? Math.ceil(high) : high, plain.width() - 1);
+        double numerator = orDefault(rope, 0, "mscale");
+        double denominator = orDefault(rope, 0, "mscale_all_dim");
+        double magnitude = numerator != 0 && denominator != 0
+                ? yarnMagnitude(factor, numerator) / yarnMagnitude(factor, denominator) : yarnMagnitude(factor, 1);
+        return new Scaling.Yarn(factor, from, from == to ? to + 0.001 : to, rope.numberOr(magnitude, "attention_factor"));
+    }
+
+    /** The pair, between two as it may be, that turns so many times in a context. */
+    private static double pair(Rotary plain, int context, double turns) {
+        return plain.width() * Math.log(context / (turns * 2 * Math.PI)) / (2 * Math.log(plain.base()));
+    }
+
+    /** A number, of which zero is none. */
+    private static double orDefault(Config rope, double otherwise, String name) throws CheckpointException {
+        double value = rope.numberOr(otherwise, name);
+        return value == 0 ? otherwise : value;
+    }
+
+    private static double yarnMagnitude(double factor, double scale) {
+        return factor <= 1 ? 1 : 0.1 * scale * Math.log(factor) + 1;
+    }
+
+    private static Scaling longRope(Config rope, int context, Config config) throws CheckpointException {
+        double factor = rope.numberOr((double) config.integer("max_position_embeddings") / context, "factor");
+        double magnitude = factor <= 1 ? 1 : Math.sqrt(1 + Math.log(factor) / Math.log(context));
+        return new Scaling.Long(numbers(rope, "short_factor"), numbers(rope, "long_factor"), context, rope.numberOr(magnitude, "attention_factor"));
+    }
+
+    /** A list of numbers above 0. */
+    static List<Double> numbers(Config config, String name) throws CheckpointException {
+        List<Double> numbers = new ArrayList<>();
+        for (Object each : config.list(name)) {
+            if (!(each instanceof Number number) || !(number.doubleValue() > 0)) {
+                throw Config.unsupported(name, "a list with " + each, "a list of numbers above 0");
+            }
+            numbers.add(number.doubleValue());
+        }
+        if (numbers.isEmpty()) {
+            throw Config.unsupported(name, "no list of numbers", "a list of numbers above 0");
+        }
+        return numbers;
     }
 
     private static double parameter(Config rope, String name) throws CheckpointException {
@@ -191,12 +320,26 @@ final class Reading {
 
     /** A config with the layer_types of an architecture of which some blocks have windows; the same config for others. */
     static Config withWindows(Config config, Architecture architecture) {
-        List<Boolean> slides = architecture.blocks().stream().map(block -> switch (block.mixer()) {
+        return architecture.blocks().stream().anyMatch(Reading::slides) ? withKinds(config, architecture) : config;
+    }
+
+    /** A config with the layer_types of an architecture. */
+    static Config withKinds(Config config, Architecture architecture) {
+        return config.with("layer_types", architecture.blocks().stream().map(block -> kind(slides(block))).toList());
+    }
+
+    /** Whether a block has a window. */
+    static boolean slides(Block block) {
+        return switch (block.mixer()) {
             case Attention attention -> attention.scores().window().isPresent();
+        };
+    }
+
+    /** 1 for each block that turns queries and keys, 0 for others. */
+    static List<Integer> turned(Architecture architecture) {
+        return architecture.blocks().stream().map(block -> switch (block.mixer()) {
+            case Attention attention -> attention.positions().rotary().isPresent() ? 1 : 0;
         }).toList();
-        return slides.contains(true)
-                ? config.with("layer_types", slides.stream().map(each -> each ? "sliding_attention" : "full_attention").toList())
-                : config;
     }
 
     /** A config with fewer blocks: how many there are, under all of {@code names} that it has, and every list with an entry a block. */

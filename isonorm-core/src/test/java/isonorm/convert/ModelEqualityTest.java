@@ -84,8 +84,8 @@ class ModelEqualityTest {
             }
         }
         assertEquals(List.of(), wrong);
-        assertEquals(60, compared);
-        assertEquals(5, pooled);
+        assertEquals(Fixtures.all().size(), compared);
+        assertTrue(pooled >= 5, pooled + " pooled");
     }
 
     /** Every way from a fixture to a form, with and without untying, and on from form to form. */
@@ -130,7 +130,7 @@ class ModelEqualityTest {
         }
         assertEquals(List.of(), wrong);
         // How many fixtures there were for each way: were it none, nothing would have been shown.
-        assertEquals(new TreeMap<>(Map.ofEntries(Map.entry("centred", 41), Map.entry("rmsnorm", 4),
+        requireAtLeast(new TreeMap<>(Map.ofEntries(Map.entry("centred", 41), Map.entry("rmsnorm", 4),
                 Map.entry("pre-rmsnorm", 45), Map.entry("pre-rmsnorm untied", 25),
                 Map.entry("pre-crmsnorm", 45), Map.entry("pre-crmsnorm untied", 25),
                 Map.entry("pre-rmsnorm to centred", 41), Map.entry("pre-rmsnorm to pre-crmsnorm", 45), Map.entry("pre-rmsnorm to pre-ln", 45),
@@ -138,6 +138,12 @@ class ModelEqualityTest {
                 Map.entry("pre-rmsnorm untied to centred", 22), Map.entry("pre-rmsnorm untied to pre-crmsnorm", 25),
                 Map.entry("pre-rmsnorm untied to pre-ln", 25), Map.entry("pre-crmsnorm untied to centred", 22),
                 Map.entry("pre-crmsnorm untied to pre-rmsnorm", 25), Map.entry("pre-crmsnorm untied to pre-ln", 25))), compared);
+    }
+
+    /** Every outcome that is wanted and no other, each as often as here or, of the fixtures that came later, oftener. */
+    private static void requireAtLeast(Map<String, Integer> fewest, Map<String, Integer> counts) {
+        assertEquals(fewest.keySet(), counts.keySet(), counts.toString());
+        fewest.forEach((outcome, count) -> assertTrue(counts.get(outcome) >= count, outcome + " " + counts.get(outcome) + " times of " + count));
     }
 
     @Test
@@ -166,7 +172,7 @@ class ModelEqualityTest {
             }
         }
         assertEquals(List.of(), wrong);
-        assertEquals(19 * 3 + 17 + 26 + 4, compared);
+        assertTrue(compared >= 19 * 3 + 17 + 26 + 4, compared + " were compared");
     }
 
     private static LoadedModel written(LoadedModel source, Form form, Path folder) throws IOException {
@@ -201,7 +207,7 @@ class ModelEqualityTest {
             }
         }
         // Centring is what makes the forms different; the others are other ways to write the same, or leave shapes behind.
-        assertEquals(new TreeMap<>(Map.ofEntries(
+        requireAtLeast(new TreeMap<>(Map.ofEntries(
                 Map.entry("pre-rmsnorm without Centre: broken", 45), Map.entry("pre-rmsnorm without ToRmsNorm: equal", 45),
                 Map.entry("pre-rmsnorm without Fold: equal", 45),
                 Map.entry("pre-crmsnorm without Centre: broken", 45), Map.entry("pre-crmsnorm without ToRmsNorm: equal", 45),
@@ -245,7 +251,7 @@ class ModelEqualityTest {
             }
         }
         assertEquals(List.of(), unnoticed);
-        assertEquals(416, compared);
+        assertTrue(compared >= 416, compared + " were compared");
     }
 
     /** The note of the plan says so: where the stream is the output, it comes without each token's mean. */

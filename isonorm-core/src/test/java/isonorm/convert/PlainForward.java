@@ -391,13 +391,11 @@ public final class PlainForward {
     }
 
     private double[][] scaled(Block block, Part part, int l, double[][] x) {
-        if (block.scale() == BranchScale.NONE) {
-            return x;
-        }
         double[][] y = new double[x.length][];
         for (int i = 0; i < x.length; i++) {
-            double[] scale = vector(Role.of(part, l, WEIGHT));
-            y[i] = block.scale() == BranchScale.NUMBER ? each(x[i], value -> scale[0] * value) : times(x[i], scale);
+            double[] scale = block.scale() == BranchScale.NONE ? new double[] {1} : vector(Role.of(part, l, WEIGHT));
+            double[] learned = block.scale() == BranchScale.VECTOR ? times(x[i], scale) : each(x[i], value -> scale[0] * value);
+            y[i] = each(learned, value -> block.branch() * value);
         }
         return y;
     }
@@ -491,8 +489,8 @@ public final class PlainForward {
                 v[i] = headsNormed(new QueryKeyNorm(attention.norms().value().get(), span), VALUE_NORM, l, v[i], width);
             }
             if (attention.positions().rotary().isPresent()) {
-                turn(attention.positions().rotary().get(), q[i], width, i);
-                turn(attention.positions().rotary().get(), k[i], width, i);
+                turn(attention.positions().rotary().get().at(x.length), q[i], width, i);
+                turn(attention.positions().rotary().get().at(x.length), k[i], width, i);
             }
         }
         boolean[] seen = input.seen();
@@ -592,8 +590,8 @@ public final class PlainForward {
                 boolean halves = rotary.pairing() == Rotary.Pairing.HALVES;
                 int a = from + (halves ? i : 2 * i);
                 int b = from + (halves ? i + rotary.width() / 2 : 2 * i + 1);
-                double cos = Math.cos(position * frequencies[i]);
-                double sin = Math.sin(position * frequencies[i]);
+                double cos = rotary.magnitude() * Math.cos(position * frequencies[i]);
+                double sin = rotary.magnitude() * Math.sin(position * frequencies[i]);
                 double before = x[a];
                 x[a] = before * cos - x[b] * sin;
                 x[b] = x[b] * cos + before * sin;

@@ -41,7 +41,7 @@ class PlanTest {
     private static final String RMS = "its norms are rmsnorm already (%d of %d blocks): they see the mean of the stream,"
             + " so taking the mean out would change the function";
     private static final String NOT_BEHIND = "its norms do not stand behind the sum (%s); rmsnorm is the form of Post-LN models";
-    private static final String OUTPUT = "its sub-layers read the stream without a norm (3 of 3 blocks have norms on their outputs alone),"
+    private static final String OUTPUT = "its sub-layers read the stream without a norm (%d of %d blocks have norms on their outputs alone),"
             + " so its mean is not redundant";
     private static final String PERI = "norms with a gain write into its stream (%d of %d blocks have norms on their outputs),"
             + " so the stream is not centred by its weights";
@@ -58,20 +58,31 @@ class PlanTest {
         return List.of(words.formatted(values));
     }
 
+    private static Kind output(int blocks, String... fixtures) {
+        List<String> both = of(RMS.formatted(blocks, blocks), OUTPUT.formatted(blocks, blocks));
+        return new Kind(of(fixtures), blocks, both, both, of(RMS.formatted(blocks, blocks), NOT_BEHIND.formatted("output")));
+    }
+
     private static final List<Kind> KINDS = List.of(
             new Kind(of("codegen", "cohere", "cohere-qknorm", "dinov2", "dinov2-classifier", "dinov2-swiglu", "falcon", "falcon-alibi",
                     "falcon-alibi-12heads", "falcon-new", "falcon-new-one-norm", "gpt2", "gpt2-base", "gpt2-bf16", "gpt2-f16", "gpt2-mask",
                     "gpt2-untied", "gpt_bigcode", "gpt_bigcode-mha", "gpt_neox", "gpt_neox-nobias", "gpt_neox-sequential", "gpt_neox-sharded",
-                    "gptj", "mpt", "mpt-6heads", "mpt-clip", "nemotron", "olmo", "olmo-clip", "opt", "opt-mask", "phi", "phi-gqa", "stablelm",
+                    "gptj", "jais2", "mpt", "mpt-6heads", "mpt-clip", "nemotron", "olmo", "olmo-clip", "opt", "opt-mask", "persimmon", "phi", "phi-gqa", "stablelm",
                     "stablelm-parallel", "starcoder2", "starcoder2-window", "vit", "vit-base"), 3, of(), of(), said(PRE, 3, 3)),
-            new Kind(of("gpt_neo"), 4, of(), of(), said(PRE, 4, 4)),
+            new Kind(of("cohere2", "gpt_neo"), 4, of(), of(), said(PRE, 4, 4)),
             new Kind(of("bloom", "bloom-12heads", "bloom-mask"), 3, said(EMBEDDING, "bloom"), of(), said(PRE, 3, 3)),
             new Kind(of("clip_vision"), 3, said(EMBEDDING, "clip_vision_model"), of(), said(PRE, 3, 3)),
             new Kind(of("bert", "bert-base", "bert-mask", "opt-postln"), 3, of(POST), of(POST), of()),
-            new Kind(of("gemma", "llama", "llama-linear-rope", "llama3-rope", "mistral", "qwen2", "qwen2-window", "qwen3"), 3,
+            new Kind(of("arcee", "ernie4_5", "gemma", "glm", "granite", "helium", "llama", "llama-dynamic-rope", "llama-linear-rope",
+                    "llama-proportional-rope", "llama-yarn-rope", "llama3-rope", "ministral", "mistral", "phi3", "phi3-long", "phi3-short", "qwen2",
+                    "qwen2-window", "qwen3", "seed_oss"), 3,
                     said(RMS, 3, 3), said(RMS, 3, 3), of(RMS.formatted(3, 3), NOT_BEHIND.formatted("pre"))),
-            new Kind(of("olmo2"), 3, of(RMS.formatted(3, 3), OUTPUT), of(RMS.formatted(3, 3), OUTPUT),
-                    of(RMS.formatted(3, 3), NOT_BEHIND.formatted("output"))),
+            new Kind(of("cwm", "smollm3", "smollm3-window"), 4,
+                    said(RMS, 4, 4), said(RMS, 4, 4), of(RMS.formatted(4, 4), NOT_BEHIND.formatted("pre"))),
+            new Kind(of("vaultgemma"), 2, said(RMS, 2, 2), said(RMS, 2, 2), of(RMS.formatted(2, 2), NOT_BEHIND.formatted("pre"))),
+            output(2, "exaone4-full"), output(3, "olmo2"), output(4, "exaone4", "olmo3", "olmo3-yarn"),
+            new Kind(of("glm4", "hyperclovax"), 3, of(RMS.formatted(3, 3), PERI.formatted(3, 3)), of(RMS.formatted(3, 3), PERI.formatted(3, 3)),
+                    of(RMS.formatted(3, 3), NOT_BEHIND.formatted("peri"))),
             new Kind(of("gemma2"), 4, of(RMS.formatted(4, 4), PERI.formatted(4, 4)), of(RMS.formatted(4, 4), PERI.formatted(4, 4)),
                     of(RMS.formatted(4, 4), NOT_BEHIND.formatted("peri"))),
             new Kind(of("gemma3_text"), 6, of(RMS.formatted(6, 6), PERI.formatted(6, 6)), of(RMS.formatted(6, 6), PERI.formatted(6, 6)),

@@ -68,7 +68,7 @@ class ConfigKeysTest {
         for (String fixture : Fixtures.all()) {
             Checkpoint checkpoint = Checkpoint.open(Fixtures.folder(fixture));
             Config config = checkpoint.config();
-            List<Config> configs = List.of(config, config.without("rope_parameters"), config.without("attention_layers"),
+            List<Config> configs = List.of(config, config.without("rope_parameters"), config.without("attention_layers", "no_rope_layers"),
                     config.without("layer_types").with("use_sliding_window", true),
                     config.with("rope_parameters", Map.of("rope_type", "llama3", "factor", 8, "low_freq_factor", 1, "high_freq_factor", 4)));
             for (Config each : configs) {

@@ -85,8 +85,8 @@ final class BlockFunction {
         }
         this.scales = scales;
         this.depth = architecture.blocks().size() == 1 ? 0 : (double) l / (architecture.blocks().size() - 1);
-        this.factor = scales.branch(l);
-        this.changed = scales.changesBranches(l);
+        this.factor = scales.branch(l) * block.branch();
+        this.changed = scales.changesBranches(l) || block.branch() != 1;
         this.width = architecture.streamWidth();
         SubLayer mixer = switch (block.mixer()) {
             case Attention attention -> new AttentionFunction(from, attention, l, architecture.context(), arena)::forward;

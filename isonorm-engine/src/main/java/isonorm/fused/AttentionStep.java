@@ -110,7 +110,7 @@ record AttentionStep(
             return;
         }
         int longest = pass.spans().stream().mapToInt(Span::end).max().orElseThrow();
-        Optional<Turns> turns = attention.positions().rotary().map(rotary -> pass.angles().of(rotary, longest));
+        Optional<Turns> turns = attention.positions().rotary().map(rotary -> pass.angles().of(rotary.at(longest), longest));
         pass.rows((first, count) -> {
             for (Span span : pass.spans()) {
                 int from = Math.max(first, span.first());

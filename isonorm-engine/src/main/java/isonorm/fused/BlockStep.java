@@ -50,7 +50,7 @@ import java.util.Optional;
  * h's mean is taken out before a sum that is normalized where the block recentres. Of two streams the one that is normalized and read is h, and what is
  * added to it is added to the other too.
  *
- * A LayerScale vector, SkipInit's number and the scales of heads are multiplied into what stands beside them when the block is
+ * A block's factor, a LayerScale vector, SkipInit's number and the scales of heads are multiplied into what stands beside them when the block is
  * loaded. A skip alpha h that a norm stands behind is folded into that norm, {@code N(alpha h + A) = N'(h + A / alpha)} where N' has
  * epsilon / alpha²; others, and gates, scale the stream.
  */
@@ -134,12 +134,12 @@ record BlockStep(int number, Block block, Branch attention, Branch mlp) {
     }
 
     /**
-     * What the outputs of a sub-layer's last linear layer are multiplied with: LayerScale, unless a norm stands between the two,
-     * and 1 / alpha where alpha is in the norm behind the sum.
+     * What the outputs of a sub-layer's last linear layer are multiplied with: LayerScale and the block's factor, unless a norm stands between the
+     * two, and 1 / alpha where alpha is in the norm behind the sum.
      */
     private static Optional<Values> factor(Weights from, Architecture architecture, int l, Parts parts) throws IOException {
         Block block = architecture.blocks().get(l);
-        boolean scale = block.scale() != BranchScale.NONE && !parts.placement.normalizesBranch();
+        boolean scale = scales(block) && !parts.placement.normalizesBranch();
         boolean skip = skipInNorm(block, parts.placement);
         if (!scale && !skip) {
             return Optional.empty();
@@ -149,10 +149,18 @@ record BlockStep(int number, Block block, Branch attention, Branch mlp) {
         return Optional.of(skip ? times(factor, Values.constant(factor.count(), (float) (1 / block.skip()))) : factor);
     }
 
-    /** What is learned to multiply what a branch writes, for every value. */
+    private static boolean scales(Block block) {
+        return block.scale() != BranchScale.NONE || block.branch() != 1;
+    }
+
+    /** What multiplies what a branch writes, for every value: what is learned, and the block's factor. */
     private static Values scale(Weights from, Block block, int l, Parts parts, int width) throws IOException {
         Role role = Role.of(parts.scale, l, Field.WEIGHT);
-        return block.scale() == BranchScale.NUMBER ? Values.constant(width, (float) from.number(role)) : from.vector(role);
+        return switch (block.scale()) {
+            case NONE -> Values.constant(width, (float) block.branch());
+            case NUMBER -> Values.constant(width, (float) (block.branch() * from.number(role)));
+            case VECTOR -> block.branch() == 1 ? from.vector(role) : from.vector(role).times(block.branch());
+        };
     }
 
     /** What multiplies the inputs of attention's last linear layer. */
@@ -184,10 +192,9 @@ record BlockStep(int number, Block block, Branch attention, Branch mlp) {
         Optional<Normalization> norm = from.norm(Role.of(parts.norm, l, Field.GAIN), Architecture.norms(block).contains(parts.norm), block.norm());
         Optional<Normalization> outputNorm = from.norm(Role.of(parts.outputNorm, l, Field.GAIN),
                 Architecture.outputNorms(block).contains(parts.outputNorm), block.norm());
-        if (block.scale() != BranchScale.NONE && parts.placement.normalizesBranch()) {
+        if (scales(block) && parts.placement.normalizesBranch()) {
             if (block.norm().kind().readsCompressed()) {
-                throw new IllegalArgumentException("a CRMSNorm on what a branch writes has no gain that could carry a scale, got " + block.scale()
-                        + " in block " + l + "; compute in f64, or run it with ForwardPass");
+                throw new IllegalArgumentException("a CRMSNorm on what a branch writes has no gain that could carry a scale, got one in block " + l + "; compute in f64, or run it with ForwardPass");
             }
             outputNorm = Optional.of(scaled(outputNorm.orElseThrow(), scale(from, block, l, parts, architecture.width())));
         }

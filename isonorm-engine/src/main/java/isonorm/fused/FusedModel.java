@@ -290,7 +290,7 @@ public final class FusedModel implements Runner {
             throw new IllegalArgumentException("only a model whose tokens do not see later ones can continue a text; this "
                     + architecture.family() + " sees all");
         }
-        return new KvCache(architecture.blocks(), room.type(), architecture.context());
+        return new KvCache(architecture.blocks(), room.type(), architecture.steadySequence());
     }
 
     /** How many words it knows, whose logits {@link #advance} gives. */
@@ -306,6 +306,10 @@ public final class FusedModel implements Runner {
         }
         if (end > architecture.context()) {
             throw new IllegalArgumentException("this model has a context of " + architecture.context() + " tokens, got " + end);
+        }
+        if (end > architecture.steadySequence() && architecture.steadySequence() < architecture.longestSequence()) {
+            throw new IllegalArgumentException("this model turns every position anew in texts of more than " + architecture.steadySequence()
+                    + " tokens, so a sequence can't grow beyond, got " + end + "; take a shorter one, or run it whole");
         }
         Fit.require((Embedding.Tokens) architecture.embedding(), Arrays.stream(tokens).asLongStream().toArray(), end);
     }

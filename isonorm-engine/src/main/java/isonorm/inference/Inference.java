@@ -61,7 +61,7 @@ public final class Inference implements AutoCloseable {
 
     /** How many tokens a sequence can have. */
     public int context() {
-        return model.architecture().context();
+        return model.architecture().steadySequence();
     }
 
     /** The output for images, or for tokens without a mask; close it. */

@@ -5,7 +5,7 @@ import isonorm.architecture.Rotary.Pairing;
 import java.lang.foreign.Arena;
 
 /**
- * The angles of a rotary embedding: cosine and sine per position and pair. Pair i of a head, (a, b), becomes
+ * The angles of a rotary embedding: cosine and sine per position and pair, both times its magnitude. Pair i of a head, (a, b), becomes
  * {@code (a cos - b sin, b cos + a sin)}; which two values it is, the pairing says. (Su et al., arXiv 2104.09864)
  *
  * @param cosine (positions, pairs), F32, or F64 where rows of F64 are turned
@@ -23,13 +23,14 @@ public record Turns(Pairing pairing, Rows cosine, Rows sine) {
     /** The angles of positions 0 to {@code positions - 1}, in memory of {@code arena}, as numbers of {@code type}, F32 or F64. */
     public static Turns of(Rotary rotary, Type type, int positions, Arena arena) {
         double[] frequencies = rotary.frequencies();
+        double magnitude = rotary.magnitude();
         int pairs = frequencies.length;
         Rows cosines = Rows.allocate(arena, type, positions, pairs, pairs);
         Rows sines = Rows.allocate(arena, type, positions, pairs, pairs);
         for (int position = 0; position < positions; position++) {
             for (int i = 0; i < pairs; i++) {
-                cosines.set(position, i, Math.cos(position * frequencies[i]));
-                sines.set(position, i, Math.sin(position * frequencies[i]));
+                cosines.set(position, i, magnitude * Math.cos(position * frequencies[i]));
+                sines.set(position, i, magnitude * Math.sin(position * frequencies[i]));
             }
         }
         return new Turns(rotary.pairing(), cosines, sines);

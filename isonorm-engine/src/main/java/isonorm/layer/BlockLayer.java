@@ -47,7 +47,8 @@ import java.util.OptionalDouble;
  * parallel     h + A(N1(h)) + M(N2(h)), where N1 and N2 can be one norm
  * </pre>
  *
- * What is added to h is first multiplied with the LayerScale vector, or SkipInit's number, where there is one, and h with the factor of the skip;
+ * What is added to h is first multiplied with the block's factor and the LayerScale vector, or SkipInit's number, where there is one, and h with the
+ * factor of the skip;
  * its mean is taken out before a sum that is normalized where the block recentres. A gate g makes each sum {@code h - SiLU(g) h}. Of two streams
  * the one that is normalized and read is h, and what is added to it is added to the other too.
  */
@@ -222,7 +223,10 @@ record BlockLayer(int number, Block block, Branch attention, Branch mlp, Compute
     }
 
     private Tensor scaled(Branch branch, Tensor y) {
-        return branch.scale.isPresent() ? y.to(Type.wide(compute)).times(branch.scale.get()).to(Type.of(compute)) : y;
+        if (branch.scale.isEmpty()) {
+            return block.branch() == 1 ? y : y.times(block.branch());
+        }
+        return y.to(Type.wide(compute)).times(branch.scale.get()).times(block.branch()).to(Type.of(compute));
     }
 
     /** {@code alpha h + written}. */

@@ -105,14 +105,15 @@ final class Sight {
 
     synchronized Turn turn(Rotary rotary) {
         return turns.computeIfAbsent(rotary, _ -> {
-            double[] frequencies = rotary.frequencies();
+            double[] frequencies = rotary.at(length).frequencies();
+            double magnitude = rotary.magnitude();
             int pairs = frequencies.length;
             double[] cosines = new double[length * pairs];
             double[] sines = new double[length * pairs];
             for (int position = 0, at = 0; position < length; position++) {
                 for (int i = 0; i < pairs; i++, at++) {
-                    cosines[at] = Math.cos(position * frequencies[i]);
-                    sines[at] = Math.sin(position * frequencies[i]);
+                    cosines[at] = magnitude * Math.cos(position * frequencies[i]);
+                    sines[at] = magnitude * Math.sin(position * frequencies[i]);
                 }
             }
             return new Turn(pairs, cosines, sines);

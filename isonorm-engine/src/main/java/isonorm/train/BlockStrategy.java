@@ -213,7 +213,7 @@ record BlockStrategy(
         BranchScale scale = scalings.contains(Scaling.LAYERSCALE) ? BranchScale.VECTOR
                 : scalings.contains(Scaling.SKIPINIT) ? BranchScale.NUMBER : family.scale();
         return new Block(attention, mlp, family.wiring(), norm, mixer(family.mixer(), inside), feedForward(family.feedForward(), inside),
-                skip, scale, scalings.contains(Scaling.GPAS), family.recentre());
+                skip, family.branch(), scale, scalings.contains(Scaling.GPAS), family.recentre());
     }
 
     /** A norm of that kind in the place of a family's, with the gain and bias that the kind is known with. */

@@ -103,7 +103,7 @@ public final class Healing {
 
     private void train(Path run, Path pruned, Path tokens, Progress progress) throws IOException {
         TrainingRun told = TrainingRun.in(run).withCheckpoint(pruned).withData(tokens).withSteps(steps).withBatch(BATCH)
-                .withSequence(Math.min(SEQUENCE, Model.of(pruning.result()).architecture().longestSequence())).withRate(RATE)
+                .withSequence(Math.min(SEQUENCE, Model.of(pruning.result()).architecture().steadySequence())).withRate(RATE)
                 .withEvaluation(0, 1).withDepthEvery(0).withCheckpoints(0, 1);
         try (Trainer trainer = Trainer.begin(told, new Steps(progress))) {
             if (trainer.run() == Trainer.End.DIVERGED) {

@@ -98,8 +98,8 @@ record Recipe(
         }
         requireTokenizer(loaded, data);
         int sequence = data.context();
-        if (architecture.embedding() instanceof Embedding.Tokens && sequence > architecture.context()) {
-            throw new IllegalArgumentException("the model was made for " + architecture.context() + " tokens, fewer than a sequence of " + sequence
+        if (architecture.embedding() instanceof Embedding.Tokens && sequence > architecture.steadySequence()) {
+            throw new IllegalArgumentException("the model was made for " + architecture.steadySequence() + " tokens, fewer than a sequence of " + sequence
                     + "; make sequence smaller");
         }
         Strategy strategy = Strategy.named("pre-ln").withName(architecture.family()).withRunning(checkpoint.running());
