@@ -169,20 +169,51 @@ public record Architecture(
         return norms;
     }
 
-    /** The linear layers that read what {@code norm}, one of {@link #norms}, gives. */
-    public static List<Part> readers(Block block, Part norm) {
-        List<Part> readers = new ArrayList<>();
+    /** The weights of block {@code l} that read what {@code norm}, one of {@link #norms}, gives. */
+    public static List<Role> readers(Block block, int l, Part norm) {
+        List<Role> readers = new ArrayList<>();
         if (norm == ATTENTION_NORM) {
             readers.addAll(switch (block.mixer()) {
-                case Attention _ -> List.of(QUERY_KEY_VALUE);
+                case Attention _ -> List.of(Role.of(QUERY_KEY_VALUE, l, WEIGHT));
             });
         }
         if (norm == MLP_NORM || block.wiring().sharesNorm()) {
-            readers.addAll(switch (block.feedForward()) {
-                case Mlp mlp -> mlp.gated() ? List.of(MLP_GATE, MLP_UP) : List.of(MLP_UP);
-            });
+            switch (block.feedForward()) {
+                case Mlp mlp -> readers.addAll(mlpReaders(mlp, Role.of(MLP_GATE, l, WEIGHT), Role.of(MLP_UP, l, WEIGHT)));
+                case Experts experts -> {
+                    readers.add(Role.of(ROUTER, l, WEIGHT));
+                    for (int e = 0; e < experts.count(); e++) {
+                        readers.addAll(mlpReaders(experts.expert(), Role.of(MLP_GATE, l, WEIGHT).ofExpert(e), Role.of(MLP_UP, l, WEIGHT).ofExpert(e)));
+                    }
+                    experts.shared().ifPresent(shared -> {
+                        readers.addAll(mlpReaders(shared.mlp(), Role.of(SHARED_GATE, l, WEIGHT), Role.of(SHARED_UP, l, WEIGHT)));
+                        if (shared.gated()) {
+                            readers.add(Role.of(SHARED_WEIGHT, l, WEIGHT));
+                        }
+                    });
+                }
+            }
         }
         return readers;
+    }
+
+    private static List<Role> mlpReaders(Mlp mlp, Role gate, Role up) {
+        return mlp.gated() ? List.of(gate, up) : List.of(up);
+    }
+
+    /** The weights of block {@code l} through which its feed-forward layer writes to the stream. */
+    public static List<Role> feedForwardWriters(Block block, int l) {
+        return switch (block.feedForward()) {
+            case Mlp _ -> List.of(Role.of(MLP_DOWN, l, WEIGHT));
+            case Experts experts -> {
+                List<Role> writers = new ArrayList<>();
+                for (int e = 0; e < experts.count(); e++) {
+                    writers.add(Role.of(MLP_DOWN, l, WEIGHT).ofExpert(e));
+                }
+                experts.shared().ifPresent(_ -> writers.add(Role.of(SHARED_DOWN, l, WEIGHT)));
+                yield writers;
+            }
+        };
     }
 
     /**
@@ -215,6 +246,19 @@ public record Architecture(
     /** How many values all parameters have together. */
     public long parameterCount() {
         return parameters().stream().mapToLong(Parameter::elements).sum();
+    }
+
+    /** How many of them one token uses: of experts those it chooses, of all else everything. */
+    public long parametersForToken() {
+        return parameters().stream().filter(parameter -> usedForToken(parameter.role())).mapToLong(Parameter::elements).sum();
+    }
+
+    /** Whether a token that chooses each block's first experts uses this parameter; all experts of a block are of one size. */
+    public boolean usedForToken(Role role) {
+        return role.expert().isEmpty() || switch (blocks.get(role.block()).feedForward()) {
+            case Experts experts -> role.expert().getAsInt() < experts.routing().chosen();
+            case Mlp _ -> true;
+        };
     }
 
     private void embeddingParameters(List<Parameter> all) {
@@ -268,7 +312,8 @@ public record Architecture(
             normParameters(all, Role.of(MLP_NORM, l, GAIN), block.norm(), width);
         }
         switch (block.feedForward()) {
-            case Mlp mlp -> mlpParameters(all, mlp, l, columns);
+            case Mlp mlp -> mlpParameters(all, mlp, Role.of(MLP_GATE, l, WEIGHT), Role.of(MLP_UP, l, WEIGHT), Role.of(MLP_DOWN, l, WEIGHT), columns);
+            case Experts experts -> expertParameters(all, experts, l, columns);
         }
         if (outputNorms(block).contains(MLP_OUTPUT_NORM)) {
             normParameters(all, Role.of(MLP_OUTPUT_NORM, l, GAIN), block.norm(), width);
@@ -296,13 +341,31 @@ public record Architecture(
         linearParameters(all, Role.of(ATTENTION_OUTPUT, l, WEIGHT), streamWidth(), attention.outputColumns(), attention.outputBias());
     }
 
-    private void mlpParameters(List<Parameter> all, Mlp mlp, int l, boolean columns) {
+    private void mlpParameters(List<Parameter> all, Mlp mlp, Role gate, Role up, Role down, boolean columns) {
         if (mlp.gated()) {
-            readerParameters(all, Role.of(MLP_GATE, l, WEIGHT), mlp.hidden(), mlp.bias(), columns);
+            readerParameters(all, gate, mlp.hidden(), mlp.bias(), columns);
         }
-        readerParameters(all, Role.of(MLP_UP, l, WEIGHT), mlp.hidden(), mlp.bias(), columns);
-        mlp.innerNorm().ifPresent(norm -> normParameters(all, Role.of(MLP_INNER_NORM, l, GAIN), norm, mlp.hidden()));
-        linearParameters(all, Role.of(MLP_DOWN, l, WEIGHT), streamWidth(), mlp.hidden(), mlp.outputBias());
+        readerParameters(all, up, mlp.hidden(), mlp.bias(), columns);
+        mlp.innerNorm().ifPresent(norm -> normParameters(all, Role.of(MLP_INNER_NORM, up.block(), GAIN), norm, mlp.hidden()));
+        linearParameters(all, down, streamWidth(), mlp.hidden(), mlp.outputBias());
+    }
+
+    private void expertParameters(List<Parameter> all, Experts experts, int l, boolean columns) {
+        readerParameters(all, Role.of(ROUTER, l, WEIGHT), experts.count(), experts.routing().bias(), columns);
+        if (experts.routing().correction()) {
+            all.add(Parameter.vector(Role.of(ROUTER_CORRECTION, l, WEIGHT), experts.count()));
+        }
+        for (int e = 0; e < experts.count(); e++) {
+            mlpParameters(all, experts.expert(), Role.of(MLP_GATE, l, WEIGHT).ofExpert(e), Role.of(MLP_UP, l, WEIGHT).ofExpert(e),
+                    Role.of(MLP_DOWN, l, WEIGHT).ofExpert(e), columns);
+        }
+        experts.shared().ifPresent(shared -> {
+            mlpParameters(all, shared.mlp(), Role.of(SHARED_GATE, l, WEIGHT), Role.of(SHARED_UP, l, WEIGHT), Role.of(SHARED_DOWN, l, WEIGHT), columns);
+            if (shared.gated()) {
+                // Where biases were added to all that read, to hold what a norm's bias adds, this has one too.
+                readerParameters(all, Role.of(SHARED_WEIGHT, l, WEIGHT), 1, experts.routing().bias(), columns);
+            }
+        });
     }
 
     private void scaleParameter(List<Parameter> all, Role role, BranchScale scale) {

@@ -155,8 +155,12 @@ public record Attention(Heads heads, Scores scores, Positions positions, Norms n
         return new Attention(heads, scores, positions, norms, OptionalDouble.of(limit), bias, outputBias);
     }
 
-    /** The same attention with or without a bias on the query-key-value projection and on the output projection. */
     @Override
+    public Attention withReadingBias() {
+        return withBiases(true, outputBias);
+    }
+
+    /** The same attention with or without a bias on the query-key-value projection and on the output projection. */
     public Attention withBiases(boolean projection, boolean output) {
         return new Attention(heads, scores, positions, norms, clip, projection, output);
     }

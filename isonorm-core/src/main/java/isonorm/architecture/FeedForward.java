@@ -5,14 +5,14 @@ package isonorm.architecture;
  *
  * <p>Code that knows one feed-forward layer asks by a pattern switch, so that the compiler finds it when there is another.
  */
-public sealed interface FeedForward permits Mlp {
+public sealed interface FeedForward permits Mlp, Experts {
 
-    /** Whether what reads the stream adds a bias. */
+    /** Whether anything that reads the stream adds a bias. */
     boolean bias();
 
-    /** Whether what writes to the stream adds a bias. */
+    /** Whether a bias is added to what it writes to the stream, behind everything else. */
     boolean outputBias();
 
-    /** The same with or without a bias on what reads the stream and on what writes to it. */
-    FeedForward withBiases(boolean reading, boolean writing);
+    /** The same with a bias on everything that reads the stream. */
+    FeedForward withReadingBias();
 }

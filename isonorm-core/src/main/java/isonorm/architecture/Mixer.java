@@ -10,12 +10,12 @@ public sealed interface Mixer permits Attention {
     /** Whether a position sees no later one. */
     boolean causal();
 
-    /** Whether what reads the stream adds a bias. */
+    /** Whether anything that reads the stream adds a bias. */
     boolean bias();
 
     /** Whether what writes to the stream adds a bias. */
     boolean outputBias();
 
-    /** The same with or without a bias on what reads the stream and on what writes to it. */
-    Mixer withBiases(boolean reading, boolean writing);
+    /** The same with a bias on everything that reads the stream. */
+    Mixer withReadingBias();
 }

@@ -11,6 +11,7 @@ import isonorm.architecture.Attention;
 import isonorm.architecture.Block;
 import isonorm.architecture.BranchScale;
 import isonorm.architecture.Embedding;
+import isonorm.architecture.Experts;
 import isonorm.architecture.Mlp;
 import isonorm.architecture.Norm;
 import isonorm.architecture.NormKind;
@@ -19,6 +20,7 @@ import isonorm.architecture.Placement;
 import isonorm.architecture.QueryKeyNorm;
 import isonorm.architecture.Rotary;
 import isonorm.architecture.Rotary.Scaling;
+import isonorm.architecture.Routing;
 import isonorm.architecture.Stream;
 import isonorm.architecture.Wiring;
 import isonorm.checkpoint.CheckpointException;
@@ -156,6 +158,7 @@ final class ArchitectureJson {
         }
         switch (block.feedForward()) {
             case Mlp mlp -> json.set("mlp", write(mlp));
+            case Experts experts -> json.set("experts", write(experts));
         }
         return json;
     }
@@ -192,9 +195,37 @@ final class ArchitectureJson {
         json.put("hidden", mlp.hidden());
         json.put("activation", mlp.activation().label());
         json.put("gated", mlp.gated());
+        mlp.clamp().ifPresent(clamp -> json.putObject("clamp").put("limit", clamp.limit()).put("added", clamp.added()));
         mlp.innerNorm().ifPresent(norm -> json.set("inner_norm", write(norm)));
         json.put("bias", mlp.bias());
         json.put("output_bias", mlp.outputBias());
+        return json;
+    }
+
+    private static ObjectNode write(Experts experts) {
+        ObjectNode json = JsonNodeFactory.instance.objectNode();
+        json.put("count", experts.count());
+        json.set("expert", write(experts.expert()));
+        ObjectNode routing = json.putObject("routing");
+        routing.put("chosen", experts.routing().chosen());
+        switch (experts.routing().scores()) {
+            case Routing.Scores.Softmax() -> routing.put("scores", "softmax");
+            case Routing.Scores.Sigmoid() -> routing.put("scores", "sigmoid");
+            case Routing.Scores.SparseMixer(double jitter) -> routing.put("scores", "sparse-mixer").put("jitter", jitter);
+        }
+        routing.put("normalized", experts.routing().normalized());
+        routing.put("scale", experts.routing().scale());
+        if (!experts.routing().groups().equals(Routing.Groups.NONE)) {
+            routing.putObject("groups").put("count", experts.routing().groups().count()).put("kept", experts.routing().groups().kept())
+                    .put("scored_by", experts.routing().groups().scoredBy());
+        }
+        routing.put("bias", experts.routing().bias());
+        routing.put("correction", experts.routing().correction());
+        experts.shared().ifPresent(shared -> {
+            ObjectNode all = json.putObject("shared");
+            all.set("mlp", write(shared.mlp()));
+            all.put("gated", shared.gated());
+        });
         return json;
     }
 
@@ -327,7 +358,7 @@ final class ArchitectureJson {
                 word(json, "wiring", Wiring.values(), Wiring::label),
                 norm(json.object("norm")),
                 attention(json.object("attention")),
-                mlp(json.object("mlp")),
+                json.object("experts").isEmpty() ? mlp(json.object("mlp")) : experts(json.object("experts")),
                 json.numberOr(1, "skip"),
                 json.numberOr(1, "branch"),
                 scale(json),
@@ -391,7 +422,24 @@ final class ArchitectureJson {
 
     private static Mlp mlp(Config json) throws CheckpointException {
         return new Mlp(json.integer("hidden"), word(json, "activation", Activation.values(), Activation::label),
-                json.flagOr(false, "gated"), optional(json, "inner_norm", ArchitectureJson::norm), json.flagOr(true, "bias"), json.flagOr(true, "output_bias"));
+                json.flagOr(false, "gated"),
+                optional(json, "clamp", each -> new Mlp.Clamp(each.numberOr(0, "limit"), each.numberOr(0, "added"))), optional(json, "inner_norm", ArchitectureJson::norm), json.flagOr(true, "bias"), json.flagOr(true, "output_bias"));
+    }
+
+    private static Experts experts(Config json) throws CheckpointException {
+        Config routing = json.object("routing");
+        Routing.Scores scores = switch (routing.textOr("", "scores")) {
+            case "softmax" -> new Routing.Scores.Softmax();
+            case "sigmoid" -> new Routing.Scores.Sigmoid();
+            case "sparse-mixer" -> new Routing.Scores.SparseMixer(routing.numberOr(0, "jitter"));
+            default -> throw Config.unsupported("routing.scores", routing.textOr("", "scores"), "softmax, sigmoid or sparse-mixer");
+        };
+        Routing.Groups groups = optional(routing, "groups", each ->
+                new Routing.Groups(each.integer("count"), each.integer("kept"), each.integer("scored_by"))).orElse(Routing.Groups.NONE);
+        return new Experts(mlp(json.object("expert")), json.integer("count"),
+                new Routing(routing.integer("chosen"), scores, routing.flagOr(false, "normalized"), routing.numberOr(1, "scale"), groups,
+                        routing.flagOr(false, "bias"), routing.flagOr(false, "correction")),
+                optional(json, "shared", each -> new Experts.Shared(mlp(each.object("mlp")), each.flagOr(false, "gated"))));
     }
 
     private static Output output(Config json) throws CheckpointException {

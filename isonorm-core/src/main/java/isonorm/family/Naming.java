@@ -2,6 +2,8 @@ package isonorm.family;
 
 import isonorm.architecture.Architecture;
 import isonorm.architecture.Attention;
+import isonorm.architecture.Experts;
+import isonorm.architecture.Mlp;
 import isonorm.architecture.Parameter;
 import isonorm.architecture.Part;
 import isonorm.architecture.Role;
@@ -30,6 +32,27 @@ public final class Naming {
         List<Piece> pieces(String tensor, Attention attention);
     }
 
+    /** How one tensor holds a layer of all experts; R rows and C columns are those of a tensor for one of them. */
+    public enum Stacking {
+        /** (experts, R, C). */
+        ROWS,
+        /** (experts R, C). */
+        FLAT_ROWS,
+        /** (experts, C, R). */
+        COLUMNS,
+        /** (experts C, R). */
+        FLAT_COLUMNS,
+        /** As {@link #COLUMNS}; of several layers one column of each in turn. */
+        INTERLEAVED_COLUMNS;
+
+        private boolean transposed() {
+            return switch (this) {
+                case ROWS, FLAT_ROWS -> false;
+                case COLUMNS, FLAT_COLUMNS, INTERLEAVED_COLUMNS -> true;
+            };
+        }
+    }
+
     private sealed interface Place {
         /** One tensor, as it stands or transposed. */
         record Whole(String name, boolean transposed) implements Place {}
@@ -49,12 +72,16 @@ public final class Naming {
         /** Some rows of a tensor that other parts share. */
         record Part(String name, int index, int of) implements Place {}
 
+        /** Some rows of a tensor of all experts. */
+        record Stacked(String name, Stacking stacking, int index, int of) implements Place {}
+
         /** One tensor a head. */
         record EachHead(String name) implements Place {}
     }
 
     private final String prefix;
     private final Map<Part, Place> places = new EnumMap<>(Part.class);
+    private final Map<Part, Place> ofExperts = new EnumMap<>(Part.class);
     private final Map<Part, List<Long>> shapes = new EnumMap<>(Part.class);
     private final Map<Pattern, Repetition> passedOver = new LinkedHashMap<>();
     private final Map<String, String> repeated = new LinkedHashMap<>();
@@ -83,6 +110,7 @@ public final class Naming {
         Naming naming = new Naming("");
         for (Part part : Part.values()) {
             naming.places.put(part, new Place.ByRole());
+            naming.ofExperts.put(part, new Place.ByRole());
         }
         return naming;
     }
@@ -122,6 +150,21 @@ public final class Naming {
     /** The {@code index}-th of {@code of} equal runs of rows. */
     public Naming part(Part part, String name, int index, int of) {
         places.put(part, new Place.Part(full(name), index, of));
+        return this;
+    }
+
+    /** A layer with one tensor an expert; {@code @} stands for the expert's number. */
+    public Naming eachExpert(Part part, String name) {
+        ofExperts.put(part, new Place.Whole(full(name), false));
+        return this;
+    }
+
+    /**
+     * The {@code index}-th of {@code of} layers that one tensor holds for all experts. The weight is named in full; {@code _bias} behind it is the
+     * name of the bias.
+     */
+    public Naming experts(Part part, String name, Stacking stacking, int index, int of) {
+        ofExperts.put(part, new Place.Stacked(full(name), stacking, index, of));
         return this;
     }
 
@@ -201,7 +244,7 @@ public final class Naming {
 
     private Source source(Architecture architecture, Parameter parameter) {
         Role role = parameter.role();
-        Place place = places.get(role.part());
+        Place place = (role.expert().isPresent() ? ofExperts : places).get(role.part());
         if (place == null) {
             throw new IllegalStateException("this family has no name for " + role);
         }
@@ -230,6 +273,7 @@ public final class Naming {
                         ? one.withShape((long) rows * of)
                         : one.withShape((long) rows * of, (long) parameter.columns());
             }
+            case Place.Stacked(String name, Stacking stacking, int index, int of) -> stacked(numbered(name, role), stacking, index, of, architecture, parameter);
             case Place.EachHead(String name) -> {
                 int each = attention(architecture, role).heads().width();
                 List<Piece> heads = new ArrayList<>();
@@ -243,6 +287,30 @@ public final class Naming {
             source = source.withShape(shapes.get(role.part()).toArray(Long[]::new));
         }
         return role.field() == Role.Field.GAIN ? source.withOffset(gainOffset) : source;
+    }
+
+    private static Source stacked(String name, Stacking stacking, int index, int of, Architecture architecture, Parameter parameter) {
+        int rows = parameter.isVector() ? parameter.columns() : parameter.rows();
+        int expert = parameter.role().expert().orElseThrow();
+        int count = switch (architecture.blocks().get(parameter.role().block()).feedForward()) {
+            case Experts experts -> experts.count();
+            case Mlp _ -> throw new IllegalStateException("there are no experts in the block of " + parameter.role());
+        };
+        boolean interleaved = stacking == Stacking.INTERLEAVED_COLUMNS;
+        Piece piece = new Piece(parameter.isVector() ? name + "_bias" : name, expert, count, interleaved ? index : index * rows, interleaved ? of : 1, rows);
+        long all = (long) of * rows;
+        long columns = parameter.columns();
+        Source source = of(List.of(piece));
+        if (parameter.isVector()) {
+            return source.withShape((long) count, all);
+        }
+        Source shaped = switch (stacking) {
+            case ROWS -> source.withShape((long) count, all, columns);
+            case FLAT_ROWS -> source.withShape(count * all, columns);
+            case COLUMNS, INTERLEAVED_COLUMNS -> source.withShape((long) count, columns, all);
+            case FLAT_COLUMNS -> source.withShape(count * columns, all);
+        };
+        return stacking.transposed() ? shaped.asTransposed() : shaped;
     }
 
     /** The attention whose heads are rows of a parameter. */
@@ -265,6 +333,6 @@ public final class Naming {
     }
 
     private static String numbered(String name, Role role) {
-        return name.replace("*", "" + role.block());
+        return name.replace("*", "" + role.block()).replace("@", role.expert().isPresent() ? "" + role.expert().getAsInt() : "");
     }
 }

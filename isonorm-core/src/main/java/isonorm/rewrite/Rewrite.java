@@ -18,6 +18,7 @@ import isonorm.weights.Matrix;
 import isonorm.weights.Model;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Set;
 
 /**
  * A step from one model to an equal one. Each states an identity that holds in exact arithmetic and the precondition it needs;
@@ -190,9 +191,10 @@ public sealed interface Rewrite {
         public Model apply(Model model) {
             Edit w = Edit.of(model);
             Architecture architecture = Rewriting.withKind(model.architecture(), NormKind.LAYER).withStream(Stream.FREE);
+            Set<Role> biases = Rewriting.biases(family);
             List<Block> blocks = new ArrayList<>();
             for (int l = 0; l < architecture.blocks().size(); l++) {
-                blocks.add(Rewriting.restoreBlock(architecture.blocks().get(l), family.blocks().get(l), l, architecture.width(), w));
+                blocks.add(Rewriting.restoreBlock(architecture.blocks().get(l), family.blocks().get(l), biases, l, architecture.width(), w));
             }
             Embedding embedding = architecture.embedding();
             if (embedding instanceof Embedding.Tokens tokens && tokens.means()) {

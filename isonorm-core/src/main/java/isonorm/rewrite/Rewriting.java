@@ -18,9 +18,11 @@ import isonorm.architecture.Role;
 import isonorm.weights.Matrix;
 import java.util.List;
 import java.util.Optional;
+import java.util.Set;
 import java.util.function.BiConsumer;
 import java.util.function.Predicate;
 import java.util.function.UnaryOperator;
+import java.util.stream.Collectors;
 
 /** What several rewrites do to a part of a model. */
 final class Rewriting {
@@ -58,17 +60,22 @@ final class Rewriting {
 
     static void centreWriters(Block block, int l, Edit w) {
         centreWriter(w, Role.of(ATTENTION_OUTPUT, l, WEIGHT), block.scale() != BranchScale.NONE ? w.remove(Role.of(ATTENTION_SCALE, l, WEIGHT)) : null);
-        centreWriter(w, Role.of(MLP_DOWN, l, WEIGHT), block.scale() != BranchScale.NONE ? w.remove(Role.of(MLP_SCALE, l, WEIGHT)) : null);
+        Matrix scale = block.scale() != BranchScale.NONE ? w.remove(Role.of(MLP_SCALE, l, WEIGHT)) : null;
+        Architecture.feedForwardWriters(block, l).forEach(writer -> centreWriter(w, writer, scale));
     }
 
     /** The same where a norm stands behind the sum; where none does only a scale is folded. */
     static void centreWritersBehindNorms(Block block, int l, Edit w) {
-        centreWriterBehindNorm(w, block, block.attentionPlacement(), Role.of(ATTENTION_OUTPUT, l, WEIGHT), Role.of(ATTENTION_SCALE, l, WEIGHT));
-        centreWriterBehindNorm(w, block, block.mlpPlacement(), Role.of(MLP_DOWN, l, WEIGHT), Role.of(MLP_SCALE, l, WEIGHT));
+        centreWritersBehindNorm(w, block, block.attentionPlacement(), List.of(Role.of(ATTENTION_OUTPUT, l, WEIGHT)), Role.of(ATTENTION_SCALE, l, WEIGHT));
+        centreWritersBehindNorm(w, block, block.mlpPlacement(), Architecture.feedForwardWriters(block, l), Role.of(MLP_SCALE, l, WEIGHT));
     }
 
-    private static void centreWriterBehindNorm(Edit w, Block block, Placement placement, Role writer, Role scale) {
+    private static void centreWritersBehindNorm(Edit w, Block block, Placement placement, List<Role> writers, Role scale) {
         Matrix factor = block.scale() != BranchScale.NONE ? w.remove(scale) : null;
+        writers.forEach(writer -> centreWriterBehindNorm(w, placement, writer, factor));
+    }
+
+    private static void centreWriterBehindNorm(Edit w, Placement placement, Role writer, Matrix factor) {
         if (placement == Placement.POST) {
             centreWriter(w, writer, factor);
         } else if (factor != null) {
@@ -97,18 +104,17 @@ final class Rewriting {
         }
         boolean appears = false;
         for (Part part : Architecture.norms(block)) {
-            for (Part reader : Architecture.readers(block, part)) {
-                appears |= norm.affine().hasBias() && w.get(Role.of(reader, l, BIAS)) == null;
+            for (Role reader : Architecture.readers(block, l, part)) {
+                appears |= norm.affine().hasBias() && w.get(reader.field(BIAS)) == null;
             }
         }
         for (Part part : Architecture.norms(block)) {
-            List<Role> readers = Architecture.readers(block, part).stream().map(reader -> Role.of(reader, l, WEIGHT)).toList();
-            foldNorm(w, Role.of(part, l, GAIN), readers, norm.affine(), appears);
+            foldNorm(w, Role.of(part, l, GAIN), Architecture.readers(block, l, part), norm.affine(), appears);
         }
         Block folded = block.withNorm(norm.withAffine(Affine.NONE).withFolded(appears ? norm.affine() : Affine.NONE));
         return norm.affine().hasBias()
-                ? folded.withMixer(block.mixer().withBiases(true, block.mixer().outputBias()))
-                        .withFeedForward(block.feedForward().withBiases(true, block.feedForward().outputBias()))
+                ? folded.withMixer(block.mixer().withReadingBias())
+                        .withFeedForward(block.feedForward().withReadingBias())
                 : folded;
     }
 
@@ -178,8 +184,8 @@ final class Rewriting {
         for (int l = 0; l < architecture.blocks().size(); l++) {
             Block block = architecture.blocks().get(l);
             for (Part norm : Architecture.norms(block)) {
-                for (Part reader : Architecture.readers(block, norm)) {
-                    action.accept(Role.of(reader, l, WEIGHT), block.norm());
+                for (Role reader : Architecture.readers(block, l, norm)) {
+                    action.accept(reader, block.norm());
                 }
             }
         }
@@ -197,12 +203,13 @@ final class Rewriting {
 
     /** Runs {@code action} on the gain of each norm and each weight that reads through it and that a family gives no bias. */
     static void forEachFolded(Architecture architecture, Architecture family, BiConsumer<Role, Role> action) {
+        Set<Role> biases = biases(family);
         for (int l = 0; l < architecture.blocks().size(); l++) {
             Block block = architecture.blocks().get(l);
             for (Part norm : Architecture.norms(block)) {
-                for (Part reader : Architecture.readers(block, norm)) {
-                    if (!hasBias(family.blocks().get(l), reader)) {
-                        action.accept(Role.of(norm, l, GAIN), Role.of(reader, l, WEIGHT));
+                for (Role reader : Architecture.readers(block, l, norm)) {
+                    if (!biases.contains(reader.field(BIAS))) {
+                        action.accept(Role.of(norm, l, GAIN), reader);
                     }
                 }
             }
@@ -212,8 +219,9 @@ final class Rewriting {
         }
     }
 
-    private static boolean hasBias(Block family, Part reader) {
-        return reader == QUERY_KEY_VALUE ? family.mixer().bias() : family.feedForward().bias();
+    /** Every bias of an architecture. */
+    static Set<Role> biases(Architecture family) {
+        return family.parameters().stream().map(Parameter::role).filter(role -> role.field() == BIAS).collect(Collectors.toSet());
     }
 
     private static boolean hasBias(Output family) {
@@ -224,11 +232,11 @@ final class Rewriting {
         };
     }
 
-    static Block restoreBlock(Block block, Block family, int l, int width, Edit w) {
+    /** @param biases of the family, {@link #biases} */
+    static Block restoreBlock(Block block, Block family, Set<Role> biases, int l, int width, Edit w) {
         for (Part part : Architecture.norms(block)) {
-            List<Role> readers = Architecture.readers(block, part).stream().map(reader -> Role.of(reader, l, WEIGHT)).toList();
-            restoreNorm(w, Role.of(part, l, GAIN), readers, block.norm(), family.norm(), width,
-                    role -> hasBias(family, role.part()));
+            restoreNorm(w, Role.of(part, l, GAIN), Architecture.readers(block, l, part), block.norm(), family.norm(), width,
+                    role -> biases.contains(role.field(BIAS)));
         }
         return block.both(Placement.PRE) ? family : block;
     }

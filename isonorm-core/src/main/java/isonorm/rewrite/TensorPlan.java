@@ -21,12 +21,23 @@ import java.util.Map;
  */
 public record TensorPlan(TensorInfo info, boolean vector, boolean transposed, double offset, List<Part> parts) {
 
-    /** Rows {@code from} to {@code from + count - 1} of a role's matrix, which are rows {@code to} on of the tensor; values of vectors. */
-    public record Part(Role role, Matrix matrix, int from, int to, int count) {}
+    /** Rows of a role's matrix from {@code from} on, which are that piece of the tensor; values of vectors. */
+    public record Part(Role role, Matrix matrix, int from, Piece piece) {
+
+        int count() {
+            return piece.count();
+        }
+    }
 
     /** Whether the tensor's rows are rows of matrices, which can be written slab after slab. */
     boolean inRows() {
         return !vector && !transposed;
+    }
+
+    /** Row {@code row} of a part in the tensor, where all matrices' rows are counted. */
+    long rowOf(Part part, int row) {
+        Piece piece = part.piece();
+        return (long) rows() / piece.matrices() * piece.matrix() + piece.from() + (long) row * piece.step();
     }
 
     /** How many columns the matrices have; 1 for vectors. */
@@ -56,7 +67,7 @@ public record TensorPlan(TensorInfo info, boolean vector, boolean transposed, do
             for (Piece piece : source.pieces()) {
                 owners.putIfAbsent(piece.tensor(), parameter);
                 parts.computeIfAbsent(piece.tensor(), _ -> new ArrayList<>())
-                        .add(new Part(parameter.role(), matrix, at, piece.from(), piece.count()));
+                        .add(new Part(parameter.role(), matrix, at, piece));
                 at += piece.count();
             }
         }

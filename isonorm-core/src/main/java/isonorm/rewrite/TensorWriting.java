@@ -9,6 +9,7 @@ import isonorm.weights.Matrix.Tile;
 import isonorm.weights.Numbers;
 import isonorm.weights.Scratch;
 import isonorm.weights.Slabs;
+import isonorm.weights.Source.Piece;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
@@ -60,7 +61,7 @@ public final class TensorWriting {
         Dtype dtype = plan.info().dtype();
         int rowBytes = plan.columns() * dtype.bytes();
         for (TensorPlan.Part part : plan.parts()) {
-            int band = Math.max(1, Math.min(Math.max(64, part.matrix().shape().rows()), BAND_BYTES / rowBytes));
+            int band = part.piece().step() > 1 ? 1 : Math.max(1, Math.min(Math.max(64, part.matrix().shape().rows()), BAND_BYTES / rowBytes));
             Slabs.forEach(part.count(), band, (first, count) -> {
                 MemorySegment bytes = BAND.get().of((long) count * rowBytes);
                 forEachTile(plan, part, first, count, (tile, values) -> {
@@ -72,7 +73,7 @@ public final class TensorWriting {
                         MemorySegment.copy(encoded, (long) r * run, bytes, to + (long) r * rowBytes, run);
                     }
                 });
-                writer.write(plan.info().name(), (long) (part.to() + first) * rowBytes, bytes);
+                writer.write(plan.info().name(), plan.rowOf(part, first) * rowBytes, bytes);
             });
         }
     }
@@ -102,7 +103,6 @@ public final class TensorWriting {
     /** Vectors, and tensors whose columns are rows of matrices: put together in memory first. */
     private static void writeWhole(TensorPlan plan, SafetensorsWriter writer) throws IOException {
         Dtype dtype = plan.info().dtype();
-        int rows = plan.rows();
         try (Arena arena = Arena.ofShared()) {
             MemorySegment whole = arena.allocate(Math.max(1, plan.info().bytes()));
             for (TensorPlan.Part part : plan.parts()) {
@@ -110,25 +110,38 @@ public final class TensorWriting {
                     double[] values = new double[part.matrix().columns()];
                     part.matrix().read(0, 1, values);
                     takeOff(plan.offset(), values, values.length);
-                    requireFits(plan, Numbers.encode(values, part.from(), part.count(), whole, dtype, part.to()));
+                    write(plan, values, part.from(), part.count(), whole, plan.rowOf(part, 0), part.piece().step());
                 } else {
                     Slabs.forEach(part.count(), part.matrix().shape().rows(), (first, count) -> forEachTile(plan, part, first, count,
-                            (tile, values) -> writeTransposed(plan, tile, values, part.to() + tile.row() - part.from(), rows, whole)));
+                            (tile, values) -> writeTransposed(plan, part, tile, values, whole)));
                 }
             }
             writer.write(plan.info().name(), 0, whole.asSlice(0, plan.info().bytes()));
         }
     }
 
-    private static void writeTransposed(TensorPlan plan, Tile tile, double[] values, int row, int rows, MemorySegment whole)
-            throws IOException {
+    /** Writes {@code count} values, each {@code step} behind the one before. */
+    private static void write(TensorPlan plan, double[] values, int at, int count, MemorySegment whole, long first, int step) throws IOException {
+        if (step == 1) {
+            requireFits(plan, Numbers.encode(values, at, count, whole, plan.info().dtype(), first));
+            return;
+        }
+        for (int i = 0; i < count; i++) {
+            requireFits(plan, Numbers.encode(values, at + i, 1, whole, plan.info().dtype(), first + (long) i * step));
+        }
+    }
+
+    private static void writeTransposed(TensorPlan plan, TensorPlan.Part part, Tile tile, double[] values, MemorySegment whole) throws IOException {
+        Piece piece = part.piece();
+        long rows = plan.rows() / piece.matrices();
+        long base = rows * plan.columns() * piece.matrix() + piece.from() + (long) (tile.row() - part.from()) * piece.step();
         try (Scratch scratch = Scratch.borrow(tile.rows())) {
             double[] column = scratch.values();
             for (int c = 0; c < tile.columns(); c++) {
                 for (int r = 0; r < tile.rows(); r++) {
                     column[r] = values[r * tile.columns() + c];
                 }
-                requireFits(plan, Numbers.encode(column, 0, tile.rows(), whole, plan.info().dtype(), (long) (tile.column() + c) * rows + row));
+                write(plan, column, 0, tile.rows(), whole, base + (tile.column() + c) * rows, piece.step());
             }
         }
     }

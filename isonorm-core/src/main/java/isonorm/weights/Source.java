@@ -16,8 +16,17 @@ import java.util.Set;
  */
 public record Source(List<Piece> pieces, boolean transposed, double offset, List<Long> shape) {
 
-    /** Rows {@code from} to {@code from + count - 1} of one tensor. */
-    public record Piece(String tensor, int from, int count) {}
+    /**
+     * Some rows of one tensor, which is {@code matrices} of one size, one behind the other: of number {@code matrix} the rows {@code from},
+     * {@code from + step}, ...
+     */
+    public record Piece(String tensor, int matrix, int matrices, int from, int step, int count) {
+
+        /** Rows {@code from} to {@code from + count - 1} of one tensor. */
+        public Piece(String tensor, int from, int count) {
+            this(tensor, 0, 1, from, 1, count);
+        }
+    }
 
     public Source {
         pieces = List.copyOf(pieces);

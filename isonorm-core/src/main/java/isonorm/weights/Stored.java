@@ -108,7 +108,7 @@ public final class Stored implements Matrix {
 
     /** Maps the files for as long as {@code arena} is open; none where what is stored is not yet the matrix. */
     public List<Region> regions(Arena arena) throws IOException {
-        if (vector || source.offset() != 0) {
+        if (vector || source.offset() != 0 || source.transposed() && !runs()) {
             return List.of();
         }
         Map<String, MemorySegment> tensors = new HashMap<>();
@@ -117,8 +117,8 @@ public final class Stored implements Matrix {
         }
         List<Region> regions = new ArrayList<>();
         forEachSpan(0, rows, (piece, from, row, count) -> {
-            int stride = source.transposed() ? Math.toIntExact(storedRows(piece)) : columns;
-            long offset = source.transposed() ? from : (long) from * columns;
+            int stride = source.transposed() ? Math.toIntExact(storedRows(piece)) : columns * piece.step();
+            long offset = base(piece) + (source.transposed() ? from : (long) from * columns);
             regions.add(new Region(tensors.get(piece.tensor()), dtypeOf(piece), source.transposed(), row, count, offset, stride));
         });
         return regions;
@@ -206,7 +206,12 @@ public final class Stored implements Matrix {
         }
     }
 
-    /** What is done with rows {@code from} to {@code from + count - 1} of a piece's tensor, which are rows {@code row} on here. */
+    /** Whether the rows of every piece follow each other. */
+    private boolean runs() {
+        return source.pieces().stream().allMatch(piece -> piece.step() == 1);
+    }
+
+    /** What is done with {@code count} rows of a piece's matrix from {@code from} on, which are rows {@code row} on here. */
     private interface Span {
         void run(Source.Piece piece, int from, int row, int count) throws IOException;
     }
@@ -220,7 +225,7 @@ public final class Stored implements Matrix {
             Source.Piece from = source.pieces().get(piece);
             int skipped = row + done - pieceStarts[piece];
             int count = Math.min(rows - done, from.count() - skipped);
-            span.run(from, from.from() + skipped, row + done, count);
+            span.run(from, from.from() + skipped * from.step(), row + done, count);
             done += count;
         }
     }
@@ -241,11 +246,11 @@ public final class Stored implements Matrix {
         MemorySegment segment = mapped.get(piece.tensor());
         Dtype dtype = dtypeOf(piece);
         double largest = 0;
-        if (part.columns() == columns) {
-            largest = Numbers.decode(segment, dtype, (long) part.row() * columns, part.size(), into, at);
+        if (part.columns() == columns && piece.step() == 1) {
+            largest = Numbers.decode(segment, dtype, base(piece) + (long) part.row() * columns, part.size(), into, at);
         } else {
             for (int r = 0; r < part.rows(); r++) {
-                long first = (long) (part.row() + r) * columns + part.column();
+                long first = base(piece) + (long) (part.row() + r * piece.step()) * columns + part.column();
                 largest = Math.max(largest, Numbers.decode(segment, dtype, first, part.columns(), into, at + r * part.columns()));
             }
         }
@@ -256,20 +261,21 @@ public final class Stored implements Matrix {
         MemorySegment segment = mapped.get(piece.tensor());
         Dtype dtype = dtypeOf(piece);
         long stride = storedRows(piece);
-        int n = part.rows();
+        int step = piece.step();
+        int n = (part.rows() - 1) * step + 1;
         double largest = 0;
         try (Scratch scratch = Scratch.borrow(LINE * n)) {
             double[] lines = scratch.values();
             for (int c = 0; c < part.columns(); c += LINE) {
                 int width = Math.min(LINE, part.columns() - c);
                 for (int t = 0; t < width; t++) {
-                    long first = (part.column() + c + t) * stride + part.row();
+                    long first = base(piece) + (part.column() + c + t) * stride + part.row();
                     largest = Math.max(largest, Numbers.decode(segment, dtype, first, n, lines, t * n));
                 }
-                for (int r = 0; r < n; r++) {
+                for (int r = 0; r < part.rows(); r++) {
                     int to = at + r * part.columns() + c;
                     for (int t = 0; t < width; t++) {
-                        into[to + t] = lines[t * n + r];
+                        into[to + t] = lines[t * n + r * step];
                     }
                 }
             }
@@ -280,7 +286,7 @@ public final class Stored implements Matrix {
     /** Where the file holds (in, out), a stored row times one value of {@code by} is added to many rows at once. */
     @Override
     public void addProduct(int row, int rows, double[] by, double[] into) throws IOException {
-        if (vector || !source.transposed() || source.offset() != 0) {
+        if (vector || !source.transposed() || source.offset() != 0 || !runs()) {
             Matrix.super.addProduct(row, rows, by, into);
             return;
         }
@@ -293,7 +299,7 @@ public final class Stored implements Matrix {
             try (Scratch scratch = Scratch.borrow(count)) {
                 double[] values = scratch.values();
                 for (int c = 0; c < columns; c++) {
-                    largest = Math.max(largest, Numbers.decode(segment, dtype, c * stride + from, count, values, 0));
+                    largest = Math.max(largest, Numbers.decode(segment, dtype, base(piece) + c * stride + from, count, values, 0));
                     double factor = by[c];
                     for (int r = 0; r < count; r++) {
                         sums[r] += values[r] * factor;
@@ -310,7 +316,7 @@ public final class Stored implements Matrix {
     /** Where the file holds (in, out), a column is a stored row. */
     @Override
     public void addColumnSums(int column, int columnCount, double[] into) throws IOException {
-        if (vector || !source.transposed() || source.offset() != 0) {
+        if (vector || !source.transposed() || source.offset() != 0 || !runs()) {
             Matrix.super.addColumnSums(column, columnCount, into);
             return;
         }
@@ -322,7 +328,7 @@ public final class Stored implements Matrix {
             try (Scratch scratch = Scratch.borrow(count)) {
                 double[] values = scratch.values();
                 for (int c = column; c < column + columnCount; c++) {
-                    largest = Math.max(largest, Numbers.decode(segment, dtype, c * stride + from, count, values, 0));
+                    largest = Math.max(largest, Numbers.decode(segment, dtype, base(piece) + c * stride + from, count, values, 0));
                     into[c] += sum(values, count);
                 }
             }
@@ -349,8 +355,14 @@ public final class Stored implements Matrix {
         return sum;
     }
 
+    /** How many rows the matrix of a piece has in its tensor. */
     private long storedRows(Source.Piece piece) throws CheckpointException {
-        return checkpoint.info(piece.tensor()).elements() / columns;
+        return checkpoint.info(piece.tensor()).elements() / piece.matrices() / columns;
+    }
+
+    /** Where the matrix of a piece begins in its tensor, in values. */
+    private long base(Source.Piece piece) throws CheckpointException {
+        return checkpoint.info(piece.tensor()).elements() / piece.matrices() * piece.matrix();
     }
 
     private Dtype dtypeOf(Source.Piece piece) throws CheckpointException {

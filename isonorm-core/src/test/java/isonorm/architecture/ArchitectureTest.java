@@ -241,11 +241,11 @@ class ArchitectureTest {
         Mlp gated = Mlp.gated(3, Activation.SILU);
         Block sequential = Block.of(Placement.PRE, Wiring.SEQUENTIAL, NORM, attention, gated);
         assertEquals(List.of(ATTENTION_NORM, MLP_NORM), Architecture.norms(sequential));
-        assertEquals(List.of(QUERY_KEY_VALUE), Architecture.readers(sequential, ATTENTION_NORM));
-        assertEquals(List.of(MLP_GATE, MLP_UP), Architecture.readers(sequential, MLP_NORM));
+        assertEquals(List.of(Role.of(QUERY_KEY_VALUE, 3, WEIGHT)), Architecture.readers(sequential, 3, ATTENTION_NORM));
+        assertEquals(List.of(Role.of(MLP_GATE, 3, WEIGHT), Role.of(MLP_UP, 3, WEIGHT)), Architecture.readers(sequential, 3, MLP_NORM));
         Block one = Block.of(Placement.PRE, Wiring.PARALLEL_ONE_NORM, NORM, attention, Mlp.plain(3, Activation.SILU));
         assertEquals(List.of(ATTENTION_NORM), Architecture.norms(one));
-        assertEquals(List.of(QUERY_KEY_VALUE, MLP_UP), Architecture.readers(one, ATTENTION_NORM));
+        assertEquals(List.of(Role.of(QUERY_KEY_VALUE, 3, WEIGHT), Role.of(MLP_UP, 3, WEIGHT)), Architecture.readers(one, 3, ATTENTION_NORM));
         Block output = Block.of(Placement.OUTPUT, Wiring.SEQUENTIAL, NORM, attention, gated);
         assertEquals(List.of(), Architecture.norms(output));
         assertEquals(List.of(ATTENTION_OUTPUT_NORM, MLP_OUTPUT_NORM), Architecture.outputNorms(output));

@@ -11,6 +11,7 @@ import isonorm.architecture.Attention;
 import isonorm.architecture.Block;
 import isonorm.architecture.BranchScale;
 import isonorm.architecture.Embedding;
+import isonorm.architecture.Experts;
 import isonorm.architecture.Mlp;
 import isonorm.architecture.Norm;
 import isonorm.architecture.Output;
@@ -20,6 +21,7 @@ import isonorm.architecture.Placement.Place;
 import isonorm.architecture.QueryKeyNorm;
 import isonorm.architecture.Role;
 import isonorm.architecture.Rotary;
+import isonorm.architecture.Routing;
 import isonorm.architecture.Stream;
 import isonorm.model.Transformer;
 import isonorm.weights.Matrix;
@@ -27,11 +29,13 @@ import isonorm.weights.Model;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.util.Arrays;
+import java.util.Comparator;
 import java.util.HashMap;
 import java.util.Map;
 import java.util.Optional;
 import java.util.function.DoubleUnaryOperator;
 import java.util.function.UnaryOperator;
+import java.util.stream.IntStream;
 
 /**
  * A forward pass over one input in plain double loops, written from what the architecture's records say. It is slow, it is for
@@ -181,7 +185,10 @@ public final class PlainForward {
 
     /** W x + b. */
     private double[] linear(Part part, int l, double[] x) {
-        Role role = Role.of(part, l, WEIGHT);
+        return linear(Role.of(part, l, WEIGHT), x);
+    }
+
+    private double[] linear(Role role, double[] x) {
         double[][] rows = matrix(role);
         double[] y = new double[rows.length];
         for (int r = 0; r < y.length; r++) {
@@ -420,20 +427,84 @@ public final class PlainForward {
 
     private double[][] feedForward(Block block, int l, double[][] x) {
         return switch (block.feedForward()) {
-            case Mlp mlp -> mlp(mlp, l, x);
+            case Mlp mlp -> Arrays.stream(x)
+                    .map(row -> mlp(mlp, Role.of(MLP_GATE, l, WEIGHT), Role.of(MLP_UP, l, WEIGHT), Role.of(MLP_DOWN, l, WEIGHT), row)).toArray(double[][]::new);
+            case Experts experts -> Arrays.stream(x).map(row -> experts(experts, l, row)).toArray(double[][]::new);
         };
     }
 
-    private double[][] mlp(Mlp mlp, int l, double[][] x) {
-        double[][] y = new double[x.length][];
-        for (int i = 0; i < x.length; i++) {
-            double[] up = linear(MLP_UP, l, x[i]);
-            double[] hidden = mlp.gated()
-                    ? times(each(linear(MLP_GATE, l, x[i]), v -> activated(mlp.activation(), v)), up)
-                    : each(up, v -> activated(mlp.activation(), v));
-            y[i] = linear(MLP_DOWN, l, inner(mlp.innerNorm(), MLP_INNER_NORM, l, hidden));
+    private double[] mlp(Mlp mlp, Role gateRole, Role upRole, Role downRole, double[] x) {
+        double[] up = linear(upRole, x);
+        if (!mlp.gated()) {
+            return linear(downRole, inner(mlp.innerNorm(), MLP_INNER_NORM, upRole.block(), each(up, v -> activated(mlp.activation(), v))));
         }
-        return y;
+        double[] gate = linear(gateRole, x);
+        if (mlp.clamp().isPresent()) {
+            double limit = mlp.clamp().get().limit();
+            gate = each(gate, v -> v > limit ? limit : v);
+            up = each(up, v -> (v > limit ? limit : v < -limit ? -limit : v) + mlp.clamp().get().added());
+        }
+        return linear(downRole, inner(mlp.innerNorm(), MLP_INNER_NORM, upRole.block(), times(each(gate, v -> activated(mlp.activation(), v)), up)));
+    }
+
+    private double[] experts(Experts experts, int l, double[] x) {
+        double[] weights = weights(experts, l, linear(ROUTER, l, x));
+        double[] y = null;
+        for (int e = 0; e < weights.length; e++) {
+            if (weights[e] != 0) {
+                double weight = weights[e];
+                double[] given = each(mlp(experts.expert(), Role.of(MLP_GATE, l, WEIGHT).ofExpert(e), Role.of(MLP_UP, l, WEIGHT).ofExpert(e),
+                        Role.of(MLP_DOWN, l, WEIGHT).ofExpert(e), x), v -> weight * v);
+                y = y == null ? given : plus(y, given);
+            }
+        }
+        if (experts.shared().isEmpty()) {
+            return y;
+        }
+        double[] all = mlp(experts.shared().get().mlp(), Role.of(SHARED_GATE, l, WEIGHT), Role.of(SHARED_UP, l, WEIGHT), Role.of(SHARED_DOWN, l, WEIGHT), x);
+        if (experts.shared().get().gated()) {
+            double gate = linear(SHARED_WEIGHT, l, x)[0];
+            all = each(all, v -> v / (1 + Math.exp(-gate)));
+        }
+        return plus(y, all);
+    }
+
+    /** The weight of each expert, zero for those that are not chosen. */
+    private double[] weights(Experts experts, int l, double[] outputs) {
+        Routing routing = experts.routing();
+        int n = outputs.length;
+        double[] weights = new double[n];
+        if (routing.scores() instanceof Routing.Scores.SparseMixer(double jitter)) {
+            boolean[] gone = new boolean[n];
+            for (int round = 0; round < 2; round++) {
+                int best = IntStream.range(0, n).filter(e -> !gone[e]).boxed().max(Comparator.comparingDouble(e -> outputs[e])).orElseThrow();
+                double m = outputs[best];
+                double sum = IntStream.range(0, n).filter(e -> !gone[e] && !((m - outputs[e]) / Math.max(Math.abs(outputs[e]), m) > 2 * jitter))
+                        .mapToDouble(e -> Math.exp(outputs[e] - m)).sum();
+                weights[best] = 1 / sum;
+                gone[best] = true;
+            }
+            return weights;
+        }
+        double total = Arrays.stream(outputs).map(Math::exp).sum();
+        double[] scores = routing.scores() instanceof Routing.Scores.Sigmoid
+                ? each(outputs, v -> 1 / (1 + Math.exp(-v))) : each(outputs, v -> Math.exp(v) / total);
+        double[] compared = routing.correction() ? plus(scores, vector(Role.of(ROUTER_CORRECTION, l, WEIGHT))) : scores;
+        int size = n / routing.groups().count();
+        double[] groups = new double[routing.groups().count()];
+        for (int g = 0; g < groups.length; g++) {
+            double[] sorted = Arrays.stream(compared, g * size, (g + 1) * size).map(v -> -v).sorted().toArray();
+            groups[g] = -Arrays.stream(sorted).limit(routing.groups().scoredBy()).sum();
+        }
+        boolean[] kept = new boolean[groups.length];
+        IntStream.range(0, groups.length).boxed().sorted(Comparator.comparingDouble(g -> -groups[g])).limit(routing.groups().kept()).forEach(g -> kept[g] = true);
+        int[] chosen = IntStream.range(0, n).filter(e -> kept[e / size]).boxed().sorted(Comparator.comparingDouble(e -> -compared[e]))
+                .limit(routing.chosen()).mapToInt(e -> e).toArray();
+        double sum = routing.normalized() ? Arrays.stream(chosen).mapToDouble(e -> scores[e]).sum() : 1;
+        for (int e : chosen) {
+            weights[e] = routing.scale() * scores[e] / sum;
+        }
+        return weights;
     }
 
     static double activated(Activation activation, double v) {

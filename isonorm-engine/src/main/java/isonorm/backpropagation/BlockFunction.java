@@ -18,6 +18,7 @@ import isonorm.architecture.Architecture;
 import isonorm.architecture.Attention;
 import isonorm.architecture.Block;
 import isonorm.architecture.BranchScale;
+import isonorm.architecture.Experts;
 import isonorm.architecture.Mlp;
 import isonorm.architecture.Part;
 import isonorm.architecture.Placement;
@@ -93,6 +94,7 @@ final class BlockFunction {
         };
         SubLayer feedForward = switch (block.feedForward()) {
             case Mlp mlp -> new MlpFunction(from, mlp, l)::forward;
+            case Experts _ -> throw new IllegalArgumentException("experts are not trained, got " + architecture.family() + "; train a model without them");
         };
         this.attention = branch(from, l, 2 * l, block.attentionPlacement(), mixer, new Parts(ATTENTION_NORM, ATTENTION_OUTPUT,
                 block.mixer().outputBias(), ATTENTION_OUTPUT_NORM, ATTENTION_SCALE, ATTENTION_STREAM_GATE));

@@ -18,12 +18,19 @@ import static isonorm.architecture.Part.MLP_STREAM_GATE;
 import static isonorm.architecture.Part.MLP_UP;
 import static isonorm.architecture.Part.QUERY_KEY_VALUE;
 import static isonorm.architecture.Part.QUERY_NORM;
+import static isonorm.architecture.Part.ROUTER;
+import static isonorm.architecture.Part.ROUTER_CORRECTION;
+import static isonorm.architecture.Part.SHARED_DOWN;
+import static isonorm.architecture.Part.SHARED_GATE;
+import static isonorm.architecture.Part.SHARED_UP;
+import static isonorm.architecture.Part.SHARED_WEIGHT;
 import static isonorm.architecture.Part.VALUE_NORM;
 
 import isonorm.architecture.Architecture;
 import isonorm.architecture.Attention;
 import isonorm.architecture.Block;
 import isonorm.architecture.BranchScale;
+import isonorm.architecture.Experts;
 import isonorm.architecture.Mlp;
 import isonorm.architecture.Norm;
 import isonorm.architecture.Part;
@@ -37,6 +44,8 @@ import isonorm.kernel.Rows;
 import isonorm.kernel.Values;
 import isonorm.layer.Observer;
 import java.io.IOException;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Optional;
 
 /**
@@ -93,6 +102,7 @@ record BlockStep(int number, Block block, Branch attention, Branch mlp) {
         };
         SubLayer feedForward = switch (block.feedForward()) {
             case Mlp mlp -> mlp(from, architecture, mlp, l, second)::forward;
+            case Experts experts -> experts(from, architecture, experts, l, second)::forward;
         };
         return new BlockStep(
                 l, block, branch(from, architecture, l, first, mixer), branch(from, architecture, l, second, feedForward));
@@ -109,7 +119,7 @@ record BlockStep(int number, Block block, Branch attention, Branch mlp) {
                 from.norm(Role.of(KEY_NORM, l, Field.GAIN), queryKeyNorm),
                 from.norm(Role.of(VALUE_NORM, l, Field.GAIN), attention.norms().value()),
                 from.norm(Role.of(ATTENTION_INNER_NORM, l, Field.GAIN), attention.norms().inner()),
-                writer(from, architecture, l, parts, attention.outputColumns(), headScales(from, attention, l)));
+                writer(from, architecture, l, parts, Role.of(ATTENTION_OUTPUT, l, Field.WEIGHT), attention.outputColumns(), headScales(from, attention, l)));
     }
 
     private static MlpStep mlp(Weights from, Architecture architecture, Mlp mlp, int l, Parts parts) throws IOException {
@@ -122,7 +132,46 @@ record BlockStep(int number, Block block, Branch attention, Branch mlp) {
                 from.padded(up, mlp.hidden(), architecture.width()),
                 from.bias(up, mlp.bias()),
                 from.norm(Role.of(MLP_INNER_NORM, l, Field.GAIN), mlp.innerNorm()),
-                writer(from, architecture, l, parts, mlp.hidden(), Optional.empty()));
+                writer(from, architecture, l, parts, Role.of(MLP_DOWN, l, Field.WEIGHT), mlp.hidden(), Optional.empty()));
+    }
+
+    private static ExpertsStep experts(Weights from, Architecture architecture, Experts experts, int l, Parts parts) throws IOException {
+        Role router = Role.of(ROUTER, l, Field.WEIGHT);
+        Role sharedWeight = Role.of(SHARED_WEIGHT, l, Field.WEIGHT);
+        List<ExpertsStep.Expert> each = new ArrayList<>();
+        for (int e = 0; e < experts.count(); e++) {
+            each.add(expert(from, architecture, experts.expert(), l, parts, Role.of(MLP_GATE, l, Field.WEIGHT).ofExpert(e),
+                    Role.of(MLP_UP, l, Field.WEIGHT).ofExpert(e), Role.of(MLP_DOWN, l, Field.WEIGHT).ofExpert(e)));
+        }
+        Optional<Experts.Shared> shared = experts.shared();
+        boolean gated = shared.isPresent() && shared.get().gated();
+        return new ExpertsStep(
+                experts,
+                l,
+                from.packed(router, experts.count(), architecture.width()),
+                from.bias(router, experts.routing().bias()),
+                experts.routing().correction() ? from.numbers(Role.of(ROUTER_CORRECTION, l, Field.WEIGHT)) : new double[0],
+                each,
+                shared.isPresent()
+                        ? Optional.of(expert(from, architecture, shared.get().mlp(), l, parts, Role.of(SHARED_GATE, l, Field.WEIGHT),
+                                Role.of(SHARED_UP, l, Field.WEIGHT), Role.of(SHARED_DOWN, l, Field.WEIGHT)))
+                        : Optional.empty(),
+                gated ? Optional.of(from.packed(sharedWeight, 1, architecture.width())) : Optional.empty(),
+                from.bias(sharedWeight, gated && experts.routing().bias()));
+    }
+
+    private static ExpertsStep.Expert expert(
+            Weights from, Architecture architecture, Mlp mlp, int l, Parts parts, Role gate, Role up, Role down) throws IOException {
+        Values bias = from.bias(down, mlp.outputBias());
+        Optional<Values> factor = factor(from, architecture, l, parts);
+        return new ExpertsStep.Expert(
+                mlp,
+                mlp.gated() ? Optional.of(from.padded(gate, mlp.hidden(), architecture.width())) : Optional.empty(),
+                from.bias(gate, mlp.gated() && mlp.bias()),
+                from.padded(up, mlp.hidden(), architecture.width()),
+                from.bias(up, mlp.bias()),
+                writer(from, architecture, l, parts, down, mlp.hidden(), Optional.empty()),
+                bias.present() && factor.isPresent() ? times(bias, factor.get()) : bias);
     }
 
     /**
@@ -176,9 +225,8 @@ record BlockStep(int number, Block block, Branch attention, Branch mlp) {
         return Optional.of(all);
     }
 
-    private static Weight writer(Weights from, Architecture architecture, int l, Parts parts, int inputs, Optional<Values> columns)
-            throws IOException {
-        Role weight = Role.of(parts.output, l, Field.WEIGHT);
+    private static Weight writer(
+            Weights from, Architecture architecture, int l, Parts parts, Role weight, int inputs, Optional<Values> columns) throws IOException {
         Optional<Values> factor = factor(from, architecture, l, parts);
         return factor.isPresent() || columns.isPresent()
                 ? from.scaled(weight, factor, columns, architecture.width(), inputs)

@@ -7,6 +7,7 @@ import isonorm.kernel.Normalization;
 import isonorm.kernel.Rows;
 import isonorm.kernel.Values;
 import isonorm.tensor.Finish;
+import isonorm.weights.Scratch;
 import java.util.Optional;
 
 /**
@@ -34,7 +35,36 @@ record MlpStep(
         }
         pass.linear(read, up, upper, Finish.of(upBias));
         Rows gated = pass.room().rows(Use.GATE, pass.rows(), mlp.hidden());
-        pass.linear(read, gate.get(), gated, Finish.of(gateBias, mlp.activation()).times(upper));
+        if (mlp.clamp().isEmpty()) {
+            pass.linear(read, gate.get(), gated, Finish.of(gateBias, mlp.activation()).times(upper));
+            return gated;
+        }
+        pass.linear(read, gate.get(), gated, Finish.of(gateBias));
+        pass.rows((first, count) -> {
+            Rows some = gated.slice(first, count);
+            clamp(mlp.clamp().get(), some, upper.slice(first, count));
+            KERNELS.gate(some, upper.slice(first, count), Values.NONE, Values.NONE, Values.NONE, mlp.activation(), some);
+        });
         return gated;
+    }
+
+    /** {@code gate = min(gate, limit)} and {@code up = clamp(up, -limit, limit) + added}. */
+    static void clamp(Mlp.Clamp clamp, Rows gate, Rows up) {
+        int n = gate.columns();
+        try (Scratch scratch = Scratch.borrow(n)) {
+            double[] values = scratch.values();
+            for (int row = 0; row < gate.rows(); row++) {
+                gate.read(row, 0, n, values);
+                for (int i = 0; i < n; i++) {
+                    values[i] = Math.min(values[i], clamp.limit());
+                }
+                gate.write(row, 0, n, values);
+                up.read(row, 0, n, values);
+                for (int i = 0; i < n; i++) {
+                    values[i] = Math.clamp(values[i], -clamp.limit(), clamp.limit()) + clamp.added();
+                }
+                up.write(row, 0, n, values);
+            }
+        }
     }
 }

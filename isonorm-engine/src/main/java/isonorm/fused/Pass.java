@@ -4,6 +4,7 @@ import isonorm.kernel.Kernels;
 import isonorm.kernel.Rows;
 import isonorm.kernel.Type;
 import isonorm.kernel.Values;
+import isonorm.layer.Choice;
 import isonorm.layer.Observer;
 import isonorm.tensor.Finish;
 import isonorm.tensor.Team;
@@ -79,6 +80,13 @@ final class Pass {
     void show(Showing showing) {
         if (observer != Observer.NONE) {
             rows((first, count) -> showing.run(observer, first, count));
+        }
+    }
+
+    /** Shows what each row chose, if anybody looks. */
+    void showChosen(int block, Choice[] choices) {
+        for (int row = 0; observer != Observer.NONE && row < choices.length; row++) {
+            observer.chosen(block, row, choices[row].experts());
         }
     }
 

@@ -83,7 +83,12 @@ final class Weights {
         return weight(role, model.weight(role), outputs, inputs);
     }
 
-    /** The same with its outputs multiplied with a vector, such as a LayerScale, and its inputs with another, such as scales of heads. */
+    /** The same in panels, whatever the others are in: then what is chosen by it is the same however many rows there are. */
+    Weight packed(Role role, int outputs, int inputs) throws IOException {
+        return new Weight.InPanels(inPanels(role, model.weight(role), outputs, inputs));
+    }
+
+    /** A layer as {@link #padded} brings it; its outputs multiplied with a vector, such as a LayerScale, and its inputs with another, such as scales of heads. */
     Weight scaled(Role role, Optional<Values> rows, Optional<Values> columns, int outputs, int inputs) throws IOException {
         Matrix matrix = model.weight(role);
         Matrix wide = columns.isPresent() ? Operation.scaleColumns(matrix, vector(columns.get())) : matrix;
@@ -184,6 +189,11 @@ final class Weights {
             throw new IllegalArgumentException("the kernels compute in f32, bf16 or f16; take ForwardPass for f64");
         }
         return Type.of(compute);
+    }
+
+    /** A vector as it is stored. */
+    double[] numbers(Role role) throws IOException {
+        return model.weight(role).vector();
     }
 
     Values vector(Role role) throws IOException {

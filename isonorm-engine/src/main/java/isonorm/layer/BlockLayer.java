@@ -18,12 +18,19 @@ import static isonorm.architecture.Part.MLP_STREAM_GATE;
 import static isonorm.architecture.Part.MLP_UP;
 import static isonorm.architecture.Part.QUERY_KEY_VALUE;
 import static isonorm.architecture.Part.QUERY_NORM;
+import static isonorm.architecture.Part.ROUTER;
+import static isonorm.architecture.Part.ROUTER_CORRECTION;
+import static isonorm.architecture.Part.SHARED_DOWN;
+import static isonorm.architecture.Part.SHARED_GATE;
+import static isonorm.architecture.Part.SHARED_UP;
+import static isonorm.architecture.Part.SHARED_WEIGHT;
 import static isonorm.architecture.Part.VALUE_NORM;
 
 import isonorm.architecture.Architecture;
 import isonorm.architecture.Attention;
 import isonorm.architecture.Block;
 import isonorm.architecture.BranchScale;
+import isonorm.architecture.Experts;
 import isonorm.architecture.Mlp;
 import isonorm.architecture.Norm;
 import isonorm.architecture.Part;
@@ -36,6 +43,8 @@ import isonorm.architecture.Stream;
 import isonorm.kernel.Type;
 import isonorm.model.Compute;
 import java.io.IOException;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Optional;
 import java.util.OptionalDouble;
 
@@ -57,7 +66,7 @@ record BlockLayer(int number, Block block, Branch attention, Branch mlp, Compute
     /** What one sub-layer computes. */
     @FunctionalInterface
     private interface SubLayer {
-        Tensor forward(Tensor x, Sight sight);
+        Tensor forward(Tensor x, Sight sight, Observation watch);
     }
 
     /** A sub-layer with its norms and its scale. */
@@ -69,12 +78,19 @@ record BlockLayer(int number, Block block, Branch attention, Branch mlp, Compute
         Block block = architecture.blocks().get(l);
         requireCompressible(architecture, block, l);
         SubLayer mixer = switch (block.mixer()) {
-            case Attention attention -> attention(from, attention, l)::forward;
+            case Attention attention -> {
+                AttentionLayer layer = attention(from, attention, l);
+                yield (x, sight, _) -> layer.forward(x, sight);
+            }
         };
         SubLayer feedForward = switch (block.feedForward()) {
             case Mlp mlp -> {
-                MlpLayer layer = mlp(from, mlp, l);
-                yield (x, _) -> layer.forward(x);
+                MlpLayer layer = mlp(from, mlp, Role.of(MLP_GATE, l, Field.WEIGHT), Role.of(MLP_UP, l, Field.WEIGHT), Role.of(MLP_DOWN, l, Field.WEIGHT));
+                yield (x, _, _) -> layer.forward(x);
+            }
+            case Experts experts -> {
+                ExpertsLayer layer = experts(from, architecture, experts, l);
+                yield (x, _, watch) -> layer.forward(x, l, watch);
             }
         };
         return new BlockLayer(
@@ -103,14 +119,55 @@ record BlockLayer(int number, Block block, Branch attention, Branch mlp, Compute
                 from.compute());
     }
 
-    private static MlpLayer mlp(Loader from, Mlp mlp, int l) throws IOException {
+    private static MlpLayer mlp(Loader from, Mlp mlp, Role gate, Role up, Role down) throws IOException {
         return new MlpLayer(
-                mlp.activation(),
-                mlp.gated() ? Optional.of(from.linear(Role.of(MLP_GATE, l, Field.WEIGHT), mlp.bias())) : Optional.empty(),
-                from.linear(Role.of(MLP_UP, l, Field.WEIGHT), mlp.bias()),
-                innerNorm(from, Role.of(MLP_INNER_NORM, l, Field.GAIN), mlp.innerNorm(), mlp.hidden()),
-                from.linear(Role.of(MLP_DOWN, l, Field.WEIGHT), mlp.outputBias()),
+                mlp,
+                mlp.gated() ? Optional.of(from.linear(gate, mlp.bias())) : Optional.empty(),
+                from.linear(up, mlp.bias()),
+                innerNorm(from, Role.of(MLP_INNER_NORM, up.block(), Field.GAIN), mlp.innerNorm(), mlp.hidden()),
+                from.linear(down, mlp.outputBias()),
                 from.compute());
+    }
+
+    private static MlpLayer expert(Loader from, Experts experts, int l, int e) throws IOException {
+        return mlp(from, experts.expert(), Role.of(MLP_GATE, l, Field.WEIGHT).ofExpert(e), Role.of(MLP_UP, l, Field.WEIGHT).ofExpert(e),
+                Role.of(MLP_DOWN, l, Field.WEIGHT).ofExpert(e));
+    }
+
+    private static ExpertsLayer experts(Loader from, Architecture architecture, Experts experts, int l) throws IOException {
+        Role router = Role.of(ROUTER, l, Field.WEIGHT);
+        Optional<Experts.Shared> shared = experts.shared();
+        return new ExpertsLayer(
+                experts,
+                from.matrix(router),
+                experts.routing().bias() ? Optional.of(from.vector(router.field(Field.BIAS), experts.count())) : Optional.empty(),
+                experts.routing().correction() ? from.numbers(Role.of(ROUTER_CORRECTION, l, Field.WEIGHT)) : new double[0],
+                each(from, experts, l),
+                shared.isPresent()
+                        ? Optional.of(mlp(from, shared.get().mlp(), Role.of(SHARED_GATE, l, Field.WEIGHT), Role.of(SHARED_UP, l, Field.WEIGHT),
+                                Role.of(SHARED_DOWN, l, Field.WEIGHT)))
+                        : Optional.empty(),
+                shared.isPresent() && shared.get().gated()
+                        ? Optional.of(from.linear(Role.of(SHARED_WEIGHT, l, Field.WEIGHT), experts.routing().bias()))
+                        : Optional.empty(),
+                architecture.streamWidth(),
+                from.compute());
+    }
+
+    /** All experts in memory; of a model that is read as it is needed, one at a time. */
+    private static ExpertsLayer.Each each(Loader from, Experts experts, int l) throws IOException {
+        if (!from.resident()) {
+            return (e, x) -> {
+                try (Loader one = from.another()) {
+                    return expert(one, experts, l, e).forward(x);
+                }
+            };
+        }
+        List<MlpLayer> all = new ArrayList<>();
+        for (int e = 0; e < experts.count(); e++) {
+            all.add(expert(from, experts, l, e));
+        }
+        return (e, x) -> all.get(e).forward(x);
     }
 
     private static Optional<NormLayer> headNorm(Loader from, Role gain, Optional<Norm> norm, Attention attention, int heads)
@@ -198,15 +255,15 @@ record BlockLayer(int number, Block block, Branch attention, Branch mlp, Compute
 
     /** What a sub-layer writes of the x it reads to the stream h. */
     private Tensor written(Branch branch, Tensor x, Tensor h, Sight sight, Observation watch) {
-        Tensor scaled = scaled(branch, normed(branch, Place.BRANCH, output(branch, x, sight)));
+        Tensor scaled = scaled(branch, normed(branch, Place.BRANCH, output(branch, x, sight, watch)));
         Tensor written = shown(branch, Place.BRANCH, scaled, watch);
         watch.written(number, branch.which, written, h);
         return written;
     }
 
     /** What a sub-layer makes in between is gone when it has its output. */
-    private static Tensor output(Branch branch, Tensor x, Sight sight) {
-        return x.space().kept(() -> branch.subLayer.forward(x, sight));
+    private static Tensor output(Branch branch, Tensor x, Sight sight, Observation watch) {
+        return x.space().kept(() -> branch.subLayer.forward(x, sight, watch));
     }
 
     /** Behind the norm at a place, where one stands there. */

@@ -11,6 +11,7 @@ import isonorm.tensor.LargePages;
 import isonorm.tensor.Team;
 import isonorm.weights.Model;
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.lang.foreign.Arena;
 import java.util.ArrayList;
 import java.util.List;
@@ -193,7 +194,11 @@ public final class ForwardPass implements Runner {
 
         /** What comes out of a block takes the place of what went in. */
         void through(BlockLayer block, Space space) throws IOException {
-            space.scoped(() -> block.forward(stream, sight, watch).copyTo(stream.rows()));
+            try {
+                space.scoped(() -> block.forward(stream, sight, watch).copyTo(stream.rows()));
+            } catch (UncheckedIOException e) { // of an expert that was read as it was needed
+                throw e.getCause();
+            }
         }
     }
 

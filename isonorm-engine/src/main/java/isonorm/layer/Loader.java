@@ -42,6 +42,21 @@ final class Loader implements AutoCloseable {
         return compute;
     }
 
+    /** Whether everything is to stay in memory. */
+    boolean resident() {
+        return resident;
+    }
+
+    /** One for some layers of the same model, which are let go before those of this one. */
+    Loader another() {
+        return new Loader(model, compute, resident, space);
+    }
+
+    /** A vector as it is stored. */
+    double[] numbers(Role role) throws IOException {
+        return model.weight(role).vector();
+    }
+
     /** The parameter of a role, (rows, columns), or (1, columns) for a vector. */
     Tensor matrix(Role role) throws IOException {
         Matrix matrix = model.weight(role);

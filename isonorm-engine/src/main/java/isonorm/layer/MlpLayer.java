@@ -1,27 +1,45 @@
 package isonorm.layer;
 
 import isonorm.architecture.Activation;
+import isonorm.architecture.Mlp;
 import isonorm.kernel.Exponentials;
 import isonorm.kernel.Type;
 import isonorm.model.Compute;
 import isonorm.weights.Scratch;
 import java.util.Optional;
+import java.util.function.DoubleUnaryOperator;
 
 /**
  * {@code down(activation(up(x)))}, or {@code down(activation(gate(x)) * up(x))} where there is a gate; what down reads is normalized where
  * there is an inner norm.
  */
-record MlpLayer(Activation activation, Optional<Linear> gate, Linear up, Optional<NormLayer> innerNorm, Linear down, Compute compute) {
+record MlpLayer(Mlp mlp, Optional<Linear> gate, Linear up, Optional<NormLayer> innerNorm, Linear down, Compute compute) {
 
     /** {@code (1 + tanh(u)) / 2 = sigmoid(2u)}, with {@code u = sqrt(2 / pi) (x + 0.044715 x³)} in GELU's approximation. */
     private static final double GELU_SCALE = 2 * Math.sqrt(2 / Math.PI);
 
     Tensor forward(Tensor x) {
         Tensor inner = up.forward(x).to(Type.wide(compute));
-        Tensor hidden = gate.isPresent()
-                ? activate(activation, gate.get().forward(x).to(Type.wide(compute))).times(inner)
-                : activate(activation, inner);
+        Tensor hidden = gate.isPresent() ? gated(gate.get().forward(x).to(Type.wide(compute)), inner) : activate(mlp.activation(), inner);
         return down.forward(innerNorm.isPresent() ? innerNorm.get().forward(hidden) : hidden.to(Type.of(compute)));
+    }
+
+    private Tensor gated(Tensor gate, Tensor up) {
+        if (mlp.clamp().isEmpty()) {
+            return activate(mlp.activation(), gate).times(up);
+        }
+        Mlp.Clamp clamp = mlp.clamp().get();
+        double limit = clamp.limit();
+        return activate(mlp.activation(), each(gate, value -> Math.min(value, limit)))
+                .times(each(up, value -> Math.clamp(value, -limit, limit) + clamp.added()));
+    }
+
+    private static Tensor each(Tensor x, DoubleUnaryOperator change) {
+        return x.map((_, row, y) -> {
+            for (int i = 0; i < x.width(); i++) {
+                y[i] = change.applyAsDouble(row[i]);
+            }
+        });
     }
 
     static Tensor activate(Activation activation, Tensor x) {

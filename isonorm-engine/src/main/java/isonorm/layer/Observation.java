@@ -35,6 +35,12 @@ record Observation(Observer observer, int first) {
         }
     }
 
+    void chosen(int block, Choice[] choices) {
+        for (int token = 0; observer != Observer.NONE && token < choices.length; token++) {
+            observer.chosen(block, first + token, choices[token].experts());
+        }
+    }
+
     private static void share(Tensor x, Team.Slice slice) {
         x.space().split(x.count(), (long) x.count() * x.width(), slice);
     }

@@ -166,10 +166,10 @@ public record Generation(Loaded.Engine engine, int threads, int prompt, int toke
         return best;
     }
 
-    /** The bytes of all matrices, but for tables of which only a row is read. */
+    /** The bytes of all matrices, but for tables of which only a row is read, and experts that are not chosen. */
     static long bytesPerToken(Architecture architecture, Compute compute) {
         return architecture.parameters().stream()
-                .filter(parameter -> !parameter.isVector())
+                .filter(parameter -> !parameter.isVector() && architecture.usedForToken(parameter.role()))
                 .filter(parameter -> architecture.use(parameter.role().part()) != Part.Use.TABLE
                         || parameter.role().part() == Part.TOKEN_EMBEDDING && architecture.tied())
                 .mapToLong(Parameter::elements).sum() * compute.bytes();

@@ -4,6 +4,7 @@ import isonorm.architecture.Affine;
 import isonorm.architecture.Attention;
 import isonorm.architecture.Block;
 import isonorm.architecture.BranchScale;
+import isonorm.architecture.Experts;
 import isonorm.architecture.FeedForward;
 import isonorm.architecture.Mixer;
 import isonorm.architecture.Mlp;
@@ -249,6 +250,7 @@ record BlockStrategy(
     private FeedForward feedForward(FeedForward family, Norm norm) {
         return switch (family) {
             case Mlp mlp -> inner.contains(Inner.SUB) || inner.contains(Inner.HIDDEN) ? mlp.withInnerNorm(norm) : mlp;
+            case Experts experts -> experts;
         };
     }
 }

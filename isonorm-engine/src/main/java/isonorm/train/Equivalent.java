@@ -108,8 +108,8 @@ final class Equivalent implements AutoCloseable {
         List<Block> blocks = original.blocks().stream().map(block -> {
             Block other = block.withNorm(block.norm().withKind(kind).withAffine(affine));
             return kind == NormKind.CRMS && block.norm().affine().hasBias()
-                    ? other.withMixer(block.mixer().withBiases(true, block.mixer().outputBias()))
-                            .withFeedForward(block.feedForward().withBiases(true, block.feedForward().outputBias()))
+                    ? other.withMixer(block.mixer().withReadingBias())
+                            .withFeedForward(block.feedForward().withReadingBias())
                     : other;
         }).toList();
         Norm last = original.finalNorm().orElseThrow();

@@ -9,6 +9,7 @@ import isonorm.architecture.Attention;
 import isonorm.architecture.Block;
 import isonorm.architecture.BranchScale;
 import isonorm.architecture.Embedding;
+import isonorm.architecture.Experts;
 import isonorm.architecture.Mlp;
 import isonorm.architecture.Norm;
 import isonorm.architecture.NormKind;
@@ -60,6 +61,10 @@ public final class Facts {
         json.put("blocks", architecture.blocks().size());
         json.set("attention", attention(architecture.blocks()));
         json.set("mlp", mlp(architecture.blocks()));
+        if (architecture.blocks().stream().anyMatch(block -> experts(block).isPresent())) {
+            json.set("experts", experts(architecture.blocks()));
+            json.put("parameters_for_token", architecture.parametersForToken());
+        }
         json.set("norms", norms(architecture));
         json.put("output", output(architecture.output()));
         json.put("tied", architecture.tied());
@@ -140,10 +145,30 @@ public final class Facts {
         };
     }
 
+    /** A block's MLP, or what each of its experts is. */
     private static Mlp mlp(Block block) {
         return switch (block.feedForward()) {
             case Mlp mlp -> mlp;
+            case Experts experts -> experts.expert();
         };
+    }
+
+    private static Optional<Experts> experts(Block block) {
+        return switch (block.feedForward()) {
+            case Mlp _ -> Optional.empty();
+            case Experts experts -> Optional.of(experts);
+        };
+    }
+
+    private static ObjectNode experts(List<Block> blocks) {
+        List<Block> some = blocks.stream().filter(block -> experts(block).isPresent()).toList();
+        Function<Function<Experts, Object>, JsonNode> each = what -> each(some, block -> what.apply(experts(block).orElseThrow()));
+        ObjectNode json = JSON.createObjectNode();
+        json.put("blocks", some.size());
+        json.set("count", each.apply(Experts::count));
+        json.set("chosen", each.apply(experts -> experts.routing().chosen()));
+        json.set("shared_hidden", each.apply(experts -> experts.shared().map(shared -> shared.mlp().hidden()).orElse(0)));
+        return json;
     }
 
     private static ObjectNode attention(List<Block> blocks) {
@@ -279,7 +304,8 @@ public final class Facts {
         List<String> dtypes = new ArrayList<>();
         stored.path("dtypes").properties().forEach(entry -> dtypes.add(entry.getKey()));
         Table table = Table.ofFacts()
-                .row("parameters", Table.count(json.path("parameters").asLong()))
+                .row("parameters", Table.count(json.path("parameters").asLong()) + (json.has("parameters_for_token")
+                        ? ", of which a token uses " + Table.count(json.path("parameters_for_token").asLong()) : ""))
                 .row("stored", Table.count(stored.path("tensors").asLong(), "tensor") + " of " + String.join(" and ", dtypes) + " in "
                         + Table.count(stored.path("files").asLong(), "file") + ", " + Table.bytes(stored.path("bytes").asLong()))
                 .row("input", inputInWords(json.path("input")))
@@ -291,8 +317,11 @@ public final class Facts {
                         })
                 .row("attention", attentionInWords(attention))
                 .row("mlp", values(mlp.path("hidden")) + ", " + values(mlp.path("activation")) + (mlp.path("gated").asBoolean() ? ", gated" : "")
-                        + innerNorm(mlp))
-                .row("norms", values(norms.path("kind")) + " (" + values(norms.path("applies"))
+                        + innerNorm(mlp));
+        if (json.has("experts")) {
+            table.row("experts", expertsInWords(json.path("experts"), json.path("blocks").asInt()));
+        }
+        table.row("norms", values(norms.path("kind")) + " (" + values(norms.path("applies"))
                         + (values(norms.path("kind")).equals(NormKind.DYNAMIC_TANH.label()) ? "" : ", epsilon " + values(norms.path("epsilon")))
                         + "), " + placementInWords(values(norms.path("placement"))) + ", " + values(norms.path("wiring")) + scalesInWords(norms)
                         + (norms.path("embedding").isNull() ? "" : "; embedding norm " + norms.path("embedding").asText())
@@ -326,6 +355,13 @@ public final class Facts {
                 + (attention.path("causal").asBoolean() ? ", causal" : ", both directions")
                 + (window.equals("none") ? "" : ", window " + window) + (norm.equals("none") ? "" : ", queries and keys through " + norm)
                 + (valueNorm.equals("none") ? "" : ", values through " + valueNorm) + innerNorm(attention);
+    }
+
+    private static String expertsInWords(JsonNode experts, int blocks) {
+        String shared = values(experts.path("shared_hidden"));
+        return values(experts.path("count")) + ", of which a token chooses " + values(experts.path("chosen"))
+                + (shared.equals("0") ? "" : ", and an MLP of " + shared + " for all")
+                + (experts.path("blocks").asInt() == blocks ? "" : ", in " + experts.path("blocks") + " of the blocks");
     }
 
     private static String innerNorm(JsonNode subLayer) {
