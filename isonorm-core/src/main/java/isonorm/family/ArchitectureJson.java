@@ -12,6 +12,8 @@ import isonorm.architecture.Block;
 import isonorm.architecture.BranchScale;
 import isonorm.architecture.Embedding;
 import isonorm.architecture.Experts;
+import isonorm.architecture.FeedForward;
+import isonorm.architecture.Mixer;
 import isonorm.architecture.Mlp;
 import isonorm.architecture.Norm;
 import isonorm.architecture.NormKind;
@@ -44,12 +46,23 @@ final class ArchitectureJson {
 
     /** The first version of the format that says what this architecture needs. */
     static int version(Architecture architecture) {
-        return architecture.blocks().stream().allMatch(block -> block.branch() == 1 && switch (block.mixer()) {
+        return architecture.blocks().stream().anyMatch(block -> block.branch() != 1 || isNew(block.mixer()) || isNew(block.feedForward())) ? 2 : 1;
+    }
+
+    private static boolean isNew(Mixer mixer) {
+        return switch (mixer) {
             case Attention attention -> attention.positions().rotary().map(Rotary::scaling).filter(scaling -> switch (scaling) {
                 case Scaling.None _, Scaling.Linear _, Scaling.Llama3 _ -> false;
                 case Scaling.Yarn _, Scaling.Long _, Scaling.Dynamic _, Scaling.Proportional _ -> true;
-            }).isEmpty();
-        }) ? 1 : 2;
+            }).isPresent();
+        };
+    }
+
+    private static boolean isNew(FeedForward feedForward) {
+        return switch (feedForward) {
+            case Mlp mlp -> mlp.clamp().isPresent();
+            case Experts _ -> true;
+        };
     }
 
     static Config write(Architecture architecture) {

@@ -23,6 +23,7 @@ public final class Families {
             Map.entry("cohere", new Cohere()),
             Map.entry("cohere2", new Cohere()),
             Map.entry("cwm", new LlamaRelatives()),
+            Map.entry("dbrx", new Dbrx()),
             Map.entry("dinov2", new Dinov2()),
             Map.entry("ernie4_5", new LlamaRelatives()),
             Map.entry("exaone4", new Olmo2()),

@@ -34,13 +34,19 @@ final class SparseLlama implements Family {
         boolean qwen = type.startsWith("qwen");
         int width = config.integer("hidden_size");
         int heads = config.integer("num_attention_heads");
-        int headWidth = type.equals("mixtral") || type.equals("qwen3_moe") ? Reading.headWidth(config, width, heads) : Reading.widthOfHead(width, heads);
+        int headWidth = Reading.headWidth(config, width, heads);
         double epsilon = config.numberOr(qwen ? 1e-6 : 1e-5, "rms_norm_eps");
         Norm norm = type.equals("phimoe") ? Reading.layerNorm(epsilon) : Reading.rmsNorm(epsilon);
         Reading.requireWholeHead(config);
+        if (type.equals("phimoe")) { // whose longrope has factors of its own
+            for (String name : List.of("rope_parameters", "rope_scaling")) {
+                config.object(name).require("rope_type", "default");
+                config.object(name).require("type", "default");
+            }
+        }
         Attention plain = Attention.of(heads, headWidth)
                 .withKeyValueHeads(config.has("num_key_value_heads") ? config.integerOr(heads, "num_key_value_heads") : keyValueHeads(type, heads))
-                .withRotary(Reading.rotary(config, headWidth, type.equals("phimoe") ? 1_000_000 : 10_000, Pairing.HALVES));
+                .withRotary(Reading.rotary(config, headWidth, type.equals("phimoe") || type.equals("mixtral") ? 1_000_000 : 10_000, Pairing.HALVES));
         Attention attention = switch (type) {
             case "mixtral" -> plain.withBiases(false, false);
             case "qwen2_moe" -> plain.withBiases(config.flagOr(true, "qkv_bias"), false);

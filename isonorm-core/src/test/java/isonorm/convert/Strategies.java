@@ -9,6 +9,7 @@ import isonorm.architecture.Attention;
 import isonorm.architecture.Block;
 import isonorm.architecture.BranchScale;
 import isonorm.architecture.Embedding;
+import isonorm.architecture.Experts;
 import isonorm.architecture.Mlp;
 import isonorm.architecture.Norm;
 import isonorm.architecture.NormKind;
@@ -18,6 +19,7 @@ import isonorm.architecture.Placement;
 import isonorm.architecture.QueryKeyNorm;
 import isonorm.architecture.Role;
 import isonorm.architecture.Rotary;
+import isonorm.architecture.Routing;
 import isonorm.architecture.Stream;
 import isonorm.architecture.Wiring;
 import isonorm.weights.Dense;
@@ -41,6 +43,11 @@ public final class Strategies {
             .withRotary(Rotary.of(4, 10_000, Rotary.Pairing.HALVES));
     private static final Mlp MLP = Mlp.plain(20, Activation.GELU);
     private static final Mlp GATED = Mlp.gated(20, Activation.SILU);
+
+    private static final Mlp CLAMPED = GATED.withBiases(true, true).withClamp(0.7, 1);
+    private static final Experts EXPERTS = Experts.of(GATED, 5, Routing.softmax(2, true).withScale(1.5));
+    private static final Routing GROUPED = Routing.softmax(2, true).withScores(new Routing.Scores.Sigmoid())
+            .withGroups(new Routing.Groups(3, 2, 2)).withCorrection();
 
     private Strategies() {}
 
@@ -102,6 +109,13 @@ public final class Strategies {
         all.put("CRMSNorm and blocks without norms", words(CRMS, block(PRE, CRMS),
                 block(PRE, LAYER.withAffine(Affine.NONE)).withPlacements(NONE, NONE).withScale(BranchScale.NUMBER),
                 block(PRE, CRMS).withMixer(queryKey(RMS, QueryKeyNorm.Span.HEAD))).withStream(Stream.COMPRESSED));
+        all.put("experts", words(pre.withFeedForward(EXPERTS.withShared(GATED, true))));
+        all.put("experts with LayerScale and biases", words(block(PRE, RMS).withScale(BranchScale.VECTOR)
+                .withFeedForward(EXPERTS.withReadingBias().withShared(MLP, false))));
+        all.put("experts of groups behind DeepNorm and an MLP", words(LAYER, pre, post.withSkip(1.7).withFeedForward(new Experts(GATED, 6, GROUPED, Optional.empty())),
+                wired(Wiring.PARALLEL_ONE_NORM).withFeedForward(new Experts(MLP, 6, GROUPED, Optional.empty()))));
+        all.put("clamped MLPs and experts, SparseMixer", words(RMS, block(PRE, RMS).withFeedForward(CLAMPED),
+                block(PERI, RMS).withFeedForward(Experts.of(CLAMPED, 5, Routing.softmax(2, false).withScores(new Routing.Scores.SparseMixer(0.2))))));
         for (NormKind kind : NormKind.values()) {
             // What reads a norm that is nothing but a factor a row can be multiplied in its place.
             Norm bare = Norm.of(kind, 1e-3, Affine.NONE);

@@ -54,9 +54,13 @@ class ConfigKeysTest {
         }
 
         Variant with(String key, Object value) {
+            return new Variant(with(config, key, value), tensors);
+        }
+
+        private static Config with(Config config, String key, Object value) {
             int dot = key.indexOf('.');
-            return new Variant(dot < 0 ? config.with(key, value)
-                    : config.with(key.substring(0, dot), config.object(key.substring(0, dot)).with(key.substring(dot + 1), value)), tensors);
+            return dot < 0 ? config.with(key, value)
+                    : config.with(key.substring(0, dot), with(config.object(key.substring(0, dot)), key.substring(dot + 1), value));
         }
     }
 
@@ -69,7 +73,7 @@ class ConfigKeysTest {
             Checkpoint checkpoint = Checkpoint.open(Fixtures.folder(fixture));
             Config config = checkpoint.config();
             List<Config> configs = List.of(config, config.without("rope_parameters"), config.without("attention_layers", "no_rope_layers"),
-                    config.without("layer_types").with("use_sliding_window", true),
+                    config.without("layer_types").with("use_sliding_window", true).with("mlp_only_layers", List.of(0)),
                     config.with("rope_parameters", Map.of("rope_type", "llama3", "factor", 8, "low_freq_factor", 1, "high_freq_factor", 4)));
             for (Config each : configs) {
                 for (Set<String> tensors : List.of(checkpoint.names(), Set.<String>of())) {

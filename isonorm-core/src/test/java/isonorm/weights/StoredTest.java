@@ -83,6 +83,7 @@ class StoredTest {
             }
         }
         makeFusedCases();
+        makeExpertCases();
         double[] convolution = put("convolution", Dtype.F32, 6, 3, 4, 4);
         add("convolution", Source.whole("convolution", 6).withShape(6L, 3L, 4L, 4L), 6, 48, (r, c) -> convolution[r * 48 + c]);
         double[] token = put("token", Dtype.F16, 1, 1, 37);
@@ -127,6 +128,24 @@ class StoredTest {
         double[][] heads = {put("head 0", Dtype.F32, 5), put("head 1", Dtype.F32, 5), put("head 2", Dtype.F32, 5)};
         add("each head", pieces(new Piece("head 0", 0, 5), new Piece("head 1", 0, 5), new Piece("head 2", 0, 5)), 0, 15,
                 (_, c) -> heads[c / 5][c % 5]);
+    }
+
+    /** Three experts of 8 rows in one tensor of two layers, in every order files have. */
+    private void makeExpertCases() {
+        int columns = 70;
+        double[] rows = put("experts", Dtype.F32, 3, 16, columns);
+        add("second layer of an expert", pieces(new Piece("experts", 2, 3, 8, 1, 8)).withShape(3L, 16L, (long) columns), 8, columns,
+                (r, c) -> rows[(2 * 16 + 8 + r) * columns + c]);
+        add("every second row of an expert", pieces(new Piece("experts", 1, 3, 1, 2, 8)).withShape(3L, 16L, (long) columns), 8, columns,
+                (r, c) -> rows[(16 + 1 + 2 * r) * columns + c]);
+        double[] turned = put("turned experts", Dtype.BF16, 3, columns, 16);
+        Source shaped = pieces(new Piece("turned experts", 1, 3, 8, 1, 8)).withShape(3L, (long) columns, 16L);
+        add("an expert turned", shaped.asTransposed(), 8, columns, (r, c) -> turned[(columns + c) * 16 + 8 + r]);
+        add("an expert turned, every second column", pieces(new Piece("turned experts", 2, 3, 1, 2, 8)).withShape(3L, (long) columns, 16L).asTransposed(), 8,
+                columns, (r, c) -> turned[(2 * columns + c) * 16 + 1 + 2 * r]);
+        double[] bias = put("experts.bias", Dtype.F16, 3, 16);
+        add("an expert's bias, every second value", pieces(new Piece("experts.bias", 1, 3, 1, 2, 8)).withShape(3L, 16L), 0, 8,
+                (_, c) -> bias[16 + 1 + 2 * c]);
     }
 
     private interface Value {

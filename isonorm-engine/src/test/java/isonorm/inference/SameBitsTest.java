@@ -14,12 +14,14 @@ import isonorm.architecture.Architecture;
 import isonorm.architecture.Attention;
 import isonorm.architecture.Block;
 import isonorm.architecture.Embedding;
+import isonorm.architecture.Experts;
 import isonorm.architecture.Mlp;
 import isonorm.architecture.Norm;
 import isonorm.architecture.NormKind;
 import isonorm.architecture.Output;
 import isonorm.architecture.Placement;
 import isonorm.architecture.Rotary;
+import isonorm.architecture.Routing;
 import isonorm.architecture.Wiring;
 import isonorm.convert.Strategies;
 import isonorm.layer.Fixture;
@@ -61,6 +63,33 @@ class SameBitsTest {
                 Mlp.plain(80, Activation.GELU_TANH));
         return Strategies.random(Architecture.of("test", WIDTH, 640, Embedding.Tokens.of(VOCABULARY, WIDTH), List.of(block, other),
                 Optional.of(norm), Output.Words.of(false)));
+    }
+
+    /** The same with experts, and one MLP for all. */
+    private static Model experts() {
+        Model model = model(UnaryOperator.identity());
+        Routing grouped = Routing.softmax(3, true).withScores(new Routing.Scores.Sigmoid()).withGroups(new Routing.Groups(4, 2, 2)).withCorrection();
+        List<Block> blocks = model.architecture().blocks();
+        return Strategies.random(model.architecture().withBlocks(List.of(
+                blocks.get(0).withFeedForward(Experts.of(Mlp.gated(600, Activation.SILU), 6, Routing.softmax(2, true)).withShared(Mlp.gated(100, Activation.SILU), true)),
+                blocks.get(1).withFeedForward(Experts.of(Mlp.plain(80, Activation.GELU_TANH), 8, grouped)))));
+    }
+
+    @ParameterizedTest
+    @EnumSource(names = {"F32", "BF16", "F16"})
+    void soAreThoseOfExpertsWhoeverIsBesideThemThere(Compute compute) throws IOException {
+        assumeTrue(Products.keepsRows());
+        try (Inference one = Inference.load(experts(), compute, 1); Inference two = Inference.load(experts(), compute, 2)) {
+            int[] tokens = tokens(90, 1);
+            float[] expected = inParts(one, tokens, 90);
+            for (Inference inference : List.of(one, two)) {
+                assertArrayEquals(expected, inParts(inference, tokens, 90), 0, compute + ", at once");
+                assertArrayEquals(expected, inParts(inference, tokens, 1, 2, 5, 17, 64, 1), 0, compute + ", in parts");
+                for (int others : new int[] {1, 4, 16}) {
+                    assertArrayEquals(expected, beside(inference, tokens, others), 0, compute + ", beside " + others);
+                }
+            }
+        }
     }
 
     private static List<UnaryOperator<Attention>> kinds() {

@@ -51,7 +51,8 @@ class FixtureTest {
             try (ForwardPass pass = ForwardPass.streaming(model, compute);
                     Result result = pass.run(batch)) {
                 requireWithin(fixture.name() + " in " + compute.label(), Tolerance.original(compute),
-                        Fixture.worst(fixture.output(), result.outputValues(), batch));
+                        compute.bytes() == 2 ? Fixture.worst16(model, fixture.output(), result.outputValues(), batch)
+                                : Fixture.worst(fixture.output(), result.outputValues(), batch));
                 assertEquals(fixture.pooled().isPresent(), result.pooledValues().isPresent());
                 if (fixture.pooled().isPresent()) {
                     requireWithin(fixture.name() + ", pooled, in " + compute.label(), Tolerance.original(compute),
