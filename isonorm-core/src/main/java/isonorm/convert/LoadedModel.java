@@ -9,6 +9,7 @@ import isonorm.checkpoint.CheckpointException.Reason;
 import isonorm.checkpoint.Config;
 import isonorm.family.Families;
 import isonorm.family.Family;
+import isonorm.family.LanguagePart;
 import isonorm.family.Naming;
 import isonorm.family.Repetition;
 import isonorm.model.Transformer;
@@ -27,9 +28,10 @@ import java.util.Set;
 import java.util.regex.Pattern;
 
 /**
- * A checkpoint of a known family, opened: its tensors are the parameters of its architecture, no more and no less. Opening reads
- * headers and config.json; weights are read when somebody reads a matrix.
+ * A checkpoint of a known family, opened: its tensors are the parameters of its architecture, no more and no less. Of a model of several, such as LLaVA,
+ * it is the language model alone. Opening reads headers and config.json; weights are read when somebody reads a matrix.
  *
+ * @param config the model's own, which in a model of several is a part of the file
  * @param unused tensors that hold nothing the architecture needs, buffers for instance
  */
 public record LoadedModel(Checkpoint checkpoint, Config config, Transformer model, List<String> unused) {
@@ -53,8 +55,9 @@ public record LoadedModel(Checkpoint checkpoint, Config config, Transformer mode
 
     /** The model in an open checkpoint. */
     public static LoadedModel of(Checkpoint checkpoint) throws IOException {
-        Config config = checkpoint.config();
-        Family.Description description = describe(checkpoint, config);
+        Optional<LanguagePart> part = part(checkpoint);
+        Config config = part.map(LanguagePart::config).orElse(checkpoint.config());
+        Family.Description description = describe(checkpoint, config, part);
         Architecture architecture = description.architecture();
         Map<Role, Source> sources = description.naming().sources(architecture);
         MissingTensors.require(checkpoint, description.naming(), architecture, sources.values());
@@ -89,10 +92,29 @@ public record LoadedModel(Checkpoint checkpoint, Config config, Transformer mode
         }
     }
 
-    private static Family.Description describe(Checkpoint checkpoint, Config config) throws CheckpointException {
+    /** The model_type of the whole whose language model this is, where its checkpoint holds one of several. */
+    public Optional<String> whole() {
+        String type = checkpoint.config().textOr("", "model_type");
+        return type.equals(config.textOr("", "model_type")) ? Optional.empty() : Optional.of(type);
+    }
+
+    /** The names that show how the family's are written here; none where they lie in a whole, and its class tells. */
+    Set<String> names() {
+        return whole().isPresent() ? Set.of() : checkpoint.names();
+    }
+
+    private static Optional<LanguagePart> part(Checkpoint checkpoint) throws CheckpointException {
+        try {
+            return LanguagePart.of(checkpoint.config(), checkpoint.names());
+        } catch (CheckpointException e) {
+            throw new CheckpointException(e.reason(), checkpoint.folder() + ": " + e.getMessage(), e);
+        }
+    }
+
+    private static Family.Description describe(Checkpoint checkpoint, Config config, Optional<LanguagePart> part) throws CheckpointException {
         requireTensors(checkpoint, config.values());
         try {
-            return Families.describe(config, checkpoint.names());
+            return part.isPresent() ? part.get().describe(checkpoint.names()) : Families.describe(config, checkpoint.names());
         } catch (IllegalArgumentException | ArithmeticException e) {
             throw new CheckpointException(Reason.CONFIG_UNSUPPORTED, checkpoint.folder() + ": config.json does not fit together: " + e.getMessage(), e);
         } catch (CheckpointException e) {

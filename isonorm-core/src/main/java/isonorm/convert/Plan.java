@@ -217,14 +217,14 @@ record Plan(
         Model result = Rewrite.all(Model.of(source.model()), rewrites);
         if (!form.isFamilyFormat()) {
             Config config = Isonorm.config(result.architecture(), form.label(), familyConfig, Isonorm.VERSION);
-            return new Plan(source, form, original, rewrites, result, Isonorm.naming(), config, notes(result.architecture()));
+            return new Plan(source, form, original, rewrites, result, Isonorm.naming(), config, notes(source, result.architecture()));
         }
         boolean untied = result.architecture().output() instanceof Output.Words words && !words.tied();
         Config config = untied ? Family.untied(familyConfig) : familyConfig;
         Naming naming = current.isPresent()
                 ? Families.describe(config, Set.of()).naming()
-                : Families.describe(config, source.checkpoint().names()).naming();
-        return new Plan(source, form, original, rewrites, result, naming, config, notes(result.architecture()));
+                : Families.describe(config, source.names()).naming();
+        return new Plan(source, form, original, rewrites, result, naming, config, notes(source, result.architecture()));
     }
 
     /** What finds a centred model again that was rounded when it was written: a compressed one is centred by being expanded. */
@@ -285,8 +285,10 @@ record Plan(
         }
     }
 
-    private static List<String> notes(Architecture result) {
+    private static List<String> notes(LoadedModel source, Architecture result) {
         List<String> notes = new ArrayList<>();
+        source.whole().ifPresent(whole -> notes.add("This is the language model of " + whole + ", alone: " + source.unused().size()
+                + " tensors of its other parts are left out."));
         if (result.output() instanceof Output.Hidden(Output.Pooler pooler) && pooler == Output.Pooler.NORMED_FIRST) {
             notes.add("The last hidden state of this model is the residual stream itself: a converted model gives it without each token's "
                     + "mean. The pooled output is unchanged.");

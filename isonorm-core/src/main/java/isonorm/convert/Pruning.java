@@ -81,7 +81,7 @@ public final class Pruning {
         List<Integer> kept = IntStream.range(0, count).filter(block -> !removed.contains(block)).boxed().toList();
         Model result = without(Model.of(source.model()), kept);
         Config config = Families.of(source.config()).keeping(source.config(), kept, result.architecture());
-        Family.Description description = Families.describe(config, source.checkpoint().names());
+        Family.Description description = Families.describe(config, source.names());
         if (description.architecture().equals(result.architecture())) {
             return new Pruning(source, removed, result, description.naming(), config, Optional.empty());
         }

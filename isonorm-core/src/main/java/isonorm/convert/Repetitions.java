@@ -59,7 +59,7 @@ final class Repetitions {
     /** Refuses a tensor that is not what it should repeat. */
     void require(String tensor, Repetition repetition) throws IOException {
         Optional<String> wrong = switch (repetition) {
-            case OTHER_OUTPUT -> Optional.empty();
+            case OTHER_OUTPUT, OTHER_PART -> Optional.empty();
             case MASK -> mask(tensor);
             case MASKED_SCORE -> all(tensor, value -> value <= MASKED, "scores of hidden positions that can be seen");
             case FREQUENCIES -> frequencies(tensor);

@@ -88,6 +88,7 @@ public final class Naming {
     private final Map<Role.Field, String> endings = new EnumMap<>(Role.Field.class);
     private String normBias = ".bias";
     private double gainOffset;
+    private Optional<LanguagePart> part = Optional.empty();
 
     private Naming(String prefix) {
         this.prefix = prefix;
@@ -215,29 +216,48 @@ public final class Naming {
         return this;
     }
 
+    /** The same names where the model is the language model of a whole, whose other parts' tensors are passed over. */
+    Naming within(LanguagePart whole) {
+        part = Optional.of(whole);
+        return this;
+    }
+
+    private String inside(String tensor) {
+        return part.map(whole -> whole.inside(tensor)).orElse(tensor);
+    }
+
+    private String outside(String tensor) {
+        return part.map(whole -> whole.outside(tensor)).orElse(tensor);
+    }
+
     /** What a tensor that no role claims is; empty where it has no place. */
-    public Optional<Repetition> repetition(String tensor) {
+    public Optional<Repetition> repetition(String name) {
+        String tensor = inside(name);
+        if (part.isPresent() && tensor.startsWith("/")) {
+            return Optional.of(Repetition.OTHER_PART);
+        }
         return passedOver.entrySet().stream().filter(entry -> entry.getKey().matcher(tensor).matches()).map(Map.Entry::getValue).findFirst();
     }
 
     /** What a tensor that no role claims holds once more: a head of its own in the file beside the table that {@code architecture} takes for it. */
-    public Optional<String> original(String tensor, Architecture architecture) {
+    public Optional<String> original(String name, Architecture architecture) {
+        String tensor = inside(name);
         if (architecture.tied() && places.get(Part.HEAD) instanceof Place.Whole(String head, _) && tensor.equals(head + ".weight")) {
             return sources(architecture).get(Role.of(Part.TOKEN_EMBEDDING, Role.Field.WEIGHT)).tensors().stream().findFirst();
         }
-        return Optional.ofNullable(repeated.get(tensor));
+        return Optional.ofNullable(repeated.get(tensor)).map(this::outside);
     }
 
     /** What the head's weight is called; empty in models without a head. */
     public Optional<String> head() {
-        return places.get(Part.HEAD) instanceof Place.Whole(String head, _) ? Optional.of(head + ".weight") : Optional.empty();
+        return places.get(Part.HEAD) instanceof Place.Whole(String head, _) ? Optional.of(outside(head + ".weight")) : Optional.empty();
     }
 
     /** Where each parameter of {@code architecture} lies. */
     public Map<Role, Source> sources(Architecture architecture) {
         Map<Role, Source> sources = new LinkedHashMap<>();
         for (Parameter parameter : architecture.parameters()) {
-            sources.put(parameter.role(), source(architecture, parameter));
+            sources.put(parameter.role(), source(architecture, parameter).renamed(this::outside));
         }
         return sources;
     }

@@ -11,5 +11,7 @@ public enum Repetition {
     /** The numbers 0, 1, 2, ... */
     POSITIONS,
     /** Part of a head or a pooler that the class the checkpoint was saved from has beside what is read. */
-    OTHER_OUTPUT
+    OTHER_OUTPUT,
+    /** Another part of a whole of which the language model alone is read: what sees images, for instance. */
+    OTHER_PART
 }

@@ -4,6 +4,7 @@ import java.util.ArrayList;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Set;
+import java.util.function.UnaryOperator;
 
 /**
  * Where the rows of one role's matrix lie in a family's files. The rows of all pieces, one piece after the other, are the
@@ -78,6 +79,11 @@ public record Source(List<Piece> pieces, boolean transposed, double offset, List
     /** The same rows in a tensor of another shape. */
     public Source withShape(Long... dimensions) {
         return new Source(pieces, transposed, offset, List.of(dimensions));
+    }
+
+    /** The same rows in tensors of other names. */
+    public Source renamed(UnaryOperator<String> name) {
+        return new Source(pieces.stream().map(piece -> new Piece(name.apply(piece.tensor), piece.from, piece.count)).toList(), transposed, offset, shape);
     }
 
     /** In words: the tensors and what is special about them. */

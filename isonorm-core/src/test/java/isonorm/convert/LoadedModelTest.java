@@ -14,6 +14,7 @@ import isonorm.architecture.Attention;
 import isonorm.architecture.Block;
 import isonorm.architecture.Embedding;
 import isonorm.architecture.Mlp;
+import isonorm.architecture.Output;
 import isonorm.architecture.Part;
 import isonorm.architecture.Role;
 import isonorm.architecture.Rotary;
@@ -25,6 +26,7 @@ import isonorm.family.Families;
 import isonorm.family.Family;
 import isonorm.family.Fixtures;
 import isonorm.family.Isonorm;
+import isonorm.model.Progress;
 import isonorm.weights.Model;
 import isonorm.weights.SampleCheckpoint;
 import isonorm.weights.Stored;
@@ -32,8 +34,10 @@ import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
 import java.util.TreeSet;
 import java.util.stream.Collectors;
@@ -71,6 +75,57 @@ class LoadedModelTest {
             assertEquals(stored, Model.of(model.model()).architecture().parameterCount(), fixture);
         }
         assertTrue(Fixtures.all().size() >= 86, Fixtures.all().size() + " are there");
+    }
+
+    /** A fixture as the language model of a whole, whose tensors begin otherwise, beside those of what sees images. */
+    private static SampleCheckpoint whole(String fixture, String type, String layers, String head) throws IOException {
+        SampleCheckpoint sample = Fixtures.sample(fixture);
+        ObjectNode text = sample.config.deepCopy();
+        sample.config.removeAll();
+        sample.config.put("model_type", type).putArray("architectures").add("AnyForConditionalGeneration");
+        sample.config.set("text_config", text);
+        Map<String, SampleCheckpoint.Tensor> tensors = new LinkedHashMap<>(sample.tensors);
+        sample.tensors.clear();
+        tensors.forEach((name, tensor) -> sample.tensors.put(name.startsWith("model.") ? layers + name.substring(6) : head + name.substring(7), tensor));
+        sample.put("vision_tower.layers.0.weight", Dtype.F32, List.of(2L, 2L), 1, 2, 3, 4);
+        return sample;
+    }
+
+    @Test
+    void ofAModelOfSeveralTheLanguageModelIsRead(@TempDir Path folder) throws IOException {
+        LoadedModel alone = Fixtures.open("llama");
+        for (String layers : List.of("language_model.model.", "model.language_model.", "model.text_model.")) {
+            LoadedModel part = open(whole("llama", "llava", layers, "lm_head"));
+            assertEquals(Model.of(alone.model()).architecture(), Model.of(part.model()).architecture());
+            assertEquals(Optional.of("llava"), part.whole());
+            assertEquals(List.of("vision_tower.layers.0.weight"), part.unused());
+        }
+        assertEquals(Optional.empty(), alone.whole());
+        LoadedModel part = open(whole("cohere2", "aya_vision", "language_model.model.", "language_model.lm_head"));
+        Conversion.Report report = Conversion.of(part, Form.CENTRED).writeTo(folder.resolve("out"), Progress.NONE);
+        assertTrue(report.notes().getFirst().startsWith("This is the language model of aya_vision, alone: 1 tensors"), report.notes().toString());
+        LoadedModel written = LoadedModel.open(folder.resolve("out"));
+        Set<String> names = new TreeSet<>(Fixtures.open("cohere2").checkpoint().names());
+        names.add("lm_head.weight"); // which centring unties
+        assertEquals(names, new TreeSet<>(written.checkpoint().names()));
+        assertEquals("cohere2", written.config().textOr("", "model_type"));
+        Architecture cohere = Model.of(Fixtures.open("cohere2").model()).architecture();
+        assertEquals(cohere.withOutput(((Output.Words) cohere.output()).withScale(1).withTied(false)), Model.of(written.model()).architecture(), "the whole scales no logits");
+    }
+
+    @Test
+    void aModelOfSeveralThatDoesNotFitIsRefused() throws IOException {
+        SampleCheckpoint tied = whole("llama", "llava", "language_model.model.", "lm_head");
+        tied.config.put("tie_word_embeddings", true);
+        refused(Reason.CONFIG_DISAGREES, () -> open(tied), "lm_head.weight", "set tie_word_embeddings to false");
+        SampleCheckpoint other = whole("llama", "mllama", "language_model.model.", "lm_head");
+        refused(Reason.UNKNOWN_MODEL_TYPE, () -> open(other), "mllama", "text_config", "saved alone");
+        SampleCheckpoint missing = whole("llama", "llava", "language_model.model.", "lm_head");
+        missing.tensors.remove("language_model.model.layers.1.mlp.up_proj.weight");
+        refused(Reason.MISSING_TENSOR, () -> open(missing), "language_model.model.layers.1.mlp.up_proj.weight");
+        SampleCheckpoint labels = whole("llama", "llava", "language_model.model.", "lm_head");
+        labels.config.putArray("architectures").add("AnyForSequenceClassification");
+        refused(Reason.CONFIG_UNSUPPORTED, () -> open(labels), "AnyForSequenceClassification");
     }
 
     @Test
@@ -547,7 +602,7 @@ class LoadedModelTest {
 
     @Test
     void aModelOfSeveralNamesTheOneThatIsRead() throws IOException {
-        for (String[] each : new String[][] {{"gemma3", "text_config", "gemma3_text"}, {"clip", "vision_config", "clip_vision_model"}, {"llava", "text_config", "llama"}}) {
+        for (String[] each : new String[][] {{"paligemma", "text_config", "gemma"}, {"clip", "vision_config", "clip_vision_model"}, {"mllama", "text_config", "llama"}}) {
             SampleCheckpoint sample = Fixtures.sample("gpt2");
             sample.config.put("model_type", each[0]).putObject(each[1]).put("model_type", each[2]);
             refused(Reason.UNKNOWN_MODEL_TYPE, () -> open(sample), each[0], each[1], each[2], "saved alone");

@@ -51,6 +51,7 @@ public final class Facts {
         ObjectNode json = JsonNodeFactory.instance.objectNode();
         json.put("checkpoint", model.checkpoint().folder().toString());
         json.put("family", architecture.family());
+        model.whole().ifPresent(whole -> json.put("language_model_of", whole));
         json.put("form", Conversion.formOf(model).map(Form::label).orElse(null));
         json.put("parameters", architecture.parameterCount());
         json.set("stored", stored(model.checkpoint()));
@@ -329,6 +330,9 @@ public final class Facts {
                 .row("output", json.path("output").asText() + (json.path("tied").asBoolean() ? ", the head is tied to the token table" : ""));
         if (json.has("texts")) {
             table.row("texts", json.path("texts").path("reason").asText("read with its tokenizer.json"));
+        }
+        if (json.has("language_model_of")) {
+            table.row("part of", json.path("language_model_of").asText() + ", of which the language model alone is read");
         }
         if (!json.path("left_out").isEmpty()) {
             table.row("not used", Table.count(json.path("left_out").size(), "tensor") + ", " + json.path("left_out").get(0).asText()
