@@ -164,7 +164,7 @@ public final class Config {
 
     /** The objects of the list below {@code name}; what is no object there is an empty one. */
     public List<Config> objects(String name) {
-        return list(name).stream().map(each -> each instanceof Map<?, ?> map ? of(copied(map)) : new Config(Map.of())).toList();
+        return list(name).stream().map(each -> new Config(each instanceof Map<?, ?> map ? copied(map) : Map.of(), path + name + ".", reads)).toList();
     }
 
     /** What all of {@code names} say that are there: several names of one thing must not differ, because readers differ in which they take. */

@@ -92,6 +92,11 @@ public record LoadedModel(Checkpoint checkpoint, Config config, Transformer mode
         }
     }
 
+    /** The keys of config.json of which nothing is known, so that they were not used. */
+    public List<String> unknownKeys() throws CheckpointException {
+        return Families.unknownKeys(config);
+    }
+
     /** The model_type of the whole whose language model this is, where its checkpoint holds one of several. */
     public Optional<String> whole() {
         String type = checkpoint.config().textOr("", "model_type");

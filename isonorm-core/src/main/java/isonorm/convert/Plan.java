@@ -8,6 +8,7 @@ import isonorm.architecture.NormKind;
 import isonorm.architecture.Output;
 import isonorm.architecture.Placement;
 import isonorm.checkpoint.CheckpointException;
+import isonorm.checkpoint.CheckpointException.Reason;
 import isonorm.checkpoint.Config;
 import isonorm.family.Families;
 import isonorm.family.Family;
@@ -36,6 +37,8 @@ import java.util.stream.Stream;
  */
 record Plan(
         LoadedModel source, Form form, Model original, List<Rewrite> rewrites, Model result, Naming naming, Config config, List<String> notes) {
+
+    private static final int NAMED = 10; // keys in a note
 
     private static final String DUAL = "it has two streams, and its sub-layers and its output read one of them without a norm, so its mean is not redundant";
 
@@ -205,16 +208,16 @@ record Plan(
         Model original = Model.of(source.model());
         if (current.isPresent()) {
             familyConfig = source.config().object("source_config");
-            rewrites.addAll(unrounded(current.get(), form, familyConfig));
+            rewrites.addAll(unrounded(current.get(), form, source, familyConfig));
             boolean rounded = !rewrites.equals(List.of(new Rewrite.Expand())); // expanding alone gives the function that the file holds
-            original = rounded ? Rewrite.all(original, rewrites) : original;
-            back(form, familyConfig, rewrites);
+            original = rounded ? rewritten(source, rewrites) : original;
+            back(form, source, familyConfig, rewrites);
         }
         forth(current.isPresent(), form, untie, rewrites);
         if (form == Form.CENTRED) {
-            unitScale(current.isPresent() ? describe(familyConfig) : architecture(source)).ifPresent(rewrites::add);
+            unitScale(current.isPresent() ? describe(source, familyConfig) : architecture(source)).ifPresent(rewrites::add);
         }
-        Model result = Rewrite.all(Model.of(source.model()), rewrites);
+        Model result = rewritten(source, rewrites);
         if (!form.isFamilyFormat()) {
             Config config = Isonorm.config(result.architecture(), form.label(), familyConfig, Isonorm.VERSION);
             return new Plan(source, form, original, rewrites, result, Isonorm.naming(), config, notes(source, result.architecture()));
@@ -227,19 +230,36 @@ record Plan(
         return new Plan(source, form, original, rewrites, result, naming, config, notes(source, result.architecture()));
     }
 
+    /** What a model's file says of the one that it was made from may not fit what the file holds. */
+    private static Model rewritten(LoadedModel source, List<Rewrite> rewrites) throws CheckpointException {
+        try {
+            return Rewrite.all(Model.of(source.model()), rewrites);
+        } catch (IllegalArgumentException e) {
+            if (currentForm(source).isEmpty()) {
+                throw e;
+            }
+            throw disagrees(source, e.getMessage(), e);
+        }
+    }
+
+    private static CheckpointException disagrees(LoadedModel source, String how, Exception cause) {
+        return new CheckpointException(Reason.CONFIG_DISAGREES, source.checkpoint().folder()
+                + ": the form, the architecture and the source_config of config.json are not of one model: " + how + "; convert the original checkpoint again", cause);
+    }
+
     /** What finds a centred model again that was rounded when it was written: a compressed one is centred by being expanded. */
-    private static List<Rewrite> unrounded(Form current, Form form, Config familyConfig) throws CheckpointException {
+    private static List<Rewrite> unrounded(Form current, Form form, LoadedModel source, Config familyConfig) throws CheckpointException {
         List<Rewrite> rewrites = new ArrayList<>();
         rewrites.add(current == Form.PRE_CRMSNORM ? new Rewrite.Expand() : new Rewrite.Recentre());
         if (form.isFamilyFormat()) {
-            rewrites.add(new Rewrite.Refold(describe(familyConfig)));
+            rewrites.add(new Rewrite.Refold(describe(source, familyConfig)));
         }
         return rewrites;
     }
 
-    private static void back(Form form, Config familyConfig, List<Rewrite> rewrites) throws CheckpointException {
+    private static void back(Form form, LoadedModel source, Config familyConfig, List<Rewrite> rewrites) throws CheckpointException {
         if (form.isFamilyFormat()) {
-            Architecture family = describe(familyConfig);
+            Architecture family = describe(source, familyConfig);
             unitScale(family).ifPresent(rewrites::add);
             rewrites.add(new Rewrite.Restore(family));
         }
@@ -249,8 +269,17 @@ record Plan(
         return Model.of(model.model()).architecture();
     }
 
-    private static Architecture describe(Config familyConfig) throws CheckpointException {
-        return Families.describe(familyConfig, Set.of()).architecture();
+    /** The architecture of the family's checkpoint that an Isonorm one came from. */
+    private static Architecture describe(LoadedModel source, Config familyConfig) throws CheckpointException {
+        try {
+            Architecture family = Families.describe(familyConfig, Set.of()).architecture();
+            if (family.blocks().size() != source.model().depth()) {
+                throw disagrees(source, family.blocks().size() + " blocks in source_config, " + source.model().depth() + " in architecture", null);
+            }
+            return family;
+        } catch (IllegalArgumentException | ArithmeticException e) {
+            throw disagrees(source, e.getMessage(), e);
+        }
     }
 
     /** What gives a format the scales back that conversion has folded. */
@@ -285,10 +314,16 @@ record Plan(
         }
     }
 
-    private static List<String> notes(LoadedModel source, Architecture result) {
+    private static List<String> notes(LoadedModel source, Architecture result) throws CheckpointException {
         List<String> notes = new ArrayList<>();
         source.whole().ifPresent(whole -> notes.add("This is the language model of " + whole + ", alone: " + source.unused().size()
                 + " tensors of its other parts are left out."));
+        List<String> unknown = source.unknownKeys();
+        if (!unknown.isEmpty()) {
+            notes.add("config.json has keys that are not known to " + source.config().textOr("", "model_type") + " and were not used: "
+                    + String.join(", ", unknown.subList(0, Math.min(NAMED, unknown.size())))
+                    + (unknown.size() > NAMED ? " and " + (unknown.size() - NAMED) + " more" : "") + ".");
+        }
         if (result.output() instanceof Output.Hidden(Output.Pooler pooler) && pooler == Output.Pooler.NORMED_FIRST) {
             notes.add("The last hidden state of this model is the residual stream itself: a converted model gives it without each token's "
                     + "mean. The pooled output is unchanged.");

@@ -33,6 +33,9 @@ final class AnyConfig {
         if (!config.object("per_layer_config").isEmpty()) {
             throw Config.unsupported("per_layer_config", "settings of single blocks", "none");
         }
+        if (!config.object("pruned_heads").isEmpty()) {
+            throw Config.unsupported("pruned_heads", "heads of some blocks", "none: all blocks have as many heads");
+        }
         if (config.find("transformers_weights").isPresent()) {
             throw Config.unsupported("transformers_weights", config.textOr("", "transformers_weights"), "none: the weights are model.safetensors or its shards");
         }

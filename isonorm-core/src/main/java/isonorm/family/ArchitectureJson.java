@@ -490,6 +490,9 @@ final class ArchitectureJson {
 
     private static <T> Optional<T> optional(Config json, String name, Reader<T> reader) throws CheckpointException {
         Config object = json.object(name);
+        if (object.isEmpty() && json.find(name).isPresent()) {
+            throw Config.unsupported(name, "no object, or an empty one", "an object with what it is made of, or no such key");
+        }
         return object.isEmpty() ? Optional.empty() : Optional.of(reader.read(object));
     }
 }

@@ -5,6 +5,7 @@ import isonorm.architecture.Output;
 import isonorm.checkpoint.CheckpointException;
 import isonorm.checkpoint.CheckpointException.Reason;
 import isonorm.checkpoint.Config;
+import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
@@ -72,6 +73,9 @@ public final class Families {
             Map.entry("vaultgemma", new Gemma()),
             Map.entry("vit", new Vit())));
 
+    /** Types that older files call otherwise. */
+    private static final Map<String, String> OTHER_NAMES = Map.of("RefinedWeb", "falcon", "RefinedWebModel", "falcon", "stablelm_epoch", "stablelm");
+
     private Families() {}
 
     /** Every model_type that can be read. */
@@ -119,6 +123,15 @@ public final class Families {
         return config.has("model_cfg")
                 ? Optional.of("it is OpenCLIP's config, with its names of tensors; take the same model in the format of Hugging Face transformers")
                 : Optional.empty();
+    }
+
+    /**
+     * The keys of a config that can be read of which nothing is known, so that they were not used; a dot stands between an object's and what is in it.
+     * Those whose value is null say nothing and are none of them.
+     */
+    public static List<String> unknownKeys(Config config) throws CheckpointException {
+        String type = config.textOr("", "model_type");
+        return of(config) instanceof Isonorm ? KnownKeys.unasked(config) : KnownKeys.unknown(config, OTHER_NAMES.getOrDefault(type, type));
     }
 
     /**

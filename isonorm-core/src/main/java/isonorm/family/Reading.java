@@ -36,7 +36,10 @@ final class Reading {
         return Norm.of(NormKind.RMS, epsilon, Affine.GAIN);
     }
 
-    static List<Block> repeated(int blocks, Block block) {
+    static List<Block> repeated(int blocks, Block block) throws CheckpointException {
+        if (blocks < 0) {
+            throw new CheckpointException(Reason.CONFIG_UNSUPPORTED, "config.json: a model has 0 blocks or more, got " + blocks);
+        }
         return Collections.nCopies(blocks, block);
     }
 

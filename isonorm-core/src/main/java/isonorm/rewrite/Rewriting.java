@@ -278,7 +278,7 @@ final class Rewriting {
         Norm norm = architecture.finalNorm().get();
         boolean familyBias = hasBias(family.output());
         restoreNorm(w, Role.of(FINAL_NORM, GAIN), architecture.finalReader().isPresent() ? List.of(Role.of(HEAD, WEIGHT)) : List.of(),
-                norm, family.finalNorm().orElseThrow(), architecture.width(), _ -> familyBias);
+                norm, family.finalNorm().orElseThrow(() -> new IllegalArgumentException("a final norm has no place in the family's architecture")), architecture.width(), _ -> familyBias);
         Output output = switch (architecture.output()) {
             case Output.Words words -> words.withBias(familyBias);
             case Output.Labels labels -> new Output.Labels(labels.labels(), labels.pooling(), familyBias);

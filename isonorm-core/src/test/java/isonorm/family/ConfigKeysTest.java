@@ -14,6 +14,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -39,6 +40,26 @@ class ConfigKeysTest {
     private static final List<Object> PROBES = List.of(true, false, -1, 0, 1, 2, 3.5, "x", "relu", "silu", List.of(), List.of("x"), List.of(2, 2), Map.of(),
             Map.of("x", 1), Map.of("0", Map.of("x", 1)), List.of("sliding_attention"), List.of(List.of(List.of("local"), 4)),
             Map.of("rope_type", "linear", "factor", 3));
+
+    /** Keys of files as their makers published them, which transformers has no more or never had. */
+    private static final Map<String, String> PUBLISHED = Map.of(
+            "gpt2", "activation_function architectures attn_pdrop bos_token_id embd_pdrop eos_token_id initializer_range layer_norm_epsilon n_ctx n_embd n_head n_layer"
+                    + " n_positions resid_pdrop summary_activation summary_first_dropout summary_proj_to_labels summary_type summary_use_proj"
+                    + " task_specific_params vocab_size",
+            "bert", "architectures attention_probs_dropout_prob directionality gradient_checkpointing hidden_act hidden_dropout_prob hidden_size initializer_range"
+                    + " intermediate_size layer_norm_eps max_position_embeddings num_attention_heads num_hidden_layers pad_token_id pooler_fc_size"
+                    + " pooler_num_attention_heads pooler_num_fc_layers pooler_size_per_head pooler_type position_embedding_type transformers_version"
+                    + " type_vocab_size use_cache vocab_size",
+            "bloom", "apply_residual_connection_post_layernorm attention_dropout attention_softmax_in_fp32 bias_dropout_fusion hidden_dropout masked_softmax_fusion"
+                    + " n_embed n_layer num_attention_heads offset_alibi pretraining_tp seq_length skip_bias_add skip_bias_add_qkv slow_but_exact unk_token_id",
+            "mpt", "_name_or_path auto_map d_model emb_pdrop embedding_fraction expansion_ratio init_config init_device learned_pos_emb logit_scale max_seq_len n_heads"
+                    + " n_layers no_bias norm_type resid_pdrop tokenizer_name torch_dtype use_cache verbose vocab_size",
+            "gptj", "gradient_checkpointing n_embd n_head n_inner n_layer n_positions rotary rotary_dim scale_attn_weights summary_activation tie_word_embeddings"
+                    + " tokenizer_class use_cache",
+            "opt", "_remove_final_layer_norm activation_dropout do_layer_norm_before dropout ffn_dim init_std layerdrop prefix word_embed_proj_dim",
+            "starcoder2", "activation_function embedding_dropout mlp_type norm_epsilon norm_type residual_dropout rope_theta sliding_window use_bias",
+            "gpt_bigcode", "inference_runner max_batch_size max_sequence_length multi_query pad_key_length pre_allocate_kv_cache validate_runner_input",
+            "llama", "do_sample max_length num_beams pruned_heads pretraining_tp temperature top_k top_p torchscript typical_p use_bfloat16 rope_scaling");
 
     private enum Kind { READ, REFUSED, IRRELEVANT }
 
@@ -201,6 +222,49 @@ class ConfigKeysTest {
         } catch (IllegalArgumentException | ArithmeticException e) {
             return false;
         }
+    }
+
+    @Test
+    void nothingIsUnknownThatTheLibraryOrPublishersWrite() throws IOException {
+        for (String fixture : Fixtures.all()) {
+            assertEquals(List.of(), Families.unknownKeys(Checkpoint.open(Fixtures.folder(fixture)).config()), fixture);
+        }
+        for (Map.Entry<String, String> published : PUBLISHED.entrySet()) {
+            Config config = Config.of(Map.of("model_type", published.getKey()));
+            for (String key : published.getValue().split(" ")) {
+                config = config.with(key, 1);
+            }
+            assertEquals(List.of(), Families.unknownKeys(config), published.getKey());
+        }
+    }
+
+    @Test
+    void whatNobodyKnowsIsNamed() throws IOException {
+        Config gpt2 = Checkpoint.open(Fixtures.folder("gpt2")).config();
+        assertEquals(List.of("residual_scale", "rotary_pct"), Families.unknownKeys(gpt2.with("residual_scale", 0.5).with("rotary_pct", 1).with("other", null)));
+        Config gemma = Config.of(Map.of("model_type", "gemma3_text", "rope_parameters", Map.of("full_attention", Map.of("rope_theta", 1e4, "beta_fast", 32))));
+        assertEquals(List.of("rope_parameters.full_attention.beta_fast"), Families.unknownKeys(gemma));
+        Config mpt = Config.of(Map.of("model_type", "mpt", "attn_config", Map.of("model_type", "", "alibi", true, "rope_theta", 10000)));
+        assertEquals(List.of("attn_config.rope_theta"), Families.unknownKeys(mpt));
+        assertEquals(List.of("layer_scale"), Families.unknownKeys(Config.of(Map.of("model_type", "RefinedWeb", "layer_scale", 1, "multi_query", true))));
+    }
+
+    @Test
+    void ofIsonormsOwnFormatWhatIsNotAskedForIsUnknown() throws IOException {
+        for (String fixture : Fixtures.all()) {
+            Checkpoint checkpoint = Checkpoint.open(Fixtures.folder(fixture));
+            Architecture architecture = Families.describe(checkpoint.config(), checkpoint.names()).architecture();
+            Config config = Isonorm.config(architecture, "pre-rmsnorm", checkpoint.config().with("whatever", 1), Isonorm.VERSION);
+            assertEquals(List.of(), Families.unknownKeys(config), fixture);
+            Config object = config.object("architecture");
+            Config block = object.objects("blocks").getFirst().with("skip_scale", 0.5);
+            assertEquals(List.of("architecture.colour", "architecture.blocks.skip_scale"), sorted(Families.unknownKeys(
+                    config.with("architecture", object.with("blocks", List.of(block.values())).with("colour", "red")))), fixture);
+        }
+    }
+
+    private static List<String> sorted(List<String> keys) {
+        return keys.stream().sorted(Comparator.comparing(String::length)).toList();
     }
 
     /** The object of rotary positions has the same keys in every family. */

@@ -40,6 +40,8 @@ public final class Facts {
 
     private static final ObjectMapper JSON = new ObjectMapper();
 
+    private static final int NAMED = 10; // keys in a row
+
     private final ObjectNode json;
 
     private Facts(ObjectNode json) {
@@ -70,6 +72,7 @@ public final class Facts {
         json.put("output", output(architecture.output()));
         json.put("tied", architecture.tied());
         json.set("left_out", JSON.valueToTree(model.unused()));
+        json.set("unknown_keys", JSON.valueToTree(model.unknownKeys()));
         if (architecture.embedding() instanceof Embedding.Tokens) {
             ObjectNode texts = json.putObject("texts");
             Optional<String> obstacle = Tokenizer.obstacle(model.checkpoint().folder().resolve("tokenizer.json"));
@@ -337,6 +340,12 @@ public final class Facts {
         if (!json.path("left_out").isEmpty()) {
             table.row("not used", Table.count(json.path("left_out").size(), "tensor") + ", " + json.path("left_out").get(0).asText()
                     + (json.path("left_out").size() > 1 ? " for instance" : ""));
+        }
+        if (!json.path("unknown_keys").isEmpty()) {
+            List<String> keys = new ArrayList<>();
+            json.path("unknown_keys").forEach(key -> keys.add(key.asText()));
+            table.row("not known", String.join(", ", keys.subList(0, Math.min(NAMED, keys.size()))) + (keys.size() > NAMED
+                    ? " and " + (keys.size() - NAMED) + " more" : "") + " of config.json, which no output was made of");
         }
         return table;
     }
