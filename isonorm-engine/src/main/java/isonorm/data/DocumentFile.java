@@ -10,6 +10,7 @@ import com.github.luben.zstd.ZstdIOException;
 import com.github.luben.zstd.ZstdInputStreamNoFinalizer;
 import dev.hardwood.HardwoodContext;
 import dev.hardwood.InputFile;
+import dev.hardwood.metadata.ColumnChunk;
 import dev.hardwood.metadata.ColumnMetaData;
 import dev.hardwood.metadata.PhysicalType;
 import dev.hardwood.metadata.RowGroup;
@@ -26,9 +27,11 @@ import java.io.EOFException;
 import java.io.FilterInputStream;
 import java.io.IOException;
 import java.io.InputStream;
+import java.nio.channels.FileChannel;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -38,6 +41,7 @@ import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
+import java.util.OptionalInt;
 import java.util.Set;
 import java.util.concurrent.Callable;
 import java.util.concurrent.CompletableFuture;
@@ -457,7 +461,9 @@ sealed interface DocumentFile extends AutoCloseable {
                         throw new Wrong(bound.refusal(file + ": a row of " + column).getMessage());
                     }
                 }
-                return new Parquet(file, context, reader, Rows.of(reader, found), Files.size(file), bound);
+                Rows rows = Rows.of(reader, found);
+                requirePages(file, reader, rows.all.isPresent() ? OptionalInt.empty() : OptionalInt.of(found));
+                return new Parquet(file, context, reader, rows, Files.size(file), bound);
             } catch (IOException | RuntimeException e) {
                 context.close();
                 throw unreadable(file, e);
@@ -500,6 +506,18 @@ sealed interface DocumentFile extends AutoCloseable {
                         + (found.maxRepetitionLevel() > 0 ? "a list" : found.type().toString()));
             }
             return found.columnIndex();
+        }
+
+        /** Looks at the pages of one column, or of all. */
+        private static void requirePages(Path file, ParquetFileReader reader, OptionalInt column) throws IOException {
+            try (FileChannel channel = FileChannel.open(file, StandardOpenOption.READ)) {
+                for (RowGroup group : reader.getFileMetaData().rowGroups()) {
+                    List<ColumnChunk> chunks = group.columns();
+                    for (ColumnChunk chunk : column.isPresent() ? List.of(chunks.get(column.getAsInt())) : chunks) {
+                        ParquetPages.require(channel, chunk.chunkStartOffset(), chunk.metaData().totalCompressedSize(), chunk.metaData().numValues());
+                    }
+                }
+            }
         }
 
         /** Something that has been said already. */
