@@ -9,10 +9,10 @@ import static isonorm.checkpoint.CheckpointException.Reason.MISSING_TENSOR;
 import static isonorm.checkpoint.CheckpointException.Reason.NOT_A_CHECKPOINT;
 import static isonorm.checkpoint.CheckpointException.Reason.PICKLE_ONLY;
 import static isonorm.checkpoint.Samples.assertRefused;
+import static isonorm.mutation.CleanLine.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
-import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 

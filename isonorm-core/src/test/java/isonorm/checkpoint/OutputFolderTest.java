@@ -6,10 +6,10 @@ import static isonorm.checkpoint.CheckpointException.Reason.OUTPUT_EXISTS;
 import static isonorm.checkpoint.CheckpointException.Reason.WRITE_FAILED;
 import static isonorm.checkpoint.Samples.assertRefused;
 import static isonorm.checkpoint.Samples.snapshot;
+import static isonorm.mutation.CleanLine.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
-import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.IOException;

@@ -18,9 +18,9 @@ import static isonorm.checkpoint.Samples.counting;
 import static isonorm.checkpoint.Samples.read;
 import static isonorm.checkpoint.Samples.tensor;
 import static isonorm.checkpoint.Samples.write;
+import static isonorm.mutation.CleanLine.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
-import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.IOException;

@@ -7,10 +7,10 @@ import static isonorm.checkpoint.CheckpointException.Reason.WRITE_FAILED;
 import static isonorm.checkpoint.Samples.assertRefused;
 import static isonorm.checkpoint.Samples.counting;
 import static isonorm.checkpoint.Samples.read;
+import static isonorm.mutation.CleanLine.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
-import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.IOException;

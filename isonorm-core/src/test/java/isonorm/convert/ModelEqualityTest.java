@@ -2,8 +2,8 @@ package isonorm.convert;
 
 import static isonorm.architecture.Part.*;
 import static isonorm.architecture.Role.Field.*;
+import static isonorm.mutation.CleanLine.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertEquals;
-import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.ObjectMapper;

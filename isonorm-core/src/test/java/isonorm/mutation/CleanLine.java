@@ -1,8 +1,11 @@
 package isonorm.mutation;
 
 import java.util.Optional;
+import java.util.function.Supplier;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import org.junit.jupiter.api.Assertions;
+import org.junit.jupiter.api.function.Executable;
 
 /** What a message to users must be: with nothing of Java or of a library's settings in it; the command line makes one line of it, and cuts one that quotes too much. */
 public final class CleanLine {
@@ -21,6 +24,33 @@ public final class CleanLine {
             return Optional.of("it says nothing");
         }
         return java(message);
+    }
+
+    /**
+     * JUnit's assertThrows for tests of the library, whose exceptions reach users: they say something, and nothing of Java. CleanLineTest sees to it that no
+     * test uses JUnit's own.
+     */
+    public static <T extends Throwable> T assertThrows(Class<T> type, Executable code) {
+        T thrown = Assertions.assertThrows(type, code);
+        if (!(thrown instanceof UnsupportedOperationException)) { // which Java's unmodifiable collections say nothing with
+            complaint(thrown.getMessage()).ifPresent(why -> {
+                throw new AssertionError("a message to users, and " + why + ": " + thrown.getMessage(), thrown);
+            });
+        }
+        return thrown;
+    }
+
+    /** The same, with what a failure says beside it. */
+    public static <T extends Throwable> T assertThrows(Class<T> type, Executable code, String what) {
+        return assertThrows(type, code, () -> what);
+    }
+
+    /** The same, said when it is needed. */
+    public static <T extends Throwable> T assertThrows(Class<T> type, Executable code, Supplier<String> what) {
+        T thrown = Assertions.assertThrows(type, code, what);
+        return assertThrows(type, () -> {
+            throw thrown;
+        });
     }
 
     /** What of Java is in a text of any length. */

@@ -19,7 +19,8 @@ import java.util.SplittableRandom;
  * Reads valid files with random changes: each is read, or refused in one clean line, soon.
  *
  * <p>Input number i of a reader depends on i alone, so a failure is repeated by its number, {@code -Disonorm.mutation=i}; {@code -Disonorm.mutations=n} gives
- * each reader n times as many, and then what came of them is appended to {@code target/mutations.txt}.
+ * each reader n times as many, and then what came of them is appended to {@code target/mutations.txt}; with {@code -Disonorm.mutations.from=m} those of the
+ * first m times are left out, because they were tried before.
  */
 public final class Mutations {
 
@@ -38,9 +39,14 @@ public final class Mutations {
         void read(byte[] input) throws IOException;
     }
 
-    /** How many inputs there are: few, or so many times as many. */
-    public static int count(int few) {
+    /** The number behind the last input's: few, or so many times as many. */
+    public static int end(int few) {
         return few * Integer.getInteger("isonorm.mutations", 1);
+    }
+
+    /** The first input's number. */
+    public static int first(int few) {
+        return few * Integer.getInteger("isonorm.mutations.from", 0);
     }
 
     /** Gives a reader so many inputs, made of valid ones, each of which it must accept as it is. */
@@ -51,8 +57,9 @@ public final class Mutations {
         long began = System.nanoTime();
         int only = Integer.getInteger("isonorm.mutation", -1);
         int accepted = 0;
-        int end = only < 0 ? count(few) : only + 1;
-        for (int i = Math.max(only, 0); i < end; i++) {
+        int first = only < 0 ? first(few) : only;
+        int end = only < 0 ? end(few) : only + 1;
+        for (int i = first; i < end; i++) {
             SplittableRandom random = new SplittableRandom(i);
             byte[] input = change.made(valid.get(random.nextInt(valid.size())), valid, random);
             long before = spent();
@@ -70,7 +77,7 @@ public final class Mutations {
             long nanos = spent() - before;
             assertTrue(nanos < SLOWEST_NANOS, what + ", input " + i + " took " + nanos + " ns");
         }
-        tally(what, end, accepted, System.nanoTime() - began);
+        tally(what, end - first, accepted, System.nanoTime() - began);
     }
 
     /** What this thread has had of a processor. */

@@ -2,8 +2,8 @@ package isonorm.rewrite;
 
 import static isonorm.architecture.Part.*;
 import static isonorm.architecture.Role.Field.*;
+import static isonorm.mutation.CleanLine.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertEquals;
-import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import isonorm.architecture.Activation;
