@@ -21,6 +21,9 @@ final class MissingTensors {
     private static final Pattern QUANTIZED = Pattern.compile(".*(\\.(qweight|qzeros|g_idx|scales|SCB|weight_format|weight_packed|weight_shape)"
             + "|\\.weight_scale(_inv|_2)?|\\.weight\\.(absmax|quant_map|nested_absmax|quant_state.*)|\\._(data|scale)|\\.(input|output)_scale)");
 
+    /** More names than models have; where there are still more, these tell why as well, and soon. */
+    private static final int LOOKED_AT = 100_000;
+
     private MissingTensors() {}
 
     static void require(Checkpoint checkpoint, Naming naming, Architecture architecture, Collection<Source> sources) throws CheckpointException {
@@ -30,13 +33,14 @@ final class MissingTensors {
         if (missing.isEmpty()) {
             return;
         }
-        Optional<String> code = checkpoint.names().stream().filter(name -> QUANTIZED.matcher(name).matches()).findFirst();
+        List<String> names = checkpoint.names().stream().limit(LOOKED_AT).toList();
+        Optional<String> code = names.stream().filter(name -> QUANTIZED.matcher(name).matches()).findFirst();
         if (code.isPresent()) {
             throw new CheckpointException(Reason.CONFIG_UNSUPPORTED, checkpoint.folder() + " is quantized: tensor " + code.get() + " belongs to codes and scales,"
                     + " and only weights of F64, F32, F16 or BF16 are read; take the checkpoint that it was made from");
         }
         // A tensor with a place of its own is never what was meant.
-        List<String> others = checkpoint.names().stream().filter(name -> !needed.contains(name) && naming.repetition(name).isEmpty()).toList();
+        List<String> others = names.stream().filter(name -> !needed.contains(name) && naming.repetition(name).isEmpty()).toList();
         throw new CheckpointException(Reason.MISSING_TENSOR, checkpoint.folder() + " has no tensor " + missing.getFirst()
                 + (missing.size() > 1 ? " and " + (missing.size() - 1) + " more of the " + needed.size() + " that " + architecture.family() + " needs"
                 : " among its " + checkpoint.names().size()) + why(naming, architecture, needed, missing, others));

@@ -461,9 +461,8 @@ sealed interface DocumentFile extends AutoCloseable {
                         throw new Wrong(bound.refusal(file + ": a row of " + column).getMessage());
                     }
                 }
-                Rows rows = Rows.of(reader, found);
-                requirePages(file, reader, rows.all.isPresent() ? OptionalInt.empty() : OptionalInt.of(found));
-                return new Parquet(file, context, reader, rows, Files.size(file), bound);
+                requirePages(file, reader, Rows.needsAll(reader, found) ? OptionalInt.empty() : OptionalInt.of(found)); // for a reader begins at once
+                return new Parquet(file, context, reader, Rows.of(reader, found), Files.size(file), bound);
             } catch (IOException | RuntimeException e) {
                 context.close();
                 throw unreadable(file, e);
@@ -477,8 +476,12 @@ sealed interface DocumentFile extends AutoCloseable {
          */
         private record Rows(ColumnReader column, Optional<ColumnReaders> all) {
 
+            static boolean needsAll(ParquetFileReader reader, int column) {
+                return reader.getFileSchema().getColumn(column).fieldPath().elements().stream().anyMatch(name -> name.contains("."));
+            }
+
             static Rows of(ParquetFileReader reader, int column) {
-                if (reader.getFileSchema().getColumn(column).fieldPath().elements().stream().anyMatch(name -> name.contains("."))) {
+                if (needsAll(reader, column)) {
                     ColumnReaders all = reader.buildColumnReaders(ColumnProjection.all()).batchSize(ROWS).build();
                     return new Rows(all.getColumnReader(column), Optional.of(all));
                 }

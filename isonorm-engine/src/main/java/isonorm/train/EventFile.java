@@ -18,9 +18,11 @@ final class EventFile implements AutoCloseable {
 
     private static final int LENGTH_DELIMITED = 2;
 
+    private final Path file;
     private final FileChannel channel;
 
-    private EventFile(FileChannel channel) {
+    private EventFile(Path file, FileChannel channel) {
+        this.file = file;
         this.channel = channel;
     }
 
@@ -28,7 +30,12 @@ final class EventFile implements AutoCloseable {
     static EventFile create(Path folder, long step) throws IOException {
         long millis = System.currentTimeMillis();
         Path file = folder.resolve(String.format("events.out.tfevents.%010d.isonorm.%d.%d", millis / 1000, ProcessHandle.current().pid(), step));
-        EventFile events = new EventFile(FileChannel.open(file, StandardOpenOption.CREATE, StandardOpenOption.APPEND));
+        return begun(file, FileChannel.open(file, StandardOpenOption.CREATE, StandardOpenOption.APPEND));
+    }
+
+    /** What every such file begins with, written. */
+    static EventFile begun(Path file, FileChannel channel) throws IOException {
+        EventFile events = new EventFile(file, channel);
         ByteArrayOutputStream event = begin(0);
         bytes(event, 3, "brain.Event:2".getBytes(StandardCharsets.UTF_8));
         events.record(event.toByteArray());
@@ -78,8 +85,12 @@ final class EventFile implements AutoCloseable {
     private void record(byte[] message) throws IOException {
         byte[] length = little(8).putLong(message.length).array();
         ByteBuffer record = little(16 + message.length).put(length).putInt(masked(length)).put(message).putInt(masked(message)).flip();
-        while (record.hasRemaining()) {
-            channel.write(record);
+        try {
+            while (record.hasRemaining()) {
+                channel.write(record);
+            }
+        } catch (IOException e) {
+            throw RunCheckpoints.notWritten(file, e);
         }
     }
 

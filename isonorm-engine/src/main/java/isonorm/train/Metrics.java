@@ -109,24 +109,7 @@ public final class Metrics implements AutoCloseable {
         return new Metrics(file, FileChannel.open(file, StandardOpenOption.APPEND), EventFile.create(run, step), scaled);
     }
 
-    /** What is written, and may not be. */
-    private interface Writing {
-        void run() throws IOException;
-    }
-
-    private void written(Writing writing) throws IOException {
-        try {
-            writing.run();
-        } catch (IOException e) {
-            throw RunCheckpoints.notWritten(file, e);
-        }
-    }
-
     void write(Line line) throws IOException {
-        written(() -> writeLine(line));
-    }
-
-    private void writeLine(Line line) throws IOException {
         ObjectNode json = JSON.createObjectNode();
         json.put("step", line.step).put("loss", line.loss).put("perplexity", line.perplexity()).put("gradient_norm", line.gradientNorm)
                 .put("learning_rate", line.rate);
@@ -135,11 +118,9 @@ public final class Metrics implements AutoCloseable {
         }
         if (!Double.isNaN(line.accuracy)) {
             json.put("validation_accuracy", line.accuracy);
-            events.scalar(line.step, "validation_accuracy", line.accuracy);
         }
         if (scaled) {
             json.put("loss_scale", line.lossScale).put("skipped_steps", line.skipped);
-            events.scalar(line.step, "loss_scale", line.lossScale);
         }
         json.put("tokens_per_second", line.tokensPerSecond).put("memory_bytes", line.memory)
                 .put("seconds", line.seconds);
@@ -151,29 +132,37 @@ public final class Metrics implements AutoCloseable {
         if (!Double.isNaN(line.validation)) {
             events.scalar(line.step, "validation_loss", line.validation);
         }
+        if (!Double.isNaN(line.accuracy)) {
+            events.scalar(line.step, "validation_accuracy", line.accuracy);
+        }
+        if (scaled) {
+            events.scalar(line.step, "loss_scale", line.lossScale);
+        }
     }
 
     void write(long step, List<BlockLine> blocks) throws IOException {
-        written(() -> writeBlocks(step, blocks));
-    }
-
-    private void writeBlocks(long step, List<BlockLine> blocks) throws IOException {
         ObjectNode json = JSON.createObjectNode();
         json.put("step", step);
         ArrayNode all = json.putArray("blocks");
         for (BlockLine block : blocks) {
             all.addObject().put("block", block.block).put("variance", block.variance).put("max_abs", block.largest).put("gradient_norm", block.gradientNorm);
+        }
+        append(json);
+        for (BlockLine block : blocks) {
             events.scalar(step, "variance/block" + block.block, block.variance);
             events.scalar(step, "max_abs/block" + block.block, block.largest);
             events.scalar(step, "gradient_norm/block" + block.block, block.gradientNorm);
         }
-        append(json);
     }
 
     private void append(ObjectNode json) throws IOException {
         ByteBuffer bytes = ByteBuffer.wrap((JSON.writeValueAsString(json) + "\n").getBytes(StandardCharsets.UTF_8));
-        while (bytes.hasRemaining()) {
-            lines.write(bytes);
+        try {
+            while (bytes.hasRemaining()) {
+                lines.write(bytes);
+            }
+        } catch (IOException e) {
+            throw RunCheckpoints.notWritten(file, e);
         }
     }
 

@@ -7,13 +7,16 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import isonorm.data.RunLock;
 import java.io.IOException;
+import java.nio.channels.FileChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
 import java.util.List;
 import java.util.Map;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.condition.DisabledOnOs;
+import org.junit.jupiter.api.condition.EnabledOnOs;
 import org.junit.jupiter.api.condition.OS;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -59,6 +62,16 @@ class FullDiskTest {
         metrics.close();
         String message = assertThrows(IOException.class, () -> metrics.write(1, List.of(new Metrics.BlockLine(0, 1, 1, 1)))).getMessage();
         assertTrue(message.startsWith(folder.resolve("metrics.jsonl") + " cannot be written"), message);
+    }
+
+    @Test
+    @EnabledOnOs(OS.LINUX)
+    void eventsThatCannotBeWrittenAreNamed() throws IOException {
+        Path file = folder.resolve("events.out.tfevents.1");
+        try (FileChannel full = FileChannel.open(Path.of("/dev/full"), StandardOpenOption.WRITE)) {
+            String message = assertThrows(IOException.class, () -> EventFile.begun(file, full)).getMessage();
+            assertEquals(file + " cannot be written: No space left on device", message);
+        }
     }
 
     /** Goes on with a run. */
