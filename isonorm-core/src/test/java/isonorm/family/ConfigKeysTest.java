@@ -242,8 +242,8 @@ class ConfigKeysTest {
     void whatNobodyKnowsIsNamed() throws IOException {
         Config gpt2 = Checkpoint.open(Fixtures.folder("gpt2")).config();
         assertEquals(List.of("residual_scale", "rotary_pct"), Families.unknownKeys(gpt2.with("residual_scale", 0.5).with("rotary_pct", 1).with("other", null)));
-        Config gemma = Config.of(Map.of("model_type", "gemma3_text", "rope_parameters", Map.of("full_attention", Map.of("rope_theta", 1e4, "beta_fast", 32))));
-        assertEquals(List.of("rope_parameters.full_attention.beta_fast"), Families.unknownKeys(gemma));
+        Config gemma = Config.of(Map.of("model_type", "gemma3_text", "rope_parameters", Map.of("full_attention", Map.of("rope_theta", 1e4, "attention_bonus", 32))));
+        assertEquals(List.of("rope_parameters.full_attention.attention_bonus"), Families.unknownKeys(gemma));
         Config mpt = Config.of(Map.of("model_type", "mpt", "attn_config", Map.of("model_type", "", "alibi", true, "rope_theta", 10000)));
         assertEquals(List.of("attn_config.rope_theta"), Families.unknownKeys(mpt));
         assertEquals(List.of("layer_scale"), Families.unknownKeys(Config.of(Map.of("model_type", "RefinedWeb", "layer_scale", 1, "multi_query", true))));
