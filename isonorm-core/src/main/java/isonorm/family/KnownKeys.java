@@ -56,21 +56,21 @@ final class KnownKeys {
         Set<String> known = new HashSet<>(SECTIONS.get(ANY));
         known.addAll(SECTIONS.getOrDefault(family, Set.of()));
         List<String> unknown = new ArrayList<>();
+        add(config, "", known, unknown);
+        return unknown;
+    }
+
+    private static void add(Config config, String path, Set<String> known, List<String> unknown) {
         config.values().forEach((key, value) -> {
-            String start = key + ".";
-            if (value instanceof Map<?, ?> && ROTARY_OBJECTS.contains(key) && known.contains(key)) {
-                addRotary(config.object(key), start, unknown);
-            } else if (value instanceof Map<?, ?> map && known.stream().anyMatch(each -> each.startsWith(start))) {
-                map.forEach((part, each) -> {
-                    if (each != null && !known.contains(start + part) && !SECTIONS.get(ANY).contains(part)) {
-                        unknown.add(start + part);
-                    }
-                });
-            } else if (value != null && !known.contains(key)) {
-                unknown.add(key);
+            String inside = path + key + ".";
+            if (value instanceof Map<?, ?> && ROTARY_OBJECTS.contains(key) && known.contains(path + key)) {
+                addRotary(config.object(key), inside, unknown);
+            } else if (value instanceof Map<?, ?> && known.stream().anyMatch(each -> each.startsWith(inside))) {
+                add(config.object(key), inside, known, unknown);
+            } else if (value != null && !known.contains(path + key) && !SECTIONS.get(ANY).contains(key)) {
+                unknown.add(path + key);
             }
         });
-        return unknown;
     }
 
     private static void addRotary(Config rotary, String path, List<String> unknown) {

@@ -1,8 +1,8 @@
 package isonorm.tensor;
 
-import static isonorm.mutation.CleanLine.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 
 import isonorm.EveryProcessor;
 import java.util.Arrays;
