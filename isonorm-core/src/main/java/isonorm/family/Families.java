@@ -18,6 +18,7 @@ public final class Families {
     private static final Map<String, Family> BY_TYPE = new TreeMap<>(Map.ofEntries(
             Map.entry("arcee", new LlamaRelatives()),
             Map.entry("bert", new Bert()),
+            Map.entry("biogpt", new BioGpt()),
             Map.entry("bloom", new Bloom()),
             Map.entry("clip_vision_model", new ClipVision()),
             Map.entry("codegen", new Gptj()),

@@ -28,7 +28,8 @@ public record LanguagePart(String whole, Config config, String layers, String he
             Map.entry("hyperclovax_vision_v2", "hyperclovax"), Map.entry("idefics3", "llama"), Map.entry("internvl", "qwen2"),
             Map.entry("lighton_ocr", "qwen3"), Map.entry("llava", "llama"), Map.entry("llava_next", "llama"), Map.entry("llava_next_video", "llama"),
             Map.entry("llava_onevision", "qwen2"), Map.entry("mistral3", "mistral"), Map.entry("musicflamingo", "qwen2"),
-            Map.entry("ovis2", "qwen2"), Map.entry("qwen2_audio", "qwen2"), Map.entry("qwen3_asr", "qwen3"), Map.entry("smolvlm", "llama"),
+            Map.entry("ovis2", "qwen2"), Map.entry("qwen2_audio", "qwen2"), Map.entry("qwen2_vl", "qwen2_vl_text"), Map.entry("qwen2_5_vl", "qwen2_5_vl_text"),
+            Map.entry("qwen3_asr", "qwen3"), Map.entry("qwen3_vl", "qwen3_vl_text"), Map.entry("smolvlm", "llama"),
             Map.entry("video_llama_3", "qwen2"), Map.entry("video_llava", "llama"), Map.entry("vipllava", "llama"), Map.entry("voxtral", "llama"));
 
     /** Sizes that a config leaves out are those of the family's config class; these are left out in files that people have. */
@@ -37,6 +38,9 @@ public record LanguagePart(String whole, Config config, String layers, String he
             "mistral", sizes(32_000, 4096, 14_336, 32, 32, 8),
             "qwen2", sizes(151_936, 4096, 22_016, 32, 32, 32),
             "gemma3_text", sizes(262_208, 2304, 9216, 26, 8, 4));
+
+    /** What the language models are, alone, that have names of their own. */
+    private static final Map<String, String> ALONE = Map.of("qwen2_vl_text", "qwen2", "qwen2_5_vl_text", "qwen2", "qwen3_vl_text", "qwen3");
 
     private static final List<String> LAYERS = List.of("language_model.model.model.", "language_model.model.", "model.language_model.", "model.text_model.", "language_model.", "model.");
     private static final List<String> HEADS = List.of("language_model.model.lm_head", "language_model.lm_head", "lm_head");
@@ -61,11 +65,18 @@ public record LanguagePart(String whole, Config config, String layers, String he
     public static Optional<LanguagePart> of(Config whole, Set<String> tensors) throws CheckpointException {
         String type = whole.textOr("", "model_type");
         Config text = whole.object("text_config");
-        if (!WHOLES.containsKey(type) || text.isEmpty()) {
+        if (!WHOLES.containsKey(type) || text.isEmpty() && !whole.has("vision_config")) {
             return Optional.empty();
         }
-        String family = text.textOr(WHOLES.get(type), "model_type");
+        if (text.isEmpty()) { // early files of Qwen 2 VL have its keys beside vision_config
+            text = whole.without("vision_config", "architectures").with("model_type", WHOLES.get(type));
+        }
+        String named = text.textOr(WHOLES.get(type), "model_type");
+        String family = ALONE.getOrDefault(named, named);
         Config config = text.with("model_type", family);
+        if (ALONE.containsKey(named)) {
+            config = onePosition(config);
+        }
         for (Map.Entry<String, Integer> size : SIZES.getOrDefault(family, Map.of()).entrySet()) {
             config = config.has(size.getKey()) ? config : config.with(size.getKey(), size.getValue());
         }
@@ -86,6 +97,30 @@ public record LanguagePart(String whole, Config config, String layers, String he
         };
         boolean bare = whole.isBareModel();
         return Optional.of(new LanguagePart(type, config.with("architectures", bare ? List.of("LanguageModel") : List.of()), layers, head));
+    }
+
+    /** Three positions for images are one in texts, so that turning by sections is turning. What else has other defaults alone must be there. */
+    private static Config onePosition(Config config) throws CheckpointException {
+        Config old = config.object("rope_scaling");
+        Config rope = old.isEmpty() ? config.object("rope_parameters") : old;
+        double base = rope.numberOr(config.numberOr(0, "rope_theta"), "rope_theta");
+        if (base == 0) {
+            throw Config.unsupported("rope_theta", "missing", "a number");
+        }
+        for (String size : List.of("num_key_value_heads", "rms_norm_eps")) {
+            if (config.find(size).isEmpty()) {
+                throw Config.unsupported(size, "missing", "a number");
+            }
+        }
+        if (config.flagOr(false, "use_sliding_window")) {
+            throw Config.unsupported("use_sliding_window", true, "false");
+        }
+        if (config.textOr("", "model_type").equals("qwen2")) {
+            config.require("head_dim", Reading.widthOfHead(config.integer("hidden_size"), config.integer("num_attention_heads")));
+        }
+        String type = rope.textOr("default", "rope_type", "type");
+        return type.equals("default") || type.equals("mrope")
+                ? config.without("rope_scaling").with("rope_parameters", Map.of("rope_type", "default", "rope_theta", base)) : config;
     }
 
     /** What the language model says of itself, with its tensors where they lie in the whole. */

@@ -123,6 +123,11 @@ class LoadedModelTest {
         SampleCheckpoint missing = whole("llama", "llava", "language_model.model.", "lm_head");
         missing.tensors.remove("language_model.model.layers.1.mlp.up_proj.weight");
         refused(Reason.MISSING_TENSOR, () -> open(missing), "language_model.model.layers.1.mlp.up_proj.weight");
+        SampleCheckpoint qwen = whole("qwen3", "qwen3_vl", "model.language_model.", "lm_head");
+        ((ObjectNode) qwen.config.get("text_config")).put("model_type", "qwen3_vl_text");
+        assertEquals(Model.of(Fixtures.open("qwen3").model()).architecture(), Model.of(open(qwen).model()).architecture());
+        ((ObjectNode) qwen.config.get("text_config")).remove("rms_norm_eps");
+        refused(Reason.CONFIG_UNSUPPORTED, () -> open(qwen), "rms_norm_eps");
         SampleCheckpoint labels = whole("llama", "llava", "language_model.model.", "lm_head");
         labels.config.putArray("architectures").add("AnyForSequenceClassification");
         refused(Reason.CONFIG_UNSUPPORTED, () -> open(labels), "AnyForSequenceClassification");

@@ -64,7 +64,7 @@ class PlanTest {
     }
 
     private static final List<Kind> KINDS = List.of(
-            new Kind(of("codegen", "cohere", "cohere-qknorm", "dbrx", "dinov2", "dinov2-classifier", "dinov2-swiglu", "falcon", "falcon-alibi",
+            new Kind(of("biogpt", "codegen", "cohere", "cohere-qknorm", "dbrx", "dinov2", "dinov2-classifier", "dinov2-swiglu", "falcon", "falcon-alibi",
                     "falcon-alibi-12heads", "falcon-new", "falcon-new-one-norm", "gpt2", "gpt2-base", "gpt2-bf16", "gpt2-f16", "gpt2-mask",
                     "gpt2-untied", "gpt_bigcode", "gpt_bigcode-mha", "gpt_neox", "gpt_neox-nobias", "gpt_neox-sequential", "gpt_neox-sharded",
                     "gptj", "jais2", "mpt", "mpt-6heads", "mpt-clip", "nemotron", "olmo", "olmo-clip", "opt", "opt-mask", "persimmon", "phi", "phi-gqa", "phimoe",
