@@ -75,10 +75,7 @@ public record Architecture(
     public int steadySequence() {
         int steady = longestSequence();
         for (Block block : blocks) {
-            steady = switch (block.mixer()) {
-                case Attention attention -> Math.min(steady, attention.positions().rotary().map(Rotary::steadyLength)
-                        .orElse(OptionalInt.empty()).orElse(steady));
-            };
+            steady = Math.min(steady, block.mixer().attention().positions().rotary().map(Rotary::steadyLength).orElse(OptionalInt.empty()).orElse(steady));
         }
         return steady;
     }
@@ -174,7 +171,7 @@ public record Architecture(
         List<Role> readers = new ArrayList<>();
         if (norm == ATTENTION_NORM) {
             readers.addAll(switch (block.mixer()) {
-                case Attention _ -> List.of(Role.of(QUERY_KEY_VALUE, l, WEIGHT));
+                case Attention _, LatentAttention _ -> List.of(Role.of(QUERY_KEY_VALUE, l, WEIGHT));
             });
         }
         if (norm == MLP_NORM || block.wiring().sharesNorm()) {
@@ -300,6 +297,7 @@ public record Architecture(
         }
         switch (block.mixer()) {
             case Attention attention -> attentionParameters(all, attention, l, columns);
+            case LatentAttention latent -> latentParameters(all, latent, l, columns);
         }
         if (outputNorms(block).contains(ATTENTION_OUTPUT_NORM)) {
             normParameters(all, Role.of(ATTENTION_OUTPUT_NORM, l, GAIN), block.norm(), width);
@@ -335,10 +333,24 @@ public record Architecture(
         });
         norms.value().ifPresent(norm -> normParameters(all, Role.of(VALUE_NORM, l, GAIN), norm, keys));
         norms.inner().ifPresent(norm -> normParameters(all, Role.of(ATTENTION_INNER_NORM, l, GAIN), norm, attention.outputColumns()));
+        if (attention.scores().sinks()) {
+            all.add(Parameter.vector(Role.of(ATTENTION_SINK, l, WEIGHT), attention.heads().count()));
+        }
         if (norms.headScales()) {
             all.add(Parameter.vector(Role.of(ATTENTION_HEAD_SCALE, l, WEIGHT), attention.heads().count()));
         }
         linearParameters(all, Role.of(ATTENTION_OUTPUT, l, WEIGHT), streamWidth(), attention.outputColumns(), attention.outputBias());
+    }
+
+    private void latentParameters(List<Parameter> all, LatentAttention latent, int l, boolean columns) {
+        readerParameters(all, Role.of(QUERY_KEY_VALUE, l, WEIGHT), latent.projectionWidth(), latent.bias(), columns);
+        if (latent.queryRank().isPresent()) {
+            normParameters(all, Role.of(QUERY_NORM, l, GAIN), latent.norm(), latent.queryRank().getAsInt());
+            all.add(Parameter.matrix(Role.of(QUERY_UP, l, WEIGHT), latent.heads() * latent.queryWidth(), latent.queryRank().getAsInt()));
+        }
+        normParameters(all, Role.of(KEY_NORM, l, GAIN), latent.norm(), latent.keyValueRank());
+        all.add(Parameter.matrix(Role.of(KEY_VALUE_UP, l, WEIGHT), latent.heads() * (latent.plainWidth() + latent.valueWidth()), latent.keyValueRank()));
+        linearParameters(all, Role.of(ATTENTION_OUTPUT, l, WEIGHT), streamWidth(), latent.outputColumns(), latent.outputBias());
     }
 
     private void mlpParameters(List<Parameter> all, Mlp mlp, Role gate, Role up, Role down, boolean columns) {

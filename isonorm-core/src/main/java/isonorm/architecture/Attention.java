@@ -41,8 +41,14 @@ public record Attention(Heads heads, Scores scores, Positions positions, Norms n
      * @param scale what the scores are multiplied with, {@code 1/sqrt(head width)} in most models
      * @param window how many positions a query sees, itself included; all when empty
      * @param softcap scores become {@code softcap * tanh(scores / softcap)}
+     * @param sinks whether each head has a learned score more, whose key no value belongs to: weights then sum to less than one (gpt-oss)
      */
-    public record Scores(boolean causal, double scale, OptionalInt window, OptionalDouble softcap) {}
+    public record Scores(boolean causal, double scale, OptionalInt window, OptionalDouble softcap, boolean sinks) {
+
+        public Scores(boolean causal, double scale, OptionalInt window, OptionalDouble softcap) {
+            this(causal, scale, window, softcap, false);
+        }
+    }
 
     /** How scores know positions: queries and keys are turned, scores get a bias, or neither. */
     public record Positions(Optional<Rotary> rotary, Optional<Alibi> alibi) {}
@@ -93,6 +99,20 @@ public record Attention(Heads heads, Scores scores, Positions positions, Norms n
         return heads.count * heads.width;
     }
 
+    @Override
+    public Attention attention() {
+        return this;
+    }
+
+    public Attention withScores(Scores other) {
+        return with(other);
+    }
+
+    /** The same with a learned score more a head. */
+    public Attention withSinks() {
+        return with(new Scores(scores.causal, scores.scale, scores.window, scores.softcap, true));
+    }
+
     private Attention with(Scores other) {
         return new Attention(heads, other, positions, norms, clip, bias, outputBias);
     }
@@ -111,19 +131,19 @@ public record Attention(Heads heads, Scores scores, Positions positions, Norms n
 
     /** Every position sees every other. */
     public Attention bidirectional() {
-        return with(new Scores(false, scores.scale, scores.window, scores.softcap));
+        return with(new Scores(false, scores.scale, scores.window, scores.softcap, scores.sinks));
     }
 
     public Attention withScale(double factor) {
-        return with(new Scores(scores.causal, factor, scores.window, scores.softcap));
+        return with(new Scores(scores.causal, factor, scores.window, scores.softcap, scores.sinks));
     }
 
     public Attention withWindow(int positions) {
-        return with(new Scores(scores.causal, scores.scale, OptionalInt.of(positions), scores.softcap));
+        return with(new Scores(scores.causal, scores.scale, OptionalInt.of(positions), scores.softcap, scores.sinks));
     }
 
     public Attention withSoftcap(double cap) {
-        return with(new Scores(scores.causal, scores.scale, scores.window, OptionalDouble.of(cap)));
+        return with(new Scores(scores.causal, scores.scale, scores.window, OptionalDouble.of(cap), scores.sinks));
     }
 
     public Attention withRotary(Rotary turned) {

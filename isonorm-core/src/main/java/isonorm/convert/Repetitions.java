@@ -85,9 +85,7 @@ final class Repetitions {
     private Optional<Attention> attention(String tensor) {
         Matcher number = NUMBER.matcher(tensor);
         int block = number.find() ? Integer.parseInt(number.group(1)) : 0;
-        return block >= architecture.blocks().size() ? Optional.empty() : switch (architecture.blocks().get(block).mixer()) {
-            case Attention attention -> Optional.of(attention);
-        };
+        return block >= architecture.blocks().size() ? Optional.empty() : Optional.of(architecture.blocks().get(block).mixer().attention());
     }
 
     private Optional<String> mask(String tensor) throws IOException {

@@ -13,6 +13,7 @@ import isonorm.architecture.BranchScale;
 import isonorm.architecture.Embedding;
 import isonorm.architecture.Experts;
 import isonorm.architecture.FeedForward;
+import isonorm.architecture.LatentAttention;
 import isonorm.architecture.Mixer;
 import isonorm.architecture.Mlp;
 import isonorm.architecture.Norm;
@@ -54,7 +55,8 @@ final class ArchitectureJson {
             case Attention attention -> attention.positions().rotary().map(Rotary::scaling).filter(scaling -> switch (scaling) {
                 case Scaling.None _, Scaling.Linear _, Scaling.Llama3 _ -> false;
                 case Scaling.Yarn _, Scaling.Long _, Scaling.Dynamic _, Scaling.Proportional _ -> true;
-            }).isPresent();
+            }).isPresent() || attention.scores().sinks();
+            case LatentAttention _ -> true;
         };
     }
 
@@ -168,6 +170,7 @@ final class ArchitectureJson {
         json.put("recentre", block.recentre());
         switch (block.mixer()) {
             case Attention attention -> json.set("attention", write(attention));
+            case LatentAttention latent -> json.set("latent_attention", write(latent));
         }
         switch (block.feedForward()) {
             case Mlp mlp -> json.set("mlp", write(mlp));
@@ -197,10 +200,29 @@ final class ArchitectureJson {
             at.put("head_scales", true);
         }
         attention.scores().softcap().ifPresent(cap -> at.put("softcap", cap));
+        if (attention.scores().sinks()) {
+            at.put("sinks", true);
+        }
         attention.clip().ifPresent(clip -> at.put("clip", clip));
         at.put("bias", attention.bias());
         at.put("output_bias", attention.outputBias());
         return at;
+    }
+
+    private static ObjectNode write(LatentAttention latent) {
+        ObjectNode json = JsonNodeFactory.instance.objectNode();
+        json.put("heads", latent.heads());
+        latent.queryRank().ifPresent(rank -> json.put("query_rank", rank));
+        json.put("key_value_rank", latent.keyValueRank());
+        json.put("plain_width", latent.plainWidth());
+        json.put("value_width", latent.valueWidth());
+        json.put("causal", latent.causal());
+        json.put("scale", latent.scores().scale());
+        json.set("rotary", write(latent.rotary()));
+        json.set("norm", write(latent.norm()));
+        json.put("bias", latent.bias());
+        json.put("output_bias", latent.outputBias());
+        return json;
     }
 
     private static ObjectNode write(Mlp mlp) {
@@ -370,7 +392,7 @@ final class ArchitectureJson {
                 mlp,
                 word(json, "wiring", Wiring.values(), Wiring::label),
                 norm(json.object("norm")),
-                attention(json.object("attention")),
+                json.object("latent_attention").isEmpty() ? attention(json.object("attention")) : latent(json.object("latent_attention")),
                 json.object("experts").isEmpty() ? mlp(json.object("mlp")) : experts(json.object("experts")),
                 json.numberOr(1, "skip"),
                 json.numberOr(1, "branch"),
@@ -400,7 +422,8 @@ final class ArchitectureJson {
         return new Attention(
                 new Attention.Heads(json.integer("heads"), json.integer("key_value_heads"), headWidth),
                 new Attention.Scores(json.flagOr(true, "causal"), json.numberOr(1 / Math.sqrt(headWidth), "scale"),
-                        json.find("window").isPresent() ? OptionalInt.of(json.integer("window")) : OptionalInt.empty(), number(json, "softcap")),
+                        json.find("window").isPresent() ? OptionalInt.of(json.integer("window")) : OptionalInt.empty(), number(json, "softcap"),
+                        json.flagOr(false, "sinks")),
                 new Attention.Positions(optional(json, "rotary", ArchitectureJson::rotary), alibi),
                 new Attention.Norms(
                         optional(json, "query_key_norm", each -> new QueryKeyNorm(
@@ -410,6 +433,16 @@ final class ArchitectureJson {
                         json.flagOr(false, "head_scales")),
                 number(json, "clip"),
                 json.flagOr(true, "bias"), json.flagOr(true, "output_bias"));
+    }
+
+    private static LatentAttention latent(Config json) throws CheckpointException {
+        Rotary rotary = rotary(json.object("rotary"));
+        return new LatentAttention(json.integer("heads"),
+                json.find("query_rank").isPresent() ? OptionalInt.of(json.integer("query_rank")) : OptionalInt.empty(),
+                json.integer("key_value_rank"), json.integer("plain_width"), json.integer("value_width"),
+                new Attention.Scores(json.flagOr(true, "causal"), json.numberOr(1 / Math.sqrt(json.integer("plain_width") + rotary.width()), "scale"),
+                        OptionalInt.empty(), OptionalDouble.empty()),
+                rotary, norm(json.object("norm")), json.flagOr(false, "bias"), json.flagOr(false, "output_bias"));
     }
 
     private static Rotary rotary(Config json) throws CheckpointException {

@@ -3,6 +3,7 @@ package isonorm.family;
 import isonorm.architecture.Architecture;
 import isonorm.architecture.Attention;
 import isonorm.architecture.Experts;
+import isonorm.architecture.LatentAttention;
 import isonorm.architecture.Mlp;
 import isonorm.architecture.Parameter;
 import isonorm.architecture.Part;
@@ -143,6 +144,11 @@ public final class Naming {
         return this;
     }
 
+    /** Queries, or what they come from, and what keys and values come from, of latent attention. */
+    public Naming latent(String query, String keyValue) {
+        return separate(query, keyValue, keyValue);
+    }
+
     public Naming fused(String name, RowOrder order) {
         places.put(Part.QUERY_KEY_VALUE, new Place.Fused(full(name), order));
         return this;
@@ -277,6 +283,10 @@ public final class Naming {
             }
             case Place.Bare(String name, List<Long> shape) ->
                 Source.whole(numbered(name, role), rows).withShape(shape.toArray(Long[]::new));
+            case Place.Separate(String query, String key, String _)
+                    when architecture.blocks().get(role.block()).mixer() instanceof LatentAttention latent -> of(List.of(
+                            new Piece(numbered(query, role) + ending(role), 0, latent.readQueries()),
+                            new Piece(numbered(key, role) + ending(role), 0, latent.keyValueRank() + latent.rotary().width())));
             case Place.Separate(String query, String key, String value) -> {
                 Attention attention = attention(architecture, role);
                 int shared = attention.heads().keyValue() * attention.heads().width();
@@ -335,9 +345,7 @@ public final class Naming {
 
     /** The attention whose heads are rows of a parameter. */
     private static Attention attention(Architecture architecture, Role role) {
-        return switch (architecture.blocks().get(role.block()).mixer()) {
-            case Attention attention -> attention;
-        };
+        return architecture.blocks().get(role.block()).mixer().attention();
     }
 
     private static Source of(List<Piece> pieces) {

@@ -282,6 +282,13 @@ final class Reading {
         return value == 0 ? otherwise : value;
     }
 
+    /** What DeepSeek multiplies queries and keys of longer contexts with, each of them, beside the magnitude of their scaling. */
+    static double latentMagnitude(Config config) throws CheckpointException {
+        Config rope = rope(config);
+        double scale = rope.numberOr(0, "mscale_all_dim");
+        return rope.textOr("default", "rope_type", "type").equals("default") || scale == 0 ? 1 : yarnMagnitude(parameter(rope, "factor"), scale);
+    }
+
     private static double yarnMagnitude(double factor, double scale) {
         return factor <= 1 ? 1 : 0.1 * scale * Math.log(factor) + 1;
     }
@@ -333,16 +340,12 @@ final class Reading {
 
     /** Whether a block has a window. */
     static boolean slides(Block block) {
-        return switch (block.mixer()) {
-            case Attention attention -> attention.scores().window().isPresent();
-        };
+        return block.mixer().attention().scores().window().isPresent();
     }
 
     /** 1 for each block that turns queries and keys, 0 for others. */
     static List<Integer> turned(Architecture architecture) {
-        return architecture.blocks().stream().map(block -> switch (block.mixer()) {
-            case Attention attention -> attention.positions().rotary().isPresent() ? 1 : 0;
-        }).toList();
+        return architecture.blocks().stream().map(block -> block.mixer().attention().positions().rotary().isPresent() ? 1 : 0).toList();
     }
 
     /** A config with fewer blocks: how many there are, under all of {@code names} that it has, and every list with an entry a block. */

@@ -84,6 +84,16 @@ class ExpertsTest {
     }
 
     @Test
+    void everyOrderInWhichFilesHoldExpertsIsWrittenAsItIsRead(@TempDir Path folder) throws IOException {
+        for (String fixture : List.of("dbrx", "gpt_oss", "deepseek_v3", "phimoe", "qwen2_moe", "qwen3_moe", "olmoe")) {
+            LoadedModel source = Fixtures.open(fixture);
+            Pruning pruning = Pruning.of(source, List.of(2)); // the first is DeepSeek's without experts
+            pruning.writeTo(folder.resolve(fixture), Progress.NONE);
+            requireSame(Model.of(pruning.result()), Model.of(LoadedModel.open(folder.resolve(fixture)).model()));
+        }
+    }
+
+    @Test
     void aTokenUsesThoseItChooses() throws IOException {
         for (String fixture : List.of("mixtral", "qwen2_moe", "dbrx")) {
             Model model = Model.of(Fixtures.open(fixture).model());

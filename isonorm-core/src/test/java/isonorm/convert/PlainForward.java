@@ -12,6 +12,7 @@ import isonorm.architecture.Block;
 import isonorm.architecture.BranchScale;
 import isonorm.architecture.Embedding;
 import isonorm.architecture.Experts;
+import isonorm.architecture.LatentAttention;
 import isonorm.architecture.Mlp;
 import isonorm.architecture.Norm;
 import isonorm.architecture.Output;
@@ -422,6 +423,7 @@ public final class PlainForward {
     private double[][] mixer(Block block, int l, double[][] x, Input input) {
         return switch (block.mixer()) {
             case Attention attention -> attention(attention, l, x, input);
+            case LatentAttention latent -> latent(latent, l, x);
         };
     }
 
@@ -581,7 +583,7 @@ public final class PlainForward {
                             : Double.NEGATIVE_INFINITY;
                     largest = Math.max(largest, scores[j]);
                 }
-                double total = 0;
+                double total = attention.scores().sinks() ? Math.exp(vector(Role.of(ATTENTION_SINK, l, WEIGHT))[h] - largest) : 0;
                 for (int j = 0; j < x.length; j++) {
                     scores[j] = scores[j] == Double.NEGATIVE_INFINITY ? 0 : Math.exp(scores[j] - largest);
                     total += scores[j];
@@ -597,6 +599,49 @@ public final class PlainForward {
                 given[c] *= vector(Role.of(ATTENTION_HEAD_SCALE, l, WEIGHT))[c / width];
             }
             y[i] = linear(ATTENTION_OUTPUT, l, given);
+        }
+        return y;
+    }
+
+    private double[][] latent(LatentAttention latent, int l, double[][] x) {
+        int P = latent.plainWidth();
+        int R = latent.rotary().width();
+        int V = latent.valueWidth();
+        double[][] q = new double[x.length][];
+        double[][] kv = new double[x.length][];
+        double[][] turned = new double[x.length][];
+        for (int i = 0; i < x.length; i++) {
+            double[] all = linear(QUERY_KEY_VALUE, l, x[i]);
+            int reads = latent.readQueries();
+            q[i] = Arrays.copyOf(all, reads);
+            if (latent.queryRank().isPresent()) {
+                q[i] = linear(QUERY_UP, l, inner(Optional.of(latent.norm()), QUERY_NORM, l, q[i]));
+            }
+            kv[i] = linear(KEY_VALUE_UP, l, inner(Optional.of(latent.norm()), KEY_NORM, l, Arrays.copyOfRange(all, reads, reads + latent.keyValueRank())));
+            turned[i] = Arrays.copyOfRange(all, reads + latent.keyValueRank(), all.length);
+            turn(latent.rotary(), turned[i], R, i);
+        }
+        double[][] y = new double[x.length][];
+        for (int i = 0; i < x.length; i++) {
+            double[] mixed = new double[latent.heads() * V];
+            for (int h = 0; h < latent.heads(); h++) {
+                double[] own = Arrays.copyOfRange(q[i], h * (P + R), (h + 1) * (P + R));
+                double[] last = Arrays.copyOfRange(own, P, P + R);
+                turn(latent.rotary(), last, R, i);
+                double[] weights = new double[i + 1];
+                double total = 0;
+                for (int j = 0; j <= i; j++) {
+                    double score = dot(Arrays.copyOf(own, P), Arrays.copyOfRange(kv[j], h * (P + V), h * (P + V) + P)) + dot(last, turned[j]);
+                    weights[j] = Math.exp(latent.scores().scale() * score);
+                    total += weights[j];
+                }
+                for (int j = 0; j <= i; j++) {
+                    for (int c = 0; c < V; c++) {
+                        mixed[h * V + c] += weights[j] / total * kv[j][h * (P + V) + P + c];
+                    }
+                }
+            }
+            y[i] = linear(ATTENTION_OUTPUT, l, mixed);
         }
         return y;
     }

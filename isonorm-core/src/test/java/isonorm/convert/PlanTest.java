@@ -74,7 +74,7 @@ class PlanTest {
             new Kind(of("bloom", "bloom-12heads", "bloom-mask"), 3, said(EMBEDDING, "bloom"), of(), said(PRE, 3, 3)),
             new Kind(of("clip_vision"), 3, said(EMBEDDING, "clip_vision_model"), of(), said(PRE, 3, 3)),
             new Kind(of("bert", "bert-base", "bert-mask", "opt-postln"), 3, of(POST), of(POST), of()),
-            new Kind(of("arcee", "ernie4_5", "gemma", "glm", "granite", "helium", "llama", "llama-dynamic-rope", "llama-linear-rope",
+            new Kind(of("arcee", "deepseek_v2", "deepseek_v2-groups", "deepseek_v3", "ernie4_5", "gemma", "glm", "gpt_oss", "granite", "helium", "llama", "llama-dynamic-rope", "llama-linear-rope",
                     "llama-proportional-rope", "llama-yarn-rope", "llama3-rope", "ministral", "mistral", "mixtral", "olmoe", "phi3", "phi3-long",
                     "phi3-short", "qwen2",
                     "qwen2-window", "qwen2_moe", "qwen3", "qwen3_moe", "seed_oss"), 3,

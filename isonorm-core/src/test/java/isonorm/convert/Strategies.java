@@ -10,6 +10,7 @@ import isonorm.architecture.Block;
 import isonorm.architecture.BranchScale;
 import isonorm.architecture.Embedding;
 import isonorm.architecture.Experts;
+import isonorm.architecture.LatentAttention;
 import isonorm.architecture.Mlp;
 import isonorm.architecture.Norm;
 import isonorm.architecture.NormKind;
@@ -29,6 +30,8 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.OptionalDouble;
+import java.util.OptionalInt;
 import java.util.SplittableRandom;
 
 /** Small models of random weights, one for each way of placing and scaling norms that an architecture can say. */
@@ -44,6 +47,8 @@ public final class Strategies {
     private static final Mlp MLP = Mlp.plain(20, Activation.GELU);
     private static final Mlp GATED = Mlp.gated(20, Activation.SILU);
 
+    private static final LatentAttention LATENT = new LatentAttention(3, OptionalInt.of(7), 5, 6, 4,
+            new Attention.Scores(true, 0.3, OptionalInt.empty(), OptionalDouble.empty()), Rotary.of(4, 10_000, Rotary.Pairing.NEIGHBOURS), RMS, false, true);
     private static final Mlp CLAMPED = GATED.withBiases(true, true).withClamp(0.7, 1);
     private static final Experts EXPERTS = Experts.of(GATED, 5, Routing.softmax(2, true).withScale(1.5));
     private static final Routing GROUPED = Routing.softmax(2, true).withScores(new Routing.Scores.Sigmoid())
@@ -110,6 +115,9 @@ public final class Strategies {
                 block(PRE, LAYER.withAffine(Affine.NONE)).withPlacements(NONE, NONE).withScale(BranchScale.NUMBER),
                 block(PRE, CRMS).withMixer(queryKey(RMS, QueryKeyNorm.Span.HEAD))).withStream(Stream.COMPRESSED));
         all.put("experts", words(pre.withFeedForward(EXPERTS.withShared(GATED, true))));
+        all.put("latent attention", words(pre.withMixer(LATENT)));
+        all.put("latent attention and attention with sinks", words(RMS, block(PRE, RMS).withMixer(new LatentAttention(3, OptionalInt.empty(), 5, 3, 9,
+                LATENT.scores(), LATENT.rotary(), RMS, true, true)), block(PRE, RMS).withMixer(ATTENTION.withSinks().withWindow(5))));
         all.put("experts with LayerScale and biases", words(block(PRE, RMS).withScale(BranchScale.VECTOR)
                 .withFeedForward(EXPERTS.withReadingBias().withShared(MLP, false))));
         all.put("experts of groups behind DeepNorm and an MLP", words(LAYER, pre, post.withSkip(1.7).withFeedForward(new Experts(GATED, 6, GROUPED, Optional.empty())),

@@ -28,7 +28,8 @@ class StrategyCheckpointsTest {
 
     /** Those whose stream only LayerNorms before sub-layers read; gates and the factor of the skip keep a centred stream centred. */
     private static final Set<String> PRE = Set.of("Pre-LN", "Sub-LN", "value norm alone", "skip", "skip of parallel",
-            "skip of parallel with one norm", "GPAS on Pre-LN with a skip and LayerScale", "SkipInit", "SkipInit of parallel", "experts");
+            "skip of parallel with one norm", "GPAS on Pre-LN with a skip and LayerScale", "SkipInit", "SkipInit of parallel", "experts",
+            "latent attention");
 
     /** Those whose stream only LayerNorms behind a sum normalize. */
     private static final Set<String> POST = Set.of("Post-LN", "DeepNorm", "DeepNorm with LayerScale", "HybridNorm of LayerNorms",

@@ -65,6 +65,9 @@ final class AttentionFunction {
     private final Optional<Turns> turnsBack;
 
     AttentionFunction(Parameters from, Attention attention, int l, int context, Arena arena) {
+        if (attention.scores().sinks()) {
+            throw new IllegalArgumentException("attention with sinks is not trained; train a model without them");
+        }
         this.attention = attention;
         this.projection = LinearFunction.of(from.get(QUERY_KEY_VALUE, l, WEIGHT));
         this.bias = attention.bias() ? Optional.of(from.get(QUERY_KEY_VALUE, l, BIAS)) : Optional.empty();

@@ -19,6 +19,7 @@ import isonorm.architecture.Attention;
 import isonorm.architecture.Block;
 import isonorm.architecture.BranchScale;
 import isonorm.architecture.Experts;
+import isonorm.architecture.LatentAttention;
 import isonorm.architecture.Mlp;
 import isonorm.architecture.Part;
 import isonorm.architecture.Placement;
@@ -91,6 +92,8 @@ final class BlockFunction {
         this.width = architecture.streamWidth();
         SubLayer mixer = switch (block.mixer()) {
             case Attention attention -> new AttentionFunction(from, attention, l, architecture.context(), arena)::forward;
+            case LatentAttention _ -> throw new IllegalArgumentException("latent attention is not trained, got " + architecture.family()
+                    + "; train a model without it");
         };
         SubLayer feedForward = switch (block.feedForward()) {
             case Mlp mlp -> new MlpFunction(from, mlp, l)::forward;

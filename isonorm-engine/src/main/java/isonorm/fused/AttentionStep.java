@@ -32,13 +32,42 @@ import java.util.Optional;
  */
 record AttentionStep(
         Attention attention,
-        Weight projection,
-        Values bias,
+        Projection projection,
         Optional<Normalization> queryNorm,
         Optional<Normalization> keyNorm,
         Optional<Normalization> valueNorm,
         Optional<Normalization> innerNorm,
-        Weight output) {
+        Values sinks,
+        Writer output) {
+
+    /** All heads' queries, then their keys, then their values, of what reads the stream. */
+    interface Projection {
+        Rows of(Residual.Read read, Pass pass);
+    }
+
+    /** What is written to the stream of what all heads give. */
+    interface Writer {
+        Rows of(Rows attended, Pass pass);
+    }
+
+    /** One linear layer that reads the stream. */
+    static Projection projection(Attention attention, Weight weight, Values bias) {
+        return (read, pass) -> {
+            Rows qkv = pass.room().rows(Use.PROJECTED, pass.rows(), attention.projectionWidth());
+            pass.linear(read, weight, qkv, Finish.of(bias));
+            return qkv;
+        };
+    }
+
+    /** One linear layer that writes to it. */
+    static Writer writer(Weight weight) {
+        return (attended, pass) -> {
+            Rows written = pass.room().rows(Use.ATTENTION_BRANCH, pass.rows(), weight.outputs());
+            pass.linear(attended, weight, written);
+            return written;
+        };
+    }
+
 
     private static final Kernels KERNELS = Kernels.provider();
 
@@ -69,16 +98,13 @@ record AttentionStep(
 
     Rows forward(Residual.Read read, Pass pass, int l) {
         int n = pass.rows();
-        Rows qkv = pass.room().rows(Use.PROJECTED, n, attention.projectionWidth());
-        pass.linear(read, projection, qkv, Finish.of(bias));
+        Rows qkv = projection.of(read, pass);
         attention.clip().ifPresent(limit -> pass.rows((first, count) -> clip(qkv.slice(first, count), limit)));
         positioned(qkv, pass, l);
         Rows attended = pass.room().rows(Use.ATTENDED, n, attention.outputColumns());
         attend(qkv, attended, pass, l);
         innerNorm.ifPresent(norm -> pass.rows((first, count) -> KERNELS.norm(attended.slice(first, count), norm, attended.slice(first, count))));
-        Rows written = pass.room().rows(Use.ATTENTION_BRANCH, n, output.outputs());
-        pass.linear(attended, output, written);
-        return written;
+        return output.of(attended, pass);
     }
 
     private static void clip(Rows x, double limit) {
@@ -262,6 +288,13 @@ record AttentionStep(
     /** The softmax of a task's scores, head after head, whose first query is at {@code first}, all positions counted from {@code from} on. */
     private void weigh(Rows scores, Task task, int first, int from, Rows weights) {
         Reach reach = new Reach(first, task.queries, true, window());
+        if (sinks.present()) {
+            for (int i = 0; i < task.heads; i++) {
+                KERNELS.softmax(scores.slice(i * task.queries, task.queries), scoring().withSink(sinks.get(task.head + i)), Values.NONE, reach,
+                        weights.slice(i * task.queries, task.queries));
+            }
+            return;
+        }
         if (attention.positions().alibi().isEmpty()) {
             KERNELS.softmax(scores, scoring(), Values.NONE, reach, weights);
             return;
@@ -335,7 +368,12 @@ record AttentionStep(
         Stack scores = Stack.of(all.slice(0, task.queries), N, (long) task.queries * all.stride());
         Products.products(q, k.transpose(), scores);
         Reach reach = new Reach(position - from, task.queries, attention.causal(), window());
-        if (attention.positions().alibi().isEmpty()) {
+        if (sinks.present()) {
+            for (int i = 0; i < N; i++) {
+                Rows one = all.slice(i * task.queries, task.queries);
+                KERNELS.softmax(one, scoring().withSink(sinks.get(task.head + i)), Values.NONE, reach, one);
+            }
+        } else if (attention.positions().alibi().isEmpty()) {
             KERNELS.softmax(all, scoring(), Values.NONE, reach, all);
         } else {
             for (int i = 0; i < N; i++) {

@@ -6,8 +6,10 @@ import static isonorm.architecture.Part.ATTENTION_NORM;
 import static isonorm.architecture.Part.ATTENTION_OUTPUT;
 import static isonorm.architecture.Part.ATTENTION_OUTPUT_NORM;
 import static isonorm.architecture.Part.ATTENTION_SCALE;
+import static isonorm.architecture.Part.ATTENTION_SINK;
 import static isonorm.architecture.Part.ATTENTION_STREAM_GATE;
 import static isonorm.architecture.Part.KEY_NORM;
+import static isonorm.architecture.Part.KEY_VALUE_UP;
 import static isonorm.architecture.Part.MLP_DOWN;
 import static isonorm.architecture.Part.MLP_GATE;
 import static isonorm.architecture.Part.MLP_INNER_NORM;
@@ -18,6 +20,7 @@ import static isonorm.architecture.Part.MLP_STREAM_GATE;
 import static isonorm.architecture.Part.MLP_UP;
 import static isonorm.architecture.Part.QUERY_KEY_VALUE;
 import static isonorm.architecture.Part.QUERY_NORM;
+import static isonorm.architecture.Part.QUERY_UP;
 import static isonorm.architecture.Part.ROUTER;
 import static isonorm.architecture.Part.ROUTER_CORRECTION;
 import static isonorm.architecture.Part.SHARED_DOWN;
@@ -31,6 +34,7 @@ import isonorm.architecture.Attention;
 import isonorm.architecture.Block;
 import isonorm.architecture.BranchScale;
 import isonorm.architecture.Experts;
+import isonorm.architecture.LatentAttention;
 import isonorm.architecture.Mlp;
 import isonorm.architecture.Norm;
 import isonorm.architecture.Part;
@@ -99,6 +103,10 @@ record BlockStep(int number, Block block, Branch attention, Branch mlp) {
                 AttentionStep step = attention(from, architecture, attention, l, first);
                 yield (read, pass) -> step.forward(read, pass, l);
             }
+            case LatentAttention latent -> {
+                AttentionStep step = latent(from, architecture, latent, l, first);
+                yield (read, pass) -> step.forward(read, pass, l);
+            }
         };
         SubLayer feedForward = switch (block.feedForward()) {
             case Mlp mlp -> mlp(from, architecture, mlp, l, second)::forward;
@@ -113,13 +121,30 @@ record BlockStep(int number, Block block, Branch attention, Branch mlp) {
         Optional<Norm> queryKeyNorm = attention.norms().queryKey().map(QueryKeyNorm::norm);
         return new AttentionStep(
                 attention,
-                from.padded(projection, attention.projectionWidth(), architecture.width()),
-                from.bias(projection, attention.bias()),
+                AttentionStep.projection(attention, from.padded(projection, attention.projectionWidth(), architecture.width()),
+                        from.bias(projection, attention.bias())),
                 from.norm(Role.of(QUERY_NORM, l, Field.GAIN), queryKeyNorm),
                 from.norm(Role.of(KEY_NORM, l, Field.GAIN), queryKeyNorm),
                 from.norm(Role.of(VALUE_NORM, l, Field.GAIN), attention.norms().value()),
                 from.norm(Role.of(ATTENTION_INNER_NORM, l, Field.GAIN), attention.norms().inner()),
-                writer(from, architecture, l, parts, Role.of(ATTENTION_OUTPUT, l, Field.WEIGHT), attention.outputColumns(), headScales(from, attention, l)));
+                attention.scores().sinks() ? from.vector(Role.of(ATTENTION_SINK, l, Field.WEIGHT)) : Values.NONE,
+                AttentionStep.writer(writer(from, architecture, l, parts, Role.of(ATTENTION_OUTPUT, l, Field.WEIGHT), attention.outputColumns(),
+                        headScales(from, attention, l))));
+    }
+
+    private static AttentionStep latent(Weights from, Architecture architecture, LatentAttention latent, int l, Parts parts) throws IOException {
+        Role reader = Role.of(QUERY_KEY_VALUE, l, Field.WEIGHT);
+        boolean compressed = latent.queryRank().isPresent();
+        LatentStep step = new LatentStep(
+                latent,
+                from.padded(reader, latent.projectionWidth(), architecture.width()),
+                from.bias(reader, latent.bias()),
+                from.norm(Role.of(QUERY_NORM, l, Field.GAIN), compressed, latent.norm()),
+                compressed ? Optional.of(from.linear(Role.of(QUERY_UP, l, Field.WEIGHT))) : Optional.empty(),
+                from.norm(Role.of(KEY_NORM, l, Field.GAIN), latent.norm()),
+                from.linear(Role.of(KEY_VALUE_UP, l, Field.WEIGHT)),
+                writer(from, architecture, l, parts, Role.of(ATTENTION_OUTPUT, l, Field.WEIGHT), latent.outputColumns(), Optional.empty()));
+        return new AttentionStep(latent.attention(), step::project, Optional.empty(), Optional.empty(), Optional.empty(), Optional.empty(), Values.NONE, step::write);
     }
 
     private static MlpStep mlp(Weights from, Architecture architecture, Mlp mlp, int l, Parts parts) throws IOException {

@@ -121,9 +121,7 @@ public final class KvCache implements AutoCloseable {
     private volatile boolean closed;
 
     KvCache(List<Block> blocks, Type type, int context) {
-        this.blocks = blocks.stream().map(block -> switch (block.mixer()) {
-            case Attention attention -> attention;
-        }).toList();
+        this.blocks = blocks.stream().map(block -> block.mixer().attention()).toList();
         this.type = type;
         this.context = context;
     }

@@ -216,7 +216,7 @@ public final class PlainKernels implements Kernels {
                 double score = score(scoring, scores.get(row, key));
                 s[key] = keyBias.present() ? score + keyBias.get(key) : score;
             }
-            boolean seen = softmax(s, from, to);
+            boolean seen = softmax(s, from, to, scoring.sink());
             for (int key = 0; key < T; key++) {
                 out.set(row, key, !seen ? 1.0 / T : key >= from && key < to ? s[key] : 0);
             }
@@ -229,7 +229,7 @@ public final class PlainKernels implements Kernels {
     }
 
     /** Replaces scores by weights that add up to one; says whether there were any above minus infinity. */
-    private static boolean softmax(double[] s, int from, int to) {
+    private static boolean softmax(double[] s, int from, int to, double sink) {
         double largest = Double.NEGATIVE_INFINITY;
         for (int key = from; key < to; key++) {
             largest = Math.max(largest, s[key]);
@@ -237,7 +237,8 @@ public final class PlainKernels implements Kernels {
         if (largest == Double.NEGATIVE_INFINITY) {
             return false;
         }
-        double sum = 0;
+        largest = Math.max(largest, sink);
+        double sum = Math.exp(sink - largest);
         for (int key = from; key < to; key++) {
             s[key] = Math.exp(s[key] - largest);
             sum += s[key];

@@ -26,6 +26,7 @@ final class VectorSoftmax {
     private final float[] scores;
     private final float factor;
     private final boolean brief;
+    private final float sink;
 
     /** Where {@link #WRITE} writes the exponentials, and what it multiplies them with. */
     private Type type;
@@ -34,9 +35,11 @@ final class VectorSoftmax {
 
     /**
      * @param factor what scores are multiplied with before the exponential; positive
+     * @param sink a score that is in the sum alone
      * @param brief whether exponentials of few bits do: then no score may be minus infinity
      */
-    private VectorSoftmax(float[] scores, float factor, boolean brief) {
+    private VectorSoftmax(float[] scores, float factor, boolean brief, float sink) {
+        this.sink = sink;
         this.scores = scores;
         this.factor = factor;
         this.brief = brief;
@@ -46,8 +49,8 @@ final class VectorSoftmax {
         int T = scores.columns();
         float[] s = Lanes.room(T);
         float[] bias = Lanes.room(keyBias.present() ? T : 0);
-        boolean plain = scoring.softcap() == 0 && scoring.scale() > 0 && !keyBias.present();
-        VectorSoftmax softmax = new VectorSoftmax(s, plain ? (float) scoring.scale() : 1, plain && out.type() == Type.BF16);
+        boolean plain = scoring.softcap() == 0 && scoring.scale() > 0 && scoring.sink() == Double.NEGATIVE_INFINITY && !keyBias.present();
+        VectorSoftmax softmax = new VectorSoftmax(s, plain ? (float) scoring.scale() : 1, plain && out.type() == Type.BF16, (float) scoring.sink());
         for (int row = 0; row < scores.rows(); row++) {
             int from = reach.from(row, T);
             int seen = Math.max(0, reach.to(row, T) - from);
@@ -107,7 +110,7 @@ final class VectorSoftmax {
 
     /** Replaces scores by {@code exp(score - largest)} and gives their sum; zero if none is above minus infinity. */
     static float exponentials(float[] s, int n) {
-        return EXPONENTIALS.run(new VectorSoftmax(s, 1, false), n);
+        return EXPONENTIALS.run(new VectorSoftmax(s, 1, false, Float.NEGATIVE_INFINITY), n);
     }
 
     private float exponentialsOf(int n) {
@@ -115,6 +118,7 @@ final class VectorSoftmax {
         if (largest == Float.NEGATIVE_INFINITY) {
             return 0;
         }
+        largest = Math.max(largest, sink);
         FloatVector times = FloatVector.broadcast(FLOATS, factor);
         FloatVector a = FloatVector.zero(FLOATS);
         for (int i = 0; i < n; i += L) {
@@ -122,7 +126,7 @@ final class VectorSoftmax {
             a = a.add(e);
             e.intoArray(scores, i);
         }
-        return Lanes.sum(a);
+        return Lanes.sum(a) + (sink == Float.NEGATIVE_INFINITY ? 0 : (float) Math.exp(sink - largest));
     }
 
     /** The same loop over again: a choice inside it would keep its vectors from staying in registers. */

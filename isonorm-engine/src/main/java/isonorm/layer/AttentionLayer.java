@@ -16,6 +16,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
+import java.util.function.UnaryOperator;
 
 /**
  * {@code output(softmax(softcap(scale q k^T) + positions + mask) v)} with q, k and v from one projection, each head times its scale where
@@ -26,13 +27,14 @@ import java.util.Optional;
  */
 record AttentionLayer(
         Attention attention,
-        Linear projection,
+        UnaryOperator<Tensor> projection,
         Optional<NormLayer> queryNorm,
         Optional<NormLayer> keyNorm,
         Optional<NormLayer> valueNorm,
         Optional<NormLayer> innerNorm,
         Optional<Tensor> headScales,
-        Linear output,
+        double[] sinks,
+        UnaryOperator<Tensor> output,
         Compute compute) {
 
     /** How many queries of a head a thread looks at together: their scores stay in its cache. */
@@ -44,7 +46,7 @@ record AttentionLayer(
         int H = attention.heads().count();
         int K = attention.heads().keyValue();
         int D = attention.heads().width();
-        Tensor qkv = projection.forward(x);
+        Tensor qkv = projection.apply(x);
         if (attention.clip().isPresent()) {
             qkv = clipped(qkv, attention.clip().getAsDouble());
         }
@@ -53,7 +55,7 @@ record AttentionLayer(
         Tensor v = normed(qkv.columns((H + K) * D, K * D), K, valueNorm);
         Tensor attended = attend(q, k, v, sight);
         Tensor read = innerNorm.isPresent() ? innerNorm.get().forward(attended) : attended;
-        return output.forward(headScales.isPresent()
+        return output.apply(headScales.isPresent()
                 ? read.to(Type.wide(compute)).split(H).times(headScales.get()).joined(H).to(Type.of(compute))
                 : read);
     }
@@ -163,7 +165,7 @@ record AttentionLayer(
                 for (int j = 0; sight.padded() && j < n; j++) {
                     s[j] = sight.seen(at.row, from + j) ? s[j] : Double.NEGATIVE_INFINITY;
                 }
-                boolean sees = softmax(s, e, n);
+                boolean sees = softmax(s, e, n, sinks.length > 0 ? sinks[at.head] : Double.NEGATIVE_INFINITY);
                 Arrays.fill(s, 0, keys, sees ? 0 : 1.0 / keys);
                 if (sees) {
                     System.arraycopy(e, 0, s, from - at.from, n);
@@ -207,8 +209,8 @@ record AttentionLayer(
         }
     }
 
-    /** {@code e = exp(s) / sum(exp(s))} for n scores; false where all of them are minus infinity. */
-    private static boolean softmax(double[] s, double[] e, int n) {
+    /** {@code e = exp(s) / (sum(exp(s)) + exp(sink))} for n scores; false where all of them are minus infinity. */
+    private static boolean softmax(double[] s, double[] e, int n, double sink) {
         double largest = Double.NEGATIVE_INFINITY;
         for (int j = 0; j < n; j++) {
             largest = Math.max(largest, s[j]);
@@ -216,11 +218,12 @@ record AttentionLayer(
         if (largest == Double.NEGATIVE_INFINITY) {
             return false;
         }
+        largest = Math.max(largest, sink);
         for (int j = 0; j < n; j++) {
             s[j] -= largest; // or the exponential could be infinite
         }
         Exponentials.exp(s, e, n);
-        double sum = Tensor.sum(e, n);
+        double sum = Tensor.sum(e, n) + Math.exp(sink - largest);
         for (int j = 0; j < n; j++) {
             e[j] /= sum;
         }

@@ -6,8 +6,10 @@ import static isonorm.architecture.Part.ATTENTION_NORM;
 import static isonorm.architecture.Part.ATTENTION_OUTPUT;
 import static isonorm.architecture.Part.ATTENTION_OUTPUT_NORM;
 import static isonorm.architecture.Part.ATTENTION_SCALE;
+import static isonorm.architecture.Part.ATTENTION_SINK;
 import static isonorm.architecture.Part.ATTENTION_STREAM_GATE;
 import static isonorm.architecture.Part.KEY_NORM;
+import static isonorm.architecture.Part.KEY_VALUE_UP;
 import static isonorm.architecture.Part.MLP_DOWN;
 import static isonorm.architecture.Part.MLP_GATE;
 import static isonorm.architecture.Part.MLP_INNER_NORM;
@@ -18,6 +20,7 @@ import static isonorm.architecture.Part.MLP_STREAM_GATE;
 import static isonorm.architecture.Part.MLP_UP;
 import static isonorm.architecture.Part.QUERY_KEY_VALUE;
 import static isonorm.architecture.Part.QUERY_NORM;
+import static isonorm.architecture.Part.QUERY_UP;
 import static isonorm.architecture.Part.ROUTER;
 import static isonorm.architecture.Part.ROUTER_CORRECTION;
 import static isonorm.architecture.Part.SHARED_DOWN;
@@ -31,6 +34,7 @@ import isonorm.architecture.Attention;
 import isonorm.architecture.Block;
 import isonorm.architecture.BranchScale;
 import isonorm.architecture.Experts;
+import isonorm.architecture.LatentAttention;
 import isonorm.architecture.Mlp;
 import isonorm.architecture.Norm;
 import isonorm.architecture.Part;
@@ -82,6 +86,10 @@ record BlockLayer(int number, Block block, Branch attention, Branch mlp, Compute
                 AttentionLayer layer = attention(from, attention, l);
                 yield (x, sight, _) -> layer.forward(x, sight);
             }
+            case LatentAttention latent -> {
+                AttentionLayer layer = latent(from, latent, l);
+                yield (x, sight, _) -> layer.forward(x, sight);
+            }
         };
         SubLayer feedForward = switch (block.feedForward()) {
             case Mlp mlp -> {
@@ -107,7 +115,7 @@ record BlockLayer(int number, Block block, Branch attention, Branch mlp, Compute
         Optional<Norm> queryKeyNorm = attention.norms().queryKey().map(QueryKeyNorm::norm);
         return new AttentionLayer(
                 attention,
-                from.linear(Role.of(QUERY_KEY_VALUE, l, Field.WEIGHT), attention.bias()),
+                from.linear(Role.of(QUERY_KEY_VALUE, l, Field.WEIGHT), attention.bias())::forward,
                 headNorm(from, Role.of(QUERY_NORM, l, Field.GAIN), queryKeyNorm, attention, attention.heads().count()),
                 headNorm(from, Role.of(KEY_NORM, l, Field.GAIN), queryKeyNorm, attention, attention.heads().keyValue()),
                 headNorm(from, Role.of(VALUE_NORM, l, Field.GAIN), attention.norms().value(), attention, attention.heads().keyValue()),
@@ -115,8 +123,23 @@ record BlockLayer(int number, Block block, Branch attention, Branch mlp, Compute
                 attention.norms().headScales()
                         ? Optional.of(from.vector(Role.of(ATTENTION_HEAD_SCALE, l, Field.WEIGHT), 1))
                         : Optional.empty(),
-                from.linear(Role.of(ATTENTION_OUTPUT, l, Field.WEIGHT), attention.outputBias()),
+                attention.scores().sinks() ? from.numbers(Role.of(ATTENTION_SINK, l, Field.WEIGHT)) : new double[0],
+                from.linear(Role.of(ATTENTION_OUTPUT, l, Field.WEIGHT), attention.outputBias())::forward,
                 from.compute());
+    }
+
+    private static AttentionLayer latent(Loader from, LatentAttention latent, int l) throws IOException {
+        boolean compressed = latent.queryRank().isPresent();
+        LatentLayer layer = new LatentLayer(
+                latent,
+                from.linear(Role.of(QUERY_KEY_VALUE, l, Field.WEIGHT), latent.bias()),
+                compressed ? Optional.of(from.norm(Role.of(QUERY_NORM, l, Field.GAIN), latent.norm(), latent.readQueries())) : Optional.empty(),
+                compressed ? Optional.of(from.linear(Role.of(QUERY_UP, l, Field.WEIGHT), false)) : Optional.empty(),
+                from.norm(Role.of(KEY_NORM, l, Field.GAIN), latent.norm(), latent.keyValueRank()),
+                from.linear(Role.of(KEY_VALUE_UP, l, Field.WEIGHT), false),
+                from.linear(Role.of(ATTENTION_OUTPUT, l, Field.WEIGHT), latent.outputBias()));
+        return new AttentionLayer(latent.attention(), layer::project, Optional.empty(), Optional.empty(), Optional.empty(), Optional.empty(), Optional.empty(),
+                new double[0], layer::write, from.compute());
     }
 
     private static MlpLayer mlp(Loader from, Mlp mlp, Role gate, Role up, Role down) throws IOException {

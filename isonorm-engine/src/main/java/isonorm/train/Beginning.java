@@ -145,9 +145,7 @@ record Beginning(IntFunction<Initialization> initialization, double deviation, l
     }
 
     private static Attention attention(Parameters.Entry entry, Architecture architecture) {
-        return switch (architecture.blocks().get(entry.role().block()).mixer()) {
-            case Attention attention -> attention;
-        };
+        return architecture.blocks().get(entry.role().block()).mixer().attention();
     }
 
     private static boolean smaller(Parameters.Entry entry, int row, Architecture architecture) {

@@ -6,6 +6,7 @@ import isonorm.architecture.Block;
 import isonorm.architecture.BranchScale;
 import isonorm.architecture.Experts;
 import isonorm.architecture.FeedForward;
+import isonorm.architecture.LatentAttention;
 import isonorm.architecture.Mixer;
 import isonorm.architecture.Mlp;
 import isonorm.architecture.Norm;
@@ -229,6 +230,7 @@ record BlockStrategy(
     private Mixer mixer(Mixer family, Norm norm) {
         return switch (family) {
             case Attention attention -> attention(attention, norm);
+            case LatentAttention latent -> latent;
         };
     }
 

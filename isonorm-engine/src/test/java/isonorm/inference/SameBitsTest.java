@@ -15,6 +15,7 @@ import isonorm.architecture.Attention;
 import isonorm.architecture.Block;
 import isonorm.architecture.Embedding;
 import isonorm.architecture.Experts;
+import isonorm.architecture.LatentAttention;
 import isonorm.architecture.Mlp;
 import isonorm.architecture.Norm;
 import isonorm.architecture.NormKind;
@@ -35,6 +36,8 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
+import java.util.OptionalDouble;
+import java.util.OptionalInt;
 import java.util.SplittableRandom;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
@@ -65,14 +68,17 @@ class SameBitsTest {
                 Optional.of(norm), Output.Words.of(false)));
     }
 
-    /** The same with experts, and one MLP for all. */
+    /** The same with experts, one MLP for all, latent attention and sinks. */
     private static Model experts() {
         Model model = model(UnaryOperator.identity());
         Routing grouped = Routing.softmax(3, true).withScores(new Routing.Scores.Sigmoid()).withGroups(new Routing.Groups(4, 2, 2)).withCorrection();
         List<Block> blocks = model.architecture().blocks();
+        LatentAttention latent = new LatentAttention(3, OptionalInt.of(100), 70, 40, 64,
+                new Attention.Scores(true, 0.1, OptionalInt.empty(), OptionalDouble.empty()), Rotary.of(16, 10_000, Rotary.Pairing.NEIGHBOURS),
+                Norm.of(NormKind.RMS, 1e-3, Affine.GAIN), false, false);
         return Strategies.random(model.architecture().withBlocks(List.of(
-                blocks.get(0).withFeedForward(Experts.of(Mlp.gated(600, Activation.SILU), 6, Routing.softmax(2, true)).withShared(Mlp.gated(100, Activation.SILU), true)),
-                blocks.get(1).withFeedForward(Experts.of(Mlp.plain(80, Activation.GELU_TANH), 8, grouped)))));
+                blocks.get(0).withMixer(((Attention) blocks.get(0).mixer()).withSinks()).withFeedForward(Experts.of(Mlp.gated(600, Activation.SILU), 6, Routing.softmax(2, true)).withShared(Mlp.gated(100, Activation.SILU), true)),
+                blocks.get(1).withMixer(latent).withFeedForward(Experts.of(Mlp.plain(80, Activation.GELU_TANH), 8, grouped)))));
     }
 
     @ParameterizedTest

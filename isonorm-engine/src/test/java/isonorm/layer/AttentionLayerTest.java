@@ -123,13 +123,14 @@ class AttentionLayerTest {
             Tensor all = NormLayerTest.tensor(arena, space, Type.of(compute), 3 * d, projection);
             Tensor y = new AttentionLayer(
                             attention,
-                            new Linear(all, Optional.empty()),
+                            new Linear(all, Optional.empty())::forward,
                             Optional.empty(),
                             Optional.empty(),
                             Optional.empty(),
                             Optional.empty(),
                             Optional.empty(),
-                            new Linear(all.slice(0, d), Optional.empty()),
+                            new double[0],
+                            new Linear(all.slice(0, d), Optional.empty())::forward,
                             compute)
                     .forward(NormLayerTest.tensor(arena, space, Type.of(compute), T, x), sight);
             return NormLayerTest.values(y);

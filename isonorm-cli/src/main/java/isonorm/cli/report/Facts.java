@@ -144,9 +144,7 @@ public final class Facts {
     }
 
     private static Attention attention(Block block) {
-        return switch (block.mixer()) {
-            case Attention attention -> attention;
-        };
+        return block.mixer().attention();
     }
 
     /** A block's MLP, or what each of its experts is. */
