@@ -27,6 +27,11 @@ public record Source(List<Piece> pieces, boolean transposed, double offset, List
         public Piece(String tensor, int from, int count) {
             this(tensor, 0, 1, from, 1, count);
         }
+
+        /** The same rows of a tensor of another name. */
+        public Piece inTensor(String other) {
+            return new Piece(other, matrix, matrices, from, step, count);
+        }
     }
 
     public Source {
@@ -83,7 +88,7 @@ public record Source(List<Piece> pieces, boolean transposed, double offset, List
 
     /** The same rows in tensors of other names. */
     public Source renamed(UnaryOperator<String> name) {
-        return new Source(pieces.stream().map(piece -> new Piece(name.apply(piece.tensor), piece.from, piece.count)).toList(), transposed, offset, shape);
+        return new Source(pieces.stream().map(piece -> piece.inTensor(name.apply(piece.tensor))).toList(), transposed, offset, shape);
     }
 
     /** In words: the tensors and what is special about them. */
