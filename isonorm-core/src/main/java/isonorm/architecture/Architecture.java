@@ -43,14 +43,25 @@ public record Architecture(
             throw new IllegalArgumentException("the streams of dual blocks are free and carried whole, got " + stream + " and "
                     + blocks.getFirst().norm().kind());
         }
-        if (dual > 0 && output instanceof Output.Hidden(Output.Pooler pooler) && pooler == Output.Pooler.NORMED_FIRST) {
-            throw new IllegalArgumentException("two streams end as one behind the final norm and have no bare stream to give, got "
-                    + pooler);
+        if (dual > 0 && readsBareStream(output)) {
+            throw new IllegalArgumentException("two streams end as one behind the final norm and have no bare stream to give, got " + output);
+        }
+        if (readsBareStream(output) && finalNorm.isEmpty()) {
+            throw new IllegalArgumentException("what is pooled of the bare stream passes the final norm, got no final norm and " + output);
         }
         if (stream == Stream.COMPRESSED && streamNorms(embedding, blocks, finalNorm).anyMatch(norm -> norm.kind() == NormKind.DYNAMIC_TANH)) {
             throw new IllegalArgumentException("a compressed stream is read by norms that know its last value, got "
                     + NormKind.DYNAMIC_TANH);
         }
+    }
+
+    /** Whether the final norm reads what is pooled of the stream, and not every position of it. */
+    private static boolean readsBareStream(Output output) {
+        return switch (output) {
+            case Output.Words _ -> false;
+            case Output.Labels labels -> labels.pooling() == Output.Pooling.NORMED_MEAN;
+            case Output.Hidden(Output.Pooler pooler) -> pooler.bareStream();
+        };
     }
 
     private static java.util.stream.Stream<Norm> streamNorms(Embedding embedding, List<Block> blocks, Optional<Norm> finalNorm) {
@@ -78,6 +89,11 @@ public record Architecture(
             steady = Math.min(steady, block.mixer().attention().positions().rotary().map(Rotary::steadyLength).orElse(OptionalInt.empty()).orElse(steady));
         }
         return steady;
+    }
+
+    /** Where the patches of an image begin, or what stands behind the first token of a text. */
+    public int firstPatch() {
+        return embedding instanceof Embedding.Patches patches ? patches.beside().count() : 1;
     }
 
     public Architecture withEmbedding(Embedding other) {
@@ -128,7 +144,11 @@ public record Architecture(
         boolean between = switch (part) {
             case TOKEN_EMBEDDING -> !tokensEnterStream();
             case HEAD_TRANSFORM -> output instanceof Output.Words words && words.projectedWidth() > 0;
-            case HEAD -> output instanceof Output.Words words && (words.projectedWidth() > 0 || words.transform().isPresent());
+            case HEAD -> switch (output) {
+                case Output.Words words -> words.projectedWidth() > 0 || words.transform().isPresent();
+                case Output.Labels labels -> labels.transform().isPresent();
+                case Output.Hidden _ -> false;
+            };
             default -> false;
         };
         return between ? Part.Use.NONE : part.use();
@@ -223,8 +243,17 @@ public record Architecture(
         }
         return switch (output) {
             case Output.Words words when !words.tied() && words.projectedWidth() == 0 && words.transform().isEmpty() -> Optional.of(HEAD);
-            case Output.Labels labels when labels.pooling() == Output.Pooling.FIRST -> Optional.of(HEAD);
+            case Output.Labels(_, Output.Pooling pooling, Optional<Output.Transform> transform, _)
+                    when transform.isEmpty() && foldable(pooling) -> Optional.of(HEAD);
             case Output.Words _, Output.Labels _, Output.Hidden _ -> Optional.empty();
+        };
+    }
+
+    /** Whether a classifier reads what the norm gives for one position, or the mean of what it gives for several, and nothing else does. */
+    private static boolean foldable(Output.Pooling pooling) {
+        return switch (pooling) {
+            case FIRST, EVERY, MEAN, MEAN_OF_TWO, NORMED_MEAN -> true;
+            case FIRST_AND_MEAN, EACH_OF_TWO -> false;
         };
     }
 
@@ -277,13 +306,22 @@ public record Architecture(
                 }
             }
             case Embedding.Patches patches -> {
-                all.add(Parameter.vector(Role.of(CLASS_TOKEN, WEIGHT), streamWidth()));
+                if (patches.beside().classTokens() > 0) {
+                    all.add(Parameter.vector(Role.of(CLASS_TOKEN, WEIGHT), streamWidth()));
+                }
+                if (patches.beside().classTokens() > 1) {
+                    all.add(Parameter.vector(Role.of(DISTILLATION_TOKEN, WEIGHT), streamWidth()));
+                }
+                if (patches.beside().registers() > 0) {
+                    all.add(Parameter.matrix(Role.of(REGISTERS, WEIGHT), patches.beside().registers(), streamWidth()));
+                }
                 if (patches.maskToken()) {
                     all.add(Parameter.vector(Role.of(MASK_TOKEN, WEIGHT), streamWidth()));
                 }
-                linearParameters(all, Role.of(PATCH_PROJECTION, WEIGHT), streamWidth(),
-                        patches.channels() * patches.patch() * patches.patch(), patches.bias());
-                all.add(Parameter.matrix(Role.of(POSITION_EMBEDDING, WEIGHT), patches.tokens(), streamWidth()));
+                linearParameters(all, Role.of(PATCH_PROJECTION, WEIGHT), streamWidth(), patches.values(), patches.bias());
+                if (patches.positions()) {
+                    all.add(Parameter.matrix(Role.of(POSITION_EMBEDDING, WEIGHT), patches.places(), streamWidth()));
+                }
             }
         }
         embedding.norm().ifPresent(norm -> normParameters(all, Role.of(EMBEDDING_NORM, GAIN), norm, width));
@@ -403,9 +441,7 @@ public record Architecture(
                     reads = words.projectedWidth();
                 }
                 if (words.transform().isPresent()) {
-                    linearParameters(all, Role.of(HEAD_TRANSFORM, WEIGHT), width, reads, true);
-                    normParameters(all, Role.of(HEAD_TRANSFORM_NORM, GAIN), words.transform().get().norm(), width);
-                    reads = width;
+                    reads = transformParameters(all, words.transform().get(), reads);
                 }
                 if (!words.tied()) {
                     all.add(Parameter.matrix(Role.of(HEAD, WEIGHT), vocabulary(), reads));
@@ -418,8 +454,14 @@ public record Architecture(
                 }
             }
             case Output.Labels labels -> {
-                linearParameters(all, Role.of(HEAD, WEIGHT), labels.labels(),
-                        labels.pooling() == Output.Pooling.FIRST ? finalWidth() : 2 * finalWidth(), labels.bias());
+                int reads = labels.pooling() == Output.Pooling.FIRST_AND_MEAN ? 2 * finalWidth() : finalWidth();
+                if (labels.transform().isPresent()) {
+                    reads = transformParameters(all, labels.transform().get(), reads);
+                }
+                linearParameters(all, Role.of(HEAD, WEIGHT), labels.labels(), reads, labels.bias());
+                if (labels.pooling() == Output.Pooling.EACH_OF_TWO) {
+                    linearParameters(all, Role.of(DISTILLED_HEAD, WEIGHT), labels.labels(), reads, labels.bias());
+                }
                 if (columns) {
                     all.add(Parameter.vector(Role.of(HEAD, COLUMN), labels.labels()));
                 }
@@ -430,6 +472,13 @@ public record Architecture(
                 }
             }
         }
+    }
+
+    /** Gives the width of what it makes. */
+    private int transformParameters(List<Parameter> all, Output.Transform transform, int reads) {
+        transform.dense().ifPresent(dense -> linearParameters(all, Role.of(HEAD_TRANSFORM, WEIGHT), dense.width(), reads, dense.bias()));
+        transform.norm().ifPresent(norm -> normParameters(all, Role.of(HEAD_TRANSFORM_NORM, GAIN), norm, transform.width(width)));
+        return transform.width(width);
     }
 
     private int vocabulary() {

@@ -1,6 +1,7 @@
 package isonorm.architecture;
 
 import java.util.Optional;
+import java.util.OptionalInt;
 
 /**
  * What enters the residual stream. The sum of the tables below is normalized where there is a norm, and the mean is taken
@@ -28,6 +29,7 @@ public sealed interface Embedding {
      * @param segments rows of the segment table; 0 without one
      * @param projected whether a linear layer without bias leads from the table's width to the model's
      * @param means whether the table's row means are kept in a vector beside it, for a tied head to add
+     * @param special tokens that mean more than a row of the table
      */
     record Tokens(
             int vocabulary,
@@ -39,33 +41,38 @@ public sealed interface Embedding {
             boolean projected,
             double scale,
             boolean means,
+            Special special,
             Optional<Norm> norm,
             boolean recentre)
             implements Embedding {
 
         /** A token table of the model's width and nothing else. */
         public static Tokens of(int vocabulary, int width) {
-            return new Tokens(vocabulary, width, 0, 0, false, 0, false, 1, false, Optional.empty(), false);
+            return new Tokens(vocabulary, width, 0, 0, false, 0, false, 1, false, Special.NONE, Optional.empty(), false);
         }
 
         public Tokens withPositions(int rows, int offset, boolean masked) {
-            return new Tokens(vocabulary, width, rows, offset, masked, segments, projected, scale, means, norm, recentre);
+            return new Tokens(vocabulary, width, rows, offset, masked, segments, projected, scale, means, special, norm, recentre);
         }
 
         public Tokens withSegments(int rows) {
-            return new Tokens(vocabulary, width, positions, positionOffset, maskedPositions, rows, projected, scale, means, norm, recentre);
+            return new Tokens(vocabulary, width, positions, positionOffset, maskedPositions, rows, projected, scale, means, special, norm, recentre);
         }
 
         public Tokens withProjection() {
-            return new Tokens(vocabulary, width, positions, positionOffset, maskedPositions, segments, true, scale, means, norm, recentre);
+            return new Tokens(vocabulary, width, positions, positionOffset, maskedPositions, segments, true, scale, means, special, norm, recentre);
         }
 
         public Tokens withScale(double factor) {
-            return new Tokens(vocabulary, width, positions, positionOffset, maskedPositions, segments, projected, factor, means, norm, recentre);
+            return new Tokens(vocabulary, width, positions, positionOffset, maskedPositions, segments, projected, factor, means, special, norm, recentre);
         }
 
         public Tokens withMeans(boolean kept) {
-            return new Tokens(vocabulary, width, positions, positionOffset, maskedPositions, segments, projected, scale, kept, norm, recentre);
+            return new Tokens(vocabulary, width, positions, positionOffset, maskedPositions, segments, projected, scale, kept, special, norm, recentre);
+        }
+
+        public Tokens withSpecial(Special tokens) {
+            return new Tokens(vocabulary, width, positions, positionOffset, maskedPositions, segments, projected, scale, means, tokens, norm, recentre);
         }
 
         public Tokens withNorm(Norm other) {
@@ -74,43 +81,164 @@ public sealed interface Embedding {
 
         @Override
         public Tokens withNorm(Optional<Norm> other, boolean explicit) {
-            return new Tokens(vocabulary, width, positions, positionOffset, maskedPositions, segments, projected, scale, means, other, explicit);
+            return new Tokens(vocabulary, width, positions, positionOffset, maskedPositions, segments, projected, scale, means, special, other, explicit);
         }
     }
 
     /**
-     * Image patches: a class token, then the patches in row order, each projected by one linear layer of its
-     * {@code channels * patch * patch} values; a learned position is added to every one.
+     * Tokens that mean more than a row of the table.
+     *
+     * @param padding what positions do not count: it has the row before the first position's (RoBERTa)
+     * @param hidden what stands for tokens that are to be guessed: its vector is zero, and those of a row of which a part h is this token are
+     *     multiplied with {@code .88 / (1 - h)}, for .12 of the tokens were hidden in training (ESM)
+     */
+    record Special(OptionalInt padding, OptionalInt hidden) {
+
+        /** The part of the tokens that were hidden when ESM was trained. */
+        public static final double HIDDEN_IN_TRAINING = 0.15 * 0.8;
+
+        public static final Special NONE = new Special(OptionalInt.empty(), OptionalInt.empty());
+
+        /** What the vectors of a row of {@code length} tokens are multiplied with, of which {@code count} are hidden. */
+        public double scale(int count, int length) {
+            return hidden.isPresent() ? (1 - HIDDEN_IN_TRAINING) / (1 - (double) count / length) : 1;
+        }
+    }
+
+    /**
+     * Image patches: class tokens, registers, then the patches in row order, each projected by one linear layer of its
+     * {@code channels * patch * patch} values; a learned position is added to every class token and patch, where there are positions.
      *
      * @param bias whether the projection has a bias
+     * @param positions whether there are learned positions
      * @param maskToken whether the checkpoint holds a vector that stood for hidden patches in training; no forward pass uses it
      */
     record Patches(
             int height,
             int width,
-            int patch,
+            Cut cut,
             int channels,
             boolean bias,
+            Beside beside,
+            boolean positions,
             boolean maskToken,
             Optional<Norm> norm,
             boolean recentre)
             implements Embedding {
 
-        public Patches {
-            if (patch <= 0 || height % patch != 0 || width % patch != 0) {
-                throw new IllegalArgumentException(
-                        "an image must be a whole number of patches, got " + height + " x " + width + " in patches of " + patch);
+        /**
+         * How an image is cut.
+         *
+         * @param patch the side of a patch
+         * @param down from one row of patches to the next; patches overlap where that is less than their side
+         * @param across from one column of patches to the next
+         * @param turned whether an image's columns become rows first, as those of a spectrogram do, whose lines are moments
+         */
+        public record Cut(int patch, int down, int across, boolean turned) {
+
+            /** Side by side. */
+            public static Cut of(int patch) {
+                return new Cut(patch, patch, patch, false);
             }
         }
 
-        /** How many vectors enter the stream: the patches and the class token. */
-        public int tokens() {
-            return (height / patch) * (width / patch) + 1;
+        /**
+         * What stands before the patches.
+         *
+         * @param classTokens none, the class token, or it and the distillation token (DeiT, arXiv 2012.12877)
+         * @param registers how many vectors without a position follow them (arXiv 2309.16588)
+         */
+        public record Beside(int classTokens, int registers) {
+
+            public Beside {
+                if (classTokens < 0 || classTokens > 2 || registers < 0) {
+                    throw new IllegalArgumentException("before the patches stand 0 to 2 class tokens and registers, got " + classTokens + " and " + registers);
+                }
+            }
+
+            /** How many vectors there are. */
+            public int count() {
+                return classTokens + registers;
+            }
+        }
+
+        public Patches {
+            boolean whole = cut.down == cut.patch && cut.across == cut.patch;
+            if (cut.patch <= 0 || cut.down <= 0 || cut.across <= 0 || height < cut.patch || width < cut.patch
+                    || whole && (height % cut.patch != 0 || width % cut.patch != 0)) {
+                throw new IllegalArgumentException(
+                        "an image must be a whole number of patches, got " + height + " x " + width + " in patches of " + cut.patch);
+            }
+        }
+
+        /** Patches side by side behind a class token, with positions, and a bias on the projection. */
+        public static Patches of(int height, int width, int patch, int channels) {
+            return new Patches(height, width, Cut.of(patch), channels, true, new Beside(1, 0), true, false, Optional.empty(), false);
+        }
+
+        /** Patches of an image of another size, cut otherwise. */
+        public Patches withImage(int lines, int columns, Cut other) {
+            return new Patches(lines, columns, other, channels, bias, beside, positions, maskToken, norm, recentre);
+        }
+
+        public Patches withBias(boolean added) {
+            return new Patches(height, width, cut, channels, added, beside, positions, maskToken, norm, recentre);
+        }
+
+        public Patches withBeside(int classTokens, int registers) {
+            return new Patches(height, width, cut, channels, bias, new Beside(classTokens, registers), positions, maskToken, norm, recentre);
+        }
+
+        public Patches withPositions(boolean learned) {
+            return new Patches(height, width, cut, channels, bias, beside, learned, maskToken, norm, recentre);
+        }
+
+        public Patches withMaskToken(boolean held) {
+            return new Patches(height, width, cut, channels, bias, beside, positions, held, norm, recentre);
         }
 
         @Override
         public Patches withNorm(Optional<Norm> other, boolean explicit) {
-            return new Patches(height, width, patch, channels, bias, maskToken, other, explicit);
+            return new Patches(height, width, cut, channels, bias, beside, positions, maskToken, other, explicit);
+        }
+
+        /** The side of a patch. */
+        public int patch() {
+            return cut.patch;
+        }
+
+        /** How many rows of patches there are. */
+        public int rows() {
+            return ((cut.turned ? width : height) - cut.patch) / cut.down + 1;
+        }
+
+        /** How many patches a row has. */
+        public int columns() {
+            return ((cut.turned ? height : width) - cut.patch) / cut.across + 1;
+        }
+
+        /** How many values a patch has. */
+        public int values() {
+            return channels * cut.patch * cut.patch;
+        }
+
+        /** How many vectors enter the stream. */
+        public int tokens() {
+            return beside.count() + rows() * columns();
+        }
+
+        /** How many positions there are: one for each class token and each patch. */
+        public int places() {
+            return beside.classTokens + rows() * columns();
+        }
+
+        /** Where a value of a patch lies in an image: {@code value} is counted over channels, rows and columns of the patch. */
+        public int pixel(int row, int column, int value) {
+            int p = cut.patch;
+            int y = row * cut.down + value / p % p;
+            int x = column * cut.across + value % p;
+            int plane = value / (p * p) * height * width;
+            return cut.turned ? plane + x * width + y : plane + y * width + x;
         }
     }
 }

@@ -12,7 +12,7 @@ public sealed interface Output {
      * @param tied whether the token table is the head's weight
      * @param bias whether the head has a bias
      * @param projectedWidth the width that a linear layer without bias leads to before the head; 0 without one
-     * @param transform a linear layer, an activation and a norm before the head (BERT)
+     * @param transform what stands before the head: a linear layer, an activation and a norm in BERT
      * @param scale what the logits are multiplied with
      * @param softcap logits become {@code softcap * tanh(logits / softcap)}
      */
@@ -24,6 +24,12 @@ public sealed interface Output {
             double scale,
             OptionalDouble softcap)
             implements Output {
+
+        public Words {
+            if (transform.isPresent() && transform.get().dense().isEmpty()) {
+                throw new IllegalArgumentException("a norm before a head over words stands behind a linear layer, got none");
+            }
+        }
 
         /** A head without bias, transform, scale or softcap. */
         public static Words of(boolean tied) {
@@ -55,22 +61,78 @@ public sealed interface Output {
         }
     }
 
-    /** {@code norm(activation(dense(x)))}; the norm does not read the stream, so conversions leave it alone. */
-    record Transform(Activation activation, Norm norm) {}
+    /** {@code norm(activation(dense(x)))}, of which one may lack; the norm does not read the stream, so conversions leave it alone. */
+    record Transform(Optional<Dense> dense, Optional<Norm> norm) {
+
+        public Transform {
+            if (dense.isEmpty() && norm.isEmpty()) {
+                throw new IllegalArgumentException("what stands before a head is a linear layer, a norm, or both; leave out what is neither");
+            }
+        }
+
+        /** A linear layer with a bias that keeps the width, an activation, and a norm (BERT). */
+        public static Transform of(int width, Activation activation, Norm norm) {
+            return new Transform(Optional.of(new Dense(width, activation, true)), Optional.of(norm));
+        }
+
+        /** A linear layer with a bias that keeps the width, and an activation. */
+        public static Transform of(int width, Activation activation) {
+            return new Transform(Optional.of(new Dense(width, activation, true)), Optional.empty());
+        }
+
+        /** How wide it makes what it reads: without a linear layer all values of a stream of this width. */
+        public int width(int stream) {
+            return dense.map(Dense::width).orElse(stream);
+        }
+    }
+
+    /** A linear layer and the activation behind it. */
+    record Dense(int width, Activation activation, boolean bias) {}
 
     /**
-     * One vector of scores an input.
+     * Scores of labels, one vector an input, or one a position.
      *
      * @param labels how many scores
+     * @param transform what stands between what is read and the head
      */
-    record Labels(int labels, Pooling pooling, boolean bias) implements Output {}
+    record Labels(int labels, Pooling pooling, Optional<Transform> transform, boolean bias) implements Output {
+
+        public Labels {
+            if (transform.isPresent() && pooling == Pooling.EACH_OF_TWO) {
+                throw new IllegalArgumentException("two heads read the stream itself, got something before them");
+            }
+        }
+
+        /** A head with a bias and nothing before it. */
+        public static Labels of(int labels, Pooling pooling) {
+            return new Labels(labels, pooling, Optional.empty(), true);
+        }
+
+        public Labels withBias(boolean added) {
+            return new Labels(labels, pooling, transform, added);
+        }
+
+        public Labels withTransform(Transform before) {
+            return new Labels(labels, pooling, Optional.of(before), bias);
+        }
+    }
 
     /** What a classifier reads of the normalized stream. */
     enum Pooling {
-        /** The class token. */
+        /** The first token, or the class token. */
         FIRST("first"),
-        /** The class token and the mean of all others, one after the other. */
-        FIRST_AND_MEAN("first-and-mean");
+        /** The class token and the mean of the patches, one after the other. */
+        FIRST_AND_MEAN("first-and-mean"),
+        /** Every position by itself: there are as many vectors of scores. */
+        EVERY("every"),
+        /** The mean of all positions that are no padding. */
+        MEAN("mean"),
+        /** The mean of the first two, a class token and a distillation token (AST). */
+        MEAN_OF_TWO("mean-of-two"),
+        /** The first two, each by a head of its own; the scores are the mean of both (DeiT). */
+        EACH_OF_TWO("each-of-two"),
+        /** The final norm reads the mean of the bare stream over the patches, and the head what it gives (BEiT). */
+        NORMED_MEAN("normed-mean");
 
         private final String label;
 
@@ -96,7 +158,11 @@ public sealed interface Output {
         /** {@code tanh(dense(first))} of the output's first position. */
         DENSE_TANH("dense-tanh"),
         /** The final norm reads only the first position, and the output is the bare stream (CLIP). */
-        NORMED_FIRST("normed-first");
+        NORMED_FIRST("normed-first"),
+        /** The mean of the first two positions of the output (AST). */
+        MEAN_OF_TWO("mean-of-two"),
+        /** The final norm reads the mean of the bare stream over the patches, and the output is the bare stream (BEiT). */
+        NORMED_MEAN("normed-mean");
 
         private final String label;
 
@@ -107,6 +173,11 @@ public sealed interface Output {
         /** The word used in files. */
         public String label() {
             return label;
+        }
+
+        /** Whether the output is the stream itself, and the final norm reads what is pooled of it. */
+        public boolean bareStream() {
+            return this == NORMED_FIRST || this == NORMED_MEAN;
         }
     }
 }

@@ -6,6 +6,8 @@ public enum Part {
     POSITION_EMBEDDING("embedding.position", false, Use.TABLE),
     SEGMENT_EMBEDDING("embedding.segment", false, Use.TABLE),
     CLASS_TOKEN("embedding.class_token", false, Use.VECTOR),
+    DISTILLATION_TOKEN("embedding.distillation_token", false, Use.VECTOR),
+    REGISTERS("embedding.registers", false, Use.TABLE),
     MASK_TOKEN("embedding.mask_token", false, Use.VECTOR),
     PATCH_PROJECTION("embedding.patch", false, Use.WRITER),
     EMBEDDING_PROJECTION("embedding.projection", false, Use.WRITER),
@@ -43,6 +45,7 @@ public enum Part {
     HEAD_TRANSFORM("head.transform", false, Use.READER),
     HEAD_TRANSFORM_NORM("head.transform_norm", false, Use.NONE),
     HEAD("head", false, Use.READER),
+    DISTILLED_HEAD("head.distilled", false, Use.READER),
     POOLER("pooler", false, Use.READER);
 
     /** What a part is to the residual stream. Rewrites treat parts by it and never by name. */

@@ -324,7 +324,7 @@ record Plan(
                     + String.join(", ", unknown.subList(0, Math.min(NAMED, unknown.size())))
                     + (unknown.size() > NAMED ? " and " + (unknown.size() - NAMED) + " more" : "") + ".");
         }
-        if (result.output() instanceof Output.Hidden(Output.Pooler pooler) && pooler == Output.Pooler.NORMED_FIRST) {
+        if (result.output() instanceof Output.Hidden(Output.Pooler pooler) && pooler.bareStream()) {
             notes.add("The last hidden state of this model is the residual stream itself: a converted model gives it without each token's "
                     + "mean. The pooled output is unchanged.");
         }

@@ -2,6 +2,7 @@ package isonorm.family;
 
 import isonorm.architecture.Architecture;
 import isonorm.architecture.Embedding;
+import isonorm.architecture.Output;
 import isonorm.checkpoint.CheckpointException;
 import isonorm.checkpoint.CheckpointException.Reason;
 import isonorm.checkpoint.Config;
@@ -47,9 +48,12 @@ final class AnyConfig {
         if (causal) {
             config.requireFlag(true, "is_causal");
         }
-        requireHead(config, switch (architecture.embedding()) {
-            case Embedding.Tokens _ -> causal ? Set.of("CausalLM") : Set.of("MaskedLM", "PreTraining");
-            case Embedding.Patches _ -> Set.of("ImageClassification");
+        requireHead(config, switch (architecture.output()) {
+            case Output.Words _ -> causal ? Set.of("CausalLM") : Set.of("MaskedLM", "PreTraining");
+            case Output.Labels labels when labels.pooling() == Output.Pooling.EVERY -> Set.of("TokenClassification", "QuestionAnswering");
+            case Output.Labels _ -> Set.of("SequenceClassification", "NextSentencePrediction", "ImageClassification", "ImageClassificationWithTeacher",
+                    "AudioClassification");
+            case Output.Hidden _ -> architecture.embedding() instanceof Embedding.Patches ? Set.of("ImageClassification") : Set.of();
         });
         List<String> types = config.words("layer_types");
         if (!types.isEmpty() && types.size() != architecture.blocks().size()) {

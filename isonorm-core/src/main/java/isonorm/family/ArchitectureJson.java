@@ -47,7 +47,8 @@ final class ArchitectureJson {
 
     /** The first version of the format that says what this architecture needs. */
     static int version(Architecture architecture) {
-        return architecture.blocks().stream().anyMatch(block -> block.branch() != 1 || isNew(block.mixer()) || isNew(block.feedForward())) ? 2 : 1;
+        boolean plain = plain(architecture.embedding()) && plain(architecture.output(), architecture.width());
+        return !plain || architecture.blocks().stream().anyMatch(block -> block.branch() != 1 || isNew(block.mixer()) || isNew(block.feedForward())) ? 2 : 1;
     }
 
     private static boolean isNew(Mixer mixer) {
@@ -71,6 +72,28 @@ final class ArchitectureJson {
         return Config.parse(json(architecture).toString());
     }
 
+    private static boolean plain(Embedding embedding) {
+        return switch (embedding) {
+            case Embedding.Tokens tokens -> tokens.special().equals(Embedding.Special.NONE);
+            case Embedding.Patches patches -> patches.positions() && patches.cut().equals(Embedding.Patches.Cut.of(patches.patch()))
+                    && patches.beside().equals(new Embedding.Patches.Beside(1, 0));
+        };
+    }
+
+    private static boolean plain(Output output, int width) {
+        return switch (output) {
+            case Output.Words words -> words.transform().map(transform -> plain(transform, width)).orElse(true);
+            case Output.Labels labels -> labels.transform().isEmpty()
+                    && (labels.pooling() == Output.Pooling.FIRST || labels.pooling() == Output.Pooling.FIRST_AND_MEAN);
+            case Output.Hidden(Output.Pooler pooler) -> pooler != Output.Pooler.MEAN_OF_TWO && pooler != Output.Pooler.NORMED_MEAN;
+        };
+    }
+
+    /** Whether it is all there, as wide as the stream. */
+    private static boolean plain(Output.Transform transform, int width) {
+        return transform.norm().isPresent() && transform.dense().filter(dense -> dense.bias() && dense.width() == width).isPresent();
+    }
+
     private static ObjectNode json(Architecture architecture) {
         ObjectNode json = JsonNodeFactory.instance.objectNode();
         json.put("family", architecture.family());
@@ -90,7 +113,7 @@ final class ArchitectureJson {
             from = to;
         }
         architecture.finalNorm().ifPresent(norm -> json.set("final_norm", write(norm)));
-        json.set("output", write(architecture.output()));
+        json.set("output", write(architecture.output(), architecture.width()));
         return json;
     }
 
@@ -112,6 +135,8 @@ final class ArchitectureJson {
                 json.put("projected", tokens.projected());
                 json.put("scale", tokens.scale());
                 json.put("means", tokens.means());
+                tokens.special().padding().ifPresent(token -> json.put("padding_token", token));
+                tokens.special().hidden().ifPresent(token -> json.put("hidden_token", token));
             }
             case Embedding.Patches patches -> {
                 json.put("kind", "patches");
@@ -121,6 +146,20 @@ final class ArchitectureJson {
                 json.put("channels", patches.channels());
                 json.put("bias", patches.bias());
                 json.put("mask_token", patches.maskToken());
+                Embedding.Patches.Cut cut = patches.cut();
+                if (cut.down() != cut.patch() || cut.across() != cut.patch()) {
+                    json.putArray("steps").add(cut.down()).add(cut.across());
+                }
+                if (cut.turned()) {
+                    json.put("turned", true);
+                }
+                if (!patches.beside().equals(new Embedding.Patches.Beside(1, 0))) {
+                    json.put("class_tokens", patches.beside().classTokens());
+                    json.put("registers", patches.beside().registers());
+                }
+                if (!patches.positions()) {
+                    json.put("learned_positions", false);
+                }
             }
         }
         embedding.norm().ifPresent(norm -> json.set("norm", write(norm)));
@@ -304,7 +343,7 @@ final class ArchitectureJson {
         return json;
     }
 
-    private static ObjectNode write(Output output) {
+    private static ObjectNode write(Output output, int width) {
         ObjectNode json = JsonNodeFactory.instance.objectNode();
         switch (output) {
             case Output.Words words -> {
@@ -314,11 +353,7 @@ final class ArchitectureJson {
                 if (words.projectedWidth() > 0) {
                     json.put("projected_width", words.projectedWidth());
                 }
-                words.transform().ifPresent(transform -> {
-                    ObjectNode before = json.putObject("transform");
-                    before.put("activation", transform.activation().label());
-                    before.set("norm", write(transform.norm()));
-                });
+                words.transform().ifPresent(transform -> json.set("transform", write(transform, width)));
                 json.put("scale", words.scale());
                 words.softcap().ifPresent(cap -> json.put("softcap", cap));
             }
@@ -326,6 +361,7 @@ final class ArchitectureJson {
                 json.put("kind", "labels");
                 json.put("labels", labels.labels());
                 json.put("pooling", labels.pooling().label());
+                labels.transform().ifPresent(transform -> json.set("transform", write(transform, width)));
                 json.put("bias", labels.bias());
             }
             case Output.Hidden(Output.Pooler pooler) -> {
@@ -333,6 +369,21 @@ final class ArchitectureJson {
                 json.put("pooler", pooler.label());
             }
         }
+        return json;
+    }
+
+    private static ObjectNode write(Output.Transform transform, int width) {
+        ObjectNode json = JsonNodeFactory.instance.objectNode();
+        transform.dense().ifPresent(dense -> {
+            json.put("activation", dense.activation().label());
+            if (dense.width() != width) {
+                json.put("width", dense.width());
+            }
+            if (!dense.bias()) {
+                json.put("bias", false);
+            }
+        });
+        transform.norm().ifPresent(norm -> json.set("norm", write(norm)));
         return json;
     }
 
@@ -352,7 +403,7 @@ final class ArchitectureJson {
                 embedding(json.object("embedding")),
                 blocks,
                 optional(json, "final_norm", ArchitectureJson::norm),
-                output(json.object("output")),
+                output(json.object("output"), json.integer("width")),
                 word(json, "stream", Stream.values(), Stream::label));
     }
 
@@ -363,12 +414,20 @@ final class ArchitectureJson {
             case "tokens" -> new Embedding.Tokens(
                     json.integer("vocabulary"), json.integer("width"), json.integerOr(0, "positions"),
                     json.integerOr(0, "position_offset"), json.flagOr(false, "masked_positions"), json.integerOr(0, "segments"),
-                    json.flagOr(false, "projected"), json.numberOr(1, "scale"), json.flagOr(false, "means"), norm, recentre);
+                    json.flagOr(false, "projected"), json.numberOr(1, "scale"), json.flagOr(false, "means"),
+                    new Embedding.Special(whole(json, "padding_token"), whole(json, "hidden_token")), norm, recentre);
             case "patches" -> new Embedding.Patches(
-                    json.integer("height"), json.integer("width"), json.integer("patch"), json.integer("channels"),
-                    json.flagOr(true, "bias"), json.flagOr(false, "mask_token"), norm, recentre);
+                    json.integer("height"), json.integer("width"), cut(json), json.integer("channels"), json.flagOr(true, "bias"),
+                    new Embedding.Patches.Beside(json.integerOr(1, "class_tokens"), json.integerOr(0, "registers")),
+                    json.flagOr(true, "learned_positions"), json.flagOr(false, "mask_token"), norm, recentre);
             default -> throw Config.unsupported("embedding.kind", json.textOr("", "kind"), "tokens or patches");
         };
+    }
+
+    private static Embedding.Patches.Cut cut(Config json) throws CheckpointException {
+        int patch = json.integer("patch");
+        int[] steps = Reading.sides(json, patch, "steps");
+        return new Embedding.Patches.Cut(patch, steps[0], steps[1], json.flagOr(false, "turned"));
     }
 
     private static Norm norm(Config json) throws CheckpointException {
@@ -488,18 +547,28 @@ final class ArchitectureJson {
                 optional(json, "shared", each -> new Experts.Shared(mlp(each.object("mlp")), each.flagOr(false, "gated"))));
     }
 
-    private static Output output(Config json) throws CheckpointException {
+    private static Output output(Config json, int width) throws CheckpointException {
         return switch (json.textOr("", "kind")) {
             case "words" -> new Output.Words(
                     json.flagOr(false, "tied"), json.flagOr(false, "bias"), json.integerOr(0, "projected_width"),
-                    optional(json, "transform", each -> new Output.Transform(
-                            word(each, "activation", Activation.values(), Activation::label), norm(each.object("norm")))),
+                    optional(json, "transform", each -> transform(each, width)),
                     json.numberOr(1, "scale"), number(json, "softcap"));
-            case "labels" -> new Output.Labels(json.integer("labels"),
-                    word(json, "pooling", Output.Pooling.values(), Output.Pooling::label), json.flagOr(true, "bias"));
+            case "labels" -> new Output.Labels(json.integer("labels"), word(json, "pooling", Output.Pooling.values(), Output.Pooling::label),
+                    optional(json, "transform", each -> transform(each, width)), json.flagOr(true, "bias"));
             case "hidden" -> new Output.Hidden(word(json, "pooler", Output.Pooler.values(), Output.Pooler::label));
             default -> throw Config.unsupported("output.kind", json.textOr("", "kind"), "words, labels or hidden");
         };
+    }
+
+    private static Output.Transform transform(Config json, int width) throws CheckpointException {
+        return new Output.Transform(
+                json.find("activation").isEmpty() ? Optional.empty() : Optional.of(new Output.Dense(json.integerOr(width, "width"),
+                        word(json, "activation", Activation.values(), Activation::label), json.flagOr(true, "bias"))),
+                optional(json, "norm", ArchitectureJson::norm));
+    }
+
+    private static OptionalInt whole(Config json, String name) throws CheckpointException {
+        return json.find(name).isPresent() ? OptionalInt.of(json.integer(name)) : OptionalInt.empty();
     }
 
     private static OptionalDouble number(Config json, String name) throws CheckpointException {

@@ -27,7 +27,7 @@ final class ClipVision implements Family {
         int[] image = Reading.sides(config, 224, "image_size");
         int channels = config.integerOr(3, "num_channels");
         Norm norm = Reading.layerNorm(config.numberOr(1e-5, "layer_norm_eps"));
-        Embedding.Patches embedding = new Embedding.Patches(image[0], image[1], patch, channels, false, false, Optional.of(norm), false);
+        Embedding.Patches embedding = Embedding.Patches.of(image[0], image[1], patch, channels).withBias(false).withNorm(Optional.of(norm), false);
         Architecture architecture = Architecture.of("clip_vision_model", width, embedding.tokens(), embedding,
                 Reading.repeated(config.integer("num_hidden_layers"), Block.of(Placement.PRE, Wiring.SEQUENTIAL, norm,
                         Attention.of(heads, Reading.widthOfHead(width, heads)).bidirectional(),

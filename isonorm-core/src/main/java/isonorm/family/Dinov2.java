@@ -19,7 +19,7 @@ import java.util.List;
 import java.util.Optional;
 import java.util.Set;
 
-/** DINOv2: ViT with LayerScale and, in the largest size, a gated MLP; its classifier reads the class token and the mean of the patches. */
+/** DINOv2, with registers or without: ViT with LayerScale and, in the largest size, a gated MLP; its classifier reads the class token and the mean of the patches. */
 final class Dinov2 implements Family {
 
     @Override
@@ -27,7 +27,8 @@ final class Dinov2 implements Family {
         config.requireFlag(true, "apply_layernorm");
         int width = config.integer("hidden_size");
         int heads = config.integer("num_attention_heads");
-        int patch = Reading.patch(config, 14);
+        boolean registers = config.textOr("", "model_type").equals("dinov2_with_registers");
+        int patch = Reading.patch(config, registers ? 16 : 14);
         int[] image = Reading.sides(config, 224, "image_size");
         int channels = config.integerOr(3, "num_channels");
         config.require("head_dim", Reading.widthOfHead(width, heads));
@@ -36,26 +37,23 @@ final class Dinov2 implements Family {
         Norm norm = Reading.layerNorm(config.numberOr(1e-6, "layer_norm_eps"));
         boolean classifier = tensors.isEmpty() ? config.modelClass().endsWith("ForImageClassification") : tensors.contains("classifier.weight");
         boolean masked = tensors.isEmpty()
-                ? config.flagOr(true, "use_mask_token")
+                ? registers || config.flagOr(true, "use_mask_token")
                 : tensors.stream().anyMatch(name -> name.endsWith("embeddings.mask_token"));
         int hidden = (int) (width * config.numberOr(4, "mlp_ratio"));
         Mlp mlp = gated
                 ? Mlp.gated((hidden * 2 / 3 + 7) / 8 * 8, Activation.SILU).withBiases(true, true)
                 : Mlp.plain(hidden, Reading.activation(config.textOr("gelu", "hidden_act")));
-        Embedding.Patches embedding = new Embedding.Patches(image[0], image[1], patch, channels, true, masked, Optional.empty(), false);
-        Architecture architecture = Architecture.of("dinov2", width, embedding.tokens(), embedding,
+        Embedding.Patches embedding = Embedding.Patches.of(image[0], image[1], patch, channels).withMaskToken(masked)
+                .withBeside(1, registers ? config.integerOr(4, "num_register_tokens") : 0);
+        Architecture architecture = Architecture.of(config.textOr("", "model_type"), width, embedding.tokens(), embedding,
                 Reading.repeated(config.integer("num_hidden_layers"), Block.of(Placement.PRE, Wiring.SEQUENTIAL, norm,
                         Attention.of(heads, Reading.widthOfHead(width, heads)).bidirectional().withBiases(bias, true), mlp).withScale(BranchScale.VECTOR)),
                 Optional.of(norm),
                 classifier
-                        ? new Output.Labels(Vit.labels(config), Output.Pooling.FIRST_AND_MEAN, true)
+                        ? Output.Labels.of(Vit.labels(config), Output.Pooling.FIRST_AND_MEAN)
                         : new Output.Hidden(Output.Pooler.FIRST));
-        Naming naming = Naming.of(config, tensors, "dinov2.")
-                .bare(CLASS_TOKEN, "embeddings.cls_token", 1L, 1L, (long) width)
+        Naming naming = Vit.patches(Naming.of(config, tensors, registers ? "dinov2_with_registers." : "dinov2."), width, embedding)
                 .bare(MASK_TOKEN, "embeddings.mask_token", 1L, (long) width)
-                .whole(PATCH_PROJECTION, "embeddings.patch_embeddings.projection")
-                .shaped(PATCH_PROJECTION, (long) width, (long) channels, (long) patch, (long) patch)
-                .bare(POSITION_EMBEDDING, "embeddings.position_embeddings", 1L, (long) embedding.tokens(), (long) width)
                 .whole(ATTENTION_NORM, "encoder.layer.*.norm1")
                 .separate("encoder.layer.*.attention.attention.query", "encoder.layer.*.attention.attention.key",
                         "encoder.layer.*.attention.attention.value")

@@ -17,19 +17,27 @@ public final class Families {
 
     private static final Map<String, Family> BY_TYPE = new TreeMap<>(Map.ofEntries(
             Map.entry("arcee", new LlamaRelatives()),
-            Map.entry("bert", new Bert()),
+            Map.entry("audio-spectrogram-transformer", new Ast()),
+            Map.entry("bert", Bert.BERT),
+            Map.entry("bert-generation", Bert.BERT_GENERATION),
             Map.entry("biogpt", new BioGpt()),
             Map.entry("bloom", new Bloom()),
+            Map.entry("camembert", Bert.CAMEMBERT),
             Map.entry("clip_vision_model", new ClipVision()),
             Map.entry("codegen", new Gptj()),
             Map.entry("cohere", new Cohere()),
             Map.entry("cohere2", new Cohere()),
             Map.entry("cwm", new LlamaRelatives()),
+            Map.entry("data2vec-text", Bert.DATA2VEC_TEXT),
             Map.entry("dbrx", new Dbrx()),
             Map.entry("deepseek_v2", new DeepSeek()),
             Map.entry("deepseek_v3", new DeepSeek()),
+            Map.entry("deit", Vit.DEIT),
             Map.entry("dinov2", new Dinov2()),
+            Map.entry("dinov2_with_registers", new Dinov2()),
+            Map.entry("ernie", Bert.ERNIE),
             Map.entry("ernie4_5", new LlamaRelatives()),
+            Map.entry("esm", new Esm()),
             Map.entry("exaone4", new Olmo2()),
             Map.entry("falcon", new Falcon()),
             Map.entry("gemma", new Gemma()),
@@ -46,9 +54,11 @@ public final class Families {
             Map.entry("granite", new Granite()),
             Map.entry("helium", new LlamaRelatives()),
             Map.entry("hyperclovax", new Granite()),
+            Map.entry("ijepa", Vit.IJEPA),
             Map.entry("isonorm", new Isonorm()),
             Map.entry("jais2", new LlamaRelatives()),
             Map.entry("llama", new Llama()),
+            Map.entry("megatron-bert", Bert.MEGATRON_BERT),
             Map.entry("ministral", new LlamaRelatives()),
             Map.entry("mistral", new Llama()),
             Map.entry("mixtral", new SparseLlama()),
@@ -66,19 +76,22 @@ public final class Families {
             Map.entry("qwen2", new Llama()),
             Map.entry("qwen2_moe", new SparseLlama()),
             Map.entry("qwen3", new Llama()),
+            Map.entry("qwen3_moe", new SparseLlama()),
             Map.entry("RefinedWeb", new Falcon()),
             Map.entry("RefinedWebModel", new Falcon()),
+            Map.entry("roberta", Bert.ROBERTA),
+            Map.entry("roberta-prelayernorm", Bert.ROBERTA_PRELAYERNORM),
             Map.entry("seed_oss", new LlamaRelatives()),
             Map.entry("smollm3", new LlamaRelatives()),
-            Map.entry("qwen3_moe", new SparseLlama()),
+            Map.entry("splinter", Bert.SPLINTER),
             Map.entry("stablelm", new StableLm()),
             Map.entry("stablelm_epoch", new StableLm()),
             Map.entry("starcoder2", new StarCoder2()),
             Map.entry("vaultgemma", new Gemma()),
-            Map.entry("vit", new Vit())));
-
-    /** Types that older files call otherwise. */
-    private static final Map<String, String> OTHER_NAMES = Map.of("RefinedWeb", "falcon", "RefinedWebModel", "falcon", "stablelm_epoch", "stablelm");
+            Map.entry("vit", Vit.VIT),
+            Map.entry("vit_msn", Vit.VIT_MSN),
+            Map.entry("xlm-roberta", Bert.XLM_ROBERTA),
+            Map.entry("xlm-roberta-xl", Bert.XLM_ROBERTA_XL)));
 
     private Families() {}
 

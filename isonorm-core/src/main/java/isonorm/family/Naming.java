@@ -13,6 +13,7 @@ import isonorm.weights.Source;
 import isonorm.weights.Source.Piece;
 import java.util.ArrayList;
 import java.util.EnumMap;
+import java.util.EnumSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -87,6 +88,9 @@ public final class Naming {
     private final Map<Pattern, Repetition> passedOver = new LinkedHashMap<>();
     private final Map<String, String> repeated = new LinkedHashMap<>();
     private final Map<Role.Field, String> endings = new EnumMap<>(Role.Field.class);
+    private final Map<Part, String> biases = new EnumMap<>(Part.class);
+    private final Set<Part> otherNorms = EnumSet.noneOf(Part.class);
+    private String normGain = ".weight";
     private String normBias = ".bias";
     private double gainOffset;
     private Optional<LanguagePart> part = Optional.empty();
@@ -95,7 +99,6 @@ public final class Naming {
         this.prefix = prefix;
         endings.put(Role.Field.WEIGHT, ".weight");
         endings.put(Role.Field.BIAS, ".bias");
-        endings.put(Role.Field.GAIN, ".weight");
     }
 
     /**
@@ -193,10 +196,17 @@ public final class Naming {
         return this;
     }
 
-    /** The endings of a norm's gain and bias where they are not .weight and .bias. */
-    public Naming normEndings(String gain, String bias) {
-        endings.put(Role.Field.GAIN, gain);
+    /** The endings of a norm's gain and bias where they are not .weight and .bias: of {@code parts}, or of all norms where none is named. */
+    public Naming normEndings(String gain, String bias, Part... parts) {
+        normGain = gain;
         normBias = bias;
+        otherNorms.addAll(parts.length > 0 ? List.of(parts) : List.of(Part.values()));
+        return this;
+    }
+
+    /** A bias that lies elsewhere than its weight, named in full. */
+    public Naming biasAt(Part part, String name) {
+        biases.put(part, full(name));
         return this;
     }
 
@@ -277,6 +287,8 @@ public final class Naming {
         int rows = parameter.isVector() ? parameter.columns() : parameter.rows();
         Source source = switch (place) {
             case Place.ByRole() -> Source.whole(role.path(), rows);
+            case Place.Whole _ when role.field() == Role.Field.BIAS && biases.containsKey(role.part()) ->
+                Source.whole(numbered(biases.get(role.part()), role), rows);
             case Place.Whole(String name, boolean transposed) -> {
                 Source whole = Source.whole(numbered(name, role) + ending(role), rows);
                 yield transposed && !parameter.isVector() ? whole.asTransposed() : whole;
@@ -353,11 +365,12 @@ public final class Naming {
     }
 
     private String ending(Role role) {
-        return role.field() == Role.Field.BIAS && isNorm(role.part()) ? normBias : endings.get(role.field());
-    }
-
-    private static boolean isNorm(Part part) {
-        return part.name().endsWith("_NORM");
+        boolean other = otherNorms.contains(role.part()) && role.part().name().endsWith("_NORM");
+        return switch (role.field()) {
+            case GAIN -> other ? normGain : ".weight";
+            case BIAS -> other ? normBias : ".bias";
+            default -> endings.get(role.field());
+        };
     }
 
     private static String numbered(String name, Role role) {

@@ -154,7 +154,7 @@ final class Rewriting {
     static Output withHeadBias(Output output, boolean added) {
         return switch (output) {
             case Output.Words words -> words.withBias(words.bias() || added);
-            case Output.Labels labels -> new Output.Labels(labels.labels(), labels.pooling(), labels.bias() || added);
+            case Output.Labels labels -> labels.withBias(labels.bias() || added);
             case Output.Hidden hidden -> hidden;
         };
     }
@@ -281,7 +281,7 @@ final class Rewriting {
                 norm, family.finalNorm().orElseThrow(() -> new IllegalArgumentException("a final norm has no place in the family's architecture")), architecture.width(), _ -> familyBias);
         Output output = switch (architecture.output()) {
             case Output.Words words -> words.withBias(familyBias);
-            case Output.Labels labels -> new Output.Labels(labels.labels(), labels.pooling(), familyBias);
+            case Output.Labels labels -> labels.withBias(familyBias);
             case Output.Hidden hidden -> hidden;
         };
         return architecture.withFinalNorm(family.finalNorm()).withOutput(output);

@@ -199,19 +199,19 @@ class ArchitectureTest {
 
     @Test
     void imagesAndOtherHeadsHaveTheirParameters() {
-        Embedding.Patches patches = new Embedding.Patches(8, 12, 4, 3, true, true, Optional.empty(), false);
+        Embedding.Patches patches = Embedding.Patches.of(8, 12, 4, 3).withMaskToken(true);
         assertEquals(7, patches.tokens());
-        Architecture vit = Architecture.of("v", 8, 7, patches, List.of(), Optional.of(NORM), new Output.Labels(5, Output.Pooling.FIRST_AND_MEAN, true));
+        Architecture vit = Architecture.of("v", 8, 7, patches, List.of(), Optional.of(NORM), Output.Labels.of(5, Output.Pooling.FIRST_AND_MEAN));
         assertEquals(List.of("embedding.class_token.weight [8]", "embedding.mask_token.weight [8]", "embedding.patch.weight [8, 48]",
                 "embedding.patch.bias [8]", "embedding.position.weight [7, 8]", "final_norm.gain [8]", "final_norm.bias [8]", "head.weight [5, 16]",
                 "head.bias [5]"), parameters(vit));
         assertEquals(Optional.empty(), vit.finalReader());
-        assertEquals(Optional.of(HEAD), vit.withOutput(new Output.Labels(5, Output.Pooling.FIRST, true)).finalReader());
+        assertEquals(Optional.of(HEAD), vit.withOutput(Output.Labels.of(5, Output.Pooling.FIRST)).finalReader());
         Architecture opt = Architecture.of("o", 8, 7, Embedding.Tokens.of(11, 6).withProjection(), List.of(), Optional.empty(),
                 Output.Words.of(true).withProjection(6));
         assertEquals(List.of("embedding.token.weight [11, 6]", "embedding.projection.weight [8, 6]", "head.projection.weight [6, 8]"), parameters(opt));
         Architecture bert = Architecture.of("b", 8, 7, Embedding.Tokens.of(11, 8).withSegments(2), List.of(), Optional.empty(),
-                Output.Words.of(true).withBias(true).withTransform(new Output.Transform(Activation.GELU, NORM)));
+                Output.Words.of(true).withBias(true).withTransform(Output.Transform.of(8, Activation.GELU, NORM)));
         assertEquals(List.of("embedding.token.weight [11, 8]", "embedding.segment.weight [2, 8]", "head.transform.weight [8, 8]", "head.transform.bias [8]",
                 "head.transform_norm.gain [8]", "head.transform_norm.bias [8]", "head.bias [11]"), parameters(bert));
         Architecture pooled = bert.withOutput(new Output.Hidden(Output.Pooler.DENSE_TANH));
@@ -230,7 +230,7 @@ class ArchitectureTest {
         assertThrows(IllegalArgumentException.class, () -> Mlp.plain(0, Activation.RELU));
         assertThrows(IllegalArgumentException.class,
                 () -> Block.of(Placement.POST, Wiring.PARALLEL, NORM, Attention.of(1, 1), Mlp.plain(1, Activation.RELU)));
-        assertThrows(IllegalArgumentException.class, () -> new Embedding.Patches(9, 8, 4, 3, true, false, Optional.empty(), false));
+        assertThrows(IllegalArgumentException.class, () -> Embedding.Patches.of(9, 8, 4, 3));
         assertThrows(IllegalArgumentException.class, () -> Role.of(MLP_UP, WEIGHT));
         assertThrows(IllegalArgumentException.class, () -> Role.of(HEAD, 0, WEIGHT));
     }

@@ -70,8 +70,11 @@ class LoadedModelTest {
     void everyFixtureOpensWithEveryTensorUsedOnce() throws IOException {
         for (String fixture : Fixtures.all()) {
             LoadedModel model = Fixtures.open(fixture);
-            assertEquals(List.of(), model.unused(), fixture);
-            long stored = Fixtures.sample(fixture).tensors.values().stream().mapToLong(t -> t.values().length).sum();
+            // Of attention's weights ESM guesses which amino acids touch, which is no output here.
+            boolean more = model.config().textOr("", "model_type").equals("esm");
+            assertTrue(more || model.unused().isEmpty(), () -> fixture + " has " + model.unused());
+            long stored = Fixtures.sample(fixture).tensors.entrySet().stream().filter(each -> !model.unused().contains(each.getKey()))
+                    .mapToLong(each -> each.getValue().values().length).sum();
             assertEquals(stored, Model.of(model.model()).architecture().parameterCount(), fixture);
         }
         assertTrue(Fixtures.all().size() >= 86, Fixtures.all().size() + " are there");
@@ -596,7 +599,7 @@ class LoadedModelTest {
 
     @Test
     void aClassWithAnotherHeadIsNamed() throws IOException {
-        for (String[] each : new String[][] {{"gpt2", "GPT2ForSequenceClassification"}, {"gpt2", "GPT2DoubleHeadsModel"}, {"bert", "BertForQuestionAnswering"},
+        for (String[] each : new String[][] {{"gpt2", "GPT2ForSequenceClassification"}, {"gpt2", "GPT2DoubleHeadsModel"}, {"bert", "BertForMultipleChoice"},
             {"llama", "LlamaForTokenClassification"}, {"vit", "ViTForMaskedImageModeling"}, {"dinov2", "Dinov2Backbone"}, {"gpt2", "GPT2ForMaskedLM"},
             {"clip_vision", "CLIPVisionModelWithProjection"}, {"bert", "BertForCausalLM"}}) {
             SampleCheckpoint sample = Fixtures.sample(each[0]);

@@ -1,6 +1,7 @@
 package isonorm.convert;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import isonorm.architecture.Output;
@@ -34,7 +35,7 @@ public final class Models {
     /** The inputs of a fixture, row by row of the batch. */
     public static List<Input> inputs(Map<String, SampleCheckpoint.Tensor> golden) {
         SampleCheckpoint.Tensor ids = golden.get("input_ids");
-        SampleCheckpoint.Tensor pixels = golden.get("pixel_values");
+        SampleCheckpoint.Tensor pixels = golden.getOrDefault("pixel_values", golden.get("input_values"));
         SampleCheckpoint.Tensor mask = golden.get("attention_mask");
         int batch = (ids == null ? pixels : ids).shape().getFirst().intValue();
         List<Input> inputs = new ArrayList<>();
@@ -54,6 +55,12 @@ public final class Models {
             }
         }
         return inputs;
+    }
+
+    /** There is every case that is wanted and no other, each as often as is wanted or more often. */
+    public static void assertAtLeast(Map<String, Integer> fewest, Map<String, Integer> counts) {
+        assertEquals(fewest.keySet(), counts.keySet());
+        fewest.forEach((name, count) -> assertTrue(counts.get(name) >= count, () -> name + ": " + counts.get(name) + " of " + count));
     }
 
     public static double deviation(double[] values) {
@@ -84,7 +91,7 @@ public final class Models {
     }
 
     public static boolean outputIsTheStream(Model model) {
-        return model.architecture().output() instanceof Output.Hidden(Output.Pooler pooler) && pooler == Output.Pooler.NORMED_FIRST;
+        return model.architecture().output() instanceof Output.Hidden(Output.Pooler pooler) && pooler.bareStream();
     }
 
     public static double[][] withoutMeans(double[][] rows) {

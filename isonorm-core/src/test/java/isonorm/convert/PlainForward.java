@@ -29,9 +29,11 @@ import isonorm.weights.Matrix;
 import isonorm.weights.Model;
 import java.io.IOException;
 import java.io.UncheckedIOException;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Comparator;
 import java.util.HashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.function.DoubleUnaryOperator;
@@ -82,7 +84,7 @@ public final class PlainForward {
         for (int l = 0; l < architecture.blocks().size(); l++) {
             x = traced(l, "block_output", block(architecture.blocks().get(l), l, traced(l, "block_input", x), input));
         }
-        return output(x);
+        return output(x, input);
     }
 
     /**
@@ -267,12 +269,17 @@ public final class PlainForward {
         double[][] x = new double[input.ids().length][];
         int[] counted = positions(input.seen());
         for (int i = 0; i < x.length; i++) {
-            x[i] = each(matrix(Role.of(TOKEN_EMBEDDING, WEIGHT))[input.ids()[i]], value -> value * tokens.scale());
+            double scale = tokens.scale() * hiding(tokens.special(), input, i);
+            x[i] = each(matrix(Role.of(TOKEN_EMBEDDING, WEIGHT))[input.ids()[i]], value -> value * scale);
             if (tokens.projected()) {
                 x[i] = linear(EMBEDDING_PROJECTION, -1, x[i]);
             }
             if (tokens.positions() > 0) {
                 int position = tokens.maskedPositions() ? input.seen()[i] ? counted[i] : -1 : i;
+                if (tokens.special().padding().isPresent()) {
+                    int padding = tokens.special().padding().getAsInt();
+                    position = input.ids()[i] == padding ? -1 : (int) Arrays.stream(input.ids(), 0, i).filter(id -> id != padding).count();
+                }
                 x[i] = plus(x[i], matrix(Role.of(POSITION_EMBEDDING, WEIGHT))[position + tokens.positionOffset()]);
             }
             if (tokens.segments() > 0) {
@@ -280,6 +287,21 @@ public final class PlainForward {
             }
         }
         return x;
+    }
+
+    /** ESM: hidden tokens have no vector, and those of the others are scaled by how many there are. */
+    private static double hiding(Embedding.Special special, Input input, int i) {
+        if (special.hidden().isEmpty()) {
+            return 1;
+        }
+        int hidden = special.hidden().getAsInt();
+        int length = 0;
+        int found = 0;
+        for (int j = 0; j < input.ids().length; j++) {
+            length += input.seen()[j] ? 1 : 0;
+            found += input.ids()[j] == hidden ? 1 : 0;
+        }
+        return input.ids()[i] == hidden ? 0 : .88 / (1 - (double) found / length);
     }
 
     /** How many tokens the mask keeps before each that it keeps; 0 for the others. */
@@ -294,27 +316,37 @@ public final class PlainForward {
 
     private double[][] patches(Embedding.Patches patches, double[] pixels) {
         int p = patches.patch();
-        int across = patches.width() / p;
-        double[][] x = new double[patches.tokens()][];
-        x[0] = vector(Role.of(CLASS_TOKEN, WEIGHT));
-        for (int i = 1; i < x.length; i++) {
-            int top = (i - 1) / across * p;
-            int left = (i - 1) % across * p;
-            double[] patch = new double[patches.channels() * p * p];
-            int at = 0;
-            for (int c = 0; c < patches.channels(); c++) {
-                for (int r = 0; r < p; r++) {
-                    for (int s = 0; s < p; s++) {
-                        patch[at++] = pixels[(c * patches.height() + top + r) * patches.width() + left + s];
+        boolean turned = patches.cut().turned();
+        int height = turned ? patches.width() : patches.height();
+        int width = turned ? patches.height() : patches.width();
+        List<double[]> x = new ArrayList<>();
+        if (patches.beside().classTokens() > 0) {
+            x.add(vector(Role.of(CLASS_TOKEN, WEIGHT)));
+        }
+        if (patches.beside().classTokens() > 1) {
+            x.add(vector(Role.of(DISTILLATION_TOKEN, WEIGHT)));
+        }
+        for (int top = 0; top + p <= height; top += patches.cut().down()) {
+            for (int left = 0; left + p <= width; left += patches.cut().across()) {
+                double[] patch = new double[patches.channels() * p * p];
+                int at = 0;
+                for (int c = 0; c < patches.channels(); c++) {
+                    for (int r = top; r < top + p; r++) {
+                        for (int s = left; s < left + p; s++) {
+                            patch[at++] = pixels[c * height * width + (turned ? s * height + r : r * width + s)];
+                        }
                     }
                 }
+                x.add(linear(PATCH_PROJECTION, -1, patch));
             }
-            x[i] = linear(PATCH_PROJECTION, -1, patch);
         }
-        for (int i = 0; i < x.length; i++) {
-            x[i] = plus(x[i], matrix(Role.of(POSITION_EMBEDDING, WEIGHT))[i]);
+        for (int i = 0; i < x.size() && patches.positions(); i++) {
+            x.set(i, plus(x.get(i), matrix(Role.of(POSITION_EMBEDDING, WEIGHT))[i]));
         }
-        return x;
+        if (patches.beside().registers() > 0) {
+            x.addAll(patches.beside().classTokens(), List.of(matrix(Role.of(REGISTERS, WEIGHT))));
+        }
+        return x.toArray(double[][]::new);
     }
 
     // Blocks
@@ -717,13 +749,15 @@ public final class PlainForward {
 
     // Output
 
-    private Result output(double[][] x) {
-        if (architecture.output() instanceof Output.Hidden(Output.Pooler pooler) && pooler == Output.Pooler.NORMED_FIRST) {
-            double[][] bare = new double[x.length][];
-            for (int i = 0; i < x.length; i++) {
-                bare[i] = full(x[i]);
+    private Result output(double[][] x, Input input) {
+        boolean normedMean = architecture.output() instanceof Output.Labels labels && labels.pooling() == Output.Pooling.NORMED_MEAN;
+        if (normedMean || architecture.output() instanceof Output.Hidden(Output.Pooler pooler) && pooler.bareStream()) {
+            double[] read = architecture.output().equals(new Output.Hidden(Output.Pooler.NORMED_FIRST)) ? x[0] : meanOf(x, 1, x.length);
+            double[] pooled = norm(architecture.finalNorm().orElseThrow(), FINAL_NORM, -1, read);
+            if (architecture.output() instanceof Output.Labels labels) {
+                return new Result(new double[][] {scores(labels, pooled)}, null);
             }
-            return new Result(bare, full(norm(architecture.finalNorm().orElseThrow(), FINAL_NORM, -1, x[0])));
+            return new Result(all(x), full(pooled));
         }
         double[][] y = new double[x.length][];
         for (int i = 0; i < x.length; i++) {
@@ -738,10 +772,11 @@ public final class PlainForward {
                 }
                 yield new Result(logits, null);
             }
-            case Output.Labels labels -> new Result(new double[][] {labels(labels, y)}, null);
+            case Output.Labels labels -> new Result(labels(labels, y, input), null);
             case Output.Hidden(Output.Pooler pooler) -> new Result(all(y), switch (pooler) {
-                case NONE, NORMED_FIRST -> null;
+                case NONE, NORMED_FIRST, NORMED_MEAN -> null;
                 case FIRST -> full(y[0]);
+                case MEAN_OF_TWO -> full(meanOf(y, 0, 2));
                 case DENSE_TANH -> each(linear(POOLER, -1, y[0]), Math::tanh);
             });
         };
@@ -755,25 +790,47 @@ public final class PlainForward {
         return hidden;
     }
 
-    private double[] labels(Output.Labels labels, double[][] y) {
-        if (labels.pooling() == Output.Pooling.FIRST) {
-            return linear(HEAD, -1, y[0]);
-        }
-        double[] both = Arrays.copyOf(y[0], 2 * y[0].length);
-        for (int i = 1; i < y.length; i++) {
-            for (int c = 0; c < y[i].length; c++) {
-                both[y[0].length + c] += y[i][c] / (y.length - 1);
+    private double[][] labels(Output.Labels labels, double[][] y, Input input) {
+        return switch (labels.pooling()) {
+            case FIRST -> new double[][] {scores(labels, y[0])};
+            case FIRST_AND_MEAN -> {
+                double[] both = Arrays.copyOf(y[0], 2 * y[0].length);
+                System.arraycopy(meanOf(y, architecture.firstPatch(), y.length), 0, both, y[0].length, y[0].length);
+                yield new double[][] {scores(labels, both)};
             }
+            case EVERY -> Arrays.stream(y).map(each -> scores(labels, each)).toArray(double[][]::new);
+            case MEAN -> {
+                double[][] seen = IntStream.range(0, y.length).filter(i -> input.seen() == null || input.seen()[i]).mapToObj(i -> y[i]).toArray(double[][]::new);
+                yield new double[][] {scores(labels, meanOf(seen, 0, seen.length))};
+            }
+            case MEAN_OF_TWO -> new double[][] {scores(labels, meanOf(y, 0, 2))};
+            case EACH_OF_TWO -> new double[][] {each(plus(linear(HEAD, -1, y[0]), linear(DISTILLED_HEAD, -1, y[1])), value -> value / 2)};
+            case NORMED_MEAN -> throw new IllegalStateException("the norm reads the mean");
+        };
+    }
+
+    private double[] scores(Output.Labels labels, double[] read) {
+        return linear(HEAD, -1, labels.transform().isPresent() ? transformed(labels.transform().get(), read) : read);
+    }
+
+    private double[] transformed(Output.Transform transform, double[] read) {
+        double[] y = transform.dense().isEmpty() ? full(read)
+                : each(linear(HEAD_TRANSFORM, -1, read), v -> activated(transform.dense().get().activation(), v));
+        return transform.norm().isEmpty() ? y : norm(transform.norm().get(), HEAD_TRANSFORM_NORM, -1, y);
+    }
+
+    private static double[] meanOf(double[][] x, int from, int to) {
+        double[] mean = new double[x[from].length];
+        for (int i = from; i < to; i++) {
+            mean = plus(mean, x[i]);
         }
-        return linear(HEAD, -1, both);
+        return each(mean, value -> value / (to - from));
     }
 
     private double[] words(Output.Words words, double[] read) {
         double[] y = words.projectedWidth() > 0 ? linear(HEAD_PROJECTION, -1, read) : read;
         if (words.transform().isPresent()) {
-            Output.Transform transform = words.transform().get();
-            y = each(linear(HEAD_TRANSFORM, -1, y), v -> activated(transform.activation(), v));
-            y = norm(transform.norm(), HEAD_TRANSFORM_NORM, -1, y);
+            y = transformed(words.transform().get(), y);
         }
         double[] logits;
         if (words.tied()) {

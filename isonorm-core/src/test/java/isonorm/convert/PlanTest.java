@@ -37,6 +37,7 @@ class PlanTest {
             + " %s's format has no place; ask for pre-rmsnorm or pre-crmsnorm";
     private static final String POST = "its norms stand behind the sum (Post-LN, 3 of 3 blocks): the sub-layers read the stream without a norm,"
             + " so its mean is not redundant; ask for rmsnorm";
+    private static final String POST_OF_TWO = POST.replace("3 of 3", "2 of 2");
     private static final String PRE = "its norms stand before the sub-layers (Pre-LN, %d of %d blocks); ask for pre-rmsnorm or pre-crmsnorm";
     private static final String RMS = "its norms are rmsnorm already (%d of %d blocks): they see the mean of the stream,"
             + " so taking the mean out would change the function";
@@ -85,6 +86,14 @@ class PlanTest {
             output(2, "exaone4-full"), output(3, "olmo2"), output(4, "exaone4", "olmo3", "olmo3-yarn"),
             new Kind(of("glm4", "hyperclovax"), 3, of(RMS.formatted(3, 3), PERI.formatted(3, 3)), of(RMS.formatted(3, 3), PERI.formatted(3, 3)),
                     of(RMS.formatted(3, 3), NOT_BEHIND.formatted("peri"))),
+            new Kind(of("roberta"), 3, of(POST), of(POST), of()),
+            new Kind(of("bert-answers", "bert-generation", "bert-labels", "bert-next-sentence", "bert-token-labels", "camembert", "data2vec-text", "ernie",
+                    "roberta-base", "roberta-labels", "roberta-mask", "splinter", "xlm-roberta"), 2, of(POST_OF_TWO), of(POST_OF_TWO), of()),
+            new Kind(of("ast", "deit", "dinov2-registers", "esm", "xlm-roberta-xl"), 3, of(), of(), said(PRE, 3, 3)),
+            new Kind(of("ast-base", "deit-base", "deit-labels", "dinov2-registers-labels", "esm-hidden", "esm-labels", "ijepa", "ijepa-labels", "megatron-bert",
+                    "megatron-bert-labels", "vit_msn"), 2, of(), of(), said(PRE, 2, 2)),
+            new Kind(of("esm-absolute"), 2, said(EMBEDDING, "esm"), of(), said(PRE, 2, 2)),
+            new Kind(of("roberta-prelayernorm", "roberta-prelayernorm-labels"), 2, said(EMBEDDING, "roberta-prelayernorm"), of(), said(PRE, 2, 2)),
             new Kind(of("gemma2"), 4, of(RMS.formatted(4, 4), PERI.formatted(4, 4)), of(RMS.formatted(4, 4), PERI.formatted(4, 4)),
                     of(RMS.formatted(4, 4), NOT_BEHIND.formatted("peri"))),
             new Kind(of("gemma3_text"), 6, of(RMS.formatted(6, 6), PERI.formatted(6, 6)), of(RMS.formatted(6, 6), PERI.formatted(6, 6)),

@@ -140,11 +140,10 @@ public final class Strategies {
         Map<String, Architecture> all = new LinkedHashMap<>();
         for (Placement placement : new Placement[] {POST, BOTH, DUAL}) {
             for (boolean normalized : new boolean[] {false, true}) {
-                Embedding.Patches patches = new Embedding.Patches(8, 8, 4, 3, true, false,
-                        normalized ? Optional.of(LAYER) : Optional.empty(), false);
+                Embedding.Patches patches = Embedding.Patches.of(8, 8, 4, 3).withNorm(normalized ? Optional.of(LAYER) : Optional.empty(), false);
                 Block block = block(placement, LAYER).withSkip(1.5).withMixer(Attention.of(2, 6).bidirectional());
                 all.put(placement.label() + (normalized ? " behind a norm" : ""), Architecture.of("strategy", WIDTH, patches.tokens(), patches,
-                        List.of(block, block), Optional.of(LAYER), new Output.Labels(7, Output.Pooling.FIRST_AND_MEAN, true)));
+                        List.of(block, block), Optional.of(LAYER), Output.Labels.of(7, Output.Pooling.FIRST_AND_MEAN)));
                 all.put(placement.label() + " hidden" + (normalized ? " behind a norm" : ""), Architecture.of("strategy", WIDTH, patches.tokens(),
                         patches, List.of(block, block), Optional.of(LAYER), new Output.Hidden(Output.Pooler.FIRST)));
             }

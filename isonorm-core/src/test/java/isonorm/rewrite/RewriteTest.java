@@ -396,7 +396,7 @@ class RewriteTest {
 
     @Test
     void aTiedHeadBehindALayerOfItsOwnSeesTheMeansOfItsTable() {
-        Output.Transform transform = new Output.Transform(Activation.GELU, Norm.of(NormKind.LAYER, EPSILON, Affine.GAIN_AND_BIAS));
+        Output.Transform transform = Output.Transform.of(8, Activation.GELU, Norm.of(NormKind.LAYER, EPSILON, Affine.GAIN_AND_BIAS));
         for (Output.Words head : List.of(Output.Words.of(true), Output.Words.of(true).withTransform(transform), Output.Words.of(true).withProjection(8))) {
             Model model = tiny(false, Affine.NONE, null, head); // the final norm applies nothing
             PlainForward.Input input = PlainForward.Input.tokens(1, 5, 10, 2);

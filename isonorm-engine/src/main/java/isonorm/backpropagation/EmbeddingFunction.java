@@ -50,6 +50,14 @@ final class EmbeddingFunction {
         if (embedding instanceof Embedding.Tokens tokens && tokens.projected()) {
             throw new IllegalArgumentException("a token table that is narrower than the model is not trained; got " + tokens.width() + " of " + width);
         }
+        if (embedding instanceof Embedding.Tokens tokens && !tokens.special().equals(Embedding.Special.NONE)) {
+            throw new IllegalArgumentException("an embedding in which tokens mean more than a row of the table is not trained; got " + tokens.special());
+        }
+        if (embedding instanceof Embedding.Patches patches && (!patches.positions() || !patches.cut().equals(Embedding.Patches.Cut.of(patches.patch()))
+                || !patches.beside().equals(new Embedding.Patches.Beside(1, 0)))) {
+            throw new IllegalArgumentException("images are trained on as patches side by side behind one class token, with learned positions; got "
+                    + patches.cut() + ", " + patches.beside() + " and positions " + patches.positions());
+        }
     }
 
     private Parameters.Entry entry(Part part) {

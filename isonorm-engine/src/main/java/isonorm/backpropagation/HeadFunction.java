@@ -49,7 +49,7 @@ public final class HeadFunction {
                 scale = words.scale();
                 softcap = words.softcap().orElse(0);
             }
-            case Output.Labels shape when shape.pooling() == Output.Pooling.FIRST -> {
+            case Output.Labels shape when shape.pooling() == Output.Pooling.FIRST && shape.transform().isEmpty() -> {
                 head = LinearFunction.of(from.get(Role.of(HEAD, WEIGHT)));
                 bias = shape.bias() ? Optional.of(from.get(Role.of(HEAD, BIAS))) : Optional.empty();
                 scale = 1;

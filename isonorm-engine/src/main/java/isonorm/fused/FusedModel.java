@@ -136,9 +136,10 @@ public final class FusedModel implements Runner {
         return compute != Compute.F64 && parameters * compute.bytes() <= memory / 2;
     }
 
-    /** Whether every token sees only those before it, so that text can be continued token by token. */
+    /** Whether every token sees only those before it, and is embedded for itself, so that text can be continued token by token. */
     private static boolean continues(Architecture architecture) {
-        return architecture.blocks().stream().allMatch(block -> block.mixer().causal());
+        return architecture.blocks().stream().allMatch(block -> block.mixer().causal())
+                && architecture.embedding() instanceof Embedding.Tokens tokens && tokens.special().equals(Embedding.Special.NONE);
     }
 
     /** What it computes. */

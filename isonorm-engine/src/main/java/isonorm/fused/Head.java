@@ -7,6 +7,7 @@ import static isonorm.architecture.Part.HEAD_TRANSFORM;
 import static isonorm.architecture.Part.HEAD_TRANSFORM_NORM;
 import static isonorm.architecture.Part.TOKEN_EMBEDDING;
 
+import isonorm.architecture.Activation;
 import isonorm.architecture.Architecture;
 import isonorm.architecture.Embedding;
 import isonorm.architecture.NormKind;
@@ -48,8 +49,8 @@ record Head(
 
     private static final Kernels KERNELS = Kernels.provider();
 
-    /** {@code norm(activation(dense(x)))}. */
-    private record Transform(Output.Transform shape, Weight dense, Values bias, Normalization norm) {}
+    /** {@code norm(activation(dense(x)))}, of which one may lack. */
+    private record Transform(Optional<Activation> activation, Optional<Weight> dense, Values bias, Optional<Normalization> norm) {}
 
     static Head load(Weights from, Architecture architecture, Output.Words shape) throws IOException {
         Embedding.Tokens table = (Embedding.Tokens) architecture.embedding();
@@ -69,7 +70,9 @@ record Head(
 
     private static Transform transform(Weights from, Output.Transform shape) throws IOException {
         Role dense = Role.of(HEAD_TRANSFORM, Field.WEIGHT);
-        return new Transform(shape, from.linear(dense), from.bias(dense, true),
+        return new Transform(shape.dense().map(Output.Dense::activation),
+                shape.dense().isPresent() ? Optional.of(from.linear(dense)) : Optional.empty(),
+                from.bias(dense, shape.dense().filter(Output.Dense::bias).isPresent()),
                 from.norm(Role.of(HEAD_TRANSFORM_NORM, Field.GAIN), shape.norm()));
     }
 
@@ -120,9 +123,13 @@ record Head(
         }
         if (transform.isPresent()) {
             Transform t = transform.get();
-            y = multiplied(y, t.dense, pass, Use.GATE);
-            KERNELS.activate(y, Values.NONE, t.bias, t.shape.activation());
-            KERNELS.norm(y, t.norm, y);
+            if (t.dense.isPresent()) {
+                y = multiplied(y, t.dense.get(), pass, Use.GATE);
+                KERNELS.activate(y, Values.NONE, t.bias, t.activation.orElseThrow());
+            }
+            if (t.norm.isPresent()) {
+                KERNELS.norm(y, t.norm.get(), y);
+            }
         }
         return new Read(taken(y, room), sums(y));
     }

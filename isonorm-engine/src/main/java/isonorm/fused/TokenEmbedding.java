@@ -18,6 +18,7 @@ import isonorm.kernel.Rows;
 import isonorm.kernel.Type;
 import isonorm.tensor.Team;
 import java.io.IOException;
+import java.util.Arrays;
 import java.util.Optional;
 
 /** Tokens entering the stream: {@code recentre(norm(scale * token[id] + position[i + offset] + segment[0]))}. */
@@ -48,7 +49,8 @@ record TokenEmbedding(
     /** The tokens of one span into its rows of the stream. */
     void enter(int[] ids, int position, Rows stream, Team team, Workspace room) {
         Rows h = stream.sliceColumns(0, carried);
-        boolean plain = projection.isEmpty() && segments.isEmpty() && norm.isEmpty() && !shape.recentre();
+        boolean plain = projection.isEmpty() && segments.isEmpty() && norm.isEmpty() && !shape.recentre()
+                && shape.special().equals(Embedding.Special.NONE);
         if (!plain) {
             addUp(ids, position, h, team, room);
             return;
@@ -73,8 +75,9 @@ record TokenEmbedding(
         } else {
             KERNELS.gather(found.rows(), found.ids(), shape.scale(), sum);
         }
-        positions.ifPresent(table -> addRows(sum, table, position + shape.positionOffset(), 1));
-        segments.ifPresent(table -> addRows(sum, table, 0, 0));
+        shape.special().hidden().ifPresent(hidden -> hide(sum, ids, hidden));
+        positions.ifPresent(table -> addRows(sum, table, places(ids, position)));
+        segments.ifPresent(table -> addRows(sum, table, new int[ids.length]));
         Rows normalized = sum;
         if (norm.isPresent()) {
             normalized = room.rows(Use.READ, Type.F32, ids.length, norm.get().columnsOut(carried));
@@ -95,11 +98,30 @@ record TokenEmbedding(
         }
     }
 
-    /** Adds to row r the row {@code first + r * step} of a table. */
-    private static void addRows(Rows x, Rows table, int first, int step) {
+    /** The vectors of tokens that are to be guessed are zero, and those of the others grow by as much. */
+    private void hide(Rows x, int[] ids, int hidden) {
+        double factor = shape.special().scale((int) Arrays.stream(ids).filter(id -> id == hidden).count(), ids.length);
+        for (int r = 0; r < ids.length; r++) {
+            scale(x.slice(r, 1), ids[r] == hidden ? 0 : factor);
+        }
+    }
+
+    /** The row of the table of positions for each token; padding, which is not counted, has the row before the first one's. */
+    private int[] places(int[] ids, int position) {
+        int[] places = new int[ids.length];
+        int counted = position;
+        for (int i = 0; i < ids.length; i++) {
+            boolean padding = shape.special().padding().isPresent() && shape.special().padding().getAsInt() == ids[i];
+            places[i] = (padding ? -1 : counted++) + shape.positionOffset();
+        }
+        return places;
+    }
+
+    /** Adds to each row one of a table. */
+    private static void addRows(Rows x, Rows table, int[] which) {
         for (int r = 0; r < x.rows(); r++) {
             for (int c = 0; c < x.columns(); c++) {
-                x.set(r, c, x.get(r, c) + table.get(first + r * step, c));
+                x.set(r, c, x.get(r, c) + table.get(which[r], c));
             }
         }
     }

@@ -1,16 +1,19 @@
 package isonorm.layer;
 
 import static isonorm.architecture.Part.CLASS_TOKEN;
+import static isonorm.architecture.Part.DISTILLATION_TOKEN;
 import static isonorm.architecture.Part.EMBEDDING_NORM;
 import static isonorm.architecture.Part.EMBEDDING_PROJECTION;
 import static isonorm.architecture.Part.PATCH_PROJECTION;
 import static isonorm.architecture.Part.POSITION_EMBEDDING;
+import static isonorm.architecture.Part.REGISTERS;
 import static isonorm.architecture.Part.SEGMENT_EMBEDDING;
 import static isonorm.architecture.Part.TOKEN_EMBEDDING;
 
 import isonorm.architecture.Architecture;
 import isonorm.architecture.Embedding;
 import isonorm.architecture.Norm;
+import isonorm.architecture.Part;
 import isonorm.architecture.Role;
 import isonorm.architecture.Role.Field;
 import isonorm.architecture.Stream;
@@ -18,7 +21,11 @@ import isonorm.kernel.Type;
 import isonorm.model.Batch;
 import isonorm.model.Compute;
 import java.io.IOException;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
 import java.util.Optional;
+import java.util.stream.IntStream;
 
 /** What enters the stream: {@code recentre(norm(sum of embeddings))}, norm and recentring where there are any. */
 sealed interface EmbeddingLayer {
@@ -101,6 +108,9 @@ sealed interface EmbeddingLayer {
             if (shape.scale() != 1) {
                 sum = sum.times(shape.scale());
             }
+            if (shape.special().hidden().isPresent()) {
+                sum = withoutHidden(sum, given, shape.special());
+            }
             if (positions.isPresent()) {
                 sum = sum.plus(positions.get().lookUp(positionsOf(given), space).to(Type.wide(compute)));
             }
@@ -108,6 +118,24 @@ sealed interface EmbeddingLayer {
                 sum = sum.plus(segments.get().lookUp(new long[] {0}, space).to(Type.wide(compute)));
             }
             return entrance.forward(sum);
+        }
+
+        /** The vectors of tokens that are to be guessed are zero, and those of the others grow by as much. */
+        private static Tensor withoutHidden(Tensor x, Batch.Tokens given, Embedding.Special special) {
+            int T = given.length();
+            int hidden = special.hidden().orElseThrow();
+            double[] scales = new double[given.count()];
+            for (int r = 0; r < scales.length; r++) {
+                int row = r;
+                scales[r] = special.scale((int) Arrays.stream(given.ids()[r]).filter(id -> id == hidden).count(),
+                        (int) IntStream.range(0, T).filter(i -> given.seen(row, i)).count());
+            }
+            return x.map((token, values, y) -> {
+                double scale = given.ids()[token / T][token % T] == hidden ? 0 : scales[token / T];
+                for (int c = 0; c < x.width(); c++) {
+                    y[c] = values[c] * scale;
+                }
+            });
         }
 
         private static long[] flat(long[][] rows) {
@@ -126,26 +154,40 @@ sealed interface EmbeddingLayer {
                 int seen = 0;
                 for (int i = 0; i < T; i++) {
                     int position = i;
-                    if (shape.maskedPositions()) {
-                        position = given.seen(r, i) ? seen++ : -1; // padding takes the row before the first position's
+                    if (shape.maskedPositions() || shape.special().padding().isPresent()) {
+                        position = counts(given, r, i) ? seen++ : -1; // padding takes the row before the first position's
                     }
                     rows[r * T + i] = Math.max(0, position + shape.positionOffset());
                 }
             }
             return rows;
         }
+
+        /** Whether a position is counted for a token: not for padding, which the mask says or the token itself. */
+        private boolean counts(Batch.Tokens given, int row, int i) {
+            return shape.special().padding().isPresent()
+                    ? given.ids()[row][i] != shape.special().padding().getAsInt()
+                    : given.seen(row, i);
+        }
     }
 
-    /** A class token, then the patches in row order, each projected; a position is added to every one. */
-    record Patches(Embedding.Patches shape, Tensor classToken, Linear projection, Tensor positions, Entrance entrance, Compute compute)
+    /** Class tokens, registers, then the patches in row order, each projected; a position is added to all but registers. */
+    record Patches(
+            Embedding.Patches shape, List<Tensor> classTokens, Optional<Tensor> registers, Linear projection, Optional<Tensor> positions, Entrance entrance,
+            Compute compute)
             implements EmbeddingLayer {
 
         static Patches load(Loader from, Embedding.Patches shape, int streamWidth, Entrance entrance) throws IOException {
+            List<Tensor> classTokens = new ArrayList<>();
+            for (Part part : List.of(CLASS_TOKEN, DISTILLATION_TOKEN).subList(0, shape.beside().classTokens())) {
+                classTokens.add(from.vector(Role.of(part, Field.WEIGHT), streamWidth));
+            }
             return new Patches(
                     shape,
-                    from.vector(Role.of(CLASS_TOKEN, Field.WEIGHT), streamWidth),
+                    classTokens,
+                    shape.beside().registers() > 0 ? Optional.of(from.vector(Role.of(REGISTERS, Field.WEIGHT), streamWidth)) : Optional.empty(),
                     from.linear(Role.of(PATCH_PROJECTION, Field.WEIGHT), shape.bias()),
-                    from.vector(Role.of(POSITION_EMBEDDING, Field.WEIGHT), streamWidth),
+                    shape.positions() ? Optional.of(from.vector(Role.of(POSITION_EMBEDDING, Field.WEIGHT), streamWidth)) : Optional.empty(),
                     entrance,
                     from.compute());
         }
@@ -155,30 +197,37 @@ sealed interface EmbeddingLayer {
             Batch.Images images = (Batch.Images) batch;
             Tensor patches = projection.forward(unfolded(images, space)).to(Type.wide(compute));
             int T = shape.tokens();
+            int first = shape.beside().count();
+            int each = T - first;
             Tensor all = space.empty(Type.wide(compute), images.count() * T, patches.width());
             for (int image = 0; image < images.count(); image++) {
                 Tensor one = all.slice(image * T, T);
-                classToken.copyTo(one.rows().slice(0, 1));
-                patches.slice(image * (T - 1), T - 1).copyTo(one.rows().slice(1, T - 1));
+                for (int i = 0; i < classTokens.size(); i++) {
+                    positioned(classTokens.get(i), i).copyTo(one.rows().slice(i, 1));
+                }
+                if (registers.isPresent()) {
+                    registers.get().copyTo(one.rows().slice(classTokens.size(), shape.beside().registers()));
+                }
+                positioned(patches.slice(image * each, each), classTokens.size()).copyTo(one.rows().slice(first, each));
             }
-            return entrance.forward(all.plus(positions));
+            return entrance.forward(all);
+        }
+
+        /** With the positions from {@code place} on. */
+        private Tensor positioned(Tensor x, int place) {
+            return positions.isPresent() ? x.to(Type.wide(compute)).plus(positions.get().slice(place, x.count())) : x;
         }
 
         /** A row for each patch of each image: what its channels hold, one after the other, row by row. */
         private Tensor unfolded(Batch.Images images, Space space) {
-            int p = shape.patch();
-            int across = shape.width() / p;
-            int down = shape.height() / p;
-            int C = shape.channels();
-            Tensor all = space.empty(Type.of(compute), images.count() * down * across, C * p * p);
-            double[] row = new double[C * p * p];
+            int across = shape.columns();
+            int each = shape.rows() * across;
+            int size = shape.channels() * shape.height() * shape.width();
+            Tensor all = space.empty(Type.of(compute), images.count() * each, shape.values());
+            double[] row = new double[shape.values()];
             for (int patch = 0; patch < all.count(); patch++) {
-                int image = patch / (down * across);
-                int top = patch / across % down * p;
-                int left = patch % across * p;
                 for (int i = 0; i < row.length; i++) {
-                    int plane = image * C + i / (p * p);
-                    row[i] = images.pixels()[(plane * shape.height() + top + i / p % p) * shape.width() + left + i % p];
+                    row[i] = images.pixels()[patch / each * size + shape.pixel(patch % each / across, patch % each % across, i)];
                 }
                 all.rows().write(patch, 0, row.length, row);
             }

@@ -62,7 +62,7 @@ public final class Ends implements AutoCloseable {
 
     /** The output of the stream behind the last block, {@code length} tokens for each row of the batch. */
     public Result leave(Rows stream, int length) throws IOException {
-        return output.orElseThrow().forward(List.of(new OutputLayer.Sequences(new Tensor(stream, space), length)), space).getFirst();
+        return output.orElseThrow().forward(List.of(new OutputLayer.Sequences(new Tensor(stream, space), length, Optional.empty())), space).getFirst();
     }
 
     @Override

@@ -186,7 +186,7 @@ public final class ForwardPass implements Runner {
             parts.add(new Passage(
                     whole.slice(first * length, rows * length), new Sight(batch, first, rows, length), new Observation(observer, first * length)));
         }
-        return new Passages(new OutputLayer.Sequences(whole, length), parts);
+        return new Passages(OutputLayer.Sequences.of(whole, length, batch), parts);
     }
 
     /** Some rows of one batch on their way through the blocks. */

@@ -1,5 +1,6 @@
 package isonorm.layer;
 
+import static isonorm.architecture.Part.DISTILLED_HEAD;
 import static isonorm.architecture.Part.FINAL_NORM;
 import static isonorm.architecture.Part.HEAD;
 import static isonorm.architecture.Part.HEAD_PROJECTION;
@@ -19,6 +20,7 @@ import isonorm.architecture.Role.Field;
 import isonorm.architecture.Stream;
 import isonorm.kernel.Rows;
 import isonorm.kernel.Type;
+import isonorm.model.Batch;
 import isonorm.model.Compute;
 import isonorm.model.Result;
 import java.io.IOException;
@@ -31,12 +33,47 @@ import java.util.function.Function;
 /** What is made of the stream behind the last block. */
 sealed interface OutputLayer {
 
-    /** What the blocks made of a batch: a row for each token, {@code length} of them for each row of the batch. */
-    record Sequences(Tensor h, int length) {
+    /**
+     * What the blocks made of a batch: a row for each token, {@code length} of them for each row of the batch.
+     *
+     * @param mask 0 where a token is padding
+     */
+    record Sequences(Tensor h, int length, Optional<long[][]> mask) {
 
-        /** The first token of each row of the batch. */
-        Sequences first() {
-            return new Sequences(h.every(length), 1);
+        static Sequences of(Tensor h, int length, Batch batch) {
+            return new Sequences(h, length, batch instanceof Batch.Tokens tokens ? tokens.mask() : Optional.empty());
+        }
+
+        /** The token at a position of each row of the batch. */
+        Tensor at(int position) {
+            return h.every(length, position);
+        }
+
+        /** The same of other values. */
+        Sequences with(Tensor other) {
+            return new Sequences(other, length, mask);
+        }
+
+        /** The mean of the tokens from {@code first} to {@code to - 1} of each row of the batch that are no padding. */
+        Tensor means(int first, int to) {
+            int d = h.width();
+            return at(0).map((row, x, mean) -> {
+                Arrays.fill(mean, 0, d, 0);
+                int count = 0;
+                for (int token = first; token < to; token++) {
+                    if (mask.isPresent() && mask.get()[row][token] == 0) {
+                        continue;
+                    }
+                    count++;
+                    h.rows().read(row * length + token, 0, d, x);
+                    for (int c = 0; c < d; c++) {
+                        mean[c] += x[c];
+                    }
+                }
+                for (int c = 0; c < d; c++) {
+                    mean[c] /= count;
+                }
+            });
         }
 
         int count() {
@@ -51,8 +88,7 @@ sealed interface OutputLayer {
         Final last = Final.load(from, architecture);
         return switch (architecture.output()) {
             case Output.Words words -> Words.load(from, architecture, words, last, tokens);
-            case Output.Labels(int labels, Pooling pooling, boolean bias) ->
-                    new Labels(last, pooling, from.linear(Role.of(HEAD, Field.WEIGHT), bias), from.compute());
+            case Output.Labels labels -> Labels.load(from, architecture, labels, last);
             case Output.Hidden(Pooler pooler) -> new Hidden(last, pooler,
                     pooler == Pooler.DENSE_TANH ? Optional.of(from.linear(Role.of(POOLER, Field.WEIGHT), true)) : Optional.empty(),
                     from.compute());
@@ -97,6 +133,31 @@ sealed interface OutputLayer {
         }
     }
 
+    /** {@code norm(activation(dense(x)))}, of which one may lack. */
+    record Transform(Optional<Activation> activation, Optional<Linear> dense, Optional<NormLayer> norm, Compute compute) {
+
+        static Optional<Transform> load(Loader from, Architecture architecture, Optional<Output.Transform> shape) throws IOException {
+            if (shape.isEmpty()) {
+                return Optional.empty();
+            }
+            Optional<Output.Dense> dense = shape.get().dense();
+            return Optional.of(new Transform(
+                    dense.map(Output.Dense::activation),
+                    dense.isPresent() ? Optional.of(from.linear(Role.of(HEAD_TRANSFORM, Field.WEIGHT), dense.get().bias())) : Optional.empty(),
+                    shape.get().norm().isPresent()
+                            ? Optional.of(from.norm(Role.of(HEAD_TRANSFORM_NORM, Field.GAIN), shape.get().norm().get(), shape.get().width(architecture.width())))
+                            : Optional.empty(),
+                    from.compute()));
+        }
+
+        Tensor wide(Tensor x) {
+            Tensor y = dense.isPresent()
+                    ? MlpLayer.activate(activation.orElseThrow(), dense.get().forward(x.to(Type.of(compute))).to(Type.wide(compute)))
+                    : x;
+            return norm.isPresent() ? norm.get().wide(y) : y;
+        }
+    }
+
     /**
      * Logits over the vocabulary: {@code softcap(scale * (W y + bias + means * sum(y)))}, y being the normalized stream behind
      * projection and transform.
@@ -119,13 +180,6 @@ sealed interface OutputLayer {
             Compute compute)
             implements OutputLayer {
 
-        /** {@code norm(activation(dense(x)))}. */
-        private record Transform(Output.Transform shape, Linear dense, NormLayer norm, Compute compute) {
-            Tensor wide(Tensor x) {
-                return norm.wide(MlpLayer.activate(shape.activation(), dense.forward(x.to(Type.of(compute))).to(Type.wide(compute))));
-            }
-        }
-
         static Words load(Loader from, Architecture architecture, Output.Words shape, Final last, Optional<VocabularyMatrix> tokens)
                 throws IOException {
             Embedding.Tokens table = (Embedding.Tokens) architecture.embedding();
@@ -137,14 +191,7 @@ sealed interface OutputLayer {
                     shape.projectedWidth() > 0
                             ? Optional.of(from.linear(Role.of(HEAD_PROJECTION, Field.WEIGHT), false))
                             : Optional.empty(),
-                    shape.transform().isPresent()
-                            ? Optional.of(new Transform(
-                                    shape.transform().get(),
-                                    from.linear(Role.of(HEAD_TRANSFORM, Field.WEIGHT), true),
-                                    from.norm(Role.of(HEAD_TRANSFORM_NORM, Field.GAIN), shape.transform().get().norm(),
-                                            architecture.width()),
-                                    from.compute()))
-                            : Optional.empty(),
+                    Transform.load(from, architecture, shape.transform()),
                     shape.tied() ? tokens.orElseThrow() : from.table(Role.of(HEAD, Field.WEIGHT)),
                     differences,
                     shape.bias() ? Optional.of(from.vector(Role.of(HEAD, Field.BIAS), table.vocabulary())) : Optional.empty(),
@@ -254,36 +301,57 @@ sealed interface OutputLayer {
         }
     }
 
-    /** Scores of the class token, or of it and the mean of all other positions, one after the other. */
-    record Labels(Final last, Pooling pooling, Linear head, Compute compute) implements OutputLayer {
+    /**
+     * Scores of labels: of what the pooling reads, behind the transform where there is one.
+     *
+     * @param patches where the patches of an image begin
+     * @param second the head of the distillation token
+     */
+    record Labels(Final last, Pooling pooling, int patches, Optional<Transform> transform, Linear head, Optional<Linear> second, Compute compute)
+            implements OutputLayer {
+
+        static Labels load(Loader from, Architecture architecture, Output.Labels shape, Final last) throws IOException {
+            return new Labels(last, shape.pooling(), architecture.firstPatch(), Transform.load(from, architecture, shape.transform()),
+                    from.linear(Role.of(HEAD, Field.WEIGHT), shape.bias()),
+                    shape.pooling() == Pooling.EACH_OF_TWO ? Optional.of(from.linear(Role.of(DISTILLED_HEAD, Field.WEIGHT), shape.bias())) : Optional.empty(),
+                    from.compute());
+        }
 
         @Override
         public List<Result> forward(List<Sequences> streams, Space space) throws IOException {
-            return each(streams, space, stream -> RowsResult.of(compute, head.forward(pooled(stream).to(Type.of(compute))), stream.count(), head.weight().count()));
+            return each(streams, space, stream -> {
+                Tensor scores = pooling == Pooling.EACH_OF_TWO
+                        ? head.forward(last.read(stream.at(0)).to(Type.of(compute))).to(Type.wide(compute))
+                                .plus(second.orElseThrow().forward(last.read(stream.at(1)).to(Type.of(compute))).to(Type.wide(compute))).times(.5).to(Type.of(compute))
+                        : scored(pooled(stream));
+                return pooling == Pooling.EVERY
+                        ? RowsResult.of(compute, scores, stream.count(), stream.length(), scores.width())
+                        : RowsResult.of(compute, scores, stream.count(), scores.width());
+            });
+        }
+
+        /** A norm reads all d values, a linear layer those that there are. */
+        private Tensor read(Tensor h) {
+            return transform.filter(before -> before.dense().isEmpty()).isPresent() ? last.all(h) : last.read(h);
+        }
+
+        private Tensor scored(Tensor pooled) {
+            return head.forward((transform.isPresent() ? transform.get().wide(pooled) : pooled).to(Type.of(compute)));
         }
 
         private Tensor pooled(Sequences stream) {
             return switch (pooling) {
-                case FIRST -> last.read(stream.first().h());
+                case FIRST -> read(stream.at(0));
                 case FIRST_AND_MEAN -> {
-                    Sequences y = new Sequences(last.read(stream.h()), stream.length());
-                    yield y.first().h().beside(meansBehindFirst(y));
+                    Sequences y = stream.with(read(stream.h()));
+                    yield y.at(0).beside(y.means(patches, y.length()));
                 }
+                case EVERY -> read(stream.h());
+                case MEAN -> stream.with(read(stream.h())).means(0, stream.length());
+                case MEAN_OF_TWO -> stream.with(read(stream.h())).means(0, 2);
+                case NORMED_MEAN -> read(stream.with(stream.h().to(Type.wide(compute))).means(patches, stream.length()));
+                case EACH_OF_TWO -> throw new IllegalStateException("two are read, each by itself");
             };
-        }
-
-        /** The mean of all tokens of each row of the batch but the first. */
-        private static Tensor meansBehindFirst(Sequences y) {
-            int d = y.h().width();
-            return y.first().h().map((row, x, mean) -> {
-                Arrays.fill(mean, 0, d, 0);
-                for (int token = 1; token < y.length(); token++) {
-                    y.h().rows().read(row * y.length() + token, 0, d, x);
-                    for (int c = 0; c < d; c++) {
-                        mean[c] += x[c] / (y.length() - 1);
-                    }
-                }
-            });
         }
     }
 
@@ -294,18 +362,20 @@ sealed interface OutputLayer {
         public List<Result> forward(List<Sequences> streams, Space space) throws IOException {
             return each(streams, space, stream -> {
                 Tensor h = stream.h();
-                Tensor states = (pooler == Pooler.NORMED_FIRST ? last.bare(h) : last.all(h)).to(Type.of(compute));
+                Tensor states = (pooler.bareStream() ? last.bare(h) : last.all(h)).to(Type.of(compute));
                 RowsResult made = RowsResult.of(compute, states, stream.count(), stream.length(), states.width());
-                return pooler == Pooler.NONE ? made : made.withPooled(pooled(stream.first().h()).to(Type.of(compute)));
+                return pooler == Pooler.NONE ? made : made.withPooled(pooled(stream).to(Type.of(compute)));
             });
         }
 
-        private Tensor pooled(Tensor first) {
+        private Tensor pooled(Sequences stream) {
             return switch (pooler) {
                 case NONE -> throw new IllegalStateException("nothing is pooled");
-                case FIRST, NORMED_FIRST -> last.all(first);
+                case FIRST, NORMED_FIRST -> last.all(stream.at(0));
+                case MEAN_OF_TWO -> stream.with(last.all(stream.h())).means(0, 2);
+                case NORMED_MEAN -> last.all(stream.with(stream.h().to(Type.wide(compute))).means(1, stream.length()));
                 case DENSE_TANH -> MlpLayer.activate(Activation.TANH,
-                        dense.orElseThrow().forward(last.read(first).to(Type.of(compute))).to(Type.wide(compute)));
+                        dense.orElseThrow().forward(last.read(stream.at(0)).to(Type.of(compute))).to(Type.wide(compute)));
             };
         }
     }

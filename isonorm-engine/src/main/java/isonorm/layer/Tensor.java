@@ -209,10 +209,10 @@ record Tensor(Rows rows, Space space) {
         return new Tensor(rows.slice(first, count), space);
     }
 
-    /** Row 0 and every {@code step}-th behind it, of a multiple of as many; a view. */
-    Tensor every(int step) {
-        return new Tensor(
-                new Rows(rows.data(), type(), rows.offset(), count() / step, width(), Math.multiplyExact(rows.stride(), step)), space);
+    /** Row {@code first} and every {@code step}-th behind it, of a multiple of {@code step}; a view. */
+    Tensor every(int step, int first) {
+        return new Tensor(new Rows(rows.data(), type(), rows.offset() + (long) first * rows.stride(), count() / step, width(),
+                Math.multiplyExact(rows.stride(), step)), space);
     }
 
     /** Each row cut into {@code parts} rows that follow each other, such as heads. */

@@ -120,7 +120,7 @@ final class Equivalent implements AutoCloseable {
                 output = ((Output.Words) output).withBias(true);
             }
         } else if (output instanceof Output.Labels labels && kind == NormKind.CRMS && last.affine().hasBias()) {
-            output = new Output.Labels(labels.labels(), labels.pooling(), true);
+            output = labels.withBias(true);
         }
         return original.withBlocks(blocks).withOutput(output)
                 .withFinalNorm(Optional.of(last.withKind(kind).withAffine(affine)))

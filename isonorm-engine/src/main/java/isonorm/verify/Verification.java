@@ -396,7 +396,7 @@ public final class Verification {
                 case Output.Words _ -> new Outcome(Optional.of(new Tally(true)), Optional.empty(), "logits");
                 case Output.Labels _ -> new Outcome(Optional.of(new Tally(true)), Optional.empty(), "scores");
                 case Output.Hidden(Pooler pooler) -> {
-                    boolean stream = pooler == Pooler.NORMED_FIRST && (a.stream() != Stream.FREE || b.stream() != Stream.FREE);
+                    boolean stream = pooler.bareStream() && (a.stream() != Stream.FREE || b.stream() != Stream.FREE);
                     if (stream) {
                         yield new Outcome(Optional.empty(), Optional.of(new Tally(false)),
                                 "pooled vectors, because the hidden states are the stream itself, whose mean a conversion takes out");

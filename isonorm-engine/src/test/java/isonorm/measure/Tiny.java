@@ -26,9 +26,9 @@ final class Tiny {
     private Tiny() {}
 
     static Architecture vit() {
-        Embedding.Patches patches = new Embedding.Patches(8, 8, 4, 3, true, false, Optional.empty(), false);
+        Embedding.Patches patches = Embedding.Patches.of(8, 8, 4, 3);
         return Architecture.of("tiny", 12, patches.tokens(), patches, blocks(ATTENTION.bidirectional()), Optional.of(NORM),
-                new Output.Labels(7, Output.Pooling.FIRST, true));
+                Output.Labels.of(7, Output.Pooling.FIRST));
     }
 
     static Architecture words() {

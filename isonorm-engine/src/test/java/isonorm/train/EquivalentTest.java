@@ -135,9 +135,9 @@ class EquivalentTest {
     @EnumSource(value = NormKind.class, names = {"RMS", "CRMS"})
     void everyVectorThatEntersTheStreamHasNoMean(NormKind kind) {
         Norm norm = Norm.of(NormKind.LAYER, 1e-5, Affine.GAIN_AND_BIAS);
-        Architecture architecture = Architecture.of("test", 16, 5, new Embedding.Patches(4, 4, 2, 1, true, true, Optional.empty(), false),
+        Architecture architecture = Architecture.of("test", 16, 5, Embedding.Patches.of(4, 4, 2, 1).withMaskToken(true),
                 List.of(Block.of(Placement.PRE, Wiring.SEQUENTIAL, norm, Attention.of(2, 8), Mlp.plain(40, Activation.GELU))), Optional.of(norm),
-                new Output.Labels(3, Output.Pooling.FIRST, true));
+                Output.Labels.of(3, Output.Pooling.FIRST));
         try (Team team = Team.of(1)) {
             Parameters theta = Parameters.of(architecture, Type.F64, Type.F64);
             new Beginning(_ -> BlockStrategy.Initialization.NORMAL, 0.2, 9).fill(theta, architecture, team);

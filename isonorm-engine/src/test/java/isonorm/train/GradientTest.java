@@ -177,8 +177,8 @@ class GradientTest {
         for (String name : List.of("pre-ln", "pre-crmsnorm", "peri-ln", "lns")) {
             Strategy strategy = Strategy.named(name);
             Architecture base = decoder(block -> block.withMixer(((Attention) block.mixer()).bidirectional()))
-                    .withEmbedding(new Embedding.Patches(4, 6, 2, 3, true, false, Optional.empty(), false))
-                    .withOutput(new Output.Labels(7, Output.Pooling.FIRST, true));
+                    .withEmbedding(Embedding.Patches.of(4, 6, 2, 3))
+                    .withOutput(Output.Labels.of(7, Output.Pooling.FIRST));
             SplittableRandom random = new SplittableRandom(6);
             float[] pixels = new float[3 * 3 * 4 * 6];
             for (int i = 0; i < pixels.length; i++) {

@@ -119,10 +119,14 @@ final class ForwardFiles {
     }
 
     private static List<Batch> images(SafetensorsFile file, Embedding.Patches patches) throws IOException {
-        String name = "pixel_values";
-        String form = "batch x " + patches.channels() + " x " + patches.height() + " x " + patches.width();
-        TensorInfo info = require(file, name, 4, form);
-        if (!info.shape().subList(1, 4).equals(List.of((long) patches.channels(), (long) patches.height(), (long) patches.width()))) {
+        boolean sound = patches.cut().turned(); // a spectrogram has no channels
+        String name = sound ? "input_values" : "pixel_values";
+        List<Long> wanted = sound
+                ? List.of((long) patches.height(), (long) patches.width())
+                : List.of((long) patches.channels(), (long) patches.height(), (long) patches.width());
+        String form = "batch x " + String.join(" x ", wanted.stream().map(String::valueOf).toList());
+        TensorInfo info = require(file, name, wanted.size() + 1, form);
+        if (!info.shape().subList(1, wanted.size() + 1).equals(wanted)) {
             throw new IOException(file.path() + ": " + name + " must be " + form + " for this model, got shape " + info.shape());
         }
         if (!Numbers.readable(info.dtype())) {
