@@ -93,6 +93,9 @@ public final class Families {
             Map.entry("xlm-roberta", Bert.XLM_ROBERTA),
             Map.entry("xlm-roberta-xl", Bert.XLM_ROBERTA_XL)));
 
+    /** Types that older files call otherwise. */
+    private static final Map<String, String> OTHER_NAMES = Map.of("RefinedWeb", "falcon", "RefinedWebModel", "falcon", "stablelm_epoch", "stablelm");
+
     private Families() {}
 
     /** Every model_type that can be read. */

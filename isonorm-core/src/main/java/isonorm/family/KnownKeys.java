@@ -37,7 +37,10 @@ final class KnownKeys {
             Set<String> section = new HashSet<>();
             for (String line : new String(page.readAllBytes(), StandardCharsets.UTF_8).lines().toList()) {
                 if (line.startsWith("## ")) {
-                    section = sections.computeIfAbsent(line.substring(3).replace("`", ""), _ -> new HashSet<>());
+                    section = new HashSet<>(); // of one family, or of several that have the same keys
+                    for (String family : line.substring(3).replace("`", "").split(", ")) {
+                        sections.put(family, section);
+                    }
                 } else if (line.startsWith("|")) {
                     Matcher name = NAME.matcher(line.split("\\|", -1)[1]);
                     while (name.find()) {
