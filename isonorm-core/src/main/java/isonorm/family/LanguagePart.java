@@ -24,11 +24,11 @@ public record LanguagePart(String whole, Config config, String layers, String he
     private static final Map<String, String> WHOLES = Map.ofEntries(
             Map.entry("audioflamingo3", "qwen2"), Map.entry("aya_vision", "cohere2"), Map.entry("cohere2_vision", "cohere2"),
             Map.entry("deepseek_vl", "llama"), Map.entry("exaone4_5", "exaone4"), Map.entry("fuyu", "persimmon"), Map.entry("gemma3", "gemma3_text"),
-            Map.entry("glmasr", "llama"), Map.entry("got_ocr2", "qwen2"), Map.entry("granite_speech", "granite"),
+            Map.entry("glm4v", "glm4v_text"), Map.entry("glm46v", "glm4v_text"), Map.entry("glmasr", "llama"), Map.entry("got_ocr2", "qwen2"), Map.entry("granite_speech", "granite"), Map.entry("granite_speech_plus", "granite"),
             Map.entry("hyperclovax_vision_v2", "hyperclovax"), Map.entry("idefics3", "llama"), Map.entry("internvl", "qwen2"),
             Map.entry("lighton_ocr", "qwen3"), Map.entry("llava", "llama"), Map.entry("llava_next", "llama"), Map.entry("llava_next_video", "llama"),
             Map.entry("llava_onevision", "qwen2"), Map.entry("mistral3", "mistral"), Map.entry("musicflamingo", "qwen2"),
-            Map.entry("ovis2", "qwen2"), Map.entry("qwen2_audio", "qwen2"), Map.entry("qwen2_vl", "qwen2_vl_text"), Map.entry("qwen2_5_vl", "qwen2_5_vl_text"),
+            Map.entry("ovis2", "qwen2"), Map.entry("pp_chart2table", "qwen2"), Map.entry("qwen2_audio", "qwen2"), Map.entry("qwen2_vl", "qwen2_vl_text"), Map.entry("qwen2_5_vl", "qwen2_5_vl_text"),
             Map.entry("qwen3_asr", "qwen3"), Map.entry("qwen3_vl", "qwen3_vl_text"), Map.entry("smolvlm", "llama"),
             Map.entry("video_llama_3", "qwen2"), Map.entry("video_llava", "llama"), Map.entry("vipllava", "llama"), Map.entry("voxtral", "llama"));
 
@@ -40,7 +40,7 @@ public record LanguagePart(String whole, Config config, String layers, String he
             "gemma3_text", sizes(262_208, 2304, 9216, 26, 8, 4));
 
     /** What the language models are, alone, that have names of their own. */
-    private static final Map<String, String> ALONE = Map.of("qwen2_vl_text", "qwen2", "qwen2_5_vl_text", "qwen2", "qwen3_vl_text", "qwen3");
+    private static final Map<String, String> ALONE = Map.of("qwen2_vl_text", "qwen2", "qwen2_5_vl_text", "qwen2", "qwen3_vl_text", "qwen3", "glm4v_text", "glm4");
 
     private static final List<String> LAYERS = List.of("language_model.model.model.", "language_model.model.", "model.language_model.", "model.text_model.", "language_model.", "model.");
     private static final List<String> HEADS = List.of("language_model.model.lm_head", "language_model.lm_head", "lm_head");
@@ -115,12 +115,22 @@ public record LanguagePart(String whole, Config config, String layers, String he
         if (config.flagOr(false, "use_sliding_window")) {
             throw Config.unsupported("use_sliding_window", true, "false");
         }
-        if (config.textOr("", "model_type").equals("qwen2")) {
-            config.require("head_dim", Reading.widthOfHead(config.integer("hidden_size"), config.integer("num_attention_heads")));
+        String family = config.textOr("", "model_type");
+        if (!family.equals("qwen3")) {
+            int share = Reading.widthOfHead(config.integer("hidden_size"), config.integer("num_attention_heads"));
+            config.require("head_dim", share);
+            config = config.with("head_dim", share);
+        }
+        if (family.equals("glm4")) {
+            config = config.with("attention_bias", true);
+            if (rope.find("partial_rotary_factor").isEmpty() && config.find("partial_rotary_factor").isEmpty()) {
+                throw Config.unsupported("partial_rotary_factor", "missing", "a number");
+            }
         }
         String type = rope.textOr("default", "rope_type", "type");
         return type.equals("default") || type.equals("mrope")
-                ? config.without("rope_scaling").with("rope_parameters", Map.of("rope_type", "default", "rope_theta", base)) : config;
+                ? config.without("rope_scaling")
+                .with("rope_parameters", rope.without("type", "mrope_section", "mrope_interleaved").with("rope_type", "default").with("rope_theta", base)) : config;
     }
 
     /** What the language model says of itself, with its tensors where they lie in the whole. */
