@@ -18,6 +18,7 @@ import java.util.OptionalInt;
  * @param width the width of the residual stream, d; a compressed stream carries d - 1 values of it
  * @param finalNorm the norm behind the last block, if there is one
  * @param context how many positions the model was made for
+ * @param companion a second stack beside this one; this is then the main one
  */
 public record Architecture(
         String family,
@@ -27,7 +28,8 @@ public record Architecture(
         List<Block> blocks,
         Optional<Norm> finalNorm,
         Output output,
-        Stream stream) {
+        Stream stream,
+        Optional<Companion> companion) {
 
     public Architecture {
         if (width <= 1) {
@@ -42,6 +44,13 @@ public record Architecture(
         if (dual > 0 && (stream != Stream.FREE || blocks.stream().anyMatch(block -> block.norm().kind().readsCompressed()))) {
             throw new IllegalArgumentException("the streams of dual blocks are free and carried whole, got " + stream + " and "
                     + blocks.getFirst().norm().kind());
+        }
+        boolean encoded = companion.isPresent() && companion.get() instanceof Companion.Encoder;
+        if (blocks.stream().anyMatch(block -> block.cross().isPresent() != encoded)) {
+            throw new IllegalArgumentException("every block reads what the encoder beside it gives, and none where there is no encoder");
+        }
+        if (companion.isPresent() && companion.get().architecture().companion().isPresent()) {
+            throw new IllegalArgumentException("a model has at most two stacks");
         }
         if (dual > 0 && readsBareStream(output)) {
             throw new IllegalArgumentException("two streams end as one behind the final norm and have no bare stream to give, got " + output);
@@ -72,7 +81,7 @@ public record Architecture(
     /** An ordinary architecture, about whose stream nothing is known. */
     public static Architecture of(
             String family, int width, int context, Embedding embedding, List<Block> blocks, Optional<Norm> finalNorm, Output output) {
-        return new Architecture(family, width, context, embedding, blocks, finalNorm, output, Stream.FREE);
+        return new Architecture(family, width, context, embedding, blocks, finalNorm, output, Stream.FREE, Optional.empty());
     }
 
     /** How many tokens a sequence can have: its context, or the rows of its table of positions. */
@@ -97,23 +106,27 @@ public record Architecture(
     }
 
     public Architecture withEmbedding(Embedding other) {
-        return new Architecture(family, width, context, other, blocks, finalNorm, output, stream);
+        return new Architecture(family, width, context, other, blocks, finalNorm, output, stream, companion);
     }
 
     public Architecture withBlocks(List<Block> other) {
-        return new Architecture(family, width, context, embedding, other, finalNorm, output, stream);
+        return new Architecture(family, width, context, embedding, other, finalNorm, output, stream, companion);
     }
 
     public Architecture withFinalNorm(Optional<Norm> other) {
-        return new Architecture(family, width, context, embedding, blocks, other, output, stream);
+        return new Architecture(family, width, context, embedding, blocks, other, output, stream, companion);
     }
 
     public Architecture withOutput(Output other) {
-        return new Architecture(family, width, context, embedding, blocks, finalNorm, other, stream);
+        return new Architecture(family, width, context, embedding, blocks, finalNorm, other, stream, companion);
     }
 
     public Architecture withStream(Stream other) {
-        return new Architecture(family, width, context, embedding, blocks, finalNorm, output, other);
+        return new Architecture(family, width, context, embedding, blocks, finalNorm, output, other, companion);
+    }
+
+    public Architecture withCompanion(Companion beside) {
+        return new Architecture(family, width, context, embedding, blocks, finalNorm, output, stream, Optional.of(beside));
     }
 
     /** Whether there is a second stream, {@link Placement#DUAL}. */
@@ -167,6 +180,9 @@ public record Architecture(
         List<Part> norms = new ArrayList<>();
         if (block.attentionPlacement().norm() != Placement.Place.NOWHERE) {
             norms.add(ATTENTION_NORM);
+            if (block.cross().isPresent()) {
+                norms.add(CROSS_NORM);
+            }
         }
         if (!block.wiring().sharesNorm() && block.mlpPlacement().norm() != Placement.Place.NOWHERE) {
             norms.add(MLP_NORM);
@@ -193,6 +209,9 @@ public record Architecture(
             readers.addAll(switch (block.mixer()) {
                 case Attention _, LatentAttention _ -> List.of(Role.of(QUERY_KEY_VALUE, l, WEIGHT));
             });
+        }
+        if (norm == CROSS_NORM) {
+            readers.add(Role.of(CROSS_QUERY, l, WEIGHT));
         }
         if (norm == MLP_NORM || block.wiring().sharesNorm()) {
             switch (block.feedForward()) {
@@ -257,16 +276,31 @@ public record Architecture(
         };
     }
 
-    /** Every parameter of this architecture, in the order of a forward pass. */
+    /** Every parameter of this architecture, in the order of a forward pass; the second stack's come first. */
     public List<Parameter> parameters() {
         List<Parameter> all = new ArrayList<>();
+        companion.ifPresent(beside -> all.addAll(parametersOf(beside)));
         embeddingParameters(all);
         for (int l = 0; l < blocks.size(); l++) {
             blockParameters(all, l);
         }
         finalNorm.ifPresent(norm -> normParameters(all, Role.of(FINAL_NORM, GAIN), norm, width));
         outputParameters(all);
+        if (companion.isPresent() && companion.get() instanceof Companion.ImageTower(Architecture _, boolean bias)) {
+            all.add(Parameter.vector(Role.of(SIMILARITY_SCALE, WEIGHT), 1));
+            if (bias) {
+                all.add(Parameter.vector(Role.of(SIMILARITY_BIAS, WEIGHT), 1));
+            }
+        }
         return all;
+    }
+
+    /** A second stack's own parameters, under its name. */
+    private static List<Parameter> parametersOf(Companion beside) {
+        boolean shares = beside instanceof Companion.Encoder encoder && encoder.sharesTable();
+        return beside.architecture().parameters().stream()
+                .filter(parameter -> !shares || parameter.role().part() != TOKEN_EMBEDDING)
+                .map(parameter -> parameter.in(beside.stack())).toList();
     }
 
     /** How many values all parameters have together. */
@@ -344,6 +378,15 @@ public record Architecture(
         if (block.gates()) {
             all.add(Parameter.vector(Role.of(ATTENTION_STREAM_GATE, l, WEIGHT), 1));
         }
+        block.cross().ifPresent(cross -> {
+            if (norms(block).contains(CROSS_NORM)) {
+                normParameters(all, Role.of(CROSS_NORM, l, GAIN), block.norm(), width);
+            }
+            readerParameters(all, Role.of(CROSS_QUERY, l, WEIGHT), cross.queryWidth(), cross.bias(), columns);
+            linearParameters(all, Role.of(CROSS_KEY_VALUE, l, WEIGHT), cross.keyValueWidth(), companion.orElseThrow().architecture().finalWidth(),
+                    cross.keyValueBias());
+            linearParameters(all, Role.of(CROSS_OUTPUT, l, WEIGHT), streamWidth(), cross.queryWidth(), cross.outputBias());
+        });
         if (norms(block).contains(MLP_NORM)) {
             normParameters(all, Role.of(MLP_NORM, l, GAIN), block.norm(), width);
         }

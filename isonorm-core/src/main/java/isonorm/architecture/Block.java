@@ -4,13 +4,16 @@ import static isonorm.architecture.Placement.NONE;
 import static isonorm.architecture.Placement.POST;
 import static isonorm.architecture.Placement.PRE;
 
+import java.util.Optional;
+
 /**
- * One block: a mixer, which is attention, and a feed-forward layer, which is an MLP, joined to the stream as their placements and the wiring
- * say. All its norms on the stream are of one kind.
+ * One block: a mixer, which is attention, in decoders beside an encoder attention to that, and a feed-forward layer, which is an MLP, joined to
+ * the stream as their placements and the wiring say. All its norms on the stream are of one kind.
  *
  * @param attentionPlacement where the norms around the mixer stand
  * @param mlpPlacement where those around the feed-forward layer stand
  * @param norm what stands where the placements say; without a meaning where they say nowhere
+ * @param cross the sub-layer between the two that reads what an encoder gives; its norms stand as the mixer's do
  * @param skip what the stream is multiplied with where a branch is added to it, alpha in {@code alpha h + F(h)}; 1 in most models,
  *     not in DeepNorm (arXiv 2203.00555)
  * @param branch what each sub-layer's result is multiplied with before it is added, beta in {@code h + beta F(h)}; 1 in most models, not in Granite
@@ -26,6 +29,7 @@ public record Block(
         Wiring wiring,
         Norm norm,
         Mixer mixer,
+        Optional<CrossAttention> cross,
         FeedForward feedForward,
         double skip,
         double branch,
@@ -49,6 +53,11 @@ public record Block(
             throw new IllegalArgumentException("gates scale a sum that no norm stands behind, got " + attentionPlacement + " and "
                     + mlpPlacement);
         }
+        if (cross.isPresent() && (wiring != Wiring.SEQUENTIAL || attentionPlacement.writesSecondStream() || attentionPlacement.outputNorm() != Placement.Place.NOWHERE
+                || gates || scale != BranchScale.NONE)) {
+            throw new IllegalArgumentException("attention to an encoder stands in sequential blocks of one stream, without norms on its output, gates and"
+                    + " scales, got " + wiring + ", " + attentionPlacement + ", " + scale);
+        }
         if (!attentionPlacement.normalizes() && !mlpPlacement.normalizes() && (norm.affine() != Affine.NONE || norm.folded() != Affine.NONE)) {
             throw new IllegalArgumentException("a block without norms has no gain and no bias, got " + norm);
         }
@@ -66,13 +75,13 @@ public record Block(
 
     /** A block with both sub-layers placed alike, without a factor of the skip, a scale and gates. */
     public static Block of(Placement both, Wiring wiring, Norm norm, Mixer mixer, FeedForward feedForward) {
-        return new Block(both, both, wiring, norm, mixer, feedForward, 1, 1, BranchScale.NONE, false, false);
+        return new Block(both, both, wiring, norm, mixer, Optional.empty(), feedForward, 1, 1, BranchScale.NONE, false, false);
     }
 
     /** The same block without its norms. */
     public Block withoutNorms() {
         return new Block(
-                NONE, NONE, wiring, norm.withAffine(Affine.NONE).withFolded(Affine.NONE), mixer, feedForward, skip, branch, scale, gates, false);
+                NONE, NONE, wiring, norm.withAffine(Affine.NONE).withFolded(Affine.NONE), mixer, cross, feedForward, skip, branch, scale, gates, false);
     }
 
     /** Whether both sub-layers are placed so. */
@@ -86,38 +95,42 @@ public record Block(
     }
 
     public Block withPlacements(Placement ofAttention, Placement ofMlp) {
-        return new Block(ofAttention, ofMlp, wiring, norm, mixer, feedForward, skip, branch, scale, gates, recentre);
+        return new Block(ofAttention, ofMlp, wiring, norm, mixer, cross, feedForward, skip, branch, scale, gates, recentre);
     }
 
     public Block withNorm(Norm other) {
-        return new Block(attentionPlacement, mlpPlacement, wiring, other, mixer, feedForward, skip, branch, scale, gates, recentre);
+        return new Block(attentionPlacement, mlpPlacement, wiring, other, mixer, cross, feedForward, skip, branch, scale, gates, recentre);
     }
 
     public Block withMixer(Mixer other) {
-        return new Block(attentionPlacement, mlpPlacement, wiring, norm, other, feedForward, skip, branch, scale, gates, recentre);
+        return new Block(attentionPlacement, mlpPlacement, wiring, norm, other, cross, feedForward, skip, branch, scale, gates, recentre);
+    }
+
+    public Block withCross(CrossAttention attention) {
+        return new Block(attentionPlacement, mlpPlacement, wiring, norm, mixer, Optional.of(attention), feedForward, skip, branch, scale, gates, recentre);
     }
 
     public Block withFeedForward(FeedForward other) {
-        return new Block(attentionPlacement, mlpPlacement, wiring, norm, mixer, other, skip, branch, scale, gates, recentre);
+        return new Block(attentionPlacement, mlpPlacement, wiring, norm, mixer, cross, other, skip, branch, scale, gates, recentre);
     }
 
     public Block withSkip(double factor) {
-        return new Block(attentionPlacement, mlpPlacement, wiring, norm, mixer, feedForward, factor, branch, scale, gates, recentre);
+        return new Block(attentionPlacement, mlpPlacement, wiring, norm, mixer, cross, feedForward, factor, branch, scale, gates, recentre);
     }
 
     public Block withBranch(double factor) {
-        return new Block(attentionPlacement, mlpPlacement, wiring, norm, mixer, feedForward, skip, factor, scale, gates, recentre);
+        return new Block(attentionPlacement, mlpPlacement, wiring, norm, mixer, cross, feedForward, skip, factor, scale, gates, recentre);
     }
 
     public Block withScale(BranchScale other) {
-        return new Block(attentionPlacement, mlpPlacement, wiring, norm, mixer, feedForward, skip, branch, other, gates, recentre);
+        return new Block(attentionPlacement, mlpPlacement, wiring, norm, mixer, cross, feedForward, skip, branch, other, gates, recentre);
     }
 
     public Block withGates(boolean gated) {
-        return new Block(attentionPlacement, mlpPlacement, wiring, norm, mixer, feedForward, skip, branch, scale, gated, recentre);
+        return new Block(attentionPlacement, mlpPlacement, wiring, norm, mixer, cross, feedForward, skip, branch, scale, gated, recentre);
     }
 
     public Block withRecentre(boolean explicit) {
-        return new Block(attentionPlacement, mlpPlacement, wiring, norm, mixer, feedForward, skip, branch, scale, gates, explicit);
+        return new Block(attentionPlacement, mlpPlacement, wiring, norm, mixer, cross, feedForward, skip, branch, scale, gates, explicit);
     }
 }

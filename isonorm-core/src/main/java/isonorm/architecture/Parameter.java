@@ -18,6 +18,11 @@ public record Parameter(Role role, int rows, int columns) {
         return new Parameter(role, 0, length);
     }
 
+    /** The same parameter of another stack. */
+    public Parameter in(Stack stack) {
+        return new Parameter(role.in(stack), rows, columns);
+    }
+
     /** Whether it has one dimension. */
     public boolean isVector() {
         return rows == 0;

@@ -26,6 +26,10 @@ public enum Part {
     ATTENTION_OUTPUT_NORM("attention_output_norm", true, Use.NONE),
     ATTENTION_SCALE("attention_scale", true, Use.NONE),
     ATTENTION_STREAM_GATE("attention_stream_gate", true, Use.NONE),
+    CROSS_NORM("cross_attention_norm", true, Use.NONE),
+    CROSS_QUERY("cross_attention.query", true, Use.READER),
+    CROSS_KEY_VALUE("cross_attention.key_value", true, Use.NONE),
+    CROSS_OUTPUT("cross_attention.output", true, Use.WRITER),
     MLP_NORM("mlp_norm", true, Use.NONE),
     MLP_GATE("mlp.gate", true, Use.READER),
     MLP_UP("mlp.up", true, Use.READER),
@@ -46,7 +50,9 @@ public enum Part {
     HEAD_TRANSFORM_NORM("head.transform_norm", false, Use.NONE),
     HEAD("head", false, Use.READER),
     DISTILLED_HEAD("head.distilled", false, Use.READER),
-    POOLER("pooler", false, Use.READER);
+    POOLER("pooler", false, Use.READER),
+    SIMILARITY_SCALE("similarity.scale", false, Use.NONE),
+    SIMILARITY_BIAS("similarity.bias", false, Use.NONE);
 
     /** What a part is to the residual stream. Rewrites treat parts by it and never by name. */
     public enum Use {

@@ -5,10 +5,11 @@ import java.util.OptionalInt;
 /**
  * The name of one parameter by what it does: a part of the model, the block it is in, and what it is to that part.
  *
+ * @param stack the stack it is in
  * @param block counted from 0; -1 for parts outside the blocks
  * @param expert which of a block's experts it belongs to, counted from 0; empty where it has none, or the part is all experts'
  */
-public record Role(Part part, int block, OptionalInt expert, Field field) {
+public record Role(Stack stack, Part part, int block, OptionalInt expert, Field field) {
 
     /** What a parameter is to its part. */
     public enum Field {
@@ -46,34 +47,39 @@ public record Role(Part part, int block, OptionalInt expert, Field field) {
         }
     }
 
-    /** A parameter outside the blocks. */
+    /** A parameter outside the blocks of the main stack. */
     public static Role of(Part part, Field field) {
-        return new Role(part, -1, OptionalInt.empty(), field);
+        return new Role(Stack.MAIN, part, -1, OptionalInt.empty(), field);
     }
 
-    /** A parameter of one block. */
+    /** A parameter of one block of the main stack. */
     public static Role of(Part part, int block, Field field) {
-        return new Role(part, block, OptionalInt.empty(), field);
+        return new Role(Stack.MAIN, part, block, OptionalInt.empty(), field);
     }
 
     /** Another field of the same part. */
     public Role field(Field other) {
-        return new Role(part, block, expert, other);
+        return new Role(stack, part, block, expert, other);
     }
 
     /** The same parameter of another block. */
     public Role inBlock(int other) {
-        return new Role(part, other, expert, field);
+        return new Role(stack, part, other, expert, field);
     }
 
     /** The same parameter of one expert. */
     public Role ofExpert(int number) {
-        return new Role(part, block, OptionalInt.of(number), field);
+        return new Role(stack, part, block, OptionalInt.of(number), field);
+    }
+
+    /** The same parameter of another stack. */
+    public Role in(Stack other) {
+        return new Role(other, part, block, expert, field);
     }
 
     /** The tensor's name in Isonorm's own files. */
     public String path() {
-        return (part.perBlock() ? "blocks." + block + "." : "") + part.path() + "." + (expert.isPresent() ? expert.getAsInt() + "." : "")
+        return stack.prefix() + (part.perBlock() ? "blocks." + block + "." : "") + part.path() + "." + (expert.isPresent() ? expert.getAsInt() + "." : "")
                 + field.path;
     }
 

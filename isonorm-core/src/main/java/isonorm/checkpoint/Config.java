@@ -252,7 +252,7 @@ public final class Config {
 
     /** Whether the checkpoint was saved from a model without a head, {@code GPT2Model} for instance. */
     public boolean isBareModel() {
-        return modelClass().endsWith("Model") && !modelClass().endsWith("LMHeadModel");
+        return modelClass().endsWith("Model") && !modelClass().endsWith("LMHeadModel") && !modelClass().endsWith("MTModel");
     }
 
     /** Refuses the config unless {@code name} is absent or {@code only}. */

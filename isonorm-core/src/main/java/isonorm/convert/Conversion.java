@@ -256,7 +256,7 @@ public final class Conversion {
         Map<Role, Matrix> weights = Model.of(source.model()).weights();
         Matrix stored = weights.get(role);
         for (Part part : List.of(Part.TOKEN_EMBEDDING, Part.PATCH_PROJECTION)) {
-            stored = stored != null ? stored : weights.get(Role.of(part, Role.Field.WEIGHT));
+            stored = stored instanceof Stored ? stored : weights.get(Role.of(part, Role.Field.WEIGHT));
         }
         try {
             return ((Stored) stored).dtype();

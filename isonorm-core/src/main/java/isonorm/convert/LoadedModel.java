@@ -64,6 +64,11 @@ public record LoadedModel(Checkpoint checkpoint, Config config, Transformer mode
         Map<Role, Matrix> weights = new LinkedHashMap<>();
         Set<String> used = new HashSet<>();
         for (Parameter parameter : architecture.parameters()) {
+            Optional<Matrix> computed = description.naming().computed(parameter);
+            if (computed.isPresent()) {
+                weights.put(parameter.role(), computed.get());
+                continue;
+            }
             Source source = sources.get(parameter.role());
             used.addAll(source.tensors());
             weights.put(parameter.role(), Stored.open(checkpoint, source, parameter.rows(), parameter.columns()));

@@ -4,9 +4,11 @@ import isonorm.architecture.Affine;
 import isonorm.architecture.Architecture;
 import isonorm.architecture.Block;
 import isonorm.architecture.BranchScale;
+import isonorm.architecture.Companion;
 import isonorm.architecture.NormKind;
 import isonorm.architecture.Output;
 import isonorm.architecture.Placement;
+import isonorm.architecture.Stack;
 import isonorm.checkpoint.CheckpointException;
 import isonorm.checkpoint.CheckpointException.Reason;
 import isonorm.checkpoint.Config;
@@ -58,11 +60,48 @@ record Plan(
 
     /** Every reason why {@code model} cannot become {@code form}; empty when it can. */
     static List<String> refusals(LoadedModel model, Form form) {
-        Optional<Form> current = currentForm(model);
-        if (current.isPresent()) {
-            return refusalsOfIsonorm(architecture(model), current.get(), form);
+        Architecture main = architecture(model);
+        List<String> reasons = new ArrayList<>(refusals(main, currentForm(model), form));
+        List<String> ofBoth = List.copyOf(reasons);
+        main.companion().ifPresent(beside -> refusals(beside.architecture(), currentForm(model), form).stream().filter(reason -> !ofBoth.contains(reason))
+                .forEach(reason -> reasons.add("of its " + beside.stack().label() + (beside.stack() == Stack.IMAGE ? " tower" : "") + ": " + reason)));
+        if (form == Form.CENTRED && reasons.isEmpty() && computed(model)) {
+            reasons.add("its positions are computed and not stored, so there is no place where their mean could be taken out; ask for pre-rmsnorm or"
+                    + " pre-crmsnorm");
         }
-        Architecture architecture = architecture(model);
+        if (form == Form.PRE_CRMSNORM && main.companion().filter(Plan::givesBareNorm).isPresent()) {
+            reasons.add("its encoder gives what a norm without a gain gives, which would have one value less");
+        }
+        return reasons;
+    }
+
+    private static boolean sharesTable(Architecture architecture) {
+        return architecture.companion().filter(beside -> beside instanceof Companion.Encoder encoder && encoder.sharesTable()).isPresent();
+    }
+
+    private static boolean givesBareNorm(Companion beside) {
+        return beside instanceof Companion.Encoder(Architecture encoder, boolean _) && encoder.finalNorm().filter(norm -> !norm.affine().hasGain()).isPresent();
+    }
+
+    /** Whether a table that enters the stream lies in no file. */
+    private static boolean computed(LoadedModel model) {
+        try {
+            Family.Description description = Families.describe(familyConfig(model), Set.of());
+            return description.architecture().parameters().stream().anyMatch(parameter -> description.naming().computed(parameter).isPresent());
+        } catch (CheckpointException | IllegalArgumentException | ArithmeticException e) {
+            return false; // What is wrong with a source_config is said where it is needed.
+        }
+    }
+
+    private static Config familyConfig(LoadedModel model) {
+        return currentForm(model).isPresent() ? model.config().object("source_config") : model.config();
+    }
+
+    /** Those of one stack. */
+    private static List<String> refusals(Architecture architecture, Optional<Form> current, Form form) {
+        if (current.isPresent()) {
+            return refusalsOfIsonorm(architecture, current.get(), form);
+        }
         if (form == Form.PRE_LN) {
             return List.of("it is an ordinary checkpoint of " + architecture.family()
                     + " already; pre-ln leads back from pre-rmsnorm and pre-crmsnorm");
@@ -218,6 +257,10 @@ record Plan(
             unitScale(current.isPresent() ? describe(source, familyConfig) : architecture(source)).ifPresent(rewrites::add);
         }
         Model result = rewritten(source, rewrites);
+        if (form.isFamilyFormat() && !result.architecture().tied() && sharesTable(result.architecture())) {
+            rewrites.add(new Rewrite.Unshare());
+            result = rewrites.getLast().apply(result);
+        }
         if (!form.isFamilyFormat()) {
             Config config = Isonorm.config(result.architecture(), form.label(), familyConfig, Isonorm.VERSION);
             return new Plan(source, form, original, rewrites, result, Isonorm.naming(), config, notes(source, result.architecture()));

@@ -5,6 +5,7 @@ import com.fasterxml.jackson.databind.SerializationFeature;
 import isonorm.architecture.Architecture;
 import isonorm.architecture.Block;
 import isonorm.architecture.Role;
+import isonorm.architecture.Stack;
 import isonorm.checkpoint.CheckpointException;
 import isonorm.checkpoint.CheckpointException.Reason;
 import isonorm.checkpoint.Config;
@@ -95,7 +96,7 @@ public final class Pruning {
         Architecture architecture = model.architecture();
         Map<Role, Matrix> weights = new LinkedHashMap<>();
         model.weights().forEach((role, matrix) -> {
-            int block = role.block() < 0 ? -1 : kept.indexOf(role.block());
+            int block = role.block() < 0 || role.stack() != Stack.MAIN ? role.block() : kept.indexOf(role.block());
             if (role.block() < 0 || block >= 0) {
                 weights.put(role.inBlock(block), matrix);
             }

@@ -1,6 +1,7 @@
 package isonorm.family;
 
 import isonorm.architecture.Architecture;
+import isonorm.architecture.Companion;
 import isonorm.architecture.Embedding;
 import isonorm.architecture.Output;
 import isonorm.checkpoint.CheckpointException;
@@ -30,7 +31,6 @@ final class AnyConfig {
                         + ", and only weights of F64, F32, F16 or BF16 are read; take the checkpoint that it was made from");
             }
         }
-        config.requireFlag(false, "is_encoder_decoder");
         if (!config.object("per_layer_config").isEmpty()) {
             throw Config.unsupported("per_layer_config", "settings of single blocks", "none");
         }
@@ -44,11 +44,16 @@ final class AnyConfig {
 
     /** Refuses what does not fit what a family made of the config. */
     static void require(Config config, Architecture architecture) throws CheckpointException {
+        boolean encoder = architecture.companion().filter(beside -> beside instanceof Companion.Encoder).isPresent();
+        if (!encoder) {
+            config.requireFlag(false, "is_encoder_decoder");
+        }
         boolean causal = architecture.blocks().stream().allMatch(block -> block.mixer().causal());
         if (causal) {
             config.requireFlag(true, "is_causal");
         }
         requireHead(config, switch (architecture.output()) {
+            case Output.Words _ when encoder -> Set.of("ConditionalGeneration");
             case Output.Words _ -> causal ? Set.of("CausalLM") : Set.of("MaskedLM", "PreTraining");
             case Output.Labels labels when labels.pooling() == Output.Pooling.EVERY -> Set.of("TokenClassification", "QuestionAnswering");
             case Output.Labels _ -> Set.of("SequenceClassification", "NextSentencePrediction", "ImageClassification", "ImageClassificationWithTeacher",

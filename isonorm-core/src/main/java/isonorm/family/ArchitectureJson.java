@@ -10,6 +10,8 @@ import isonorm.architecture.Architecture;
 import isonorm.architecture.Attention;
 import isonorm.architecture.Block;
 import isonorm.architecture.BranchScale;
+import isonorm.architecture.Companion;
+import isonorm.architecture.CrossAttention;
 import isonorm.architecture.Embedding;
 import isonorm.architecture.Experts;
 import isonorm.architecture.FeedForward;
@@ -24,6 +26,7 @@ import isonorm.architecture.QueryKeyNorm;
 import isonorm.architecture.Rotary;
 import isonorm.architecture.Rotary.Scaling;
 import isonorm.architecture.Routing;
+import isonorm.architecture.Stack;
 import isonorm.architecture.Stream;
 import isonorm.architecture.Wiring;
 import isonorm.checkpoint.CheckpointException;
@@ -47,7 +50,7 @@ final class ArchitectureJson {
 
     /** The first version of the format that says what this architecture needs. */
     static int version(Architecture architecture) {
-        boolean plain = plain(architecture.embedding()) && plain(architecture.output(), architecture.width());
+        boolean plain = architecture.companion().isEmpty() && plain(architecture.embedding()) && plain(architecture.output(), architecture.width());
         return !plain || architecture.blocks().stream().anyMatch(block -> block.branch() != 1 || isNew(block.mixer()) || isNew(block.feedForward())) ? 2 : 1;
     }
 
@@ -114,6 +117,15 @@ final class ArchitectureJson {
         }
         architecture.finalNorm().ifPresent(norm -> json.set("final_norm", write(norm)));
         json.set("output", write(architecture.output(), architecture.width()));
+        architecture.companion().ifPresent(beside -> {
+            ObjectNode second = json.putObject("companion");
+            second.put("kind", beside.stack().label());
+            switch (beside) {
+                case Companion.Encoder(Architecture _, boolean sharesTable) -> second.put("shares_table", sharesTable);
+                case Companion.ImageTower(Architecture _, boolean bias) -> second.put("bias", bias);
+            }
+            second.set("architecture", json(beside.architecture()));
+        });
         return json;
     }
 
@@ -211,6 +223,16 @@ final class ArchitectureJson {
             case Attention attention -> json.set("attention", write(attention));
             case LatentAttention latent -> json.set("latent_attention", write(latent));
         }
+        block.cross().ifPresent(cross -> {
+            ObjectNode at = json.putObject("cross_attention");
+            at.put("heads", cross.heads().count());
+            at.put("key_value_heads", cross.heads().keyValue());
+            at.put("head_width", cross.heads().width());
+            at.put("scale", cross.scale());
+            at.put("bias", cross.bias());
+            at.put("key_value_bias", cross.keyValueBias());
+            at.put("output_bias", cross.outputBias());
+        });
         switch (block.feedForward()) {
             case Mlp mlp -> json.set("mlp", write(mlp));
             case Experts experts -> json.set("experts", write(experts));
@@ -404,7 +426,24 @@ final class ArchitectureJson {
                 blocks,
                 optional(json, "final_norm", ArchitectureJson::norm),
                 output(json.object("output"), json.integer("width")),
-                word(json, "stream", Stream.values(), Stream::label));
+                word(json, "stream", Stream.values(), Stream::label),
+                optional(json, "companion", ArchitectureJson::companion));
+    }
+
+    private static Companion companion(Config json) throws CheckpointException {
+        Architecture beside = read(json.object("architecture"));
+        return switch (word(json, "kind", Stack.values(), Stack::label)) {
+            case ENCODER -> new Companion.Encoder(beside, json.flagOr(false, "shares_table"));
+            case IMAGE -> new Companion.ImageTower(beside, json.flagOr(false, "bias"));
+            case MAIN -> throw Config.unsupported("companion.kind", Stack.MAIN.label(), "encoder or image");
+        };
+    }
+
+    private static CrossAttention cross(Config json) throws CheckpointException {
+        int headWidth = json.integer("head_width");
+        return new CrossAttention(new Attention.Heads(json.integer("heads"), json.integer("key_value_heads"), headWidth),
+                json.numberOr(1 / Math.sqrt(headWidth), "scale"), json.flagOr(true, "bias"), json.flagOr(true, "key_value_bias"),
+                json.flagOr(true, "output_bias"));
     }
 
     private static Embedding embedding(Config json) throws CheckpointException {
@@ -452,6 +491,7 @@ final class ArchitectureJson {
                 word(json, "wiring", Wiring.values(), Wiring::label),
                 norm(json.object("norm")),
                 json.object("latent_attention").isEmpty() ? attention(json.object("attention")) : latent(json.object("latent_attention")),
+                optional(json, "cross_attention", ArchitectureJson::cross),
                 json.object("experts").isEmpty() ? mlp(json.object("mlp")) : experts(json.object("experts")),
                 json.numberOr(1, "skip"),
                 json.numberOr(1, "branch"),

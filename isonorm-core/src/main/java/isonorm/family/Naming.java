@@ -8,7 +8,9 @@ import isonorm.architecture.Mlp;
 import isonorm.architecture.Parameter;
 import isonorm.architecture.Part;
 import isonorm.architecture.Role;
+import isonorm.architecture.Stack;
 import isonorm.checkpoint.Config;
+import isonorm.weights.Matrix;
 import isonorm.weights.Source;
 import isonorm.weights.Source.Piece;
 import java.util.ArrayList;
@@ -19,6 +21,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
+import java.util.function.Function;
 import java.util.regex.Pattern;
 
 /**
@@ -74,6 +77,12 @@ public final class Naming {
         /** Some rows of a tensor that other parts share. */
         record Part(String name, int index, int of) implements Place {}
 
+        /** Separate key and value tensors. */
+        record KeyValue(String key, String value) implements Place {}
+
+        /** No tensor: values that the architecture says. */
+        record Computed(Function<Parameter, Matrix> values) implements Place {}
+
         /** Some rows of a tensor of all experts. */
         record Stacked(String name, Stacking stacking, int index, int of) implements Place {}
 
@@ -89,6 +98,9 @@ public final class Naming {
     private final Map<String, String> repeated = new LinkedHashMap<>();
     private final Map<Role.Field, String> endings = new EnumMap<>(Role.Field.class);
     private final Map<Part, String> biases = new EnumMap<>(Part.class);
+    private final Set<Part> biasRows = EnumSet.noneOf(Part.class);
+    private Optional<Naming> companion = Optional.empty();
+    private boolean keysHaveBias = true;
     private final Set<Part> otherNorms = EnumSet.noneOf(Part.class);
     private String normGain = ".weight";
     private String normBias = ".bias";
@@ -144,6 +156,36 @@ public final class Naming {
 
     public Naming separate(String query, String key, String value) {
         places.put(Part.QUERY_KEY_VALUE, new Place.Separate(full(query), full(key), full(value)));
+        return this;
+    }
+
+    /** The same where it is the one row of a tensor. */
+    public Naming biasRowAt(Part part, String name) {
+        biasRows.add(part);
+        return biasAt(part, name);
+    }
+
+    /** What a decoder reads of its encoder. */
+    public Naming keyValue(String key, String value) {
+        places.put(Part.CROSS_KEY_VALUE, new Place.KeyValue(full(key), full(value)));
+        return this;
+    }
+
+    /** Separate keys have no bias where queries and values have one; a bias of keys does not change what attention gives. */
+    public Naming withoutKeyBias() {
+        keysHaveBias = false;
+        return this;
+    }
+
+    /** A part that is computed and that no file holds. */
+    public Naming computed(Part part, Function<Parameter, Matrix> values) {
+        places.put(part, new Place.Computed(values));
+        return this;
+    }
+
+    /** How a second stack's parameters are named, which are those of a main stack to that naming. */
+    public Naming beside(Naming other) {
+        companion = Optional.of(other);
         return this;
     }
 
@@ -252,7 +294,8 @@ public final class Naming {
         if (part.isPresent() && tensor.startsWith("/")) {
             return Optional.of(Repetition.OTHER_PART);
         }
-        return passedOver.entrySet().stream().filter(entry -> entry.getKey().matcher(tensor).matches()).map(Map.Entry::getValue).findFirst();
+        return passedOver.entrySet().stream().filter(entry -> entry.getKey().matcher(tensor).matches()).map(Map.Entry::getValue).findFirst()
+                .or(() -> companion.flatMap(other -> other.repetition(tensor)));
     }
 
     /** What a tensor that no role claims holds once more: a head of its own in the file beside the table that {@code architecture} takes for it. */
@@ -261,7 +304,7 @@ public final class Naming {
         if (architecture.tied() && places.get(Part.HEAD) instanceof Place.Whole(String head, _) && tensor.equals(head + ".weight")) {
             return sources(architecture).get(Role.of(Part.TOKEN_EMBEDDING, Role.Field.WEIGHT)).tensors().stream().findFirst();
         }
-        return Optional.ofNullable(repeated.get(tensor)).map(this::outside);
+        return Optional.ofNullable(repeated.get(tensor)).or(() -> companion.map(other -> other.repeated.get(tensor))).map(this::outside);
     }
 
     /** What the head's weight is called; empty in models without a head. */
@@ -269,17 +312,34 @@ public final class Naming {
         return places.get(Part.HEAD) instanceof Place.Whole(String head, _) ? Optional.of(outside(head + ".weight")) : Optional.empty();
     }
 
-    /** Where each parameter of {@code architecture} lies. */
+    /** Where each parameter of {@code architecture} lies that is not {@link #computed}. */
     public Map<Role, Source> sources(Architecture architecture) {
         Map<Role, Source> sources = new LinkedHashMap<>();
         for (Parameter parameter : architecture.parameters()) {
-            sources.put(parameter.role(), source(architecture, parameter).renamed(this::outside));
+            if (naming(parameter.role()).computed(parameter).isEmpty()) {
+                sources.put(parameter.role(), source(architecture, parameter).renamed(this::outside));
+            }
         }
         return sources;
     }
 
+    /** The values of a parameter that no file holds. */
+    public Optional<Matrix> computed(Parameter parameter) {
+        return naming(parameter.role()).places.get(parameter.role().part()) instanceof Place.Computed(Function<Parameter, Matrix> values)
+                ? Optional.of(values.apply(parameter))
+                : Optional.empty();
+    }
+
+    /** The naming of a role's stack; Isonorm's own names all stacks. */
+    private Naming naming(Role role) {
+        return role.stack() == Stack.MAIN ? this : companion.orElse(this);
+    }
+
     private Source source(Architecture architecture, Parameter parameter) {
         Role role = parameter.role();
+        if (role.stack() != Stack.MAIN && companion.isPresent()) {
+            return companion.get().source(architecture.companion().orElseThrow().architecture(), parameter.in(Stack.MAIN));
+        }
         Place place = (role.expert().isPresent() ? ofExperts : places).get(role.part());
         if (place == null) {
             throw new IllegalStateException("this family has no name for " + role);
@@ -287,8 +347,10 @@ public final class Naming {
         int rows = parameter.isVector() ? parameter.columns() : parameter.rows();
         Source source = switch (place) {
             case Place.ByRole() -> Source.whole(role.path(), rows);
-            case Place.Whole _ when role.field() == Role.Field.BIAS && biases.containsKey(role.part()) ->
-                Source.whole(numbered(biases.get(role.part()), role), rows);
+            case Place.Whole _ when role.field() == Role.Field.BIAS && biases.containsKey(role.part()) -> {
+                Source bias = Source.whole(numbered(biases.get(role.part()), role), rows);
+                yield biasRows.contains(role.part()) ? bias.withShape(1L, (long) rows) : bias;
+            }
             case Place.Whole(String name, boolean transposed) -> {
                 Source whole = Source.whole(numbered(name, role) + ending(role), rows);
                 yield transposed && !parameter.isVector() ? whole.asTransposed() : whole;
@@ -304,9 +366,12 @@ public final class Naming {
                 int shared = attention.heads().keyValue() * attention.heads().width();
                 yield of(List.of(
                         new Piece(numbered(query, role) + ending(role), 0, attention.heads().count() * attention.heads().width()),
-                        new Piece(numbered(key, role) + ending(role), 0, shared),
+                        key(key, role, shared),
                         new Piece(numbered(value, role) + ending(role), 0, shared)));
             }
+            case Place.KeyValue(String key, String value) ->
+                of(List.of(key(key, role, rows / 2), new Piece(numbered(value, role) + ending(role), 0, rows / 2)));
+            case Place.Computed _ -> throw new IllegalStateException(role + " is computed and lies in no file");
             case Place.Fused(String name, RowOrder order) ->
                 of(order.pieces(numbered(name, role) + ending(role), attention(architecture, role)));
             case Place.Part(String name, int index, int of) -> {
@@ -329,6 +394,10 @@ public final class Naming {
             source = source.withShape(shapes.get(role.part()).toArray(Long[]::new));
         }
         return role.field() == Role.Field.GAIN ? source.withOffset(gainOffset) : source;
+    }
+
+    private Piece key(String name, Role role, int rows) {
+        return keysHaveBias || role.field() != Role.Field.BIAS ? new Piece(numbered(name, role) + ending(role), 0, rows) : Piece.zeros(rows);
     }
 
     private static Source stacked(String name, Stacking stacking, int index, int of, Architecture architecture, Parameter parameter) {

@@ -3,8 +3,8 @@ package isonorm.model;
 import java.util.Arrays;
 import java.util.Optional;
 
-/** What one forward pass reads: rows of token ids of one length, or images of one size. */
-public sealed interface Batch permits Batch.Tokens, Batch.Images {
+/** What one forward pass reads: rows of token ids of one length, images of one size, or what each of a model's two stacks reads. */
+public sealed interface Batch permits Batch.Tokens, Batch.Images, Batch.Both {
 
     /** How many prompts or images there are. */
     int count();
@@ -63,6 +63,27 @@ public sealed interface Batch permits Batch.Tokens, Batch.Images {
         /** Whether the token at {@code position} of {@code row} is to be seen. */
         public boolean seen(int row, int position) {
             return mask.isEmpty() || mask.get()[row][position] != 0;
+        }
+    }
+
+    /**
+     * What each of two stacks reads: an encoder its input and the decoder beside it tokens, row by row; or a tower images, any number of them,
+     * and the tower beside it texts.
+     *
+     * @param companion what the encoder, or the tower of images, reads
+     * @param main what the decoder, or the tower of texts, reads
+     */
+    record Both(Batch companion, Batch main) implements Batch {
+
+        public Both {
+            if (companion instanceof Both || main instanceof Both) {
+                throw new IllegalArgumentException("a model has at most two stacks");
+            }
+        }
+
+        @Override
+        public int count() {
+            return main.count();
         }
     }
 

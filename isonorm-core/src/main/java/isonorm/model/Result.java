@@ -31,6 +31,11 @@ public interface Result extends AutoCloseable {
     /** Reads {@code count} pooled values from {@code first} on to the start of {@code into}. */
     void readPooled(long first, int count, double[] into);
 
+    /** What the second stack gave, of models that have two: the encoder's output, or the vectors of images; closed with this. */
+    default Optional<Result> companion() {
+        return Optional.empty();
+    }
+
     @Override
     void close();
 }

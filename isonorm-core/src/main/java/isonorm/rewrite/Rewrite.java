@@ -7,12 +7,14 @@ import isonorm.architecture.Affine;
 import isonorm.architecture.Architecture;
 import isonorm.architecture.Block;
 import isonorm.architecture.BranchScale;
+import isonorm.architecture.Companion;
 import isonorm.architecture.Embedding;
 import isonorm.architecture.Norm;
 import isonorm.architecture.NormKind;
 import isonorm.architecture.Output;
 import isonorm.architecture.Placement;
 import isonorm.architecture.Role;
+import isonorm.architecture.Stack;
 import isonorm.architecture.Stream;
 import isonorm.weights.Matrix;
 import isonorm.weights.Model;
@@ -28,8 +30,19 @@ import java.util.Set;
  */
 public sealed interface Rewrite {
 
-    /** The equal model. Nothing is read: the new matrices are computed when somebody reads them. */
-    Model apply(Model model);
+    /** The equal model. Nothing is read: the new matrices are computed when somebody reads them. Each of several stacks is rewritten by itself. */
+    default Model apply(Model model) {
+        Model main = applyToMain(model);
+        return model.companion().map(beside -> main.withCompanion(ofCompanion().applyToMain(beside))).orElse(main);
+    }
+
+    /** What {@link #apply} does to the main stack alone. */
+    Model applyToMain(Model model);
+
+    /** What is done to a second stack. */
+    default Rewrite ofCompanion() {
+        return this;
+    }
 
     /** Applies {@code steps} one after the other. */
     static Model all(Model model, List<Rewrite> steps) {
@@ -51,7 +64,7 @@ public sealed interface Rewrite {
      */
     record Centre(boolean untie) implements Rewrite {
         @Override
-        public Model apply(Model model) {
+        public Model applyToMain(Model model) {
             Edit w = Edit.of(model);
             Architecture architecture = Rewriting.centreEmbedding(model.architecture(), w, untie);
             List<Block> blocks = new ArrayList<>();
@@ -71,7 +84,7 @@ public sealed interface Rewrite {
      */
     record Recentre() implements Rewrite {
         @Override
-        public Model apply(Model model) {
+        public Model applyToMain(Model model) {
             Edit w = Edit.of(model);
             Architecture architecture = model.architecture();
             if (architecture.embedding() instanceof Embedding.Tokens tokens && tokens.means()) {
@@ -91,7 +104,12 @@ public sealed interface Rewrite {
      */
     record Refold(Architecture family) implements Rewrite {
         @Override
-        public Model apply(Model model) {
+        public Rewrite ofCompanion() {
+            return new Refold(family.companion().orElseThrow().architecture());
+        }
+
+        @Override
+        public Model applyToMain(Model model) {
             Edit w = Edit.of(model);
             Rewriting.forEachFolded(model.architecture(), family, (norm, reader) -> {
                 Matrix gain = w.get(norm.field(FOLDED_GAIN));
@@ -113,7 +131,7 @@ public sealed interface Rewrite {
      */
     record ToRmsNorm() implements Rewrite {
         @Override
-        public Model apply(Model model) {
+        public Model applyToMain(Model model) {
             return new Model(Rewriting.withKind(model.architecture(), NormKind.RMS), model.weights());
         }
     }
@@ -127,7 +145,7 @@ public sealed interface Rewrite {
      */
     record Fold() implements Rewrite {
         @Override
-        public Model apply(Model model) {
+        public Model applyToMain(Model model) {
             Edit w = Edit.of(model);
             Architecture architecture = model.architecture();
             List<Block> blocks = new ArrayList<>();
@@ -146,7 +164,7 @@ public sealed interface Rewrite {
      */
     record Compress() implements Rewrite {
         @Override
-        public Model apply(Model model) {
+        public Model applyToMain(Model model) {
             Edit w = Edit.of(model);
             Architecture architecture = model.architecture();
             Rewriting.mapStream(architecture, w, Operation::dropLastRow, Operation::dropLastColumn);
@@ -165,7 +183,7 @@ public sealed interface Rewrite {
     /** Undoes {@link Compress}: the stream has all its d values again and is centred. */
     record Expand() implements Rewrite {
         @Override
-        public Model apply(Model model) {
+        public Model applyToMain(Model model) {
             Edit w = Edit.of(model);
             Architecture architecture = model.architecture();
             Rewriting.mapStream(architecture, w, Operation::appendNegativeSumRow, Operation::appendNegativeSum);
@@ -188,7 +206,12 @@ public sealed interface Rewrite {
      */
     record Restore(Architecture family) implements Rewrite {
         @Override
-        public Model apply(Model model) {
+        public Rewrite ofCompanion() {
+            return new Restore(family.companion().orElseThrow().architecture());
+        }
+
+        @Override
+        public Model applyToMain(Model model) {
             Edit w = Edit.of(model);
             Architecture architecture = Rewriting.withKind(model.architecture(), NormKind.LAYER).withStream(Stream.FREE);
             Set<Role> biases = Rewriting.biases(family);
@@ -217,7 +240,7 @@ public sealed interface Rewrite {
      */
     record PostToRmsNorm() implements Rewrite {
         @Override
-        public Model apply(Model model) {
+        public Model applyToMain(Model model) {
             Edit w = Edit.of(model);
             Architecture architecture = model.architecture();
             boolean normalized = architecture.embedding().norm().isPresent();
@@ -240,7 +263,7 @@ public sealed interface Rewrite {
     /** Gives a tied head a weight of its own, a copy of the token table as it is. */
     record Untie() implements Rewrite {
         @Override
-        public Model apply(Model model) {
+        public Model applyToMain(Model model) {
             if (!(model.architecture().output() instanceof Output.Words words) || !words.tied()) {
                 return model;
             }
@@ -250,10 +273,29 @@ public sealed interface Rewrite {
         }
     }
 
+    /** Gives an encoder that shares its decoder's table one of its own, a copy, for a format in which one that is not tied shares nothing. */
+    record Unshare() implements Rewrite {
+        @Override
+        public Model apply(Model model) {
+            if (!(model.architecture().companion().orElse(null) instanceof Companion.Encoder(Architecture encoder, boolean shares)) || !shares) {
+                return model;
+            }
+            Edit w = Edit.of(model);
+            Role table = Role.of(TOKEN_EMBEDDING, WEIGHT);
+            w.put(table.in(Stack.ENCODER), w.get(table));
+            return w.model(model.architecture().withCompanion(new Companion.Encoder(encoder, false)));
+        }
+
+        @Override
+        public Model applyToMain(Model model) {
+            return model;
+        }
+    }
+
     /** Writes LayerScale, or SkipInit's number, out again as ones, for a format that always has it. */
     record UnitScale(BranchScale scale) implements Rewrite {
         @Override
-        public Model apply(Model model) {
+        public Model applyToMain(Model model) {
             Edit w = Edit.of(model);
             List<Block> blocks = new ArrayList<>();
             int count = scale == BranchScale.NUMBER ? 1 : model.architecture().width();

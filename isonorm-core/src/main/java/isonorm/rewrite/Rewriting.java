@@ -7,6 +7,7 @@ import isonorm.architecture.Affine;
 import isonorm.architecture.Architecture;
 import isonorm.architecture.Block;
 import isonorm.architecture.BranchScale;
+import isonorm.architecture.CrossAttention;
 import isonorm.architecture.Embedding;
 import isonorm.architecture.Norm;
 import isonorm.architecture.NormKind;
@@ -15,6 +16,7 @@ import isonorm.architecture.Parameter;
 import isonorm.architecture.Part;
 import isonorm.architecture.Placement;
 import isonorm.architecture.Role;
+import isonorm.architecture.Stack;
 import isonorm.weights.Matrix;
 import java.util.List;
 import java.util.Optional;
@@ -60,13 +62,15 @@ final class Rewriting {
 
     static void centreWriters(Block block, int l, Edit w) {
         centreWriter(w, Role.of(ATTENTION_OUTPUT, l, WEIGHT), block.scale() != BranchScale.NONE ? w.remove(Role.of(ATTENTION_SCALE, l, WEIGHT)) : null);
+        centreWriter(w, Role.of(CROSS_OUTPUT, l, WEIGHT), null);
         Matrix scale = block.scale() != BranchScale.NONE ? w.remove(Role.of(MLP_SCALE, l, WEIGHT)) : null;
         Architecture.feedForwardWriters(block, l).forEach(writer -> centreWriter(w, writer, scale));
     }
 
     /** The same where a norm stands behind the sum; where none does only a scale is folded. */
     static void centreWritersBehindNorms(Block block, int l, Edit w) {
-        centreWritersBehindNorm(w, block, block.attentionPlacement(), List.of(Role.of(ATTENTION_OUTPUT, l, WEIGHT)), Role.of(ATTENTION_SCALE, l, WEIGHT));
+        centreWritersBehindNorm(w, block, block.attentionPlacement(), List.of(Role.of(ATTENTION_OUTPUT, l, WEIGHT), Role.of(CROSS_OUTPUT, l, WEIGHT)),
+                Role.of(ATTENTION_SCALE, l, WEIGHT));
         centreWritersBehindNorm(w, block, block.mlpPlacement(), Architecture.feedForwardWriters(block, l), Role.of(MLP_SCALE, l, WEIGHT));
     }
 
@@ -112,6 +116,10 @@ final class Rewriting {
             foldNorm(w, Role.of(part, l, GAIN), Architecture.readers(block, l, part), norm.affine(), appears);
         }
         Block folded = block.withNorm(norm.withAffine(Affine.NONE).withFolded(appears ? norm.affine() : Affine.NONE));
+        if (norm.affine().hasBias() && block.cross().isPresent()) {
+            CrossAttention cross = block.cross().get();
+            folded = folded.withCross(cross.withBiases(true, cross.keyValueBias(), cross.outputBias()));
+        }
         return norm.affine().hasBias()
                 ? folded.withMixer(block.mixer().withReadingBias())
                         .withFeedForward(block.feedForward().withReadingBias())
@@ -168,7 +176,7 @@ final class Rewriting {
             Architecture architecture, Edit w, Predicate<Part> parts, UnaryOperator<Matrix> writers, UnaryOperator<Matrix> vectors) {
         for (Parameter parameter : architecture.parameters()) {
             Role role = parameter.role();
-            if (!parts.test(role.part()) || role.field() != WEIGHT && role.field() != BIAS) {
+            if (role.stack() != Stack.MAIN || !parts.test(role.part()) || role.field() != WEIGHT && role.field() != BIAS) {
                 continue;
             }
             switch (architecture.use(role.part())) {

@@ -63,8 +63,15 @@ public record TensorPlan(TensorInfo info, boolean vector, boolean transposed, do
         for (Parameter parameter : architecture.parameters()) {
             Source source = sources.get(parameter.role());
             Matrix matrix = weights.get(parameter.role());
+            if (source == null) {
+                continue; // it is computed, and no file holds it
+            }
             int at = 0;
             for (Piece piece : source.pieces()) {
+                if (piece.isZero()) {
+                    at += piece.count();
+                    continue;
+                }
                 owners.putIfAbsent(piece.tensor(), parameter);
                 parts.computeIfAbsent(piece.tensor(), _ -> new ArrayList<>())
                         .add(new Part(parameter.role(), matrix, at, piece));

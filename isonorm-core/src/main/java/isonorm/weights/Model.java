@@ -1,8 +1,10 @@
 package isonorm.weights;
 
 import isonorm.architecture.Architecture;
+import isonorm.architecture.Companion;
 import isonorm.architecture.Parameter;
 import isonorm.architecture.Role;
+import isonorm.architecture.Stack;
 import isonorm.checkpoint.CheckpointException;
 import isonorm.checkpoint.Dtype;
 import isonorm.model.Transformer;
@@ -10,6 +12,7 @@ import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
 
 /**
@@ -79,6 +82,30 @@ public record Model(Architecture architecture, Map<Role, Matrix> weights) implem
             throw new IllegalArgumentException("there is no " + role + " in this model");
         }
         return matrix;
+    }
+
+    /** The second stack as a model by itself, if there is one: its parameters under the names of a main stack's, a shared table among them. */
+    public Optional<Model> companion() {
+        return architecture.companion().map(beside -> {
+            Map<Role, Matrix> own = new LinkedHashMap<>();
+            for (Parameter parameter : beside.architecture().parameters()) {
+                Matrix matrix = weights.get(parameter.role().in(beside.stack()));
+                own.put(parameter.role(), matrix == null ? weight(parameter.role()) : matrix);
+            }
+            return new Model(beside.architecture(), own);
+        });
+    }
+
+    /** The same main stack beside another second one, which may have the same table. */
+    public Model withCompanion(Model other) {
+        Companion beside = architecture.companion().orElseThrow().with(other.architecture);
+        Architecture both = architecture.withCompanion(beside);
+        Map<Role, Matrix> all = new LinkedHashMap<>();
+        for (Parameter parameter : both.parameters()) {
+            Role role = parameter.role();
+            all.put(role, role.stack() == Stack.MAIN ? weight(role) : other.weight(role.in(Stack.MAIN)));
+        }
+        return new Model(both, all);
     }
 
     /** The type with the fewest digits among those that the files store the matrices in; float64 where none is stored. */

@@ -28,9 +28,19 @@ public record Source(List<Piece> pieces, boolean transposed, double offset, List
             this(tensor, 0, 1, from, 1, count);
         }
 
+        /** Values that no file holds, because they are zero. */
+        public static Piece zeros(int count) {
+            return new Piece("", 0, count);
+        }
+
+        /** Whether these are {@link #zeros}. */
+        public boolean isZero() {
+            return tensor.isEmpty();
+        }
+
         /** The same rows of a tensor of another name. */
         public Piece inTensor(String other) {
-            return new Piece(other, matrix, matrices, from, step, count);
+            return isZero() ? this : new Piece(other, matrix, matrices, from, step, count);
         }
     }
 
@@ -50,7 +60,7 @@ public record Source(List<Piece> pieces, boolean transposed, double offset, List
     /** The names of the tensors, each once, in order. */
     public List<String> tensors() {
         Set<String> names = new LinkedHashSet<>();
-        pieces.forEach(piece -> names.add(piece.tensor()));
+        pieces.stream().filter(piece -> !piece.isZero()).forEach(piece -> names.add(piece.tensor()));
         return List.copyOf(names);
     }
 

@@ -9,6 +9,7 @@ import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -243,6 +244,10 @@ public final class Stored implements Matrix {
     }
 
     private void readStraight(Source.Piece piece, Tile part, double[] into, int at) throws IOException {
+        if (piece.isZero()) {
+            Arrays.fill(into, at, at + part.size(), 0);
+            return;
+        }
         MemorySegment segment = mapped.get(piece.tensor());
         Dtype dtype = dtypeOf(piece);
         double largest = 0;

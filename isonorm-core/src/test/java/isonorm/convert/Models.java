@@ -26,6 +26,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.SplittableRandom;
+import java.util.stream.IntStream;
 
 /** What the tests here share: inputs, models in memory, and how far two results are apart. */
 public final class Models {
@@ -34,6 +35,14 @@ public final class Models {
 
     /** The inputs of a fixture, row by row of the batch. */
     public static List<Input> inputs(Map<String, SampleCheckpoint.Tensor> golden) {
+        if (golden.containsKey("decoder_input_ids")) {
+            Map<String, SampleCheckpoint.Tensor> decoder = Map.of("input_ids", golden.get("decoder_input_ids"));
+            Map<String, SampleCheckpoint.Tensor> encoder = new LinkedHashMap<>(golden);
+            encoder.remove("decoder_input_ids");
+            List<Input> mains = inputs(decoder);
+            List<Input> companions = inputs(encoder);
+            return IntStream.range(0, mains.size()).mapToObj(b -> new Input(mains.get(b).ids(), null, mains.get(b).seen(), companions.get(b))).toList();
+        }
         SampleCheckpoint.Tensor ids = golden.get("input_ids");
         SampleCheckpoint.Tensor pixels = golden.getOrDefault("pixel_values", golden.get("input_values"));
         SampleCheckpoint.Tensor mask = golden.get("attention_mask");
@@ -83,7 +92,12 @@ public final class Models {
     /** One input of a fixture, short: what a conversion changes shows at any position. */
     public static Input sample(Map<String, SampleCheckpoint.Tensor> golden) {
         Input input = inputs(golden).getFirst();
-        return input.ids() == null ? input : new Input(Arrays.copyOf(input.ids(), 10), null, Arrays.copyOf(input.seen(), 10));
+        return shortened(input);
+    }
+
+    private static Input shortened(Input input) {
+        return input == null || input.ids() == null ? input
+                : new Input(Arrays.copyOf(input.ids(), 10), null, Arrays.copyOf(input.seen(), 10), shortened(input.companion()));
     }
 
     public static double[] flat(double[][] rows) {

@@ -10,6 +10,7 @@ import isonorm.architecture.Architecture;
 import isonorm.architecture.Attention;
 import isonorm.architecture.Block;
 import isonorm.architecture.BranchScale;
+import isonorm.architecture.CrossAttention;
 import isonorm.architecture.Embedding;
 import isonorm.architecture.Experts;
 import isonorm.architecture.LatentAttention;
@@ -52,8 +53,14 @@ public final class PlainForward {
      * @param ids tokens, or null for an image
      * @param pixels channel after channel, row after row; or null
      * @param seen which tokens the attention mask keeps
+     * @param companion what a second stack reads, or null
      */
-    public record Input(int[] ids, double[] pixels, boolean[] seen) {
+    public record Input(int[] ids, double[] pixels, boolean[] seen, Input companion) {
+
+        public Input(int[] ids, double[] pixels, boolean[] seen) {
+            this(ids, pixels, seen, null);
+        }
+
         public static Input tokens(int... ids) {
             boolean[] seen = new boolean[ids.length];
             Arrays.fill(seen, true);
@@ -72,6 +79,10 @@ public final class PlainForward {
     /** The second stream of dual blocks. */
     private double[][] second;
 
+    /** What an encoder gave, and which of it is no padding. */
+    private double[][] encoded;
+    private boolean[] encodedSeen;
+
     public PlainForward(Transformer transformer) {
         Model model = Model.of(transformer);
         this.model = model;
@@ -79,6 +90,10 @@ public final class PlainForward {
     }
 
     public Result run(Input input) {
+        if (model.companion().isPresent()) {
+            encoded = new PlainForward(model.companion().get()).run(input.companion()).output();
+            encodedSeen = input.companion().seen();
+        }
         double[][] x = embed(input);
         second = architecture.dual() ? x.clone() : null;
         for (int l = 0; l < architecture.blocks().size(); l++) {
@@ -356,6 +371,10 @@ public final class PlainForward {
             case SEQUENTIAL -> {
                 double[][] h = joined(block, block.attentionPlacement(), l, x, ATTENTION_NORM, ATTENTION_OUTPUT_NORM, ATTENTION_SCALE,
                         ATTENTION_STREAM_GATE, read -> mixer(block, l, read, input));
+                if (block.cross().isPresent()) {
+                    h = joined(block, block.attentionPlacement(), l, h, CROSS_NORM, CROSS_NORM, ATTENTION_SCALE, ATTENTION_STREAM_GATE,
+                            read -> cross(block.cross().get(), l, read));
+                }
                 traced(l, "mlp_input", h);
                 yield joined(block, block.mlpPlacement(), l, h, MLP_NORM, MLP_OUTPUT_NORM, MLP_SCALE, MLP_STREAM_GATE,
                         read -> feedForward(block, l, read));
@@ -674,6 +693,38 @@ public final class PlainForward {
                 }
             }
             y[i] = linear(ATTENTION_OUTPUT, l, mixed);
+        }
+        return y;
+    }
+
+    /** Each position sees all that the encoder gave but padding. */
+    private double[][] cross(CrossAttention attention, int l, double[][] x) {
+        int width = attention.heads().width();
+        int heads = attention.heads().count();
+        int keys = attention.heads().keyValue();
+        double[][] kv = new double[encoded.length][];
+        for (int j = 0; j < kv.length; j++) {
+            kv[j] = linear(CROSS_KEY_VALUE, l, encoded[j]);
+        }
+        double[][] y = new double[x.length][];
+        for (int i = 0; i < x.length; i++) {
+            double[] q = linear(CROSS_QUERY, l, x[i]);
+            double[] mixed = new double[heads * width];
+            for (int h = 0; h < heads; h++) {
+                int g = h / (heads / keys);
+                double total = 0;
+                double[] weights = new double[kv.length];
+                for (int j = 0; j < kv.length; j++) {
+                    weights[j] = encodedSeen[j] ? Math.exp(attention.scale() * dot(part(q, h, width), part(kv[j], g, width))) : 0;
+                    total += weights[j];
+                }
+                for (int j = 0; j < kv.length; j++) {
+                    for (int c = 0; c < width; c++) {
+                        mixed[h * width + c] += weights[j] / total * kv[j][(keys + g) * width + c];
+                    }
+                }
+            }
+            y[i] = linear(CROSS_OUTPUT, l, mixed);
         }
         return y;
     }

@@ -59,6 +59,11 @@ class PlanTest {
         return List.of(words.formatted(values));
     }
 
+    /** A reason against a decoder of three blocks, and against its encoder of two. */
+    private static List<String> bothStacks(String words) {
+        return List.of(words.formatted(3, 3), "of its encoder: " + words.formatted(2, 2).replace("3 of 3", "2 of 2"));
+    }
+
     private static Kind output(int blocks, String... fixtures) {
         List<String> both = of(RMS.formatted(blocks, blocks), OUTPUT.formatted(blocks, blocks));
         return new Kind(of(fixtures), blocks, both, both, of(RMS.formatted(blocks, blocks), NOT_BEHIND.formatted("output")));
@@ -75,6 +80,11 @@ class PlanTest {
             new Kind(of("bloom", "bloom-12heads", "bloom-mask"), 3, said(EMBEDDING, "bloom"), of(), said(PRE, 3, 3)),
             new Kind(of("clip_vision"), 3, said(EMBEDDING, "clip_vision_model"), of(), said(PRE, 3, 3)),
             new Kind(of("bert", "bert-base", "bert-mask", "opt-postln"), 3, of(POST), of(POST), of()),
+            new Kind(of("mbart", "mbart-mask"), 3, said(EMBEDDING, "mbart"), of(), bothStacks(PRE)),
+            new Kind(of("m2m_100"), 3, of("its positions are computed and not stored, so there is no place where their mean could be taken out; ask for"
+                    + " pre-rmsnorm or pre-crmsnorm"), of(), bothStacks(PRE)),
+            new Kind(of("blenderbot-untied", "pegasus"), 3, of(), of(), bothStacks(PRE)),
+            new Kind(of("bart", "marian", "plbart"), 3, bothStacks(POST), bothStacks(POST), of()),
             new Kind(of("arcee", "deepseek_v2", "deepseek_v2-groups", "deepseek_v3", "ernie4_5", "gemma", "glm", "gpt_oss", "granite", "helium", "llama", "llama-dynamic-rope", "llama-linear-rope",
                     "llama-proportional-rope", "llama-yarn-rope", "llama3-rope", "ministral", "mistral", "mixtral", "olmoe", "phi3", "phi3-long",
                     "phi3-short", "qwen2",

@@ -60,6 +60,10 @@ public final class Network implements AutoCloseable {
     }
 
     public Network(Architecture architecture, Parameters parameters, Scales scales, Team team) {
+        if (architecture.companion().isPresent()) {
+            throw new IllegalArgumentException("models of one stack are trained, this one has an " + architecture.companion().get().stack().label()
+                    + " stack beside its main one");
+        }
         this.architecture = architecture;
         this.parameters = parameters;
         this.team = team;

@@ -87,6 +87,10 @@ public final class FusedModel implements Runner {
     /** The same; {@code packs} says whether matrices are copied. */
     public static FusedModel load(Model model, Compute compute, int threads, boolean packs) throws IOException {
         Architecture architecture = model.architecture();
+        if (architecture.companion().isPresent()) {
+            throw new IllegalArgumentException("a model of two stacks runs by its layers, this one has an " + architecture.companion().get().stack().label()
+                    + " stack beside its main one");
+        }
         Arena arena = Arena.ofShared();
         Team team = null;
         try {
@@ -126,7 +130,7 @@ public final class FusedModel implements Runner {
     /** The same; {@code threads} are those of the fused runtime. */
     public static Runner orLayers(Model model, Compute compute, int threads) throws IOException {
         long memory = ManagementFactory.getPlatformMXBean(OperatingSystemMXBean.class).getTotalMemorySize();
-        return fits(model.architecture().parameterCount(), compute, memory)
+        return fits(model.architecture().parameterCount(), compute, memory) && model.architecture().companion().isEmpty()
                 ? load(model, compute, threads)
                 : ForwardPass.fitting(model, compute);
     }

@@ -210,7 +210,7 @@ record AttentionLayer(
     }
 
     /** {@code e = exp(s) / (sum(exp(s)) + exp(sink))} for n scores; false where all of them are minus infinity. */
-    private static boolean softmax(double[] s, double[] e, int n, double sink) {
+    static boolean softmax(double[] s, double[] e, int n, double sink) {
         double largest = Double.NEGATIVE_INFINITY;
         for (int j = 0; j < n; j++) {
             largest = Math.max(largest, s[j]);

@@ -8,6 +8,7 @@ import static isonorm.architecture.Part.ATTENTION_OUTPUT_NORM;
 import static isonorm.architecture.Part.ATTENTION_SCALE;
 import static isonorm.architecture.Part.ATTENTION_SINK;
 import static isonorm.architecture.Part.ATTENTION_STREAM_GATE;
+import static isonorm.architecture.Part.CROSS_NORM;
 import static isonorm.architecture.Part.KEY_NORM;
 import static isonorm.architecture.Part.KEY_VALUE_UP;
 import static isonorm.architecture.Part.MLP_DOWN;
@@ -56,7 +57,8 @@ import java.util.OptionalDouble;
  * One block on the stream h, with A attention, M the MLP and N norms:
  *
  * <pre>
- * sequential   N(h + N(A(N(h)))), then N(h + N(M(N(h)))), with those norms that the {@link Placement} has
+ * sequential   N(h + N(A(N(h)))), then N(h + N(M(N(h)))), with those norms that the {@link Placement} has;
+ *              between the two, beside an encoder, N(h + C(N(h))) with C attention to what that gives
  * parallel     h + A(N1(h)) + M(N2(h)), where N1 and N2 can be one norm
  * </pre>
  *
@@ -65,7 +67,7 @@ import java.util.OptionalDouble;
  * its mean is taken out before a sum that is normalized where the block recentres. A gate g makes each sum {@code h - SiLU(g) h}. Of two streams
  * the one that is normalized and read is h, and what is added to it is added to the other too.
  */
-record BlockLayer(int number, Block block, Branch attention, Branch mlp, Compute compute) {
+record BlockLayer(int number, Block block, Branch attention, Optional<Branch> cross, Branch mlp, Compute compute) {
 
     /** What one sub-layer computes. */
     @FunctionalInterface
@@ -106,9 +108,22 @@ record BlockLayer(int number, Block block, Branch attention, Branch mlp, Compute
                 block,
                 branch(from, architecture, l, block.attentionPlacement(), mixer,
                         new Parts(Observer.Branch.ATTENTION, ATTENTION_NORM, ATTENTION_OUTPUT_NORM, ATTENTION_SCALE, ATTENTION_STREAM_GATE)),
+                cross(from, architecture, l),
                 branch(from, architecture, l, block.mlpPlacement(), feedForward,
                         new Parts(Observer.Branch.MLP, MLP_NORM, MLP_OUTPUT_NORM, MLP_SCALE, MLP_STREAM_GATE)),
                 from.compute());
+    }
+
+    /** Attention to an encoder, whose norms stand as those of attention to the stream itself. */
+    private static Optional<Branch> cross(Loader from, Architecture architecture, int l) throws IOException {
+        Block block = architecture.blocks().get(l);
+        if (block.cross().isEmpty()) {
+            return Optional.empty();
+        }
+        CrossAttentionLayer layer = CrossAttentionLayer.load(from, block.cross().get(), l);
+        return Optional.of(new Branch(Observer.Branch.CROSS_ATTENTION, block.attentionPlacement(),
+                norm(from, architecture, l, CROSS_NORM, Architecture.norms(block).contains(CROSS_NORM)),
+                (x, sight, _) -> layer.forward(x, sight), Optional.empty(), Optional.empty(), OptionalDouble.empty()));
     }
 
     private static AttentionLayer attention(Loader from, Attention attention, int l) throws IOException {
@@ -250,7 +265,10 @@ record BlockLayer(int number, Block block, Branch attention, Branch mlp, Compute
     Tensor forward(Tensor h, Sight sight, Observation watch) {
         watch.stream(number, attention.placement.writesSecondStream() ? stream(h, 0) : h);
         return switch (block.wiring()) {
-            case SEQUENTIAL -> then(mlp, then(attention, h, sight, watch), sight, watch);
+            case SEQUENTIAL -> {
+                Tensor attended = then(attention, h, sight, watch);
+                yield then(mlp, cross.isPresent() ? then(cross.get(), attended, sight, watch) : attended, sight, watch);
+            }
             case PARALLEL -> {
                 Tensor first = written(attention, read(attention, h, watch), h, sight, watch);
                 yield sum(h, first).plus(written(mlp, read(mlp, h, watch), h, sight, watch));

@@ -57,13 +57,18 @@ public final class Chunks {
     }
 
     /** How many values the output for a batch has. */
-    public static long outputValues(Batch batch, Architecture architecture) {
-        long positions = switch (batch) {
-            case Batch.Tokens tokens -> (long) tokens.count() * tokens.length();
-            case Batch.Images images -> (long) images.count()
+    public static long outputValues(Batch given, Architecture architecture) {
+        return switch (given) {
+            case Batch.Tokens tokens -> tokens.count() * valuesEach(architecture) * tokens.length();
+            case Batch.Images images -> images.count() * valuesEach(architecture)
                     * (architecture.embedding() instanceof Embedding.Patches patches ? patches.tokens() : 1);
+            case Batch.Both(Batch companion, Batch main) -> outputValues(main, architecture)
+                    + architecture.companion().map(beside -> outputValues(companion, beside.architecture())).orElse(0L);
         };
-        return positions * switch (architecture.output()) {
+    }
+
+    private static long valuesEach(Architecture architecture) {
+        return switch (architecture.output()) {
             case Output.Words _ -> architecture.embedding() instanceof Embedding.Tokens tokens ? tokens.vocabulary() : 1;
             case Output.Labels labels -> labels.labels();
             case Output.Hidden _ -> architecture.width();

@@ -24,6 +24,7 @@ public final class Fit {
                 }
                 yield shape.tokens();
             }
+            case Embedding _ when batch instanceof Batch.Both -> throw new IllegalArgumentException("this model has one stack, got the inputs of two");
             case Embedding.Tokens _ -> throw new IllegalArgumentException("this model reads tokens, got images");
             case Embedding.Patches _ -> throw new IllegalArgumentException("this model reads images, got tokens");
         };

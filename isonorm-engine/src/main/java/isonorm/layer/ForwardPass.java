@@ -1,6 +1,7 @@
 package isonorm.layer;
 
 import isonorm.architecture.Architecture;
+import isonorm.architecture.Companion;
 import isonorm.kernel.Rows;
 import isonorm.kernel.Type;
 import isonorm.model.Batch;
@@ -17,6 +18,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.function.IntPredicate;
+import java.util.stream.IntStream;
 
 /**
  * Runs a model: embedding, blocks, output, as its {@link Architecture} says.
@@ -40,6 +42,7 @@ public final class ForwardPass implements Runner {
     private final Team team = Team.of(Runtime.getRuntime().availableProcessors());
     private final Space space = new Space(team);
     private final Loader held;
+    private final Optional<ForwardPass> companion;
     private Optional<Ends> ends = Optional.empty();
     private final List<BlockLayer> blocks = new ArrayList<>();
 
@@ -51,6 +54,7 @@ public final class ForwardPass implements Runner {
         this.architecture = model.architecture();
         this.compute = compute;
         this.held = new Loader(model, compute, resident, space);
+        this.companion = model.companion().map(other -> new ForwardPass(other, compute, resident));
     }
 
     /** A pass that holds no more than one block's weights. */
@@ -62,14 +66,21 @@ public final class ForwardPass implements Runner {
     public static ForwardPass resident(Model model, Compute compute) throws IOException {
         ForwardPass pass = new ForwardPass(model, compute, true);
         try {
-            pass.ends = Optional.of(ends(pass.held, pass.architecture));
-            for (int l = 0; l < pass.architecture.blocks().size(); l++) {
-                pass.blocks.add(BlockLayer.load(pass.held, pass.architecture, l));
+            pass.load();
+            if (pass.companion.isPresent()) {
+                pass.companion.get().load();
             }
             return pass;
         } catch (IOException | RuntimeException e) {
             pass.close();
             throw e;
+        }
+    }
+
+    private void load() throws IOException {
+        ends = Optional.of(ends(held, architecture));
+        for (int l = 0; l < architecture.blocks().size(); l++) {
+            blocks.add(BlockLayer.load(held, architecture, l));
         }
     }
 
@@ -86,19 +97,65 @@ public final class ForwardPass implements Runner {
 
     @Override
     public Result run(Batch batch, IntPredicate some) throws IOException {
-        return between((around, streams) -> run(around, List.of(batch), some, Progress.NONE, streams)).getFirst();
+        return run(List.of(batch), some, Progress.NONE).getFirst();
     }
 
     @Override
     public List<Result> run(List<Batch> batches, Progress progress) throws IOException {
-        return between((around, streams) -> run(around, batches, _ -> true, progress, streams));
+        return run(batches, _ -> true, progress);
+    }
+
+    private List<Result> run(List<Batch> batches, IntPredicate some, Progress progress) throws IOException {
+        if (companion.isEmpty()) {
+            return between((around, streams) -> run(around, batches, List.of(), some, progress, streams));
+        }
+        List<Batch> mains = batches.stream().map(batch -> both(batch).main()).toList();
+        List<Result> others = companion.get().run(batches.stream().map(batch -> both(batch).companion()).toList(), progress);
+        try {
+            return this.<List<Result>>between((around, streams) -> switch (architecture.companion().orElseThrow()) {
+                case Companion.Encoder _ -> {
+                    List<Result> made = run(around, mains, encoded(batches, others), some, progress, streams);
+                    yield IntStream.range(0, made.size()).<Result>mapToObj(i -> ((RowsResult) made.get(i)).withCompanion(others.get(i))).toList();
+                }
+                case Companion.ImageTower tower -> {
+                    List<Result> texts = run(around, mains, List.of(), some, progress, streams);
+                    Similarity similarity = Similarity.of(model, tower, compute);
+                    yield IntStream.range(0, texts.size()).<Result>mapToObj(i -> similarity.of((RowsResult) texts.get(i), (RowsResult) others.get(i), space)).toList();
+                }
+            });
+        } catch (IOException | RuntimeException e) {
+            others.forEach(Result::close);
+            throw e;
+        }
+    }
+
+    private static Batch.Both both(Batch batch) {
+        if (batch instanceof Batch.Both both) {
+            return both;
+        }
+        throw new IllegalArgumentException("this model has two stacks, an encoder or a tower of images beside the main one, got an input of one");
+    }
+
+    /** What an encoder gave, for the rows of each batch. */
+    private List<Sight.Encoded> encoded(List<Batch> batches, List<Result> given) {
+        List<Sight.Encoded> all = new ArrayList<>();
+        for (int i = 0; i < given.size(); i++) {
+            Batch.Both both = both(batches.get(i));
+            if (both.companion().count() != both.main().count()) {
+                throw new IllegalArgumentException("a decoder reads a row for each that its encoder reads, got " + both.main().count() + " and "
+                        + both.companion().count());
+            }
+            Tensor rows = new Tensor(((RowsResult) given.get(i)).output(), space);
+            all.add(new Sight.Encoded(rows, rows.count() / both.main().count(), both.companion(), 0));
+        }
+        return all;
     }
 
     /** Padding is shown too, and everything rounded to float32. */
     @Override
     public void observe(Batch batch, Observer observer) throws IOException {
         between((around, streams) -> {
-            Passages passages = enter(batch, around.embedding, observer, streams);
+            Passages passages = enter(batch, around.embedding, Optional.empty(), observer, streams);
             for (int l = 0; l < architecture.blocks().size(); l++) {
                 through(l, passages.parts);
             }
@@ -134,11 +191,12 @@ public final class ForwardPass implements Runner {
         }
     }
 
-    private List<Result> run(Ends around, List<Batch> batches, IntPredicate some, Progress progress, LargePages streams) throws IOException {
+    private List<Result> run(Ends around, List<Batch> batches, List<Sight.Encoded> encoded, IntPredicate some, Progress progress, LargePages streams) throws IOException {
         int steps = architecture.blocks().size() + 2;
         List<Passages> all = new ArrayList<>();
-        for (Batch batch : batches) {
-            all.add(enter(batch, around.embedding, Observer.NONE, streams));
+        for (int i = 0; i < batches.size(); i++) {
+            Optional<Sight.Encoded> beside = encoded.isEmpty() ? Optional.empty() : Optional.of(encoded.get(i));
+            all.add(enter(batches.get(i), around.embedding, beside, Observer.NONE, streams));
         }
         progress.step("embedding", 1, steps);
         List<Passage> parts = all.stream().flatMap(passages -> passages.parts.stream()).toList();
@@ -172,7 +230,8 @@ public final class ForwardPass implements Runner {
     private record Passages(OutputLayer.Sequences whole, List<Passage> parts) {}
 
     /** A batch in parts of whole rows. */
-    private Passages enter(Batch batch, EmbeddingLayer embedding, Observer observer, LargePages streams) throws IOException {
+    private Passages enter(Batch batch, EmbeddingLayer embedding, Optional<Sight.Encoded> encoded, Observer observer, LargePages streams)
+            throws IOException {
         int length = Fit.require(architecture.embedding(), batch);
         int width = architecture.dual() ? 2 * architecture.streamWidth() : architecture.streamWidth();
         int tokens = Math.multiplyExact(batch.count(), length);
@@ -183,8 +242,9 @@ public final class ForwardPass implements Runner {
         int together = Math.max(1, TOKENS * space.threads() / length);
         for (int first = 0; first < batch.count(); first += together) {
             int rows = Math.min(together, batch.count() - first);
-            parts.add(new Passage(
-                    whole.slice(first * length, rows * length), new Sight(batch, first, rows, length), new Observation(observer, first * length)));
+            int from = first;
+            parts.add(new Passage(whole.slice(first * length, rows * length),
+                    new Sight(batch, first, rows, length, encoded.map(all -> all.rows(from, rows))), new Observation(observer, first * length)));
         }
         return new Passages(OutputLayer.Sequences.of(whole, length, batch), parts);
     }
@@ -204,6 +264,7 @@ public final class ForwardPass implements Runner {
 
     @Override
     public void close() {
+        companion.ifPresent(ForwardPass::close);
         held.close();
         space.close();
         team.close();

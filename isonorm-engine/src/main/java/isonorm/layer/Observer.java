@@ -17,6 +17,8 @@ public interface Observer {
     /** The parts of a block that write to the stream. */
     enum Branch {
         ATTENTION,
+        /** Attention to what an encoder gives. */
+        CROSS_ATTENTION,
         MLP
     }
 

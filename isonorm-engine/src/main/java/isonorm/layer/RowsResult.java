@@ -20,13 +20,15 @@ public final class RowsResult implements Result {
     private final Rows output;
     private final long[] shape;
     private final Optional<Rows> pooled;
+    private final Optional<Result> companion;
 
-    private RowsResult(Compute compute, Arena arena, Rows output, long[] shape, Optional<Rows> pooled) {
+    private RowsResult(Compute compute, Arena arena, Rows output, long[] shape, Optional<Rows> pooled, Optional<Result> companion) {
         this.compute = compute;
         this.arena = arena;
         this.output = output;
         this.shape = shape;
         this.pooled = pooled;
+        this.companion = companion;
     }
 
     /** One with room for an output of a shape, whose last dimension is that of the output's rows. */
@@ -37,7 +39,7 @@ public final class RowsResult implements Result {
         for (int d = 0; d < shape.length - 1; d++) {
             rows = Math.multiplyExact(rows, shape[d]);
         }
-        return new RowsResult(compute, arena, rows(arena, compute, Math.toIntExact(rows), columns), shape, Optional.empty());
+        return new RowsResult(compute, arena, rows(arena, compute, Math.toIntExact(rows), columns), shape, Optional.empty(), Optional.empty());
     }
 
     private static Rows rows(Arena arena, Compute compute, int rows, int columns) {
@@ -55,7 +57,17 @@ public final class RowsResult implements Result {
     RowsResult withPooled(Tensor vectors) {
         Rows copy = rows(arena, compute, vectors.count(), vectors.width());
         vectors.copyTo(copy);
-        return new RowsResult(compute, arena, output, shape, Optional.of(copy));
+        return new RowsResult(compute, arena, output, shape, Optional.of(copy), companion);
+    }
+
+    /** The same with what the second stack gave; it takes this one's place and owns the other. */
+    RowsResult withCompanion(Result other) {
+        return new RowsResult(compute, arena, output, shape, pooled, Optional.of(other));
+    }
+
+    @Override
+    public Optional<Result> companion() {
+        return companion;
     }
 
     @Override
@@ -125,5 +137,6 @@ public final class RowsResult implements Result {
         if (arena.scope().isAlive()) {
             arena.close();
         }
+        companion.ifPresent(Result::close);
     }
 }

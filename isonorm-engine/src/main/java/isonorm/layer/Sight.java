@@ -7,6 +7,7 @@ import isonorm.model.Batch;
 import isonorm.weights.Numbers;
 import java.util.HashMap;
 import java.util.Map;
+import java.util.Optional;
 
 /**
  * What the positions of some rows of a batch mean to their attention: who sees whom, linear biases, rotary angles. All blocks share it,
@@ -19,19 +20,48 @@ final class Sight {
 
     private record Slopes(Alibi alibi, int heads) {}
 
+    /**
+     * What an encoder gave for the rows, {@code length} tokens each.
+     *
+     * @param batch what it read, whose mask says which tokens are padding
+     * @param first which of its rows is the first here
+     */
+    record Encoded(Tensor rows, int length, Batch batch, int first) {
+
+        boolean seen(int row, int position) {
+            return !(batch instanceof Batch.Tokens tokens) || tokens.seen(first + row, position);
+        }
+
+        /** Some of the rows. */
+        Encoded rows(int from, int count) {
+            return new Encoded(rows.slice(from * length, count * length), length, batch, first + from);
+        }
+    }
+
     private final Batch batch;
     private final int first;
     private final int count;
     private final int length;
+    private final Optional<Encoded> encoded;
     private final Map<Slopes, double[][][]> biases = new HashMap<>();
     private final Map<Rotary, Turn> turns = new HashMap<>();
 
     /** Rows {@code first} to {@code first + count - 1} of a batch. */
     Sight(Batch batch, int first, int count, int length) {
+        this(batch, first, count, length, Optional.empty());
+    }
+
+    /** The same beside what an encoder gave for these rows. */
+    Sight(Batch batch, int first, int count, int length, Optional<Encoded> encoded) {
         this.batch = batch;
         this.first = first;
         this.count = count;
         this.length = length;
+        this.encoded = encoded;
+    }
+
+    Encoded encoded() {
+        return encoded.orElseThrow();
     }
 
     int count() {

@@ -214,7 +214,7 @@ record BlockStrategy(
         double skip = scalings.contains(Scaling.DEEPNORM) ? Math.pow(2.0 * L, 0.25) : scalings.contains(Scaling.KEEL) ? 2.0 * L : 1;
         BranchScale scale = scalings.contains(Scaling.LAYERSCALE) ? BranchScale.VECTOR
                 : scalings.contains(Scaling.SKIPINIT) ? BranchScale.NUMBER : family.scale();
-        return new Block(attention, mlp, family.wiring(), norm, mixer(family.mixer(), inside), feedForward(family.feedForward(), inside),
+        return new Block(attention, mlp, family.wiring(), norm, mixer(family.mixer(), inside), family.cross(), feedForward(family.feedForward(), inside),
                 skip, family.branch(), scale, scalings.contains(Scaling.GPAS), family.recentre());
     }
 

@@ -1,6 +1,7 @@
 package isonorm.verify;
 
 import isonorm.architecture.Architecture;
+import isonorm.architecture.Companion;
 import isonorm.architecture.Embedding;
 import isonorm.architecture.Output;
 import isonorm.architecture.Output.Pooler;
@@ -133,13 +134,16 @@ public final class Verification {
     }
 
     private static String inputs(Architecture architecture) {
-        return switch (architecture.embedding()) {
+        return architecture.companion().map(beside -> inputs(beside.architecture()) + " and ").orElse("") + switch (architecture.embedding()) {
             case Embedding.Tokens tokens -> "tokens of a vocabulary of " + tokens.vocabulary();
             case Embedding.Patches patches -> "images of " + patches.channels() + " x " + patches.height() + " x " + patches.width();
         };
     }
 
     private static String outputs(Architecture architecture) {
+        if (similar(architecture)) {
+            return "how near images and texts are";
+        }
         return switch (architecture.output()) {
             case Output.Words _ -> "logits";
             case Output.Labels labels -> "scores of " + labels.labels() + " labels";
@@ -149,6 +153,9 @@ public final class Verification {
 
     /** The same on a text, which also gives both perplexities where attention is causal. */
     public Verification withText(TokenizedText words) {
+        if (architecture().companion().isPresent()) {
+            throw new IllegalArgumentException("a model of two stacks reads two inputs and cannot be verified on one text");
+        }
         if (!(architecture().embedding() instanceof Embedding.Tokens)) {
             throw new IllegalArgumentException("a model that reads images cannot be verified on a text");
         }
@@ -280,6 +287,9 @@ public final class Verification {
      */
     public static void requirePrediction(Transformer model, int window) {
         Architecture architecture = Model.of(model).architecture();
+        if (architecture.companion().isPresent()) {
+            throw new IllegalArgumentException("this model has two stacks: what it predicts depends on a second input, which a text alone has not");
+        }
         if (!(architecture.output() instanceof Output.Words) || !causal(architecture)) {
             throw new IllegalArgumentException("predicting tokens needs causal attention and logits over tokens; this model "
                     + (architecture.output() instanceof Output.Words ? "sees the tokens it would predict" : "gives " + outputs(architecture)));
@@ -291,6 +301,11 @@ public final class Verification {
                         + " tokens; take a shorter one");
             }
         }
+    }
+
+    /** Whether what it gives are images beside texts. */
+    private static boolean similar(Architecture architecture) {
+        return architecture.companion().filter(beside -> beside instanceof Companion.ImageTower).isPresent();
     }
 
     private static boolean causal(Architecture architecture) {
@@ -319,9 +334,14 @@ public final class Verification {
 
     private Batch random() {
         SplittableRandom random = Seed.of(SEED).random();
-        return switch (architecture().embedding()) {
+        Batch main = random(architecture(), random);
+        return architecture().companion().<Batch>map(beside -> new Batch.Both(random(beside.architecture(), random), main)).orElse(main);
+    }
+
+    private Batch random(Architecture stack, SplittableRandom random) {
+        return switch (stack.embedding()) {
             case Embedding.Tokens tokens -> {
-                int length = Math.min(PROMPT, architecture().longestSequence());
+                int length = Math.min(PROMPT, stack.longestSequence());
                 for (Run other : others) {
                     length = Math.min(length, other.model.architecture().longestSequence());
                 }
@@ -378,7 +398,7 @@ public final class Verification {
             rows *= (int) shape[d];
         }
         IntPredicate counted = _ -> true;
-        if (batch instanceof Batch.Tokens tokens && shape.length == 3) {
+        if ((batch instanceof Batch.Both both ? both.main() : batch) instanceof Batch.Tokens tokens && shape.length == 3) {
             int length = tokens.length();
             counted = row -> tokens.seen(row / length, row % length);
         }
@@ -392,6 +412,9 @@ public final class Verification {
     private record Outcome(Optional<Tally> output, Optional<Tally> pooled, String compared) {
 
         static Outcome of(Architecture a, Architecture b) {
+            if (similar(a)) {
+                return new Outcome(Optional.of(new Tally(false)), Optional.of(new Tally(false)), "how near images and texts are, and texts' vectors");
+            }
             return switch (a.output()) {
                 case Output.Words _ -> new Outcome(Optional.of(new Tally(true)), Optional.empty(), "logits");
                 case Output.Labels _ -> new Outcome(Optional.of(new Tally(true)), Optional.empty(), "scores");

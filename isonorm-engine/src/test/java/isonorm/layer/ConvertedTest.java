@@ -101,7 +101,7 @@ class ConvertedTest {
 
     /** The likeliest word at every position that is not padding. */
     private static List<Integer> tops(double[] logits, int width, Batch batch) {
-        Batch.Tokens tokens = (Batch.Tokens) batch;
+        Batch.Tokens tokens = (Batch.Tokens) (batch instanceof Batch.Both both ? both.main() : batch);
         List<Integer> tops = new ArrayList<>();
         for (int p = 0; p < logits.length / width; p++) {
             if (tokens.seen(p / tokens.length(), p % tokens.length())) {

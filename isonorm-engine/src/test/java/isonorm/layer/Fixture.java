@@ -80,7 +80,9 @@ public record Fixture(Path folder) {
             }
             return new Batch.Images(pixels, shape.get(0).intValue(), 1, shape.get(1).intValue(), shape.get(2).intValue());
         }
-        return new Batch.Tokens(whole("input_ids").orElseThrow(), whole("attention_mask"));
+        Batch.Tokens tokens = new Batch.Tokens(whole("input_ids").orElseThrow(), whole("attention_mask"));
+        Optional<long[][]> decoder = whole("decoder_input_ids");
+        return decoder.isPresent() ? new Batch.Both(tokens, Batch.Tokens.of(decoder.get())) : tokens;
     }
 
     public double[] output() throws IOException {

@@ -11,6 +11,7 @@ import isonorm.model.Compute;
 import isonorm.model.Progress;
 import java.io.IOException;
 import java.time.Duration;
+import java.util.Optional;
 import java.util.OptionalLong;
 import org.junit.jupiter.api.Test;
 
@@ -44,7 +45,7 @@ class GenerationTest {
                 Tiny.words().withOutput(new Output.Hidden(Output.Pooler.NONE)));
         refused("this one sees the tokens it would predict", Tiny.words().withBlocks(Tiny.vit().blocks()));
         Architecture shorter = new Architecture("tiny", 12, 14, Embedding.Tokens.of(31, 12), Tiny.words().blocks(), Tiny.words().finalNorm(),
-                Tiny.words().output(), Tiny.words().stream());
+                Tiny.words().output(), Tiny.words().stream(), Optional.empty());
         refused("this model has 14 positions, got a prompt of 12 tokens and 3 tokens behind 12", shorter);
         assertThrows(IllegalArgumentException.class, () -> new Generation(Plain::load, 1, 0, 1, Duration.ZERO));
     }

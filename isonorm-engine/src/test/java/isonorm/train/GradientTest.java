@@ -161,9 +161,9 @@ class GradientTest {
         }
         kinds.forEach((name, kind) -> put(cases, name, decoder(block -> block.withMixer(kind.apply((Attention) block.mixer()))), Scales.NONE));
         put(cases, "parallel", decoder(block -> new Block(Placement.PRE, Placement.PRE, Wiring.PARALLEL, block.norm(), block.mixer(),
-                block.feedForward(), 1.5, 0.7, BranchScale.NONE, false, false)), Scales.NONE);
+                Optional.empty(), block.feedForward(), 1.5, 0.7, BranchScale.NONE, false, false)), Scales.NONE);
         put(cases, "parallel, one norm", decoder(block -> new Block(Placement.PRE, Placement.PRE, Wiring.PARALLEL_ONE_NORM, block.norm(),
-                block.mixer(), block.feedForward(), 1, 1, BranchScale.NONE, false, false)), Scales.NONE);
+                block.mixer(), Optional.empty(), block.feedForward(), 1, 1, BranchScale.NONE, false, false)), Scales.NONE);
         put(cases, "tied head", decoder(block -> block).withOutput(Output.Words.of(true)), Scales.NONE);
         put(cases, "tied head of a compressed stream",
                 Strategy.named("pre-crmsnorm").applied(decoder(block -> block).withOutput(Output.Words.of(true))), Scales.NONE);

@@ -4,6 +4,7 @@ import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import isonorm.architecture.Architecture;
+import isonorm.architecture.Companion;
 import isonorm.architecture.Embedding;
 import isonorm.checkpoint.Dtype;
 import isonorm.checkpoint.SafetensorsFile;
@@ -27,6 +28,8 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.function.Function;
+import java.util.stream.IntStream;
 
 /** Inputs from a safetensors file through a model to another safetensors file, with the engine. */
 final class ForwardFiles {
@@ -47,7 +50,7 @@ final class ForwardFiles {
         List<Result> results = new ArrayList<>();
         try (ForwardPass pass = ForwardPass.streaming(model, Compute.named(compute))) {
             results.addAll(pass.run(batches, (what, done, total) -> progress.step(what, done, total)));
-            return write(results, output, compute);
+            return write(results, output, compute, model.architecture().companion().filter(beside -> beside instanceof Companion.ImageTower).isPresent());
         } catch (IllegalArgumentException e) { // the engine's word for inputs that do not fit the model
             throw new IOException(inputs + ": " + e.getMessage(), e);
         } finally {
@@ -56,27 +59,47 @@ final class ForwardFiles {
     }
 
     private static List<Batch> read(SafetensorsFile file, Architecture architecture) throws IOException {
-        return switch (architecture.embedding()) {
-            case Embedding.Tokens _ -> tokens(file);
-            case Embedding.Patches patches -> images(file, patches);
+        if (architecture.companion().isEmpty()) {
+            return read(file, architecture, "", ROWS_A_BATCH);
+        }
+        Architecture beside = architecture.companion().get().architecture();
+        return switch (architecture.companion().get()) {
+            case Companion.Encoder _ -> pairs(file, read(file, beside, "", ROWS_A_BATCH), read(file, architecture, "decoder_", ROWS_A_BATCH));
+            // Each image is held against each text, so they stay together.
+            case Companion.ImageTower _ -> pairs(file, read(file, beside, "", Integer.MAX_VALUE), read(file, architecture, "", Integer.MAX_VALUE));
         };
     }
 
-    private static List<Batch> tokens(SafetensorsFile file) throws IOException {
-        long[][] ids = integers(file, "input_ids");
-        Optional<long[][]> mask = file.tensors().containsKey("attention_mask") ? Optional.of(integers(file, "attention_mask")) : Optional.empty();
+    private static List<Batch> read(SafetensorsFile file, Architecture stack, String prefix, int together) throws IOException {
+        return switch (stack.embedding()) {
+            case Embedding.Tokens _ -> tokens(file, prefix + "input_ids", prefix + "attention_mask", together);
+            case Embedding.Patches patches -> images(file, patches, together);
+        };
+    }
+
+    private static List<Batch> pairs(SafetensorsFile file, List<Batch> companions, List<Batch> mains) throws IOException {
+        if (companions.size() != mains.size()) {
+            throw new IOException(file.path() + ": the decoder must be given as many rows as the encoder");
+        }
+        return IntStream.range(0, mains.size()).<Batch>mapToObj(i -> new Batch.Both(companions.get(i), mains.get(i))).toList();
+    }
+
+    private static List<Batch> tokens(SafetensorsFile file, String name, String maskName, int together) throws IOException {
+        long[][] ids = integers(file, name);
+        Optional<long[][]> mask = file.tensors().containsKey(maskName) ? Optional.of(integers(file, maskName)) : Optional.empty();
         if (mask.isPresent() && (mask.get().length != ids.length || mask.get()[0].length != ids[0].length)) {
-            throw new IOException(file.path() + ": attention_mask must have the shape of input_ids, " + file.tensors().get("input_ids").shape()
-                    + ", got " + file.tensors().get("attention_mask").shape());
+            throw new IOException(file.path() + ": " + maskName + " must have the shape of " + name + ", " + file.tensors().get(name).shape()
+                    + ", got " + file.tensors().get(maskName).shape());
         }
         List<Batch> batches = new ArrayList<>();
-        for (int row = 0; row < ids.length; row += ROWS_A_BATCH) {
+        int step = Math.min(together, ids.length);
+        for (int row = 0; row < ids.length; row += step) {
             int from = row;
-            int to = Math.min(ids.length, row + ROWS_A_BATCH);
+            int to = Math.min(ids.length, row + step);
             try {
                 batches.add(new Batch.Tokens(Arrays.copyOfRange(ids, from, to), mask.map(all -> Arrays.copyOfRange(all, from, to))));
             } catch (IllegalArgumentException e) {
-                throw new IOException(file.path() + ": attention_mask: " + e.getMessage(), e);
+                throw new IOException(file.path() + ": " + maskName + ": " + e.getMessage(), e);
             }
         }
         return batches;
@@ -118,7 +141,7 @@ final class ForwardFiles {
         return rows;
     }
 
-    private static List<Batch> images(SafetensorsFile file, Embedding.Patches patches) throws IOException {
+    private static List<Batch> images(SafetensorsFile file, Embedding.Patches patches, int together) throws IOException {
         boolean sound = patches.cut().turned(); // a spectrogram has no channels
         String name = sound ? "input_values" : "pixel_values";
         List<Long> wanted = sound
@@ -138,8 +161,9 @@ final class ForwardFiles {
         try (Arena arena = Arena.ofConfined()) {
             MemorySegment bytes = file.map(name, arena);
             double[] image = new double[each];
-            for (int first = 0; first < images; first += ROWS_A_BATCH) {
-                int count = Math.min(ROWS_A_BATCH, images - first);
+            int step = Math.min(together, images);
+            for (int first = 0; first < images; first += step) {
+                int count = Math.min(step, images - first);
                 float[] pixels = new float[count * each];
                 for (int i = 0; i < count; i++) {
                     Numbers.decode(bytes, info.dtype(), (long) (first + i) * each, each, image, 0);
@@ -153,18 +177,33 @@ final class ForwardFiles {
         return batches;
     }
 
-    private static ObjectNode write(List<Result> results, Path output, String compute) throws IOException {
+    /** What of a result is written, under its name. */
+    private record Given(String name, Function<Result, long[]> shape, Values values) {}
+
+    private static List<Given> given(Result result, boolean similar) {
+        List<Given> all = new ArrayList<>();
+        all.add(new Given("output", Result::outputShape, Result::readOutput));
+        if (result.pooledShape().isPresent()) {
+            all.add(new Given(similar ? "text_embeds" : "pooled", each -> each.pooledShape().orElseThrow(), Result::readPooled));
+        }
+        if (result.companion().isPresent()) {
+            all.add(new Given(similar ? "image_embeds" : "encoder", each -> each.companion().orElseThrow().outputShape(),
+                    (each, first, count, into) -> each.companion().orElseThrow().readOutput(first, count, into)));
+        }
+        return all;
+    }
+
+    private static ObjectNode write(List<Result> results, Path output, String compute, boolean similar) throws IOException {
         Dtype dtype = compute.equals("f64") ? Dtype.F64 : Dtype.F32;
         List<TensorInfo> tensors = new ArrayList<>();
-        tensors.add(joined("output", dtype, results.stream().map(Result::outputShape).toList()));
-        if (results.getFirst().pooledShape().isPresent()) {
-            tensors.add(joined("pooled", dtype, results.stream().map(result -> result.pooledShape().orElseThrow()).toList()));
+        List<Given> given = given(results.getFirst(), similar);
+        for (Given each : given) {
+            tensors.add(joined(each.name, dtype, results.stream().map(each.shape).toList()));
         }
         OutputFile.write(output, temporary -> {
             try (SafetensorsWriter writer = SafetensorsWriter.create(temporary, tensors, Map.of("format", "pt", "compute", compute))) {
-                for (TensorInfo tensor : tensors) {
-                    boolean pooled = tensor.name().equals("pooled");
-                    write(tensor, results, pooled ? Result::readPooled : Result::readOutput, writer);
+                for (int i = 0; i < tensors.size(); i++) {
+                    write(tensors.get(i), results, given.get(i), writer);
                 }
             }
         });
@@ -185,22 +224,22 @@ final class ForwardFiles {
         return new TensorInfo(name, dtype, shape);
     }
 
-    private static void write(TensorInfo tensor, List<Result> results, Values values, SafetensorsWriter writer) throws IOException {
+    private static void write(TensorInfo tensor, List<Result> results, Given given, SafetensorsWriter writer) throws IOException {
         long rows = 0;
         long perRow = tensor.elements() / tensor.shape().getFirst();
         double[] chunk = new double[CHUNK];
         try (Arena arena = Arena.ofConfined()) {
             MemorySegment bytes = arena.allocate((long) CHUNK * tensor.dtype().bytes());
             for (Result result : results) {
-                long count = perRow * result.outputShape()[0];
+                long count = perRow * given.shape.apply(result)[0];
                 for (long done = 0; done < count; done += CHUNK) {
                     int n = (int) Math.min(CHUNK, count - done);
-                    values.read(result, done, n, chunk);
+                    given.values.read(result, done, n, chunk);
                     Numbers.encode(chunk, 0, n, bytes, tensor.dtype(), 0);
                     writer.write(tensor.name(), (rows * perRow + done) * tensor.dtype().bytes(),
                             bytes.asSlice(0, (long) n * tensor.dtype().bytes()));
                 }
-                rows += result.outputShape()[0];
+                rows += given.shape.apply(result)[0];
             }
         }
     }

@@ -1,0 +1,27 @@
+package isonorm.architecture;
+
+/** Which residual stream of a model something belongs to: most have one, the main stack's. */
+public enum Stack {
+    /** The only one; the decoder beside an encoder, the tower that reads tokens beside one that reads images. */
+    MAIN(""),
+    /** The encoder whose output a decoder reads. */
+    ENCODER("encoder."),
+    /** The tower that reads images. */
+    IMAGE("image.");
+
+    private final String prefix;
+
+    Stack(String prefix) {
+        this.prefix = prefix;
+    }
+
+    /** What the names of its tensors begin with in Isonorm's own files. */
+    public String prefix() {
+        return prefix;
+    }
+
+    /** The word used in files and reports. */
+    public String label() {
+        return this == MAIN ? "main" : prefix.substring(0, prefix.length() - 1);
+    }
+}
