@@ -49,7 +49,6 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 
 /** What a sequence gets depends on its own tokens alone: not on how they come, on what is computed beside them, nor on threads. */
-@EveryProcessor
 class SameBitsTest {
 
     private static final int VOCABULARY = 31;
@@ -120,6 +119,7 @@ class SameBitsTest {
         }
     }
 
+    @EveryProcessor
     @ParameterizedTest
     @EnumSource(names = {"F32", "BF16", "F16"})
     void logitsAreTheSameHoweverTokensComeAndWhateverIsBesideThem(Compute compute) throws IOException {
@@ -143,6 +143,7 @@ class SameBitsTest {
         }
     }
 
+    @EveryProcessor
     @ParameterizedTest
     @EnumSource(names = {"F32", "BF16", "F16"})
     void soAreThoseOfLongTexts(Compute compute) throws IOException {
@@ -175,6 +176,7 @@ class SameBitsTest {
     }
 
     /** Threads of a server, each with sequences of its own, some of them several at once, beside one that runs whole batches. */
+    @EveryProcessor
     @Test
     void manyThreadsAtOnceGetWhatEachGetsAlone() throws Exception {
         assumeTrue(Products.keepsRows());

@@ -138,8 +138,7 @@ class VerdictTest {
                 continue; // A fixture of what is refused.
             }
         }
-        SplittableRandom random = new SplittableRandom(23);
-        return all.stream().filter(path -> ALL || path.endsWith("mpt") || path.endsWith("bloom") || random.nextInt(20) == 0).toList();
+        return all.stream().filter(path -> ALL || Set.of("gpt2", "mpt", "bloom").contains(path.getFileName().toString())).toList();
     }
 
     /** What rounding a file has done to what is equal in it, a mean of zero or a bias that a norm's gives, is taken back before it goes on. */
@@ -160,14 +159,16 @@ class VerdictTest {
             assertTrue(goesOn(compressed, Form.PRE_RMSNORM, dtype).comparisons().stream().noneMatch(row -> row.model() == Evidence.Subject.SOURCE));
             goesOn(compressed, Form.PRE_LN, dtype);
             goesOn(compressed, Form.PRE_LN, Dtype.F32);
+            Judgement verdict = verdict(compressed, folder.resolve("on"));
+            assertTrue(verdict.equal() && verdict.remade().orElseThrow().exact(), verdict.toString());
         }
     }
 
     private Evidence goesOn(LoadedModel source, Form form, Dtype dtype) throws IOException {
         Path out = folder.resolve("on");
         Conversion.Report report = Conversion.of(source, form).inType(dtype).overwriting().verifiedBy(Verification.verifier()).writeTo(out);
-        Judgement verdict = verdict(source, out);
-        assertTrue(verdict.equal() && verdict.remade().orElseThrow().exact(), verdict.toString());
+        Remade remade = Conversion.again(source, LoadedModel.open(out), Progress.NONE).orElseThrow();
+        assertTrue(remade.exact(), remade.toString());
         return report.verification().orElseThrow();
     }
 
@@ -218,7 +219,7 @@ class VerdictTest {
 
     @ParameterizedTest
     @CsvSource({"gpt2, PRE_RMSNORM, BF16", "gpt2, CENTRED, F16", "bloom, PRE_RMSNORM, F16", "bloom, PRE_CRMSNORM, BF16", "bert, RMSNORM, BF16",
-        "bert, RMSNORM, F16", "gpt2, PRE_RMSNORM, F16", "gpt2, CENTRED, BF16", "bloom, PRE_RMSNORM, BF16", "gpt2, PRE_CRMSNORM, F16"})
+        "gpt2, PRE_CRMSNORM, F16"})
     void everyFaultIsFoundAndNamed(String family, Form form, Dtype dtype) throws IOException {
         LoadedModel source = LoadedModel.open(Fixture.named(family).folder());
         Path out = convert(source, form, dtype, "out");
