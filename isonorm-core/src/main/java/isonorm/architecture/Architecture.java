@@ -462,10 +462,13 @@ public record Architecture(
     }
 
     private void scaleParameter(List<Parameter> all, Role role, BranchScale scale) {
-        switch (scale) {
-            case NONE -> {}
-            case VECTOR -> all.add(Parameter.vector(role, width));
-            case NUMBER -> all.add(Parameter.vector(role, 1));
+        int length = switch (scale) {
+            case NONE -> 0;
+            case VECTOR -> width;
+            case NUMBER -> 1;
+        };
+        if (length > 0) {
+            all.add(Parameter.vector(role, length));
         }
     }
 

@@ -44,47 +44,60 @@ record MlpLayer(Mlp mlp, Optional<Linear> gate, Linear up, Optional<NormLayer> i
 
     static Tensor activate(Activation activation, Tensor x) {
         int n = x.width();
-        return x.map((_, row, y) -> activate(activation, row, y, n));
+        Function function = switch (activation) {
+            case GELU -> MlpLayer::gelu;
+            case GELU_TANH -> MlpLayer::geluTanh;
+            case QUICK_GELU -> MlpLayer::quickGelu;
+            case SILU -> MlpLayer::silu;
+            case RELU -> MlpLayer::relu;
+            case RELU_SQUARED -> MlpLayer::reluSquared;
+            case TANH -> Exponentials::tanh;
+        };
+        return x.map((_, row, y) -> function.apply(row, y, n));
     }
 
-    /** {@code y = activation(x)} for n values. */
-    private static void activate(Activation activation, double[] x, double[] y, int n) {
-        switch (activation) {
-            case GELU -> {
-                Exponentials.distribution(x, y, n);
-                for (int i = 0; i < n; i++) {
-                    y[i] *= x[i];
-                }
-            }
-            case GELU_TANH -> {
-                for (int i = 0; i < n; i++) {
-                    y[i] = -GELU_SCALE * (x[i] + 0.044715 * x[i] * x[i] * x[i]);
-                }
-                timesSigmoidOfMinus(x, y, n);
-            }
-            case QUICK_GELU -> {
-                for (int i = 0; i < n; i++) {
-                    y[i] = -1.702 * x[i];
-                }
-                timesSigmoidOfMinus(x, y, n);
-            }
-            case SILU -> {
-                for (int i = 0; i < n; i++) {
-                    y[i] = -x[i];
-                }
-                timesSigmoidOfMinus(x, y, n);
-            }
-            case RELU -> {
-                for (int i = 0; i < n; i++) {
-                    y[i] = Math.max(x[i], 0);
-                }
-            }
-            case RELU_SQUARED -> {
-                for (int i = 0; i < n; i++) {
-                    y[i] = Math.max(x[i], 0) * Math.max(x[i], 0);
-                }
-            }
-            case TANH -> Exponentials.tanh(x, y, n);
+    /** {@code y = function(x)} for n values. */
+    private interface Function {
+        void apply(double[] x, double[] y, int n);
+    }
+
+    private static void gelu(double[] x, double[] y, int n) {
+        Exponentials.distribution(x, y, n);
+        for (int i = 0; i < n; i++) {
+            y[i] *= x[i];
+        }
+    }
+
+    private static void geluTanh(double[] x, double[] y, int n) {
+        for (int i = 0; i < n; i++) {
+            y[i] = -GELU_SCALE * (x[i] + 0.044715 * x[i] * x[i] * x[i]);
+        }
+        timesSigmoidOfMinus(x, y, n);
+    }
+
+    private static void quickGelu(double[] x, double[] y, int n) {
+        for (int i = 0; i < n; i++) {
+            y[i] = -1.702 * x[i];
+        }
+        timesSigmoidOfMinus(x, y, n);
+    }
+
+    private static void silu(double[] x, double[] y, int n) {
+        for (int i = 0; i < n; i++) {
+            y[i] = -x[i];
+        }
+        timesSigmoidOfMinus(x, y, n);
+    }
+
+    private static void relu(double[] x, double[] y, int n) {
+        for (int i = 0; i < n; i++) {
+            y[i] = Math.max(x[i], 0);
+        }
+    }
+
+    private static void reluSquared(double[] x, double[] y, int n) {
+        for (int i = 0; i < n; i++) {
+            y[i] = Math.max(x[i], 0) * Math.max(x[i], 0);
         }
     }
 

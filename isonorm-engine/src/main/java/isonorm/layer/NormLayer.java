@@ -32,28 +32,34 @@ record NormLayer(Norm norm, double alpha, Optional<Tensor> gain, Optional<Tensor
     /** The same, not yet rounded to the compute type. */
     Tensor wide(Tensor x) {
         int n = x.width();
-        Tensor normalized = x.map(Type.wide(compute), n, (_, row, y) -> normalize(row, y, n));
+        Rule rule = rule();
+        Tensor normalized = x.map(Type.wide(compute), n, (_, row, y) -> rule.apply(row, y, n));
         Tensor all = gain.isPresent() && norm.kind().readsCompressed() ? normalized.expanded() : normalized;
         Tensor gained = gain.isPresent() ? all.times(gain.get()) : all;
         return bias.isPresent() ? gained.plus(bias.get()) : gained;
     }
 
-    private void normalize(double[] x, double[] y, int n) {
-        switch (norm.kind()) {
-            case LAYER -> {
+    /** {@code y} of the first n values of x, which it may overwrite. */
+    private interface Rule {
+        void apply(double[] x, double[] y, int n);
+    }
+
+    private Rule rule() {
+        return switch (norm.kind()) {
+            case LAYER -> (x, y, n) -> {
                 add(x, -Tensor.sum(x, n) / n, n); // before the squares: E[x²] - mean² cancels where the mean is large
                 multiply(x, reciprocalRoot(squares(x, y, n) / n), y, n);
-            }
-            case RMS -> multiply(x, reciprocalRoot(squares(x, y, n) / n), y, n);
-            case CRMS -> {
+            };
+            case RMS -> (x, y, n) -> multiply(x, reciprocalRoot(squares(x, y, n) / n), y, n);
+            case CRMS -> (x, y, n) -> {
                 double sum = Tensor.sum(x, n);
                 multiply(x, reciprocalRoot((squares(x, y, n) + sum * sum) / (n + 1)), y, n);
-            }
-            case DYNAMIC_TANH -> {
+            };
+            case DYNAMIC_TANH -> (x, y, n) -> {
                 multiply(x, alpha, x, n);
                 Exponentials.tanh(x, y, n);
-            }
-        }
+            };
+        };
     }
 
     private double reciprocalRoot(double q) {
