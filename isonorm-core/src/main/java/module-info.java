@@ -9,6 +9,7 @@ module isonorm.core {
     requires java.management;
     requires jdk.management;
     requires static jdk.incubator.vector; // who leaves it out gets plain loops
+    requires static org.jspecify;
 
     exports isonorm.checkpoint;
     exports isonorm.convert;

@@ -18,6 +18,7 @@ module isonorm.engine {
     requires org.bytedeco.javacpp;
     requires org.bytedeco.openblas;
     requires org.snakeyaml.engine;
+    requires static org.jspecify;
 
     exports isonorm.depth;
     exports isonorm.generate;

@@ -7,6 +7,7 @@ import static isonorm.checkpoint.CheckpointException.Reason.INDEX_MALFORMED;
 import static isonorm.checkpoint.CheckpointException.Reason.MISSING_FILE;
 import static isonorm.checkpoint.CheckpointException.Reason.NOT_A_CHECKPOINT;
 import static isonorm.checkpoint.CheckpointException.Reason.READ_FAILED;
+import static java.util.Objects.requireNonNull;
 
 import com.fasterxml.jackson.core.JsonParser;
 import com.fasterxml.jackson.core.JsonProcessingException;
@@ -220,14 +221,14 @@ public final class Checkpoint {
                 throw new CheckpointException(MISSING_FILE, path + " does not exist; " + left.getFirst()
                         + " is what it was before a replacement that was killed, rename it or convert again");
             }
-            throw SafetensorsFile.missing(path, null);
+            throw SafetensorsFile.missing(path);
         }
         String name = path.getFileName().toString();
         if (!name.equals(CONFIG) && !name.equals(INDEX) && !name.endsWith(SAFETENSORS)) {
             throw OtherFormats.of(path).orElseGet(() -> new CheckpointException(NOT_A_CHECKPOINT, path + " is not a checkpoint; give the folder of "
                     + CONFIG + " and " + WEIGHTS));
         }
-        return path.toAbsolutePath().getParent();
+        return path.toAbsolutePath().resolveSibling("");
     }
 
     /** The files of a folder by name, sorted. */
@@ -256,7 +257,7 @@ public final class Checkpoint {
             return new CheckpointException(MISSING_FILE, folder.resolve(INDEX) + " does not exist, and none of the "
                     + safetensors.size() + " safetensors files beside it is " + WEIGHTS);
         }
-        return OtherFormats.of(folder, entries.keySet()).orElseGet(() -> SafetensorsFile.missing(folder.resolve(WEIGHTS), null));
+        return OtherFormats.of(folder, entries.keySet()).orElseGet(() -> SafetensorsFile.missing(folder.resolve(WEIGHTS)));
     }
 
     private static List<SafetensorsFile> openShards(Path index, Map<String, Path> entries) throws CheckpointException {
@@ -286,7 +287,7 @@ public final class Checkpoint {
             }
         }
         for (Map.Entry<String, String> entry : shardOf.entrySet()) {
-            if (!shards.get(entry.getValue()).names().contains(entry.getKey())) {
+            if (!requireNonNull(shards.get(entry.getValue())).names().contains(entry.getKey())) {
                 throw new CheckpointException(INDEX_DISAGREES, index + ": tensor " + entry.getKey() + " is not in "
                         + entry.getValue() + ", where the index says it is");
             }

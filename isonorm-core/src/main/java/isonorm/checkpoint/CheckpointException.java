@@ -78,7 +78,8 @@ public final class CheckpointException extends IOException {
     private final Reason reason;
 
     public CheckpointException(Reason reason, String message) {
-        this(reason, message, null);
+        super(oneLine(message));
+        this.reason = Objects.requireNonNull(reason, "reason");
     }
 
     public CheckpointException(Reason reason, String message, Throwable cause) {

@@ -1,5 +1,7 @@
 package isonorm.checkpoint;
 
+import static java.util.Objects.requireNonNull;
+
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
@@ -20,6 +22,7 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.function.Consumer;
 import java.util.stream.Collectors;
+import org.jspecify.annotations.Nullable;
 
 /**
  * A config.json, read by key, where a key may have several names and null means absent. It does not change: {@link #with} and
@@ -63,10 +66,10 @@ public final class Config {
         if (!json.isObject()) {
             throw new IllegalArgumentException("a config is a JSON object, got " + json.getNodeType().name().toLowerCase(Locale.ROOT));
         }
-        return new Config(copied((Map<?, ?>) value(json)));
+        return new Config(copied((Map<?, ?>) requireNonNull(value(json))));
     }
 
-    private static Object value(JsonNode json) {
+    private static @Nullable Object value(JsonNode json) {
         return switch (json.getNodeType()) {
             case OBJECT -> {
                 Map<String, Object> map = new LinkedHashMap<>();
@@ -91,7 +94,7 @@ public final class Config {
         return Collections.unmodifiableMap(copy);
     }
 
-    private static Object copied(Object value) {
+    private static @Nullable Object copied(@Nullable Object value) {
         return switch (value) {
             case null -> null;
             case Config config -> config.values;
@@ -107,7 +110,7 @@ public final class Config {
         return new Config(values, path, reads);
     }
 
-    private Object get(String name) {
+    private @Nullable Object get(String name) {
         reads.accept(path + name);
         return values.get(name);
     }
@@ -283,7 +286,7 @@ public final class Config {
                 "config.json has " + name + " = " + value + "; supported is " + supported);
     }
 
-    private static String json(Object value) {
+    private static String json(@Nullable Object value) {
         try {
             return JSON.writer().without(SerializationFeature.INDENT_OUTPUT).writeValueAsString(value);
         } catch (JsonProcessingException e) {

@@ -201,33 +201,33 @@ record Header(long dataStart, List<Placed> tensors, Map<String, String> metadata
     }
 
     private static Placed readTensor(JsonParser json, String name, Path file) throws IOException {
-        String dtypeName = null;
-        List<Long> shape = null;
-        List<Long> offsets = null;
+        Optional<String> said = Optional.empty();
+        Optional<List<Long>> dimensions = Optional.empty();
+        Optional<List<Long>> places = Optional.empty();
         require(json.nextToken() == JsonToken.START_OBJECT, file, name, "must be an object");
         while (json.nextToken() == JsonToken.FIELD_NAME) {
             String key = json.currentName();
             json.nextToken();
             switch (key) {
                 case "dtype" -> {
-                    requireOnce(dtypeName == null, file, key);
+                    requireOnce(said.isEmpty(), file, key);
                     require(json.currentToken() == JsonToken.VALUE_STRING, file, name, "dtype must be a string");
-                    dtypeName = json.getText();
+                    said = Optional.of(json.getText());
                 }
                 case "shape" -> {
-                    requireOnce(shape == null, file, key);
-                    shape = readNumbers(json, name, key, HEADER_MALFORMED, file);
+                    requireOnce(dimensions.isEmpty(), file, key);
+                    dimensions = Optional.of(readNumbers(json, name, key, HEADER_MALFORMED, file));
                 }
                 case "data_offsets" -> {
-                    requireOnce(offsets == null, file, key);
-                    offsets = readNumbers(json, name, key, OFFSETS_OUT_OF_RANGE, file);
+                    requireOnce(places.isEmpty(), file, key);
+                    places = Optional.of(readNumbers(json, name, key, OFFSETS_OUT_OF_RANGE, file));
                 }
                 default -> json.skipChildren();
             }
         }
-        require(dtypeName != null, file, name, "dtype is missing");
-        require(shape != null, file, name, "shape is missing");
-        require(offsets != null, file, name, "data_offsets is missing");
+        String dtypeName = required(said, file, name, "dtype");
+        List<Long> shape = required(dimensions, file, name, "shape");
+        List<Long> offsets = required(places, file, name, "data_offsets");
         require(offsets.size() == 2, file, name, "data_offsets must be two numbers, got " + offsets.size());
         Optional<Dtype> dtype = Dtype.named(dtypeName);
         if (dtype.isEmpty()) {
@@ -240,6 +240,11 @@ record Header(long dataStart, List<Placed> tensors, Map<String, String> metadata
                     + " 63 bits can count, " + dtype.get() + " " + shape);
         }
         return new Placed(new TensorInfo(name, dtype.get(), shape), offsets.get(0), offsets.get(1));
+    }
+
+    private static <T> T required(Optional<T> value, Path file, String name, String key) throws CheckpointException {
+        require(value.isPresent(), file, name, key + " is missing");
+        return value.get();
     }
 
     /** Reads an array of whole numbers from 0 to 2⁶³ - 1. */

@@ -2,6 +2,7 @@ package isonorm.checkpoint;
 
 import static isonorm.checkpoint.CheckpointException.Reason.OUTPUT_EXISTS;
 import static isonorm.checkpoint.CheckpointException.Reason.WRITE_FAILED;
+import static java.util.Objects.requireNonNull;
 
 import isonorm.words.SystemFault;
 import java.io.IOException;
@@ -73,7 +74,7 @@ public final class OutputFolder implements AutoCloseable {
                 real = real.toRealPath(); // a link stays, and what it points to is replaced
             }
             requireReplaceable(real, overwrite, mark);
-            Path parent = real.getParent();
+            Path parent = requireNonNull(real.getParent()); // the root was refused
             for (Path missing = parent; missing != null && !Files.exists(missing); missing = missing.getParent()) {
                 createdParents.add(missing);
             }
@@ -237,7 +238,7 @@ public final class OutputFolder implements AutoCloseable {
             Path aside = aside(target);
             rename(temporary, target, aside);
             done = true;
-            Disk.forceEntries(target.getParent());
+            Disk.forceEntries(requireNonNull(target.getParent()));
             if (Files.exists(aside)) {
                 deleteOld(aside);
             }

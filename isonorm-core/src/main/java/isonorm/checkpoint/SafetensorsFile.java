@@ -69,7 +69,7 @@ public final class SafetensorsFile {
         if (!Files.isRegularFile(path)) {
             throw Files.exists(path)
                     ? new CheckpointException(NOT_A_CHECKPOINT, path + " is not a regular file")
-                    : missing(path, null);
+                    : missing(path);
         }
         try (FileChannel channel = FileChannel.open(path, StandardOpenOption.READ)) {
             long length = channel.size();
@@ -149,7 +149,11 @@ public final class SafetensorsFile {
                 MISSING_TENSOR, where + " has no tensor " + name + " among its " + known.size() + suggestion);
     }
 
-    static CheckpointException missing(Path file, Throwable cause) {
+    static CheckpointException missing(Path file) {
+        return new CheckpointException(MISSING_FILE, file + " does not exist");
+    }
+
+    private static CheckpointException missing(Path file, Throwable cause) {
         return new CheckpointException(MISSING_FILE, file + " does not exist", cause);
     }
 

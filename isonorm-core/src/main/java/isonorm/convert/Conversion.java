@@ -30,6 +30,7 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
 import java.util.stream.Collectors;
+import java.util.stream.Stream;
 
 /**
  * Writes a checkpoint in another form: {@code Conversion.of(model, Form.PRE_RMSNORM).verifiedBy(Verification.verifier()).writeTo(folder)}.

@@ -1,5 +1,7 @@
 package isonorm.convert;
 
+import static java.util.Objects.requireNonNull;
+
 import isonorm.architecture.Architecture;
 import isonorm.architecture.Parameter;
 import isonorm.architecture.Role;

@@ -64,7 +64,7 @@ public final class Isonorm implements Family {
             }
             return new Description(architecture, naming());
         } catch (IllegalArgumentException e) {
-            throw Config.unsupported("architecture", e.getMessage(), "an architecture that fits together");
+            throw Config.unsupported("architecture", String.valueOf(e.getMessage()), "an architecture that fits together");
         }
     }
 

@@ -1,5 +1,7 @@
 package isonorm.family;
 
+import static java.util.Objects.requireNonNull;
+
 import isonorm.architecture.Architecture;
 import isonorm.architecture.Attention;
 import isonorm.architecture.Experts;
@@ -302,7 +304,7 @@ public final class Naming {
     public Optional<String> original(String name, Architecture architecture) {
         String tensor = inside(name);
         if (architecture.tied() && places.get(Part.HEAD) instanceof Place.Whole(String head, _) && tensor.equals(head + ".weight")) {
-            return sources(architecture).get(Role.of(Part.TOKEN_EMBEDDING, Role.Field.WEIGHT)).tensors().stream().findFirst();
+            return requireNonNull(sources(architecture).get(Role.of(Part.TOKEN_EMBEDDING, Role.Field.WEIGHT))).tensors().stream().findFirst();
         }
         return Optional.ofNullable(repeated.get(tensor)).or(() -> companion.map(other -> other.repeated.get(tensor))).map(this::outside);
     }

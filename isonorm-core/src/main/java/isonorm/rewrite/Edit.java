@@ -6,6 +6,7 @@ import isonorm.weights.Matrix;
 import isonorm.weights.Model;
 import java.util.LinkedHashMap;
 import java.util.Map;
+import java.util.Optional;
 import java.util.function.UnaryOperator;
 
 /** The weights of a model while they are being replaced. */
@@ -21,18 +22,26 @@ final class Edit {
         return new Edit(new LinkedHashMap<>(model.weights()));
     }
 
-    /** The matrix of a role, or null. */
+    boolean has(Role role) {
+        return matrices.containsKey(role);
+    }
+
+    Optional<Matrix> find(Role role) {
+        return Optional.ofNullable(matrices.get(role));
+    }
+
+    /** The matrix of a role that must be there. */
     Matrix get(Role role) {
-        return matrices.get(role);
+        return find(role).orElseThrow(() -> new IllegalStateException("there is no " + role + " to rewrite"));
     }
 
     void put(Role role, Matrix matrix) {
         matrices.put(role, matrix);
     }
 
-    /** Takes the matrix of a role away and gives it back, or null. */
-    Matrix remove(Role role) {
-        return matrices.remove(role);
+    /** Takes the matrix of a role away, if there is one, and gives it back. */
+    Optional<Matrix> take(Role role) {
+        return Optional.ofNullable(matrices.remove(role));
     }
 
     /** Changes the matrix of a role, if there is one. */

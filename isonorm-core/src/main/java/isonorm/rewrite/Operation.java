@@ -228,7 +228,8 @@ public final class Operation {
 
     /** What an operation must know before it can read: one value a row, or one a column. */
     private interface Preparation {
-        Preparation NOTHING = () -> new double[0];
+        double[] NONE = {};
+        Preparation NOTHING = () -> NONE;
 
         double[] run() throws IOException;
     }
@@ -259,7 +260,7 @@ public final class Operation {
         private final Preparation preparation;
         private final Reading reading;
         private int uses;
-        private double[] prepared;
+        private double[] prepared = Preparation.NONE;
 
         Changed(Matrix of, int rows, int columns, String step, Preparation preparation, Reading reading) {
             this.of = of;
@@ -284,7 +285,7 @@ public final class Operation {
         public void prepare() throws IOException {
             of.prepare();
             try {
-                if (prepared == null) {
+                if (uses == 0) {
                     prepared = preparation.run();
                 }
                 uses++;
@@ -308,7 +309,7 @@ public final class Operation {
         public void release() {
             of.release();
             if (--uses == 0) {
-                prepared = null;
+                prepared = Preparation.NONE;
             }
         }
 
@@ -326,7 +327,7 @@ public final class Operation {
         private final String step;
         private final Preparation computation;
         private int uses;
-        private double[] values;
+        private double[] values = Preparation.NONE;
 
         Computed(Matrix of, int length, String step, Preparation computation) {
             this.of = of;
@@ -347,7 +348,7 @@ public final class Operation {
 
         @Override
         public void prepare() throws IOException {
-            if (values == null) {
+            if (uses == 0) {
                 of.prepare();
                 try {
                     values = computation.run();
@@ -366,7 +367,7 @@ public final class Operation {
         @Override
         public void release() {
             if (--uses == 0) {
-                values = null;
+                values = Preparation.NONE;
             }
         }
 

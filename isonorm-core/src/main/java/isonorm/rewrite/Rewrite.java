@@ -20,6 +20,7 @@ import isonorm.weights.Matrix;
 import isonorm.weights.Model;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 import java.util.Set;
 
 /**
@@ -112,10 +113,9 @@ public sealed interface Rewrite {
         public Model applyToMain(Model model) {
             Edit w = Edit.of(model);
             Rewriting.forEachFolded(model.architecture(), family, (norm, reader) -> {
-                Matrix gain = w.get(norm.field(FOLDED_GAIN));
-                if (gain != null) {
+                if (w.has(norm.field(FOLDED_GAIN))) {
                     Matrix bias = w.get(norm.field(FOLDED_BIAS));
-                    Matrix weight = Operation.unscaleColumns(w.get(reader), gain, bias);
+                    Matrix weight = Operation.unscaleColumns(w.get(reader), w.get(norm.field(FOLDED_GAIN)), bias);
                     w.put(reader.field(BIAS), Operation.biasPlus(weight, Operation.zeros(weight.rows()), bias));
                 }
             });
@@ -192,8 +192,8 @@ public sealed interface Rewrite {
         }
 
         private static void expandReader(Edit w, Role role) {
-            Matrix column = w.remove(role.field(COLUMN));
-            w.change(role, of -> column == null ? Operation.appendZeroColumn(of) : Operation.restoreLastColumn(of, column));
+            Optional<Matrix> column = w.take(role.field(COLUMN));
+            w.change(role, of -> column.map(kept -> Operation.restoreLastColumn(of, kept)).orElseGet(() -> Operation.appendZeroColumn(of)));
         }
     }
 
@@ -221,7 +221,7 @@ public sealed interface Rewrite {
             }
             Embedding embedding = architecture.embedding();
             if (embedding instanceof Embedding.Tokens tokens && tokens.means()) {
-                Matrix means = w.remove(Role.of(TOKEN_EMBEDDING, MEANS));
+                Matrix means = w.take(Role.of(TOKEN_EMBEDDING, MEANS)).orElseThrow();
                 w.change(Role.of(TOKEN_EMBEDDING, WEIGHT), of -> Operation.plusMeans(of, means));
                 embedding = tokens.withMeans(false);
             }

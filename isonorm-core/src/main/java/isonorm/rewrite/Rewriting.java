@@ -34,15 +34,15 @@ final class Rewriting {
     static Architecture centreEmbedding(Architecture architecture, Edit w, boolean untie) {
         Embedding embedding = architecture.embedding();
         Output output = architecture.output();
-        Matrix whole = w.get(Role.of(TOKEN_EMBEDDING, WEIGHT));
+        Optional<Matrix> whole = w.find(Role.of(TOKEN_EMBEDDING, WEIGHT));
         mapStream(architecture, w, part -> !part.perBlock(), Operation::centreColumns, Operation::centreRows);
         if (embedding instanceof Embedding.Tokens tokens && !tokens.projected()) {
             if (output instanceof Output.Words words && words.tied()) {
                 if (untie) {
-                    w.put(Role.of(HEAD, WEIGHT), whole);
+                    w.put(Role.of(HEAD, WEIGHT), whole.orElseThrow());
                     output = words.withTied(false);
                 } else if (headSeesMeans(architecture, words)) {
-                    w.put(Role.of(TOKEN_EMBEDDING, MEANS), Operation.rowMeans(whole));
+                    w.put(Role.of(TOKEN_EMBEDDING, MEANS), Operation.rowMeans(whole.orElseThrow()));
                     embedding = tokens.withMeans(true);
                 }
             }
@@ -74,23 +74,30 @@ final class Rewriting {
         centreWritersBehindNorm(w, block, block.mlpPlacement(), Architecture.feedForwardWriters(block, l), Role.of(MLP_SCALE, l, WEIGHT));
     }
 
-    private static void centreWritersBehindNorm(Edit w, Block block, Placement placement, List<Role> writers, Role scale) {
-        Matrix factor = block.scale() != BranchScale.NONE ? w.remove(scale) : null;
+    private static void centreWritersBehindNorm(Edit w, Placement placement, List<Role> writers, Role scale) {
+        Optional<Matrix> factor = w.take(scale);
         writers.forEach(writer -> centreWriterBehindNorm(w, placement, writer, factor));
     }
 
-    private static void centreWriterBehindNorm(Edit w, Placement placement, Role writer, Matrix factor) {
+    private static void centreWriterBehindNorm(Edit w, Placement placement, Role writer, Optional<Matrix> factor) {
         if (placement == Placement.POST) {
             centreWriter(w, writer, factor);
-        } else if (factor != null) {
-            w.change(writer, of -> Operation.scaleRows(of, factor));
-            w.change(writer.field(BIAS), of -> Operation.scaleValues(of, factor));
+        } else {
+            scaleWriter(w, writer, factor);
         }
     }
 
-    static void centreWriter(Edit w, Role role, Matrix factor) {
-        w.change(role, of -> Operation.centreColumns(factor == null ? of : Operation.scaleRows(of, factor)));
-        w.change(role.field(BIAS), of -> Operation.centreRows(factor == null ? of : Operation.scaleValues(of, factor)));
+    private static void centreWriter(Edit w, Role role, Optional<Matrix> factor) {
+        scaleWriter(w, role, factor);
+        w.change(role, Operation::centreColumns);
+        w.change(role.field(BIAS), Operation::centreRows);
+    }
+
+    private static void scaleWriter(Edit w, Role role, Optional<Matrix> factor) {
+        if (factor.isPresent()) {
+            w.change(role, of -> Operation.scaleRows(of, factor.get()));
+            w.change(role.field(BIAS), of -> Operation.scaleValues(of, factor.get()));
+        }
     }
 
     static Architecture withKind(Architecture architecture, NormKind kind) {
@@ -109,7 +116,7 @@ final class Rewriting {
         boolean appears = false;
         for (Part part : Architecture.norms(block)) {
             for (Role reader : Architecture.readers(block, l, part)) {
-                appears |= norm.affine().hasBias() && w.get(reader.field(BIAS)) == null;
+                appears |= norm.affine().hasBias() && !w.has(reader.field(BIAS));
             }
         }
         for (Part part : Architecture.norms(block)) {
@@ -127,19 +134,19 @@ final class Rewriting {
     }
 
     static void foldNorm(Edit w, Role gainRole, List<Role> readers, Affine affine, boolean keep) {
-        Matrix gain = w.remove(gainRole);
-        Matrix bias = w.remove(gainRole.field(BIAS));
+        Matrix gain = w.take(gainRole).orElseThrow();
+        Optional<Matrix> bias = w.take(gainRole.field(BIAS));
         for (Role reader : readers) {
             Matrix weight = w.get(reader);
             if (affine.hasBias()) {
-                Matrix old = w.get(reader.field(BIAS));
-                w.put(reader.field(BIAS), Operation.biasPlus(weight, old == null ? Operation.zeros(weight.rows()) : old, bias));
+                Matrix old = w.find(reader.field(BIAS)).orElseGet(() -> Operation.zeros(weight.rows()));
+                w.put(reader.field(BIAS), Operation.biasPlus(weight, old, bias.orElseThrow()));
             }
             w.put(reader, Operation.scaleColumns(weight, gain));
         }
         if (keep) {
             w.put(gainRole.field(FOLDED_GAIN), gain);
-            w.put(gainRole.field(FOLDED_BIAS), bias);
+            w.put(gainRole.field(FOLDED_BIAS), bias.orElseThrow());
         }
     }
 
@@ -152,7 +159,7 @@ final class Rewriting {
             return architecture;
         }
         Role head = Role.of(HEAD, WEIGHT);
-        boolean appears = norm.affine().hasBias() && w.get(head.field(BIAS)) == null;
+        boolean appears = norm.affine().hasBias() && !w.has(head.field(BIAS));
         foldNorm(w, Role.of(FINAL_NORM, GAIN), List.of(head), norm.affine(), appears);
         return architecture
                 .withFinalNorm(Optional.of(norm.withAffine(Affine.NONE).withFolded(appears ? norm.affine() : Affine.NONE)))
@@ -254,9 +261,8 @@ final class Rewriting {
         if (norm.affine() != Affine.NONE) {
             return; // It was never folded.
         }
-        Matrix gain = w.remove(gainRole.field(FOLDED_GAIN));
-        Matrix bias = w.remove(gainRole.field(FOLDED_BIAS));
-        if (gain == null) {
+        Optional<Matrix> folded = w.take(gainRole.field(FOLDED_GAIN));
+        if (folded.isEmpty()) {
             if (family.affine().hasGain()) {
                 w.put(gainRole, Operation.ones(width));
             }
@@ -265,14 +271,16 @@ final class Rewriting {
             }
             return;
         }
+        Matrix gain = folded.get();
+        Matrix bias = w.take(gainRole.field(FOLDED_BIAS)).orElseThrow();
         for (Role reader : readers) {
             // A reader with a bias keeps in it what the norm's bias adds, where the gain is 0 too.
             Matrix lost = hasBias.test(reader) ? Operation.zeros(bias.columns()) : bias;
             Matrix weight = Operation.unscaleColumns(w.get(reader), gain, lost);
-            Matrix total = w.remove(reader.field(BIAS));
+            Optional<Matrix> total = w.take(reader.field(BIAS));
             w.put(reader, weight);
             if (hasBias.test(reader)) {
-                w.put(reader.field(BIAS), Operation.biasMinus(weight, total, bias));
+                w.put(reader.field(BIAS), Operation.biasMinus(weight, total.orElseThrow(), bias));
             }
         }
         w.put(gainRole, gain);

@@ -1,5 +1,7 @@
 package isonorm.rewrite;
 
+import static java.util.Objects.requireNonNull;
+
 import isonorm.architecture.Architecture;
 import isonorm.architecture.Parameter;
 import isonorm.architecture.Role;
@@ -80,7 +82,7 @@ public record TensorPlan(TensorInfo info, boolean vector, boolean transposed, do
         }
         List<TensorPlan> plans = new ArrayList<>();
         owners.forEach((name, parameter) -> {
-            Source source = sources.get(parameter.role());
+            Source source = requireNonNull(sources.get(parameter.role()));
             List<Long> shape = source.shapeOf(name, parameter.columns(), parameter.isVector());
             plans.add(new TensorPlan(new TensorInfo(name, types.of(parameter), shape), parameter.isVector(), source.transposed(),
                     source.offset(), List.copyOf(parts.get(name))));

@@ -1,5 +1,7 @@
 package isonorm.weights;
 
+import static java.util.Objects.requireNonNull;
+
 import isonorm.checkpoint.Checkpoint;
 import isonorm.checkpoint.CheckpointException;
 import isonorm.checkpoint.CheckpointException.Reason;
@@ -14,6 +16,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.atomic.AtomicReference;
+import org.jspecify.annotations.Nullable;
 
 /** A matrix or vector in a checkpoint, found through a {@link Source}. */
 public final class Stored implements Matrix {
@@ -31,7 +34,7 @@ public final class Stored implements Matrix {
     private final int[] pieceStarts;
 
     private int uses;
-    private Arena arena;
+    private @Nullable Arena arena;
     private final Map<String, MemorySegment> mapped = new HashMap<>();
 
     private Stored(Checkpoint checkpoint, Source source, int rows, int columns, boolean vector) {
@@ -120,7 +123,7 @@ public final class Stored implements Matrix {
         forEachSpan(0, rows, (piece, from, row, count) -> {
             int stride = source.transposed() ? Math.toIntExact(storedRows(piece)) : columns * piece.step();
             long offset = base(piece) + (source.transposed() ? from : (long) from * columns);
-            regions.add(new Region(tensors.get(piece.tensor()), dtypeOf(piece), source.transposed(), row, count, offset, stride));
+            regions.add(new Region(requireNonNull(tensors.get(piece.tensor())), dtypeOf(piece), source.transposed(), row, count, offset, stride));
         });
         return regions;
     }
@@ -243,6 +246,10 @@ public final class Stored implements Matrix {
         });
     }
 
+    private MemorySegment mappedTensor(Source.Piece piece) {
+        return requireNonNull(mapped.get(piece.tensor()), "read before it was prepared");
+    }
+
     private void readStraight(Source.Piece piece, Tile part, double[] into, int at) throws IOException {
         if (piece.isZero()) {
             Arrays.fill(into, at, at + part.size(), 0);
@@ -263,7 +270,7 @@ public final class Stored implements Matrix {
     }
 
     private void readTransposed(Source.Piece piece, Tile part, double[] into, int at) throws IOException {
-        MemorySegment segment = mapped.get(piece.tensor());
+        MemorySegment segment = mappedTensor(piece);
         Dtype dtype = dtypeOf(piece);
         long stride = storedRows(piece);
         int step = piece.step();
@@ -296,7 +303,7 @@ public final class Stored implements Matrix {
             return;
         }
         forEachSpan(row, rows, (piece, from, first, count) -> {
-            MemorySegment segment = mapped.get(piece.tensor());
+            MemorySegment segment = mappedTensor(piece);
             Dtype dtype = dtypeOf(piece);
             long stride = storedRows(piece);
             double largest = 0;
@@ -326,7 +333,7 @@ public final class Stored implements Matrix {
             return;
         }
         forEachSpan(0, rows, (piece, from, _, count) -> {
-            MemorySegment segment = mapped.get(piece.tensor());
+            MemorySegment segment = mappedTensor(piece);
             Dtype dtype = dtypeOf(piece);
             long stride = storedRows(piece);
             double largest = 0;

@@ -19,7 +19,7 @@ public record Group(Map<String, String> place, List<Trial> trials, List<Outcome>
 
     /** What people call it. */
     public String name() {
-        return place.isEmpty() ? trials.getFirst().configuration().values().get("strategy") : words(place.keySet());
+        return place.isEmpty() ? trials.getFirst().configuration().text("strategy") : words(place.keySet());
     }
 
     /** A part of its place. */

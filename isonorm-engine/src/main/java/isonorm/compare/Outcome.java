@@ -1,5 +1,7 @@
 package isonorm.compare;
 
+import static java.util.Objects.requireNonNull;
+
 import com.fasterxml.jackson.core.JacksonException;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
@@ -48,7 +50,7 @@ public record Outcome(Trainer.End end, long parameters, double frequencies, List
     public record Stream(double[] variances, double[][] angular) {
 
         static Stream of(Depth depth) {
-            return new Stream(depth.activations().stream().mapToDouble(block -> block.get(Position.BLOCK_OUTPUT).variance()).toArray(), depth.angular());
+            return new Stream(depth.activations().stream().mapToDouble(block -> requireNonNull(block.get(Position.BLOCK_OUTPUT)).variance()).toArray(), depth.angular());
         }
 
         private ObjectNode json() {

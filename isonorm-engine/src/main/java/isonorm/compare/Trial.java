@@ -1,5 +1,7 @@
 package isonorm.compare;
 
+import static java.util.Objects.requireNonNull;
+
 import isonorm.train.Configuration;
 import isonorm.train.TrainingRun;
 import java.math.BigDecimal;
@@ -22,7 +24,7 @@ public record Trial(Map<String, String> place, Configuration configuration) {
 
     /** What people call it. */
     public String name() {
-        return place.isEmpty() ? configuration.values().get("strategy") : words(place, place.keySet());
+        return place.isEmpty() ? configuration.text("strategy") : words(place, place.keySet());
     }
 
     /** The name of its folder. */
@@ -42,7 +44,7 @@ public record Trial(Map<String, String> place, Configuration configuration) {
 
     /** Some values of a place: pre-ln, lr 0.001, 12 blocks. */
     static String words(Map<String, String> place, Collection<String> keys) {
-        return keys.stream().map(key -> words(key, place.get(key))).collect(Collectors.joining(", "));
+        return keys.stream().map(key -> words(key, requireNonNull(place.get(key)))).collect(Collectors.joining(", "));
     }
 
     private static String words(String key, String value) {

@@ -74,8 +74,8 @@ sealed interface DocumentFile extends AutoCloseable {
      */
     record Work(long bytes, Callable<List<Part>> parts) {}
 
-    /** The next documents or parts; null behind the last one. */
-    Work next() throws IOException;
+    /** The next documents or parts; empty behind the last one. */
+    Optional<Work> next() throws IOException;
 
     /** How many of the file's bytes have been read. */
     long read();
@@ -210,17 +210,17 @@ sealed interface DocumentFile extends AutoCloseable {
         }
 
         @Override
-        public Work next() throws IOException {
+        public Optional<Work> next() throws IOException {
             byte[] text = named(file, blocks::text);
             if (text.length == 0) {
-                return null;
+                return Optional.empty();
             }
             Part part = new Part(file.toString(), blocks.mark() + offset, text, offset == 0, named(file, blocks::done));
             offset += text.length;
             if (in.packed && offset > longest) { // what is written would be as long as a small file says
                 throw new Bound(longest, longest).refusal(file + " is one document, which");
             }
-            return new Work(text.length, () -> List.of(part));
+            return Optional.of(new Work(text.length, () -> List.of(part)));
         }
 
         @Override
@@ -272,18 +272,18 @@ sealed interface DocumentFile extends AutoCloseable {
         }
 
         @Override
-        public Work next() throws IOException {
+        public Optional<Work> next() throws IOException {
             byte[] lines = block();
             if (lines.length == 0) {
-                return null;
+                return Optional.empty();
             }
             long first = line;
             count(lines);
-            return new Work(lines.length, () -> {
+            return Optional.of(new Work(lines.length, () -> {
                 List<Part> parts = new ArrayList<>();
                 visit(lines, first, (number, texts) -> add(parts, file + " line " + number, texts.getFirst().getBytes(StandardCharsets.UTF_8)));
                 return parts;
-            });
+            }));
         }
 
         private void count(byte[] lines) {
@@ -458,7 +458,7 @@ sealed interface DocumentFile extends AutoCloseable {
                 for (RowGroup group : reader.getFileMetaData().rowGroups()) {
                     ColumnMetaData chunk = group.columns().get(found).metaData();
                     if (chunk.numValues() > 0 && chunk.totalUncompressedSize() / chunk.numValues() > bound.allowed) {
-                        throw new Wrong(bound.refusal(file + ": a row of " + column).getMessage());
+                        throw new Wrong(String.valueOf(bound.refusal(file + ": a row of " + column).getMessage()));
                     }
                 }
                 requirePages(file, reader, Rows.needsAll(reader, found) ? OptionalInt.empty() : OptionalInt.of(found)); // for a reader begins at once
@@ -571,12 +571,12 @@ sealed interface DocumentFile extends AutoCloseable {
         }
 
         @Override
-        public Work next() throws IOException {
+        public Optional<Work> next() throws IOException {
             byte[][] texts;
             long bytes = 0;
             try {
                 if (!nextRows()) {
-                    return null;
+                    return Optional.empty();
                 }
                 ColumnReader column = rows.column;
                 int[] offsets = column.getBinaryOffsets();
@@ -592,13 +592,13 @@ sealed interface DocumentFile extends AutoCloseable {
             }
             long first = row;
             row += texts.length;
-            return new Work(bytes, () -> {
+            return Optional.of(new Work(bytes, () -> {
                 List<Part> parts = new ArrayList<>();
                 for (int i = 0; i < texts.length; i++) {
                     add(parts, file + " row " + (first + i), texts[i] == null ? new byte[0] : texts[i]);
                 }
                 return parts;
-            });
+            }));
         }
 
         @Override

@@ -89,13 +89,17 @@ record ImageFile(int width, int height, byte[] rgb) {
     private static final class Unreadable extends IOException {
         private static final long serialVersionUID = 1L;
 
+        private Unreadable(String message) {
+            super(message);
+        }
+
         private Unreadable(String message, Throwable cause) {
             super(message, cause);
         }
     }
 
     private static Unreadable truncated(Path file, String how) {
-        return new Unreadable(file + " is truncated or damaged (" + how + "), so a part of it would be made up; get it again or take it out", null);
+        return new Unreadable(file + " is truncated or damaged (" + how + "), so a part of it would be made up; get it again or take it out");
     }
 
     /** Java's own readers, so that what else an application has registered changes no pixel. */
@@ -108,7 +112,7 @@ record ImageFile(int width, int height, byte[] rgb) {
                 return each.createReaderInstance();
             }
         }
-        throw new Unreadable(file + " is no image of a kind that is read: PNG, JPEG, GIF, BMP or TIFF", null);
+        throw new Unreadable(file + " is no image of a kind that is read: PNG, JPEG, GIF, BMP or TIFF");
     }
 
     private static ImageFile read(Path file, byte[] bytes, ImageReader reader, long most) throws IOException {
@@ -117,7 +121,7 @@ record ImageFile(int width, int height, byte[] rgb) {
         long pixels = Math.max((long) width * height, (long) reader.getTileWidth(0) * reader.getTileHeight(0));
         if (width < 1 || height < 1 || pixels > most) {
             throw new Unreadable(file + " says that it has " + width + " x " + height + " pixels, and 1 to " + most
-                    + " are read in this memory; make it smaller", null);
+                    + " are read in this memory; make it smaller");
         }
         int pieces = (int) (pixels / PIECE) + 1;
         PIECES.acquireUninterruptibly(pieces);
@@ -142,7 +146,7 @@ record ImageFile(int width, int height, byte[] rgb) {
         int height = (bytes[8] & 0xff) | (bytes[9] & 0xff) << 8;
         if (image.getWidth() != width || image.getHeight() != height) {
             throw new Unreadable(file + " has " + width + " x " + height + " pixels, of which its first image has " + image.getWidth() + " x "
-                    + image.getHeight() + "; make it one whole image", null);
+                    + image.getHeight() + "; make it one whole image");
         }
         return of(file, image);
     }
@@ -157,7 +161,7 @@ record ImageFile(int width, int height, byte[] rgb) {
                 int colours = in.getShort((int) at + 8) & 0xffff;
                 if ((in.getShort((int) at) & 0xffff) == TIFF_PHOTOMETRIC && !TIFF_READ.contains(colours)) {
                     throw new Unreadable(file + " holds colours of a kind that is not read (photometric interpretation " + colours
-                            + "); make it RGB of 8 bits", null);
+                            + "); make it RGB of 8 bits");
                 }
             }
         }
@@ -177,7 +181,7 @@ record ImageFile(int width, int height, byte[] rgb) {
                 || raster.getTransferType() == DataBuffer.TYPE_INT && bands > 1; // packed
         boolean known = kind == ColorSpace.TYPE_GRAY && bands <= 2 || kind == ColorSpace.TYPE_RGB && bands >= 3 || kind == ColorSpace.TYPE_CMYK && bands >= 4;
         if (!palette && !(whole && known)) {
-            throw new Unreadable(file + " holds " + bands + " channels of a kind that is not read; make it RGB of 8 bits", null);
+            throw new Unreadable(file + " holds " + bands + " channels of a kind that is not read; make it RGB of 8 bits");
         }
         byte[] rgb = new byte[3 * width * height];
         int[] row = new int[bands * width];
@@ -246,7 +250,7 @@ record ImageFile(int width, int height, byte[] rgb) {
         int height = raster.getHeight();
         int bands = raster.getNumBands();
         if (bands != 1 && bands != 3 && bands != 4) {
-            throw new Unreadable(file + " is a JPEG of " + bands + " channels, and 1, 3 or 4 are read; make it RGB", null);
+            throw new Unreadable(file + " is a JPEG of " + bands + " channels, and 1, 3 or 4 are read; make it RGB");
         }
         boolean luminance = colours.luminance(bands);
         byte[] rgb = new byte[3 * width * height];

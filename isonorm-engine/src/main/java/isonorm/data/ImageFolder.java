@@ -1,5 +1,7 @@
 package isonorm.data;
 
+import static java.util.Objects.requireNonNull;
+
 import isonorm.weights.Fingerprint;
 import isonorm.weights.Seed;
 import java.io.IOException;
@@ -173,7 +175,7 @@ public final class ImageFolder {
     private static long draw(Path file, long seed) {
         MessageDigest digest = Fingerprint.sha256();
         digest.update(ByteBuffer.allocate(Long.BYTES).putLong(seed).flip());
-        String name = file.getParent().getFileName() + "/" + file.getFileName();
+        String name = requireNonNull(file.getParent()).getFileName() + "/" + file.getFileName();
         return ByteBuffer.wrap(digest.digest(name.getBytes(StandardCharsets.UTF_8))).getLong();
     }
 
@@ -228,7 +230,8 @@ public final class ImageFolder {
                 read(images[i].file, mirrored[i], pixels, i * each);
             });
         } catch (UncheckedIOException e) {
-            throw new IOException(e.getCause().getMessage(), e.getCause());
+            IOException cause = requireNonNull(e.getCause());
+            throw new IOException(cause.getMessage(), cause);
         }
         return new Labelled(pixels, labels);
     }

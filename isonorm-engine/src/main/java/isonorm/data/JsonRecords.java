@@ -78,7 +78,7 @@ public final class JsonRecords {
         while (thrown.getCause() != null) {
             thrown = thrown.getCause();
         }
-        return thrown.getMessage();
+        return String.valueOf(thrown.getMessage());
     }
 
     /** Jackson would take 0 for what is not there. */

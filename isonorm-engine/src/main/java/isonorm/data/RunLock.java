@@ -8,6 +8,7 @@ import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Keeps a folder for one writer at a time. The operating system holds the lock, and takes it back when its process ends, however that ends;
@@ -60,7 +61,7 @@ public final class RunLock implements AutoCloseable {
         return new IOException("another isonorm is at work in " + folder + "; wait for its end, or take another folder");
     }
 
-    private static void release(Path real, FileChannel channel) throws IOException {
+    private static void release(Path real, @Nullable FileChannel channel) throws IOException {
         try {
             if (channel != null) {
                 channel.close();

@@ -13,6 +13,7 @@ import java.util.ArrayList;
 import java.util.HexFormat;
 import java.util.List;
 import java.util.Locale;
+import org.jspecify.annotations.Nullable;
 
 /** Writes tokens one behind the other into files of a fixed size. */
 final class ShardWriter implements AutoCloseable {
@@ -25,10 +26,12 @@ final class ShardWriter implements AutoCloseable {
     private final long each;
     private final ByteBuffer buffer = ByteBuffer.allocate(BUFFER).order(ByteOrder.LITTLE_ENDIAN);
     private final List<Manifest.Shard> shards = new ArrayList<>();
-    private FileChannel channel;
-    private MessageDigest digest;
+    private @Nullable Open open;
     private long tokens;
     private long documents;
+
+    /** A file that is being written. */
+    private record Open(FileChannel channel, MessageDigest digest) {}
 
     /**
      * @param name of the split, which the files are called by
@@ -71,13 +74,10 @@ final class ShardWriter implements AutoCloseable {
 
     private void flush() throws IOException {
         try {
-            if (channel == null) {
-                channel = FileChannel.open(file(), StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE);
-                digest = Fingerprint.sha256();
-            }
-            digest.update(buffer.array(), 0, buffer.position());
+            Open into = opened();
+            into.digest.update(buffer.array(), 0, buffer.position());
             for (buffer.flip(); buffer.hasRemaining();) {
-                channel.write(buffer);
+                into.channel.write(buffer);
             }
             buffer.clear();
         } catch (IOException e) {
@@ -85,11 +85,21 @@ final class ShardWriter implements AutoCloseable {
         }
     }
 
+    private Open opened() throws IOException {
+        Open now = open;
+        if (now == null) {
+            now = new Open(FileChannel.open(file(), StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE), Fingerprint.sha256());
+            open = now;
+        }
+        return now;
+    }
+
     private void finish() throws IOException {
         flush();
-        channel.close();
-        channel = null;
-        shards.add(new Manifest.Shard(file().getFileName().toString(), tokens, documents, HexFormat.of().formatHex(digest.digest())));
+        Open last = opened();
+        last.channel.close();
+        open = null;
+        shards.add(new Manifest.Shard(file().getFileName().toString(), tokens, documents, HexFormat.of().formatHex(last.digest.digest())));
         tokens = 0;
         documents = 0;
     }
@@ -104,8 +114,8 @@ final class ShardWriter implements AutoCloseable {
 
     @Override
     public void close() throws IOException {
-        if (channel != null) {
-            channel.close();
+        if (open != null) {
+            open.channel.close();
         }
     }
 }

@@ -20,6 +20,7 @@ import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Deque;
 import java.util.List;
+import java.util.Optional;
 import java.util.concurrent.Callable;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.ExecutorService;
@@ -164,6 +165,7 @@ public record TokenDataBuilder(
             this.folder = folder;
             this.train = new ShardWriter(folder, TokenData.TRAIN, width, shardTokens);
             this.validating = new ShardWriter(folder, TokenData.VALIDATION, width, shardTokens);
+            this.current = train;
         }
 
         private Manifest run(Progress progress) throws IOException {
@@ -199,8 +201,8 @@ public record TokenDataBuilder(
             long before = 0;
             for (Path path : files) {
                 try (DocumentFile file = DocumentFile.open(path, key, longest)) {
-                    for (DocumentFile.Work work; (work = file.next()) != null;) {
-                        submit(pool, work);
+                    for (Optional<DocumentFile.Work> work = file.next(); work.isPresent(); work = file.next()) {
+                        submit(pool, work.get());
                         progress.step("tokenizing " + path.getFileName(), before + file.read(), total);
                     }
                 }
@@ -255,7 +257,7 @@ public record TokenDataBuilder(
                     case IOException failed -> throw failed;
                     case RuntimeException failed -> throw failed;
                     case Error failed -> throw failed;
-                    default -> throw new IOException(e.getCause());
+                    case null, default -> throw new IOException(e.getCause());
                 }
             } catch (InterruptedException e) {
                 Thread.currentThread().interrupt();

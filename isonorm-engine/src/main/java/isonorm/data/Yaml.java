@@ -54,7 +54,7 @@ public record Yaml(Map<String, String> values, Map<String, List<String>> lists) 
             requireShallow(new ParserImpl(settings, new StreamReader(settings, text)), name);
             yaml = new Load(settings).loadFromString(text);
         } catch (YamlEngineException e) {
-            throw new IOException(name + " is no YAML: " + e.getMessage().lines().map(String::strip).reduce((a, b) -> a + " " + b).orElse(""), e);
+            throw new IOException(name + " is no YAML: " + String.valueOf(e.getMessage()).lines().map(String::strip).reduce((a, b) -> a + " " + b).orElse(""), e);
         }
         Yaml content = new Yaml(new LinkedHashMap<>(), new LinkedHashMap<>());
         if (yaml != null) {

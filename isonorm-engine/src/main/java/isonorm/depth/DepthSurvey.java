@@ -1,5 +1,7 @@
 package isonorm.depth;
 
+import static java.util.Objects.requireNonNull;
+
 import isonorm.architecture.Architecture;
 import isonorm.architecture.Embedding;
 import isonorm.fused.FusedModel;
@@ -137,7 +139,7 @@ public final class DepthSurvey implements AutoCloseable {
 
     private Depth depth(Survey survey) {
         var activations = survey.activations();
-        double[] variances = activations.stream().mapToDouble(block -> block.get(Position.BLOCK_OUTPUT).variance()).toArray();
+        double[] variances = activations.stream().mapToDouble(block -> requireNonNull(block.get(Position.BLOCK_OUTPUT)).variance()).toArray();
         Distances distances = survey.distances();
         return new Depth(architecture.width(), survey.tokens(), compute, activations, distances.angular(), distances.cosine(), survey.similarity().cka(),
                 distances.without(), survey.massiveActivations(), Growth.of(variances), Optional.empty(), Optional.empty());

@@ -1,5 +1,7 @@
 package isonorm.depth;
 
+import static java.util.Objects.requireNonNull;
+
 import isonorm.architecture.Architecture;
 import isonorm.architecture.Stream;
 import isonorm.kernel.Kernels;
@@ -46,7 +48,7 @@ final class Survey implements Observer {
     /** Those that nobody is at. */
     private final Queue<Profile> profiles = new ConcurrentLinkedQueue<>();
 
-    private Tokens batch;
+    private Tokens batch = new Tokens(new long[0][], 0);
     /** How many tokens of each window of the batch are still under way. */
     private AtomicIntegerArray underWay = new AtomicIntegerArray(0);
     private long tokens;
@@ -123,13 +125,13 @@ final class Survey implements Observer {
 
     @Override
     public void normalized(int block, Rows x, Values scales, int first) {
-        gather(profile(x, scales, Values.NONE), inside.get(Position.ATTENTION_NORM).get(block), first, x.rows());
+        gather(profile(x, scales, Values.NONE), requireNonNull(inside.get(Position.ATTENTION_NORM)).get(block), first, x.rows());
     }
 
     @Override
     public void written(int block, Branch branch, Rows x, Values scales, Values bias, Rows h, int first) {
         Position position = branch == Branch.ATTENTION ? Position.ATTENTION_OUTPUT : Position.MLP_OUTPUT;
-        Gathering gathering = inside.get(position).get(block);
+        Gathering gathering = requireNonNull(inside.get(position)).get(block);
         gather(profile(x, scales, bias), gathering, first, x.rows());
         if (branch == Branch.ATTENTION) { // it found the stream that stands before the block
             for (int r = 0; r < h.rows(); r++) {

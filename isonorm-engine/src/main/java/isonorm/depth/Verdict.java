@@ -1,5 +1,7 @@
 package isonorm.depth;
 
+import static java.util.Objects.requireNonNull;
+
 import java.util.Comparator;
 import java.util.List;
 import java.util.Locale;
@@ -20,8 +22,8 @@ final class Verdict {
 
     private static String growth(Depth depth) {
         Growth growth = depth.growth();
-        double first = depth.activations().getFirst().get(Position.BLOCK_OUTPUT).variance();
-        double last = depth.activations().getLast().get(Position.BLOCK_OUTPUT).variance();
+        double first = requireNonNull(depth.activations().getFirst().get(Position.BLOCK_OUTPUT)).variance();
+        double last = requireNonNull(depth.activations().getLast().get(Position.BLOCK_OUTPUT)).variance();
         String from = " (" + number(first) + " behind block 0, " + number(last) + " behind block " + (depth.blocks() - 1) + ")";
         String grows = growth.factor() < 1 ? "falls" : "grows";
         return switch (growth.shape()) {

@@ -57,7 +57,7 @@ record Head(
         boolean compressed = architecture.stream() == Stream.COMPRESSED;
         return new Head(
                 shape,
-                from.norm(Role.of(FINAL_NORM, Field.GAIN), architecture.finalNorm().isPresent(), architecture.finalNorm().orElse(null)),
+                from.norm(Role.of(FINAL_NORM, Field.GAIN), architecture.finalNorm()),
                 compressed,
                 architecture.dual(),
                 shape.tied() && compressed && architecture.tokensEnterStream(),

@@ -12,6 +12,7 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.util.ArrayList;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 
 /** The keys and values of every token that a model has read so far, in every block; for one thread at a time. */
 public final class KvCache implements AutoCloseable {
@@ -115,7 +116,7 @@ public final class KvCache implements AutoCloseable {
     private final Type type;
     private final int context;
     private List<Cache> caches = List.of();
-    private Arena arena;
+    private @Nullable Arena arena;
     private int capacity;
     private int length;
     private volatile boolean closed;

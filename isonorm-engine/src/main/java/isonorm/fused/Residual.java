@@ -7,6 +7,7 @@ import isonorm.kernel.Rows;
 import isonorm.kernel.Values;
 import isonorm.layer.Observer;
 import java.util.Optional;
+import org.jspecify.annotations.Nullable;
 
 /**
  * The residual stream of one forward pass, h, and what was written to it last and is not yet added.
@@ -37,7 +38,7 @@ final class Residual {
     private final Values scales;
     private final int carried;
 
-    private Rows branch;
+    private @Nullable Rows branch;
     private Values bias = Values.NONE;
 
     /**
@@ -57,8 +58,9 @@ final class Residual {
 
     /** The stream with everything added, (tokens, width). */
     Rows settled() {
-        if (branch != null) {
-            Rows added = take();
+        Rows added = branch;
+        if (added != null) {
+            branch = null;
             Values addedBias = bias;
             // No kernel only adds: few models need it. The squares are not used.
             NormKind kind = carried < stream.columns() ? NormKind.CRMS : NormKind.RMS;
@@ -73,19 +75,22 @@ final class Residual {
      * @param biased whether what reads it adds a bias: products do that before they scale rows, so the quotients are written
      */
     Read read(Normalization norm, boolean biased) {
-        Rows added = branch == null ? null : take();
+        Rows added = branch;
+        branch = null;
         Values addedBias = bias;
         boolean commutes = norm.kind().scalesRows() && !norm.affine() && !biased;
         rows((h, first) -> {
             int count = h.rows();
             Values each = scales.slice(first, count);
             Rows out = part(normalized, first, count);
-            if (commutes && added == null) {
-                KERNELS.squares(h, norm.kind(), norm.epsilon(), each);
+            if (added == null) {
+                if (commutes) {
+                    KERNELS.squares(h, norm.kind(), norm.epsilon(), each);
+                } else {
+                    KERNELS.norm(h, norm, out);
+                }
             } else if (commutes) {
                 KERNELS.addSquares(h, part(added, first, count), addedBias, norm.kind(), norm.epsilon(), each);
-            } else if (added == null) {
-                KERNELS.norm(h, norm, out);
             } else {
                 KERNELS.addNorm(h, part(added, first, count), addedBias, norm, out);
             }
@@ -166,12 +171,6 @@ final class Residual {
         Values added = factor == 1 ? writtenBias.slice(0, carried) : writtenBias.slice(0, carried).times(factor);
         pass.show((observer, first, count) -> observer.written(block, which, part(written, first, count),
                 factor == 1 ? Values.NONE : Values.constant(count, (float) factor), added, part(stream, first, count), first));
-    }
-
-    private Rows take() {
-        Rows taken = branch;
-        branch = null;
-        return taken;
     }
 
     private interface Body {

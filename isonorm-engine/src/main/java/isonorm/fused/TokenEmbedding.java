@@ -41,7 +41,7 @@ record TokenEmbedding(
                 shape.projected() ? Optional.of(from.linear(Role.of(EMBEDDING_PROJECTION, Field.WEIGHT))) : Optional.empty(),
                 shape.positions() > 0 ? Optional.of(from.rows(Role.of(POSITION_EMBEDDING, Field.WEIGHT))) : Optional.empty(),
                 shape.segments() > 0 ? Optional.of(from.rows(Role.of(SEGMENT_EMBEDDING, Field.WEIGHT))) : Optional.empty(),
-                from.norm(Role.of(EMBEDDING_NORM, Field.GAIN), shape.norm().isPresent(), shape.norm().orElse(null)),
+                from.norm(Role.of(EMBEDDING_NORM, Field.GAIN), shape.norm()),
                 architecture.streamWidth(),
                 architecture.stream() == Stream.COMPRESSED);
     }

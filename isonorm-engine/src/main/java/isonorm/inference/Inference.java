@@ -16,6 +16,7 @@ import java.util.List;
 import java.util.Queue;
 import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.locks.ReentrantLock;
+import org.jspecify.annotations.Nullable;
 
 /**
  * A model in memory, ready to run.
@@ -94,7 +95,7 @@ public final class Inference implements AutoCloseable {
         private final List<Sequence> sequences;
         private final List<int[]> tokens;
         private boolean done;
-        private Throwable failure;
+        private @Nullable Throwable failure;
 
         private Continuation(List<Sequence> sequences, List<int[]> tokens) {
             this.sequences = sequences;

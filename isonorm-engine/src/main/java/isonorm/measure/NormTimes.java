@@ -1,5 +1,7 @@
 package isonorm.measure;
 
+import static java.util.Objects.requireNonNull;
+
 import isonorm.architecture.Architecture;
 import isonorm.architecture.Embedding;
 import isonorm.layer.Tolerance;
@@ -84,14 +86,14 @@ public record NormTimes(Loaded.Engine engine, int threads, int runs, Duration wa
         for (int round = 0; round < 2 || least(warm) < warmUp.toNanos(); round++) {
             progress.step("warming up " + what, Math.min(least(warm), warmUp.toNanos()), Math.max(1, warmUp.toNanos()));
             for (Variant variant : Variant.values()) {
-                warm[variant.ordinal()] += nanoseconds(loaded.get(variant), batch);
+                warm[variant.ordinal()] += nanoseconds(requireNonNull(loaded.get(variant)), batch);
             }
         }
         double[][] milliseconds = new double[Variant.values().length][runs];
         for (int run = 0; run < runs; run++) {
             progress.step("timing " + what, run, runs);
             for (int v : order(run, Variant.values().length)) {
-                milliseconds[v][run] = nanoseconds(loaded.get(Variant.values()[v]), batch) / 1e6;
+                milliseconds[v][run] = nanoseconds(requireNonNull(loaded.get(Variant.values()[v])), batch) / 1e6;
             }
         }
         List<Time> times = new ArrayList<>();
@@ -132,9 +134,9 @@ public record NormTimes(Loaded.Engine engine, int threads, int runs, Duration wa
     }
 
     private static void requireEqual(String name, Map<Variant, Loaded> loaded, Compute compute, Batch batch) throws IOException {
-        double[] expected = output(loaded.get(Variant.PRE_LN), batch);
+        double[] expected = output(requireNonNull(loaded.get(Variant.PRE_LN)), batch);
         for (Variant variant : List.of(Variant.PRE_RMSNORM, Variant.PRE_CRMSNORM)) {
-            double error = error(output(loaded.get(variant), batch), expected);
+            double error = error(output(requireNonNull(loaded.get(variant)), batch), expected);
             double tolerance = Tolerance.sameFunctionRms(compute);
             if (!(error <= tolerance)) { // also NaN
                 throw new IOException(String.format(Locale.ROOT,

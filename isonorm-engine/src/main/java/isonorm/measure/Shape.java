@@ -1,5 +1,7 @@
 package isonorm.measure;
 
+import static java.util.Objects.requireNonNull;
+
 import isonorm.architecture.Architecture;
 import isonorm.checkpoint.CheckpointException;
 import isonorm.checkpoint.Config;
@@ -51,7 +53,7 @@ public final class Shape {
 
     /** The config.json of a checkpoint of this shape. */
     public Config config() {
-        return CONFIGS.get(name);
+        return requireNonNull(CONFIGS.get(name), name);
     }
 
     public Architecture architecture() throws CheckpointException {

@@ -1,5 +1,7 @@
 package isonorm.tensor;
 
+import static java.util.Objects.requireNonNull;
+
 import isonorm.kernel.Gradients;
 import isonorm.kernel.Kernels;
 import isonorm.kernel.Panels;
@@ -83,7 +85,7 @@ final class Multipliers {
             }
             not.add(multiplier.name(type) + ": no fast product of this type on this processor");
         }
-        return new Choice(type, "widened to float32, some columns at a time, for " + by.get(Type.F32).name(Type.F32), String.join("; ", not));
+        return new Choice(type, "widened to float32, some columns at a time, for " + requireNonNull(by.get(Type.F32)).name(Type.F32), String.join("; ", not));
     }
 
     static Multipliers here() {
@@ -152,7 +154,7 @@ final class Multipliers {
 
     /** In which order products of this type are added up, where our kernels can do so too. */
     Optional<Summation> order(Type type, int inputs) {
-        return orders.get(type).of(type, inputs);
+        return requireNonNull(orders.get(type)).of(type, inputs);
     }
 
     /** A product and what follows it, which is rounded once. */
@@ -181,7 +183,7 @@ final class Multipliers {
         if (x.rows() <= FEW_APART && few(x, w, y, asTheyAre, finish)) {
             return;
         }
-        if (!asTheyAre) {
+        if (direct == null || !asTheyAre) {
             for (int row = 0; row < x.rows(); row += ROWS) {
                 int rows = Math.min(ROWS, x.rows() - row);
                 widened(x.slice(row, rows), w, y.slice(row, rows), finish.rows(row, rows));
@@ -259,7 +261,7 @@ final class Multipliers {
 
     /** {@code y = finish(x w)}, or {@code y += x w}, from float32 to any type. */
     private void finished(Stack x, Panels w, Rows y, boolean add, Finish finish) {
-        Multiplier multiplier = by.get(Type.F32);
+        Multiplier multiplier = requireNonNull(by.get(Type.F32));
         boolean fused = multiplier.finishes(finish) && finish.times().isEmpty();
         if (y.type() == Type.F32 && !add) {
             multiplier.product(x, w, y, fused ? finish : Finish.NOTHING);

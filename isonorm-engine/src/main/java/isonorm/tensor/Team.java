@@ -38,7 +38,7 @@ public final class Team implements AutoCloseable {
     private final AtomicInteger busy = new AtomicInteger();
     private final AtomicReference<Throwable> thrown = new AtomicReference<>();
 
-    private Part work;
+    private Part work = _ -> {};
     private int parts;
     private volatile int round;
     private volatile boolean closed;

@@ -12,6 +12,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.stream.LongStream;
+import org.jspecify.annotations.Nullable;
 
 /** A model's tokenizer.json, which turns text into token ids and back. It neither cuts nor pads. */
 public final class Tokenizer implements AutoCloseable {
@@ -27,7 +28,7 @@ public final class Tokenizer implements AutoCloseable {
     private final NativeTokenizer tokenizer;
 
     /** For texts that a regex might search for too long, once there was one. */
-    private NativeTokenizer apart;
+    private @Nullable NativeTokenizer apart;
 
     private Tokenizer(Path file, TokenizerJson json, NativeTokenizer tokenizer) {
         this.file = file;
@@ -47,7 +48,7 @@ public final class Tokenizer implements AutoCloseable {
         }
         TokenizerJson json = TokenizerJson.read(file);
         try {
-            return new Tokenizer(file, json, json.strange() == null ? OwnTokenizer.open(json.text()) : TokenizerProcess.open(json.text()));
+            return new Tokenizer(file, json, json.strange().isEmpty() ? OwnTokenizer.open(json.text()) : TokenizerProcess.open(json.text()));
         } catch (IOException e) {
             throw unreadable(file, json, e);
         }
@@ -65,7 +66,7 @@ public final class Tokenizer implements AutoCloseable {
             TokenizerJson.read(file);
             return Optional.empty();
         } catch (IOException e) {
-            return Optional.of(e.getMessage());
+            return Optional.of(String.valueOf(e.getMessage()));
         }
     }
 
@@ -81,7 +82,7 @@ public final class Tokenizer implements AutoCloseable {
     /** What was said of a file that cannot be read, and what of it may be why. */
     private static IOException unreadable(Path file, TokenizerJson json, IOException e) {
         return e instanceof OwnTokenizer.NotLoaded ? e : new IOException(file + " is no tokenizer that can be read: " + e.getMessage()
-                + (json.strange() == null ? "" : "; it has " + json.strange()), e);
+                + json.strange().map(strange -> "; it has " + strange).orElse(""), e);
     }
 
     /** The tokens of a text and nothing else. */
@@ -179,7 +180,7 @@ public final class Tokenizer implements AutoCloseable {
     }
 
     private NativeTokenizer tokenizerFor(String text) throws IOException {
-        return json.strange() == null && json.searches() && text.length() > HarmlessRegex.LONGEST_STRETCH && HarmlessRegex.hasLongStretch(text)
+        return json.strange().isEmpty() && json.searches() && text.length() > HarmlessRegex.LONGEST_STRETCH && HarmlessRegex.hasLongStretch(text)
                 ? apart()
                 : tokenizer;
     }

@@ -16,6 +16,7 @@ import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
 import java.util.function.Predicate;
 import java.util.stream.StreamSupport;
@@ -24,10 +25,10 @@ import java.util.stream.StreamSupport;
  * A tokenizer.json before native code is given it, which ends the process where something is beyond what it was written for.
  *
  * @param text the file
- * @param strange what of it is not known to be harmless whatever the text; null if all of it is
+ * @param strange what of it is not known to be harmless whatever the text; empty if all of it is
  * @param searches whether a regex goes through the text
  */
-record TokenizerJson(String text, String strange, boolean searches) {
+record TokenizerJson(String text, Optional<String> strange, boolean searches) {
 
     private static final long LARGEST = 256L << 20;
     private static final int LONGEST_PIECE = 1000;
@@ -71,7 +72,7 @@ record TokenizerJson(String text, String strange, boolean searches) {
         private final Path file;
         private final Map<String, JsonNode> parts = new HashMap<>();
         private int longestPiece;
-        private String strange;
+        private Optional<String> strange = Optional.empty();
         private boolean searches;
         private boolean replaces;
 
@@ -85,7 +86,7 @@ record TokenizerJson(String text, String strange, boolean searches) {
 
         /** Of several only the first is kept: any is a reason. */
         private void strange(String what) {
-            strange = strange == null ? what : strange;
+            strange = strange.or(() -> Optional.of(what));
         }
 
         private void require(boolean known, String what) {

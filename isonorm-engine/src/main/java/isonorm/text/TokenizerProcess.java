@@ -1,5 +1,7 @@
 package isonorm.text;
 
+import static java.util.Objects.requireNonNull;
+
 import ai.djl.huggingface.tokenizers.HuggingFaceTokenizer;
 import ai.djl.huggingface.tokenizers.jni.CharSpan;
 import isonorm.kernel.JvmOptions;
@@ -19,6 +21,8 @@ import java.util.List;
 import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicReference;
+import org.jspecify.annotations.Nullable;
 
 /**
  * In a process of its own, for a file of which it isn't known what native code does with it: where that ends its process, fills its memory or
@@ -41,13 +45,14 @@ final class TokenizerProcess implements NativeTokenizer {
     private static final String HEAP = "-Xmx1g";
 
     private final String json;
-    private Process process;
-    private DataOutputStream toProcess;
-    private DataInputStream fromProcess;
+    private @Nullable Running running;
 
     private TokenizerProcess(String json) {
         this.json = json;
     }
+
+    /** A process, what it is asked and what it answers. */
+    private record Running(Process process, DataOutputStream in, DataInputStream out) {}
 
     static TokenizerProcess open(String json) throws IOException {
         TokenizerProcess opened = new TokenizerProcess(json);
@@ -60,17 +65,17 @@ final class TokenizerProcess implements NativeTokenizer {
     @Override
     public synchronized Pieces encode(String text, boolean around) throws IOException {
         byte[] bytes = text.getBytes(StandardCharsets.UTF_8);
-        return asked(bytes.length, () -> {
-            toProcess.writeByte(around ? ENCODE_AROUND : ENCODE);
-            writeBytes(toProcess, bytes);
-        }, () -> {
-            int count = fromProcess.readInt();
+        return asked(bytes.length, in -> {
+            in.writeByte(around ? ENCODE_AROUND : ENCODE);
+            writeBytes(in, bytes);
+        }, out -> {
+            int count = out.readInt();
             Pieces pieces = new Pieces(new long[count], new long[count], new CharSpan[count]);
             for (int i = 0; i < count; i++) {
-                pieces.ids()[i] = fromProcess.readLong();
-                pieces.special()[i] = fromProcess.readByte();
-                int begin = fromProcess.readInt();
-                int end = fromProcess.readInt();
+                pieces.ids()[i] = out.readLong();
+                pieces.special()[i] = out.readByte();
+                int begin = out.readInt();
+                int end = out.readInt();
                 pieces.spans()[i] = begin == NOWHERE ? null : new CharSpan(begin, end);
             }
             return pieces;
@@ -79,49 +84,49 @@ final class TokenizerProcess implements NativeTokenizer {
 
     @Override
     public synchronized String decode(long... ids) throws IOException {
-        return asked(ids.length, () -> {
-            toProcess.writeByte(DECODE);
-            toProcess.writeInt(ids.length);
+        return asked(ids.length, in -> {
+            in.writeByte(DECODE);
+            in.writeInt(ids.length);
             for (long id : ids) {
-                toProcess.writeLong(id);
+                in.writeLong(id);
             }
-        }, () -> new String(readBytes(fromProcess), StandardCharsets.UTF_8));
+        }, out -> new String(readBytes(out), StandardCharsets.UTF_8));
     }
 
     /** What is written to the process. */
     private interface Question {
-        void write() throws IOException;
+        void write(DataOutputStream in) throws IOException;
     }
 
     /** What is read from it. */
     private interface Answer<T> {
-        T read() throws IOException;
+        T read(DataInputStream out) throws IOException;
     }
 
     private <T> T asked(long bytes, Question question, Answer<T> answer) throws IOException {
-        if (process == null) {
-            start();
+        Running asked = running;
+        if (asked == null) {
+            asked = start();
         }
-        return answered(seconds(bytes), question, answer);
+        return answered(asked, seconds(bytes), question, answer);
     }
 
     private static long seconds(long bytes) {
         return SECONDS + bytes / BYTES_A_SECOND;
     }
 
-    private <T> T answered(long seconds, Question question, Answer<T> answer) throws IOException {
-        Process asked = process;
+    private <T> T answered(Running asked, long seconds, Question question, Answer<T> answer) throws IOException {
         CompletableFuture<Boolean> late = new CompletableFuture<Boolean>().completeOnTimeout(true, seconds, TimeUnit.SECONDS);
         late.thenAccept(is -> {
             if (is) {
-                asked.destroyForcibly();
+                asked.process.destroyForcibly();
             }
         });
         try {
-            question.write();
-            toProcess.flush();
-            if (fromProcess.readByte() != REFUSED) {
-                return answer.read();
+            question.write(asked.in);
+            asked.in.flush();
+            if (asked.out.readByte() != REFUSED) {
+                return answer.read(asked.out);
             }
         } catch (IOException e) {
             close();
@@ -129,10 +134,10 @@ final class TokenizerProcess implements NativeTokenizer {
         } finally {
             late.complete(false);
         }
-        throw new IOException(new String(readBytes(fromProcess), StandardCharsets.UTF_8));
+        throw new IOException(new String(readBytes(asked.out), StandardCharsets.UTF_8));
     }
 
-    private void start() throws IOException {
+    private Running start() throws IOException {
         List<String> command = new ArrayList<>();
         if (File.separatorChar == '/') {
             command.addAll(List.of("/bin/sh", "-c", "ulimit -v " + MOST_KILOBYTES + " 2> /dev/null; exec \"$@\"", "sh"));
@@ -142,16 +147,19 @@ final class TokenizerProcess implements NativeTokenizer {
         command.addAll(JvmOptions.nativeAccess());
         OwnTokenizer.PROPERTIES.forEach((name, value) -> command.add("-D" + name + "=" + value));
         command.addAll(List.of("-cp", String.join(File.pathSeparator, classPath()), TokenizerProcess.class.getName()));
+        Process process;
         try {
             process = new ProcessBuilder(command).redirectError(ProcessBuilder.Redirect.DISCARD).start();
         } catch (IOException e) {
             throw new IOException("it is read in a process of its own, and none can be started with " + command.get(command.indexOf("sh") + 1), e);
         }
-        toProcess = new DataOutputStream(new BufferedOutputStream(process.getOutputStream()));
-        fromProcess = new DataInputStream(new BufferedInputStream(process.getInputStream()));
+        Running started = new Running(process, new DataOutputStream(new BufferedOutputStream(process.getOutputStream())),
+                new DataInputStream(new BufferedInputStream(process.getInputStream())));
+        running = started;
         byte[] bytes = json.getBytes(StandardCharsets.UTF_8);
         try {
-            answered(seconds(bytes.length), () -> writeBytes(toProcess, bytes), () -> null);
+            answered(started, seconds(bytes.length), in -> writeBytes(in, bytes), _ -> true);
+            return started;
         } catch (IOException e) {
             close();
             throw e;
@@ -191,9 +199,9 @@ final class TokenizerProcess implements NativeTokenizer {
 
     @Override
     public synchronized void close() {
-        if (process != null) {
-            process.destroyForcibly();
-            process = null;
+        if (running != null) {
+            running.process.destroyForcibly();
+            running = null;
         }
     }
 
@@ -202,8 +210,9 @@ final class TokenizerProcess implements NativeTokenizer {
         DataOutputStream out = new DataOutputStream(new BufferedOutputStream(System.out));
         DataInputStream in = new DataInputStream(new BufferedInputStream(System.in));
         byte[] json = readBytes(in);
+        AtomicReference<OwnTokenizer> opened = new AtomicReference<>();
         answer(out, json.length, () -> {
-            tokenizer = OwnTokenizer.open(new String(json, StandardCharsets.UTF_8));
+            opened.set(OwnTokenizer.open(new String(json, StandardCharsets.UTF_8)));
             return _ -> {};
         });
         for (int kind = in.read(); kind >= 0; kind = in.read()) {
@@ -213,21 +222,19 @@ final class TokenizerProcess implements NativeTokenizer {
                     ids[i] = in.readLong();
                 }
                 answer(out, ids.length, () -> {
-                    byte[] text = tokenizer.decode(ids).getBytes(StandardCharsets.UTF_8);
+                    byte[] text = requireNonNull(opened.get()).decode(ids).getBytes(StandardCharsets.UTF_8);
                     return to -> writeBytes(to, text);
                 });
             } else {
                 byte[] text = readBytes(in);
                 boolean around = kind == ENCODE_AROUND;
                 answer(out, text.length, () -> {
-                    Pieces pieces = tokenizer.encode(new String(text, StandardCharsets.UTF_8), around);
+                    Pieces pieces = requireNonNull(opened.get()).encode(new String(text, StandardCharsets.UTF_8), around);
                     return to -> write(to, pieces);
                 });
             }
         }
     }
-
-    private static OwnTokenizer tokenizer;
 
     /** Computes all of an answer before any of it is written. */
     private interface Work {
@@ -252,7 +259,7 @@ final class TokenizerProcess implements NativeTokenizer {
             written.to(out);
         } catch (IOException e) {
             out.writeByte(REFUSED);
-            writeBytes(out, e.getMessage().getBytes(StandardCharsets.UTF_8));
+            writeBytes(out, String.valueOf(e.getMessage()).getBytes(StandardCharsets.UTF_8));
         } finally {
             late.complete(false);
         }

@@ -1,5 +1,7 @@
 package isonorm.train;
 
+import static java.util.Objects.requireNonNull;
+
 import isonorm.data.Yaml;
 import isonorm.text.BeginningToken;
 import isonorm.train.TrainingRun.Precision;
@@ -360,8 +362,9 @@ public final class Configuration {
         return of(other);
     }
 
-    String text(String name) {
-        return values.get(name);
+    /** The value of a key, which is there with each configuration. */
+    public String text(String name) {
+        return requireNonNull(values.get(name), name);
     }
 
     boolean has(String name) {

@@ -14,6 +14,7 @@ import java.nio.file.attribute.BasicFileAttributes;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Reads what a run writes to metrics.jsonl, as it is written. A line counts once its end is there; a file that became shorter or was
@@ -47,7 +48,7 @@ public final class MetricsTail {
     public record News(boolean anew, List<Entry> entries) {}
 
     private final Path file;
-    private Object key;
+    private @Nullable Object key;
     private byte[] head = {};
     private long at;
     private long lines;

@@ -1,5 +1,7 @@
 package isonorm.train;
 
+import static java.util.Objects.requireNonNull;
+
 import isonorm.checkpoint.Config;
 import isonorm.words.Names;
 import java.util.LinkedHashMap;
@@ -48,7 +50,7 @@ final class Presets {
 
     /** How many blocks a preset has. */
     static int blocks(String name) {
-        return SIZES.get(name).blocks;
+        return requireNonNull(SIZES.get(name), name).blocks;
     }
 
     /**
@@ -58,7 +60,7 @@ final class Presets {
      * @param context the longest sequence; pixels of an image's side
      */
     static Config config(TrainingRun.Start.New model, int vocabulary, int context) {
-        Size size = SIZES.get(model.preset());
+        Size size = requireNonNull(SIZES.get(model.preset()), model.preset());
         int width = model.width().orElse(size.width);
         int blocks = model.blocks().orElse(size.blocks);
         int heads = model.heads().orElse(size.heads);

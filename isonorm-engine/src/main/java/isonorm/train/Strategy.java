@@ -23,6 +23,7 @@ import java.util.Set;
 import java.util.SortedSet;
 import java.util.TreeSet;
 import java.util.function.UnaryOperator;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Where and how a model normalizes: what its blocks do, which blocks do something else, whether the embedding is normalized, and whether the
@@ -130,7 +131,7 @@ public final class Strategy {
         NAMED.put("pre-crmsnorm-equivalent", named("pre-ln").withRunning(Running.EQUIVALENT_CRMS).withName("pre-crmsnorm-equivalent"));
     }
 
-    private static void add(String name, NormKind kind, Placement attention, Placement mlp, Set<Scaling> scalings, Set<Inner> inner,
+    private static void add(String name, @Nullable NormKind kind, Placement attention, Placement mlp, Set<Scaling> scalings, Set<Inner> inner,
             Initialization initialization) {
         BlockStrategy block = new BlockStrategy(Optional.ofNullable(kind), attention, mlp, scalings, inner, initialization);
         NAMED.put(name, new Strategy(name, block, List.of(), false, Running.PLAIN));

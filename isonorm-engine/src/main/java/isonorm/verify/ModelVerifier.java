@@ -1,5 +1,7 @@
 package isonorm.verify;
 
+import static java.util.Objects.requireNonNull;
+
 import isonorm.convert.Comparison;
 import isonorm.convert.Conversion;
 import isonorm.convert.Conversion.Deviation;
@@ -82,10 +84,11 @@ record ModelVerifier(Optional<TokenizedText> text) implements Verifier {
                         : verification.and(model, row.compute);
             }
         }
+        Verification all = requireNonNull(verification, "nothing to compare");
         if (text.isPresent()) {
-            verification = verification.withText(text.get());
+            all = all.withText(text.get());
         }
-        List<Comparison> comparisons = verification.runAll((_, done, total) -> progress.step("verifying", done, total));
+        List<Comparison> comparisons = all.runAll((_, done, total) -> progress.step("verifying", done, total));
         List<Measured> measured = new ArrayList<>();
         int at = 0;
         for (Row row : rows) {

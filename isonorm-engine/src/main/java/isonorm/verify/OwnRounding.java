@@ -1,5 +1,7 @@
 package isonorm.verify;
 
+import static java.util.Objects.requireNonNull;
+
 import isonorm.architecture.Parameter;
 import isonorm.architecture.Role;
 import isonorm.checkpoint.CheckpointException;
@@ -58,7 +60,7 @@ record OwnRounding(Dtype dtype, List<Model> draws) {
         Map<Role, Matrix> weights = new LinkedHashMap<>();
         for (Map.Entry<Role, Matrix> entry : original.weights().entrySet()) {
             Seed seed = SEED.at(draw).at(weights.size());
-            weights.put(entry.getKey(), new Rounded(entry.getValue(), types.get(entry.getKey()), seed));
+            weights.put(entry.getKey(), new Rounded(entry.getValue(), requireNonNull(types.get(entry.getKey())), seed));
         }
         return new Model(original.architecture(), weights);
     }

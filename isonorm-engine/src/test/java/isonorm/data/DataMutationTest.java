@@ -12,6 +12,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 import java.util.Set;
 import java.util.stream.Stream;
 import java.util.zip.GZIPOutputStream;
@@ -43,8 +44,8 @@ class DataMutationTest {
     private void documents(Path file, byte[] input) throws IOException {
         Files.write(file, input);
         try (DocumentFile documents = DocumentFile.open(file, "text", LONGEST)) {
-            for (DocumentFile.Work work = documents.next(); work != null; work = documents.next()) {
-                work.parts().call();
+            for (Optional<DocumentFile.Work> work = documents.next(); work.isPresent(); work = documents.next()) {
+                work.get().parts().call();
             }
         } catch (IOException | RuntimeException e) {
             throw e;
