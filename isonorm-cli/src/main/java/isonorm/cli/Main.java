@@ -144,7 +144,7 @@ public final class Main implements Runnable {
         CommandSpec spec = e.getCommandLine().getCommandSpec();
         String message = e instanceof UnmatchedArgumentException unmatched && !unmatched.getUnmatched().isEmpty()
                 ? unmatched(spec, unmatched.getUnmatched().getFirst())
-                : e.getMessage().replace(" is not a double", " is no number").replace(" is not an int", WHOLE).replace(" is not a long", WHOLE); // Java's types
+                : String.valueOf(e.getMessage()).replace(" is not a double", " is no number").replace(" is not an int", WHOLE).replace(" is not a long", WHOLE); // Java's types
         console.error(message);
         console.err().println("Try '" + spec.qualifiedName() + " --help'.");
         return WRONG_USAGE;

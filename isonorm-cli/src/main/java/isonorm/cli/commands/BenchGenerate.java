@@ -64,7 +64,7 @@ final class BenchGenerate extends Subcommand {
         try (ProgressBar progress = ProgressBar.on(console, quiet)) {
             result = Speeds.generation(checkpoint, model, dtype, prompt, tokens, warmUp, threads, progress);
         }
-        console.out().println(result);
+        console.jsonLine(result);
         return DONE;
     }
 }

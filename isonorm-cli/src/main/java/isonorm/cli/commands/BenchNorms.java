@@ -11,6 +11,7 @@ import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.time.Duration;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
 
@@ -49,7 +50,7 @@ final class BenchNorms extends Subcommand {
     private Duration warmUp;
 
     @Option(names = "--threads", paramLabel = "N", description = "Threads. Default: as many as there are processors.")
-    private Integer threads;
+    private @Nullable Integer threads;
 
     @Option(names = "--tokens", paramLabel = "N", defaultValue = "512",
             description = "The length of a prompt, for language models. Default: ${DEFAULT-VALUE}.")
@@ -60,7 +61,7 @@ final class BenchNorms extends Subcommand {
     private String format;
 
     @Option(names = "--plot", paramLabel = "FILE.svg", description = "Draw the ratios, with quartiles, as bars.")
-    private Path plot;
+    private @Nullable Path plot;
 
     BenchNorms(Console console) {
         super(console);
@@ -102,6 +103,6 @@ final class BenchNorms extends Subcommand {
     }
 
     private static Path folder(Path file) {
-        return file.toAbsolutePath().getParent();
+        return file.toAbsolutePath().resolveSibling("");
     }
 }

@@ -1,8 +1,8 @@
 package isonorm.cli.commands;
 
-import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import isonorm.cli.terminal.Console;
+import isonorm.cli.terminal.Json;
 import isonorm.cli.terminal.ProgressBar;
 import isonorm.tensor.ProcessMemory;
 import isonorm.train.StepTimes;
@@ -98,14 +98,14 @@ final class BenchTrain extends Subcommand {
         }
         List<Double> sorted = times.seconds().stream().sorted().toList();
         double median = sorted.get(sorted.size() / 2);
-        ObjectNode json = new ObjectMapper().createObjectNode();
+        ObjectNode json = Json.object();
         json.put("mode", "isonorm").put("dtype", dtype).put("arch", kind).put("norm", norm).put("vocab", vocabulary).put("seq", length)
                 .put("batch", batch).put("width", width).put("layers", blocks).put("heads", heads).put("steps", steps).put("threads", threads)
                 .put("params", times.parameters()).put("median_s", rounded(median)).put("min_s", rounded(sorted.getFirst()))
                 .put("tokens_per_s", Math.round(batch * length / median));
         ProcessMemory.peak().ifPresent(peak -> json.put("peak_mib", peak >> 20));
         json.put("machine", Speeds.machine(threads));
-        console.out().println(json);
+        console.jsonLine(json);
         return DONE;
     }
 

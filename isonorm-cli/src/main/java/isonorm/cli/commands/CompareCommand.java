@@ -15,6 +15,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
+import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
@@ -46,7 +47,7 @@ public final class CompareCommand extends Subcommand {
 
     @Option(names = "--jobs", paramLabel = "N",
             description = "How many runs at once; the cores are shared between them. Default: 1, and one a core for the grid that comes along.")
-    private Integer jobs;
+    private @Nullable Integer jobs;
 
     @Option(names = "--list", description = "Print the grid and its runs, and train nothing.")
     private boolean list;
@@ -117,7 +118,7 @@ public final class CompareCommand extends Subcommand {
             }
             return grid;
         } catch (IllegalArgumentException e) {
-            throw wrongUsage(e.getMessage());
+            throw wrongUsage(String.valueOf(e.getMessage()));
         }
     }
 

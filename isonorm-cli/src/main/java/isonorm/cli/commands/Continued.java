@@ -1,8 +1,8 @@
 package isonorm.cli.commands;
 
 import com.fasterxml.jackson.databind.node.ArrayNode;
-import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import isonorm.cli.terminal.Json;
 import isonorm.convert.LoadedModel;
 import isonorm.generate.Generated;
 import isonorm.generate.GeneratedTokens;
@@ -39,7 +39,7 @@ final class Continued {
     }
 
     private static ObjectNode json(List<String> prompts, Generated generated) {
-        ObjectNode result = JsonNodeFactory.instance.objectNode();
+        ObjectNode result = Json.object();
         GeneratedTokens tokens = generated.tokens();
         put(result, "prompt", tokens.read(), tokens.read(), tokens.reading());
         // Each row's first token came with its prompt.

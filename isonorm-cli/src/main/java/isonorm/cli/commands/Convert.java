@@ -1,12 +1,11 @@
 package isonorm.cli.commands;
 
 import com.fasterxml.jackson.databind.JsonNode;
-import com.fasterxml.jackson.databind.ObjectMapper;
-import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import isonorm.checkpoint.Checkpoint;
 import isonorm.checkpoint.Dtype;
 import isonorm.cli.terminal.Console;
+import isonorm.cli.terminal.Json;
 import isonorm.cli.terminal.ProgressBar;
 import isonorm.cli.terminal.Table;
 import isonorm.convert.Comparison;
@@ -122,7 +121,7 @@ public final class Convert extends Subcommand {
         console.err().println("isonorm: cannot convert " + in + " to " + form + ":");
         refused.reasons().forEach(reason -> console.err().println("  - " + reason));
         if (json) {
-            ObjectNode node = JsonNodeFactory.instance.objectNode();
+            ObjectNode node = Json.object();
             refused.reasons().forEach(node.putArray("refused")::add);
             console.json(node);
         }
@@ -130,7 +129,7 @@ public final class Convert extends Subcommand {
 
     /** report.json without the list of tensors: what was done to how many of them instead. */
     private ObjectNode summary(Conversion.Report report, long nanos) throws IOException {
-        ObjectNode summary = (ObjectNode) new ObjectMapper().readTree(out.resolve("report.json").toFile());
+        ObjectNode summary = Json.read(out.resolve("report.json"));
         summary.remove("tensors");
         JsonNode verification = summary.remove("verification");
         summary.put("input", in);

@@ -16,6 +16,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
+import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
@@ -61,7 +62,7 @@ final class DataBuild extends Subcommand {
 
     @Option(names = "--end-of-text", paramLabel = "TOKEN",
             description = "The token that ends a text. Default: eos_token of tokenizer_config.json, else what is usual.")
-    private String endOfText;
+    private @Nullable String endOfText;
 
     @Option(names = "--validation", paramLabel = "SHARE", defaultValue = "0.01",
             description = "The share of documents that is kept for validation, or of the tokens where there are few documents. "
@@ -72,7 +73,7 @@ final class DataBuild extends Subcommand {
     private long seed;
 
     @Option(names = "--threads", paramLabel = "N", description = "Default: one a processor.")
-    private Integer threads;
+    private @Nullable Integer threads;
 
     @Option(names = "--overwrite", description = "Replace a folder of tokens that is already there.")
     private boolean overwrite;

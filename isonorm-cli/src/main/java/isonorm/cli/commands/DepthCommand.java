@@ -8,6 +8,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Optional;
+import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
@@ -34,13 +35,13 @@ public final class DepthCommand extends Subcommand {
     private List<String> checkpoints;
 
     @Option(names = "--text", paramLabel = "FILE", description = "The UTF-8 text to read, or a folder of tokens from isonorm data build. Default: an embedded sample of Shakespeare.")
-    private Path text;
+    private @Nullable Path text;
 
     @Option(names = "--tokens", paramLabel = "N", defaultValue = "262144", description = "How much of it to read. Default: ${DEFAULT-VALUE}.")
     private long tokens;
 
     @Option(names = "--window", paramLabel = "N", description = "Tokens in a window of the text. Default: the context, 1024 at most.")
-    private Integer window;
+    private @Nullable Integer window;
 
     @Option(names = "--compute", paramLabel = "TYPE", defaultValue = "f32", converter = Choice.Computes.class,
             description = "The type to compute in: f32, bf16 or f64. Default: ${DEFAULT-VALUE}.")
@@ -51,7 +52,7 @@ public final class DepthCommand extends Subcommand {
 
     @Option(names = "--span", paramLabel = "N", split = ",",
             description = "With --sensitivity: how many blocks the ranges have. Default: a quarter of the model's.")
-    private List<Integer> spans;
+    private @Nullable List<Integer> spans;
 
     @Option(names = "--gradients", description = "Also measure the gradient's norm of each block and kind of parameter.")
     private boolean gradients;
@@ -61,7 +62,7 @@ public final class DepthCommand extends Subcommand {
     private long sensitivityTokens;
 
     @Option(names = "--out", paramLabel = "DIR", description = "Write report.html, report.json, CSV files and an SVG of each plot there.")
-    private Path out;
+    private @Nullable Path out;
 
     public DepthCommand(Console console) {
         super(console);

@@ -1,9 +1,9 @@
 package isonorm.cli.commands;
 
 import com.fasterxml.jackson.databind.JsonNode;
-import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import isonorm.cli.terminal.Console;
+import isonorm.cli.terminal.Json;
 import isonorm.cli.terminal.ProgressBar;
 import isonorm.cli.terminal.Table;
 import isonorm.convert.LoadedModel;
@@ -14,6 +14,7 @@ import isonorm.verify.Verification;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.Locale;
+import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
@@ -41,14 +42,14 @@ public final class Eval extends Subcommand {
     private Path text;
 
     @Option(names = "--window", paramLabel = "N", description = "Tokens in a window of the text. Default: the context, 1024 at most.")
-    private Integer window;
+    private @Nullable Integer window;
 
     @Option(names = "--stride", paramLabel = "N",
             description = "Tokens from the start of a window to that of the next. Default: the window.")
-    private Integer stride;
+    private @Nullable Integer stride;
 
     @Option(names = "--tokens", paramLabel = "N", description = "How much of the text to run. Default: all of it.")
-    private Long tokens;
+    private @Nullable Long tokens;
 
     @Option(names = "--bos", paramLabel = "WHEN", defaultValue = "auto", converter = Choice.Beginning.class, description = Beginnings.HELP)
     private String bos;
@@ -82,7 +83,7 @@ public final class Eval extends Subcommand {
             likelihood = Verification.likelihood(model.model(), words, Compute.named(compute),
                     (_, done, total) -> progress.step("predicting in " + compute, done, total));
         }
-        ObjectNode result = JsonNodeFactory.instance.objectNode();
+        ObjectNode result = Json.object();
         result.put("checkpoint", checkpoint);
         result.put("text", text.toString());
         result.put("compute", compute);

@@ -1,7 +1,8 @@
 package isonorm.cli.commands;
 
+import static java.util.Objects.requireNonNull;
+
 import com.fasterxml.jackson.databind.node.ArrayNode;
-import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import isonorm.architecture.Architecture;
 import isonorm.architecture.Companion;
@@ -11,6 +12,7 @@ import isonorm.checkpoint.SafetensorsFile;
 import isonorm.checkpoint.SafetensorsWriter;
 import isonorm.checkpoint.TensorInfo;
 import isonorm.cli.report.OutputFile;
+import isonorm.cli.terminal.Json;
 import isonorm.layer.ForwardPass;
 import isonorm.model.Batch;
 import isonorm.model.Compute;
@@ -88,8 +90,8 @@ final class ForwardFiles {
         long[][] ids = integers(file, name);
         Optional<long[][]> mask = file.tensors().containsKey(maskName) ? Optional.of(integers(file, maskName)) : Optional.empty();
         if (mask.isPresent() && (mask.get().length != ids.length || mask.get()[0].length != ids[0].length)) {
-            throw new IOException(file.path() + ": " + maskName + " must have the shape of " + name + ", " + file.tensors().get(name).shape()
-                    + ", got " + file.tensors().get(maskName).shape());
+            throw new IOException(file.path() + ": " + maskName + " must have the shape of " + name + ", " + requireNonNull(file.tensors().get(name)).shape()
+                    + ", got " + requireNonNull(file.tensors().get(maskName)).shape());
         }
         List<Batch> batches = new ArrayList<>();
         int step = Math.min(together, ids.length);
@@ -207,7 +209,7 @@ final class ForwardFiles {
                 }
             }
         });
-        ObjectNode json = JsonNodeFactory.instance.objectNode();
+        ObjectNode json = Json.object();
         json.put("compute", compute);
         ObjectNode shapes = json.putObject("tensors");
         for (TensorInfo tensor : tensors) {

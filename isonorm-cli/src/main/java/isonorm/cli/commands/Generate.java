@@ -1,9 +1,9 @@
 package isonorm.cli.commands;
 
 import com.fasterxml.jackson.databind.JsonNode;
-import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import isonorm.cli.terminal.Console;
+import isonorm.cli.terminal.Json;
 import isonorm.cli.terminal.ProgressBar;
 import isonorm.cli.terminal.Table;
 import isonorm.convert.LoadedModel;
@@ -17,6 +17,7 @@ import java.nio.file.Path;
 import java.security.SecureRandom;
 import java.util.List;
 import java.util.Locale;
+import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
@@ -44,7 +45,7 @@ public final class Generate extends Subcommand {
     private List<String> prompts = List.of();
 
     @Option(names = "--prompt-file", paramLabel = "FILE", description = "The UTF-8 text to continue, without the line break at its end.")
-    private Path promptFile;
+    private @Nullable Path promptFile;
 
     @Option(names = "--max-tokens", paramLabel = "N", defaultValue = "128",
             description = "How many tokens to generate at most. Default: ${DEFAULT-VALUE}.")
@@ -70,7 +71,7 @@ public final class Generate extends Subcommand {
     private double repetitionPenalty;
 
     @Option(names = "--seed", paramLabel = "S", description = "What draws begin with; the same draws the same. Default: another each time.")
-    private Long seed;
+    private @Nullable Long seed;
 
     @Option(names = "--stop", paramLabel = "TEXT", description = "End in front of this text. May be given several times.")
     private List<String> stops = List.of();
@@ -86,10 +87,10 @@ public final class Generate extends Subcommand {
 
     @Option(names = "--compute", paramLabel = "TYPE", converter = Choice.Weights.class,
             description = "The type to keep weights in: f32, bf16 or f16. Default: what they are stored in.")
-    private String compute;
+    private @Nullable String compute;
 
     @Option(names = "--threads", paramLabel = "N", description = "How many threads work. Default: one for each processor.")
-    private Integer threads;
+    private @Nullable Integer threads;
 
     public Generate(Console console) {
         super(console);
@@ -111,7 +112,7 @@ public final class Generate extends Subcommand {
             options = new Options(maximum, new Sampling(temperature, topK, topP, minP, repetitionPenalty, drawn), stops, ignoreEnd,
                     Beginnings.named(bos));
         } catch (IllegalArgumentException e) {
-            throw wrongUsage(e.getMessage());
+            throw wrongUsage(String.valueOf(e.getMessage()));
         }
         LoadedModel model = open(checkpoint);
         if (!quiet && !json && !draws && repetitionPenalty == 1) {
@@ -121,7 +122,7 @@ public final class Generate extends Subcommand {
         String type = compute != null ? compute : stored(model);
         int workers = threads != null ? threads : Runtime.getRuntime().availableProcessors();
         announceEngine();
-        ObjectNode result = JsonNodeFactory.instance.objectNode();
+        ObjectNode result = Json.object();
         result.put("checkpoint", checkpoint);
         result.put("compute", type);
         result.put("threads", workers);

@@ -1,6 +1,5 @@
 package isonorm.cli.commands;
 
-import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import isonorm.cli.terminal.Json;
 import isonorm.score.Accuracy;
@@ -15,7 +14,7 @@ final class Measured {
     private Measured() {}
 
     static ObjectNode likelihood(TokenizedText words, Likelihood likelihood, double seconds) {
-        ObjectNode result = JsonNodeFactory.instance.objectNode();
+        ObjectNode result = Json.object();
         result.put("window", words.window());
         result.put("stride", words.stride());
         result.put("tokens", words.ids().length);
@@ -32,7 +31,7 @@ final class Measured {
     static ObjectNode accuracy(List<Answered> answered, double seconds) {
         Accuracy accuracy = Accuracy.of(answered, Answered::chosen);
         Accuracy normalized = Accuracy.of(answered, Answered::chosenByLength);
-        ObjectNode result = JsonNodeFactory.instance.objectNode();
+        ObjectNode result = Json.object();
         result.put("questions", answered.size());
         result.put("choices", answered.stream().mapToLong(one -> one.logLikelihoods().size()).sum());
         result.put("accuracy", accuracy.value());

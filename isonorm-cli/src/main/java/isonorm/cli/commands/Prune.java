@@ -1,5 +1,7 @@
 package isonorm.cli.commands;
 
+import static java.util.Objects.requireNonNull;
+
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import isonorm.cli.terminal.Console;
@@ -16,6 +18,7 @@ import java.util.Locale;
 import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.atomic.AtomicReference;
+import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
@@ -44,26 +47,26 @@ public final class Prune extends Subcommand {
     private Path out;
 
     @Option(names = "--blocks", paramLabel = "BLOCKS", description = "The blocks that go: 9-11, or 3,5,9-11.")
-    private String blocks;
+    private @Nullable String blocks;
 
     @Option(names = "--count", paramLabel = "N", description = "How many blocks go; which, is chosen.")
-    private Integer count;
+    private @Nullable Integer count;
 
     @Option(names = "--by", paramLabel = "MEASURE", description = "How --count chooses: angular, influence or sensitivity. Default: angular.")
-    private String by;
+    private @Nullable String by;
 
     @Option(names = "--text", paramLabel = "FILE",
             description = "The UTF-8 text, or folder of tokens, to measure on, and to heal on. Default: an embedded sample of Shakespeare.")
-    private Path text;
+    private @Nullable Path text;
 
     @Option(names = "--tokens", paramLabel = "N", defaultValue = "16384", description = "How much of it to measure on. Default: ${DEFAULT-VALUE}.")
     private long tokens;
 
     @Option(names = "--window", paramLabel = "N", description = "Tokens in a window of the text. Default: the context, 1024 at most.")
-    private Integer window;
+    private @Nullable Integer window;
 
     @Option(names = "--heal", paramLabel = "STEPS", description = "Go on training the result on --text for so many steps.")
-    private Integer heal;
+    private @Nullable Integer heal;
 
     public Prune(Console console) {
         super(console);
@@ -118,9 +121,9 @@ public final class Prune extends Subcommand {
 
     private Set<Integer> parsed() {
         try {
-            return BlockNumbers.parse("--blocks", blocks);
+            return BlockNumbers.parse("--blocks", requireNonNull(blocks));
         } catch (IllegalArgumentException e) {
-            throw wrongUsage(e.getMessage());
+            throw wrongUsage(String.valueOf(e.getMessage()));
         }
     }
 

@@ -1,6 +1,5 @@
 package isonorm.cli.commands;
 
-import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import isonorm.architecture.Architecture;
@@ -34,7 +33,6 @@ record Pruner(Optional<Path> text, long tokens, Optional<Integer> window, Option
 
     static final List<String> MEASURES = List.of("angular", "influence", "sensitivity");
 
-    private static final ObjectMapper JSON = new ObjectMapper();
 
     /** What perplexities are of, or why there are none. */
     private record Measure(Optional<TokenizedText> words, String lacking) {}
@@ -62,7 +60,7 @@ record Pruner(Optional<Path> text, long tokens, Optional<Integer> window, Option
         announcement.run();
         Pruning pruning = (known.isPresent() ? known.get() : Pruning.of(source, chosen(source.model(), measure.words.orElseThrow(), count, by, progress)))
                 .verifiedBy(Verification.verifier());
-        ObjectNode result = JSON.createObjectNode();
+        ObjectNode result = Json.object();
         if (measure.words.isPresent()) {
             TokenizedText words = measure.words.get();
             Json.put(result, "perplexity_before", likelihood(source.model(), words, "before", progress).perplexity());
@@ -102,7 +100,7 @@ record Pruner(Optional<Path> text, long tokens, Optional<Integer> window, Option
             if (asked) {
                 throw e;
             }
-            return new Measure(Optional.empty(), e.getMessage());
+            return new Measure(Optional.empty(), String.valueOf(e.getMessage()));
         }
     }
 
@@ -134,6 +132,6 @@ record Pruner(Optional<Path> text, long tokens, Optional<Integer> window, Option
     }
 
     private static ObjectNode report(Path folder) throws IOException {
-        return (ObjectNode) JSON.readTree(folder.resolve("report.json").toFile());
+        return Json.read(folder.resolve("report.json"));
     }
 }

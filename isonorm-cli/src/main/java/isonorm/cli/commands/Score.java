@@ -1,9 +1,9 @@
 package isonorm.cli.commands;
 
 import com.fasterxml.jackson.databind.JsonNode;
-import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import isonorm.cli.terminal.Console;
+import isonorm.cli.terminal.Json;
 import isonorm.cli.terminal.ProgressBar;
 import isonorm.cli.terminal.Table;
 import isonorm.convert.LoadedModel;
@@ -16,6 +16,7 @@ import java.io.IOException;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Locale;
+import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
@@ -46,7 +47,7 @@ public final class Score extends Subcommand {
     private String delimiter;
 
     @Option(names = "--limit", paramLabel = "N", description = "How many questions to ask. Default: all.")
-    private Long limit;
+    private @Nullable Long limit;
 
     @Option(names = "--bos", paramLabel = "WHEN", defaultValue = "auto", converter = Choice.Beginning.class, description = Beginnings.HELP)
     private String bos;
@@ -73,7 +74,7 @@ public final class Score extends Subcommand {
             answered = MultipleChoice.answer(model, questions, delimiter, Beginnings.named(bos), Compute.named(compute),
                     (_, done, total) -> progress.step("scoring in " + compute, done, total));
         }
-        ObjectNode result = JsonNodeFactory.instance.objectNode();
+        ObjectNode result = Json.object();
         result.put("checkpoint", checkpoint);
         result.put("data", data.toString());
         result.put("compute", compute);

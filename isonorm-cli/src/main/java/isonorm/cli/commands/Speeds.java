@@ -1,8 +1,8 @@
 package isonorm.cli.commands;
 
 import com.fasterxml.jackson.databind.node.ArrayNode;
-import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import isonorm.cli.terminal.Json;
 import isonorm.convert.LoadedModel;
 import isonorm.measure.Generation;
 import isonorm.measure.Loaded;
@@ -16,6 +16,7 @@ import java.io.IOException;
 import java.time.Duration;
 import java.util.List;
 import java.util.OptionalLong;
+import org.jspecify.annotations.Nullable;
 
 /** What the bench commands measured, as JSON. Apart from the commands, so that listing them loads nothing of the engine. */
 final class Speeds {
@@ -30,7 +31,7 @@ final class Speeds {
             times.require(model, Shape.named(model).architecture()); // all of them, before the first has taken its minutes
         }
         String machine = Machine.here().line(threads);
-        ArrayNode rows = JsonNodeFactory.instance.arrayNode();
+        ArrayNode rows = Json.array();
         for (String model : models) {
             for (String dtype : dtypes) {
                 times.of(model, Shape.named(model).architecture(), Compute.named(dtype), batches, progress)
@@ -41,7 +42,7 @@ final class Speeds {
     }
 
     static ObjectNode row(NormTimes.Time time, String machine) {
-        return JsonNodeFactory.instance.objectNode()
+        return Json.object()
                 .put("model", time.model())
                 .put("batch", time.batch())
                 .put("dtype", time.compute().label())
@@ -63,7 +64,7 @@ final class Speeds {
     }
 
     static ObjectNode generation(String folder, String dtype, Generation generation, Generation.Speed speed, String machine) {
-        ObjectNode json = JsonNodeFactory.instance.objectNode()
+        ObjectNode json = Json.object()
                 .put("dir", folder)
                 .put("dtype", dtype)
                 .put("prompt", generation.prompt())
@@ -88,7 +89,7 @@ final class Speeds {
     }
 
     /** Null where nobody says it. */
-    private static Long mebibytes(OptionalLong bytes) {
+    private static @Nullable Long mebibytes(OptionalLong bytes) {
         return bytes.isPresent() ? bytes.getAsLong() >> 20 : null;
     }
 

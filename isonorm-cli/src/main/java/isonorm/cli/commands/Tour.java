@@ -1,10 +1,10 @@
 package isonorm.cli.commands;
 
-import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import isonorm.checkpoint.OutputFolder;
 import isonorm.cli.report.Facts;
 import isonorm.cli.terminal.Console;
+import isonorm.cli.terminal.Json;
 import isonorm.cli.terminal.ProgressBar;
 import isonorm.cli.terminal.Table;
 import isonorm.convert.Comparison;
@@ -92,7 +92,7 @@ public final class Tour extends Subcommand {
             console.out().println("  " + console.green("Equal") + String.format(Locale.ROOT, " at %s positions. What is left is rounding: weights are"
                     + " written in float32.", Table.count(first.positions())));
         }
-        ObjectNode tour = JsonNodeFactory.instance.objectNode();
+        ObjectNode tour = Json.object();
         tour.put("made_by", "isonorm tour");
         tour.put("text", text.toString());
         reports.forEach(report -> tour.withArray("conversions").add(row(report)));
@@ -139,7 +139,7 @@ public final class Tour extends Subcommand {
 
     private ObjectNode row(Conversion.Report report) {
         Evidence evidence = report.verification().orElseThrow();
-        ObjectNode row = JsonNodeFactory.instance.objectNode().put("compute", "f64");
+        ObjectNode row = Json.object().put("compute", "f64");
         Equality.put(row, evidence.decisive());
         row.put("window", WINDOW);
         Equality.putLimits(row, evidence);

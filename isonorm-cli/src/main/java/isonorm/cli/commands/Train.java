@@ -1,8 +1,8 @@
 package isonorm.cli.commands;
 
-import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import isonorm.cli.terminal.Console;
+import isonorm.cli.terminal.Json;
 import isonorm.cli.terminal.ProgressBar;
 import isonorm.cli.terminal.Table;
 import isonorm.train.Configuration;
@@ -19,6 +19,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
@@ -45,15 +46,15 @@ public final class Train extends Subcommand {
     private List<String> given = new ArrayList<>();
 
     @Option(names = "--from", paramLabel = "CHECKPOINT", description = "Go on training a checkpoint: its weights, with a new optimizer.")
-    private String from;
+    private @Nullable String from;
 
     @Option(names = "--resume", paramLabel = "RUN", description = "Go on with a run from its last checkpoint.")
-    private Path resume;
+    private @Nullable Path resume;
 
     @Option(names = "--keys", description = "List keys with their defaults, strategies and presets, and train nothing.")
     private boolean keys;
 
-    private Path folder;
+    private Path folder = Path.of("");
 
     public Train(Console console) {
         super(console);
@@ -85,7 +86,7 @@ public final class Train extends Subcommand {
     private int ended(Trainer.End end) {
         Path run = resume != null ? resume : folder;
         if (json) {
-            console.out().println(new ObjectMapper().createObjectNode().put("end", end.name().toLowerCase(Locale.ROOT)).put("run", run.toString()));
+            console.jsonLine(Json.object().put("end", end.name().toLowerCase(Locale.ROOT)).put("run", run.toString()));
         } else {
             switch (end) {
                 case FINISHED -> console.out().println("The model is in " + run.resolve("model") + ", its metrics in " + run.resolve("metrics.jsonl"));
@@ -122,7 +123,7 @@ public final class Train extends Subcommand {
         try {
             return Configuration.of(values);
         } catch (IllegalArgumentException e) {
-            throw wrongUsage(e.getMessage());
+            throw wrongUsage(String.valueOf(e.getMessage()));
         }
     }
 
@@ -156,16 +157,12 @@ public final class Train extends Subcommand {
         public void metrics(Metrics.Line line) {
             progress.close();
             if (json) {
-                ObjectNode object = new ObjectMapper().createObjectNode();
+                ObjectNode object = Json.object();
                 object.put("step", line.step()).put("loss", line.loss()).put("gradient_norm", line.gradientNorm()).put("learning_rate", line.rate())
                         .put("tokens_per_second", line.tokensPerSecond());
-                if (!Double.isNaN(line.validation())) {
-                    object.put("validation_loss", line.validation());
-                }
-                if (!Double.isNaN(line.accuracy())) {
-                    object.put("validation_accuracy", line.accuracy());
-                }
-                console.out().println(object);
+                Json.put(object, "validation_loss", line.validation());
+                Json.put(object, "validation_accuracy", line.accuracy());
+                console.jsonLine(object);
                 return;
             }
             console.out().printf(Locale.ROOT, "%9d %8.4f %10.2f %9.3f %9.2e %,9.0f %8s %9s%s%s%n", line.step(), line.loss(), line.perplexity(),

@@ -1,10 +1,10 @@
 package isonorm.cli.commands;
 
 import com.fasterxml.jackson.databind.JsonNode;
-import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import isonorm.checkpoint.Checkpoint;
 import isonorm.cli.terminal.Console;
+import isonorm.cli.terminal.Json;
 import isonorm.cli.terminal.ProgressBar;
 import isonorm.cli.terminal.Table;
 import isonorm.convert.Conversion;
@@ -20,6 +20,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
 import java.util.OptionalDouble;
+import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
@@ -46,7 +47,7 @@ public final class Verify extends Subcommand {
     private String b;
 
     @Option(names = "--text", paramLabel = "FILE", description = "A UTF-8 text to run both on, in place of random inputs.")
-    private Path text;
+    private @Nullable Path text;
 
     @Option(names = "--compute", paramLabel = "TYPE", defaultValue = "f64", converter = Choice.Computes.class,
             description = "The type to compute in: f64, f32 or bf16. Default: ${DEFAULT-VALUE}.")
@@ -55,10 +56,10 @@ public final class Verify extends Subcommand {
     @Option(names = "--tolerance", paramLabel = "X",
             description = "The largest error to accept, as a part of the standard deviation of A's outputs; it alone decides then. "
                     + "Default: what rounding explains; of 16 bits that is measured on A, its own weights rounded.")
-    private Double tolerance;
+    private @Nullable Double tolerance;
 
     @Option(names = "--window", paramLabel = "N", description = "Tokens in a window of the text. Default: the context, 1024 at most.")
-    private Integer window;
+    private @Nullable Integer window;
 
     @Option(names = "--tokens", paramLabel = "N", defaultValue = "65536",
             description = "How much of the text to run. Default: ${DEFAULT-VALUE} tokens.")
@@ -80,7 +81,7 @@ public final class Verify extends Subcommand {
         LoadedModel second = open(b);
         Compute type = Compute.named(compute);
         announceEngine();
-        ObjectNode result = JsonNodeFactory.instance.objectNode().put("compute", compute);
+        ObjectNode result = Json.object().put("compute", compute);
         Optional<TokenizedText> words = Optional.empty();
         if (text != null) {
             int length = window != null ? window

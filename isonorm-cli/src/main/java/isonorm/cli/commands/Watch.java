@@ -1,7 +1,7 @@
 package isonorm.cli.commands;
 
-import com.fasterxml.jackson.databind.ObjectMapper;
 import isonorm.cli.terminal.Console;
+import isonorm.cli.terminal.Json;
 import isonorm.cli.watch.WatchServer;
 import isonorm.cli.watch.WatchedRuns;
 import java.io.IOException;
@@ -45,7 +45,7 @@ public final class Watch extends Subcommand {
         WatchedRuns runs = WatchedRuns.of(folders);
         try (WatchServer server = WatchServer.start(runs, port)) {
             if (json) {
-                console.out().println(new ObjectMapper().createObjectNode().put("address", server.url()).put("runs", runs.count()));
+                console.jsonLine(Json.object().put("address", server.url()).put("runs", runs.count()));
             } else {
                 console.out().println("watching " + runs.count() + (runs.count() == 1 ? " run" : " runs") + " on " + console.bold(server.url())
                         + ", until Ctrl-C");

@@ -2,7 +2,6 @@ package isonorm.cli.report;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ArrayNode;
-import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import isonorm.cli.terminal.Console;
 import isonorm.cli.terminal.Json;
@@ -15,6 +14,7 @@ import isonorm.compare.Spread;
 import isonorm.compare.Trial;
 import isonorm.compare.Trials;
 import isonorm.data.RunLock;
+import isonorm.train.Configuration;
 import isonorm.train.Metrics;
 import isonorm.train.Trainer;
 import java.io.IOException;
@@ -32,7 +32,7 @@ public record CompareReport(Results results, Trials trials) {
     // JSON
 
     public JsonNode json() {
-        ObjectNode json = JsonNodeFactory.instance.objectNode();
+        ObjectNode json = Json.object();
         ObjectNode grid = json.putObject("grid");
         results.grid().base().forEach(grid.putObject("base")::put);
         ObjectNode axes = grid.putObject("axes");
@@ -62,7 +62,7 @@ public record CompareReport(Results results, Trials trials) {
     }
 
     private ObjectNode summary(Group group) {
-        ObjectNode row = JsonNodeFactory.instance.objectNode();
+        ObjectNode row = Json.object();
         group.place().forEach(row::put);
         row.put("runs", group.trials().size()).put("diverged", group.diverged()).put("stuck", group.stuck(results.best()));
         put(row, "validation_loss", group.loss());
@@ -77,7 +77,7 @@ public record CompareReport(Results results, Trials trials) {
     }
 
     private ObjectNode run(Trial trial, Outcome outcome) {
-        ObjectNode row = JsonNodeFactory.instance.objectNode().put("run", trial.name()).put("folder", trials.folder(trial).toString());
+        ObjectNode row = Json.object().put("run", trial.name()).put("folder", trials.folder(trial).toString());
         trial.place().forEach(row::put);
         row.put("end", outcome.end().name().toLowerCase(Locale.ROOT)).put("steps", outcome.steps()).put("parameters", outcome.parameters());
         Json.put(row, "validation_loss", outcome.validation());
@@ -177,11 +177,11 @@ public record CompareReport(Results results, Trials trials) {
         Map<String, String> facts = new LinkedHashMap<>();
         facts.put("runs", String.valueOf(results.outcomes().size()));
         grid.axes().forEach((key, values) -> facts.put(key, String.join(", ", values)));
-        Map<String, String> told = trials.all().getFirst().configuration().values();
+        Configuration told = trials.all().getFirst().configuration();
         for (String key : List.of("data", "steps", "batch", "sequence", "model.preset", "model.width", "model.blocks", "model.heads", "lr", "schedule",
                 "warmup", "dtype")) {
-            if (!grid.axes().containsKey(key) && !told.get(key).isEmpty()) {
-                facts.put(key, told.get(key));
+            if (!grid.axes().containsKey(key) && !told.text(key).isEmpty()) {
+                facts.put(key, told.text(key));
             }
         }
         List<String> findings = results.findings();

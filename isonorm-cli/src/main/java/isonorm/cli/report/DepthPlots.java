@@ -1,5 +1,7 @@
 package isonorm.cli.report;
 
+import static java.util.Objects.requireNonNull;
+
 import isonorm.architecture.Part;
 import isonorm.depth.Activations;
 import isonorm.depth.Depth;
@@ -61,7 +63,7 @@ record DepthPlots(List<DepthReport.Measured> all) {
         for (int c = 0; c < all.size(); c++) {
             DepthReport.Measured one = all.get(c);
             curves.add(curve(named(one, "behind the block"), c, false, one.depth().blocks(),
-                    l -> one.depth().activations().get(l).get(Position.BLOCK_OUTPUT).variance()));
+                    l -> requireNonNull(one.depth().activations().get(l).get(Position.BLOCK_OUTPUT)).variance()));
             Growth growth = one.depth().growth();
             if (growth.shape() != Growth.Shape.UNKNOWN) {
                 curves.add(curve(named(one, growth.shape().label() + " fit"), all.size() == 1 ? 1 : c, true, one.depth().blocks(), l -> growth.at(l + 1)));
@@ -119,7 +121,7 @@ record DepthPlots(List<DepthReport.Measured> all) {
 
     private static Plot.Curve ratios(String name, int colour, boolean dashed, DepthReport.Measured one, Position position) {
         return curve(name, colour, dashed, one.depth().blocks(),
-                l -> one.depth().activations().get(l).get(position).writeRatio().orElse(Double.NaN));
+                l -> requireNonNull(one.depth().activations().get(l).get(position)).writeRatio().orElse(Double.NaN));
     }
 
     private Plot magnitudes(Position position) {

@@ -1,8 +1,9 @@
 package isonorm.cli.report;
 
+import static java.util.Objects.requireNonNull;
+
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ArrayNode;
-import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import isonorm.architecture.Architecture;
 import isonorm.architecture.Block;
@@ -54,7 +55,7 @@ public record DepthReport(String text, List<Measured> all) {
     // JSON
 
     public JsonNode json() {
-        ObjectNode json = JsonNodeFactory.instance.objectNode();
+        ObjectNode json = Json.object();
         json.put("text", text);
         ArrayNode checkpoints = json.putArray("checkpoints");
         all.forEach(one -> checkpoints.add(summary(one)));
@@ -90,7 +91,7 @@ public record DepthReport(String text, List<Measured> all) {
 
     private static ObjectNode summary(Measured one) {
         Depth depth = one.depth;
-        ObjectNode json = JsonNodeFactory.instance.objectNode();
+        ObjectNode json = Json.object();
         json.put("checkpoint", one.name).put("path", one.checkpoint).put("family", one.architecture.family()).put("strategy", one.strategy());
         json.put("blocks", depth.blocks()).put("width", depth.width()).put("tokens", depth.tokens()).put("window", one.window);
         json.put("compute", depth.compute().label()).put("seconds", one.seconds);
@@ -129,7 +130,7 @@ public record DepthReport(String text, List<Measured> all) {
     }
 
     private static ObjectNode massive(Measured one, MassiveActivation massive) {
-        ObjectNode row = JsonNodeFactory.instance.objectNode().put("checkpoint", one.name).put("dimension", massive.dimension());
+        ObjectNode row = Json.object().put("checkpoint", one.name).put("dimension", massive.dimension());
         row.put("born_in_block", massive.bornIn());
         massive.diesIn().ifPresent(block -> row.put("dies_in_block", block));
         return row.put("value", massive.value()).put("block", massive.block()).put("token", massive.token())
@@ -191,7 +192,7 @@ public record DepthReport(String text, List<Measured> all) {
     private static List<List<String>> rows(Depth depth) {
         List<List<String>> rows = new ArrayList<>();
         for (int l = 0; l < depth.blocks(); l++) {
-            Activations stream = depth.activations().get(l).get(Position.BLOCK_OUTPUT);
+            Activations stream = requireNonNull(depth.activations().get(l).get(Position.BLOCK_OUTPUT));
             List<String> row = new ArrayList<>(List.of(String.valueOf(l), number(stream.variance()), number(stream.rms()), number(stream.p50()),
                     number(stream.p999()), number(stream.maxAbs()), number(stream.kurtosis()), ratio(depth, l, Position.ATTENTION_OUTPUT),
                     ratio(depth, l, Position.MLP_OUTPUT), number(depth.distance(l, 1)), number(depth.influence(l))));
@@ -203,7 +204,7 @@ public record DepthReport(String text, List<Measured> all) {
     }
 
     private static String ratio(Depth depth, int l, Position position) {
-        return number(depth.activations().get(l).get(position).writeRatio().orElse(Double.NaN));
+        return number(requireNonNull(depth.activations().get(l).get(position)).writeRatio().orElse(Double.NaN));
     }
 
     private static String number(double value) {
@@ -249,7 +250,7 @@ public record DepthReport(String text, List<Measured> all) {
     }
 
     private static String words(Measured one, MassiveActivation massive) {
-        return "dimension " + massive.dimension() + ", " + number(massive.value()) + " at token " + quoted(one.words.get(massive.token())) + " (place "
+        return "dimension " + massive.dimension() + ", " + number(massive.value()) + " at token " + quoted(requireNonNull(one.words.get(massive.token()))) + " (place "
                 + massive.place() + "), " + (massive.bornIn() < 0 ? "from the embedding on" : "born in block " + massive.bornIn())
                 + (massive.diesIn().isPresent() ? ", gone behind block " + massive.diesIn().getAsInt() : ", there to the end");
     }

@@ -1,9 +1,9 @@
 package isonorm.cli.report;
 
 import com.fasterxml.jackson.databind.node.ArrayNode;
-import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import isonorm.cli.terminal.Console;
+import isonorm.cli.terminal.Json;
 import isonorm.cli.terminal.Table;
 import isonorm.cli.terminal.Version;
 import isonorm.kernel.JvmOptions;
@@ -23,6 +23,7 @@ import java.util.Locale;
 import java.util.OptionalDouble;
 import java.util.OptionalInt;
 import java.util.OptionalLong;
+import org.jspecify.annotations.Nullable;
 
 /**
  * What {@code isonorm doctor} shows of a machine, for people and for programs.
@@ -138,7 +139,7 @@ public record DoctorReport(Machine machine, OptionalDouble bandwidth) {
     }
 
     public ObjectNode json() {
-        ObjectNode json = JsonNodeFactory.instance.objectNode();
+        ObjectNode json = Json.object();
         json.put("isonorm", Version.isonorm()).put("machine", machine.line(machine.processor().available()));
         json.putObject("system").put("name", machine.host().name()).put("version", machine.host().version())
                 .put("architecture", machine.host().architecture());
@@ -176,7 +177,7 @@ public record DoctorReport(Machine machine, OptionalDouble bandwidth) {
     }
 
     private static ArrayNode strings(List<String> words) {
-        ArrayNode array = JsonNodeFactory.instance.arrayNode();
+        ArrayNode array = Json.array();
         words.forEach(array::add);
         return array;
     }
@@ -190,19 +191,19 @@ public record DoctorReport(Machine machine, OptionalDouble bandwidth) {
     }
 
     /** Null for what nobody says, here and below. */
-    private static Boolean truth(Answer answer) {
+    private static @Nullable Boolean truth(Answer answer) {
         return answer == Answer.UNKNOWN ? null : Boolean.valueOf(answer == Answer.YES);
     }
 
-    private static Integer boxed(OptionalInt value) {
+    private static @Nullable Integer boxed(OptionalInt value) {
         return value.isPresent() ? value.getAsInt() : null;
     }
 
-    private static Long boxed(OptionalLong value) {
+    private static @Nullable Long boxed(OptionalLong value) {
         return value.isPresent() ? value.getAsLong() : null;
     }
 
-    private static Double boxed(OptionalDouble value) {
+    private static @Nullable Double boxed(OptionalDouble value) {
         return value.isPresent() ? value.getAsDouble() : null;
     }
 

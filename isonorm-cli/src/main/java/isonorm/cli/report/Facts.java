@@ -1,8 +1,6 @@
 package isonorm.cli.report;
 
 import com.fasterxml.jackson.databind.JsonNode;
-import com.fasterxml.jackson.databind.ObjectMapper;
-import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import isonorm.architecture.Architecture;
 import isonorm.architecture.Attention;
@@ -18,6 +16,7 @@ import isonorm.architecture.QueryKeyNorm;
 import isonorm.checkpoint.Checkpoint;
 import isonorm.checkpoint.Dtype;
 import isonorm.cli.terminal.Console;
+import isonorm.cli.terminal.Json;
 import isonorm.cli.terminal.Table;
 import isonorm.convert.Conversion;
 import isonorm.convert.Form;
@@ -34,11 +33,10 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.TreeMap;
 import java.util.function.Function;
+import org.jspecify.annotations.Nullable;
 
 /** What a checkpoint is and what it can become, as JSON and as a table of the same facts. */
 public final class Facts {
-
-    private static final ObjectMapper JSON = new ObjectMapper();
 
     private static final int NAMED = 10; // keys in a row
 
@@ -50,7 +48,7 @@ public final class Facts {
 
     public static Facts of(LoadedModel model) throws IOException {
         Architecture architecture = Model.of(model.model()).architecture();
-        ObjectNode json = JsonNodeFactory.instance.objectNode();
+        ObjectNode json = Json.object();
         json.put("checkpoint", model.checkpoint().folder().toString());
         json.put("family", architecture.family());
         model.whole().ifPresent(whole -> json.put("language_model_of", whole));
@@ -71,8 +69,8 @@ public final class Facts {
         json.set("norms", norms(architecture));
         json.put("output", output(architecture.output()));
         json.put("tied", architecture.tied());
-        json.set("left_out", JSON.valueToTree(model.unused()));
-        json.set("unknown_keys", JSON.valueToTree(model.unknownKeys()));
+        json.set("left_out", Json.of(model.unused()));
+        json.set("unknown_keys", Json.of(model.unknownKeys()));
         if (architecture.embedding() instanceof Embedding.Tokens) {
             ObjectNode texts = json.putObject("texts");
             Optional<String> obstacle = Tokenizer.obstacle(model.checkpoint().folder().resolve("tokenizer.json"));
@@ -91,7 +89,7 @@ public final class Facts {
     }
 
     private static ObjectNode stored(Checkpoint checkpoint) throws IOException {
-        ObjectNode json = JSON.createObjectNode();
+        ObjectNode json = Json.object();
         long bytes = 0;
         for (Path file : checkpoint.weightFiles()) {
             bytes += Files.size(file);
@@ -114,7 +112,7 @@ public final class Facts {
     }
 
     private static ObjectNode input(Architecture architecture) {
-        ObjectNode json = JSON.createObjectNode();
+        ObjectNode json = Json.object();
         switch (architecture.embedding()) {
             case Embedding.Tokens tokens -> {
                 json.put("kind", "tokens");
@@ -165,7 +163,7 @@ public final class Facts {
     private static ObjectNode experts(List<Block> blocks) {
         List<Block> some = blocks.stream().filter(block -> experts(block).isPresent()).toList();
         Function<Function<Experts, Object>, JsonNode> each = what -> each(some, block -> what.apply(experts(block).orElseThrow()));
-        ObjectNode json = JSON.createObjectNode();
+        ObjectNode json = Json.object();
         json.put("blocks", some.size());
         json.set("count", each.apply(Experts::count));
         json.set("chosen", each.apply(experts -> experts.routing().chosen()));
@@ -175,7 +173,7 @@ public final class Facts {
 
     private static ObjectNode attention(List<Block> blocks) {
         Function<Function<Attention, Object>, JsonNode> each = what -> each(blocks, block -> what.apply(attention(block)));
-        ObjectNode json = JSON.createObjectNode();
+        ObjectNode json = Json.object();
         json.set("heads", each.apply(attention -> attention.heads().count()));
         json.set("key_value_heads", each.apply(attention -> attention.heads().keyValue()));
         json.set("head_width", each.apply(attention -> attention.heads().width()));
@@ -188,7 +186,7 @@ public final class Facts {
     }
 
     private static ObjectNode mlp(List<Block> blocks) {
-        ObjectNode json = JSON.createObjectNode();
+        ObjectNode json = Json.object();
         json.set("hidden", each(blocks, block -> mlp(block).hidden()));
         json.set("activation", each(blocks, block -> mlp(block).activation().label()));
         json.set("gated", each(blocks, block -> mlp(block).gated()));
@@ -198,7 +196,7 @@ public final class Facts {
 
     private static ObjectNode norms(Architecture architecture) {
         List<Block> blocks = architecture.blocks();
-        ObjectNode json = JSON.createObjectNode();
+        ObjectNode json = Json.object();
         json.set("kind", each(blocks, block -> block.norm().kind().label()));
         json.set("placement", each(blocks, Facts::placement));
         json.set("wiring", each(blocks, block -> block.wiring().label()));
@@ -222,7 +220,7 @@ public final class Facts {
         return norm.map(there -> there.kind().label()).orElse("none");
     }
 
-    private static String norm(Optional<Norm> norm) {
+    private static @Nullable String norm(Optional<Norm> norm) {
         return norm.map(there -> there.kind().label() + ", " + applies(there)).orElse(null);
     }
 
@@ -245,17 +243,17 @@ public final class Facts {
     /** One value where all blocks agree, else the different values. */
     private static JsonNode each(List<Block> blocks, Function<Block, Object> what) {
         List<Object> distinct = blocks.stream().map(what).distinct().toList();
-        return JSON.valueToTree(distinct.size() == 1 ? distinct.getFirst() : distinct);
+        return Json.of(distinct.size() == 1 ? distinct.getFirst() : distinct);
     }
 
     private static ObjectNode possibility(LoadedModel model, Form form) throws IOException {
-        ObjectNode json = JSON.createObjectNode();
+        ObjectNode json = Json.object();
         List<String> reasons = Conversion.refusals(model, form);
         json.put("possible", reasons.isEmpty());
         if (reasons.isEmpty()) {
             json.put("parameters", Conversion.of(model, form).result().parameterCount());
         } else {
-            json.set("reasons", JSON.valueToTree(reasons));
+            json.set("reasons", Json.of(reasons));
         }
         return json;
     }

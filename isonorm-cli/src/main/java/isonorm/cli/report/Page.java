@@ -1,8 +1,7 @@
 package isonorm.cli.report;
 
-import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ArrayNode;
-import com.fasterxml.jackson.databind.node.JsonNodeFactory;
+import isonorm.cli.terminal.Json;
 import isonorm.cli.terminal.Version;
 import java.io.IOException;
 import java.io.InputStream;
@@ -125,12 +124,12 @@ public record Page(String title, String subtitle, List<Card> cards, List<Group> 
 
     /** The plots for the script; nothing in it ends the element it stands in. */
     private String data() throws IOException {
-        ArrayNode all = JsonNodeFactory.instance.arrayNode();
+        ArrayNode all = Json.array();
         for (Group group : groups) {
             ArrayNode one = all.addArray();
             group.plots.forEach(plot -> one.add(plot.json()));
         }
-        return new ObjectMapper().writeValueAsString(all).replace("<", "\\u003c");
+        return Json.line(all).replace("<", "\\u003c");
     }
 
     private static String escaped(String text) {

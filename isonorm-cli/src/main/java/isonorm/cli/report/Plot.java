@@ -1,8 +1,8 @@
 package isonorm.cli.report;
 
 import com.fasterxml.jackson.databind.node.ArrayNode;
-import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import isonorm.cli.terminal.Json;
 import java.util.Arrays;
 import java.util.DoubleSummaryStatistics;
 import java.util.List;
@@ -92,7 +92,7 @@ public sealed interface Plot {
 
     /** For the script of a page. */
     default ObjectNode json() {
-        ObjectNode node = JsonNodeFactory.instance.objectNode();
+        ObjectNode node = Json.object();
         node.put("title", title()).put("note", note());
         switch (this) {
             case Lines lines -> {

@@ -2,8 +2,7 @@ package isonorm.cli.report;
 
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.JsonNode;
-import com.fasterxml.jackson.databind.ObjectMapper;
-import com.fasterxml.jackson.databind.SerializationFeature;
+import isonorm.cli.terminal.Json;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
@@ -37,7 +36,7 @@ final class ReportFolder {
             throw OutputFile.notWritten(folder, e);
         }
         Map<String, String> files = new LinkedHashMap<>();
-        files.put(JSON, new ObjectMapper().enable(SerializationFeature.INDENT_OUTPUT).writeValueAsString(json) + "\n");
+        files.put(JSON, Json.text(json) + "\n");
         for (String list : lists) {
             if (!json.path(list).isEmpty()) {
                 files.put(list + ".csv", csv(json.path(list)));
@@ -90,7 +89,7 @@ final class ReportFolder {
 
     private static boolean isOf(Path report, String kind) throws IOException {
         try {
-            return new ObjectMapper().readTree(report.toFile()).path(kind).isArray();
+            return Json.read(report).path(kind).isArray();
         } catch (JsonProcessingException e) {
             return false;
         }

@@ -1,5 +1,7 @@
 package isonorm.cli.terminal;
 
+import static java.util.Objects.requireNonNull;
+
 import isonorm.compare.Outcome;
 import isonorm.compare.Trial;
 import isonorm.compare.Trials;
@@ -54,15 +56,19 @@ public final class CompareProgress implements Trials.Watcher, AutoCloseable {
         }
     }
 
+    private State state(Trial trial) {
+        return requireNonNull(states.get(trial));
+    }
+
     @Override
     public synchronized void begins(Trial trial) {
-        states.get(trial).running = true;
+        state(trial).running = true;
         draw(true);
     }
 
     @Override
     public synchronized void step(Trial trial, long done, long total) {
-        State state = states.get(trial);
+        State state = state(trial);
         state.done = done;
         steps++;
         lines.step(overview(), (long) (1000 * part()), 1000);
@@ -71,7 +77,7 @@ public final class CompareProgress implements Trials.Watcher, AutoCloseable {
 
     @Override
     public synchronized void metrics(Trial trial, Metrics.Line line) {
-        State state = states.get(trial);
+        State state = state(trial);
         state.loss = line.loss();
         state.validation = Double.isNaN(line.validation()) ? state.validation : line.validation();
     }
@@ -86,7 +92,7 @@ public final class CompareProgress implements Trials.Watcher, AutoCloseable {
 
     @Override
     public synchronized void ends(Trial trial, Outcome outcome) {
-        State state = states.get(trial);
+        State state = state(trial);
         state.done = state.total;
         state.ended = ended(outcome, state.running);
         state.running = false;

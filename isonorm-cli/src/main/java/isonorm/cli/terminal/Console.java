@@ -39,6 +39,12 @@ public record Console(PrintStream out, PrintStream err, boolean live, boolean co
         out.println(Json.text(node));
     }
 
+    /** Prints what comes line by line, for programs that read along. */
+    public void jsonLine(JsonNode node) {
+        out.println(Json.line(node));
+        out.flush();
+    }
+
     /** Prints one line that says what went wrong. */
     public void error(String message) {
         String line = message.strip().replaceAll("\\s*\\R\\s*", "; ");

@@ -1,5 +1,7 @@
 package isonorm.cli.terminal;
 
+import static java.util.Objects.requireNonNull;
+
 import isonorm.checkpoint.CheckpointException;
 import isonorm.words.SystemFault;
 import java.io.IOException;
@@ -13,15 +15,15 @@ public final class Failures {
     public static String describe(Throwable thrown) {
         Throwable e = outOfMemory(thrown);
         return switch (e) {
-            case CheckpointException wrong -> wrong.getMessage();
-            case UncheckedIOException wrapped -> describe(wrapped.getCause());
+            case CheckpointException wrong -> String.valueOf(wrong.getMessage());
+            case UncheckedIOException wrapped -> describe(requireNonNull(wrapped.getCause()));
             case IOException failed -> SystemFault.named(failed);
             case IllegalArgumentException refused when refused.getMessage() != null -> refused.getMessage();
             case ExceptionInInitializerError option when option.getCause() instanceof IllegalArgumentException refused && refused.getMessage() != null ->
                     refused.getMessage(); // of java's
             case UnsatisfiedLinkError library -> "native code cannot be unpacked and loaded: " + firstLine(String.valueOf(library.getMessage()))
                     + "; the home folder and that of temporary files need room, and must allow programs";
-            case OutOfMemoryError error when ofSystem(error) -> "out of memory: " + firstLine(error.getMessage())
+            case OutOfMemoryError error when ofSystem(error) -> "out of memory: " + firstLine(String.valueOf(error.getMessage()))
                     + "; computing in f32 or bf16 takes less";
             case OutOfMemoryError _ -> "out of memory: the Java heap may grow to " + Table.bytes(Runtime.getRuntime().maxMemory())
                     + "; give it more, ISONORM_JAVA_OPTS=-Xmx8g for instance";

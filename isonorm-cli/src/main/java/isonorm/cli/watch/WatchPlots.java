@@ -1,5 +1,7 @@
 package isonorm.cli.watch;
 
+import static java.util.Objects.requireNonNull;
+
 import isonorm.cli.report.Plot;
 import isonorm.train.Metrics;
 import isonorm.train.MetricsTail;
@@ -48,7 +50,7 @@ record WatchPlots(Map<String, WatchedRun> runs) {
                     anew(byDepth("Largest value by depth", "What goes into each block; massive activations are born where it jumps.", "largest value",
                             Metrics.BlockLine::largest)),
                     anew(byDepth("Gradient norm by depth", "Of what goes into each block.", "gradient norm", Metrics.BlockLine::gradientNorm)))));
-            groups.add(new Group("Over time", runs.keySet().stream().filter(name -> !runs.get(name).blocks().isEmpty())
+            groups.add(new Group("Over time", runs.keySet().stream().filter(name -> !requireNonNull(runs.get(name)).blocks().isEmpty())
                     .map(name -> anew(overTime(name))).toList()));
         }
         return groups;
@@ -131,7 +133,7 @@ record WatchPlots(Map<String, WatchedRun> runs) {
     }
 
     private Plot overTime(String name) {
-        List<MetricsTail.Blocks> all = runs.get(name).blocks().stream().map(WatchedRun.Row::value).toList();
+        List<MetricsTail.Blocks> all = requireNonNull(runs.get(name)).blocks().stream().map(WatchedRun.Row::value).toList();
         int every = Math.ceilDiv(all.size(), COLUMNS);
         List<MetricsTail.Blocks> some = IntStream.range(0, all.size()).filter(i -> i % every == 0 || i == all.size() - 1).mapToObj(all::get).toList();
         double[][] values = some.stream().map(measured -> measured.blocks().stream().sorted(Comparator.comparingInt(Metrics.BlockLine::block))

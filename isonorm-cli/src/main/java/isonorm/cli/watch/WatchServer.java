@@ -1,8 +1,8 @@
 package isonorm.cli.watch;
 
-import com.fasterxml.jackson.databind.ObjectMapper;
 import com.sun.net.httpserver.HttpExchange;
 import com.sun.net.httpserver.HttpServer;
+import isonorm.cli.terminal.Json;
 import java.io.IOException;
 import java.io.OutputStream;
 import java.net.BindException;
@@ -78,7 +78,7 @@ public final class WatchServer implements AutoCloseable {
             } else if (path.equals("/data")) {
                 String query = exchange.getRequestURI().getQuery();
                 String cursor = query != null && query.startsWith("since=") ? query.substring("since=".length()) : "";
-                send(exchange, 200, "application/json", new ObjectMapper().writeValueAsString(runs.since(cursor)));
+                send(exchange, 200, "application/json", Json.line(runs.since(cursor)));
             } else {
                 send(exchange, 404, "text/plain", "there is nothing here\n");
             }

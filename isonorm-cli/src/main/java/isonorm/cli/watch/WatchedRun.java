@@ -12,6 +12,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.function.LongSupplier;
 import java.util.function.ToDoubleFunction;
 import java.util.stream.DoubleStream;
@@ -48,7 +49,7 @@ final class WatchedRun {
     private final List<Event> events = new ArrayList<>();
     private double lowest = Double.POSITIVE_INFINITY;
     private Map<String, String> configuration = Map.of();
-    private String damage;
+    private Optional<String> damage = Optional.empty();
 
     WatchedRun(Path folder, LongSupplier numbers) {
         this.folder = folder;
@@ -76,7 +77,7 @@ final class WatchedRun {
                 configuration = Configuration.read(folder.resolve("config.yaml"));
             }
             MetricsTail.News news = tail.read();
-            damage = null;
+            damage = Optional.empty();
             if (news.anew()) {
                 lines.clear();
                 blocks.clear();
@@ -87,7 +88,7 @@ final class WatchedRun {
             news.entries().forEach(this::add);
             return news.anew();
         } catch (IOException e) {
-            damage = e.getMessage();
+            damage = Optional.of(String.valueOf(e.getMessage()));
             throw e;
         }
     }
@@ -167,7 +168,7 @@ final class WatchedRun {
         if (!Files.isDirectory(folder)) {
             return "gone";
         }
-        if (damage != null) {
+        if (damage.isPresent()) {
             return "damaged";
         }
         if (!lines.isEmpty() && !events.isEmpty() && events.getLast().diverged && events.getLast().line == lines.getLast().value) {
@@ -185,7 +186,7 @@ final class WatchedRun {
     }
 
     /** Why the run cannot be read on, or null. */
-    String damage() {
+    Optional<String> damage() {
         return damage;
     }
 }

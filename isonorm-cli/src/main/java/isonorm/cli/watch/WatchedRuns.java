@@ -1,10 +1,10 @@
 package isonorm.cli.watch;
 
 import com.fasterxml.jackson.databind.node.ArrayNode;
-import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import isonorm.cli.report.Page;
 import isonorm.cli.report.Plot;
+import isonorm.cli.terminal.Json;
 import isonorm.train.Metrics;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -134,7 +134,7 @@ public final class WatchedRuns {
     /** What a page with a cursor lacks. */
     synchronized ObjectNode since(String cursor) throws IOException {
         read();
-        ObjectNode json = JsonNodeFactory.instance.objectNode();
+        ObjectNode json = Json.object();
         json.put("cursor", cursor());
         long seen = seen(cursor);
         json.put("anew", seen < 0);
@@ -199,7 +199,7 @@ public final class WatchedRuns {
             Metrics.Line last = run.lines().isEmpty() ? null : run.lines().getLast().value();
             double validation = run.lines().stream().mapToDouble(row -> row.value().validation()).filter(value -> !Double.isNaN(value))
                     .reduce(Double.NaN, (_, next) -> next);
-            List<String> row = new ArrayList<>(List.of(names.get(rows.size()), run.damage() == null ? run.state() : run.damage(), run.strategy()));
+            List<String> row = new ArrayList<>(List.of(names.get(rows.size()), run.damage().isPresent() ? run.damage().get() : run.state(), run.strategy()));
             if (last == null) {
                 row.addAll(List.of("", "", "", "", "", "", ""));
             } else {
