@@ -255,12 +255,10 @@ public final class Conversion {
     /** The type a role has in the source; roles that appear take the type of the token or patch embedding. */
     private Dtype storedType(Role role) {
         Map<Role, Matrix> weights = Model.of(source.model()).weights();
-        Matrix stored = weights.get(role);
-        for (Part part : List.of(Part.TOKEN_EMBEDDING, Part.PATCH_PROJECTION)) {
-            stored = stored instanceof Stored ? stored : weights.get(Role.of(part, Role.Field.WEIGHT));
-        }
+        Stored stored = Stream.of(role, Role.of(Part.TOKEN_EMBEDDING, Role.Field.WEIGHT), Role.of(Part.PATCH_PROJECTION, Role.Field.WEIGHT))
+                .map(weights::get).filter(Stored.class::isInstance).map(Stored.class::cast).findFirst().orElseThrow();
         try {
-            return ((Stored) stored).dtype();
+            return stored.dtype();
         } catch (CheckpointException e) {
             throw new IllegalStateException(e); // The tensor was there when the model was opened.
         }

@@ -1,5 +1,6 @@
 package isonorm.convert;
 
+
 import static java.util.Objects.requireNonNull;
 
 import isonorm.architecture.Architecture;
@@ -71,7 +72,7 @@ public record LoadedModel(Checkpoint checkpoint, Config config, Transformer mode
                 weights.put(parameter.role(), computed.get());
                 continue;
             }
-            Source source = sources.get(parameter.role());
+            Source source = requireNonNull(sources.get(parameter.role()));
             used.addAll(source.tensors());
             weights.put(parameter.role(), Stored.open(checkpoint, source, parameter.rows(), parameter.columns()));
         }

@@ -43,10 +43,10 @@ final class MissingTensors {
         List<String> others = names.stream().filter(name -> !needed.contains(name) && naming.repetition(name).isEmpty()).toList();
         throw new CheckpointException(Reason.MISSING_TENSOR, checkpoint.folder() + " has no tensor " + missing.getFirst()
                 + (missing.size() > 1 ? " and " + (missing.size() - 1) + " more of the " + needed.size() + " that " + architecture.family() + " needs"
-                : " among its " + checkpoint.names().size()) + why(naming, architecture, needed, missing, others));
+                : " among its " + checkpoint.names().size()) + why(naming, needed, missing, others));
     }
 
-    private static String why(Naming naming, Architecture architecture, Set<String> needed, List<String> missing, List<String> others) {
+    private static String why(Naming naming, Set<String> needed, List<String> missing, List<String> others) {
         Optional<String> prefix = prefix(needed, others);
         if (prefix.isPresent()) {
             return ": its tensors' names begin with " + prefix.get() + ", " + wrapper(prefix.get());

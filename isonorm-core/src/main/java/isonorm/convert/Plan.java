@@ -27,6 +27,7 @@ import java.util.Set;
 import java.util.function.Predicate;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
+import org.jspecify.annotations.Nullable;
 
 /**
  * How a model is brought into a form: the rewrites, and the names and config of the result. Making a plan reads no weights.
@@ -285,9 +286,10 @@ record Plan(
         }
     }
 
-    private static CheckpointException disagrees(LoadedModel source, String how, Exception cause) {
-        return new CheckpointException(Reason.CONFIG_DISAGREES, source.checkpoint().folder()
-                + ": the form, the architecture and the source_config of config.json are not of one model: " + how + "; convert the original checkpoint again", cause);
+    private static CheckpointException disagrees(LoadedModel source, @Nullable String how, @Nullable Exception cause) {
+        String message = source.checkpoint().folder() + ": the form, the architecture and the source_config of config.json are not of one model: " + how
+                + "; convert the original checkpoint again";
+        return cause == null ? new CheckpointException(Reason.CONFIG_DISAGREES, message) : new CheckpointException(Reason.CONFIG_DISAGREES, message, cause);
     }
 
     /** What finds a centred model again that was rounded when it was written: a compressed one is centred by being expanded. */

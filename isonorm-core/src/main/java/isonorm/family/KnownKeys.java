@@ -1,5 +1,7 @@
 package isonorm.family;
 
+import static java.util.Objects.requireNonNull;
+
 import isonorm.checkpoint.CheckpointException;
 import isonorm.checkpoint.Config;
 import java.io.IOException;
@@ -56,7 +58,7 @@ final class KnownKeys {
 
     /** The keys that the page does not have, in their order; those of objects with a dot between, and none whose value is null. */
     static List<String> unknown(Config config, String family) {
-        Set<String> known = new HashSet<>(SECTIONS.get(ANY));
+        Set<String> known = new HashSet<>(requireNonNull(SECTIONS.get(ANY)));
         known.addAll(SECTIONS.getOrDefault(family, Set.of()));
         List<String> unknown = new ArrayList<>();
         add(config, "", known, unknown);
@@ -70,7 +72,7 @@ final class KnownKeys {
                 addRotary(config.object(key), inside, unknown);
             } else if (value instanceof Map<?, ?> && known.stream().anyMatch(each -> each.startsWith(inside))) {
                 add(config.object(key), inside, known, unknown);
-            } else if (value != null && !known.contains(path + key) && !SECTIONS.get(ANY).contains(key)) {
+            } else if (value != null && !known.contains(path + key) && !requireNonNull(SECTIONS.get(ANY)).contains(key)) {
                 unknown.add(path + key);
             }
         });
@@ -80,7 +82,7 @@ final class KnownKeys {
         rotary.values().forEach((key, value) -> {
             if (value instanceof Map<?, ?> && ROTARY_OBJECTS.contains(key)) {
                 addRotary(rotary.object(key), path + key + ".", unknown);
-            } else if (value != null && !SECTIONS.get(ROTARY).contains(key)) {
+            } else if (value != null && !requireNonNull(SECTIONS.get(ROTARY)).contains(key)) {
                 unknown.add(path + key);
             }
         });
@@ -88,7 +90,7 @@ final class KnownKeys {
 
     /** The keys of an Isonorm config that nobody asks for, but for those of the config that it came from. */
     static List<String> unasked(Config config) throws CheckpointException {
-        Set<String> asked = new HashSet<>(SECTIONS.get(ANY));
+        Set<String> asked = new HashSet<>(requireNonNull(SECTIONS.get(ANY)));
         asked.addAll(Set.of("isonorm_version", "source_config"));
         new Isonorm().describe(config.recording(asked::add), Set.of());
         List<String> unasked = new ArrayList<>();

@@ -92,7 +92,7 @@ public record LanguagePart(String whole, Config config, String layers, String he
         config = switch (family) { // whose head scales its logits, and the whole's does not
             case "cohere2" -> config.with("logit_scale", 1);
             case "granite" -> config.with("logits_scaling", 1);
-            case "gemma3_text" -> config.with("final_logit_softcapping", null);
+            case "gemma3_text" -> config.without("final_logit_softcapping");
             default -> config;
         };
         boolean bare = whole.isBareModel();

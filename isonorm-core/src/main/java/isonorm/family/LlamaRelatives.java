@@ -1,5 +1,7 @@
 package isonorm.family;
 
+import static java.util.Objects.requireNonNull;
+
 import isonorm.architecture.Activation;
 import isonorm.architecture.Architecture;
 import isonorm.architecture.Attention;
@@ -41,7 +43,7 @@ final class LlamaRelatives implements Family {
     @Override
     public Description describe(Config config, Set<String> tensors) throws CheckpointException {
         String type = config.textOr("", "model_type");
-        Absent absent = ABSENT.get(type);
+        Absent absent = requireNonNull(ABSENT.get(type));
         Reading.requireWholeHead(config);
         Norm norm = type.equals("jais2") ? Reading.layerNorm(config.numberOr(absent.epsilon, "layer_norm_eps"))
                 : Reading.rmsNorm(config.numberOr(absent.epsilon, "rms_norm_eps"));

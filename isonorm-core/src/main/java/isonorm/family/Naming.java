@@ -440,7 +440,7 @@ public final class Naming {
         return switch (role.field()) {
             case GAIN -> other ? normGain : ".weight";
             case BIAS -> other ? normBias : ".bias";
-            default -> endings.get(role.field());
+            default -> requireNonNull(endings.get(role.field()));
         };
     }
 

@@ -6,7 +6,6 @@ import static isonorm.architecture.Role.Field.*;
 import isonorm.architecture.Affine;
 import isonorm.architecture.Architecture;
 import isonorm.architecture.Block;
-import isonorm.architecture.BranchScale;
 import isonorm.architecture.CrossAttention;
 import isonorm.architecture.Embedding;
 import isonorm.architecture.Norm;
@@ -61,17 +60,17 @@ final class Rewriting {
     }
 
     static void centreWriters(Block block, int l, Edit w) {
-        centreWriter(w, Role.of(ATTENTION_OUTPUT, l, WEIGHT), block.scale() != BranchScale.NONE ? w.remove(Role.of(ATTENTION_SCALE, l, WEIGHT)) : null);
-        centreWriter(w, Role.of(CROSS_OUTPUT, l, WEIGHT), null);
-        Matrix scale = block.scale() != BranchScale.NONE ? w.remove(Role.of(MLP_SCALE, l, WEIGHT)) : null;
+        centreWriter(w, Role.of(ATTENTION_OUTPUT, l, WEIGHT), w.take(Role.of(ATTENTION_SCALE, l, WEIGHT)));
+        centreWriter(w, Role.of(CROSS_OUTPUT, l, WEIGHT), Optional.empty());
+        Optional<Matrix> scale = w.take(Role.of(MLP_SCALE, l, WEIGHT));
         Architecture.feedForwardWriters(block, l).forEach(writer -> centreWriter(w, writer, scale));
     }
 
     /** The same where a norm stands behind the sum; where none does only a scale is folded. */
     static void centreWritersBehindNorms(Block block, int l, Edit w) {
-        centreWritersBehindNorm(w, block, block.attentionPlacement(), List.of(Role.of(ATTENTION_OUTPUT, l, WEIGHT), Role.of(CROSS_OUTPUT, l, WEIGHT)),
+        centreWritersBehindNorm(w, block.attentionPlacement(), List.of(Role.of(ATTENTION_OUTPUT, l, WEIGHT), Role.of(CROSS_OUTPUT, l, WEIGHT)),
                 Role.of(ATTENTION_SCALE, l, WEIGHT));
-        centreWritersBehindNorm(w, block, block.mlpPlacement(), Architecture.feedForwardWriters(block, l), Role.of(MLP_SCALE, l, WEIGHT));
+        centreWritersBehindNorm(w, block.mlpPlacement(), Architecture.feedForwardWriters(block, l), Role.of(MLP_SCALE, l, WEIGHT));
     }
 
     private static void centreWritersBehindNorm(Edit w, Placement placement, List<Role> writers, Role scale) {

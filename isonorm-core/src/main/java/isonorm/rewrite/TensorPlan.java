@@ -64,7 +64,7 @@ public record TensorPlan(TensorInfo info, boolean vector, boolean transposed, do
         Map<String, Parameter> owners = new LinkedHashMap<>();
         for (Parameter parameter : architecture.parameters()) {
             Source source = sources.get(parameter.role());
-            Matrix matrix = weights.get(parameter.role());
+            Matrix matrix = requireNonNull(weights.get(parameter.role()));
             if (source == null) {
                 continue; // it is computed, and no file holds it
             }

@@ -255,7 +255,7 @@ public final class Stored implements Matrix {
             Arrays.fill(into, at, at + part.size(), 0);
             return;
         }
-        MemorySegment segment = mapped.get(piece.tensor());
+        MemorySegment segment = mappedTensor(piece);
         Dtype dtype = dtypeOf(piece);
         double largest = 0;
         if (part.columns() == columns && piece.step() == 1) {
