@@ -74,6 +74,9 @@ public final class DepthSurvey implements AutoCloseable {
         if (!(architecture.embedding() instanceof Embedding.Tokens)) {
             throw new IllegalArgumentException("depth is measured on text; this " + architecture.family() + " model reads images");
         }
+        if (architecture.companion().isPresent()) {
+            throw new IllegalArgumentException("depth is measured on one text; this " + architecture.family() + " model has two stacks, which read two");
+        }
     }
 
     /** Measures on the whole windows of a text. */

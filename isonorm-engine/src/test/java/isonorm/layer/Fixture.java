@@ -93,6 +93,11 @@ public record Fixture(Path folder) {
         return values("pooled");
     }
 
+    /** What an encoder gives, of models that have one. */
+    public Optional<double[]> encoder() throws IOException {
+        return values("encoder");
+    }
+
     private SafetensorsFile golden() throws IOException {
         return SafetensorsFile.open(folder.resolve("golden.safetensors"));
     }

@@ -53,6 +53,11 @@ class FixtureTest {
                 requireWithin(fixture.name() + " in " + compute.label(), Tolerance.original(compute),
                         compute.bytes() == 2 ? Fixture.worst16(model, fixture.output(), result.outputValues(), batch)
                                 : Fixture.worst(fixture.output(), result.outputValues(), batch));
+                assertEquals(fixture.encoder().isPresent(), result.companion().isPresent());
+                if (fixture.encoder().isPresent() && batch instanceof Batch.Both both) {
+                    requireWithin(fixture.name() + "'s encoder in " + compute.label(), Tolerance.original(compute),
+                            Fixture.worst(fixture.encoder().get(), result.companion().orElseThrow().outputValues(), both.companion()));
+                }
                 assertEquals(fixture.pooled().isPresent(), result.pooledValues().isPresent());
                 if (fixture.pooled().isPresent()) {
                     requireWithin(fixture.name() + ", pooled, in " + compute.label(), Tolerance.original(compute),

@@ -60,6 +60,11 @@ public final class Facts {
         json.put("stream", architecture.stream().label());
         json.put("stream_width", architecture.streamWidth());
         json.put("blocks", architecture.blocks().size());
+        architecture.companion().ifPresent(beside -> {
+            Architecture second = beside.architecture();
+            json.putObject("second_stack").put("kind", beside.stack().label()).put("blocks", second.blocks().size()).put("width", second.width())
+                    .set("input", input(second));
+        });
         json.set("attention", attention(architecture.blocks()));
         json.set("mlp", mlp(architecture.blocks()));
         if (architecture.blocks().stream().anyMatch(block -> experts(block).isPresent())) {
@@ -315,9 +320,15 @@ public final class Facts {
                             case "centred" -> ", centred";
                             default -> "";
                         })
-                .row("attention", attentionInWords(attention))
+                .row("attention", attentionInWords(attention) + (json.path("second_stack").path("kind").asText().equals("encoder")
+                        ? ", and to the encoder" : ""))
                 .row("mlp", values(mlp.path("hidden")) + ", " + values(mlp.path("activation")) + (mlp.path("gated").asBoolean() ? ", gated" : "")
                         + innerNorm(mlp));
+        JsonNode second = json.path("second_stack");
+        if (!second.isMissingNode()) {
+            table.row(second.path("kind").asText().equals("encoder") ? "encoder" : "image tower", Table.count(second.path("blocks").asLong(), "block")
+                    + ", width " + second.path("width").asText() + ", reads " + inputInWords(second.path("input")));
+        }
         if (json.has("experts")) {
             table.row("experts", expertsInWords(json.path("experts"), json.path("blocks").asInt()));
         }

@@ -32,7 +32,7 @@ class ForwardTest {
     Path folder;
 
     @ParameterizedTest
-    @CsvSource({"gpt2, f64, F64", "vit, f64, F64", "clip_vision, f64, F64", "gpt2, f32, F32", "gpt2, bf16, F32"})
+    @CsvSource({"gpt2, f64, F64", "vit, f64, F64", "clip_vision, f64, F64", "mbart-mask, f64, F64", "gpt2, f32, F32", "gpt2, bf16, F32"})
     void givesTheGoldenOutput(String fixture, String compute, Dtype dtype) throws IOException {
         Path out = folder.resolve("out.safetensors");
         Path golden = Run.fixture(fixture).resolve("golden.safetensors");
@@ -102,6 +102,8 @@ class ForwardTest {
         refused("gpt2", "attention_mask must have the shape of input_ids",
                 ints("input_ids", Dtype.I64, 1, 2, 1, 2), ints("attention_mask", Dtype.I64, 1, 3, 1, 1, 1));
         refused("gpt2", "a mask holds 0 and 1", ints("input_ids", Dtype.I64, 1, 2, 1, 2), ints("attention_mask", Dtype.I64, 1, 2, 1, 7));
+        refused("bart", "has no decoder_input_ids", ints("input_ids", Dtype.I64, 1, 2, 1, 2));
+        refused("bart", "a row for each", ints("input_ids", Dtype.I64, 2, 2, 1, 2, 1, 2), ints("decoder_input_ids", Dtype.I64, 1, 2, 1, 2));
         refused("vit", "has no pixel_values", ints("input_ids", Dtype.I64, 1, 2, 1, 2));
         refused("vit", "batch x 3 x", ints("pixel_values", Dtype.F32, 1, 2, 1, 2));
     }
