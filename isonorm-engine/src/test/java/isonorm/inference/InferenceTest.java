@@ -35,6 +35,9 @@ import org.junit.jupiter.params.provider.ValueSource;
 /** The fused runtime gives what the layers give, for every fixture and every form it can take, and for every strategy. */
 class InferenceTest {
 
+    /** Whether every form of every fixture runs, and not a third of them. */
+    private static final boolean ALL = Boolean.getBoolean("isonorm.all");
+
     private static final int THREADS = 2;
 
     /** A model and a batch for it. */
@@ -113,6 +116,7 @@ class InferenceTest {
 
     static List<Case> cases() throws IOException {
         List<Case> cases = new ArrayList<>();
+        SplittableRandom random = new SplittableRandom(29);
         for (Fixture fixture : Fixture.all()) {
             if (Set.of("bloom-postln-residual").contains(fixture.name())) {
                 continue;
@@ -123,7 +127,7 @@ class InferenceTest {
             }
             cases.add(new Case(fixture, Optional.empty()));
             for (Form form : Form.values()) {
-                if (Conversion.refusals(model, form).isEmpty()) {
+                if (Conversion.refusals(model, form).isEmpty() && (ALL || random.nextInt(3) == 0)) {
                     cases.add(new Case(fixture, Optional.of(form)));
                 }
             }
@@ -135,8 +139,10 @@ class InferenceTest {
         List<Case> continuing = new ArrayList<>();
         for (Case one : cases()) {
             Model model = one.model();
-            if (model.architecture().output() instanceof Output.Words
-                    && model.architecture().blocks().stream().allMatch(block -> block.mixer().causal())) {
+            // A sequence can't grow beyond its context, nor where every position would be turned anew.
+            int room = Math.min(model.architecture().context(), model.architecture().steadySequence());
+            if (model.architecture().output() instanceof Output.Words && model.architecture().blocks().stream().allMatch(block -> block.mixer().causal())
+                    && one.batch() instanceof Batch.Tokens tokens && tokens.length() <= room) {
                 continuing.add(one);
             }
         }
