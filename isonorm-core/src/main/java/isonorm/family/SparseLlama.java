@@ -108,31 +108,29 @@ final class SparseLlama implements Family {
 
     private static FeedForward feedForward(Config config, String type, int l) throws CheckpointException {
         Activation activation = Reading.activation(config.textOr("silu", "hidden_act"));
-        switch (type) {
+        return switch (type) {
             case "qwen2_moe", "qwen3_moe" -> {
                 boolean second = type.equals("qwen2_moe");
                 int count = config.integerOr(second ? 60 : 128, second ? new String[] {"num_experts"} : new String[] {"num_experts", "num_local_experts"});
                 if (count == 0 || config.list("mlp_only_layers").contains(l) || (l + 1) % config.integerOr(1, "decoder_sparse_step") != 0) {
-                    return Mlp.gated(config.integerOr(second ? 5632 : 6144, "intermediate_size"), activation);
+                    yield Mlp.gated(config.integerOr(second ? 5632 : 6144, "intermediate_size"), activation);
                 }
                 Experts experts = Experts.of(Mlp.gated(config.integerOr(second ? 1408 : 768, "moe_intermediate_size"), activation), count,
                         Routing.softmax(config.integerOr(second ? 4 : 8, "num_experts_per_tok"), config.flagOr(false, "norm_topk_prob")));
-                return second ? experts.withShared(Mlp.gated(config.integerOr(5632, "shared_expert_intermediate_size"), activation), true) : experts;
+                yield second ? experts.withShared(Mlp.gated(config.integerOr(5632, "shared_expert_intermediate_size"), activation), true) : experts;
             }
-            case "olmoe" -> {
-                return Experts.of(Mlp.gated(config.integerOr(2048, "intermediate_size"), activation), config.integerOr(64, "num_experts", "num_local_experts"),
+            case "olmoe" ->
+                Experts.of(Mlp.gated(config.integerOr(2048, "intermediate_size"), activation), config.integerOr(64, "num_experts", "num_local_experts"),
                         Routing.softmax(config.integerOr(8, "num_experts_per_tok"), config.flagOr(false, "norm_topk_prob")));
-            }
             case "phimoe" -> {
                 config.require("num_experts_per_tok", 2);
-                return Experts.of(Mlp.gated(config.integerOr(6400, "intermediate_size"), activation), config.integerOr(16, "num_local_experts"),
+                yield Experts.of(Mlp.gated(config.integerOr(6400, "intermediate_size"), activation), config.integerOr(16, "num_local_experts"),
                         Routing.softmax(2, false).withScores(new Routing.Scores.SparseMixer(config.numberOr(0.01, "router_jitter_noise"))));
             }
-            default -> {
-                return Experts.of(Mlp.gated(config.integerOr(14336, "intermediate_size"), activation), config.integerOr(8, "num_local_experts", "num_experts"),
+            default ->
+                Experts.of(Mlp.gated(config.integerOr(14336, "intermediate_size"), activation), config.integerOr(8, "num_local_experts", "num_experts"),
                         Routing.softmax(config.integerOr(2, "num_experts_per_tok"), true));
-            }
-        }
+        };
     }
 
     /** Experts have a tensor each in most files, and one for all in some. */

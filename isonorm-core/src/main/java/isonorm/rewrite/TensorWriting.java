@@ -102,7 +102,6 @@ public final class TensorWriting {
 
     /** Vectors, and tensors whose columns are rows of matrices: put together in memory first. */
     private static void writeWhole(TensorPlan plan, SafetensorsWriter writer) throws IOException {
-        Dtype dtype = plan.info().dtype();
         try (Arena arena = Arena.ofShared()) {
             MemorySegment whole = arena.allocate(Math.max(1, plan.info().bytes()));
             for (TensorPlan.Part part : plan.parts()) {

@@ -546,7 +546,7 @@ sealed interface DocumentFile extends AutoCloseable {
         /** Hardwood reads ahead in a thread of its own, and at some damaged pages never ends: nothing comes, and it waits. */
         private boolean nextRows() throws IOException {
             CompletableFuture<Boolean> late = new CompletableFuture<Boolean>().completeOnTimeout(true, PATIENCE, TimeUnit.SECONDS);
-            late.thenAcceptAsync(is -> {
+            var _ = late.thenAcceptAsync(is -> {
                 if (is) {
                     try (context; reader) {
                         rows.close(); // who waits is told that nothing comes any more

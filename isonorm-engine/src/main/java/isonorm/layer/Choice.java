@@ -16,6 +16,8 @@ public record Choice(int[] experts, double[] weights) {
     private static final double LEAST = 1e-20;
 
     /**
+     * The experts that a position is given to.
+     *
      * @param outputs the router's, as many as there are experts
      * @param correction as many, or none
      */

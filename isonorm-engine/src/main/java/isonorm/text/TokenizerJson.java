@@ -220,7 +220,7 @@ record TokenizerJson(String text, Optional<String> strange, boolean searches) {
                         "a normalizer, " + shown(step));
                 case "Prepend" -> {
                     require(has(step, Key.text("prepend")) && !step.path("prepend").asText().isEmpty(), "a normalizer, " + shown(step));
-                    return 1 + step.path("prepend").asText("").length();
+                    return 1L + step.path("prepend").asText("").length();
                 }
                 case "Replace" -> {
                     require(has(step, Key.pattern("pattern"), Key.text("content")),

@@ -117,7 +117,7 @@ final class TokenizerProcess implements NativeTokenizer {
 
     private <T> T answered(Running asked, long seconds, Question question, Answer<T> answer) throws IOException {
         CompletableFuture<Boolean> late = new CompletableFuture<Boolean>().completeOnTimeout(true, seconds, TimeUnit.SECONDS);
-        late.thenAccept(is -> {
+        var _ = late.thenAccept(is -> {
             if (is) {
                 asked.process.destroyForcibly();
             }
@@ -248,7 +248,7 @@ final class TokenizerProcess implements NativeTokenizer {
 
     private static void answer(DataOutputStream out, long bytes, Work work) throws IOException {
         CompletableFuture<Boolean> late = new CompletableFuture<Boolean>().completeOnTimeout(true, 2 * seconds(bytes), TimeUnit.SECONDS);
-        late.thenAccept(is -> {
+        var _ = late.thenAccept(is -> {
             if (is) {
                 Runtime.getRuntime().halt(1);
             }
