@@ -286,12 +286,6 @@ public record Architecture(
         }
         finalNorm.ifPresent(norm -> normParameters(all, Role.of(FINAL_NORM, GAIN), norm, width));
         outputParameters(all);
-        if (companion.isPresent() && companion.get() instanceof Companion.ImageTower(Architecture _, boolean bias)) {
-            all.add(Parameter.vector(Role.of(SIMILARITY_SCALE, WEIGHT), 1));
-            if (bias) {
-                all.add(Parameter.vector(Role.of(SIMILARITY_BIAS, WEIGHT), 1));
-            }
-        }
         return all;
     }
 

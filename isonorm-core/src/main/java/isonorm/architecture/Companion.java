@@ -28,22 +28,4 @@ public sealed interface Companion {
             return new Encoder(other, sharesTable);
         }
     }
-
-    /**
-     * A tower that reads images, beside one that reads tokens. Both give a vector, x of an image and y of a text, and the model
-     * {@code exp(scale) (x / |x|) . (y / |y|) + bias} of each pair.
-     *
-     * @param bias whether there is a bias
-     */
-    record ImageTower(Architecture architecture, boolean bias) implements Companion {
-        @Override
-        public Stack stack() {
-            return Stack.IMAGE;
-        }
-
-        @Override
-        public ImageTower with(Architecture other) {
-            return new ImageTower(other, bias);
-        }
-    }
 }

@@ -50,9 +50,7 @@ public enum Part {
     HEAD_TRANSFORM_NORM("head.transform_norm", false, Use.NONE),
     HEAD("head", false, Use.READER),
     DISTILLED_HEAD("head.distilled", false, Use.READER),
-    POOLER("pooler", false, Use.READER),
-    SIMILARITY_SCALE("similarity.scale", false, Use.NONE),
-    SIMILARITY_BIAS("similarity.bias", false, Use.NONE);
+    POOLER("pooler", false, Use.READER);
 
     /** What a part is to the residual stream. Rewrites treat parts by it and never by name. */
     public enum Use {

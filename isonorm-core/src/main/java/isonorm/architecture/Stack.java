@@ -2,12 +2,10 @@ package isonorm.architecture;
 
 /** Which residual stream of a model something belongs to: most have one, the main stack's. */
 public enum Stack {
-    /** The only one; the decoder beside an encoder, the tower that reads tokens beside one that reads images. */
+    /** The only one, or the decoder beside an encoder. */
     MAIN(""),
     /** The encoder whose output a decoder reads. */
-    ENCODER("encoder."),
-    /** The tower that reads images. */
-    IMAGE("image.");
+    ENCODER("encoder.");
 
     private final String prefix;
 

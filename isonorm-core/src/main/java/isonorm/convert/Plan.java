@@ -8,7 +8,6 @@ import isonorm.architecture.Companion;
 import isonorm.architecture.NormKind;
 import isonorm.architecture.Output;
 import isonorm.architecture.Placement;
-import isonorm.architecture.Stack;
 import isonorm.checkpoint.CheckpointException;
 import isonorm.checkpoint.CheckpointException.Reason;
 import isonorm.checkpoint.Config;
@@ -65,7 +64,7 @@ record Plan(
         List<String> reasons = new ArrayList<>(refusals(main, currentForm(model), form));
         List<String> ofBoth = List.copyOf(reasons);
         main.companion().ifPresent(beside -> refusals(beside.architecture(), currentForm(model), form).stream().filter(reason -> !ofBoth.contains(reason))
-                .forEach(reason -> reasons.add("of its " + beside.stack().label() + (beside.stack() == Stack.IMAGE ? " tower" : "") + ": " + reason)));
+                .forEach(reason -> reasons.add("of its " + beside.stack().label() + ": " + reason)));
         if (form == Form.CENTRED && reasons.isEmpty() && computed(model)) {
             reasons.add("its positions are computed and not stored, so there is no place where their mean could be taken out; ask for pre-rmsnorm or"
                     + " pre-crmsnorm");

@@ -1,7 +1,6 @@
 package isonorm.verify;
 
 import isonorm.architecture.Architecture;
-import isonorm.architecture.Companion;
 import isonorm.architecture.Embedding;
 import isonorm.architecture.Output;
 import isonorm.architecture.Output.Pooler;
@@ -141,9 +140,6 @@ public final class Verification {
     }
 
     private static String outputs(Architecture architecture) {
-        if (similar(architecture)) {
-            return "how near images and texts are";
-        }
         return switch (architecture.output()) {
             case Output.Words _ -> "logits";
             case Output.Labels labels -> "scores of " + labels.labels() + " labels";
@@ -303,11 +299,6 @@ public final class Verification {
         }
     }
 
-    /** Whether what it gives are images beside texts. */
-    private static boolean similar(Architecture architecture) {
-        return architecture.companion().filter(beside -> beside instanceof Companion.ImageTower).isPresent();
-    }
-
     private static boolean causal(Architecture architecture) {
         return architecture.blocks().stream().allMatch(block -> block.mixer().causal());
     }
@@ -412,9 +403,6 @@ public final class Verification {
     private record Outcome(Optional<Tally> output, Optional<Tally> pooled, String compared) {
 
         static Outcome of(Architecture a, Architecture b) {
-            if (similar(a)) {
-                return new Outcome(Optional.of(new Tally(false)), Optional.of(new Tally(false)), "how near images and texts are, and texts' vectors");
-            }
             return switch (a.output()) {
                 case Output.Words _ -> new Outcome(Optional.of(new Tally(true)), Optional.empty(), "logits");
                 case Output.Labels _ -> new Outcome(Optional.of(new Tally(true)), Optional.empty(), "scores");

@@ -52,7 +52,7 @@ final class ForwardFiles {
         List<Result> results = new ArrayList<>();
         try (ForwardPass pass = ForwardPass.streaming(model, Compute.named(compute))) {
             results.addAll(pass.run(batches, (what, done, total) -> progress.step(what, done, total)));
-            return write(results, output, compute, model.architecture().companion().filter(beside -> beside instanceof Companion.ImageTower).isPresent());
+            return write(results, output, compute);
         } catch (IllegalArgumentException e) { // the engine's word for inputs that do not fit the model
             throw new IOException(inputs + ": " + e.getMessage(), e);
         } finally {
@@ -62,20 +62,18 @@ final class ForwardFiles {
 
     private static List<Batch> read(SafetensorsFile file, Architecture architecture) throws IOException {
         if (architecture.companion().isEmpty()) {
-            return read(file, architecture, "", ROWS_A_BATCH);
+            return read(file, architecture, "");
         }
         Architecture beside = architecture.companion().get().architecture();
         return switch (architecture.companion().get()) {
-            case Companion.Encoder _ -> pairs(file, read(file, beside, "", ROWS_A_BATCH), read(file, architecture, "decoder_", ROWS_A_BATCH));
-            // Each image is held against each text, so they stay together.
-            case Companion.ImageTower _ -> pairs(file, read(file, beside, "", Integer.MAX_VALUE), read(file, architecture, "", Integer.MAX_VALUE));
+            case Companion.Encoder _ -> pairs(file, read(file, beside, ""), read(file, architecture, "decoder_"));
         };
     }
 
-    private static List<Batch> read(SafetensorsFile file, Architecture stack, String prefix, int together) throws IOException {
+    private static List<Batch> read(SafetensorsFile file, Architecture stack, String prefix) throws IOException {
         return switch (stack.embedding()) {
-            case Embedding.Tokens _ -> tokens(file, prefix + "input_ids", prefix + "attention_mask", together);
-            case Embedding.Patches patches -> images(file, patches, together);
+            case Embedding.Tokens _ -> tokens(file, prefix + "input_ids", prefix + "attention_mask");
+            case Embedding.Patches patches -> images(file, patches);
         };
     }
 
@@ -86,7 +84,7 @@ final class ForwardFiles {
         return IntStream.range(0, mains.size()).<Batch>mapToObj(i -> new Batch.Both(companions.get(i), mains.get(i))).toList();
     }
 
-    private static List<Batch> tokens(SafetensorsFile file, String name, String maskName, int together) throws IOException {
+    private static List<Batch> tokens(SafetensorsFile file, String name, String maskName) throws IOException {
         long[][] ids = integers(file, name);
         Optional<long[][]> mask = file.tensors().containsKey(maskName) ? Optional.of(integers(file, maskName)) : Optional.empty();
         if (mask.isPresent() && (mask.get().length != ids.length || mask.get()[0].length != ids[0].length)) {
@@ -94,10 +92,9 @@ final class ForwardFiles {
                     + ", got " + requireNonNull(file.tensors().get(maskName)).shape());
         }
         List<Batch> batches = new ArrayList<>();
-        int step = Math.min(together, ids.length);
-        for (int row = 0; row < ids.length; row += step) {
+        for (int row = 0; row < ids.length; row += ROWS_A_BATCH) {
             int from = row;
-            int to = Math.min(ids.length, row + step);
+            int to = Math.min(ids.length, row + ROWS_A_BATCH);
             try {
                 batches.add(new Batch.Tokens(Arrays.copyOfRange(ids, from, to), mask.map(all -> Arrays.copyOfRange(all, from, to))));
             } catch (IllegalArgumentException e) {
@@ -143,7 +140,7 @@ final class ForwardFiles {
         return rows;
     }
 
-    private static List<Batch> images(SafetensorsFile file, Embedding.Patches patches, int together) throws IOException {
+    private static List<Batch> images(SafetensorsFile file, Embedding.Patches patches) throws IOException {
         boolean sound = patches.cut().turned(); // a spectrogram has no channels
         String name = sound ? "input_values" : "pixel_values";
         List<Long> wanted = sound
@@ -163,9 +160,8 @@ final class ForwardFiles {
         try (Arena arena = Arena.ofConfined()) {
             MemorySegment bytes = file.map(name, arena);
             double[] image = new double[each];
-            int step = Math.min(together, images);
-            for (int first = 0; first < images; first += step) {
-                int count = Math.min(step, images - first);
+            for (int first = 0; first < images; first += ROWS_A_BATCH) {
+                int count = Math.min(ROWS_A_BATCH, images - first);
                 float[] pixels = new float[count * each];
                 for (int i = 0; i < count; i++) {
                     Numbers.decode(bytes, info.dtype(), (long) (first + i) * each, each, image, 0);
@@ -182,23 +178,23 @@ final class ForwardFiles {
     /** What of a result is written, under its name. */
     private record Given(String name, Function<Result, long[]> shape, Values values) {}
 
-    private static List<Given> given(Result result, boolean similar) {
+    private static List<Given> given(Result result) {
         List<Given> all = new ArrayList<>();
         all.add(new Given("output", Result::outputShape, Result::readOutput));
         if (result.pooledShape().isPresent()) {
-            all.add(new Given(similar ? "text_embeds" : "pooled", each -> each.pooledShape().orElseThrow(), Result::readPooled));
+            all.add(new Given("pooled", each -> each.pooledShape().orElseThrow(), Result::readPooled));
         }
         if (result.companion().isPresent()) {
-            all.add(new Given(similar ? "image_embeds" : "encoder", each -> each.companion().orElseThrow().outputShape(),
+            all.add(new Given("encoder", each -> each.companion().orElseThrow().outputShape(),
                     (each, first, count, into) -> each.companion().orElseThrow().readOutput(first, count, into)));
         }
         return all;
     }
 
-    private static ObjectNode write(List<Result> results, Path output, String compute, boolean similar) throws IOException {
+    private static ObjectNode write(List<Result> results, Path output, String compute) throws IOException {
         Dtype dtype = compute.equals("f64") ? Dtype.F64 : Dtype.F32;
         List<TensorInfo> tensors = new ArrayList<>();
-        List<Given> given = given(results.getFirst(), similar);
+        List<Given> given = given(results.getFirst());
         for (Given each : given) {
             tensors.add(joined(each.name, dtype, results.stream().map(each.shape).toList()));
         }

@@ -320,13 +320,13 @@ public final class Facts {
                             case "centred" -> ", centred";
                             default -> "";
                         })
-                .row("attention", attentionInWords(attention) + (json.path("second_stack").path("kind").asText().equals("encoder")
+                .row("attention", attentionInWords(attention) + (json.has("second_stack")
                         ? ", and to the encoder" : ""))
                 .row("mlp", values(mlp.path("hidden")) + ", " + values(mlp.path("activation")) + (mlp.path("gated").asBoolean() ? ", gated" : "")
                         + innerNorm(mlp));
         JsonNode second = json.path("second_stack");
         if (!second.isMissingNode()) {
-            table.row(second.path("kind").asText().equals("encoder") ? "encoder" : "image tower", Table.count(second.path("blocks").asLong(), "block")
+            table.row("encoder", Table.count(second.path("blocks").asLong(), "block")
                     + ", width " + second.path("width").asText() + ", reads " + inputInWords(second.path("input")));
         }
         if (json.has("experts")) {
