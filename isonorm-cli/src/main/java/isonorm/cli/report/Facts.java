@@ -12,7 +12,9 @@ import isonorm.architecture.Mlp;
 import isonorm.architecture.Norm;
 import isonorm.architecture.NormKind;
 import isonorm.architecture.Output;
+import isonorm.architecture.Part;
 import isonorm.architecture.QueryKeyNorm;
+import isonorm.architecture.Role;
 import isonorm.checkpoint.Checkpoint;
 import isonorm.checkpoint.Dtype;
 import isonorm.cli.terminal.Console;
@@ -23,6 +25,7 @@ import isonorm.convert.Form;
 import isonorm.convert.LoadedModel;
 import isonorm.text.Tokenizer;
 import isonorm.weights.Model;
+import isonorm.weights.Sinusoids;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -55,16 +58,14 @@ public final class Facts {
         json.put("form", Conversion.formOf(model).map(Form::label).orElse(null));
         json.put("parameters", architecture.parameterCount());
         json.set("stored", stored(model.checkpoint()));
-        json.set("input", input(architecture));
+        json.set("input", input(Model.of(model.model())));
         json.put("width", architecture.width());
         json.put("stream", architecture.stream().label());
         json.put("stream_width", architecture.streamWidth());
         json.put("blocks", architecture.blocks().size());
-        architecture.companion().ifPresent(beside -> {
-            Architecture second = beside.architecture();
-            json.putObject("second_stack").put("kind", beside.stack().label()).put("blocks", second.blocks().size()).put("width", second.width())
-                    .set("input", input(second));
-        });
+        Model.of(model.model()).companion().ifPresent(second -> json.putObject("second_stack")
+                .put("kind", architecture.companion().orElseThrow().stack().label()).put("blocks", second.depth()).put("width", second.width())
+                .set("input", input(second)));
         json.set("attention", attention(architecture.blocks()));
         json.set("mlp", mlp(architecture.blocks()));
         if (architecture.blocks().stream().anyMatch(block -> experts(block).isPresent())) {
@@ -116,14 +117,16 @@ public final class Facts {
         return counts;
     }
 
-    private static ObjectNode input(Architecture architecture) {
+    private static ObjectNode input(Model stack) {
+        Architecture architecture = stack.architecture();
         ObjectNode json = Json.object();
         switch (architecture.embedding()) {
             case Embedding.Tokens tokens -> {
                 json.put("kind", "tokens");
                 json.put("vocabulary", tokens.vocabulary());
                 json.put("context", architecture.context());
-                json.put("positions", positions(tokens, architecture.blocks()));
+                boolean computed = stack.weights().get(Role.of(Part.POSITION_EMBEDDING, Role.Field.WEIGHT)) instanceof Sinusoids;
+                json.put("positions", computed ? "computed" : positions(tokens, architecture.blocks()));
             }
             case Embedding.Patches patches -> {
                 json.put("kind", "images");
