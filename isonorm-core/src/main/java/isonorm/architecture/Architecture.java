@@ -45,6 +45,10 @@ public record Architecture(
             throw new IllegalArgumentException("the streams of dual blocks are free and carried whole, got " + stream + " and "
                     + blocks.getFirst().norm().kind());
         }
+        if (embedding instanceof Embedding.Sound sound && sound.convolutions().getLast().channels() != width) {
+            throw new IllegalArgumentException("the last convolution gives what enters the stream, " + width + " channels, got "
+                    + sound.convolutions().getLast().channels());
+        }
         boolean encoded = companion.isPresent() && companion.get() instanceof Companion.Encoder;
         if (blocks.stream().anyMatch(block -> block.cross().isPresent() != encoded)) {
             throw new IllegalArgumentException("every block reads what the encoder beside it gives, and none where there is no encoder");
@@ -86,9 +90,10 @@ public record Architecture(
 
     /** How many tokens a sequence can have: its context, or the rows of its table of positions. */
     public int longestSequence() {
-        return embedding instanceof Embedding.Tokens tokens && tokens.positions() > 0
-                ? Math.min(context, tokens.positions() - tokens.positionOffset())
-                : context;
+        return switch (embedding) {
+            case Embedding.Tokens tokens when tokens.positions() > 0 -> Math.min(context, tokens.positions() - tokens.positionOffset());
+            case Embedding.Tokens _, Embedding.Patches _, Embedding.Sound _ -> context;
+        };
     }
 
     /** How many tokens a sequence can have that grows, or is learned from: its {@link Rotary#steadyLength positions} must stay as they are. */
@@ -149,13 +154,19 @@ public record Architecture(
         return embedding instanceof Embedding.Tokens tokens && !tokens.projected();
     }
 
+    /** Whether what enters the stream comes out of an activation: all {@code width} values of it are there, and none of its writers can be centred. */
+    public boolean entersWhole() {
+        return embedding instanceof Embedding.Sound;
+    }
+
     /**
-     * What a part is to the stream. A token table behind a projection does not enter it, and of the layers behind the last block
-     * only the first reads it.
+     * What a part is to the stream. A token table behind a projection does not enter it, nor does what stands before the mean is taken out
+     * explicitly, and of the layers behind the last block only the first reads it.
      */
     public Part.Use use(Part part) {
         boolean between = switch (part) {
             case TOKEN_EMBEDDING -> !tokensEnterStream();
+            case POSITION_EMBEDDING -> entersWhole();
             case HEAD_TRANSFORM -> output instanceof Output.Words words && words.projectedWidth() > 0;
             case HEAD -> switch (output) {
                 case Output.Words words -> words.projectedWidth() > 0 || words.transform().isPresent();
@@ -309,8 +320,8 @@ public record Architecture(
 
     /** Whether a token that chooses each block's first experts uses this parameter; all experts of a block are of one size. */
     public boolean usedForToken(Role role) {
-        return role.expert().isEmpty() || switch (blocks.get(role.block()).feedForward()) {
-            case Experts experts -> role.expert().getAsInt() < experts.routing().chosen();
+        return role.number().isEmpty() || role.part().numbered() || switch (blocks.get(role.block()).feedForward()) {
+            case Experts experts -> role.number().getAsInt() < experts.routing().chosen();
             case Mlp _ -> true;
         };
     }
@@ -350,6 +361,13 @@ public record Architecture(
                 if (patches.positions()) {
                     all.add(Parameter.matrix(Role.of(POSITION_EMBEDDING, WEIGHT), patches.places(), streamWidth()));
                 }
+            }
+            case Embedding.Sound sound -> {
+                for (int c = 0; c < sound.convolutions().size(); c++) {
+                    Embedding.Sound.Convolution convolution = sound.convolutions().get(c);
+                    linearParameters(all, Role.numbered(CONVOLUTION, c, WEIGHT), convolution.rows(), sound.channels(c) * convolution.kernel(), true);
+                }
+                all.add(Parameter.matrix(Role.of(POSITION_EMBEDDING, WEIGHT), sound.positions(), width));
             }
         }
         embedding.norm().ifPresent(norm -> normParameters(all, Role.of(EMBEDDING_NORM, GAIN), norm, width));

@@ -1,5 +1,6 @@
 package isonorm.architecture;
 
+import java.util.List;
 import java.util.Optional;
 import java.util.OptionalInt;
 
@@ -239,6 +240,95 @@ public sealed interface Embedding {
             int x = column * cut.across + value % p;
             int plane = value / (p * p) * height * width;
             return cut.turned ? plane + x * width + y : plane + y * width + x;
+        }
+    }
+
+    /**
+     * A sound: {@code scale * x + position[i]} for each frame x that the convolutions over time leave. What comes out of an activation has no writer that
+     * could be centred, so everything here is as wide as the model and its mean is taken out at the end, where a rewrite needs that.
+     *
+     * @param lines how many values a frame has that is read: those of a spectrogram, or 1 for a waveform
+     * @param frames how many frames a sound must have; any number when empty
+     * @param turned whether what is read is frame after frame, and not line after line
+     * @param convolutions one after the other; the last one's channels are as many as the model is wide
+     * @param positions rows of the position table
+     * @param positionOffset what is added to a position to find its row
+     */
+    record Sound(
+            int lines,
+            OptionalInt frames,
+            boolean turned,
+            List<Convolution> convolutions,
+            double scale,
+            int positions,
+            int positionOffset,
+            Optional<Norm> norm,
+            boolean recentre)
+            implements Embedding {
+
+        /**
+         * A convolution over time, of all channels with all, and what follows.
+         *
+         * @param channels how many it gives
+         * @param kernel how many frames it sees
+         * @param stride from one frame that it gives to the next
+         * @param padding how many frames of zeros are put before the first and behind the last
+         * @param activation what follows; where it is empty, there are twice as many channels, and the first half is multiplied with the sigmoid of the
+         *     second (GLU, arXiv 1612.08083)
+         */
+        public record Convolution(int channels, int kernel, int stride, int padding, Optional<Activation> activation) {
+
+            public Convolution {
+                if (channels < 1 || kernel < 1 || stride < 1 || padding < 0) {
+                    throw new IllegalArgumentException("a convolution has channels, a kernel and a stride of 1 or more and a padding of 0 or more, got "
+                            + channels + ", " + kernel + ", " + stride + " and " + padding);
+                }
+            }
+
+            /** How many rows its weight has. */
+            public int rows() {
+                return activation.isPresent() ? channels : 2 * channels;
+            }
+
+            /** How many frames it makes of so many; 0 or less where there are too few. */
+            public int steps(int frames) {
+                return Math.floorDiv(frames + 2 * padding - kernel, stride) + 1;
+            }
+        }
+
+        public Sound {
+            convolutions = List.copyOf(convolutions);
+            if (lines < 1 || convolutions.isEmpty()) {
+                throw new IllegalArgumentException("a sound has lines and is convolved, got " + lines + " lines and " + convolutions.size() + " convolutions");
+            }
+        }
+
+        /** How many channels the convolution of this number reads. */
+        public int channels(int convolution) {
+            return convolution == 0 ? lines : convolutions.get(convolution - 1).channels;
+        }
+
+        /** How many vectors enter the stream for so many frames; 0 or less where there are too few. */
+        public int steps(int read) {
+            int steps = read;
+            for (Convolution each : convolutions) {
+                steps = steps < 1 ? 0 : each.steps(steps);
+            }
+            return steps;
+        }
+
+        /** The fewest frames of which so many vectors come, or more where none give just as many. */
+        public int framesOf(int steps) {
+            int read = frames.orElse(steps);
+            while (steps(read) < steps && frames.isEmpty()) {
+                read++;
+            }
+            return read;
+        }
+
+        @Override
+        public Sound withNorm(Optional<Norm> other, boolean explicit) {
+            return new Sound(lines, frames, turned, convolutions, scale, positions, positionOffset, other, explicit);
         }
     }
 }

@@ -10,6 +10,7 @@ public enum Part {
     REGISTERS("embedding.registers", false, Use.TABLE),
     MASK_TOKEN("embedding.mask_token", false, Use.VECTOR),
     PATCH_PROJECTION("embedding.patch", false, Use.WRITER),
+    CONVOLUTION("embedding.convolution", false, Use.NONE),
     EMBEDDING_PROJECTION("embedding.projection", false, Use.WRITER),
     EMBEDDING_NORM("embedding.norm", false, Use.NONE),
     ATTENTION_NORM("attention_norm", true, Use.NONE),
@@ -84,6 +85,11 @@ public enum Part {
     /** Whether every block has one. */
     public boolean perBlock() {
         return perBlock;
+    }
+
+    /** Whether a model can have several that stand one behind the other before its blocks, and are numbered. */
+    public boolean numbered() {
+        return this == CONVOLUTION;
     }
 
     /** What this is to the stream where nothing stands between the two; {@link Architecture#use} also knows what does. */

@@ -7,9 +7,10 @@ import java.util.OptionalInt;
  *
  * @param stack the stack it is in
  * @param block counted from 0; -1 for parts outside the blocks
- * @param expert which of a block's experts it belongs to, counted from 0; empty where it has none, or the part is all experts'
+ * @param number which of a block's experts, or of several {@link Part#numbered} parts, it belongs to, counted from 0; empty where there are none, or
+ *     the part is all experts'
  */
-public record Role(Stack stack, Part part, int block, OptionalInt expert, Field field) {
+public record Role(Stack stack, Part part, int block, OptionalInt number, Field field) {
 
     /** What a parameter is to its part. */
     public enum Field {
@@ -41,8 +42,8 @@ public record Role(Stack stack, Part part, int block, OptionalInt expert, Field 
         if (part.perBlock() != (block >= 0)) {
             throw new IllegalArgumentException(part + " does not belong to block " + block);
         }
-        if (expert.isPresent() && (block < 0 || expert.getAsInt() < 0)) {
-            throw new IllegalArgumentException("experts are counted from 0 and belong to a block, got expert " + expert.getAsInt() + " of "
+        if (number.isPresent() && (block < 0 && !part.numbered() || number.getAsInt() < 0)) {
+            throw new IllegalArgumentException("experts are counted from 0 and belong to a block, got expert " + number.getAsInt() + " of "
                     + part + " in block " + block);
         }
     }
@@ -59,27 +60,32 @@ public record Role(Stack stack, Part part, int block, OptionalInt expert, Field 
 
     /** Another field of the same part. */
     public Role field(Field other) {
-        return new Role(stack, part, block, expert, other);
+        return new Role(stack, part, block, number, other);
     }
 
     /** The same parameter of another block. */
     public Role inBlock(int other) {
-        return new Role(stack, part, other, expert, field);
+        return new Role(stack, part, other, number, field);
     }
 
     /** The same parameter of one expert. */
-    public Role ofExpert(int number) {
-        return new Role(stack, part, block, OptionalInt.of(number), field);
+    public Role ofExpert(int expert) {
+        return new Role(stack, part, block, OptionalInt.of(expert), field);
+    }
+
+    /** One of several {@link Part#numbered} parts outside the blocks of the main stack. */
+    public static Role numbered(Part part, int number, Field field) {
+        return new Role(Stack.MAIN, part, -1, OptionalInt.of(number), field);
     }
 
     /** The same parameter of another stack. */
     public Role in(Stack other) {
-        return new Role(other, part, block, expert, field);
+        return new Role(other, part, block, number, field);
     }
 
     /** The tensor's name in Isonorm's own files. */
     public String path() {
-        return stack.prefix() + (part.perBlock() ? "blocks." + block + "." : "") + part.path() + "." + (expert.isPresent() ? expert.getAsInt() + "." : "")
+        return stack.prefix() + (part.perBlock() ? "blocks." + block + "." : "") + part.path() + "." + (number.isPresent() ? number.getAsInt() + "." : "")
                 + field.path;
     }
 

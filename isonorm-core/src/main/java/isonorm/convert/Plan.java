@@ -219,7 +219,10 @@ record Plan(
 
     private static void embeddingReason(Architecture architecture, Form form, List<String> reasons) {
         boolean affine = architecture.embedding().norm().map(norm -> norm.affine() != Affine.NONE).orElse(false);
-        if (form == Form.CENTRED && affine) {
+        if (form == Form.CENTRED && architecture.entersWhole()) {
+            reasons.add("what enters its stream comes out of an activation, so it needs an explicit recentring, for which " + architecture.family()
+                    + "'s format has no place; ask for pre-rmsnorm or pre-crmsnorm");
+        } else if (form == Form.CENTRED && affine) {
             reasons.add("its embedding norm has a gain, so what it writes into the stream needs an explicit recentring, for which "
                     + architecture.family() + "'s format has no place; ask for pre-rmsnorm or pre-crmsnorm");
         }

@@ -80,6 +80,7 @@ final class ArchitectureJson {
             case Embedding.Tokens tokens -> tokens.special().equals(Embedding.Special.NONE);
             case Embedding.Patches patches -> patches.positions() && patches.cut().equals(Embedding.Patches.Cut.of(patches.patch()))
                     && patches.beside().equals(new Embedding.Patches.Beside(1, 0));
+            case Embedding.Sound _ -> false;
         };
     }
 
@@ -171,6 +172,26 @@ final class ArchitectureJson {
                 if (!patches.positions()) {
                     json.put("learned_positions", false);
                 }
+            }
+            case Embedding.Sound sound -> {
+                json.put("kind", "sound");
+                json.put("lines", sound.lines());
+                sound.frames().ifPresent(frames -> json.put("frames", frames));
+                if (sound.turned()) {
+                    json.put("turned", true);
+                }
+                ArrayNode convolutions = json.putArray("convolutions");
+                for (Embedding.Sound.Convolution convolution : sound.convolutions()) {
+                    ObjectNode each = convolutions.addObject();
+                    each.put("channels", convolution.channels());
+                    each.put("kernel", convolution.kernel());
+                    each.put("stride", convolution.stride());
+                    each.put("padding", convolution.padding());
+                    each.put("activation", convolution.activation().map(Activation::label).orElse("glu"));
+                }
+                json.put("scale", sound.scale());
+                json.put("positions", sound.positions());
+                json.put("position_offset", sound.positionOffset());
             }
         }
         embedding.norm().ifPresent(norm -> json.set("norm", write(norm)));
@@ -457,8 +478,21 @@ final class ArchitectureJson {
                     json.integer("height"), json.integer("width"), cut(json), json.integer("channels"), json.flagOr(true, "bias"),
                     new Embedding.Patches.Beside(json.integerOr(1, "class_tokens"), json.integerOr(0, "registers")),
                     json.flagOr(true, "learned_positions"), json.flagOr(false, "mask_token"), norm, recentre);
-            default -> throw Config.unsupported("embedding.kind", json.textOr("", "kind"), "tokens or patches");
+            case "sound" -> new Embedding.Sound(
+                    json.integer("lines"), whole(json, "frames"), json.flagOr(false, "turned"), convolutions(json), json.numberOr(1, "scale"),
+                    json.integer("positions"), json.integerOr(0, "position_offset"), norm, recentre);
+            default -> throw Config.unsupported("embedding.kind", json.textOr("", "kind"), "tokens, patches or sound");
         };
+    }
+
+    private static List<Embedding.Sound.Convolution> convolutions(Config json) throws CheckpointException {
+        List<Embedding.Sound.Convolution> all = new ArrayList<>();
+        for (Config each : json.objects("convolutions")) {
+            all.add(new Embedding.Sound.Convolution(each.integer("channels"), each.integer("kernel"), each.integerOr(1, "stride"), each.integerOr(0, "padding"),
+                    each.textOr("", "activation").equals("glu") ? Optional.empty()
+                            : Optional.of(word(each, "activation", Activation.values(), Activation::label))));
+        }
+        return all;
     }
 
     private static Embedding.Patches.Cut cut(Config json) throws CheckpointException {

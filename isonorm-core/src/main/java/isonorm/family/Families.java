@@ -90,6 +90,7 @@ public final class Families {
             Map.entry("roberta-prelayernorm", Bert.ROBERTA_PRELAYERNORM),
             Map.entry("seed_oss", new LlamaRelatives()),
             Map.entry("smollm3", new LlamaRelatives()),
+            Map.entry("speech_to_text", new SpeechToText()),
             Map.entry("splinter", Bert.SPLINTER),
             Map.entry("stablelm", new StableLm()),
             Map.entry("stablelm_epoch", new StableLm()),
@@ -97,6 +98,7 @@ public final class Families {
             Map.entry("vaultgemma", new Gemma()),
             Map.entry("vit", Vit.VIT),
             Map.entry("vit_msn", Vit.VIT_MSN),
+            Map.entry("whisper", new SpeechToText()),
             Map.entry("xlm-roberta", Bert.XLM_ROBERTA),
             Map.entry("xlm-roberta-xl", Bert.XLM_ROBERTA_XL)));
 

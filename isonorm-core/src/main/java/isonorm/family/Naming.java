@@ -4,6 +4,7 @@ import static java.util.Objects.requireNonNull;
 
 import isonorm.architecture.Architecture;
 import isonorm.architecture.Attention;
+import isonorm.architecture.Embedding;
 import isonorm.architecture.Experts;
 import isonorm.architecture.LatentAttention;
 import isonorm.architecture.Mlp;
@@ -88,13 +89,16 @@ public final class Naming {
         /** Some rows of a tensor of all experts. */
         record Stacked(String name, Stacking stacking, int index, int of) implements Place {}
 
+        /** One tensor a convolution. */
+        record Each(List<String> names) implements Place {}
+
         /** One tensor a head. */
         record EachHead(String name) implements Place {}
     }
 
     private final String prefix;
     private final Map<Part, Place> places = new EnumMap<>(Part.class);
-    private final Map<Part, Place> ofExperts = new EnumMap<>(Part.class);
+    private final Map<Part, Place> ofNumbers = new EnumMap<>(Part.class);
     private final Map<Part, List<Long>> shapes = new EnumMap<>(Part.class);
     private final Map<Pattern, Repetition> passedOver = new LinkedHashMap<>();
     private final Map<String, String> repeated = new LinkedHashMap<>();
@@ -129,7 +133,7 @@ public final class Naming {
         Naming naming = new Naming("");
         for (Part part : Part.values()) {
             naming.places.put(part, new Place.ByRole());
-            naming.ofExperts.put(part, new Place.ByRole());
+            naming.ofNumbers.put(part, new Place.ByRole());
         }
         return naming;
     }
@@ -209,7 +213,7 @@ public final class Naming {
 
     /** A layer with one tensor an expert; {@code @} stands for the expert's number. */
     public Naming eachExpert(Part part, String name) {
-        ofExperts.put(part, new Place.Whole(full(name), false));
+        ofNumbers.put(part, new Place.Whole(full(name), false));
         return this;
     }
 
@@ -218,7 +222,13 @@ public final class Naming {
      * name of the bias.
      */
     public Naming experts(Part part, String name, Stacking stacking, int index, int of) {
-        ofExperts.put(part, new Place.Stacked(full(name), stacking, index, of));
+        ofNumbers.put(part, new Place.Stacked(full(name), stacking, index, of));
+        return this;
+    }
+
+    /** Convolutions that stand one behind the other, by their names; a weight's shape in the file is (channels given, channels read, kernel). */
+    public Naming convolutions(Part part, List<String> names) {
+        ofNumbers.put(part, new Place.Each(names.stream().map(this::full).toList()));
         return this;
     }
 
@@ -342,7 +352,7 @@ public final class Naming {
         if (role.stack() != Stack.MAIN && companion.isPresent()) {
             return companion.get().source(architecture.companion().orElseThrow().architecture(), parameter.in(Stack.MAIN));
         }
-        Place place = (role.expert().isPresent() ? ofExperts : places).get(role.part());
+        Place place = (role.number().isPresent() ? ofNumbers : places).get(role.part());
         if (place == null) {
             throw new IllegalStateException("this family has no name for " + role);
         }
@@ -383,6 +393,11 @@ public final class Naming {
                         : one.withShape((long) rows * of, (long) parameter.columns());
             }
             case Place.Stacked(String name, Stacking stacking, int index, int of) -> stacked(numbered(name, role), stacking, index, of, architecture, parameter);
+            case Place.Each(List<String> names) -> {
+                int number = role.number().orElseThrow();
+                Source one = Source.whole(names.get(number) + ending(role), rows);
+                yield parameter.isVector() ? one : one.withShape((long) rows, parameter.columns() / kernel(architecture, number), kernel(architecture, number));
+            }
             case Place.EachHead(String name) -> {
                 int each = attention(architecture, role).heads().width();
                 List<Piece> heads = new ArrayList<>();
@@ -398,13 +413,17 @@ public final class Naming {
         return role.field() == Role.Field.GAIN ? source.withOffset(gainOffset) : source;
     }
 
+    private static long kernel(Architecture architecture, int number) {
+        return architecture.embedding() instanceof Embedding.Sound sound ? sound.convolutions().get(number).kernel() : 1;
+    }
+
     private Piece key(String name, Role role, int rows) {
         return keysHaveBias || role.field() != Role.Field.BIAS ? new Piece(numbered(name, role) + ending(role), 0, rows) : Piece.zeros(rows);
     }
 
     private static Source stacked(String name, Stacking stacking, int index, int of, Architecture architecture, Parameter parameter) {
         int rows = parameter.isVector() ? parameter.columns() : parameter.rows();
-        int expert = parameter.role().expert().orElseThrow();
+        int expert = parameter.role().number().orElseThrow();
         int count = switch (architecture.blocks().get(parameter.role().block()).feedForward()) {
             case Experts experts -> experts.count();
             case Mlp _ -> throw new IllegalStateException("there are no experts in the block of " + parameter.role());
@@ -445,6 +464,6 @@ public final class Naming {
     }
 
     private static String numbered(String name, Role role) {
-        return name.replace("*", "" + role.block()).replace("@", role.expert().isPresent() ? "" + role.expert().getAsInt() : "");
+        return name.replace("*", "" + role.block()).replace("@", role.number().isPresent() ? "" + role.number().getAsInt() : "");
     }
 }

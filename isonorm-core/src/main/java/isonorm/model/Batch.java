@@ -3,10 +3,10 @@ package isonorm.model;
 import java.util.Arrays;
 import java.util.Optional;
 
-/** What one forward pass reads: rows of token ids of one length, images of one size, or what each of a model's two stacks reads. */
-public sealed interface Batch permits Batch.Tokens, Batch.Images, Batch.Both {
+/** What one forward pass reads: rows of token ids of one length, images of one size, sounds of one length, or what each of a model's two stacks reads. */
+public sealed interface Batch permits Batch.Tokens, Batch.Images, Batch.Sounds, Batch.Both {
 
-    /** How many prompts or images there are. */
+    /** How many prompts, images or sounds there are. */
     int count();
 
     /**
@@ -103,6 +103,20 @@ public sealed interface Batch permits Batch.Tokens, Batch.Images, Batch.Both {
             return first == 0 && number == count
                     ? this
                     : new Images(Arrays.copyOfRange(pixels, first * each, (first + number) * each), number, channels, height, width);
+        }
+    }
+
+    /**
+     * Sounds: {@code count} times {@code lines * frames} values, in the order in which the model's own files have them, line after line or frame after
+     * frame; a waveform has one line.
+     */
+    record Sounds(float[] values, int count, int lines, int frames) implements Batch {
+
+        public Sounds {
+            if (count <= 0 || lines <= 0 || frames <= 0 || values.length != (long) count * lines * frames) {
+                throw new IllegalArgumentException(count + " sounds of " + lines + " lines and " + frames + " frames have as many values as that says, got "
+                        + values.length);
+            }
         }
     }
 }

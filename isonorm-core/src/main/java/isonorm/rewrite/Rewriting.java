@@ -46,7 +46,7 @@ final class Rewriting {
                 }
             }
         }
-        boolean recentre = embedding.norm().map(norm -> norm.affine() != Affine.NONE).orElse(false);
+        boolean recentre = architecture.entersWhole() || embedding.norm().map(norm -> norm.affine() != Affine.NONE).orElse(false);
         return architecture.withEmbedding(embedding.withNorm(embedding.norm(), recentre)).withOutput(output);
     }
 

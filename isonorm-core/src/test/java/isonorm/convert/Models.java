@@ -44,7 +44,7 @@ public final class Models {
             return IntStream.range(0, mains.size()).mapToObj(b -> new Input(mains.get(b).ids(), null, mains.get(b).seen(), companions.get(b))).toList();
         }
         SampleCheckpoint.Tensor ids = golden.get("input_ids");
-        SampleCheckpoint.Tensor pixels = golden.getOrDefault("pixel_values", golden.get("input_values"));
+        SampleCheckpoint.Tensor pixels = golden.getOrDefault("pixel_values", golden.getOrDefault("input_values", golden.get("input_features")));
         SampleCheckpoint.Tensor mask = golden.get("attention_mask");
         int batch = (ids == null ? pixels : ids).shape().getFirst().intValue();
         List<Input> inputs = new ArrayList<>();

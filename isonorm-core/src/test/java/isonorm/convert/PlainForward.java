@@ -92,7 +92,7 @@ public final class PlainForward {
     public Result run(Input input) {
         if (model.companion().isPresent()) {
             encoded = new PlainForward(model.companion().get()).run(input.companion()).output();
-            encodedSeen = input.companion().seen();
+            encodedSeen = input.companion().seen(); // null for sounds, all of which is seen
         }
         double[][] x = embed(input);
         second = architecture.dual() ? x.clone() : null;
@@ -265,6 +265,7 @@ public final class PlainForward {
         double[][] x = switch (embedding) {
             case Embedding.Tokens tokens -> tokens(tokens, input);
             case Embedding.Patches patches -> patches(patches, input.pixels());
+            case Embedding.Sound sound -> sound(sound, input.pixels());
         };
         for (int i = 0; i < x.length; i++) {
             if (embedding.norm().isPresent()) {
@@ -362,6 +363,44 @@ public final class PlainForward {
             x.addAll(patches.beside().classTokens(), List.of(matrix(Role.of(REGISTERS, WEIGHT))));
         }
         return x.toArray(double[][]::new);
+    }
+
+    private double[][] sound(Embedding.Sound sound, double[] values) {
+        int frames = values.length / sound.lines();
+        double[][] x = new double[frames][sound.lines()];
+        for (int i = 0; i < frames; i++) {
+            for (int line = 0; line < sound.lines(); line++) {
+                x[i][line] = values[sound.turned() ? i * sound.lines() + line : line * frames + i];
+            }
+        }
+        for (int c = 0; c < sound.convolutions().size(); c++) {
+            x = convolved(sound.convolutions().get(c), c, x);
+        }
+        for (int i = 0; i < x.length; i++) {
+            x[i] = plus(each(x[i], value -> sound.scale() * value), matrix(Role.of(POSITION_EMBEDDING, WEIGHT))[i + sound.positionOffset()]);
+        }
+        return x;
+    }
+
+    private double[][] convolved(Embedding.Sound.Convolution convolution, int number, double[][] x) {
+        double[][] weight = matrix(Role.numbered(CONVOLUTION, number, WEIGHT));
+        double[] bias = vector(Role.numbered(CONVOLUTION, number, BIAS));
+        List<double[]> all = new ArrayList<>();
+        for (int from = -convolution.padding(); from + convolution.kernel() <= x.length + convolution.padding(); from += convolution.stride()) {
+            double[] y = bias.clone();
+            for (int out = 0; out < y.length; out++) {
+                for (int k = 0; k < convolution.kernel(); k++) {
+                    for (int in = 0; from + k >= 0 && from + k < x.length && in < x[0].length; in++) {
+                        y[out] += weight[out][in * convolution.kernel() + k] * x[from + k][in];
+                    }
+                }
+            }
+            int half = y.length / 2;
+            double[] sums = y;
+            all.add(convolution.activation().map(activation -> each(sums, value -> activated(activation, value))).orElseGet(() -> times(
+                    Arrays.copyOf(sums, half), each(Arrays.copyOfRange(sums, half, 2 * half), value -> 1 / (1 + Math.exp(-value))))));
+        }
+        return all.toArray(double[][]::new);
     }
 
     // Blocks
@@ -715,7 +754,7 @@ public final class PlainForward {
                 double total = 0;
                 double[] weights = new double[kv.length];
                 for (int j = 0; j < kv.length; j++) {
-                    weights[j] = encodedSeen[j] ? Math.exp(attention.scale() * dot(part(q, h, width), part(kv[j], g, width))) : 0;
+                    weights[j] = encodedSeen == null || encodedSeen[j] ? Math.exp(attention.scale() * dot(part(q, h, width), part(kv[j], g, width))) : 0;
                     total += weights[j];
                 }
                 for (int j = 0; j < kv.length; j++) {

@@ -35,6 +35,8 @@ class PlanTest {
 
     private static final String EMBEDDING = "its embedding norm has a gain, so what it writes into the stream needs an explicit recentring, for which"
             + " %s's format has no place; ask for pre-rmsnorm or pre-crmsnorm";
+    private static final String ACTIVATED = "what enters its stream comes out of an activation, so it needs an explicit recentring, for which %s's format has"
+            + " no place; ask for pre-rmsnorm or pre-crmsnorm";
     private static final String POST = "its norms stand behind the sum (Post-LN, 3 of 3 blocks): the sub-layers read the stream without a norm,"
             + " so its mean is not redundant; ask for rmsnorm";
     private static final String POST_OF_TWO = POST.replace("3 of 3", "2 of 2");
@@ -81,6 +83,9 @@ class PlanTest {
             new Kind(of("clip_vision"), 3, said(EMBEDDING, "clip_vision_model"), of(), said(PRE, 3, 3)),
             new Kind(of("bert", "bert-base", "bert-mask", "opt-postln"), 3, of(POST), of(POST), of()),
             new Kind(of("mbart", "mbart-mask"), 3, said(EMBEDDING, "mbart"), of(), bothStacks(PRE)),
+            new Kind(of("whisper"), 3, said("of its encoder: " + ACTIVATED, "whisper"), of(), said(PRE, 3, 3)),
+            new Kind(of("whisper-base"), 3, said("of its encoder: " + ACTIVATED, "whisper"), of(), bothStacks(PRE)),
+            new Kind(of("speech_to_text", "speech_to_text-untied"), 3, said("of its encoder: " + ACTIVATED, "speech_to_text"), of(), bothStacks(PRE)),
             new Kind(of("m2m_100"), 3, of("its positions are computed and not stored, so there is no place where their mean could be taken out; ask for"
                     + " pre-rmsnorm or pre-crmsnorm"), of(), bothStacks(PRE)),
             new Kind(of("blenderbot-untied", "pegasus"), 3, of(), of(), bothStacks(PRE)),

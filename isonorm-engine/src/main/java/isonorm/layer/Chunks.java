@@ -62,6 +62,8 @@ public final class Chunks {
             case Batch.Tokens tokens -> tokens.count() * valuesEach(architecture) * tokens.length();
             case Batch.Images images -> images.count() * valuesEach(architecture)
                     * (architecture.embedding() instanceof Embedding.Patches patches ? patches.tokens() : 1);
+            case Batch.Sounds sounds -> sounds.count() * valuesEach(architecture)
+                    * (architecture.embedding() instanceof Embedding.Sound sound ? sound.steps(sounds.frames()) : 1);
             case Batch.Both(Batch companion, Batch main) -> outputValues(main, architecture)
                     + architecture.companion().map(beside -> outputValues(companion, beside.architecture())).orElse(0L);
         };

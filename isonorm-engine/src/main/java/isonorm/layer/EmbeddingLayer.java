@@ -1,6 +1,7 @@
 package isonorm.layer;
 
 import static isonorm.architecture.Part.CLASS_TOKEN;
+import static isonorm.architecture.Part.CONVOLUTION;
 import static isonorm.architecture.Part.DISTILLATION_TOKEN;
 import static isonorm.architecture.Part.EMBEDDING_NORM;
 import static isonorm.architecture.Part.EMBEDDING_PROJECTION;
@@ -38,14 +39,15 @@ sealed interface EmbeddingLayer {
         return switch (architecture.embedding()) {
             case Embedding.Tokens tokens -> Words.load(from, tokens, entrance);
             case Embedding.Patches patches -> Patches.load(from, patches, architecture.streamWidth(), entrance);
+            case Embedding.Sound sound -> Sound.load(from, sound, architecture.width(), entrance);
         };
     }
 
     /**
      * Norm and recentring. A compressed stream enters with d - 1 values; if its norm has a gain, that gives d, of which the
-     * recentred first d - 1 stand for all. Two streams enter alike and lie side by side.
+     * recentred first d - 1 stand for all; so it is where all d values come out of an activation. Two streams enter alike and lie side by side.
      */
-    record Entrance(Optional<NormLayer> norm, boolean recentre, boolean compressed, boolean dual, Compute compute) {
+    record Entrance(Optional<NormLayer> norm, boolean recentre, boolean whole, boolean compressed, boolean dual, Compute compute) {
 
         static Entrance load(Loader from, Architecture architecture) throws IOException {
             boolean compressed = architecture.stream() == Stream.COMPRESSED;
@@ -59,12 +61,12 @@ sealed interface EmbeddingLayer {
                     norm.isPresent()
                             ? Optional.of(from.norm(Role.of(EMBEDDING_NORM, Field.GAIN), norm.get(), architecture.width()))
                             : Optional.empty(),
-                    recentre, compressed, architecture.dual(), from.compute());
+                    recentre, architecture.entersWhole(), compressed, architecture.dual(), from.compute());
         }
 
         Tensor forward(Tensor sum) {
             Tensor h = norm.isPresent() ? norm.get().wide(sum) : sum;
-            boolean all = !compressed || norm.isPresent() && norm.get().gain().isPresent();
+            boolean all = !compressed || whole || norm.isPresent() && norm.get().gain().isPresent();
             if (recentre && all) { // d - 1 values stand for a vector that sums to zero already
                 h = h.recentred();
             }
@@ -232,6 +234,52 @@ sealed interface EmbeddingLayer {
                 all.rows().write(patch, 0, row.length, row);
             }
             return all;
+        }
+    }
+
+    /** {@code scale * x + position[i + offset]} for each frame x that the convolutions leave. */
+    record Sound(Embedding.Sound shape, List<ConvolutionLayer> convolutions, Tensor positions, Entrance entrance, Compute compute) implements EmbeddingLayer {
+
+        static Sound load(Loader from, Embedding.Sound shape, int width, Entrance entrance) throws IOException {
+            List<ConvolutionLayer> convolutions = new ArrayList<>();
+            for (int c = 0; c < shape.convolutions().size(); c++) {
+                convolutions.add(new ConvolutionLayer(shape.convolutions().get(c), from.linear(Role.numbered(CONVOLUTION, c, Field.WEIGHT), true), from.compute()));
+            }
+            return new Sound(shape, convolutions, from.vector(Role.of(POSITION_EMBEDDING, Field.WEIGHT), width), entrance, from.compute());
+        }
+
+        @Override
+        public Tensor forward(Batch batch, Space space) throws IOException {
+            Batch.Sounds sounds = (Batch.Sounds) batch;
+            int T = shape.steps(sounds.frames());
+            Tensor places = positions.slice(shape.positionOffset(), T);
+            Tensor all = space.empty(Type.wide(compute), sounds.count() * T, places.width());
+            for (int sound = 0; sound < sounds.count(); sound++) {
+                int one = sound;
+                space.scoped(() -> {
+                    Tensor x = frames(sounds, one, space);
+                    for (ConvolutionLayer each : convolutions) {
+                        x = each.forward(x);
+                    }
+                    x.to(Type.wide(compute)).timesPlus(shape.scale(), places).copyTo(all.rows().slice(one * T, T));
+                });
+            }
+            return entrance.forward(all);
+        }
+
+        /** A row for each frame of one sound. */
+        private Tensor frames(Batch.Sounds sounds, int sound, Space space) {
+            int lines = sounds.lines();
+            int frames = sounds.frames();
+            Tensor x = space.empty(Type.of(compute), frames, lines);
+            double[] row = new double[lines];
+            for (int frame = 0; frame < frames; frame++) {
+                for (int line = 0; line < lines; line++) {
+                    row[line] = sounds.values()[sound * lines * frames + (shape.turned() ? frame * lines + line : line * frames + frame)];
+                }
+                x.rows().write(frame, 0, lines, row);
+            }
+            return x;
         }
     }
 }

@@ -24,9 +24,35 @@ public final class Fit {
                 }
                 yield shape.tokens();
             }
+            case Embedding.Sound shape when batch instanceof Batch.Sounds given -> {
+                if (given.lines() != shape.lines() || shape.frames().isPresent() && given.frames() != shape.frames().getAsInt()) {
+                    throw new IllegalArgumentException("this model reads sounds of " + shape.lines() + " lines"
+                            + (shape.frames().isPresent() ? " and " + shape.frames().getAsInt() + " frames" : "") + ", got " + given.lines() + " lines and "
+                            + given.frames() + " frames");
+                }
+                int steps = shape.steps(given.frames());
+                if (steps < 1) {
+                    throw new IllegalArgumentException("a sound of " + given.frames() + " frames is shorter than the convolutions of this model; make it longer");
+                }
+                if (steps > shape.positions() - shape.positionOffset()) {
+                    throw new IllegalArgumentException("this model has " + (shape.positions() - shape.positionOffset()) + " positions, got a sound of "
+                            + given.frames() + " frames, which has " + steps + "; cut it");
+                }
+                yield steps;
+            }
             case Embedding _ when batch instanceof Batch.Both -> throw new IllegalArgumentException("this model has one stack, got the inputs of two");
-            case Embedding.Tokens _ -> throw new IllegalArgumentException("this model reads tokens, got images");
-            case Embedding.Patches _ -> throw new IllegalArgumentException("this model reads images, got tokens");
+            case Embedding.Tokens _ -> throw new IllegalArgumentException("this model reads tokens, got " + what(batch));
+            case Embedding.Patches _ -> throw new IllegalArgumentException("this model reads images, got " + what(batch));
+            case Embedding.Sound _ -> throw new IllegalArgumentException("this model reads sounds, got " + what(batch));
+        };
+    }
+
+    private static String what(Batch batch) {
+        return switch (batch) {
+            case Batch.Tokens _ -> "tokens";
+            case Batch.Images _ -> "images";
+            case Batch.Sounds _ -> "sounds";
+            case Batch.Both _ -> "the inputs of two stacks";
         };
     }
 

@@ -182,6 +182,7 @@ public record NormTimes(Loaded.Engine engine, int threads, int runs, Duration wa
                 }
                 yield new Batch.Images(pixels, count, patches.channels(), patches.height(), patches.width());
             }
+            case Embedding.Sound _ -> throw new IllegalArgumentException("norms are timed in models of texts and images, got one of sounds");
             case Embedding.Tokens words -> {
                 long[][] ids = new long[count][];
                 for (int row = 0; row < count; row++) {

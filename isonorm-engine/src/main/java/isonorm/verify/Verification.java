@@ -136,6 +136,7 @@ public final class Verification {
         return architecture.companion().map(beside -> inputs(beside.architecture()) + " and ").orElse("") + switch (architecture.embedding()) {
             case Embedding.Tokens tokens -> "tokens of a vocabulary of " + tokens.vocabulary();
             case Embedding.Patches patches -> "images of " + patches.channels() + " x " + patches.height() + " x " + patches.width();
+            case Embedding.Sound sound -> "sounds of " + sound.lines() + " lines";
         };
     }
 
@@ -153,7 +154,7 @@ public final class Verification {
             throw new IllegalArgumentException("a model of two stacks reads two inputs and cannot be verified on one text");
         }
         if (!(architecture().embedding() instanceof Embedding.Tokens)) {
-            throw new IllegalArgumentException("a model that reads images cannot be verified on a text");
+            throw new IllegalArgumentException("a model that reads images or sounds cannot be verified on a text");
         }
         return new Verification(a, others, Optional.of(words), List.of());
     }
@@ -348,6 +349,14 @@ public final class Verification {
                     pixels[i] = (float) random.nextGaussian();
                 }
                 yield new Batch.Images(pixels, IMAGES, patches.channels(), patches.height(), patches.width());
+            }
+            case Embedding.Sound sound -> {
+                int frames = sound.framesOf(Math.min(PROMPT, stack.longestSequence()));
+                float[] values = new float[IMAGES * sound.lines() * frames];
+                for (int i = 0; i < values.length; i++) {
+                    values[i] = (float) random.nextGaussian();
+                }
+                yield new Batch.Sounds(values, IMAGES, sound.lines(), frames);
             }
         };
     }

@@ -1,5 +1,6 @@
 package isonorm.layer;
 
+import isonorm.architecture.Embedding;
 import isonorm.architecture.Experts;
 import isonorm.checkpoint.Dtype;
 import isonorm.checkpoint.SafetensorsFile;
@@ -79,6 +80,18 @@ public record Fixture(Path folder) {
                 pixels[i] = (float) values[i];
             }
             return new Batch.Images(pixels, shape.get(0).intValue(), 1, shape.get(1).intValue(), shape.get(2).intValue());
+        }
+        if (golden.tensors().containsKey("input_features")) {
+            List<Long> shape = golden.tensors().get("input_features").shape();
+            double[] values = values("input_features").orElseThrow();
+            float[] sounds = new float[values.length];
+            for (int i = 0; i < sounds.length; i++) {
+                sounds[i] = (float) values[i];
+            }
+            boolean turned = Model.of(LoadedModel.open(folder).model()).architecture().companion().orElseThrow().architecture().embedding()
+                    instanceof Embedding.Sound sound && sound.turned();
+            return new Batch.Both(new Batch.Sounds(sounds, shape.get(0).intValue(), shape.get(turned ? 2 : 1).intValue(), shape.get(turned ? 1 : 2).intValue()),
+                    Batch.Tokens.of(whole("decoder_input_ids").orElseThrow()));
         }
         Batch.Tokens tokens = new Batch.Tokens(whole("input_ids").orElseThrow(), whole("attention_mask"));
         Optional<long[][]> decoder = whole("decoder_input_ids");

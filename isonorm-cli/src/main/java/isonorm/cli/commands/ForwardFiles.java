@@ -74,6 +74,7 @@ final class ForwardFiles {
         return switch (stack.embedding()) {
             case Embedding.Tokens _ -> tokens(file, prefix + "input_ids", prefix + "attention_mask");
             case Embedding.Patches patches -> images(file, patches);
+            case Embedding.Sound sound -> sounds(file, sound);
         };
     }
 
@@ -151,28 +152,54 @@ final class ForwardFiles {
         if (!info.shape().subList(1, wanted.size() + 1).equals(wanted)) {
             throw new IOException(file.path() + ": " + name + " must be " + form + " for this model, got shape " + info.shape());
         }
+        int each = patches.channels() * patches.height() * patches.width();
+        return values(file, info, name).stream().<Batch>map(pixels ->
+                new Batch.Images(pixels, pixels.length / each, patches.channels(), patches.height(), patches.width())).toList();
+    }
+
+    private static List<Batch> sounds(SafetensorsFile file, Embedding.Sound sound) throws IOException {
+        String name = "input_features";
+        String form = "batch x " + (sound.turned() ? "frames x lines" : "lines x frames");
+        TensorInfo info = require(file, name, 3, form);
+        long lines = info.shape().get(sound.turned() ? 2 : 1);
+        long frames = info.shape().get(sound.turned() ? 1 : 2);
+        if (lines != sound.lines()) {
+            throw new IOException(file.path() + ": " + name + " must be " + form + " with " + sound.lines() + " lines for this model, got shape " + info.shape());
+        }
+        if (file.tensors().containsKey("attention_mask")) {
+            throw new IOException(file.path() + ": sounds are read without attention_mask; leave it out, and give sounds of one length");
+        }
+        List<Batch> batches = new ArrayList<>();
+        for (float[] values : values(file, info, name)) {
+            batches.add(new Batch.Sounds(values, (int) (values.length / (lines * frames)), (int) lines, (int) frames));
+        }
+        return batches;
+    }
+
+    /** The values of a tensor, some rows of its batch after the other. */
+    private static List<float[]> values(SafetensorsFile file, TensorInfo info, String name) throws IOException {
         if (!Numbers.readable(info.dtype())) {
             throw new IOException(file.path() + ": " + name + " must be F32 (or F64, F16, BF16), got " + info.dtype());
         }
-        int images = info.shape().getFirst().intValue();
-        int each = patches.channels() * patches.height() * patches.width();
-        List<Batch> batches = new ArrayList<>();
+        int rows = info.shape().getFirst().intValue();
+        int each = (int) (info.elements() / rows);
+        List<float[]> all = new ArrayList<>();
         try (Arena arena = Arena.ofConfined()) {
             MemorySegment bytes = file.map(name, arena);
-            double[] image = new double[each];
-            for (int first = 0; first < images; first += ROWS_A_BATCH) {
-                int count = Math.min(ROWS_A_BATCH, images - first);
-                float[] pixels = new float[count * each];
+            double[] row = new double[each];
+            for (int first = 0; first < rows; first += ROWS_A_BATCH) {
+                int count = Math.min(ROWS_A_BATCH, rows - first);
+                float[] some = new float[count * each];
                 for (int i = 0; i < count; i++) {
-                    Numbers.decode(bytes, info.dtype(), (long) (first + i) * each, each, image, 0);
-                    for (int p = 0; p < each; p++) {
-                        pixels[i * each + p] = (float) image[p];
+                    Numbers.decode(bytes, info.dtype(), (long) (first + i) * each, each, row, 0);
+                    for (int v = 0; v < each; v++) {
+                        some[i * each + v] = (float) row[v];
                     }
                 }
-                batches.add(new Batch.Images(pixels, count, patches.channels(), patches.height(), patches.width()));
+                all.add(some);
             }
         }
-        return batches;
+        return all;
     }
 
     /** What of a result is written, under its name. */

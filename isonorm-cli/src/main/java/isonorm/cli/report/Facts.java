@@ -135,6 +135,13 @@ public final class Facts {
                 json.put("width", patches.width());
                 json.put("patch", patches.patch());
             }
+            case Embedding.Sound sound -> {
+                json.put("kind", "sounds");
+                json.put("lines", sound.lines());
+                sound.frames().ifPresent(frames -> json.put("frames", frames));
+                boolean computed = stack.weights().get(Role.of(Part.POSITION_EMBEDDING, Role.Field.WEIGHT)) instanceof Sinusoids;
+                json.put("positions", computed ? "computed" : "learned");
+            }
         }
         return json;
     }

@@ -50,6 +50,7 @@ class PruneTest {
             case Embedding.Tokens tokens -> Batch.Tokens.of(LongStream.range(1, 12).map(i -> i * i % tokens.vocabulary()).toArray());
             case Embedding.Patches patches -> new Batch.Images(image(patches.channels() * patches.height() * patches.width()), 1, patches.channels(),
                     patches.height(), patches.width());
+            case Embedding.Sound sound -> throw new IllegalArgumentException("sounds are not pruned here: " + sound);
         };
         try (ForwardPass pass = ForwardPass.resident(Model.of(model.model()), Compute.F64); Result result = pass.run(batch, some)) {
             return result.outputValues();
