@@ -1,6 +1,7 @@
 package isonorm.verify;
 
 import isonorm.architecture.Architecture;
+import isonorm.architecture.Companion;
 import isonorm.architecture.Embedding;
 import isonorm.architecture.Output;
 import isonorm.architecture.Output.Pooler;
@@ -36,7 +37,7 @@ import java.util.stream.IntStream;
  * Runs models on the same inputs and compares what they give with what the first of them, A, gives.
  *
  * <p>The inputs are a text, given batches, or else {@value #PROMPTS} prompts of up to {@value #PROMPT} random tokens or
- * {@value #IMAGES} random images, always the same. They are run in chunks whose outputs fit {@value Chunks#BYTES} bytes a model:
+ * {@value #IMAGES} random images or sounds, always the same. They are run in chunks whose outputs fit {@value Chunks#BYTES} bytes a model:
  * A on all of a chunk, then each of the others on all of it, whose outputs are compared and let go.
  */
 public final class Verification {
@@ -326,37 +327,47 @@ public final class Verification {
 
     private Batch random() {
         SplittableRandom random = Seed.of(SEED).random();
-        Batch main = random(architecture(), random);
-        return architecture().companion().<Batch>map(beside -> new Batch.Both(random(beside.architecture(), random), main)).orElse(main);
+        Optional<Architecture> beside = architecture().companion().map(Companion::architecture);
+        int rows = beside.map(stack -> Math.min(enough(stack), enough(architecture()))).orElse(enough(architecture()));
+        Batch main = random(architecture(), rows, random);
+        return beside.<Batch>map(stack -> new Batch.Both(random(stack, rows, random), main)).orElse(main);
     }
 
-    private Batch random(Architecture stack, SplittableRandom random) {
+    /** How many prompts, images or sounds are enough. */
+    private static int enough(Architecture stack) {
+        return switch (stack.embedding()) {
+            case Embedding.Tokens _ -> PROMPTS;
+            case Embedding.Patches _, Embedding.Sound _ -> IMAGES;
+        };
+    }
+
+    private Batch random(Architecture stack, int rows, SplittableRandom random) {
         return switch (stack.embedding()) {
             case Embedding.Tokens tokens -> {
                 int length = Math.min(PROMPT, stack.longestSequence());
                 for (Run other : others) {
                     length = Math.min(length, other.model.architecture().longestSequence());
                 }
-                long[][] ids = new long[PROMPTS][length];
+                long[][] ids = new long[rows][length];
                 for (long[] row : ids) {
                     Arrays.setAll(row, _ -> random.nextInt(tokens.vocabulary()));
                 }
                 yield Batch.Tokens.of(ids);
             }
             case Embedding.Patches patches -> {
-                float[] pixels = new float[IMAGES * patches.channels() * patches.height() * patches.width()];
+                float[] pixels = new float[rows * patches.channels() * patches.height() * patches.width()];
                 for (int i = 0; i < pixels.length; i++) {
                     pixels[i] = (float) random.nextGaussian();
                 }
-                yield new Batch.Images(pixels, IMAGES, patches.channels(), patches.height(), patches.width());
+                yield new Batch.Images(pixels, rows, patches.channels(), patches.height(), patches.width());
             }
             case Embedding.Sound sound -> {
                 int frames = sound.framesOf(Math.min(PROMPT, stack.longestSequence()));
-                float[] values = new float[IMAGES * sound.lines() * frames];
+                float[] values = new float[rows * sound.lines() * frames];
                 for (int i = 0; i < values.length; i++) {
                     values[i] = (float) random.nextGaussian();
                 }
-                yield new Batch.Sounds(values, IMAGES, sound.lines(), frames);
+                yield new Batch.Sounds(values, rows, sound.lines(), frames);
             }
         };
     }

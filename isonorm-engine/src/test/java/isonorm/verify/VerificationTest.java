@@ -39,7 +39,7 @@ class VerificationTest {
 
     @EveryProcessor
     @ParameterizedTest
-    @ValueSource(strings = {"gpt2", "opt", "vit", "clip_vision", "bert-base", "dinov2-classifier"})
+    @ValueSource(strings = {"gpt2", "opt", "vit", "clip_vision", "bert-base", "dinov2-classifier", "bart", "whisper"})
     void aModelIsItself(String name) throws IOException {
         Model model = Fixture.named(name).model();
         Comparison comparison = Verification.of(model, model).run(Progress.NONE);
