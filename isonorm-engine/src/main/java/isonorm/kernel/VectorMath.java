@@ -12,7 +12,7 @@ import jdk.incubator.vector.VectorOperators;
 /**
  * Functions of every lane, without branches. The polynomials are minimax fits of the relative error (Lawson's algorithm, in
  * float64), below a quarter of a float32 rounding each; the largest errors of all, in units in the last place against float64:
- * {@link #exp} 0.97, {@link #tanh} 1.3, {@link #tail} 7.7. {@link #acos} is of float64, to 2.
+ * {@link #exp} 0.97, {@link #tanh} 1.3, {@link #gelu} 7.7. {@link #acos} is of float64, to 2.
  *
  * <p>Constants are vectors made beforehand, which leaves the compiler less to take in: where too much comes together it stops
  * inlining, and what is not inlined allocates its vectors.
@@ -32,6 +32,8 @@ final class VectorMath {
     /** Adding it leaves the nearest integer in the last bits. */
     private static final FloatVector ROUNDER = all(0x1.8p23f);
     private static final IntVector ROUNDER_BITS = Lanes.bits(ROUNDER);
+    /** The same with an exponent's bias added: what is left in the last bits is a power's exponent as a float32 has it. */
+    private static final FloatVector POWER_ROUNDER = all(0x1.8p23f + 127);
     private static final IntVector EXPONENT_BIAS = IntVector.broadcast(INTS, 127);
     /** {@code (e^r - 1 - r) / r²} for r within ln(2) / 2 of zero, highest power first, as all of these. */
     private static final FloatVector EXP_0 = all(0.0013814467f);
@@ -48,6 +50,10 @@ final class VectorMath {
     private static final FloatVector SHORT_EXP_2 = all(1.0001644f);
     private static final FloatVector SHORT_EXP_3 = all(0.999928f);
 
+    private static final IntVector SIGN = IntVector.broadcast(INTS, 0x80000000);
+    /** Here, below the smallest normal number, {@link #expInside} is zero. */
+    private static final IntVector MINUS_SIGMOID_END = Lanes.bits(all(-88));
+
     private static final FloatVector TANH_SMALL = all(0.63f);
     /** Beyond this {@code tanh(x / 2)} is one. */
     private static final FloatVector TANH_END = all(20);
@@ -60,9 +66,11 @@ final class VectorMath {
 
     /** Beyond this the density stays what it is, next to nothing. */
     private static final FloatVector TAIL_END = all(13.1f);
+    private static final IntVector MINUS_TAIL_END = Lanes.bits(TAIL_END.neg());
     private static final FloatVector MINUS_HALF = all(-0.5f);
     /** {@code exp(a² / 2) Phi(-a) / t} in {@code t = 1 / (1 + 0.21 a)}. */
     private static final FloatVector TAIL_SCALE = all(0.21f);
+    private static final FloatVector MINUS_TAIL_SCALE = TAIL_SCALE.neg();
     private static final FloatVector TAIL_0 = all(-0.071294315f);
     private static final FloatVector TAIL_1 = all(0.28180224f);
     private static final FloatVector TAIL_2 = all(-0.32648844f);
@@ -74,6 +82,7 @@ final class VectorMath {
     private static final FloatVector TAIL_8 = all(0.083715156f);
     /** The same in {@code t = 1 / (1 + 0.38 a)}, with a relative error of 4e-5. */
     private static final FloatVector SHORT_SCALE = all(0.38f);
+    private static final FloatVector MINUS_SHORT_SCALE = SHORT_SCALE.neg();
     private static final FloatVector SHORT_0 = all(-0.08992695f);
     private static final FloatVector SHORT_1 = all(0.18887347f);
     private static final FloatVector SHORT_2 = all(0.09198199f);
@@ -127,12 +136,12 @@ final class VectorMath {
 
     /** The same for x from -87 to 88. */
     static FloatVector shortExpInside(FloatVector x) {
-        FloatVector shifted = x.fma(LOG2_E, ROUNDER);
-        FloatVector r = shifted.sub(ROUNDER).fma(MINUS_LN_2, x);
+        FloatVector shifted = x.fma(LOG2_E, POWER_ROUNDER);
+        FloatVector r = shifted.sub(POWER_ROUNDER).fma(MINUS_LN_2, x);
         FloatVector p = r.fma(SHORT_EXP_0, SHORT_EXP_1);
         p = p.fma(r, SHORT_EXP_2);
         p = p.fma(r, SHORT_EXP_3);
-        return p.mul(power(Lanes.bits(shifted).sub(ROUNDER_BITS)));
+        return p.mul(power(shifted));
     }
 
     /** {@code e^x} for x up to zero; below -87, {@code e^-87}. */
@@ -142,9 +151,8 @@ final class VectorMath {
 
     /** {@code e^x} for x from -87 to 88. */
     static FloatVector expInside(FloatVector x) {
-        FloatVector shifted = x.fma(LOG2_E, ROUNDER);
-        FloatVector y = fraction(x, shifted.sub(ROUNDER));
-        return y.mul(power(Lanes.bits(shifted).sub(ROUNDER_BITS)));
+        FloatVector shifted = x.fma(LOG2_E, POWER_ROUNDER);
+        return fraction(x, shifted.sub(POWER_ROUNDER)).mul(power(shifted));
     }
 
     /** {@code e^(x - k ln(2))} where that is within ln(2) / 2 of zero. */
@@ -159,6 +167,42 @@ final class VectorMath {
 
     private static FloatVector power(IntVector n) {
         return Lanes.floats(n.add(EXPONENT_BIAS).lanewise(VectorOperators.LSHL, 23));
+    }
+
+    /** {@code 2^k} of what was rounded by {@link #POWER_ROUNDER}. */
+    private static FloatVector power(FloatVector shifted) {
+        return Lanes.floats(Lanes.bits(shifted).lanewise(VectorOperators.LSHL, 23));
+    }
+
+    /** {@code -|x|}, and not below {@code end}: where both signs are set, the larger number has the smaller bits. */
+    private static FloatVector below(FloatVector x, IntVector end) {
+        return Lanes.floats(Lanes.bits(x).lanewise(VectorOperators.OR, SIGN).lanewise(VectorOperators.MIN, end));
+    }
+
+    /** {@code max(x, 0)}; the Vector API's own takes five instructions, for zeros of both signs. */
+    static FloatVector relu(FloatVector x) {
+        return x.blend(ZERO, x.lt(ZERO));
+    }
+
+    /** {@code x Phi(x)}, which is {@code max(x, 0) - |x| Phi(-|x|)}: nothing cancels where x is negative. */
+    static FloatVector gelu(FloatVector x) {
+        FloatVector a = below(x, MINUS_TAIL_END);
+        FloatVector t = ONE.div(a.fma(MINUS_TAIL_SCALE, ONE));
+        return a.fma(bellInside(a).mul(tailPolynomial(t).mul(t)), relu(x));
+    }
+
+    /** {@link #gelu} to 13 bits, for results that are rounded to 8. */
+    static FloatVector shortGelu(FloatVector x) {
+        FloatVector a = below(x, MINUS_TAIL_END);
+        FloatVector t = ONE.div(a.fma(MINUS_SHORT_SCALE, ONE));
+        FloatVector bell = shortExpInside(a.mul(MINUS_HALF).mul(a));
+        return a.fma(bell.mul(shortTailPolynomial(t).mul(t)), relu(x));
+    }
+
+    /** {@code x / (1 + e^-u)}, and zero for u below -87.7. */
+    static FloatVector gated(FloatVector x, FloatVector u) {
+        FloatVector e = expInside(below(u, MINUS_SIGMOID_END));
+        return x.blend(x.mul(e), u.lt(ZERO)).div(e.add(ONE));
     }
 
     /** {@code tanh(x)}. */
@@ -176,27 +220,27 @@ final class VectorMath {
         return large.blend(large.neg(), x.lt(ZERO)).blend(small, size.lt(TANH_SMALL));
     }
 
-    /**
-     * {@code Phi(-a)}, the part of the normal distribution beyond a of zero or more, as exact far out as near zero:
-     * {@code exp(-a² / 2) t P(t)}.
-     */
-    static FloatVector tail(FloatVector a) {
-        return bell(a).mul(tailOfBell(a));
-    }
-
     /** {@code exp(-a² / 2)} for a of zero or more; beyond 13.1 what it is there. */
     static FloatVector bell(FloatVector a) {
-        FloatVector inside = a.blend(TAIL_END, TAIL_END.lt(a));
+        return bellInside(a.blend(TAIL_END, TAIL_END.lt(a)));
+    }
+
+    /** {@code exp(-a² / 2)} for a of either sign up to 13.1. */
+    private static FloatVector bellInside(FloatVector a) {
         // The rounding of a² / 2 matters where it is large: exp(-(s + e)) = exp(-s)(1 - e).
-        FloatVector half = inside.mul(MINUS_HALF);
-        FloatVector minus = half.mul(inside);
+        FloatVector half = a.mul(MINUS_HALF);
+        FloatVector minus = half.mul(a);
         FloatVector density = expInside(minus);
-        return density.add(density.mul(half.fma(inside, minus.neg())));
+        return density.fma(half.fma(a, minus.neg()), density);
     }
 
     /** {@code Phi(-a) / exp(-a² / 2)} for a of zero or more. */
     static FloatVector tailOfBell(FloatVector a) {
         FloatVector t = ONE.div(a.fma(TAIL_SCALE, ONE));
+        return tailPolynomial(t).mul(t);
+    }
+
+    private static FloatVector tailPolynomial(FloatVector t) {
         FloatVector p = t.fma(TAIL_0, TAIL_1);
         p = p.fma(t, TAIL_2);
         p = p.fma(t, TAIL_3);
@@ -204,13 +248,7 @@ final class VectorMath {
         p = p.fma(t, TAIL_5);
         p = p.fma(t, TAIL_6);
         p = p.fma(t, TAIL_7);
-        p = p.fma(t, TAIL_8);
-        return p.mul(t);
-    }
-
-    /** {@link #tail} to 13 bits, for results that are rounded to 8. */
-    static FloatVector shortTail(FloatVector a) {
-        return shortBell(a).mul(shortTailOfBell(a));
+        return p.fma(t, TAIL_8);
     }
 
     /** {@link #bell} to 13 bits. */
@@ -221,16 +259,14 @@ final class VectorMath {
     /** {@link #tailOfBell} to 13 bits. */
     static FloatVector shortTailOfBell(FloatVector a) {
         FloatVector t = ONE.div(a.fma(SHORT_SCALE, ONE));
+        return shortTailPolynomial(t).mul(t);
+    }
+
+    private static FloatVector shortTailPolynomial(FloatVector t) {
         FloatVector p = t.fma(SHORT_0, SHORT_1);
         p = p.fma(t, SHORT_2);
         p = p.fma(t, SHORT_3);
-        p = p.fma(t, SHORT_4);
-        return p.mul(t);
-    }
-
-    /** {@code 1 / (1 + e^-x)}. */
-    static FloatVector sigmoid(FloatVector x) {
-        return ONE.div(exp(x.neg()).add(ONE));
+        return p.fma(t, SHORT_4);
     }
 
     /** The larger of the two; NaN in {@code candidate} does not count. */

@@ -66,17 +66,40 @@ class VectorMathTest {
     }
 
     @Test
-    void tail() {
-        assertWithin(8, VectorMath::tail, a -> Gauss.distribution(-a), 0, 12.9f);
-        assertAt(VectorMath::tail, Float.POSITIVE_INFINITY, 0);
-        assertAt(VectorMath::tail, Float.NaN, Float.NaN);
+    void gelu() {
+        assertWithin(9, VectorMath::gelu, x -> x * Gauss.distribution(x), -12.9f, 40);
+        assertEnds(VectorMath::gelu);
     }
 
     @Test
-    void shortTail() {
-        assertWithin(0x1p11, VectorMath::shortTail, a -> Gauss.distribution(-a), 0, 12.9f);
-        assertAt(VectorMath::shortTail, Float.POSITIVE_INFINITY, 0);
-        assertAt(VectorMath::shortTail, Float.NaN, Float.NaN);
+    void shortGelu() {
+        assertWithin(0x1p11, VectorMath::shortGelu, x -> x * Gauss.distribution(x), -12.9f, 40);
+        assertEnds(VectorMath::shortGelu);
+    }
+
+    @Test
+    void gated() {
+        assertWithin(3, x -> VectorMath.gated(x, x), x -> x / (1 + Math.exp(-x)), -86.9f, 200);
+        assertWithin(3, x -> VectorMath.gated(x, x.mul(2)), x -> x / (1 + Math.exp(-2 * x)), -43.4f, 200);
+        assertEnds(x -> VectorMath.gated(x, x));
+    }
+
+    @Test
+    void relu() {
+        assertWithin(0, VectorMath::relu, x -> Math.max(x, 0), -100, 100);
+        assertAt(VectorMath::relu, Float.NEGATIVE_INFINITY, 0);
+        assertAt(VectorMath::relu, Float.NaN, Float.NaN);
+    }
+
+    /** Far below zero next to nothing, far above what is given; NaN stays NaN, of either sign. */
+    private static void assertEnds(UnaryOperator<FloatVector> function) {
+        assertEquals(0, function.apply(FloatVector.broadcast(Lanes.FLOATS, -1e3f)).lane(0), 1e-34);
+        assertAt(function, 0, 0);
+        assertAt(function, 1e30f, 1e30f);
+        assertAt(function, Float.POSITIVE_INFINITY, Float.POSITIVE_INFINITY);
+        assertAt(function, Float.NaN, Float.NaN);
+        float negative = Float.intBitsToFloat(0xffc00000);
+        assertTrue(Float.isNaN(function.apply(FloatVector.broadcast(Lanes.FLOATS, negative)).lane(0)));
     }
 
     /** {@code arccos(x)} by {@code mpmath.acos} with 30 digits. */
