@@ -90,6 +90,7 @@ public final class PlainForward {
     }
 
     public Result run(Input input) {
+        trace.clear();
         if (model.companion().isPresent()) {
             encoded = new PlainForward(model.companion().get()).run(input.companion()).output();
             encodedSeen = input.companion().seen(); // null for sounds, all of which is seen
@@ -104,7 +105,8 @@ public final class PlainForward {
 
     /**
      * What the last run computed in a block, the d values of each token: "block_input", "attention_norm", "attention_output", "mlp_input"
-     * (the stream as the MLP finds it), "mlp_output" or "block_output"; null where the block has no such thing.
+     * (the stream as the MLP finds it), "mlp_output" or "block_output"; and of experts "expert_weights", zero where one is not chosen; null where the
+     * block has no such thing.
      */
     public double[][] trace(int block, String position) {
         return trace.get(block + " " + position);
@@ -541,6 +543,10 @@ public final class PlainForward {
 
     private double[] experts(Experts experts, int l, double[] x) {
         double[] weights = weights(experts, l, linear(ROUTER, l, x));
+        double[][] before = trace.getOrDefault(l + " expert_weights", new double[0][]);
+        double[][] after = Arrays.copyOf(before, before.length + 1);
+        after[before.length] = weights;
+        trace.put(l + " expert_weights", after);
         double[] y = null;
         for (int e = 0; e < weights.length; e++) {
             if (weights[e] != 0) {

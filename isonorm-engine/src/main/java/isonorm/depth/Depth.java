@@ -5,6 +5,7 @@ import java.util.Comparator;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.SortedMap;
 import java.util.stream.IntStream;
 
 /**
@@ -19,6 +20,7 @@ import java.util.stream.IntStream;
  * @param cka their linear CKA, of up to 32 tokens a window: 1 where the tokens stand to each other as before; NaN where windows have fewer
  *     than four tokens
  * @param withoutDirection how many tokens these leave out, because one of their vectors was zero or not finite
+ * @param experts how often each expert is chosen, of the blocks that have experts
  * @param sensitivity what removing blocks does, where that was measured
  * @param gradients of the blocks' parameters, where these were measured
  */
@@ -33,6 +35,7 @@ public record Depth(
         long withoutDirection,
         List<MassiveActivation> massive,
         Growth growth,
+        SortedMap<Integer, ExpertLoad> experts,
         Optional<Sensitivity> sensitivity,
         Optional<GradientNorms> gradients) {
 
@@ -83,12 +86,14 @@ public record Depth(
 
     /** The same with what removing blocks does. */
     public Depth withSensitivity(Sensitivity measured) {
-        return new Depth(width, tokens, compute, activations, angular, cosine, cka, withoutDirection, massive, growth, Optional.of(measured), gradients);
+        return new Depth(width, tokens, compute, activations, angular, cosine, cka, withoutDirection, massive, growth, experts,
+                Optional.of(measured), gradients);
     }
 
     /** The same with gradients. */
     public Depth withGradients(GradientNorms measured) {
-        return new Depth(width, tokens, compute, activations, angular, cosine, cka, withoutDirection, massive, growth, sensitivity, Optional.of(measured));
+        return new Depth(width, tokens, compute, activations, angular, cosine, cka, withoutDirection, massive, growth, experts,
+                sensitivity, Optional.of(measured));
     }
 
     /** Whether there are enough tokens for a verdict. */

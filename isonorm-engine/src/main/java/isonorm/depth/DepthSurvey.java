@@ -145,7 +145,8 @@ public final class DepthSurvey implements AutoCloseable {
         double[] variances = activations.stream().mapToDouble(block -> requireNonNull(block.get(Position.BLOCK_OUTPUT)).variance()).toArray();
         Distances distances = survey.distances();
         return new Depth(architecture.width(), survey.tokens(), compute, activations, distances.angular(), distances.cosine(), survey.similarity().cka(),
-                distances.without(), survey.massiveActivations(), Growth.of(variances), Optional.empty(), Optional.empty());
+                distances.without(), survey.massiveActivations(), Growth.of(variances), survey.experts(), Optional.empty(),
+                Optional.empty());
     }
 
     /**

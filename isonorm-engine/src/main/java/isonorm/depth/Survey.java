@@ -3,6 +3,7 @@ package isonorm.depth;
 import static java.util.Objects.requireNonNull;
 
 import isonorm.architecture.Architecture;
+import isonorm.architecture.Experts;
 import isonorm.architecture.Stream;
 import isonorm.kernel.Kernels;
 import isonorm.kernel.Profile;
@@ -17,8 +18,11 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalInt;
 import java.util.Queue;
+import java.util.SortedMap;
+import java.util.TreeMap;
 import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.atomic.AtomicIntegerArray;
+import java.util.concurrent.atomic.AtomicLongArray;
 import java.util.stream.IntStream;
 
 /**
@@ -44,6 +48,8 @@ final class Survey implements Observer {
     private final List<Giants> giants;
     private final Distances distances;
     private final Similarity similarity;
+    /** How many tokens chose each expert, by block. */
+    private final SortedMap<Integer, AtomicLongArray> chosen = new TreeMap<>();
 
     /** Those that nobody is at. */
     private final Queue<Profile> profiles = new ConcurrentLinkedQueue<>();
@@ -66,6 +72,11 @@ final class Survey implements Observer {
         this.giants = IntStream.rangeClosed(0, blocks).mapToObj(_ -> new Giants(width)).toList();
         this.distances = new Distances(blocks + 1);
         this.similarity = new Similarity(blocks + 1);
+        for (int l = 0; l < blocks; l++) {
+            if (architecture.blocks().get(l).feedForward() instanceof Experts experts) {
+                chosen.put(l, new AtomicLongArray(experts.count()));
+            }
+        }
     }
 
     private static List<Gathering> gatherings(int count) {
@@ -146,6 +157,14 @@ final class Survey implements Observer {
         }
     }
 
+    @Override
+    public void chosen(int block, int token, int[] experts) {
+        AtomicLongArray counts = requireNonNull(chosen.get(block));
+        for (int expert : experts) {
+            counts.incrementAndGet(expert);
+        }
+    }
+
     private Profile profile(Rows x, Values scales, Values bias) {
         Profile free = profiles.poll();
         Profile profile = free != null && free.rows() >= x.rows() ? free : new Profile(x.rows());
@@ -186,6 +205,14 @@ final class Survey implements Observer {
             all.add(block);
         }
         return all;
+    }
+
+    /** How often each expert was chosen, of the blocks that have experts. */
+    SortedMap<Integer, ExpertLoad> experts() {
+        SortedMap<Integer, ExpertLoad> loads = new TreeMap<>();
+        chosen.forEach((block, counts) ->
+                loads.put(block, new ExpertLoad(IntStream.range(0, counts.length()).mapToLong(counts::get).toArray(), tokens)));
+        return loads;
     }
 
     /** The dimensions with massive activations before each block, and behind the last. */

@@ -8,6 +8,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import isonorm.EveryProcessor;
 import isonorm.architecture.Architecture;
+import isonorm.architecture.Experts;
 import isonorm.architecture.Part;
 import isonorm.architecture.Role;
 import isonorm.convert.Conversion;
@@ -34,8 +35,11 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalInt;
 import java.util.Set;
+import java.util.SortedMap;
 import java.util.SplittableRandom;
+import java.util.TreeMap;
 import java.util.stream.IntStream;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
@@ -54,7 +58,8 @@ class DepthTest {
     /** Every placement and wiring, every kind of norm, compressed streams, LayerScale-free text models of all kinds. */
     static List<Case> cases() throws IOException {
         List<Case> cases = new ArrayList<>();
-        for (String fixture : List.of("gpt2", "gptj", "gpt_neox", "llama", "gemma2", "olmo2", "opt-postln", "bert", "bloom", "cohere")) {
+        for (String fixture : List.of("gpt2", "gptj", "gpt_neox", "llama", "gemma2", "olmo2", "opt-postln", "bert", "bloom", "cohere", "mixtral", "gpt_oss",
+                "deepseek_v2")) {
             LoadedModel model = LoadedModel.open(Fixture.named(fixture).folder());
             cases.add(new Case(fixture, Optional.empty(), Compute.F64));
             cases.add(new Case(fixture, Optional.empty(), Compute.F32));
@@ -179,6 +184,62 @@ class DepthTest {
         List<double[]> third = all.get("1 block_output");
         double expected = independence(first, third) / Math.sqrt(independence(first, first) * independence(third, third));
         assertEquals(expected, measure(model, one.compute, batch(rows)).cka()[0][1], 10 * Tolerance.CONVERTED_F32);
+    }
+
+    /** Also with fewer rows than threads share, and in more than one batch. */
+    @ParameterizedTest
+    @MethodSource("withExperts")
+    void expertsAreCountedAsTheRouterChooses(Case one) throws IOException {
+        Model model = one.model();
+        int[][] rows = ids(model, 5, LENGTH);
+        PlainForward forward = new PlainForward(model);
+        SortedMap<Integer, long[]> expected = new TreeMap<>();
+        for (int[] row : rows) {
+            forward.run(PlainForward.Input.tokens(row));
+            for (int l = 0; l < model.architecture().blocks().size(); l++) {
+                if (model.architecture().blocks().get(l).feedForward() instanceof Experts experts) {
+                    long[] counts = expected.computeIfAbsent(l, _ -> new long[experts.count()]);
+                    for (double[] weights : forward.trace(l, "expert_weights")) {
+                        IntStream.range(0, weights.length).filter(e -> weights[e] != 0).forEach(e -> counts[e]++);
+                    }
+                }
+            }
+        }
+        SortedMap<Integer, ExpertLoad> given = measure(model, one.compute, batch(Arrays.copyOf(rows, 4)), batch(rows[4])).experts();
+        assertEquals(expected.keySet(), given.keySet());
+        for (int l : expected.keySet()) {
+            ExpertLoad load = given.get(l);
+            long[] counts = expected.get(l);
+            assertArrayEquals(counts, load.chosen(), "block " + l);
+            assertEquals(5 * LENGTH, load.tokens());
+            double all = Arrays.stream(counts).sum();
+            double entropy = Arrays.stream(counts).filter(count -> count > 0).mapToDouble(count -> -count / all * Math.log(count / all)).sum();
+            assertEquals(Math.exp(entropy), load.effective(), 1e-12);
+            assertEquals(Arrays.stream(counts).max().getAsLong() / 60., load.share(load.most()));
+            assertEquals(Arrays.stream(counts).min().getAsLong() / 60., load.share(load.least()));
+        }
+    }
+
+    static List<Case> withExperts() {
+        return Stream.of("mixtral", "qwen3_moe", "deepseek_v2", "deepseek_v2-groups", "deepseek_v3", "gpt_oss", "dbrx", "phimoe")
+                .flatMap(fixture -> Stream.of(Compute.F64, Compute.F32).map(compute -> new Case(fixture, Optional.empty(), compute))).toList();
+    }
+
+    @Test
+    void modelsWithoutExpertsHaveNoneCounted() throws IOException {
+        Model model = model("gpt2", Optional.empty());
+        assertEquals(Map.of(), measure(model, Compute.F32, batch(ids(model, 1, LENGTH))).experts());
+    }
+
+    @Test
+    void anEvenLoadHasAllExpertsAndOneExpertAloneIsOne() {
+        assertEquals(4, new ExpertLoad(new long[] {5, 5, 5, 5}, 10).effective(), 1e-12);
+        ExpertLoad one = new ExpertLoad(new long[] {0, 7, 0}, 7);
+        assertEquals(1, one.effective());
+        assertEquals(1, one.most());
+        assertEquals(1, one.share(1));
+        assertEquals(0, one.least());
+        assertEquals(2, one.unused());
     }
 
     private static void requireDefinition(List<double[]> tokens, Activations given, double tolerance, String what) {

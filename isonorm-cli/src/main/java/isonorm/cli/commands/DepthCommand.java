@@ -20,7 +20,7 @@ import picocli.CommandLine.Parameters;
             "Measure how a model uses its depth, on a text: what its stream is like at five positions of every block, how far apart the "
                     + "inputs of its blocks are, which activations are massive, how the variance grows, and which blocks are idle.",
             "The text is read in whole windows that follow each other. Distances are arccos(cos)/pi between inputs of two blocks, the mean "
-                    + "over all tokens. With --out there is a report with plots; several checkpoints are drawn together. "
+                    + "over all tokens. Of experts it says how often each is chosen. With --out there is a report with plots; several checkpoints are drawn together. "
                     + "Models that read images are refused."
         },
         footer = {

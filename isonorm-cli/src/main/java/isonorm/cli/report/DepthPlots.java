@@ -5,6 +5,7 @@ import static java.util.Objects.requireNonNull;
 import isonorm.architecture.Part;
 import isonorm.depth.Activations;
 import isonorm.depth.Depth;
+import isonorm.depth.ExpertLoad;
 import isonorm.depth.GradientNorms;
 import isonorm.depth.Growth;
 import isonorm.depth.Position;
@@ -37,6 +38,10 @@ record DepthPlots(List<DepthReport.Measured> all) {
                 everywhere("Kurtosis", "A normal distribution has 3; outliers make it large.", Activations::kurtosis),
                 everywhere("Variance at every position", "All values of all tokens together.", Activations::variance),
                 everywhere("Root mean square", "All values of all tokens together.", Activations::rms))));
+        List<DepthReport.Measured> withExperts = all.stream().filter(one -> !one.depth().experts().isEmpty()).toList();
+        if (!withExperts.isEmpty()) {
+            groups.add(new Page.Group("Experts", Stream.concat(withExperts.stream().map(this::loads), Stream.of(effective())).toList()));
+        }
         if (all.stream().anyMatch(one -> one.depth().gradients().isPresent())) {
             groups.add(new Page.Group("Gradients", List.of(gradients())));
         }
@@ -83,6 +88,23 @@ record DepthPlots(List<DepthReport.Measured> all) {
         return new Plot.Heat(all.size() == 1 ? "Linear CKA" : "Linear CKA of " + one.name(),
                 "How alike tokens stand to each other before block l and before block l + n, from 32 tokens a window; 1 is the same.",
                 new Plot.Axes("block l", "blocks later, n"), "CKA", 1, one.depth().cka());
+    }
+
+    private Plot loads(DepthReport.Measured one) {
+        double[][] shares = IntStream.range(0, one.depth().blocks()).mapToObj(l -> {
+            ExpertLoad load = one.depth().experts().get(l);
+            return load == null ? new double[0] : IntStream.range(0, load.experts()).mapToDouble(load::share).toArray();
+        }).toArray(double[][]::new);
+        return new Plot.Heat(all.size() == 1 ? "How often experts are chosen" : "How often experts are chosen in " + one.name(),
+                "The part of the tokens that each expert of a block is chosen for.", new Plot.Axes("block", "expert"), "share", 0, shares);
+    }
+
+    private Plot effective() {
+        return each("Effective experts", "exp(entropy) of the choices beside how many experts there are: 1 where all are chosen equally often.",
+                "effective, part of all", (depth, l) -> {
+                    ExpertLoad load = depth.experts().get(l);
+                    return load == null ? Double.NaN : load.effective() / load.experts();
+                });
     }
 
     private Plot turns() {

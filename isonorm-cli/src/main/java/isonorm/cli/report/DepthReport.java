@@ -12,6 +12,7 @@ import isonorm.cli.terminal.Json;
 import isonorm.cli.terminal.Table;
 import isonorm.depth.Activations;
 import isonorm.depth.Depth;
+import isonorm.depth.ExpertLoad;
 import isonorm.depth.Growth;
 import isonorm.depth.MassiveActivation;
 import isonorm.depth.Position;
@@ -63,6 +64,8 @@ public record DepthReport(String text, List<Measured> all) {
         ArrayNode distances = json.putArray("angular_distance");
         ArrayNode influence = json.putArray("influence");
         ArrayNode massive = json.putArray("massive_activations");
+        ArrayNode loads = json.putArray("expert_load");
+        ArrayNode experts = json.putArray("experts");
         ArrayNode sensitivity = json.putArray("sensitivity");
         ArrayNode gradients = json.putArray("gradients");
         for (Measured one : all) {
@@ -78,6 +81,16 @@ public record DepthReport(String text, List<Measured> all) {
                 }
             }
             depth.massive().forEach(each -> massive.add(massive(one, each)));
+            depth.experts().forEach((block, load) -> {
+                ObjectNode row = loads.addObject().put("checkpoint", one.name).put("block", block).put("experts", load.experts());
+                Json.put(row, "effective", load.effective());
+                row.put("most_chosen", load.most()).put("most_share", load.share(load.most()));
+                row.put("least_chosen", load.least()).put("least_share", load.share(load.least())).put("unused", load.unused());
+                for (int e = 0; e < load.experts(); e++) {
+                    experts.addObject().put("checkpoint", one.name).put("block", block).put("expert", e).put("chosen", load.chosen()[e])
+                            .put("share", load.share(e));
+                }
+            });
             depth.gradients().ifPresent(measured -> IntStream.range(0, depth.blocks()).forEach(l -> measured.blocks().get(l).forEach((part, norm) ->
                     Json.put(gradients.addObject().put("checkpoint", one.name).put("block", l).put("parameter", part), "norm", norm))));
             depth.sensitivity().ifPresent(measured -> measured.removals().forEach(removal -> {
@@ -179,6 +192,13 @@ public record DepthReport(String text, List<Measured> all) {
         table.print(console.out());
         console.out().println("  The stream behind each block; writes are norms beside the stream's; distances are to the next block's input, 0 to 1.");
         console.out().println();
+        if (!depth.experts().isEmpty()) {
+            Table loads = Table.ofNumbers(LOAD_HEADS.toArray(String[]::new));
+            loads(depth).forEach(row -> loads.row(row.toArray(String[]::new)));
+            loads.print(console.out());
+            console.out().println("  Shares are parts of the tokens; effective experts are exp(entropy) of the choices, all of them where they are even.");
+            console.out().println();
+        }
         facts(one).forEach((what, value) -> console.out().println("  " + what + ": " + value));
         console.out().println();
         for (String sentence : depth.verdict().split("(?<=\\.) (?=[A-Z])")) {
@@ -201,6 +221,20 @@ public record DepthReport(String text, List<Measured> all) {
             rows.add(row);
         }
         return rows;
+    }
+
+    private static final List<String> LOAD_HEADS = List.of("block", "experts", "effective", "most chosen", "share", "least chosen", "share", "unused");
+
+    /** How the experts of each block that has any are chosen. */
+    private static List<List<String>> loads(Depth depth) {
+        List<List<String>> rows = new ArrayList<>();
+        depth.experts().forEach((block, load) -> rows.add(List.of(String.valueOf(block), String.valueOf(load.experts()), number(load.effective()),
+                String.valueOf(load.most()), share(load, load.most()), String.valueOf(load.least()), share(load, load.least()), String.valueOf(load.unused()))));
+        return rows;
+    }
+
+    private static String share(ExpertLoad load, int expert) {
+        return String.format(Locale.ROOT, "%.1f %%", 100 * load.share(expert));
     }
 
     private static String ratio(Depth depth, int l, Position position) {
@@ -285,7 +319,8 @@ public record DepthReport(String text, List<Measured> all) {
 
     /** Writes all files; each of them is complete or not there. */
     public void write(Path folder) throws IOException {
-        ReportFolder.write(folder, json(), List.of("blocks", "angular_distance", "influence", "massive_activations", "sensitivity", "gradients"),
+        ReportFolder.write(folder, json(), List.of("blocks", "angular_distance", "influence", "massive_activations", "expert_load",
+                "experts", "sensitivity", "gradients"),
                 page(new DepthPlots(all)));
     }
 
@@ -303,6 +338,9 @@ public record DepthReport(String text, List<Measured> all) {
             facts.putAll(facts(one));
             cards.add(new Page.Card(one.name, one.depth.verdict(), facts));
             tables.add(new Page.Grid(one.name + ", block by block", HEADS.subList(0, HEADS.size() - (one.depth.sensitivity().isPresent() ? 0 : 1)), rows(one.depth)));
+            if (!one.depth.experts().isEmpty()) {
+                tables.add(new Page.Grid(one.name + ", experts block by block", LOAD_HEADS, loads(one.depth)));
+            }
         }
         String title = all.size() == 1 ? "Depth of " + all.getFirst().name : "Depth of " + all.size() + " checkpoints";
         return new Page(title, "Measured on " + text, cards, plots.groups(), tables);

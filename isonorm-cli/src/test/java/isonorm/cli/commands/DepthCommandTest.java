@@ -14,7 +14,10 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Set;
+import java.util.SplittableRandom;
 import java.util.TreeSet;
+import java.util.stream.Collectors;
+import java.util.stream.IntStream;
 import javax.xml.parsers.DocumentBuilderFactory;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.condition.EnabledOnOs;
@@ -123,6 +126,44 @@ class DepthCommandTest {
         assertEquals(Set.of("attention.output", "attention.query_key_value", "attention_norm", "mlp.down", "mlp.up", "mlp_norm"), parts);
         assertTrue(Files.exists(out.resolve("gradients.csv")) && Files.exists(out.resolve("gradient-norms.svg")));
         refused(1, "this vit model reads images", Run.fixture("vit"), "--gradients");
+    }
+
+    @Test
+    void ofExpertsIsSaidHowOftenEachIsChosen() throws IOException {
+        Path model = Files.createDirectory(folder.resolve("mixtral"));
+        for (String file : List.of("config.json", "model.safetensors")) {
+            Files.copy(Run.fixture("mixtral").resolve(file), model.resolve(file));
+        }
+        String words = IntStream.range(1, 160).mapToObj(i -> "\"w" + i + "\": " + i).collect(Collectors.joining(", "));
+        Files.writeString(model.resolve("tokenizer.json"), """
+                {"version": "1.0", "added_tokens": [], "normalizer": null, "pre_tokenizer": {"type": "Whitespace"}, "post_processor": null, "decoder": null,
+                 "model": {"type": "WordLevel", "vocab": {"?": 0, %s}, "unk_token": "?"}}""".formatted(words));
+        Path text = Files.writeString(folder.resolve("text.txt"),
+                new SplittableRandom(1).ints(200, 1, 160).mapToObj(i -> "w" + i).collect(Collectors.joining(" ")));
+        Path out = folder.resolve("report");
+        Run run = Run.of("depth", model, "--text", text, "--window", 20, "--out", out, "--quiet").ended(0);
+        JsonNode json = new ObjectMapper().readTree(out.resolve("report.json").toFile());
+        assertEquals(3 * 4, json.path("experts").size());
+        assertEquals(3, json.path("expert_load").size());
+        for (JsonNode load : json.path("expert_load")) {
+            double shares = 0;
+            for (JsonNode expert : json.path("experts")) {
+                if (expert.path("block").equals(load.path("block"))) {
+                    double share = expert.path("share").asDouble();
+                    assertEquals(expert.path("chosen").asInt() / 200., share, 1e-12);
+                    assertTrue(share <= load.path("most_share").asDouble() && share >= load.path("least_share").asDouble(), load.toString());
+                    shares += share;
+                }
+            }
+            assertEquals(2, shares, 1e-12); // of four, each token chooses two
+            assertTrue(load.path("effective").asDouble() > 1 && load.path("effective").asDouble() <= 4, load.toString());
+        }
+        assertTrue(run.out().contains("most chosen") && run.out().contains("least chosen"), run.out());
+        assertTrue(Files.readString(out.resolve("report.html")).contains("experts block by block"), "a table");
+        for (String file : List.of("experts.csv", "expert_load.csv", "how-often-experts-are-chosen.svg", "effective-experts.svg")) {
+            assertTrue(Files.exists(out.resolve(file)), file);
+        }
+        assertFalse(Run.of("depth", EXAMPLE, "--tokens", 512, "--quiet").ended(0).out().contains("most chosen"));
     }
 
     @Test
