@@ -73,12 +73,12 @@ public record Architecture(
         return switch (output) {
             case Output.Words _ -> false;
             case Output.Labels labels -> labels.pooling() == Output.Pooling.NORMED_MEAN;
-            case Output.Hidden(Output.Pooler pooler) -> pooler.bareStream();
+            case Output.Hidden hidden -> hidden.pooler().bareStream();
         };
     }
 
     private static java.util.stream.Stream<Norm> streamNorms(Embedding embedding, List<Block> blocks, Optional<Norm> finalNorm) {
-        return java.util.stream.Stream.of(embedding.norm().stream(), blocks.stream().map(Block::norm), finalNorm.stream())
+        return java.util.stream.Stream.of(embedding.streamNorm().stream(), blocks.stream().map(Block::norm), finalNorm.stream())
                 .flatMap(norms -> norms);
     }
 
@@ -154,6 +154,11 @@ public record Architecture(
         return embedding instanceof Embedding.Tokens tokens && !tokens.projected();
     }
 
+    /** Whether tables are added up and normalized before a projection leads from there to the stream. */
+    private boolean sumIsProjected() {
+        return embedding instanceof Embedding.Tokens tokens && tokens.projection() == Embedding.Projection.SUM;
+    }
+
     /** Whether what enters the stream comes out of an activation: all {@code width} values of it are there, and none of its writers can be centred. */
     public boolean entersWhole() {
         return embedding instanceof Embedding.Sound;
@@ -166,7 +171,8 @@ public record Architecture(
     public Part.Use use(Part part) {
         boolean between = switch (part) {
             case TOKEN_EMBEDDING -> !tokensEnterStream();
-            case POSITION_EMBEDDING -> entersWhole();
+            case POSITION_EMBEDDING -> entersWhole() || sumIsProjected();
+            case SEGMENT_EMBEDDING -> sumIsProjected();
             case HEAD_TRANSFORM -> output instanceof Output.Words words && words.projectedWidth() > 0;
             case HEAD -> switch (output) {
                 case Output.Words words -> words.projectedWidth() > 0 || words.transform().isPresent();
@@ -334,14 +340,15 @@ public record Architecture(
                 if (tokens.means()) {
                     all.add(Parameter.vector(Role.of(TOKEN_EMBEDDING, MEANS), tokens.vocabulary()));
                 }
+                boolean sum = tokens.projection() == Embedding.Projection.SUM;
                 if (tokens.projected()) {
-                    all.add(Parameter.matrix(Role.of(EMBEDDING_PROJECTION, WEIGHT), streamWidth(), tokens.width()));
+                    linearParameters(all, Role.of(EMBEDDING_PROJECTION, WEIGHT), streamWidth(), tokens.width(), sum);
                 }
                 if (tokens.positions() > 0) {
-                    all.add(Parameter.matrix(Role.of(POSITION_EMBEDDING, WEIGHT), tokens.positions(), streamWidth()));
+                    all.add(Parameter.matrix(Role.of(POSITION_EMBEDDING, WEIGHT), tokens.positions(), sum ? tokens.width() : streamWidth()));
                 }
                 if (tokens.segments() > 0) {
-                    all.add(Parameter.matrix(Role.of(SEGMENT_EMBEDDING, WEIGHT), tokens.segments(), streamWidth()));
+                    all.add(Parameter.matrix(Role.of(SEGMENT_EMBEDDING, WEIGHT), tokens.segments(), sum ? tokens.width() : streamWidth()));
                 }
             }
             case Embedding.Patches patches -> {
@@ -370,7 +377,7 @@ public record Architecture(
                 all.add(Parameter.matrix(Role.of(POSITION_EMBEDDING, WEIGHT), sound.positions(), width));
             }
         }
-        embedding.norm().ifPresent(norm -> normParameters(all, Role.of(EMBEDDING_NORM, GAIN), norm, width));
+        embedding.norm().ifPresent(norm -> normParameters(all, Role.of(EMBEDDING_NORM, GAIN), norm, embedding.normWidth(width)));
     }
 
     private void blockParameters(List<Parameter> all, int l) {
@@ -524,12 +531,25 @@ public record Architecture(
                     all.add(Parameter.vector(Role.of(HEAD, COLUMN), labels.labels()));
                 }
             }
-            case Output.Hidden(Output.Pooler pooler) -> {
-                if (pooler == Output.Pooler.DENSE_TANH) {
+            case Output.Hidden hidden -> {
+                if (hidden.pooler() == Output.Pooler.DENSE_TANH) {
                     linearParameters(all, Role.of(POOLER, WEIGHT), width, finalWidth(), true);
                 }
+                hidden.probe().ifPresent(probe -> probeParameters(all, probe));
+                hidden.projection().ifPresent(projection -> linearParameters(all, Role.of(POOLER_PROJECTION, WEIGHT), projection.width(), width, projection.bias()));
             }
         }
+    }
+
+    private void probeParameters(List<Parameter> all, Output.Probe probe) {
+        all.add(Parameter.vector(Role.of(POOLER_PROBE, WEIGHT), width));
+        linearParameters(all, Role.of(POOLER_QUERY, WEIGHT), width, width, true);
+        linearParameters(all, Role.of(POOLER_KEY, WEIGHT), width, width, true);
+        linearParameters(all, Role.of(POOLER_VALUE, WEIGHT), width, width, true);
+        linearParameters(all, Role.of(POOLER_OUTPUT, WEIGHT), width, width, true);
+        normParameters(all, Role.of(POOLER_NORM, GAIN), probe.norm(), width);
+        linearParameters(all, Role.of(POOLER_UP, WEIGHT), probe.mlp().hidden(), width, true);
+        linearParameters(all, Role.of(POOLER_DOWN, WEIGHT), width, probe.mlp().hidden(), true);
     }
 
     /** Gives the width of what it makes. */

@@ -13,6 +13,12 @@ public sealed interface Embedding {
     /** The norm behind the sum of the embeddings, if there is one. */
     Optional<Norm> norm();
 
+    /** The norm whose result enters the stream itself; empty where a projection stands between the two. */
+    Optional<Norm> streamNorm();
+
+    /** How many values the norm reads in a model of this width. */
+    int normWidth(int width);
+
     /** Whether the mean of what the norm gives is taken out before it enters the stream. */
     boolean recentre();
 
@@ -20,15 +26,15 @@ public sealed interface Embedding {
     Embedding withNorm(Optional<Norm> other, boolean explicit);
 
     /**
-     * Tokens: {@code scale * token[id] + position[i + offset] + segment[0]}, the token's vector passing through a
-     * projection first where its width is not the model's.
+     * Tokens: {@code scale * token[id] + position[i + offset] + segment[0]}, the token's vector, or all of that behind its norm, passing through a
+     * projection where its width is not the model's.
      *
      * @param width the width of the token table
      * @param positions rows of the learned position table, the offset included; 0 without one
      * @param positionOffset what is added to a position to find its row
      * @param maskedPositions whether positions count only the tokens that the attention mask keeps
      * @param segments rows of the segment table; 0 without one
-     * @param projected whether a linear layer without bias leads from the table's width to the model's
+     * @param projection what a linear layer leads from the table's width to the model's
      * @param means whether the table's row means are kept in a vector beside it, for a tied head to add
      * @param special tokens that mean more than a row of the table
      */
@@ -39,7 +45,7 @@ public sealed interface Embedding {
             int positionOffset,
             boolean maskedPositions,
             int segments,
-            boolean projected,
+            Projection projection,
             double scale,
             boolean means,
             Special special,
@@ -49,31 +55,47 @@ public sealed interface Embedding {
 
         /** A token table of the model's width and nothing else. */
         public static Tokens of(int vocabulary, int width) {
-            return new Tokens(vocabulary, width, 0, 0, false, 0, false, 1, false, Special.NONE, Optional.empty(), false);
+            return new Tokens(vocabulary, width, 0, 0, false, 0, Projection.NONE, 1, false, Special.NONE, Optional.empty(), false);
         }
 
         public Tokens withPositions(int rows, int offset, boolean masked) {
-            return new Tokens(vocabulary, width, rows, offset, masked, segments, projected, scale, means, special, norm, recentre);
+            return new Tokens(vocabulary, width, rows, offset, masked, segments, projection, scale, means, special, norm, recentre);
         }
 
         public Tokens withSegments(int rows) {
-            return new Tokens(vocabulary, width, positions, positionOffset, maskedPositions, rows, projected, scale, means, special, norm, recentre);
+            return new Tokens(vocabulary, width, positions, positionOffset, maskedPositions, rows, projection, scale, means, special, norm, recentre);
         }
 
-        public Tokens withProjection() {
-            return new Tokens(vocabulary, width, positions, positionOffset, maskedPositions, segments, true, scale, means, special, norm, recentre);
+        /** The same where tables are of another width than the model. */
+        public Tokens withProjection(Projection of) {
+            return new Tokens(vocabulary, width, positions, positionOffset, maskedPositions, segments, of, scale, means, special, norm, recentre);
         }
 
         public Tokens withScale(double factor) {
-            return new Tokens(vocabulary, width, positions, positionOffset, maskedPositions, segments, projected, factor, means, special, norm, recentre);
+            return new Tokens(vocabulary, width, positions, positionOffset, maskedPositions, segments, projection, factor, means, special, norm, recentre);
         }
 
         public Tokens withMeans(boolean kept) {
-            return new Tokens(vocabulary, width, positions, positionOffset, maskedPositions, segments, projected, scale, kept, special, norm, recentre);
+            return new Tokens(vocabulary, width, positions, positionOffset, maskedPositions, segments, projection, scale, kept, special, norm, recentre);
         }
 
         public Tokens withSpecial(Special tokens) {
-            return new Tokens(vocabulary, width, positions, positionOffset, maskedPositions, segments, projected, scale, means, tokens, norm, recentre);
+            return new Tokens(vocabulary, width, positions, positionOffset, maskedPositions, segments, projection, scale, means, tokens, norm, recentre);
+        }
+
+        /** Whether there is a projection. */
+        public boolean projected() {
+            return projection != Projection.NONE;
+        }
+
+        @Override
+        public Optional<Norm> streamNorm() {
+            return projection == Projection.SUM ? Optional.empty() : norm;
+        }
+
+        @Override
+        public int normWidth(int model) {
+            return projection == Projection.SUM ? width : model;
         }
 
         public Tokens withNorm(Norm other) {
@@ -82,8 +104,18 @@ public sealed interface Embedding {
 
         @Override
         public Tokens withNorm(Optional<Norm> other, boolean explicit) {
-            return new Tokens(vocabulary, width, positions, positionOffset, maskedPositions, segments, projected, scale, means, special, other, explicit);
+            return new Tokens(vocabulary, width, positions, positionOffset, maskedPositions, segments, projection, scale, means, special, other, explicit);
         }
+    }
+
+    /** What of an embedding passes through a linear layer. */
+    enum Projection {
+        /** Nothing. */
+        NONE,
+        /** The token's vector, without a bias; what is added to it has the model's width (OPT). */
+        TOKENS,
+        /** The sum behind its norm, with a bias; tables and norm have the table's width (ELECTRA, ALBERT). */
+        SUM
     }
 
     /**
@@ -92,8 +124,13 @@ public sealed interface Embedding {
      * @param padding what positions do not count: it has the row before the first position's (RoBERTa)
      * @param hidden what stands for tokens that are to be guessed: its vector is zero, and those of a row of which a part h is this token are
      *     multiplied with {@code .88 / (1 - h)}, for .12 of the tokens were hidden in training (ESM)
+     * @param end what ends a text: the pooled vector of {@link Output.Pooler#END} is read where it first stands
      */
-    record Special(OptionalInt padding, OptionalInt hidden) {
+    record Special(OptionalInt padding, OptionalInt hidden, OptionalInt end) {
+
+        public Special(OptionalInt padding, OptionalInt hidden) {
+            this(padding, hidden, OptionalInt.empty());
+        }
 
         /** The part of the tokens that were hidden when ESM was trained. */
         public static final double HIDDEN_IN_TRAINING = 0.15 * 0.8;
@@ -196,6 +233,16 @@ public sealed interface Embedding {
 
         public Patches withMaskToken(boolean held) {
             return new Patches(height, width, cut, channels, bias, beside, positions, held, norm, recentre);
+        }
+
+        @Override
+        public Optional<Norm> streamNorm() {
+            return norm;
+        }
+
+        @Override
+        public int normWidth(int model) {
+            return model;
         }
 
         @Override
@@ -324,6 +371,16 @@ public sealed interface Embedding {
                 read++;
             }
             return read;
+        }
+
+        @Override
+        public Optional<Norm> streamNorm() {
+            return norm;
+        }
+
+        @Override
+        public int normWidth(int model) {
+            return model;
         }
 
         @Override

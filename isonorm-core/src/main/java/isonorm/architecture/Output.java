@@ -146,8 +146,68 @@ public sealed interface Output {
         }
     }
 
-    /** The hidden state itself, behind the final norm where the architecture has one, with a pooled vector or without. */
-    record Hidden(Pooler pooler) implements Output {}
+    /**
+     * The hidden state itself, behind the final norm where the architecture has one, with a pooled vector or without.
+     *
+     * @param probe what {@link Pooler#PROBE} is made of; empty for every other
+     * @param projection a linear layer behind what was pooled, which gives the pooled vector
+     */
+    record Hidden(Pooler pooler, Optional<Probe> probe, Optional<Projection> projection) implements Output {
+
+        public Hidden {
+            if (probe.isPresent() != (pooler == Pooler.PROBE)) {
+                throw new IllegalArgumentException("a pooler has a probe if it asks with one, got " + pooler + " and "
+                        + (probe.isPresent() ? "a probe" : "none"));
+            }
+            if (projection.isPresent() && (pooler == Pooler.NONE || pooler == Pooler.DENSE_TANH)) {
+                throw new IllegalArgumentException("a projection stands behind what was pooled and has no layer before it, got " + pooler);
+            }
+        }
+
+        /** A pooler without a probe, and nothing behind it. */
+        public Hidden(Pooler pooler) {
+            this(pooler, Optional.empty(), Optional.empty());
+        }
+
+        /** A pooler that asks with a probe. */
+        public static Hidden of(Probe probe) {
+            return new Hidden(Pooler.PROBE, Optional.of(probe), Optional.empty());
+        }
+
+        public Hidden withProjection(int width, boolean bias) {
+            return new Hidden(pooler, probe, Optional.of(new Projection(width, bias)));
+        }
+
+        /** How wide the pooled vector is in a model of this width. */
+        public int pooledWidth(int width) {
+            return projection.map(Projection::width).orElse(width);
+        }
+    }
+
+    /** A linear layer that gives so many values. */
+    record Projection(int width, boolean bias) {
+
+        public Projection {
+            if (width < 1) {
+                throw new IllegalArgumentException("a projection gives 1 value or more, got " + width);
+            }
+        }
+    }
+
+    /**
+     * A learned vector that asks all positions of the output: {@code a + mlp(norm(a))} with
+     * {@code a = output(softmax(query(probe) key(y)^T / sqrt(head width)) value(y))} (SigLIP, arXiv 2303.15343; Set Transformer, arXiv 1810.00825).
+     *
+     * @param heads into which the width is divided
+     */
+    record Probe(int heads, Norm norm, Mlp mlp) {
+
+        public Probe {
+            if (heads < 1 || mlp.gated() || mlp.innerNorm().isPresent() || !mlp.bias() || !mlp.outputBias()) {
+                throw new IllegalArgumentException("a probe has 1 head or more and an MLP of two layers with biases, got " + heads + " and " + mlp);
+            }
+        }
+    }
 
     /** How the pooled vector of {@link Hidden} is made. */
     enum Pooler {
@@ -155,6 +215,15 @@ public sealed interface Output {
         NONE("none"),
         /** The first position of the output. */
         FIRST("first"),
+        /** The last position of the output, padding or none (SigLIP). */
+        LAST("last"),
+        /**
+         * The position of the output where the token that {@link Embedding.Special#end} names stands first, or the first one where it doesn't; where none
+         * is named, that of the highest id (CLIP).
+         */
+        END("end"),
+        /** What a learned vector gets by asking all positions of the output, as {@link Probe} says. */
+        PROBE("probe"),
         /** {@code tanh(dense(first))} of the output's first position. */
         DENSE_TANH("dense-tanh"),
         /** The final norm reads only the first position, and the output is the bare stream (CLIP). */

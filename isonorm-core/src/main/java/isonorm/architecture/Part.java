@@ -51,7 +51,16 @@ public enum Part {
     HEAD_TRANSFORM_NORM("head.transform_norm", false, Use.NONE),
     HEAD("head", false, Use.READER),
     DISTILLED_HEAD("head.distilled", false, Use.READER),
-    POOLER("pooler", false, Use.READER);
+    POOLER("pooler", false, Use.READER),
+    POOLER_PROBE("pooler.probe", false, Use.NONE),
+    POOLER_QUERY("pooler.query", false, Use.NONE),
+    POOLER_KEY("pooler.key", false, Use.NONE),
+    POOLER_VALUE("pooler.value", false, Use.NONE),
+    POOLER_OUTPUT("pooler.output", false, Use.NONE),
+    POOLER_NORM("pooler.norm", false, Use.NONE),
+    POOLER_UP("pooler.up", false, Use.NONE),
+    POOLER_DOWN("pooler.down", false, Use.NONE),
+    POOLER_PROJECTION("pooler.projection", false, Use.NONE);
 
     /** What a part is to the residual stream. Rewrites treat parts by it and never by name. */
     public enum Use {

@@ -120,8 +120,8 @@ record Plan(
         if (architecture.finalNorm().map(norm -> !norm.kind().centres()).orElse(false) && rms == 0) {
             reasons.add("its final norm is " + architecture.finalNorm().get().kind().label() + ", which sees the mean of the stream");
         }
-        if (architecture.embedding().norm().map(norm -> !norm.kind().centres()).orElse(false) && rms == 0) {
-            reasons.add("its embedding norm is " + architecture.embedding().norm().get().kind().label()
+        if (architecture.embedding().streamNorm().map(norm -> !norm.kind().centres()).orElse(false) && rms == 0) {
+            reasons.add("its embedding norm is " + architecture.embedding().streamNorm().get().kind().label()
                     + ", which sees the mean of what enters the stream");
         }
         if (form == Form.RMSNORM) {
@@ -218,7 +218,7 @@ record Plan(
     }
 
     private static void embeddingReason(Architecture architecture, Form form, List<String> reasons) {
-        boolean affine = architecture.embedding().norm().map(norm -> norm.affine() != Affine.NONE).orElse(false);
+        boolean affine = architecture.embedding().streamNorm().map(norm -> norm.affine() != Affine.NONE).orElse(false);
         if (form == Form.CENTRED && architecture.entersWhole()) {
             reasons.add("what enters its stream comes out of an activation, so it needs an explicit recentring, for which " + architecture.family()
                     + "'s format has no place; ask for pre-rmsnorm or pre-crmsnorm");
@@ -371,7 +371,7 @@ record Plan(
                     + String.join(", ", unknown.subList(0, Math.min(NAMED, unknown.size())))
                     + (unknown.size() > NAMED ? " and " + (unknown.size() - NAMED) + " more" : "") + ".");
         }
-        if (result.output() instanceof Output.Hidden(Output.Pooler pooler) && pooler.bareStream()) {
+        if (result.output() instanceof Output.Hidden hidden && hidden.pooler().bareStream()) {
             notes.add("The last hidden state of this model is the residual stream itself: a converted model gives it without each token's "
                     + "mean. The pooled output is unchanged.");
         }

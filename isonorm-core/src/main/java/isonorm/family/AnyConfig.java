@@ -55,9 +55,10 @@ final class AnyConfig {
         requireHead(config, switch (architecture.output()) {
             case Output.Words _ when encoder -> Set.of("ConditionalGeneration");
             case Output.Words _ -> causal ? Set.of("CausalLM") : Set.of("MaskedLM", "PreTraining");
-            case Output.Labels labels when labels.pooling() == Output.Pooling.EVERY -> Set.of("TokenClassification", "QuestionAnswering");
+            case Output.Labels labels when labels.pooling() == Output.Pooling.EVERY -> Set.of("TokenClassification", "QuestionAnswering", "PreTraining");
             case Output.Labels _ -> Set.of("SequenceClassification", "NextSentencePrediction", "ImageClassification", "ImageClassificationWithTeacher",
                     "AudioClassification");
+            case Output.Hidden hidden when hidden.projection().isPresent() -> Set.of("ModelWithProjection");
             case Output.Hidden _ -> architecture.embedding() instanceof Embedding.Patches ? Set.of("ImageClassification") : Set.of();
         });
         List<String> types = config.words("layer_types");
@@ -80,7 +81,7 @@ final class AnyConfig {
 
     private static void requireHead(Config config, Set<String> read) throws CheckpointException {
         Matcher head = HEAD.matcher(config.modelClass());
-        if (head.matches() && !(head.group(1) != null && read.contains(head.group(1)))) {
+        if (head.matches() && !read.contains(head.group(1) != null ? head.group(1) : head.group(2))) {
             throw new CheckpointException(Reason.CONFIG_UNSUPPORTED, "config.json is of the class " + config.modelClass()
                     + ", whose head is not read; save what is in front of it alone, with AutoModel.from_pretrained(DIR).save_pretrained(OUT)");
         }

@@ -77,7 +77,7 @@ final class ArchitectureJson {
 
     private static boolean plain(Embedding embedding) {
         return switch (embedding) {
-            case Embedding.Tokens tokens -> tokens.special().equals(Embedding.Special.NONE);
+            case Embedding.Tokens tokens -> tokens.special().equals(Embedding.Special.NONE) && tokens.projection() != Embedding.Projection.SUM;
             case Embedding.Patches patches -> patches.positions() && patches.cut().equals(Embedding.Patches.Cut.of(patches.patch()))
                     && patches.beside().equals(new Embedding.Patches.Beside(1, 0));
             case Embedding.Sound _ -> false;
@@ -89,7 +89,10 @@ final class ArchitectureJson {
             case Output.Words words -> words.transform().map(transform -> plain(transform, width)).orElse(true);
             case Output.Labels labels -> labels.transform().isEmpty()
                     && (labels.pooling() == Output.Pooling.FIRST || labels.pooling() == Output.Pooling.FIRST_AND_MEAN);
-            case Output.Hidden(Output.Pooler pooler) -> pooler != Output.Pooler.MEAN_OF_TWO && pooler != Output.Pooler.NORMED_MEAN;
+            case Output.Hidden hidden -> hidden.projection().isEmpty() && switch (hidden.pooler()) {
+                case NONE, FIRST, DENSE_TANH, NORMED_FIRST -> true;
+                case LAST, END, PROBE, MEAN_OF_TWO, NORMED_MEAN -> false;
+            };
         };
     }
 
@@ -145,10 +148,14 @@ final class ArchitectureJson {
                     json.put("segments", tokens.segments());
                 }
                 json.put("projected", tokens.projected());
+                if (tokens.projection() == Embedding.Projection.SUM) {
+                    json.put("sum_projected", true);
+                }
                 json.put("scale", tokens.scale());
                 json.put("means", tokens.means());
                 tokens.special().padding().ifPresent(token -> json.put("padding_token", token));
                 tokens.special().hidden().ifPresent(token -> json.put("hidden_token", token));
+                tokens.special().end().ifPresent(token -> json.put("end_token", token));
             }
             case Embedding.Patches patches -> {
                 json.put("kind", "patches");
@@ -406,9 +413,16 @@ final class ArchitectureJson {
                 labels.transform().ifPresent(transform -> json.set("transform", write(transform, width)));
                 json.put("bias", labels.bias());
             }
-            case Output.Hidden(Output.Pooler pooler) -> {
+            case Output.Hidden hidden -> {
                 json.put("kind", "hidden");
-                json.put("pooler", pooler.label());
+                json.put("pooler", hidden.pooler().label());
+                hidden.probe().ifPresent(probe -> {
+                    ObjectNode asks = json.putObject("probe");
+                    asks.put("heads", probe.heads());
+                    asks.set("norm", write(probe.norm()));
+                    asks.set("mlp", write(probe.mlp()));
+                });
+                hidden.projection().ifPresent(projection -> json.putObject("projection").put("width", projection.width()).put("bias", projection.bias()));
             }
         }
         return json;
@@ -472,8 +486,8 @@ final class ArchitectureJson {
             case "tokens" -> new Embedding.Tokens(
                     json.integer("vocabulary"), json.integer("width"), json.integerOr(0, "positions"),
                     json.integerOr(0, "position_offset"), json.flagOr(false, "masked_positions"), json.integerOr(0, "segments"),
-                    json.flagOr(false, "projected"), json.numberOr(1, "scale"), json.flagOr(false, "means"),
-                    new Embedding.Special(whole(json, "padding_token"), whole(json, "hidden_token")), norm, recentre);
+                    projection(json), json.numberOr(1, "scale"), json.flagOr(false, "means"),
+                    new Embedding.Special(whole(json, "padding_token"), whole(json, "hidden_token"), whole(json, "end_token")), norm, recentre);
             case "patches" -> new Embedding.Patches(
                     json.integer("height"), json.integer("width"), cut(json), json.integer("channels"), json.flagOr(true, "bias"),
                     new Embedding.Patches.Beside(json.integerOr(1, "class_tokens"), json.integerOr(0, "registers")),
@@ -493,6 +507,12 @@ final class ArchitectureJson {
                             : Optional.of(word(each, "activation", Activation.values(), Activation::label))));
         }
         return all;
+    }
+
+    private static Embedding.Projection projection(Config json) throws CheckpointException {
+        boolean projected = json.flagOr(false, "projected");
+        boolean sum = json.flagOr(false, "sum_projected");
+        return sum ? Embedding.Projection.SUM : projected ? Embedding.Projection.TOKENS : Embedding.Projection.NONE;
     }
 
     private static Embedding.Patches.Cut cut(Config json) throws CheckpointException {
@@ -627,7 +647,9 @@ final class ArchitectureJson {
                     json.numberOr(1, "scale"), number(json, "softcap"));
             case "labels" -> new Output.Labels(json.integer("labels"), word(json, "pooling", Output.Pooling.values(), Output.Pooling::label),
                     optional(json, "transform", each -> transform(each, width)), json.flagOr(true, "bias"));
-            case "hidden" -> new Output.Hidden(word(json, "pooler", Output.Pooler.values(), Output.Pooler::label));
+            case "hidden" -> new Output.Hidden(word(json, "pooler", Output.Pooler.values(), Output.Pooler::label),
+                    optional(json, "probe", each -> new Output.Probe(each.integer("heads"), norm(each.object("norm")), mlp(each.object("mlp")))),
+                    optional(json, "projection", each -> new Output.Projection(each.integer("width"), each.flagOr(false, "bias"))));
             default -> throw Config.unsupported("output.kind", json.textOr("", "kind"), "words, labels or hidden");
         };
     }

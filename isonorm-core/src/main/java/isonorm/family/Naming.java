@@ -205,7 +205,7 @@ public final class Naming {
         return this;
     }
 
-    /** The {@code index}-th of {@code of} equal runs of rows. */
+    /** The {@code index}-th of {@code of} equal runs of rows; behind a name that ends with an underscore stands no dot. */
     public Naming part(Part part, String name, int index, int of) {
         places.put(part, new Place.Part(full(name), index, of));
         return this;
@@ -387,7 +387,8 @@ public final class Naming {
             case Place.Fused(String name, RowOrder order) ->
                 of(order.pieces(numbered(name, role) + ending(role), attention(architecture, role)));
             case Place.Part(String name, int index, int of) -> {
-                Source one = of(List.of(new Piece(numbered(name, role) + ending(role), index * rows, rows)));
+                String ending = name.endsWith("_") ? ending(role).substring(1) : ending(role);
+                Source one = of(List.of(new Piece(numbered(name, role) + ending, index * rows, rows)));
                 yield parameter.isVector()
                         ? one.withShape((long) rows * of)
                         : one.withShape((long) rows * of, (long) parameter.columns());

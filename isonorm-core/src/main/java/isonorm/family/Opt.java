@@ -37,7 +37,7 @@ final class Opt implements Family {
         Output.Words head = Output.Words.of(Reading.tied(config, true));
         boolean finalNorm = before && !config.flagOr(false, "_remove_final_layer_norm");
         Architecture architecture = Architecture.of("opt", width, positions,
-                tableWidth == width ? embedding : embedding.withProjection(),
+                tableWidth == width ? embedding : embedding.withProjection(Embedding.Projection.TOKENS),
                 Reading.repeated(config.integer("num_hidden_layers"), Block.of(before ? Placement.PRE : Placement.POST,
                         Wiring.SEQUENTIAL, norm, Attention.of(heads, Reading.widthOfHead(width, heads)).withBiases(bias, bias), mlp)),
                 finalNorm ? Optional.of(norm) : Optional.empty(),

@@ -243,7 +243,7 @@ public sealed interface Rewrite {
         public Model applyToMain(Model model) {
             Edit w = Edit.of(model);
             Architecture architecture = model.architecture();
-            boolean normalized = architecture.embedding().norm().isPresent();
+            boolean normalized = architecture.embedding().streamNorm().isPresent();
             // Without an embedding norm the first attention reads the embedding itself, which must then stay as it is.
             Architecture centred = normalized ? Rewriting.centreEmbedding(architecture, w, false) : architecture;
             Embedding embedding = centred.embedding();

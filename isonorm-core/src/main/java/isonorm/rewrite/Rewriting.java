@@ -46,7 +46,7 @@ final class Rewriting {
                 }
             }
         }
-        boolean recentre = architecture.entersWhole() || embedding.norm().map(norm -> norm.affine() != Affine.NONE).orElse(false);
+        boolean recentre = architecture.entersWhole() || embedding.streamNorm().map(norm -> norm.affine() != Affine.NONE).orElse(false);
         return architecture.withEmbedding(embedding.withNorm(embedding.norm(), recentre)).withOutput(output);
     }
 
@@ -102,7 +102,7 @@ final class Rewriting {
     static Architecture withKind(Architecture architecture, NormKind kind) {
         Embedding embedding = architecture.embedding();
         return architecture
-                .withEmbedding(embedding.withNorm(embedding.norm().map(norm -> norm.withKind(kind)), embedding.recentre()))
+                .withEmbedding(embedding.withNorm(embedding.streamNorm().map(norm -> norm.withKind(kind)).or(embedding::norm), embedding.recentre()))
                 .withBlocks(architecture.blocks().stream().map(block -> block.withNorm(block.norm().withKind(kind))).toList())
                 .withFinalNorm(architecture.finalNorm().map(norm -> norm.withKind(kind)));
     }

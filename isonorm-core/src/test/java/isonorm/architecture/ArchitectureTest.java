@@ -90,7 +90,7 @@ class ArchitectureTest {
     /** OPT's projections and BERT's transform stand between. */
     @Test
     void whatStandsBehindAProjectionDoesNotTouchTheStream() {
-        Architecture between = Architecture.of("p", 8, 16, Embedding.Tokens.of(11, 4).withProjection(),
+        Architecture between = Architecture.of("p", 8, 16, Embedding.Tokens.of(11, 4).withProjection(Embedding.Projection.TOKENS),
                 List.of(Block.of(Placement.PRE, Wiring.SEQUENTIAL, NORM, Attention.of(2, 4), Mlp.plain(32, Activation.GELU))),
                 Optional.of(NORM), Output.Words.of(true).withProjection(4));
         assertEquals(Part.Use.NONE, between.use(TOKEN_EMBEDDING));
@@ -210,7 +210,7 @@ class ArchitectureTest {
                 "head.bias [5]"), parameters(vit));
         assertEquals(Optional.empty(), vit.finalReader());
         assertEquals(Optional.of(HEAD), vit.withOutput(Output.Labels.of(5, Output.Pooling.FIRST)).finalReader());
-        Architecture opt = Architecture.of("o", 8, 7, Embedding.Tokens.of(11, 6).withProjection(), List.of(), Optional.empty(),
+        Architecture opt = Architecture.of("o", 8, 7, Embedding.Tokens.of(11, 6).withProjection(Embedding.Projection.TOKENS), List.of(), Optional.empty(),
                 Output.Words.of(true).withProjection(6));
         assertEquals(List.of("embedding.token.weight [11, 6]", "embedding.projection.weight [8, 6]", "head.projection.weight [6, 8]"), parameters(opt));
         Architecture bert = Architecture.of("b", 8, 7, Embedding.Tokens.of(11, 8).withSegments(2), List.of(), Optional.empty(),

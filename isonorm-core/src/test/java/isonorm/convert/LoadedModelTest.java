@@ -608,7 +608,7 @@ class LoadedModelTest {
     void aClassWithAnotherHeadIsNamed() throws IOException {
         for (String[] each : new String[][] {{"gpt2", "GPT2ForSequenceClassification"}, {"gpt2", "GPT2DoubleHeadsModel"}, {"bert", "BertForMultipleChoice"},
             {"llama", "LlamaForTokenClassification"}, {"vit", "ViTForMaskedImageModeling"}, {"dinov2", "Dinov2Backbone"}, {"gpt2", "GPT2ForMaskedLM"},
-            {"clip_vision", "CLIPVisionModelWithProjection"}, {"bert", "BertForCausalLM"}}) {
+            {"clip_vision", "CLIPVisionForMaskedImageModeling"}, {"bert", "BertForCausalLM"}}) {
             SampleCheckpoint sample = Fixtures.sample(each[0]);
             sample.config.putArray("architectures").add(each[1]);
             refused(Reason.CONFIG_UNSUPPORTED, () -> open(sample), each[1], "head is not read");

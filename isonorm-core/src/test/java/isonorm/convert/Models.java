@@ -105,7 +105,7 @@ public final class Models {
     }
 
     public static boolean outputIsTheStream(Model model) {
-        return model.architecture().output() instanceof Output.Hidden(Output.Pooler pooler) && pooler.bareStream();
+        return model.architecture().output() instanceof Output.Hidden hidden && hidden.pooler().bareStream();
     }
 
     public static double[][] withoutMeans(double[][] rows) {

@@ -37,6 +37,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.OptionalInt;
 import java.util.function.DoubleUnaryOperator;
 import java.util.function.UnaryOperator;
 import java.util.stream.IntStream;
@@ -270,8 +271,8 @@ public final class PlainForward {
             case Embedding.Sound sound -> sound(sound, input.pixels());
         };
         for (int i = 0; i < x.length; i++) {
-            if (embedding.norm().isPresent()) {
-                x[i] = norm(embedding.norm().get(), EMBEDDING_NORM, -1, x[i]);
+            if (embedding.streamNorm().isPresent()) {
+                x[i] = norm(embedding.streamNorm().get(), EMBEDDING_NORM, -1, x[i]);
             }
             if (embedding.recentre()) {
                 x[i] = centred(full(x[i]));
@@ -289,7 +290,7 @@ public final class PlainForward {
         for (int i = 0; i < x.length; i++) {
             double scale = tokens.scale() * hiding(tokens.special(), input, i);
             x[i] = each(matrix(Role.of(TOKEN_EMBEDDING, WEIGHT))[input.ids()[i]], value -> value * scale);
-            if (tokens.projected()) {
+            if (tokens.projection() == Embedding.Projection.TOKENS) {
                 x[i] = linear(EMBEDDING_PROJECTION, -1, x[i]);
             }
             if (tokens.positions() > 0) {
@@ -302,6 +303,11 @@ public final class PlainForward {
             }
             if (tokens.segments() > 0) {
                 x[i] = plus(x[i], matrix(Role.of(SEGMENT_EMBEDDING, WEIGHT))[0]);
+            }
+            if (tokens.projection() == Embedding.Projection.SUM) {
+                double[] read = tokens.norm().isPresent()
+                        ? headsNormed(new QueryKeyNorm(tokens.norm().get(), QueryKeyNorm.Span.PROJECTION), EMBEDDING_NORM, -1, x[i], x[i].length) : x[i];
+                x[i] = linear(EMBEDDING_PROJECTION, -1, read);
             }
         }
         return x;
@@ -847,13 +853,13 @@ public final class PlainForward {
 
     private Result output(double[][] x, Input input) {
         boolean normedMean = architecture.output() instanceof Output.Labels labels && labels.pooling() == Output.Pooling.NORMED_MEAN;
-        if (normedMean || architecture.output() instanceof Output.Hidden(Output.Pooler pooler) && pooler.bareStream()) {
-            double[] read = architecture.output().equals(new Output.Hidden(Output.Pooler.NORMED_FIRST)) ? x[0] : meanOf(x, 1, x.length);
+        if (normedMean || architecture.output() instanceof Output.Hidden hidden && hidden.pooler().bareStream()) {
+            double[] read = architecture.output() instanceof Output.Hidden first && first.pooler() == Output.Pooler.NORMED_FIRST ? x[0] : meanOf(x, architecture.firstPatch(), x.length);
             double[] pooled = norm(architecture.finalNorm().orElseThrow(), FINAL_NORM, -1, read);
             if (architecture.output() instanceof Output.Labels labels) {
                 return new Result(new double[][] {scores(labels, pooled)}, null);
             }
-            return new Result(all(x), full(pooled));
+            return new Result(all(x), projected((Output.Hidden) architecture.output(), full(pooled)));
         }
         double[][] y = new double[x.length][];
         for (int i = 0; i < x.length; i++) {
@@ -869,13 +875,50 @@ public final class PlainForward {
                 yield new Result(logits, null);
             }
             case Output.Labels labels -> new Result(labels(labels, y, input), null);
-            case Output.Hidden(Output.Pooler pooler) -> new Result(all(y), switch (pooler) {
+            case Output.Hidden hidden -> new Result(all(y), projected(hidden, switch (hidden.pooler()) {
                 case NONE, NORMED_FIRST, NORMED_MEAN -> null;
+                case LAST -> full(y[y.length - 1]);
+                case END -> full(y[end(input.ids())]);
+                case PROBE -> probed(hidden.probe().orElseThrow(), all(y));
                 case FIRST -> full(y[0]);
                 case MEAN_OF_TWO -> full(meanOf(y, 0, 2));
                 case DENSE_TANH -> each(linear(POOLER, -1, y[0]), Math::tanh);
-            });
+            }));
         };
+    }
+
+    private double[] projected(Output.Hidden hidden, double[] pooled) {
+        return hidden.projection().isPresent() ? linear(POOLER_PROJECTION, -1, pooled) : pooled;
+    }
+
+    /** The first end token, or the first one where there is none; without a name for it the first of the highest id. */
+    private int end(int[] ids) {
+        OptionalInt end = ((Embedding.Tokens) architecture.embedding()).special().end();
+        int wanted = end.orElse(Arrays.stream(ids).max().orElseThrow());
+        return Math.max(0, IntStream.range(0, ids.length).filter(i -> ids[i] == wanted).findFirst().orElse(0));
+    }
+
+    private double[] probed(Output.Probe probe, double[][] y) {
+        double[] query = linear(POOLER_QUERY, -1, vector(Role.of(POOLER_PROBE, WEIGHT)));
+        int width = query.length / probe.heads();
+        double[] mixed = new double[query.length];
+        for (int h = 0; h < probe.heads(); h++) {
+            double[] weights = new double[y.length];
+            double total = 0;
+            for (int j = 0; j < y.length; j++) {
+                weights[j] = Math.exp(dot(part(query, h, width), part(linear(POOLER_KEY, -1, y[j]), h, width)) / Math.sqrt(width));
+                total += weights[j];
+            }
+            for (int j = 0; j < y.length; j++) {
+                double[] value = part(linear(POOLER_VALUE, -1, y[j]), h, width);
+                for (int c = 0; c < width; c++) {
+                    mixed[h * width + c] += weights[j] / total * value[c];
+                }
+            }
+        }
+        double[] a = linear(POOLER_OUTPUT, -1, mixed);
+        double[] up = linear(POOLER_UP, -1, norm(probe.norm(), POOLER_NORM, -1, a));
+        return plus(a, linear(POOLER_DOWN, -1, each(up, value -> activated(probe.mlp().activation(), value))));
     }
 
     private double[][] all(double[][] y) {

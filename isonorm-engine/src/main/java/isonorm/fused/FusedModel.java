@@ -180,7 +180,7 @@ public final class FusedModel implements Runner {
                         KERNELS.copy(stream.sliceColumns(0, carried()), all.orElseThrow().slice(first * length, rows * length));
                     }
                 }
-                return logits.isPresent() ? logits.get() : ends.orElseThrow().leave(all.orElseThrow(), length);
+                return logits.isPresent() ? logits.get() : ends.orElseThrow().leave(batch, all.orElseThrow(), length);
             } catch (IOException | RuntimeException e) {
                 logits.ifPresent(RowsResult::close);
                 throw e;

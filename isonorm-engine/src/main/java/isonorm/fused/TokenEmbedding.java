@@ -16,16 +16,23 @@ import isonorm.kernel.Kernels;
 import isonorm.kernel.Normalization;
 import isonorm.kernel.Rows;
 import isonorm.kernel.Type;
+import isonorm.kernel.Values;
 import isonorm.tensor.Team;
 import java.io.IOException;
 import java.util.Arrays;
 import java.util.Optional;
 
-/** Tokens entering the stream: {@code recentre(norm(scale * token[id] + position[i + offset] + segment[0]))}. */
+/**
+ * Tokens entering the stream: {@code recentre(norm(scale * token[id] + position[i + offset] + segment[0]))}; a projection is of the token alone, or
+ * stands behind the norm.
+ *
+ * @param added the bias of a projection behind the norm
+ */
 record TokenEmbedding(
         Embedding.Tokens shape,
         LookupTable tokens,
         Optional<Weight> projection,
+        Values added,
         Optional<Rows> positions,
         Optional<Rows> segments,
         Optional<Normalization> norm,
@@ -39,6 +46,7 @@ record TokenEmbedding(
                 shape,
                 from.table(Role.of(TOKEN_EMBEDDING, Field.WEIGHT), architecture.tied()),
                 shape.projected() ? Optional.of(from.linear(Role.of(EMBEDDING_PROJECTION, Field.WEIGHT))) : Optional.empty(),
+                from.bias(Role.of(EMBEDDING_PROJECTION, Field.WEIGHT), shape.projection() == Embedding.Projection.SUM),
                 shape.positions() > 0 ? Optional.of(from.rows(Role.of(POSITION_EMBEDDING, Field.WEIGHT))) : Optional.empty(),
                 shape.segments() > 0 ? Optional.of(from.rows(Role.of(SEGMENT_EMBEDDING, Field.WEIGHT))) : Optional.empty(),
                 from.norm(Role.of(EMBEDDING_NORM, Field.GAIN), shape.norm()),
@@ -65,12 +73,13 @@ record TokenEmbedding(
 
     /** The same in float32, rounded once at the end. */
     private void addUp(int[] ids, int position, Rows h, Team team, Workspace room) {
-        Rows sum = room.rows(Use.EMBEDDED, Type.F32, ids.length, carried);
+        boolean behind = shape.projection() == Embedding.Projection.SUM;
+        Rows sum = room.rows(Use.EMBEDDED, Type.F32, ids.length, behind ? shape.width() : carried);
         LookupTable.Found found = tokens.find(ids, room, team);
-        if (projection.isPresent()) {
+        if (shape.projection() == Embedding.Projection.TOKENS) {
             Rows looked = room.rows(Use.READ, Type.F32, ids.length, tokens.columns());
             KERNELS.gather(found.rows(), found.ids(), 1, looked);
-            projection.get().multiply(looked, 0, sum);
+            projection.orElseThrow().multiply(looked, 0, sum);
             scale(sum, shape.scale());
         } else {
             KERNELS.gather(found.rows(), found.ids(), shape.scale(), sum);
@@ -80,8 +89,14 @@ record TokenEmbedding(
         segments.ifPresent(table -> addRows(sum, table, new int[ids.length]));
         Rows normalized = sum;
         if (norm.isPresent()) {
-            normalized = room.rows(Use.READ, Type.F32, ids.length, norm.get().columnsOut(carried));
+            normalized = room.rows(Use.READ, Type.F32, ids.length, norm.get().columnsOut(sum.columns()));
             KERNELS.norm(sum, norm.get(), normalized);
+        }
+        if (behind) {
+            Rows projected = room.rows(Use.INNER, Type.F32, ids.length, carried);
+            projection.orElseThrow().multiply(normalized, 0, projected);
+            KERNELS.addBias(projected, added);
+            normalized = projected;
         }
         // d - 1 values stand for a vector that sums to zero already; d of them may have a mean.
         if (shape.recentre() && (normalized.columns() > carried || !compressed)) {

@@ -51,7 +51,7 @@ sealed interface EmbeddingLayer {
 
         static Entrance load(Loader from, Architecture architecture) throws IOException {
             boolean compressed = architecture.stream() == Stream.COMPRESSED;
-            Optional<Norm> norm = architecture.embedding().norm();
+            Optional<Norm> norm = architecture.embedding().streamNorm();
             boolean recentre = architecture.embedding().recentre();
             if (compressed && norm.isPresent() && norm.get().affine().hasGain() && !recentre) {
                 throw new IllegalArgumentException("a compressed stream must sum to zero; recentre behind the embedding's "
@@ -77,24 +77,29 @@ sealed interface EmbeddingLayer {
         }
     }
 
-    /** {@code scale * token[id] + position[i + offset] + segment[0]}, a token passing through its projection first. */
+    /** {@code scale * token[id] + position[i + offset] + segment[0]}, a token passing through its projection first, or all of that behind its norm. */
     record Words(
             Embedding.Tokens shape,
             VocabularyMatrix tokens,
             Optional<Linear> projection,
             Optional<VocabularyMatrix> positions,
             Optional<VocabularyMatrix> segments,
+            Optional<NormLayer> norm,
             Entrance entrance,
             Compute compute)
             implements EmbeddingLayer {
 
         static Words load(Loader from, Embedding.Tokens shape, Entrance entrance) throws IOException {
+            boolean sum = shape.projection() == Embedding.Projection.SUM;
             return new Words(
                     shape,
                     from.table(Role.of(TOKEN_EMBEDDING, Field.WEIGHT)),
-                    shape.projected() ? Optional.of(from.linear(Role.of(EMBEDDING_PROJECTION, Field.WEIGHT), false)) : Optional.empty(),
+                    shape.projected() ? Optional.of(from.linear(Role.of(EMBEDDING_PROJECTION, Field.WEIGHT), sum)) : Optional.empty(),
                     shape.positions() > 0 ? Optional.of(from.table(Role.of(POSITION_EMBEDDING, Field.WEIGHT))) : Optional.empty(),
                     shape.segments() > 0 ? Optional.of(from.table(Role.of(SEGMENT_EMBEDDING, Field.WEIGHT))) : Optional.empty(),
+                    sum && shape.norm().isPresent()
+                            ? Optional.of(from.norm(Role.of(EMBEDDING_NORM, Field.GAIN), shape.norm().get(), shape.width()))
+                            : Optional.empty(),
                     entrance,
                     from.compute());
         }
@@ -103,8 +108,8 @@ sealed interface EmbeddingLayer {
         public Tensor forward(Batch batch, Space space) throws IOException {
             Batch.Tokens given = (Batch.Tokens) batch;
             Tensor token = tokens.lookUp(flat(given.ids()), space);
-            if (projection.isPresent()) {
-                token = projection.get().forward(token);
+            if (shape.projection() == Embedding.Projection.TOKENS) {
+                token = projection.orElseThrow().forward(token);
             }
             Tensor sum = token.to(Type.wide(compute));
             if (shape.scale() != 1) {
@@ -118,6 +123,10 @@ sealed interface EmbeddingLayer {
             }
             if (segments.isPresent()) {
                 sum = sum.plus(segments.get().lookUp(new long[] {0}, space).to(Type.wide(compute)));
+            }
+            if (shape.projection() == Embedding.Projection.SUM) {
+                Tensor read = norm.isPresent() ? norm.get().forward(sum) : sum.to(Type.of(compute));
+                sum = projection.orElseThrow().forward(read).to(Type.wide(compute));
             }
             return entrance.forward(sum);
         }

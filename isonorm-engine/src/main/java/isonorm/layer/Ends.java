@@ -60,9 +60,9 @@ public final class Ends implements AutoCloseable {
         space.scoped(() -> embedding.orElseThrow().forward(batch, space).copyTo(into));
     }
 
-    /** The output of the stream behind the last block, {@code length} tokens for each row of the batch. */
-    public Result leave(Rows stream, int length) throws IOException {
-        return output.orElseThrow().forward(List.of(new OutputLayer.Sequences(new Tensor(stream, space), length, Optional.empty())), space).getFirst();
+    /** The output of the stream behind the last block, {@code length} tokens for each row of the batch that was read. */
+    public Result leave(Batch batch, Rows stream, int length) throws IOException {
+        return output.orElseThrow().forward(List.of(OutputLayer.Sequences.of(new Tensor(stream, space), length, batch)), space).getFirst();
     }
 
     @Override

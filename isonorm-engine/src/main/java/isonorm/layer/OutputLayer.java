@@ -7,6 +7,7 @@ import static isonorm.architecture.Part.HEAD_PROJECTION;
 import static isonorm.architecture.Part.HEAD_TRANSFORM;
 import static isonorm.architecture.Part.HEAD_TRANSFORM_NORM;
 import static isonorm.architecture.Part.POOLER;
+import static isonorm.architecture.Part.POOLER_PROJECTION;
 import static isonorm.architecture.Part.TOKEN_EMBEDDING;
 
 import isonorm.architecture.Activation;
@@ -28,6 +29,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
+import java.util.OptionalInt;
 import java.util.function.Function;
 
 /** What is made of the stream behind the last block. */
@@ -36,12 +38,12 @@ sealed interface OutputLayer {
     /**
      * What the blocks made of a batch: a row for each token, {@code length} of them for each row of the batch.
      *
-     * @param mask 0 where a token is padding
+     * @param tokens what was read, unless it was an image
      */
-    record Sequences(Tensor h, int length, Optional<long[][]> mask) {
+    record Sequences(Tensor h, int length, Optional<Batch.Tokens> tokens) {
 
         static Sequences of(Tensor h, int length, Batch batch) {
-            return new Sequences(h, length, batch instanceof Batch.Tokens tokens ? tokens.mask() : Optional.empty());
+            return new Sequences(h, length, batch instanceof Batch.Tokens tokens ? Optional.of(tokens) : Optional.empty());
         }
 
         /** The token at a position of each row of the batch. */
@@ -49,9 +51,15 @@ sealed interface OutputLayer {
             return h.every(length, position);
         }
 
+        /** The token of each row of the batch at a position of its own. */
+        Tensor at(int[] positions) {
+            int d = h.width();
+            return at(0).map((row, _, y) -> h.rows().read(row * length + positions[row], 0, d, y));
+        }
+
         /** The same of other values. */
         Sequences with(Tensor other) {
-            return new Sequences(other, length, mask);
+            return new Sequences(other, length, tokens);
         }
 
         /** The mean of the tokens from {@code first} to {@code to - 1} of each row of the batch that are no padding. */
@@ -61,7 +69,7 @@ sealed interface OutputLayer {
                 Arrays.fill(mean, 0, d, 0);
                 int count = 0;
                 for (int token = first; token < to; token++) {
-                    if (mask.isPresent() && mask.get()[row][token] == 0) {
+                    if (tokens.isPresent() && !tokens.get().seen(row, token)) {
                         continue;
                     }
                     count++;
@@ -89,8 +97,13 @@ sealed interface OutputLayer {
         return switch (architecture.output()) {
             case Output.Words words -> Words.load(from, architecture, words, last, tokens);
             case Output.Labels labels -> Labels.load(from, architecture, labels, last);
-            case Output.Hidden(Pooler pooler) -> new Hidden(last, pooler,
-                    pooler == Pooler.DENSE_TANH ? Optional.of(from.linear(Role.of(POOLER, Field.WEIGHT), true)) : Optional.empty(),
+            case Output.Hidden shape -> new Hidden(last, shape.pooler(), architecture.firstPatch(),
+                    architecture.embedding() instanceof Embedding.Tokens table ? table.special().end() : OptionalInt.empty(),
+                    shape.pooler() == Pooler.DENSE_TANH ? Optional.of(from.linear(Role.of(POOLER, Field.WEIGHT), true)) : Optional.empty(),
+                    shape.probe().isPresent() ? Optional.of(ProbeLayer.load(from, shape.probe().get(), architecture.width())) : Optional.empty(),
+                    shape.projection().isPresent()
+                            ? Optional.of(from.linear(Role.of(POOLER_PROJECTION, Field.WEIGHT), shape.projection().get().bias()))
+                            : Optional.empty(),
                     from.compute());
         };
     }
@@ -355,8 +368,15 @@ sealed interface OutputLayer {
         }
     }
 
-    /** The hidden states, all d values of them, and the pooled vector. */
-    record Hidden(Final last, Pooler pooler, Optional<Linear> dense, Compute compute) implements OutputLayer {
+    /**
+     * The hidden states, all d values of them, and the pooled vector.
+     *
+     * @param patches where the patches of an image begin
+     * @param end the token that ends a text; of {@link Pooler#END} alone
+     */
+    record Hidden(Final last, Pooler pooler, int patches, OptionalInt end, Optional<Linear> dense, Optional<ProbeLayer> probe, Optional<Linear> projection,
+            Compute compute)
+            implements OutputLayer {
 
         @Override
         public List<Result> forward(List<Sequences> streams, Space space) throws IOException {
@@ -364,19 +384,37 @@ sealed interface OutputLayer {
                 Tensor h = stream.h();
                 Tensor states = (pooler.bareStream() ? last.bare(h) : last.all(h)).to(Type.of(compute));
                 RowsResult made = RowsResult.of(compute, states, stream.count(), stream.length(), states.width());
-                return pooler == Pooler.NONE ? made : made.withPooled(pooled(stream).to(Type.of(compute)));
+                return pooler == Pooler.NONE ? made : made.withPooled(projected(pooled(stream)).to(Type.of(compute)));
             });
+        }
+
+        private Tensor projected(Tensor pooled) {
+            return projection.isPresent() ? projection.get().forward(pooled.to(Type.of(compute))) : pooled;
         }
 
         private Tensor pooled(Sequences stream) {
             return switch (pooler) {
                 case NONE -> throw new IllegalStateException("nothing is pooled");
                 case FIRST, NORMED_FIRST -> last.all(stream.at(0));
+                case LAST -> last.all(stream.at(stream.length() - 1));
+                case END -> last.all(stream.at(Arrays.stream(stream.tokens().orElseThrow().ids()).mapToInt(this::endOf).toArray()));
+                case PROBE -> probe.orElseThrow().forward(last.all(stream.h()).to(Type.of(compute)), stream.length());
                 case MEAN_OF_TWO -> stream.with(last.all(stream.h())).means(0, 2);
-                case NORMED_MEAN -> last.all(stream.with(stream.h().to(Type.wide(compute))).means(1, stream.length()));
+                case NORMED_MEAN -> last.all(stream.with(stream.h().to(Type.wide(compute))).means(patches, stream.length()));
                 case DENSE_TANH -> MlpLayer.activate(Activation.TANH,
                         dense.orElseThrow().forward(last.read(stream.at(0)).to(Type.of(compute))).to(Type.wide(compute)));
             };
+        }
+
+        /** Where a text ends. */
+        private int endOf(long[] ids) {
+            int found = 0;
+            for (int i = ids.length - 1; i >= 0; i--) {
+                if (end.isPresent() ? ids[i] == end.getAsInt() : ids[i] >= ids[found]) {
+                    found = i;
+                }
+            }
+            return found;
         }
     }
 

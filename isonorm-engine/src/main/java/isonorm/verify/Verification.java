@@ -426,7 +426,8 @@ public final class Verification {
             return switch (a.output()) {
                 case Output.Words _ -> new Outcome(Optional.of(new Tally(true)), Optional.empty(), "logits");
                 case Output.Labels _ -> new Outcome(Optional.of(new Tally(true)), Optional.empty(), "scores");
-                case Output.Hidden(Pooler pooler) -> {
+                case Output.Hidden hidden -> {
+                    Pooler pooler = hidden.pooler();
                     boolean stream = pooler.bareStream() && (a.stream() != Stream.FREE || b.stream() != Stream.FREE);
                     if (stream) {
                         yield new Outcome(Optional.empty(), Optional.of(new Tally(false)),

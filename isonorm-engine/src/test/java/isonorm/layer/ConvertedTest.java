@@ -82,7 +82,7 @@ class ConvertedTest {
         Path folder = temporary.resolve("out");
         Conversion.of(LoadedModel.open(one.fixture().folder()), one.form()).inType(Dtype.F32).writeTo(folder, Progress.NONE);
         Model written = Model.of(LoadedModel.open(folder).model());
-        boolean bareStream = written.architecture().output() instanceof Output.Hidden(Output.Pooler pooler) && pooler.bareStream();
+        boolean bareStream = written.architecture().output() instanceof Output.Hidden hidden && hidden.pooler().bareStream();
         Batch batch = one.fixture().batch();
         double[] reference = bareStream ? one.fixture().pooled().orElseThrow() : one.fixture().output();
         Map<Compute, Double> tolerances = Map.of(Compute.F64, Tolerance.CONVERTED_F64, Compute.F32, Tolerance.CONVERTED_F32);

@@ -251,7 +251,7 @@ public final class Facts {
         return switch (output) {
             case Output.Words _ -> "logits over the vocabulary";
             case Output.Labels labels -> "scores of " + Table.count(labels.labels(), "label");
-            case Output.Hidden(Output.Pooler pooler) -> "hidden states" + (pooler == Output.Pooler.NONE ? "" : " and a pooled vector");
+            case Output.Hidden hidden -> "hidden states" + (hidden.pooler() == Output.Pooler.NONE ? "" : " and a pooled vector");
         };
     }
 
