@@ -12,9 +12,10 @@ import java.util.OptionalInt;
  *
  * @param clip queries, keys and values are clamped to {@code [-clip, clip]}
  * @param bias whether the query-key-value projection has a bias
+ * @param keyBias whether that bias is of keys too; where it is not, that of the keys is zero, and a format has no place for another (DINOv3)
  * @param outputBias whether the output projection has a bias
  */
-public record Attention(Heads heads, Scores scores, Positions positions, Norms norms, OptionalDouble clip, boolean bias, boolean outputBias)
+public record Attention(Heads heads, Scores scores, Positions positions, Norms norms, OptionalDouble clip, boolean bias, boolean keyBias, boolean outputBias)
         implements Mixer {
 
     /**
@@ -81,7 +82,7 @@ public record Attention(Heads heads, Scores scores, Positions positions, Norms n
         return new Attention(new Heads(heads, heads, headWidth),
                 new Scores(true, 1 / Math.sqrt(headWidth), OptionalInt.empty(), OptionalDouble.empty()),
                 new Positions(Optional.empty(), Optional.empty()),
-                new Norms(Optional.empty(), Optional.empty(), Optional.empty(), false), OptionalDouble.empty(), true, true);
+                new Norms(Optional.empty(), Optional.empty(), Optional.empty(), false), OptionalDouble.empty(), true, true, true);
     }
 
     @Override
@@ -114,19 +115,19 @@ public record Attention(Heads heads, Scores scores, Positions positions, Norms n
     }
 
     private Attention with(Scores other) {
-        return new Attention(heads, other, positions, norms, clip, bias, outputBias);
+        return new Attention(heads, other, positions, norms, clip, bias, keyBias, outputBias);
     }
 
     private Attention with(Positions other) {
-        return new Attention(heads, scores, other, norms, clip, bias, outputBias);
+        return new Attention(heads, scores, other, norms, clip, bias, keyBias, outputBias);
     }
 
     private Attention with(Norms other) {
-        return new Attention(heads, scores, positions, other, clip, bias, outputBias);
+        return new Attention(heads, scores, positions, other, clip, bias, keyBias, outputBias);
     }
 
     public Attention withKeyValueHeads(int count) {
-        return new Attention(new Heads(heads.count, count, heads.width), scores, positions, norms, clip, bias, outputBias);
+        return new Attention(new Heads(heads.count, count, heads.width), scores, positions, norms, clip, bias, keyBias, outputBias);
     }
 
     /** Every position sees every other. */
@@ -172,7 +173,7 @@ public record Attention(Heads heads, Scores scores, Positions positions, Norms n
     }
 
     public Attention withClip(double limit) {
-        return new Attention(heads, scores, positions, norms, OptionalDouble.of(limit), bias, outputBias);
+        return new Attention(heads, scores, positions, norms, OptionalDouble.of(limit), bias, keyBias, outputBias);
     }
 
     @Override
@@ -182,6 +183,11 @@ public record Attention(Heads heads, Scores scores, Positions positions, Norms n
 
     /** The same attention with or without a bias on the query-key-value projection and on the output projection. */
     public Attention withBiases(boolean projection, boolean output) {
-        return new Attention(heads, scores, positions, norms, clip, projection, output);
+        return new Attention(heads, scores, positions, norms, clip, projection, true, output);
+    }
+
+    /** The same attention where the bias of the query-key-value projection leaves keys as they are. */
+    public Attention withoutKeyBias() {
+        return new Attention(heads, scores, positions, norms, clip, bias, false, outputBias);
     }
 }

@@ -1,6 +1,7 @@
 package isonorm.architecture;
 
 import java.util.List;
+import java.util.Optional;
 import java.util.OptionalInt;
 
 /**
@@ -10,8 +11,32 @@ import java.util.OptionalInt;
  * @param width how many values of a head are turned; even
  * @param divisor the exponents' divisor: the width, except in models whose rotary width was rounded up from an odd number
  * @param base the largest wavelength's base, often called theta
+ * @param grid where positions are those of patches in an image; empty where they are counted
  */
-public record Rotary(int width, int divisor, double base, Pairing pairing, Scaling scaling) {
+public record Rotary(int width, int divisor, double base, Pairing pairing, Scaling scaling, Optional<Grid> grid) {
+
+    /**
+     * Positions of patches. The first half of the pairs is turned by {@code 2 pi y base^(-4i/width)} and the second by the same of x, y and x being where
+     * the middle of a patch lies between -1 and 1; what stands before the patches is not turned (DINOv3, arXiv 2508.10104).
+     *
+     * @param rows of patches
+     * @param columns of patches
+     * @param before how many positions stand before them
+     */
+    public record Grid(int rows, int columns, int before) {
+
+        public Grid {
+            if (rows < 1 || columns < 1 || before < 0) {
+                throw new IllegalArgumentException("a grid has 1 row and column or more, and 0 positions or more before it, got " + rows + ", " + columns
+                        + " and " + before);
+            }
+        }
+    }
+
+    /** Counted positions. */
+    public Rotary(int width, int divisor, double base, Pairing pairing, Scaling scaling) {
+        this(width, divisor, base, pairing, scaling, Optional.empty());
+    }
 
     /** Which two values form a pair. */
     public enum Pairing {
@@ -78,6 +103,10 @@ public record Rotary(int width, int divisor, double base, Pairing pairing, Scali
         if (width <= 0 || width % 2 != 0) {
             throw new IllegalArgumentException("the rotary width must be even and positive, got " + width);
         }
+        if (grid.isPresent() && (width % 4 != 0 || divisor != width || !(scaling instanceof Scaling.None))) {
+            throw new IllegalArgumentException("positions of patches turn a multiple of 4 values, by frequencies that are not scaled, got " + width + " and "
+                    + scaling);
+        }
         if (!(base > 0)) {
             throw new IllegalArgumentException("the rotary base must be positive, got " + base);
         }
@@ -90,7 +119,12 @@ public record Rotary(int width, int divisor, double base, Pairing pairing, Scali
 
     /** The same turning with other frequencies. */
     public Rotary withScaling(Scaling other) {
-        return new Rotary(width, divisor, base, pairing, other);
+        return new Rotary(width, divisor, base, pairing, other, grid);
+    }
+
+    /** The same of patches. */
+    public Rotary withGrid(Grid of) {
+        return new Rotary(width, divisor, base, pairing, scaling, Optional.of(of));
     }
 
     /** Unscaled frequencies. */
@@ -128,7 +162,34 @@ public record Rotary(int width, int divisor, double base, Pairing pairing, Scali
         };
     }
 
-    /** The angle per position of each pair, width/2 values; of texts no longer than {@link #steadyLength}. */
+    /** The angle by which each pair is turned at a position, width/2 values; of texts no longer than {@link #steadyLength}. */
+    public double[] angles(int position) {
+        return grid.map(patches -> angles(patches, position - patches.before())).orElseGet(() -> {
+            double[] angles = frequencies();
+            for (int i = 0; i < angles.length; i++) {
+                angles[i] *= position;
+            }
+            return angles;
+        });
+    }
+
+    private double[] angles(Grid patches, int patch) {
+        double[] angles = new double[width / 2];
+        if (patch < 0) {
+            return angles;
+        }
+        double y = 2 * (patch / patches.columns() + .5) / patches.rows() - 1;
+        double x = 2 * (patch % patches.columns() + .5) / patches.columns() - 1;
+        int each = width / 4;
+        for (int i = 0; i < each; i++) {
+            double frequency = 2 * Math.PI * Math.pow(base, -4.0 * i / width);
+            angles[i] = y * frequency;
+            angles[each + i] = x * frequency;
+        }
+        return angles;
+    }
+
+    /** The angle per counted position of each pair, width/2 values; of texts no longer than {@link #steadyLength}. */
     public double[] frequencies() {
         double[] frequencies = new double[width / 2];
         for (int i = 0; i < frequencies.length; i++) {

@@ -56,10 +56,10 @@ final class ArchitectureJson {
 
     private static boolean isNew(Mixer mixer) {
         return switch (mixer) {
-            case Attention attention -> attention.positions().rotary().map(Rotary::scaling).filter(scaling -> switch (scaling) {
+            case Attention attention -> attention.positions().rotary().filter(rotary -> rotary.grid().isPresent() || switch (rotary.scaling()) {
                 case Scaling.None _, Scaling.Linear _, Scaling.Llama3 _ -> false;
                 case Scaling.Yarn _, Scaling.Long _, Scaling.Dynamic _, Scaling.Proportional _ -> true;
-            }).isPresent() || attention.scores().sinks();
+            }).isPresent() || attention.scores().sinks() || !attention.keyBias();
             case LatentAttention _ -> true;
         };
     }
@@ -293,6 +293,9 @@ final class ArchitectureJson {
         }
         attention.clip().ifPresent(clip -> at.put("clip", clip));
         at.put("bias", attention.bias());
+        if (!attention.keyBias()) {
+            at.put("key_bias", false);
+        }
         at.put("output_bias", attention.outputBias());
         return at;
     }
@@ -358,6 +361,7 @@ final class ArchitectureJson {
         json.put("divisor", rotary.divisor());
         json.put("base", rotary.base());
         json.put("pairing", rotary.pairing().label());
+        rotary.grid().ifPresent(grid -> json.putObject("grid").put("rows", grid.rows()).put("columns", grid.columns()).put("before", grid.before()));
         switch (rotary.scaling()) {
             case Scaling.None() -> {}
             case Scaling.Linear(double factor) -> json.putObject("scaling").put("kind", "linear").put("factor", factor);
@@ -583,7 +587,7 @@ final class ArchitectureJson {
                         optional(json, "inner_norm", ArchitectureJson::norm),
                         json.flagOr(false, "head_scales")),
                 number(json, "clip"),
-                json.flagOr(true, "bias"), json.flagOr(true, "output_bias"));
+                json.flagOr(true, "bias"), json.flagOr(true, "key_bias"), json.flagOr(true, "output_bias"));
     }
 
     private static LatentAttention latent(Config json) throws CheckpointException {
@@ -614,7 +618,8 @@ final class ArchitectureJson {
                     case "proportional" -> new Scaling.Proportional(scaling.integer("pairs"), scaling.numberOr(1, "factor"));
                     default -> throw Config.unsupported("scaling.kind", scaling.textOr("", "kind"),
                             "linear, llama3, yarn, longrope, dynamic or proportional");
-                });
+                },
+                optional(json, "grid", each -> new Rotary.Grid(each.integer("rows"), each.integer("columns"), each.integerOr(0, "before"))));
     }
 
     private static Mlp mlp(Config json) throws CheckpointException {

@@ -38,6 +38,7 @@ public final class Families {
             Map.entry("deit", Vit.DEIT),
             Map.entry("dinov2", new Dinov2()),
             Map.entry("dinov2_with_registers", new Dinov2()),
+            Map.entry("dinov3_vit", new Dinov3()),
             Map.entry("distilbert", new DistilBert()),
             Map.entry("electra", new Electra()),
             Map.entry("ernie", Bert.ERNIE),

@@ -177,7 +177,7 @@ public final class Naming {
         return this;
     }
 
-    /** Separate keys have no bias where queries and values have one; a bias of keys does not change what attention gives. */
+    /** Separate keys have no bias where queries and values have one. */
     public Naming withoutKeyBias() {
         keysHaveBias = false;
         return this;

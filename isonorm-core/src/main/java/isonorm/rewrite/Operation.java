@@ -129,6 +129,15 @@ public final class Operation {
         return new Computed(of, of.rows(), "took the norm's bias out of the bias", () -> bias(of, bias, shift, -1));
     }
 
+    /** Values {@code first} to {@code first + count - 1} of {@code of shift}, and of {@code bias} all others. */
+    static Matrix biasOfSome(Matrix of, Matrix bias, Matrix shift, int first, int count) {
+        return new Computed(of, of.rows(), "made a part of the bias what the norm's gives", () -> {
+            double[] values = bias.vector();
+            System.arraycopy(Slabs.product(of, shift.vector()), first, values, first, count);
+            return values;
+        });
+    }
+
     private static double[] bias(Matrix of, Matrix bias, Matrix shift, int sign) throws IOException {
         double[] product = Slabs.product(of, shift.vector());
         double[] values = bias.vector();

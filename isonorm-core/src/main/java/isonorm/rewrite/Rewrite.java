@@ -5,6 +5,7 @@ import static isonorm.architecture.Role.Field.*;
 
 import isonorm.architecture.Affine;
 import isonorm.architecture.Architecture;
+import isonorm.architecture.Attention;
 import isonorm.architecture.Block;
 import isonorm.architecture.BranchScale;
 import isonorm.architecture.Companion;
@@ -98,7 +99,7 @@ public sealed interface Rewrite {
     }
 
     /**
-     * Makes those biases that {@link Fold} added, and that {@link Restore} has no place for, what the weights beside them give: {@code W bias}.
+     * Makes those biases that {@link Fold} added, some of which may be of keys alone, and that {@link Restore} has no place for, what the weights beside them give: {@code W bias}.
      * Rounding both to a file's type has made them differ a little. What is equal is, again, the model that was rounded.
      *
      * @param family the architecture that {@link Restore} reaches
@@ -116,10 +117,17 @@ public sealed interface Rewrite {
                 if (w.has(norm.field(FOLDED_GAIN))) {
                     Matrix bias = w.get(norm.field(FOLDED_BIAS));
                     Matrix weight = Operation.unscaleColumns(w.get(reader), w.get(norm.field(FOLDED_GAIN)), bias);
-                    w.put(reader.field(BIAS), Operation.biasPlus(weight, Operation.zeros(weight.rows()), bias));
+                    boolean keysAlone = reader.block() >= 0 && Rewriting.biases(family).contains(reader.field(BIAS));
+                    w.put(reader.field(BIAS), keysAlone ? ofKeys(reader, weight, w.get(reader.field(BIAS)), bias)
+                            : Operation.biasPlus(weight, Operation.zeros(weight.rows()), bias));
                 }
             });
             return w.model(model.architecture());
+        }
+
+        private Matrix ofKeys(Role reader, Matrix weight, Matrix total, Matrix bias) {
+            Attention.Heads heads = family.blocks().get(reader.block()).mixer().attention().heads();
+            return Operation.biasOfSome(weight, total, bias, heads.count() * heads.width(), heads.keyValue() * heads.width());
         }
     }
 

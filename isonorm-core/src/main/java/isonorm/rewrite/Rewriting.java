@@ -5,6 +5,7 @@ import static isonorm.architecture.Role.Field.*;
 
 import isonorm.architecture.Affine;
 import isonorm.architecture.Architecture;
+import isonorm.architecture.Attention;
 import isonorm.architecture.Block;
 import isonorm.architecture.CrossAttention;
 import isonorm.architecture.Embedding;
@@ -115,7 +116,7 @@ final class Rewriting {
         boolean appears = false;
         for (Part part : Architecture.norms(block)) {
             for (Role reader : Architecture.readers(block, l, part)) {
-                appears |= norm.affine().hasBias() && !w.has(reader.field(BIAS));
+                appears |= norm.affine().hasBias() && (!w.has(reader.field(BIAS)) || !biasesKeys(block, reader));
             }
         }
         for (Part part : Architecture.norms(block)) {
@@ -130,6 +131,11 @@ final class Rewriting {
                 ? folded.withMixer(block.mixer().withReadingBias())
                         .withFeedForward(block.feedForward().withReadingBias())
                 : folded;
+    }
+
+    /** Whether a weight is none of those whose bias leaves keys as they are. */
+    static boolean biasesKeys(Block block, Role reader) {
+        return !(reader.part() == QUERY_KEY_VALUE && block.mixer() instanceof Attention attention) || attention.keyBias();
     }
 
     static void foldNorm(Edit w, Role gainRole, List<Role> readers, Affine affine, boolean keep) {
@@ -215,14 +221,14 @@ final class Rewriting {
         return projected ? Optional.of(HEAD_PROJECTION) : architecture.finalReader();
     }
 
-    /** Runs {@code action} on the gain of each norm and each weight that reads through it and that a family gives no bias. */
+    /** Runs {@code action} on the gain of each norm and each weight that reads through it and that a family gives no bias, or none of keys. */
     static void forEachFolded(Architecture architecture, Architecture family, BiConsumer<Role, Role> action) {
         Set<Role> biases = biases(family);
         for (int l = 0; l < architecture.blocks().size(); l++) {
             Block block = architecture.blocks().get(l);
             for (Part norm : Architecture.norms(block)) {
                 for (Role reader : Architecture.readers(block, l, norm)) {
-                    if (!biases.contains(reader.field(BIAS))) {
+                    if (!biases.contains(reader.field(BIAS)) || !biasesKeys(family.blocks().get(l), reader)) {
                         action.accept(Role.of(norm, l, GAIN), reader);
                     }
                 }

@@ -834,19 +834,35 @@ public final class PlainForward {
     }
 
     private static void turn(Rotary rotary, double[] x, int width, int position) {
-        double[] frequencies = rotary.frequencies();
+        double[] angles = angles(rotary, position);
         for (int from = 0; from < x.length; from += width) {
-            for (int i = 0; i < frequencies.length; i++) {
+            for (int i = 0; i < angles.length; i++) {
                 boolean halves = rotary.pairing() == Rotary.Pairing.HALVES;
                 int a = from + (halves ? i : 2 * i);
                 int b = from + (halves ? i + rotary.width() / 2 : 2 * i + 1);
-                double cos = rotary.magnitude() * Math.cos(position * frequencies[i]);
-                double sin = rotary.magnitude() * Math.sin(position * frequencies[i]);
+                double cos = rotary.magnitude() * Math.cos(angles[i]);
+                double sin = rotary.magnitude() * Math.sin(angles[i]);
                 double before = x[a];
                 x[a] = before * cos - x[b] * sin;
                 x[b] = x[b] * cos + before * sin;
             }
         }
+    }
+
+    private static double[] angles(Rotary rotary, int position) {
+        if (rotary.grid().isEmpty()) {
+            return each(rotary.frequencies(), frequency -> position * frequency);
+        }
+        Rotary.Grid grid = rotary.grid().get();
+        double[] angles = new double[rotary.width() / 2];
+        int patch = position - grid.before();
+        for (int i = 0; i < angles.length && patch >= 0; i++) {
+            boolean down = i < angles.length / 2;
+            int along = down ? patch / grid.columns() : patch % grid.columns();
+            double middle = (2.0 * along + 1) / (down ? grid.rows() : grid.columns()) - 1;
+            angles[i] = 2 * Math.PI * middle / Math.pow(rotary.base(), 4.0 * (i % (angles.length / 2)) / rotary.width());
+        }
+        return angles;
     }
 
     // Output

@@ -22,15 +22,15 @@ public record Turns(Pairing pairing, Rows cosine, Rows sine) {
 
     /** The angles of positions 0 to {@code positions - 1}, in memory of {@code arena}, as numbers of {@code type}, F32 or F64. */
     public static Turns of(Rotary rotary, Type type, int positions, Arena arena) {
-        double[] frequencies = rotary.frequencies();
         double magnitude = rotary.magnitude();
-        int pairs = frequencies.length;
+        int pairs = rotary.width() / 2;
         Rows cosines = Rows.allocate(arena, type, positions, pairs, pairs);
         Rows sines = Rows.allocate(arena, type, positions, pairs, pairs);
         for (int position = 0; position < positions; position++) {
+            double[] angles = rotary.angles(position);
             for (int i = 0; i < pairs; i++) {
-                cosines.set(position, i, magnitude * Math.cos(position * frequencies[i]));
-                sines.set(position, i, magnitude * Math.sin(position * frequencies[i]));
+                cosines.set(position, i, magnitude * Math.cos(angles[i]));
+                sines.set(position, i, magnitude * Math.sin(angles[i]));
             }
         }
         return new Turns(rotary.pairing(), cosines, sines);

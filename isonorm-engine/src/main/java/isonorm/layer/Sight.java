@@ -135,15 +135,16 @@ final class Sight {
 
     synchronized Turn turn(Rotary rotary) {
         return turns.computeIfAbsent(rotary, _ -> {
-            double[] frequencies = rotary.at(length).frequencies();
+            Rotary turned = rotary.at(length);
             double magnitude = rotary.magnitude();
-            int pairs = frequencies.length;
+            int pairs = rotary.width() / 2;
             double[] cosines = new double[length * pairs];
             double[] sines = new double[length * pairs];
             for (int position = 0, at = 0; position < length; position++) {
+                double[] angles = turned.angles(position);
                 for (int i = 0; i < pairs; i++, at++) {
-                    cosines[at] = magnitude * Math.cos(position * frequencies[i]);
-                    sines[at] = magnitude * Math.sin(position * frequencies[i]);
+                    cosines[at] = magnitude * Math.cos(angles[i]);
+                    sines[at] = magnitude * Math.sin(angles[i]);
                 }
             }
             return new Turn(pairs, cosines, sines);
