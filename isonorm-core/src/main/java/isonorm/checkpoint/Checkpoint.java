@@ -41,10 +41,11 @@ import java.util.TreeMap;
 import java.util.regex.Pattern;
 
 /**
- * A model on disk: a folder with a {@code config.json} and its weights in safetensors.
+ * A model on disk: a folder with a {@code config.json} and its weights in safetensors or, where there are none, as PyTorch saves them.
  *
  * <p>The weights are {@code model.safetensors}; or the shards that {@code model.safetensors.index.json} lists; or the only
- * safetensors file there is, whatever its name. The first that is found is taken, in this order. An index lists
+ * safetensors file there is, whatever its name; or {@code pytorch_model.bin}, or the shards that its index lists, of which tensors are read
+ * and nothing is run. The first that is found is taken, in this order. An index lists
  * tensors with the shard that holds each. A shard may have more, which are taken as if they were listed, but no tensor is in two:
  *
  * <pre>{@code
@@ -62,6 +63,9 @@ public final class Checkpoint {
     private static final String ADAPTER = "adapter_config.json";
     private static final String INDEX = "model.safetensors.index.json";
     private static final String SAFETENSORS = ".safetensors";
+    private static final String TORCH_WEIGHTS = "pytorch_model.bin";
+    private static final String TORCH_INDEX = "pytorch_model.bin.index.json";
+    private static final Pattern TORCH = Pattern.compile("pytorch_model.*\\.bin");
 
     private static final long LONGEST_JSON = 100_000_000;
 
@@ -78,8 +82,8 @@ public final class Checkpoint {
 
     private final Path folder;
     private final Config config;
-    private final List<SafetensorsFile> files;
-    private final Map<String, SafetensorsFile> fileOf;
+    private final List<WeightFile> files;
+    private final Map<String, WeightFile> fileOf;
     private final List<Path> companions;
     private final List<FileState> states;
     private final List<String> remarks;
@@ -87,8 +91,8 @@ public final class Checkpoint {
     private Checkpoint(
             Path folder,
             Config config,
-            List<SafetensorsFile> files,
-            Map<String, SafetensorsFile> fileOf,
+            List<WeightFile> files,
+            Map<String, WeightFile> fileOf,
             List<Path> companions,
             List<FileState> states,
             List<String> remarks) {
@@ -102,7 +106,7 @@ public final class Checkpoint {
     }
 
     /**
-     * Opens a folder, or the folder of a {@code config.json} or safetensors file. The headers of all weights are read and
+     * Opens a folder, or the folder of a {@code config.json} or a file of weights. The headers of all weights are read and
      * validated, and no tensor is.
      */
     public static Checkpoint open(Path path) throws CheckpointException {
@@ -110,7 +114,8 @@ public final class Checkpoint {
         Map<String, Path> entries = list(folder);
         List<Path> safetensors = ending(entries, SAFETENSORS);
         for (Map.Entry<String, Path> entry : entries.entrySet()) {
-            if (COMPANION.matcher(entry.getKey()).matches() || List.of(CONFIG, INDEX).contains(entry.getKey()) || safetensors.contains(entry.getValue())) {
+            if (COMPANION.matcher(entry.getKey()).matches() || List.of(CONFIG, INDEX, TORCH_INDEX).contains(entry.getKey())
+                    || safetensors.contains(entry.getValue()) || TORCH.matcher(entry.getKey()).matches()) {
                 requirePlain(entry.getValue());
             }
         }
@@ -126,18 +131,22 @@ public final class Checkpoint {
         Config object = readObject(config);
         List<String> remarks = repeatedKeys(config).stream()
                 .map(key -> config + " has the key " + key + " more than once; the last counts, as in Python").toList();
-        List<SafetensorsFile> files = new ArrayList<>();
+        List<WeightFile> files = new ArrayList<>();
         if (entries.containsKey(WEIGHTS)) {
-            files.add(SafetensorsFile.open(entries.get(WEIGHTS)));
+            files.add(SafetensorsFile.read(entries.get(WEIGHTS)));
         } else if (entries.containsKey(INDEX)) {
             files.addAll(openShards(entries.get(INDEX), entries));
         } else if (safetensors.size() == 1) {
-            files.add(SafetensorsFile.open(safetensors.getFirst()));
+            files.add(SafetensorsFile.read(safetensors.getFirst()));
+        } else if (safetensors.isEmpty() && entries.containsKey(TORCH_WEIGHTS)) {
+            files.add(TorchFile.read(entries.get(TORCH_WEIGHTS)));
+        } else if (safetensors.isEmpty() && entries.containsKey(TORCH_INDEX)) {
+            files.addAll(openShards(entries.get(TORCH_INDEX), entries));
         } else {
             throw withoutWeights(folder, entries, safetensors);
         }
-        Map<String, SafetensorsFile> fileOf = LinkedHashMap.newLinkedHashMap(files.stream().mapToInt(file -> file.names().size()).sum());
-        for (SafetensorsFile file : files) {
+        Map<String, WeightFile> fileOf = LinkedHashMap.newLinkedHashMap(files.stream().mapToInt(file -> file.names().size()).sum());
+        for (WeightFile file : files) {
             for (String name : file.names()) {
                 fileOf.put(name, file);
             }
@@ -174,13 +183,13 @@ public final class Checkpoint {
         Map<Path, FileState> states = new LinkedHashMap<>();
         for (Path file : entries.values()) {
             String name = file.getFileName().toString();
-            if (name.equals(CONFIG) || name.endsWith(SAFETENSORS) || COMPANION.matcher(name).matches()) {
+            if (name.equals(CONFIG) || name.endsWith(SAFETENSORS) || TORCH.matcher(name).matches() || COMPANION.matcher(name).matches()) {
                 try {
                     states.put(file, FileState.of(file));
                 } catch (NoSuchFileException e) {
                     // A link to nothing, which only matters if somebody asks for the file.
                 } catch (IOException e) {
-                    throw SafetensorsFile.failed(file, e);
+                    throw WeightFile.failed(file, e);
                 }
             }
         }
@@ -221,10 +230,10 @@ public final class Checkpoint {
                 throw new CheckpointException(MISSING_FILE, path + " does not exist; " + left.getFirst()
                         + " is what it was before a replacement that was killed, rename it or convert again");
             }
-            throw SafetensorsFile.missing(path);
+            throw WeightFile.missing(path);
         }
         String name = path.getFileName().toString();
-        if (!name.equals(CONFIG) && !name.equals(INDEX) && !name.endsWith(SAFETENSORS)) {
+        if (!List.of(CONFIG, INDEX, TORCH_INDEX, TORCH_WEIGHTS).contains(name) && !name.endsWith(SAFETENSORS)) {
             throw OtherFormats.of(path).orElseGet(() -> new CheckpointException(NOT_A_CHECKPOINT, path + " is not a checkpoint; give the folder of "
                     + CONFIG + " and " + WEIGHTS));
         }
@@ -241,7 +250,7 @@ public final class Checkpoint {
                 }
             }
         } catch (IOException e) {
-            throw SafetensorsFile.failed(folder, e);
+            throw WeightFile.failed(folder, e);
         }
         return entries;
     }
@@ -257,21 +266,22 @@ public final class Checkpoint {
             return new CheckpointException(MISSING_FILE, folder.resolve(INDEX) + " does not exist, and none of the "
                     + safetensors.size() + " safetensors files beside it is " + WEIGHTS);
         }
-        return OtherFormats.of(folder, entries.keySet()).orElseGet(() -> SafetensorsFile.missing(folder.resolve(WEIGHTS)));
+        return OtherFormats.of(folder, entries.keySet()).orElseGet(() -> WeightFile.missing(folder.resolve(WEIGHTS)));
     }
 
-    private static List<SafetensorsFile> openShards(Path index, Map<String, Path> entries) throws CheckpointException {
+    private static List<WeightFile> openShards(Path index, Map<String, Path> entries) throws CheckpointException {
         Map<String, String> shardOf = new LinkedHashMap<>();
-        Map<String, SafetensorsFile> shards = new TreeMap<>();
+        Map<String, WeightFile> shards = new TreeMap<>();
+        boolean torch = index.endsWith(TORCH_INDEX);
         if (!(readJson(index, INDEX_MALFORMED).get("weight_map") instanceof ObjectNode weightMap)) {
             throw new CheckpointException(INDEX_MALFORMED, index + " must have a weight_map object");
         }
         for (Map.Entry<String, JsonNode> entry : weightMap.properties()) {
             String shard = entry.getValue().textValue();
             // An index is downloaded, so it must not reach beyond its folder.
-            if (shard == null || OUTSIDE.matcher(shard).find() || !shard.endsWith(SAFETENSORS)) {
-                throw new CheckpointException(INDEX_MALFORMED, index + ": tensor " + entry.getKey()
-                        + " must be in a safetensors file of the folder itself, got " + entry.getValue());
+            if (shard == null || OUTSIDE.matcher(shard).find() || !(torch ? TORCH.matcher(shard).matches() : shard.endsWith(SAFETENSORS))) {
+                throw new CheckpointException(INDEX_MALFORMED, index + ": tensor " + entry.getKey() + " must be in a "
+                        + (torch ? "pytorch_model*.bin" : "safetensors") + " file of the folder itself, got " + entry.getValue());
             }
             shardOf.put(entry.getKey(), shard);
         }
@@ -283,7 +293,7 @@ public final class Checkpoint {
                 throw new CheckpointException(MISSING_FILE, index + " lists " + shard + ", which does not exist");
             }
             if (!shards.containsKey(shard)) {
-                shards.put(shard, SafetensorsFile.open(entries.get(shard)));
+                shards.put(shard, torch ? TorchFile.read(entries.get(shard)) : SafetensorsFile.read(entries.get(shard)));
             }
         }
         for (Map.Entry<String, String> entry : shardOf.entrySet()) {
@@ -292,7 +302,7 @@ public final class Checkpoint {
                         + entry.getValue() + ", where the index says it is");
             }
         }
-        for (Map.Entry<String, SafetensorsFile> shard : shards.entrySet()) {
+        for (Map.Entry<String, WeightFile> shard : shards.entrySet()) {
             for (String name : shard.getValue().names()) {
                 // What the index leaves out, transformers reads as well; of a tensor in two shards nobody can tell which counts.
                 String listed = shardOf.putIfAbsent(name, shard.getKey());
@@ -331,7 +341,7 @@ public final class Checkpoint {
                 }
             }
         } catch (IOException e) {
-            throw SafetensorsFile.failed(file, e);
+            throw WeightFile.failed(file, e);
         }
         return repeated;
     }
@@ -347,7 +357,7 @@ public final class Checkpoint {
             throw new CheckpointException(notJson, file + " is not JSON: " + JsonFault.of(e)
                     + (e.getLocation() == null ? "" : " at line " + e.getLocation().getLineNr()), e);
         } catch (IOException e) {
-            throw SafetensorsFile.failed(file, e);
+            throw WeightFile.failed(file, e);
         }
     }
 
@@ -389,7 +399,7 @@ public final class Checkpoint {
 
     /** Maps exactly the bytes of a tensor, as {@link SafetensorsFile#map(String, Arena)} does. */
     public MemorySegment map(String name, Arena arena) throws IOException {
-        return file(name).map(name, arena);
+        return map(name, 0, info(name).bytes(), arena);
     }
 
     /** Maps {@code byteCount} bytes of a tensor from {@code byteOffset}. */
@@ -402,9 +412,9 @@ public final class Checkpoint {
         return files.getFirst().metadata();
     }
 
-    /** The safetensors files, sorted by name. */
+    /** The files of weights, sorted by name. */
     public List<Path> weightFiles() {
-        return files.stream().map(SafetensorsFile::path).toList();
+        return files.stream().map(WeightFile::path).toList();
     }
 
     /**
@@ -415,10 +425,10 @@ public final class Checkpoint {
         return companions;
     }
 
-    private SafetensorsFile file(String name) throws CheckpointException {
-        SafetensorsFile file = fileOf.get(name);
+    private WeightFile file(String name) throws CheckpointException {
+        WeightFile file = fileOf.get(name);
         if (file == null) {
-            throw SafetensorsFile.missingTensor(folder, name, fileOf.keySet());
+            throw WeightFile.missingTensor(folder, name, fileOf.keySet());
         }
         return file;
     }

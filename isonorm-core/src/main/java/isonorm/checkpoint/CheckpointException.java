@@ -18,8 +18,8 @@ public final class CheckpointException extends IOException {
         MISSING_FILE,
         /** The path holds something else: an empty folder, another kind of file, a Git LFS pointer. */
         NOT_A_CHECKPOINT,
-        /** The weights are only there as a pickle, which can run code when it is read. */
-        PICKLE_ONLY,
+        /** A pickle holds something else than tensors, which could be code, or is not of a form that is read. */
+        PICKLE_REFUSED,
         /** A file is there but cannot be read: permissions, a failing disk. */
         READ_FAILED,
         /** A file is no longer what it was when it was opened. */

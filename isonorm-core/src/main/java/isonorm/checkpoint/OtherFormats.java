@@ -1,7 +1,7 @@
 package isonorm.checkpoint;
 
 import static isonorm.checkpoint.CheckpointException.Reason.NOT_A_CHECKPOINT;
-import static isonorm.checkpoint.CheckpointException.Reason.PICKLE_ONLY;
+import static isonorm.checkpoint.CheckpointException.Reason.PICKLE_REFUSED;
 
 import java.nio.file.Path;
 import java.util.Collection;
@@ -32,8 +32,8 @@ final class OtherFormats {
             format("consolidated\\..*\\.pth", "Meta's own", "take the same model in Hugging Face's format (-hf)"),
             format("model_index\\.json", "a pipeline of diffusers', of several models", "give the folder of one of them"));
 
-    private static final Format PICKLE = format(".*\\.(bin|bin\\.index\\.json|pt|pth|ckpt)", "a pickle, which is not read because it can run code",
-            "convert it with transformers' save_pretrained(safe_serialization=True)");
+    private static final Format PICKLE = format(".*\\.(bin|bin\\.index\\.json|pt|pth|ckpt)", "a pickle, of which pytorch_model.bin alone is read",
+            "write it again with transformers' save_pretrained");
 
     private OtherFormats() {}
 
@@ -55,7 +55,7 @@ final class OtherFormats {
             }
         }
         return names.stream().filter(name -> PICKLE.file().matcher(name).matches() && !name.matches("(training_args|optimizer|scheduler|rng_state.*)\\..*"))
-                .findFirst().map(name -> refusal(PICKLE_ONLY, folder.resolve(name), PICKLE));
+                .findFirst().map(name -> refusal(PICKLE_REFUSED, folder.resolve(name), PICKLE));
     }
 
     private static CheckpointException refusal(CheckpointException.Reason reason, Path file, Format format) {

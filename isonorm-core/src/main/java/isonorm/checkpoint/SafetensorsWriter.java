@@ -116,7 +116,7 @@ public final class SafetensorsWriter implements AutoCloseable {
             throw new IllegalArgumentException(file + " was created without a tensor " + name
                     + Names.nearest(name, slots.keySet()).map(nearest -> "; did you mean " + nearest + "?").orElse(""));
         }
-        SafetensorsFile.requireRange(slot.info(), byteOffset, bytes.byteSize());
+        WeightFile.requireRange(slot.info(), byteOffset, bytes.byteSize());
         try {
             if (bytes.isNative()) {
                 for (long done = 0, count; done < bytes.byteSize(); done += count) {

@@ -184,9 +184,9 @@ class SafetensorsFileTest {
             }
         });
         assertThrows(IOException.class, () -> Header.read(failing, 100, file()));
-        assertEquals(READ_FAILED, SafetensorsFile.failed(file(), new IOException("Input/output error")).reason());
+        assertEquals(READ_FAILED, WeightFile.failed(file(), new IOException("Input/output error")).reason());
         assertRefused(READ_FAILED, () -> {
-            throw SafetensorsFile.failed(file(), new AccessDeniedException(file().toString()));
+            throw WeightFile.failed(file(), new AccessDeniedException(file().toString()));
         }, file(), "permission denied");
     }
 
