@@ -45,9 +45,11 @@ public record Architecture(
             throw new IllegalArgumentException("the streams of dual blocks are free and carried whole, got " + stream + " and "
                     + blocks.getFirst().norm().kind());
         }
-        if (embedding instanceof Embedding.Sound sound && sound.convolutions().getLast().channels() != width) {
-            throw new IllegalArgumentException("the last convolution gives what enters the stream, " + width + " channels, got "
-                    + sound.convolutions().getLast().channels());
+        if (embedding instanceof Embedding.Sound sound && sound.projection().isEmpty() && sound.channels() != width) {
+            throw new IllegalArgumentException("the last convolution gives what enters the stream, " + width + " channels, got " + sound.channels());
+        }
+        if (embedding instanceof Embedding.Sound sound && sound.places() instanceof Embedding.Sound.Places.Convolved convolved && width % convolved.groups() != 0) {
+            throw new IllegalArgumentException("positions are convolved in equal groups of channels, got " + convolved.groups() + " of " + width);
         }
         boolean encoded = companion.isPresent() && companion.get() instanceof Companion.Encoder;
         if (blocks.stream().anyMatch(block -> block.cross().isPresent() != encoded)) {
@@ -173,6 +175,7 @@ public record Architecture(
             case TOKEN_EMBEDDING -> !tokensEnterStream();
             case POSITION_EMBEDDING -> entersWhole() || sumIsProjected();
             case SEGMENT_EMBEDDING -> sumIsProjected();
+            case EMBEDDING_PROJECTION, MASK_TOKEN -> entersWhole();
             case HEAD_TRANSFORM -> output instanceof Output.Words words && words.projectedWidth() > 0;
             case HEAD -> switch (output) {
                 case Output.Words words -> words.projectedWidth() > 0 || words.transform().isPresent();
@@ -372,9 +375,30 @@ public record Architecture(
             case Embedding.Sound sound -> {
                 for (int c = 0; c < sound.convolutions().size(); c++) {
                     Embedding.Sound.Convolution convolution = sound.convolutions().get(c);
-                    linearParameters(all, Role.numbered(CONVOLUTION, c, WEIGHT), convolution.rows(), sound.channels(c) * convolution.kernel(), true);
+                    linearParameters(all, Role.numbered(CONVOLUTION, c, WEIGHT), convolution.rows(), sound.channels(c) * convolution.kernel(), convolution.bias());
+                    if (convolution.norm().isPresent()) {
+                        normParameters(all, Role.numbered(CONVOLUTION_NORM, c, GAIN), convolution.norm().get().norm(), convolution.channels());
+                    }
                 }
-                all.add(Parameter.matrix(Role.of(POSITION_EMBEDDING, WEIGHT), sound.positions(), width));
+                if (sound.projection().isPresent()) {
+                    sound.projection().get().norm().ifPresent(norm -> normParameters(all, Role.of(FRAME_NORM, GAIN), norm, sound.channels()));
+                    linearParameters(all, Role.of(EMBEDDING_PROJECTION, WEIGHT), width, sound.channels(), true);
+                }
+                if (sound.maskToken()) {
+                    all.add(Parameter.vector(Role.of(MASK_TOKEN, WEIGHT), width));
+                }
+                switch (sound.places()) {
+                    case Embedding.Sound.Places.Table(int rows, int _) -> all.add(Parameter.matrix(Role.of(POSITION_EMBEDDING, WEIGHT), rows, width));
+                    case Embedding.Sound.Places.Convolved convolved -> {
+                        for (int c = 0; c < convolved.count(); c++) {
+                            Role role = Role.numbered(POSITION_CONVOLUTION, c, WEIGHT);
+                            linearParameters(all, role, width, width / convolved.groups() * convolved.kernel(), true);
+                            if (convolved.magnitudes()) {
+                                all.add(Parameter.vector(role.field(GAIN), convolved.kernel()));
+                            }
+                        }
+                    }
+                }
             }
         }
         embedding.norm().ifPresent(norm -> normParameters(all, Role.of(EMBEDDING_NORM, GAIN), norm, embedding.normWidth(width)));

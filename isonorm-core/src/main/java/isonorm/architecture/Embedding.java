@@ -291,24 +291,25 @@ public sealed interface Embedding {
     }
 
     /**
-     * A sound: {@code scale * x + position[i]} for each frame x that the convolutions over time leave. What comes out of an activation has no writer that
-     * could be centred, so everything here is as wide as the model and its mean is taken out at the end, where a rewrite needs that.
+     * A sound: frames that convolutions over time leave, each projected where there is a projection, times a scale, and what {@link Places} adds. What
+     * comes out of an activation has no writer that could be centred, so everything here is as wide as the model and its mean is taken out at the end,
+     * where a rewrite needs that.
      *
      * @param lines how many values a frame has that is read: those of a spectrogram, or 1 for a waveform
      * @param frames how many frames a sound must have; any number when empty
      * @param turned whether what is read is frame after frame, and not line after line
-     * @param convolutions one after the other; the last one's channels are as many as the model is wide
-     * @param positions rows of the position table
-     * @param positionOffset what is added to a position to find its row
+     * @param convolutions one after the other; without a projection the last one's channels are as many as the model is wide
+     * @param maskToken whether the checkpoint holds a vector that stood for hidden frames in training; no forward pass uses it
      */
     record Sound(
             int lines,
             OptionalInt frames,
             boolean turned,
             List<Convolution> convolutions,
+            Optional<Projection> projection,
             double scale,
-            int positions,
-            int positionOffset,
+            Places places,
+            boolean maskToken,
             Optional<Norm> norm,
             boolean recentre)
             implements Embedding {
@@ -320,16 +321,26 @@ public sealed interface Embedding {
          * @param kernel how many frames it sees
          * @param stride from one frame that it gives to the next
          * @param padding how many frames of zeros are put before the first and behind the last
+         * @param bias whether it has a bias
+         * @param norm what normalizes its channels, before the activation
          * @param activation what follows; where it is empty, there are twice as many channels, and the first half is multiplied with the sigmoid of the
          *     second (GLU, arXiv 1612.08083)
          */
-        public record Convolution(int channels, int kernel, int stride, int padding, Optional<Activation> activation) {
+        public record Convolution(int channels, int kernel, int stride, int padding, boolean bias, Optional<ChannelNorm> norm, Optional<Activation> activation) {
 
             public Convolution {
                 if (channels < 1 || kernel < 1 || stride < 1 || padding < 0) {
                     throw new IllegalArgumentException("a convolution has channels, a kernel and a stride of 1 or more and a padding of 0 or more, got "
                             + channels + ", " + kernel + ", " + stride + " and " + padding);
                 }
+                if (norm.isPresent() && activation.isEmpty()) {
+                    throw new IllegalArgumentException("channels that are gates have no norm, got one over " + norm.get().over.label());
+                }
+            }
+
+            /** One without a norm. */
+            public static Convolution of(int channels, int kernel, int stride, int padding, Optional<Activation> activation) {
+                return new Convolution(channels, kernel, stride, padding, true, Optional.empty(), activation);
             }
 
             /** How many rows its weight has. */
@@ -343,6 +354,64 @@ public sealed interface Embedding {
             }
         }
 
+        /** A norm between a convolution and its activation; gain and bias have a value a channel. */
+        public record ChannelNorm(Norm norm, Over over) {
+
+            /** What the statistics are of. */
+            public enum Over {
+                /** All channels of one frame. */
+                CHANNELS("channels"),
+                /** All frames of one channel. */
+                TIME("time");
+
+                private final String label;
+
+                Over(String label) {
+                    this.label = label;
+                }
+
+                /** The word used in files. */
+                public String label() {
+                    return label;
+                }
+            }
+
+            public ChannelNorm {
+                if (over == Over.TIME && norm.kind() != NormKind.LAYER) {
+                    throw new IllegalArgumentException("a norm over time takes mean and deviation out, got " + norm.kind().label());
+                }
+            }
+        }
+
+        /** A linear layer with a bias from the convolutions' channels to the model's width, behind a norm where there is one. */
+        public record Projection(Optional<Norm> norm) {}
+
+        /** How frames know where they stand. */
+        public sealed interface Places {
+
+            /** A table's row is added to each: {@code rows} of them, beginning with row {@code offset}. */
+            record Table(int rows, int offset) implements Places {}
+
+            /**
+             * What convolutions in groups of channels, one behind the other, make of all frames is added, each step seeing as many frames before itself as
+             * behind, or one more before.
+             *
+             * @param count how many convolutions there are
+             * @param norm what normalizes the channels that each gives, without gain and bias
+             * @param magnitudes whether a weight is a direction, divided by its length over all channels and multiplied with a number for each frame that the
+             *     kernel sees (arXiv 1602.07868)
+             */
+            record Convolved(int count, int kernel, int groups, Optional<Norm> norm, Activation activation, boolean magnitudes) implements Places {
+
+                public Convolved {
+                    if (count < 1 || kernel < 1 || groups < 1 || norm.isPresent() && norm.get().affine() != Affine.NONE) {
+                        throw new IllegalArgumentException("positions are convolved by 1 or more convolutions, with a kernel and groups of 1 or more and a norm"
+                                + " without gain and bias, got " + count + ", " + kernel + ", " + groups + " and " + norm);
+                    }
+                }
+            }
+        }
+
         public Sound {
             convolutions = List.copyOf(convolutions);
             if (lines < 1 || convolutions.isEmpty()) {
@@ -350,9 +419,19 @@ public sealed interface Embedding {
             }
         }
 
-        /** How many channels the convolution of this number reads. */
+        /** How many channels the convolution of this number reads; what is behind the last, where there is none of that number. */
         public int channels(int convolution) {
             return convolution == 0 ? lines : convolutions.get(convolution - 1).channels;
+        }
+
+        /** How many channels the convolutions give. */
+        public int channels() {
+            return channels(convolutions.size());
+        }
+
+        /** Whether what is read is a waveform and not a spectrogram. */
+        public boolean waveform() {
+            return lines == 1;
         }
 
         /** How many vectors enter the stream for so many frames; 0 or less where there are too few. */
@@ -364,11 +443,14 @@ public sealed interface Embedding {
             return steps;
         }
 
-        /** The fewest frames of which so many vectors come, or more where none give just as many. */
+        /** The fewest frames of which so many vectors come, or as many as there must be. */
         public int framesOf(int steps) {
-            int read = frames.orElse(steps);
-            while (steps(read) < steps && frames.isEmpty()) {
-                read++;
+            if (frames.isPresent()) {
+                return frames.getAsInt();
+            }
+            int read = steps;
+            for (Convolution each : convolutions.reversed()) {
+                read = Math.max(1, (read - 1) * each.stride + each.kernel - 2 * each.padding);
             }
             return read;
         }
@@ -385,7 +467,7 @@ public sealed interface Embedding {
 
         @Override
         public Sound withNorm(Optional<Norm> other, boolean explicit) {
-            return new Sound(lines, frames, turned, convolutions, scale, positions, positionOffset, other, explicit);
+            return new Sound(lines, frames, turned, convolutions, projection, scale, places, maskToken, other, explicit);
         }
     }
 }

@@ -11,6 +11,9 @@ public enum Part {
     MASK_TOKEN("embedding.mask_token", false, Use.VECTOR),
     PATCH_PROJECTION("embedding.patch", false, Use.WRITER),
     CONVOLUTION("embedding.convolution", false, Use.NONE),
+    CONVOLUTION_NORM("embedding.convolution_norm", false, Use.NONE),
+    FRAME_NORM("embedding.frame_norm", false, Use.NONE),
+    POSITION_CONVOLUTION("embedding.position_convolution", false, Use.NONE),
     EMBEDDING_PROJECTION("embedding.projection", false, Use.WRITER),
     EMBEDDING_NORM("embedding.norm", false, Use.NONE),
     ATTENTION_NORM("attention_norm", true, Use.NONE),
@@ -98,7 +101,7 @@ public enum Part {
 
     /** Whether a model can have several that stand one behind the other before its blocks, and are numbered. */
     public boolean numbered() {
-        return this == CONVOLUTION;
+        return this == CONVOLUTION || this == CONVOLUTION_NORM || this == POSITION_CONVOLUTION;
     }
 
     /** What this is to the stream where nothing stands between the two; {@link Architecture#use} also knows what does. */

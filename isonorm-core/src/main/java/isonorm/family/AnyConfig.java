@@ -55,6 +55,8 @@ final class AnyConfig {
         requireHead(config, switch (architecture.output()) {
             case Output.Words _ when encoder -> Set.of("ConditionalGeneration");
             case Output.Words _ -> causal ? Set.of("CausalLM") : Set.of("MaskedLM", "PreTraining");
+            case Output.Labels labels when labels.pooling() == Output.Pooling.EVERY && architecture.embedding() instanceof Embedding.Sound ->
+                    Set.of("CTC", "AudioFrameClassification");
             case Output.Labels labels when labels.pooling() == Output.Pooling.EVERY -> Set.of("TokenClassification", "QuestionAnswering", "PreTraining");
             case Output.Labels _ -> Set.of("SequenceClassification", "NextSentencePrediction", "ImageClassification", "ImageClassificationWithTeacher",
                     "AudioClassification");

@@ -194,11 +194,33 @@ final class ArchitectureJson {
                     each.put("kernel", convolution.kernel());
                     each.put("stride", convolution.stride());
                     each.put("padding", convolution.padding());
+                    each.put("bias", convolution.bias());
+                    convolution.norm().ifPresent(norm -> {
+                        each.set("norm", write(norm.norm()));
+                        each.put("norm_over", norm.over().label());
+                    });
                     each.put("activation", convolution.activation().map(Activation::label).orElse("glu"));
                 }
+                sound.projection().ifPresent(projection -> {
+                    json.put("projected", true);
+                    projection.norm().ifPresent(norm -> json.set("frame_norm", write(norm)));
+                });
                 json.put("scale", sound.scale());
-                json.put("positions", sound.positions());
-                json.put("position_offset", sound.positionOffset());
+                switch (sound.places()) {
+                    case Embedding.Sound.Places.Table(int rows, int offset) -> json.put("positions", rows).put("position_offset", offset);
+                    case Embedding.Sound.Places.Convolved convolved -> {
+                        ObjectNode each = json.putObject("position_convolutions");
+                        each.put("count", convolved.count());
+                        each.put("kernel", convolved.kernel());
+                        each.put("groups", convolved.groups());
+                        convolved.norm().ifPresent(norm -> each.set("norm", write(norm)));
+                        each.put("activation", convolved.activation().label());
+                        each.put("magnitudes", convolved.magnitudes());
+                    }
+                }
+                if (sound.maskToken()) {
+                    json.put("mask_token", true);
+                }
             }
         }
         embedding.norm().ifPresent(norm -> json.set("norm", write(norm)));
@@ -497,8 +519,9 @@ final class ArchitectureJson {
                     new Embedding.Patches.Beside(json.integerOr(1, "class_tokens"), json.integerOr(0, "registers")),
                     json.flagOr(true, "learned_positions"), json.flagOr(false, "mask_token"), norm, recentre);
             case "sound" -> new Embedding.Sound(
-                    json.integer("lines"), whole(json, "frames"), json.flagOr(false, "turned"), convolutions(json), json.numberOr(1, "scale"),
-                    json.integer("positions"), json.integerOr(0, "position_offset"), norm, recentre);
+                    json.integer("lines"), whole(json, "frames"), json.flagOr(false, "turned"), convolutions(json),
+                    json.flagOr(false, "projected") ? Optional.of(new Embedding.Sound.Projection(optional(json, "frame_norm", ArchitectureJson::norm))) : Optional.empty(),
+                    json.numberOr(1, "scale"), places(json), json.flagOr(false, "mask_token"), norm, recentre);
             default -> throw Config.unsupported("embedding.kind", json.textOr("", "kind"), "tokens, patches or sound");
         };
     }
@@ -507,6 +530,9 @@ final class ArchitectureJson {
         List<Embedding.Sound.Convolution> all = new ArrayList<>();
         for (Config each : json.objects("convolutions")) {
             all.add(new Embedding.Sound.Convolution(each.integer("channels"), each.integer("kernel"), each.integerOr(1, "stride"), each.integerOr(0, "padding"),
+                    each.flagOr(true, "bias"), each.object("norm").isEmpty() ? Optional.empty()
+                            : Optional.of(new Embedding.Sound.ChannelNorm(norm(each.object("norm")), word(each, "norm_over", Embedding.Sound.ChannelNorm.Over.values(),
+                                    Embedding.Sound.ChannelNorm.Over::label))),
                     each.textOr("", "activation").equals("glu") ? Optional.empty()
                             : Optional.of(word(each, "activation", Activation.values(), Activation::label))));
         }
@@ -517,6 +543,15 @@ final class ArchitectureJson {
         boolean projected = json.flagOr(false, "projected");
         boolean sum = json.flagOr(false, "sum_projected");
         return sum ? Embedding.Projection.SUM : projected ? Embedding.Projection.TOKENS : Embedding.Projection.NONE;
+    }
+
+    private static Embedding.Sound.Places places(Config json) throws CheckpointException {
+        Config convolved = json.object("position_convolutions");
+        return convolved.isEmpty()
+                ? new Embedding.Sound.Places.Table(json.integer("positions"), json.integerOr(0, "position_offset"))
+                : new Embedding.Sound.Places.Convolved(convolved.integer("count"), convolved.integer("kernel"), convolved.integer("groups"),
+                        optional(convolved, "norm", ArchitectureJson::norm), word(convolved, "activation", Activation.values(), Activation::label),
+                        convolved.flagOr(false, "magnitudes"));
     }
 
     private static Embedding.Patches.Cut cut(Config json) throws CheckpointException {

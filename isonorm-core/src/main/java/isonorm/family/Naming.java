@@ -112,6 +112,7 @@ public final class Naming {
     private String normBias = ".bias";
     private double gainOffset;
     private Optional<LanguagePart> part = Optional.empty();
+    private Optional<Map<Role.Field, String>> directed = Optional.empty();
 
     private Naming(String prefix) {
         this.prefix = prefix;
@@ -229,6 +230,12 @@ public final class Naming {
     /** Convolutions that stand one behind the other, by their names; a weight's shape in the file is (channels given, channels read, kernel). */
     public Naming convolutions(Part part, List<String> names) {
         ofNumbers.put(part, new Place.Each(names.stream().map(this::full).toList()));
+        return this;
+    }
+
+    /** The endings of a convolution's direction and of its magnitudes, where a weight is made of both; the magnitudes' shape in the file is (1, 1, kernel). */
+    public Naming directed(String direction, String magnitudes) {
+        directed = Optional.of(Map.of(Role.Field.WEIGHT, direction, Role.Field.GAIN, magnitudes));
         return this;
     }
 
@@ -397,7 +404,9 @@ public final class Naming {
             case Place.Each(List<String> names) -> {
                 int number = role.number().orElseThrow();
                 Source one = Source.whole(names.get(number) + ending(role), rows);
-                yield parameter.isVector() ? one : one.withShape((long) rows, parameter.columns() / kernel(architecture, number), kernel(architecture, number));
+                long kernel = kernel(architecture, role);
+                boolean magnitudes = role.part() == Part.POSITION_CONVOLUTION && role.field() == Role.Field.GAIN;
+                yield magnitudes ? one.withShape(1L, 1L, kernel) : parameter.isVector() ? one : one.withShape((long) rows, parameter.columns() / kernel, kernel);
             }
             case Place.EachHead(String name) -> {
                 int each = attention(architecture, role).heads().width();
@@ -414,8 +423,12 @@ public final class Naming {
         return role.field() == Role.Field.GAIN ? source.withOffset(gainOffset) : source;
     }
 
-    private static long kernel(Architecture architecture, int number) {
-        return architecture.embedding() instanceof Embedding.Sound sound ? sound.convolutions().get(number).kernel() : 1;
+    private static long kernel(Architecture architecture, Role role) {
+        if (!(architecture.embedding() instanceof Embedding.Sound sound)) {
+            return 1;
+        }
+        return role.part() == Part.POSITION_CONVOLUTION && sound.places() instanceof Embedding.Sound.Places.Convolved convolved
+                ? convolved.kernel() : sound.convolutions().get(role.number().orElseThrow()).kernel();
     }
 
     private Piece key(String name, Role role, int rows) {
@@ -457,6 +470,9 @@ public final class Naming {
 
     private String ending(Role role) {
         boolean other = otherNorms.contains(role.part()) && role.part().name().endsWith("_NORM");
+        if (role.part() == Part.POSITION_CONVOLUTION && directed.isPresent() && directed.get().containsKey(role.field())) {
+            return directed.get().get(role.field());
+        }
         return switch (role.field()) {
             case GAIN -> other ? normGain : ".weight";
             case BIAS -> other ? normBias : ".bias";

@@ -71,7 +71,8 @@ final class SpeechToText implements Family {
     private static Sound frames(Config config, int width, int positions) throws CheckpointException {
         Optional<Activation> gelu = Optional.of(Activation.GELU);
         return new Sound(config.integerOr(80, "num_mel_bins"), OptionalInt.of(2 * positions), false,
-                List.of(new Sound.Convolution(width, 3, 1, 1, gelu), new Sound.Convolution(width, 3, 2, 1, gelu)), 1, positions, 0, Optional.empty(), false);
+                List.of(Sound.Convolution.of(width, 3, 1, 1, gelu), Sound.Convolution.of(width, 3, 2, 1, gelu)), Optional.empty(), 1,
+                new Sound.Places.Table(positions, 0), false, Optional.empty(), false);
     }
 
     /** Speech2Text's convolutions, each of which halves the frames, with gated linear units. */
@@ -84,10 +85,10 @@ final class SpeechToText implements Family {
         List<Sound.Convolution> convolutions = new ArrayList<>();
         for (int i = 0; i < kernels.size(); i++) {
             int kernel = kernels.get(i);
-            convolutions.add(new Sound.Convolution(i < kernels.size() - 1 ? channels / 2 : width, kernel, 2, kernel / 2, Optional.empty()));
+            convolutions.add(Sound.Convolution.of(i < kernels.size() - 1 ? channels / 2 : width, kernel, 2, kernel / 2, Optional.empty()));
         }
         return new Sound(config.integerOr(80, "input_feat_per_channel") * config.integerOr(1, "input_channels"), OptionalInt.empty(), true, convolutions,
-                scale(config, width), positions + padding(config) + 1, padding(config) + 1, Optional.empty(), false);
+                Optional.empty(), scale(config, width), new Sound.Places.Table(positions + padding(config) + 1, padding(config) + 1), false, Optional.empty(), false);
     }
 
     private static List<Integer> kernels(Config config) throws CheckpointException {

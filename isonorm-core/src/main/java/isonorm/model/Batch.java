@@ -118,5 +118,11 @@ public sealed interface Batch permits Batch.Tokens, Batch.Images, Batch.Sounds, 
                         + values.length);
             }
         }
+
+        /** Sounds {@code first} to {@code first + number - 1}. */
+        public Sounds slice(int first, int number) {
+            int each = lines * frames;
+            return first == 0 && number == count ? this : new Sounds(Arrays.copyOfRange(values, first * each, (first + number) * each), number, lines, frames);
+        }
     }
 }

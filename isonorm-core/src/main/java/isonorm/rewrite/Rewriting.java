@@ -103,7 +103,8 @@ final class Rewriting {
     static Architecture withKind(Architecture architecture, NormKind kind) {
         Embedding embedding = architecture.embedding();
         return architecture
-                .withEmbedding(embedding.withNorm(embedding.streamNorm().map(norm -> norm.withKind(kind)).or(embedding::norm), embedding.recentre()))
+                .withEmbedding(architecture.entersWhole() ? embedding // whose norm reads what was never centred
+                        : embedding.withNorm(embedding.streamNorm().map(norm -> norm.withKind(kind)).or(embedding::norm), embedding.recentre()))
                 .withBlocks(architecture.blocks().stream().map(block -> block.withNorm(block.norm().withKind(kind))).toList())
                 .withFinalNorm(architecture.finalNorm().map(norm -> norm.withKind(kind)));
     }

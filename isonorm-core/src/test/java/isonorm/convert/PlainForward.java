@@ -382,31 +382,99 @@ public final class PlainForward {
             }
         }
         for (int c = 0; c < sound.convolutions().size(); c++) {
-            x = convolved(sound.convolutions().get(c), c, x);
+            Embedding.Sound.Convolution convolution = sound.convolutions().get(c);
+            Role role = Role.numbered(CONVOLUTION, c, WEIGHT);
+            double[][] y = convolved(x, matrix(role), convolution.kernel(), convolution.stride(), convolution.padding(), 1);
+            for (int i = 0; i < y.length && convolution.bias(); i++) {
+                y[i] = plus(y[i], vector(role.field(BIAS)));
+            }
+            x = new double[y.length][];
+            for (int i = 0; i < y.length; i++) {
+                double[] channels = y[i];
+                if (convolution.norm().isPresent()) {
+                    Embedding.Sound.ChannelNorm norm = convolution.norm().get();
+                    channels = norm.over() == Embedding.Sound.ChannelNorm.Over.CHANNELS ? normalized(norm.norm(), CONVOLUTION_NORM, -1, channels)
+                            : overTime(norm.norm(), y, i);
+                    channels = plus(times(channels, vector(Role.numbered(CONVOLUTION_NORM, c, GAIN))), vector(Role.numbered(CONVOLUTION_NORM, c, BIAS)));
+                }
+                double[] sums = channels;
+                int half = sums.length / 2;
+                x[i] = convolution.activation().map(activation -> each(sums, value -> activated(activation, value))).orElseGet(() -> times(
+                        Arrays.copyOf(sums, half), each(Arrays.copyOfRange(sums, half, 2 * half), value -> 1 / (1 + Math.exp(-value)))));
+            }
         }
+        for (int i = 0; i < x.length && sound.projection().isPresent(); i++) {
+            if (sound.projection().get().norm().isPresent()) {
+                double[] normalized = normalized(sound.projection().get().norm().get(), FRAME_NORM, -1, x[i]);
+                x[i] = plus(times(normalized, vector(Role.of(FRAME_NORM, GAIN))), vector(Role.of(FRAME_NORM, BIAS)));
+            }
+            x[i] = linear(EMBEDDING_PROJECTION, -1, x[i]);
+        }
+        double[][] placed = new double[x.length][];
+        double[][] places = switch (sound.places()) {
+            case Embedding.Sound.Places.Table(int _, int offset) -> Arrays.copyOfRange(matrix(Role.of(POSITION_EMBEDDING, WEIGHT)), offset, offset + x.length);
+            case Embedding.Sound.Places.Convolved convolved -> placed(convolved, x);
+        };
         for (int i = 0; i < x.length; i++) {
-            x[i] = plus(each(x[i], value -> sound.scale() * value), matrix(Role.of(POSITION_EMBEDDING, WEIGHT))[i + sound.positionOffset()]);
+            placed[i] = plus(each(x[i], value -> sound.scale() * value), places[i]);
+        }
+        return placed;
+    }
+
+    private double[][] placed(Embedding.Sound.Places.Convolved shape, double[][] frames) {
+        double[][] x = frames;
+        for (int c = 0; c < shape.count(); c++) {
+            Role role = Role.numbered(POSITION_CONVOLUTION, c, WEIGHT);
+            double[][] weight = Arrays.stream(matrix(role)).map(double[]::clone).toArray(double[][]::new);
+            for (int k = 0; k < shape.kernel() && shape.magnitudes(); k++) {
+                double squares = 0;
+                for (double[] row : weight) {
+                    for (int i = k; i < row.length; i += shape.kernel()) {
+                        squares += row[i] * row[i];
+                    }
+                }
+                for (double[] row : weight) {
+                    for (int i = k; i < row.length; i += shape.kernel()) {
+                        row[i] *= vector(role.field(GAIN))[k] / Math.sqrt(squares);
+                    }
+                }
+            }
+            double[][] y = convolved(x, weight, shape.kernel(), 1, shape.kernel() / 2, shape.groups());
+            x = new double[x.length][];
+            for (int i = 0; i < x.length; i++) {
+                double[] sum = plus(y[i], vector(role.field(BIAS)));
+                x[i] = each(shape.norm().isPresent() ? normalized(shape.norm().get(), POSITION_CONVOLUTION, -1, sum) : sum,
+                        value -> activated(shape.activation(), value));
+            }
         }
         return x;
     }
 
-    private double[][] convolved(Embedding.Sound.Convolution convolution, int number, double[][] x) {
-        double[][] weight = matrix(Role.numbered(CONVOLUTION, number, WEIGHT));
-        double[] bias = vector(Role.numbered(CONVOLUTION, number, BIAS));
+    /** One frame of channels whose mean and deviation are those over all frames. */
+    private static double[] overTime(Norm norm, double[][] x, int frame) {
+        double[] y = new double[x[frame].length];
+        for (int c = 0; c < y.length; c++) {
+            int channel = c;
+            double[] times = centred(Arrays.stream(x).mapToDouble(row -> row[channel]).toArray());
+            y[c] = times[frame] / Math.sqrt(dot(times, times) / x.length + norm.epsilon());
+        }
+        return y;
+    }
+
+    private static double[][] convolved(double[][] x, double[][] weight, int kernel, int stride, int padding, int groups) {
+        int read = x[0].length / groups;
         List<double[]> all = new ArrayList<>();
-        for (int from = -convolution.padding(); from + convolution.kernel() <= x.length + convolution.padding(); from += convolution.stride()) {
-            double[] y = bias.clone();
+        for (int from = -padding; from + kernel <= x.length + padding; from += stride) {
+            double[] y = new double[weight.length];
             for (int out = 0; out < y.length; out++) {
-                for (int k = 0; k < convolution.kernel(); k++) {
-                    for (int in = 0; from + k >= 0 && from + k < x.length && in < x[0].length; in++) {
-                        y[out] += weight[out][in * convolution.kernel() + k] * x[from + k][in];
+                int first = out / (weight.length / groups) * read;
+                for (int k = 0; k < kernel; k++) {
+                    for (int in = 0; from + k >= 0 && from + k < x.length && in < read; in++) {
+                        y[out] += weight[out][in * kernel + k] * x[from + k][first + in];
                     }
                 }
             }
-            int half = y.length / 2;
-            double[] sums = y;
-            all.add(convolution.activation().map(activation -> each(sums, value -> activated(activation, value))).orElseGet(() -> times(
-                    Arrays.copyOf(sums, half), each(Arrays.copyOfRange(sums, half, 2 * half), value -> 1 / (1 + Math.exp(-value))))));
+            all.add(y);
         }
         return all.toArray(double[][]::new);
     }

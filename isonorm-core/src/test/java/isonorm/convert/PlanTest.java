@@ -86,6 +86,12 @@ class PlanTest {
             new Kind(of("whisper"), 3, said("of its encoder: " + ACTIVATED, "whisper"), of(), said(PRE, 3, 3)),
             new Kind(of("whisper-base"), 3, said("of its encoder: " + ACTIVATED, "whisper"), of(), bothStacks(PRE)),
             new Kind(of("speech_to_text", "speech_to_text-untied"), 3, said("of its encoder: " + ACTIVATED, "speech_to_text"), of(), bothStacks(PRE)),
+            new Kind(of("wav2vec2-stable"), 3, said(ACTIVATED, "wav2vec2"), of(), said(PRE, 3, 3)),
+            new Kind(of("wav2vec2-base"), 2, said(ACTIVATED, "wav2vec2"), of(), said(PRE, 2, 2)),
+            new Kind(of("hubert"), 2, said(ACTIVATED, "hubert"), of(), said(PRE, 2, 2)),
+            new Kind(of("unispeech"), 2, said(ACTIVATED, "unispeech"), of(), said(PRE, 2, 2)),
+            new Kind(of("data2vec-audio", "data2vec-audio-frames", "hubert-base", "unispeech-sat", "unispeech-sat-ctc", "wav2vec2", "wav2vec2-frames"), 2,
+                    of(POST_OF_TWO), of(POST_OF_TWO), of()),
             new Kind(of("m2m_100"), 3, of("its positions are computed and not stored, so there is no place where their mean could be taken out; ask for"
                     + " pre-rmsnorm or pre-crmsnorm"), of(), bothStacks(PRE)),
             new Kind(of("blenderbot-untied", "pegasus"), 3, of(), of(), bothStacks(PRE)),

@@ -43,6 +43,9 @@ final class EmbeddingFunction {
         if (embedding.recentre()) {
             throw new IllegalArgumentException("an embedding that is recentred behind its norm is a converted model's; train the original");
         }
+        if (embedding instanceof Embedding.Sound) {
+            throw new IllegalArgumentException("models of texts and images are trained, got one of sounds");
+        }
         if (embedding instanceof Embedding.Tokens tokens && tokens.means()) {
             throw new IllegalArgumentException("a tied head that adds the table's means is a converted model's; train the original, or convert it with"
                     + " --untie");

@@ -161,7 +161,7 @@ public final class FusedModel implements Runner {
         return Runner.each(batches, this::run, progress);
     }
 
-    /** Of images, or of tokens without a mask. */
+    /** Of images, of sounds, or of tokens without a mask. */
     @Override
     public Result run(Batch batch, IntPredicate some) throws IOException {
         int length = require(batch);
@@ -193,7 +193,7 @@ public final class FusedModel implements Runner {
         return Math.max(1, TOKENS / length * team.size());
     }
 
-    /** Of images, or of tokens without a mask. The whole batch goes through the blocks together: {@link #together} says how many rows are enough. */
+    /** Of images, of sounds, or of tokens without a mask. The whole batch goes through the blocks together: {@link #together} says how many rows are enough. */
     @Override
     public void observe(Batch batch, Observer observer) throws IOException {
         through(batch, 0, batch.count(), require(batch), _ -> true, observer);
@@ -218,7 +218,7 @@ public final class FusedModel implements Runner {
         } else if (patches.isPresent()) {
             patches.get().enter((Batch.Images) batch, first, rows, stream, team, room);
         } else {
-            ends.orElseThrow().enter(((Batch.Images) batch).slice(first, rows), stream.sliceColumns(0, carried()));
+            ends.orElseThrow().enter(batch instanceof Batch.Sounds sounds ? sounds.slice(first, rows) : ((Batch.Images) batch).slice(first, rows), stream.sliceColumns(0, carried()));
         }
         return through(stream, new Pass(team, spans(rows, length), room, angles, observer), some);
     }

@@ -1,10 +1,10 @@
 package isonorm.layer;
 
 import static isonorm.architecture.Part.CLASS_TOKEN;
-import static isonorm.architecture.Part.CONVOLUTION;
 import static isonorm.architecture.Part.DISTILLATION_TOKEN;
 import static isonorm.architecture.Part.EMBEDDING_NORM;
 import static isonorm.architecture.Part.EMBEDDING_PROJECTION;
+import static isonorm.architecture.Part.FRAME_NORM;
 import static isonorm.architecture.Part.PATCH_PROJECTION;
 import static isonorm.architecture.Part.POSITION_EMBEDDING;
 import static isonorm.architecture.Part.REGISTERS;
@@ -246,31 +246,40 @@ sealed interface EmbeddingLayer {
         }
     }
 
-    /** {@code scale * x + position[i + offset]} for each frame x that the convolutions leave. */
-    record Sound(Embedding.Sound shape, List<ConvolutionLayer> convolutions, Tensor positions, Entrance entrance, Compute compute) implements EmbeddingLayer {
+    /** {@code scale * x + place} for each frame x that the convolutions and the projection leave. */
+    record Sound(
+            Embedding.Sound shape, List<ConvolutionLayer> convolutions, Optional<NormLayer> frameNorm, Optional<Linear> projection, PlacesLayer places, int width,
+            Entrance entrance, Compute compute)
+            implements EmbeddingLayer {
 
         static Sound load(Loader from, Embedding.Sound shape, int width, Entrance entrance) throws IOException {
             List<ConvolutionLayer> convolutions = new ArrayList<>();
             for (int c = 0; c < shape.convolutions().size(); c++) {
-                convolutions.add(new ConvolutionLayer(shape.convolutions().get(c), from.linear(Role.numbered(CONVOLUTION, c, Field.WEIGHT), true), from.compute()));
+                convolutions.add(ConvolutionLayer.load(from, shape.convolutions().get(c), c));
             }
-            return new Sound(shape, convolutions, from.vector(Role.of(POSITION_EMBEDDING, Field.WEIGHT), width), entrance, from.compute());
+            Optional<Norm> norm = shape.projection().flatMap(Embedding.Sound.Projection::norm);
+            return new Sound(shape, convolutions,
+                    norm.isPresent() ? Optional.of(from.norm(Role.of(FRAME_NORM, Field.GAIN), norm.get(), shape.channels())) : Optional.empty(),
+                    shape.projection().isPresent() ? Optional.of(from.linear(Role.of(EMBEDDING_PROJECTION, Field.WEIGHT), true)) : Optional.empty(),
+                    PlacesLayer.load(from, shape.places(), width), width, entrance, from.compute());
         }
 
         @Override
         public Tensor forward(Batch batch, Space space) throws IOException {
             Batch.Sounds sounds = (Batch.Sounds) batch;
             int T = shape.steps(sounds.frames());
-            Tensor places = positions.slice(shape.positionOffset(), T);
-            Tensor all = space.empty(Type.wide(compute), sounds.count() * T, places.width());
+            Tensor all = space.empty(Type.wide(compute), sounds.count() * T, width);
             for (int sound = 0; sound < sounds.count(); sound++) {
                 int one = sound;
                 space.scoped(() -> {
                     Tensor x = frames(sounds, one, space);
                     for (ConvolutionLayer each : convolutions) {
-                        x = each.forward(x);
+                        Tensor read = x;
+                        x = each.forward(read);
                     }
-                    x.to(Type.wide(compute)).timesPlus(shape.scale(), places).copyTo(all.rows().slice(one * T, T));
+                    x = frameNorm.isPresent() ? frameNorm.get().forward(x) : x;
+                    x = projection.isPresent() ? projection.get().forward(x) : x;
+                    x.to(Type.wide(compute)).timesPlus(shape.scale(), places.of(x)).copyTo(all.rows().slice(one * T, T));
                 });
             }
             return entrance.forward(all);

@@ -13,7 +13,7 @@ import java.io.IOException;
 import java.util.List;
 import java.util.Optional;
 
-/** Layers around the blocks for those who run the blocks themselves: patches of images before them, labels or hidden states behind. */
+/** Layers around the blocks for those who run the blocks themselves: patches of images and frames of sounds before them, labels or hidden states behind. */
 public final class Ends implements AutoCloseable {
 
     private final Space space;
@@ -31,10 +31,10 @@ public final class Ends implements AutoCloseable {
     /**
      * Loads those a model has, but for words, which are not of these.
      *
-     * @param patches whether the patches are wanted too
+     * @param entered whether what stands before the blocks is wanted too
      * @param team who computes them; it stays the caller's
      */
-    public static Ends load(Model model, Compute compute, boolean patches, Team team) throws IOException {
+    public static Ends load(Model model, Compute compute, boolean entered, Team team) throws IOException {
         Architecture architecture = model.architecture();
         Space space = new Space(team);
         Loader loader = new Loader(model, compute, true, space);
@@ -42,7 +42,7 @@ public final class Ends implements AutoCloseable {
             return new Ends(
                     space,
                     loader,
-                    patches && architecture.embedding() instanceof Embedding.Patches
+                    entered && !(architecture.embedding() instanceof Embedding.Tokens)
                             ? Optional.of(EmbeddingLayer.load(loader, architecture))
                             : Optional.empty(),
                     architecture.output() instanceof Output.Words

@@ -34,8 +34,8 @@ public final class Fit {
                 if (steps < 1) {
                     throw new IllegalArgumentException("a sound of " + given.frames() + " frames is shorter than the convolutions of this model; make it longer");
                 }
-                if (steps > shape.positions() - shape.positionOffset()) {
-                    throw new IllegalArgumentException("this model has " + (shape.positions() - shape.positionOffset()) + " positions, got a sound of "
+                if (shape.places() instanceof Embedding.Sound.Places.Table(int rows, int offset) && steps > rows - offset) {
+                    throw new IllegalArgumentException("this model has " + (rows - offset) + " positions, got a sound of "
                             + given.frames() + " frames, which has " + steps + "; cut it");
                 }
                 yield steps;

@@ -15,6 +15,7 @@ import java.lang.foreign.Arena;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
+import java.util.function.Consumer;
 
 /** Loads the weights of some layers and owns their memory. */
 final class Loader implements AutoCloseable {
@@ -82,6 +83,26 @@ final class Loader implements AutoCloseable {
         Rows wide = rows(Type.wide(compute), rows, columns);
         shaped.copyTo(wide);
         return new Tensor(wide, space);
+    }
+
+    /** A matrix that something is done to before it is rounded to the compute type. */
+    Tensor changed(Role role, Consumer<double[]> change) throws IOException {
+        Matrix matrix = model.weight(role);
+        double[] values = new double[Math.multiplyExact(matrix.rows(), matrix.columns())];
+        matrix.prepare();
+        try {
+            matrix.read(0, matrix.rows(), values);
+        } finally {
+            matrix.release();
+        }
+        change.accept(values);
+        Rows rows = rows(Type.of(compute), matrix.rows(), matrix.columns());
+        double[] row = new double[matrix.columns()];
+        for (int r = 0; r < matrix.rows(); r++) {
+            System.arraycopy(values, r * row.length, row, 0, row.length);
+            rows.write(r, 0, row.length, row);
+        }
+        return new Tensor(rows, space);
     }
 
     /** A parameter that is one number. */

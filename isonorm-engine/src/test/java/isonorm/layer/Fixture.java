@@ -79,6 +79,9 @@ public record Fixture(Path folder) {
             for (int i = 0; i < pixels.length; i++) {
                 pixels[i] = (float) values[i];
             }
+            if (shape.size() == 2) {
+                return new Batch.Sounds(pixels, shape.get(0).intValue(), 1, shape.get(1).intValue());
+            }
             return new Batch.Images(pixels, shape.get(0).intValue(), 1, shape.get(1).intValue(), shape.get(2).intValue());
         }
         if (golden.tensors().containsKey("input_features")) {

@@ -158,11 +158,12 @@ final class ForwardFiles {
     }
 
     private static List<Batch> sounds(SafetensorsFile file, Embedding.Sound sound) throws IOException {
-        String name = "input_features";
-        String form = "batch x " + (sound.turned() ? "frames x lines" : "lines x frames");
-        TensorInfo info = require(file, name, 3, form);
-        long lines = info.shape().get(sound.turned() ? 2 : 1);
-        long frames = info.shape().get(sound.turned() ? 1 : 2);
+        boolean waveform = sound.waveform();
+        String name = waveform ? "input_values" : "input_features";
+        String form = "batch x " + (waveform ? "samples" : sound.turned() ? "frames x lines" : "lines x frames");
+        TensorInfo info = require(file, name, waveform ? 2 : 3, form);
+        long lines = waveform ? 1 : info.shape().get(sound.turned() ? 2 : 1);
+        long frames = info.shape().get(waveform || sound.turned() ? 1 : 2);
         if (lines != sound.lines()) {
             throw new IOException(file.path() + ": " + name + " must be " + form + " with " + sound.lines() + " lines for this model, got shape " + info.shape());
         }

@@ -139,8 +139,10 @@ public final class Facts {
                 json.put("kind", "sounds");
                 json.put("lines", sound.lines());
                 sound.frames().ifPresent(frames -> json.put("frames", frames));
-                boolean computed = stack.weights().get(Role.of(Part.POSITION_EMBEDDING, Role.Field.WEIGHT)) instanceof Sinusoids;
-                json.put("positions", computed ? "computed" : "learned");
+                json.put("positions", switch (sound.places()) {
+                    case Embedding.Sound.Places.Table _ -> stack.weights().get(Role.of(Part.POSITION_EMBEDDING, Role.Field.WEIGHT)) instanceof Sinusoids ? "computed" : "learned";
+                    case Embedding.Sound.Places.Convolved _ -> "convolved";
+                });
             }
         }
         return json;
