@@ -32,7 +32,7 @@ class ForwardTest {
     Path folder;
 
     @ParameterizedTest
-    @CsvSource({"gpt2, f64, F64", "vit, f64, F64", "clip_vision, f64, F64", "mbart-mask, f64, F64", "whisper, f64, F64", "speech_to_text, f64, F64", "gpt2, f32, F32", "gpt2, bf16, F32"})
+    @CsvSource({"gpt2, f64, F64", "vit, f64, F64", "clip_vision, f64, F64", "mbart-mask, f64, F64", "whisper, f64, F64", "speech_to_text, f64, F64", "wav2vec2, f64, F64", "gpt2, f32, F32", "gpt2, bf16, F32"})
     void givesTheGoldenOutput(String fixture, String compute, Dtype dtype) throws IOException {
         Path out = folder.resolve("out.safetensors");
         Path golden = Run.fixture(fixture).resolve("golden.safetensors");
@@ -110,6 +110,8 @@ class ForwardTest {
         refused("whisper", "must be batch x lines x frames", ints("input_features", Dtype.F32, 1, 2, 1, 2));
         refused("whisper", "with 16 lines", zeros("input_features", 1L, 15L, 60L));
         refused("whisper", "sounds of 16 lines and 60 frames, got 16 lines and 59", zeros("input_features", 1L, 16L, 59L), ints("decoder_input_ids", Dtype.I64, 1, 2, 1, 2));
+        refused("wav2vec2", "must be batch x samples", zeros("input_values", 1L, 2L, 60L));
+        refused("wav2vec2", "shorter than the convolutions", zeros("input_values", 1L, 13L));
         refused("speech_to_text", "must be batch x frames x lines", zeros("input_features", 1L, 20L));
         refused("speech_to_text", "which has 32; cut it", zeros("input_features", 1L, 124L, 20L), ints("decoder_input_ids", Dtype.I64, 1, 2, 1, 2));
         refused("speech_to_text", "read without attention_mask", zeros("input_features", 1L, 60L, 20L), ints("attention_mask", Dtype.I64, 1, 60, new long[60]));
