@@ -56,6 +56,7 @@ public final class Families {
             Map.entry("gpt_bigcode", new GptBigCode()),
             Map.entry("gpt_neo", new GptNeo()),
             Map.entry("gpt_neox", new GptNeox()),
+            Map.entry("gpt_neox_japanese", new GptNeoxJapanese()),
             Map.entry("gpt_oss", new GptOss()),
             Map.entry("gptj", new Gptj()),
             Map.entry("granite", new Granite()),
@@ -110,6 +111,7 @@ public final class Families {
             Map.entry("vit_msn", Vit.VIT_MSN),
             Map.entry("wav2vec2", new Wav2Vec2()),
             Map.entry("whisper", new SpeechToText()),
+            Map.entry("xglm", new Xglm()),
             Map.entry("xlm-roberta", Bert.XLM_ROBERTA),
             Map.entry("xlm-roberta-xl", Bert.XLM_ROBERTA_XL)));
 
