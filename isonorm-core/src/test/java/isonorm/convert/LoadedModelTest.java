@@ -208,7 +208,7 @@ class LoadedModelTest {
         SampleCheckpoint sample = Fixtures.sample("gpt2");
         sample.config.put("model_type", "gpt_neo_x");
         refused(Reason.UNKNOWN_MODEL_TYPE, () -> open(sample), "gpt_neo_x", "did you mean gpt_neox?");
-        for (String other : List.of("mllama", "gemma3", "qwen2_vl", "gpt_neox_japanese", "llama4", "phi4", "opt2", "vitb")) { // no misspellings
+        for (String other : List.of("mllama", "gemma3", "qwen2_vl", "gpt_neox_swedish", "llama4", "phi4", "opt2", "vitb")) { // no misspellings
             sample.config.put("model_type", other);
             CheckpointException e = assertThrows(CheckpointException.class, () -> open(sample));
             assertTrue(e.getMessage().contains(other) && !e.getMessage().contains("did you mean"), e.getMessage());
