@@ -213,8 +213,8 @@ class LoadedModelTest {
             CheckpointException e = assertThrows(CheckpointException.class, () -> open(sample));
             assertTrue(e.getMessage().contains(other) && !e.getMessage().contains("did you mean"), e.getMessage());
         }
-        sample.config.put("model_type", "wav2vec2");
-        refused(Reason.UNKNOWN_MODEL_TYPE, () -> open(sample), "wav2vec2", "gpt2, gpt_bigcode");
+        sample.config.put("model_type", "rwkv");
+        refused(Reason.UNKNOWN_MODEL_TYPE, () -> open(sample), "rwkv", "gpt2, gpt_bigcode");
         sample.config.remove("model_type");
         refused(Reason.UNKNOWN_MODEL_TYPE, () -> open(sample), "missing");
         Set<String> tested = Fixtures.all().stream().map(f -> {
