@@ -40,7 +40,7 @@ public record Attention(Heads heads, Scores scores, Positions positions, Norms n
      *
      * @param causal whether a query sees no later position
      * @param scale what the scores are multiplied with, {@code 1/sqrt(head width)} in most models
-     * @param window how many positions a query sees, itself included; all when empty
+     * @param window how many positions a query sees, itself included, and where it is not causal as many on the other side; all when empty
      * @param softcap scores become {@code softcap * tanh(scores / softcap)}
      * @param sinks whether each head has a learned score more, whose key no value belongs to: weights then sum to less than one (gpt-oss)
      */

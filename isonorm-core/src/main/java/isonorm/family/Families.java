@@ -74,6 +74,8 @@ public final class Families {
             Map.entry("ministral", new LlamaRelatives()),
             Map.entry("mistral", new Llama()),
             Map.entry("mixtral", new SparseLlama()),
+            Map.entry("modernbert", ModernBert.ENCODER),
+            Map.entry("modernbert-decoder", ModernBert.DECODER),
             Map.entry("mpt", new Mpt()),
             Map.entry("nemotron", new Nemotron()),
             Map.entry("olmo", new Llama()),

@@ -854,7 +854,7 @@ public final class PlainForward {
 
     private static boolean sees(Attention attention, int query, int key, boolean[] seen) {
         return (!attention.causal() || key <= query)
-                && (attention.scores().window().isEmpty() || key > query - attention.scores().window().getAsInt())
+                && (attention.scores().window().isEmpty() || Math.abs(key - query) < attention.scores().window().getAsInt())
                 && (seen == null || seen[key]);
     }
 

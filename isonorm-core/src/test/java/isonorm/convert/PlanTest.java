@@ -48,6 +48,7 @@ class PlanTest {
             + " so its mean is not redundant";
     private static final String PERI = "norms with a gain write into its stream (%d of %d blocks have norms on their outputs),"
             + " so the stream is not centred by its weights";
+    private static final String BARE = "sub-layers of it have no norm at all and read the stream as it is (1 of %d blocks), so its mean is not redundant";
     private static final String ORDINARY = "it is an ordinary checkpoint of %s already; pre-ln leads back from pre-rmsnorm and pre-crmsnorm";
 
     /** Fixtures of one kind, and what speaks against centred, against the two Pre- forms, and against rmsnorm. */
@@ -67,6 +68,11 @@ class PlanTest {
     /** A reason against a decoder of three blocks, and against its encoder of two. */
     private static List<String> bothStacks(String words) {
         return List.of(words.formatted(3, 3), "of its encoder: " + words.formatted(2, 2).replace("3 of 3", "2 of 2"));
+    }
+
+    /** Of which the first attention reads what the embedding's norm gives. */
+    private static Kind first(int blocks, String family, String... fixtures) {
+        return new Kind(of(fixtures), blocks, of(BARE.formatted(blocks), EMBEDDING.formatted(family)), said(BARE, blocks), of(NOT_BEHIND.formatted("none and pre")));
     }
 
     private static Kind output(int blocks, String... fixtures) {
@@ -107,6 +113,8 @@ class PlanTest {
             new Kind(of("cwm", "smollm3", "smollm3-window"), 4,
                     said(RMS, 4, 4), said(RMS, 4, 4), of(RMS.formatted(4, 4), NOT_BEHIND.formatted("pre"))),
             new Kind(of("vaultgemma"), 2, said(RMS, 2, 2), said(RMS, 2, 2), of(RMS.formatted(2, 2), NOT_BEHIND.formatted("pre"))),
+            first(4, "modernbert", "modernbert"), first(3, "modernbert", "modernbert-labels", "modernbert-mask", "modernbert-token-labels"),
+            first(3, "modernbert-decoder", "modernbert-decoder"),
             output(2, "exaone4-full"), output(3, "olmo2"), output(4, "exaone4", "olmo3", "olmo3-yarn"),
             new Kind(of("glm4", "hyperclovax"), 3, of(RMS.formatted(3, 3), PERI.formatted(3, 3)), of(RMS.formatted(3, 3), PERI.formatted(3, 3)),
                     of(RMS.formatted(3, 3), NOT_BEHIND.formatted("peri"))),

@@ -358,7 +358,7 @@ record AttentionStep(
         Span span = task.span;
         int position = span.position() + task.query;
         int from = Math.max(0, position - (window() - 1));
-        int to = attention.causal() ? position + task.queries : span.end();
+        int to = attention.causal() ? position + task.queries : (int) Math.min(span.end(), position + task.queries - 1L + window());
         Rows rows = qkv.slice(span.first(), span.count());
         Stack q = Stack.of(rows.slice(task.query, task.queries).sliceColumns(task.head * D, D), N, D);
         Stack k = projected(keys(rows), task, from, to);

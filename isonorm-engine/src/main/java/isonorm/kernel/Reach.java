@@ -2,7 +2,7 @@ package isonorm.kernel;
 
 /**
  * Which keys a row of scores sees: row r belongs to the query at position {@code p = first + r % queries} and sees keys
- * {@code max(0, p - window + 1)} to {@code p}, or to the last key if it is not causal.
+ * {@code max(0, p - window + 1)} to {@code p}, or to {@code p + window - 1} if it is not causal.
  *
  * @param first the position of the first query
  * @param queries how many rows there are before the positions begin again: several heads can follow each other
@@ -37,7 +37,7 @@ public record Reach(int first, int queries, boolean causal, int window) {
 
     /** The key behind the last one that a row sees. */
     public int to(int row, int keys) {
-        return causal ? (int) Math.min(position(row) + 1, keys) : keys;
+        return (int) Math.min(position(row) + (causal ? 1 : window), keys);
     }
 
     private long position(int row) {

@@ -79,7 +79,7 @@ final class Sight {
 
     /** The key behind the last one that a query can see. */
     int to(Attention attention, int query) {
-        return attention.causal() ? query + 1 : length;
+        return attention.causal() ? query + 1 : Math.min(length, query + Math.min(length, attention.scores().window().orElse(length)));
     }
 
     /** Whether some keys are padding, which no query sees. */

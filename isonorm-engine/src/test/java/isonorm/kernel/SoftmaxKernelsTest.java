@@ -61,7 +61,7 @@ class SoftmaxKernelsTest {
             double[] weights = new double[keys];
             double sum = 0;
             for (int key = 0; key < keys; key++) {
-                boolean seen = (!reach.causal() || key <= position) && position - key < reach.window();
+                boolean seen = (!reach.causal() || key <= position) && Math.abs(position - key) < reach.window();
                 double score = before.get(row, key) * scoring.scale();
                 score = scoring.softcap() > 0 ? scoring.softcap() * Math.tanh(score / scoring.softcap()) : score;
                 weights[key] = seen ? Math.exp(score + (bias.present() ? bias.get(key) : 0)) : 0; // scores are small: no overflow
