@@ -55,6 +55,10 @@ public record Architecture(
         if (blocks.stream().anyMatch(block -> block.cross().isPresent() != encoded)) {
             throw new IllegalArgumentException("every block reads what the encoder beside it gives, and none where there is no encoder");
         }
+        if (companion.isPresent() && companion.get() instanceof Companion.ImageTower tower
+                && (pooledWidth(output, width) == 0 || pooledWidth(output, width) != pooledWidth(tower.architecture().output(), tower.architecture().width()))) {
+            throw new IllegalArgumentException("two towers pool vectors of one width, got " + output + " and " + tower.architecture().output());
+        }
         if (companion.isPresent() && companion.get().architecture().companion().isPresent()) {
             throw new IllegalArgumentException("a model has at most two stacks");
         }
@@ -68,6 +72,11 @@ public record Architecture(
             throw new IllegalArgumentException("a compressed stream is read by norms that know its last value, got "
                     + NormKind.DYNAMIC_TANH);
         }
+    }
+
+    /** How wide the pooled vector is; 0 where there is none. */
+    private static int pooledWidth(Output output, int width) {
+        return output instanceof Output.Hidden hidden && hidden.pooler() != Output.Pooler.NONE ? hidden.pooledWidth(width) : 0;
     }
 
     /** Whether the final norm reads what is pooled of the stream, and not every position of it. */
@@ -110,6 +119,10 @@ public record Architecture(
     /** Where the patches of an image begin, or what stands behind the first token of a text. */
     public int firstPatch() {
         return embedding instanceof Embedding.Patches patches ? patches.beside().count() : 1;
+    }
+
+    public Architecture withFamily(String other) {
+        return new Architecture(other, width, context, embedding, blocks, finalNorm, output, stream, companion);
     }
 
     public Architecture withEmbedding(Embedding other) {
@@ -306,7 +319,18 @@ public record Architecture(
         }
         finalNorm.ifPresent(norm -> normParameters(all, Role.of(FINAL_NORM, GAIN), norm, width));
         outputParameters(all);
+        if (companion.isPresent() && companion.get() instanceof Companion.ImageTower(Architecture _, boolean bias)) {
+            all.add(Parameter.vector(Role.of(SIMILARITY_SCALE, WEIGHT), 1));
+            if (bias) {
+                all.add(Parameter.vector(Role.of(SIMILARITY_BIAS, WEIGHT), 1));
+            }
+        }
         return all;
+    }
+
+    /** Whether it gives how near images and texts are. */
+    public boolean comparesTowers() {
+        return companion.isPresent() && companion.get() instanceof Companion.ImageTower;
     }
 
     /** A second stack's own parameters, under its name. */

@@ -28,4 +28,22 @@ public sealed interface Companion {
             return new Encoder(other, sharesTable);
         }
     }
+
+    /**
+     * A tower that reads images, beside one that reads texts. Both pool a vector, x of an image and y of a text, and the model gives
+     * {@code exp(scale) (x / |x|) . (y / |y|) + bias} of each image with each text (CLIP, arXiv 2103.00020; SigLIP, arXiv 2303.15343).
+     *
+     * @param bias whether there is a bias
+     */
+    record ImageTower(Architecture architecture, boolean bias) implements Companion {
+        @Override
+        public Stack stack() {
+            return Stack.IMAGE;
+        }
+
+        @Override
+        public ImageTower with(Architecture other) {
+            return new ImageTower(other, bias);
+        }
+    }
 }

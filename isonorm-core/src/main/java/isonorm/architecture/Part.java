@@ -63,7 +63,9 @@ public enum Part {
     POOLER_NORM("pooler.norm", false, Use.NONE),
     POOLER_UP("pooler.up", false, Use.NONE),
     POOLER_DOWN("pooler.down", false, Use.NONE),
-    POOLER_PROJECTION("pooler.projection", false, Use.NONE);
+    POOLER_PROJECTION("pooler.projection", false, Use.NONE),
+    SIMILARITY_SCALE("similarity.scale", false, Use.NONE),
+    SIMILARITY_BIAS("similarity.bias", false, Use.NONE);
 
     /** What a part is to the residual stream. Rewrites treat parts by it and never by name. */
     public enum Use {

@@ -2,10 +2,12 @@ package isonorm.architecture;
 
 /** Which residual stream of a model something belongs to: most have one, the main stack's. */
 public enum Stack {
-    /** The only one, or the decoder beside an encoder. */
+    /** The only one; the decoder beside an encoder, the tower that reads texts beside one that reads images. */
     MAIN(""),
     /** The encoder whose output a decoder reads. */
-    ENCODER("encoder.");
+    ENCODER("encoder."),
+    /** The tower that reads images. */
+    IMAGE("image.");
 
     private final String prefix;
 
@@ -18,7 +20,12 @@ public enum Stack {
         return prefix;
     }
 
-    /** The word used in files and reports. */
+    /** What reports call it. */
+    public String title() {
+        return this == IMAGE ? "image tower" : label();
+    }
+
+    /** The word used in files. */
     public String label() {
         return this == MAIN ? "main" : prefix.substring(0, prefix.length() - 1);
     }

@@ -62,9 +62,12 @@ record Plan(
     static List<String> refusals(LoadedModel model, Form form) {
         Architecture main = architecture(model);
         List<String> reasons = new ArrayList<>(refusals(main, currentForm(model), form));
+        if (form == Form.PRE_LN && currentForm(model).isEmpty()) {
+            return reasons; // which is of the whole
+        }
         List<String> ofBoth = List.copyOf(reasons);
         main.companion().ifPresent(beside -> refusals(beside.architecture(), currentForm(model), form).stream().filter(reason -> !ofBoth.contains(reason))
-                .forEach(reason -> reasons.add("of its " + beside.stack().label() + ": " + reason)));
+                .forEach(reason -> reasons.add("of its " + beside.stack().title() + ": " + reason)));
         if (form == Form.CENTRED && reasons.isEmpty() && computed(model)) {
             reasons.add("its positions are computed and not stored, so there is no place where their mean could be taken out; ask for pre-rmsnorm or"
                     + " pre-crmsnorm");
@@ -371,7 +374,7 @@ record Plan(
                     + String.join(", ", unknown.subList(0, Math.min(NAMED, unknown.size())))
                     + (unknown.size() > NAMED ? " and " + (unknown.size() - NAMED) + " more" : "") + ".");
         }
-        if (result.output() instanceof Output.Hidden hidden && hidden.pooler().bareStream()) {
+        if (!result.comparesTowers() && result.output() instanceof Output.Hidden hidden && hidden.pooler().bareStream()) {
             notes.add("The last hidden state of this model is the residual stream itself: a converted model gives it without each token's "
                     + "mean. The pooled output is unchanged.");
         }

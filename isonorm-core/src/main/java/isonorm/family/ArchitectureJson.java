@@ -126,6 +126,7 @@ final class ArchitectureJson {
             second.put("kind", beside.stack().label());
             switch (beside) {
                 case Companion.Encoder(Architecture _, boolean sharesTable) -> second.put("shares_table", sharesTable);
+                case Companion.ImageTower(Architecture _, boolean bias) -> second.put("bias", bias);
             }
             second.set("architecture", json(beside.architecture()));
         });
@@ -494,7 +495,8 @@ final class ArchitectureJson {
         Architecture beside = read(json.object("architecture"));
         return switch (word(json, "kind", Stack.values(), Stack::label)) {
             case ENCODER -> new Companion.Encoder(beside, json.flagOr(false, "shares_table"));
-            case MAIN -> throw Config.unsupported("companion.kind", Stack.MAIN.label(), "encoder");
+            case IMAGE -> new Companion.ImageTower(beside, json.flagOr(false, "bias"));
+            case MAIN -> throw Config.unsupported("companion.kind", Stack.MAIN.label(), "encoder or image");
         };
     }
 

@@ -68,6 +68,9 @@ public final class Naming {
         /** One tensor whose name has no ending. */
         record Bare(String name, List<Long> shape) implements Place {}
 
+        /** A number without dimensions, whose name has no ending. */
+        record Scalar(String name) implements Place {}
+
         /** Separate query, key and value tensors. */
         record Separate(String query, String key, String value) implements Place {}
 
@@ -129,6 +132,11 @@ public final class Naming {
         return new Naming(prefixed ? prefix : "");
     }
 
+    /** A naming whose names begin with {@code prefix}. */
+    static Naming within(String prefix) {
+        return new Naming(prefix);
+    }
+
     /** Every parameter under the path of its role: the names of Isonorm's own files. */
     static Naming byRole() {
         Naming naming = new Naming("");
@@ -158,6 +166,12 @@ public final class Naming {
     /** A tensor named in full, of the shape it has in the file where that is not the parameter's own. */
     public Naming bare(Part part, String name, Long... shape) {
         places.put(part, new Place.Bare(full(name), List.of(shape)));
+        return this;
+    }
+
+    /** A number that is a tensor without dimensions, named in full. */
+    public Naming scalar(Part part, String name) {
+        places.put(part, new Place.Scalar(full(name)));
         return this;
     }
 
@@ -374,8 +388,11 @@ public final class Naming {
                 Source whole = Source.whole(numbered(name, role) + ending(role), rows);
                 yield transposed && !parameter.isVector() ? whole.asTransposed() : whole;
             }
-            case Place.Bare(String name, List<Long> shape) ->
-                Source.whole(numbered(name, role), rows).withShape(shape.toArray(Long[]::new));
+            case Place.Bare(String name, List<Long> shape) -> {
+                Source whole = Source.whole(numbered(name, role), rows);
+                yield shape.isEmpty() ? whole : whole.withShape(shape.toArray(Long[]::new));
+            }
+            case Place.Scalar(String name) -> Source.whole(name, rows).withShape();
             case Place.Separate(String query, String key, String _)
                     when architecture.blocks().get(role.block()).mixer() instanceof LatentAttention latent -> of(List.of(
                             new Piece(numbered(query, role) + ending(role), 0, latent.readQueries()),
@@ -465,7 +482,7 @@ public final class Naming {
     }
 
     private static Source of(List<Piece> pieces) {
-        return new Source(pieces, false, 0, List.of());
+        return new Source(pieces, false, 0, Optional.empty());
     }
 
     private String ending(Role role) {

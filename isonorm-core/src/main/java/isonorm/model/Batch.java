@@ -67,10 +67,11 @@ public sealed interface Batch permits Batch.Tokens, Batch.Images, Batch.Sounds, 
     }
 
     /**
-     * What each of two stacks reads: an encoder its input and the decoder beside it tokens, row by row.
+     * What each of two stacks reads: an encoder its input and the decoder beside it tokens, row by row; or a tower images, any number of them, and
+     * the tower beside it texts.
      *
-     * @param companion what the encoder reads
-     * @param main what the decoder reads
+     * @param companion what the encoder, or the tower of images, reads
+     * @param main what the decoder, or the tower of texts, reads
      */
     record Both(Batch companion, Batch main) implements Batch {
 

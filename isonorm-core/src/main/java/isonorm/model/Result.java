@@ -31,7 +31,7 @@ public interface Result extends AutoCloseable {
     /** Reads {@code count} pooled values from {@code first} on to the start of {@code into}. */
     void readPooled(long first, int count, double[] into);
 
-    /** What the second stack gave, of models that have two: the encoder's output; closed with this. */
+    /** What the second stack gave, of models that have two: the encoder's output, or the vectors of images; closed with this. */
     default Optional<Result> companion() {
         return Optional.empty();
     }

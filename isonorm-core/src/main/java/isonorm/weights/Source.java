@@ -3,6 +3,7 @@ package isonorm.weights;
 import java.util.ArrayList;
 import java.util.LinkedHashSet;
 import java.util.List;
+import java.util.Optional;
 import java.util.Set;
 import java.util.function.UnaryOperator;
 
@@ -13,9 +14,9 @@ import java.util.function.UnaryOperator;
  * @param transposed whether the tensors hold linear weights as (in, out), as GPT-2 does
  * @param offset what is added to a stored value to give the value itself: 1 where gains are stored minus one
  * @param shape the shape of the tensor in the file, where it is not the matrix's own (convolutions, a class token with leading
- *     dimensions of 1); empty otherwise
+ *     dimensions of 1, a number without dimensions); empty otherwise
  */
-public record Source(List<Piece> pieces, boolean transposed, double offset, List<Long> shape) {
+public record Source(List<Piece> pieces, boolean transposed, double offset, Optional<List<Long>> shape) {
 
     /**
      * Some rows of one tensor, which is {@code matrices} of one size, one behind the other: of number {@code matrix} the rows {@code from},
@@ -46,7 +47,7 @@ public record Source(List<Piece> pieces, boolean transposed, double offset, List
 
     public Source {
         pieces = List.copyOf(pieces);
-        shape = List.copyOf(shape);
+        shape = shape.map(List::copyOf);
         if (pieces.isEmpty()) {
             throw new IllegalArgumentException("a source needs a piece");
         }
@@ -54,7 +55,7 @@ public record Source(List<Piece> pieces, boolean transposed, double offset, List
 
     /** A whole tensor of {@code rows} rows that is the matrix as it stands. */
     public static Source whole(String tensor, int rows) {
-        return new Source(List.of(new Piece(tensor, 0, rows)), false, 0, List.of());
+        return new Source(List.of(new Piece(tensor, 0, rows)), false, 0, Optional.empty());
     }
 
     /** The names of the tensors, each once, in order. */
@@ -71,8 +72,8 @@ public record Source(List<Piece> pieces, boolean transposed, double offset, List
 
     /** The shape {@code tensor} has in the file, for a matrix of {@code columns} columns; a vector's is its length alone. */
     public List<Long> shapeOf(String tensor, int columns, boolean vector) {
-        if (!shape.isEmpty()) {
-            return shape;
+        if (shape.isPresent()) {
+            return shape.get();
         }
         long rows = rowsIn(tensor);
         if (vector) {
@@ -93,7 +94,7 @@ public record Source(List<Piece> pieces, boolean transposed, double offset, List
 
     /** The same rows in a tensor of another shape. */
     public Source withShape(Long... dimensions) {
-        return new Source(pieces, transposed, offset, List.of(dimensions));
+        return new Source(pieces, transposed, offset, Optional.of(List.of(dimensions)));
     }
 
     /** The same rows in tensors of other names. */

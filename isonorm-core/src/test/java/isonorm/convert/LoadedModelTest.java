@@ -621,7 +621,7 @@ class LoadedModelTest {
 
     @Test
     void aModelOfSeveralNamesTheOneThatIsRead() throws IOException {
-        for (String[] each : new String[][] {{"paligemma", "text_config", "gemma"}, {"clip", "vision_config", "clip_vision_model"}, {"mllama", "text_config", "llama"}}) {
+        for (String[] each : new String[][] {{"paligemma", "text_config", "gemma"}, {"blip", "vision_config", "clip_vision_model"}, {"mllama", "text_config", "llama"}}) {
             SampleCheckpoint sample = Fixtures.sample("gpt2");
             sample.config.put("model_type", each[0]).putObject(each[1]).put("model_type", each[2]);
             refused(Reason.UNKNOWN_MODEL_TYPE, () -> open(sample), each[0], each[1], each[2], "saved alone");

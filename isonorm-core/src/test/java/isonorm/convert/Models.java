@@ -43,6 +43,12 @@ public final class Models {
             List<Input> companions = inputs(encoder);
             return IntStream.range(0, mains.size()).mapToObj(b -> new Input(mains.get(b).ids(), null, mains.get(b).seen(), companions.get(b))).toList();
         }
+        if (golden.containsKey("input_ids") && golden.containsKey("pixel_values")) { // each image with each text
+            Map<String, SampleCheckpoint.Tensor> texts = new LinkedHashMap<>(golden);
+            texts.remove("pixel_values");
+            return inputs(Map.of("pixel_values", golden.get("pixel_values"))).stream()
+                    .flatMap(image -> inputs(texts).stream().map(text -> new Input(text.ids(), null, text.seen(), image))).toList();
+        }
         SampleCheckpoint.Tensor ids = golden.get("input_ids");
         SampleCheckpoint.Tensor pixels = golden.getOrDefault("pixel_values", golden.getOrDefault("input_values", golden.get("input_features")));
         SampleCheckpoint.Tensor mask = golden.get("attention_mask");
@@ -120,7 +126,7 @@ public final class Models {
         boolean stream = outputIsTheStream(Model.of(original));
         double[] output = flat(stream ? withoutMeans(wanted.output()) : wanted.output());
         double[] other = flat(stream ? withoutMeans(result.output()) : result.output());
-        double apart = largestDifference(output, other, null) / deviation(output);
+        double apart = largestDifference(output, other, null) / (output.length > 1 ? deviation(output) : Math.abs(output[0]));
         if (wanted.pooled() == null) {
             return apart;
         }

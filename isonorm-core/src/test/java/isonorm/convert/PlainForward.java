@@ -10,6 +10,7 @@ import isonorm.architecture.Architecture;
 import isonorm.architecture.Attention;
 import isonorm.architecture.Block;
 import isonorm.architecture.BranchScale;
+import isonorm.architecture.Companion;
 import isonorm.architecture.CrossAttention;
 import isonorm.architecture.Embedding;
 import isonorm.architecture.Experts;
@@ -92,16 +93,37 @@ public final class PlainForward {
 
     public Result run(Input input) {
         trace.clear();
+        if (architecture.comparesTowers()) {
+            return near(input);
+        }
         if (model.companion().isPresent()) {
             encoded = new PlainForward(model.companion().get()).run(input.companion()).output();
             encodedSeen = input.companion().seen(); // null for sounds, all of which is seen
         }
+        return walked(input);
+    }
+
+    private Result walked(Input input) {
         double[][] x = embed(input);
         second = architecture.dual() ? x.clone() : null;
         for (int l = 0; l < architecture.blocks().size(); l++) {
             x = traced(l, "block_output", block(architecture.blocks().get(l), l, traced(l, "block_input", x), input));
         }
         return output(x, input);
+    }
+
+    /** One number, of one image and one text, whose unit vector is what is pooled. */
+    private Result near(Input input) {
+        Companion.ImageTower tower = (Companion.ImageTower) architecture.companion().orElseThrow();
+        double[] x = unit(new PlainForward(model.companion().orElseThrow()).run(input.companion()).pooled());
+        double[] y = unit(walked(input).pooled());
+        double bias = tower.bias() ? vector(Role.of(SIMILARITY_BIAS, WEIGHT))[0] : 0;
+        return new Result(new double[][] {{Math.exp(vector(Role.of(SIMILARITY_SCALE, WEIGHT))[0]) * dot(x, y) + bias}}, y);
+    }
+
+    private static double[] unit(double[] x) {
+        double length = Math.sqrt(dot(x, x));
+        return each(x, value -> value / length);
     }
 
     /**

@@ -19,6 +19,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Optional;
 import java.util.SplittableRandom;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -59,7 +60,7 @@ class StoredTest {
     }
 
     private static Source pieces(Piece... pieces) {
-        return new Source(List.of(pieces), false, 0, List.of());
+        return new Source(List.of(pieces), false, 0, Optional.empty());
     }
 
     @BeforeEach
@@ -107,10 +108,10 @@ class StoredTest {
         add("grouped", grouped, 24, columns, (r, c) -> fused[order[r] * columns + c]);
         double[] bias = put("grouped.bias", Dtype.F16, 24);
         add("grouped bias", new Source(grouped.pieces().stream().map(p -> new Piece("grouped.bias", p.from(), p.count())).toList(),
-                false, 0, List.of()), 0, 24, (_, c) -> bias[order[c]]);
+                false, 0, Optional.empty()), 0, 24, (_, c) -> bias[order[c]]);
         double[] turned = put("grouped turned", Dtype.F32, columns, 24);
         add("grouped turned", new Source(grouped.pieces().stream().map(p -> new Piece("grouped turned", p.from(), p.count())).toList(),
-                true, 0, List.of()), 24, columns, (r, c) -> turned[c * 24 + order[r]]);
+                true, 0, Optional.empty()), 24, columns, (r, c) -> turned[c * 24 + order[r]]);
         // Four runs of heads of width 2, each with its queries, values, keys.
         List<Piece> runs = new ArrayList<>();
         for (int part : new int[] {0, 2, 1}) {
@@ -120,7 +121,7 @@ class StoredTest {
         }
         double[] four = put("runs", Dtype.F64, 24, columns);
         int[] kind = {0, 2, 1};
-        add("four runs", new Source(runs, false, 0, List.of()), 24, columns,
+        add("four runs", new Source(runs, false, 0, Optional.empty()), 24, columns,
                 (r, c) -> four[(r % 8 / 2 * 6 + kind[r / 8] * 2 + r % 2) * columns + c]);
         // The second half of a tensor that two parts share, and a vector of one tensor a head.
         double[] half = put("halves", Dtype.F32, 20, columns);

@@ -117,6 +117,15 @@ public final class ForwardPass implements Runner {
                     List<Result> made = run(around, mains, encoded(batches, others), some, progress, streams);
                     yield IntStream.range(0, made.size()).<Result>mapToObj(i -> ((RowsResult) made.get(i)).withCompanion(others.get(i))).toList();
                 }
+                case Companion.ImageTower tower -> {
+                    List<Result> texts = run(around, mains, List.of(), some, progress, streams);
+                    Similarity similarity = Similarity.of(model, tower, compute);
+                    List<Result> made = new ArrayList<>();
+                    for (int i = 0; i < texts.size(); i++) {
+                        made.add(similarity.of((RowsResult) texts.get(i), (RowsResult) others.get(i), space));
+                    }
+                    yield made;
+                }
             });
         } catch (IOException | RuntimeException e) {
             others.forEach(Result::close);
@@ -128,7 +137,7 @@ public final class ForwardPass implements Runner {
         if (batch instanceof Batch.Both both) {
             return both;
         }
-        throw new IllegalArgumentException("this model has two stacks, an encoder beside a decoder, got an input of one");
+        throw new IllegalArgumentException("this model has two stacks, an encoder or a tower of images beside the main one, got an input of one");
     }
 
     /** What an encoder gave, for the rows of each batch. */

@@ -142,6 +142,9 @@ public final class Verification {
     }
 
     private static String outputs(Architecture architecture) {
+        if (architecture.comparesTowers()) {
+            return "how near images and texts are";
+        }
         return switch (architecture.output()) {
             case Output.Words _ -> "logits";
             case Output.Labels labels -> "scores of " + labels.labels() + " labels";
@@ -423,6 +426,9 @@ public final class Verification {
     private record Outcome(Optional<Tally> output, Optional<Tally> pooled, String compared) {
 
         static Outcome of(Architecture a, Architecture b) {
+            if (a.comparesTowers()) {
+                return new Outcome(Optional.of(new Tally(false)), Optional.of(new Tally(false)), "how near images and texts are, and the texts' vectors");
+            }
             return switch (a.output()) {
                 case Output.Words _ -> new Outcome(Optional.of(new Tally(true)), Optional.empty(), "logits");
                 case Output.Labels _ -> new Outcome(Optional.of(new Tally(true)), Optional.empty(), "scores");

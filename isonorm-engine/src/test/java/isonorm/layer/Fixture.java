@@ -62,15 +62,11 @@ public record Fixture(Path folder) {
     /** The inputs. */
     public Batch batch() throws IOException {
         SafetensorsFile golden = golden();
+        if (golden.tensors().containsKey("pixel_values") && golden.tensors().containsKey("input_ids")) {
+            return new Batch.Both(images(golden), new Batch.Tokens(whole("input_ids").orElseThrow(), whole("attention_mask")));
+        }
         if (golden.tensors().containsKey("pixel_values")) {
-            List<Long> shape = golden.tensors().get("pixel_values").shape();
-            double[] values = values("pixel_values").orElseThrow();
-            float[] pixels = new float[values.length];
-            for (int i = 0; i < pixels.length; i++) {
-                pixels[i] = (float) values[i];
-            }
-            return new Batch.Images(pixels, shape.get(0).intValue(), shape.get(1).intValue(), shape.get(2).intValue(),
-                    shape.get(3).intValue());
+            return images(golden);
         }
         if (golden.tensors().containsKey("input_values")) {
             List<Long> shape = golden.tensors().get("input_values").shape();
@@ -101,17 +97,28 @@ public record Fixture(Path folder) {
         return decoder.isPresent() ? new Batch.Both(tokens, Batch.Tokens.of(decoder.get())) : tokens;
     }
 
+    private Batch.Images images(SafetensorsFile golden) throws IOException {
+        List<Long> shape = golden.tensors().get("pixel_values").shape();
+        double[] values = values("pixel_values").orElseThrow();
+        float[] pixels = new float[values.length];
+        for (int i = 0; i < pixels.length; i++) {
+            pixels[i] = (float) values[i];
+        }
+        return new Batch.Images(pixels, shape.get(0).intValue(), shape.get(1).intValue(), shape.get(2).intValue(),
+                shape.get(3).intValue());
+    }
+
     public double[] output() throws IOException {
         return values("output").orElseThrow();
     }
 
     public Optional<double[]> pooled() throws IOException {
-        return values("pooled");
+        return values(golden().tensors().containsKey("text_embeds") ? "text_embeds" : "pooled");
     }
 
-    /** What an encoder gives, of models that have one. */
+    /** What an encoder gives, or a tower of images, of models that have one. */
     public Optional<double[]> encoder() throws IOException {
-        return values("encoder");
+        return values(golden().tensors().containsKey("image_embeds") ? "image_embeds" : "encoder");
     }
 
     private SafetensorsFile golden() throws IOException {

@@ -21,9 +21,9 @@ import picocli.CommandLine.Parameters;
             "Run a checkpoint on the inputs of a file.",
             "IN holds input_ids (int64 or int32, batch x tokens), with attention_mask "
                     + "beside it where rows are padded, or pixel_values (float, batch x channels x height x width), or input_values "
-                    + "of sound; a decoder beside an encoder reads decoder_input_ids. OUT gets "
+                    + "of sound; a decoder beside an encoder reads decoder_input_ids, and two towers input_ids and pixel_values. OUT gets "
                     + "output: logits, or scores, or the last hidden state where there is no head; and pooled where the model "
-                    + "pools, encoder what an encoder gives. They are F64 when computed in f64, else F32."
+                    + "pools, encoder what an encoder gives; of two towers output is how near each image is to each text, beside text_embeds and image_embeds. They are F64 when computed in f64, else F32."
         },
         footer = {"  isonorm forward gpt2/ --inputs in.safetensors --output out.safetensors --compute f32"})
 public final class Forward extends Subcommand {

@@ -52,7 +52,7 @@ final class ForwardFiles {
         List<Result> results = new ArrayList<>();
         try (ForwardPass pass = ForwardPass.streaming(model, Compute.named(compute))) {
             results.addAll(pass.run(batches, (what, done, total) -> progress.step(what, done, total)));
-            return write(results, output, compute);
+            return write(results, output, compute, model.architecture().comparesTowers());
         } catch (IllegalArgumentException e) { // the engine's word for inputs that do not fit the model
             throw new IOException(inputs + ": " + e.getMessage(), e);
         } finally {
@@ -62,19 +62,21 @@ final class ForwardFiles {
 
     private static List<Batch> read(SafetensorsFile file, Architecture architecture) throws IOException {
         if (architecture.companion().isEmpty()) {
-            return read(file, architecture, "");
+            return read(file, architecture, "", ROWS_A_BATCH);
         }
         Architecture beside = architecture.companion().get().architecture();
         return switch (architecture.companion().get()) {
-            case Companion.Encoder _ -> pairs(file, read(file, beside, ""), read(file, architecture, "decoder_"));
+            case Companion.Encoder _ -> pairs(file, read(file, beside, "", ROWS_A_BATCH), read(file, architecture, "decoder_", ROWS_A_BATCH));
+            // Each image is held against each text, so they stay together.
+            case Companion.ImageTower _ -> pairs(file, read(file, beside, "", Integer.MAX_VALUE), read(file, architecture, "", Integer.MAX_VALUE));
         };
     }
 
-    private static List<Batch> read(SafetensorsFile file, Architecture stack, String prefix) throws IOException {
+    private static List<Batch> read(SafetensorsFile file, Architecture stack, String prefix, int together) throws IOException {
         return switch (stack.embedding()) {
-            case Embedding.Tokens _ -> tokens(file, prefix + "input_ids", prefix + "attention_mask");
-            case Embedding.Patches patches -> images(file, patches);
-            case Embedding.Sound sound -> sounds(file, sound);
+            case Embedding.Tokens _ -> tokens(file, prefix + "input_ids", prefix + "attention_mask", together);
+            case Embedding.Patches patches -> images(file, patches, together);
+            case Embedding.Sound sound -> sounds(file, sound, together);
         };
     }
 
@@ -85,7 +87,7 @@ final class ForwardFiles {
         return IntStream.range(0, mains.size()).<Batch>mapToObj(i -> new Batch.Both(companions.get(i), mains.get(i))).toList();
     }
 
-    private static List<Batch> tokens(SafetensorsFile file, String name, String maskName) throws IOException {
+    private static List<Batch> tokens(SafetensorsFile file, String name, String maskName, int together) throws IOException {
         long[][] ids = integers(file, name);
         Optional<long[][]> mask = file.tensors().containsKey(maskName) ? Optional.of(integers(file, maskName)) : Optional.empty();
         if (mask.isPresent() && (mask.get().length != ids.length || mask.get()[0].length != ids[0].length)) {
@@ -93,9 +95,10 @@ final class ForwardFiles {
                     + ", got " + requireNonNull(file.tensors().get(maskName)).shape());
         }
         List<Batch> batches = new ArrayList<>();
-        for (int row = 0; row < ids.length; row += ROWS_A_BATCH) {
+        int step = Math.min(together, ids.length);
+        for (int row = 0; row < ids.length; row += step) {
             int from = row;
-            int to = Math.min(ids.length, row + ROWS_A_BATCH);
+            int to = Math.min(ids.length, row + step);
             try {
                 batches.add(new Batch.Tokens(Arrays.copyOfRange(ids, from, to), mask.map(all -> Arrays.copyOfRange(all, from, to))));
             } catch (IllegalArgumentException e) {
@@ -141,7 +144,7 @@ final class ForwardFiles {
         return rows;
     }
 
-    private static List<Batch> images(SafetensorsFile file, Embedding.Patches patches) throws IOException {
+    private static List<Batch> images(SafetensorsFile file, Embedding.Patches patches, int together) throws IOException {
         boolean sound = patches.cut().turned(); // a spectrogram has no channels
         String name = sound ? "input_values" : "pixel_values";
         List<Long> wanted = sound
@@ -153,11 +156,11 @@ final class ForwardFiles {
             throw new IOException(file.path() + ": " + name + " must be " + form + " for this model, got shape " + info.shape());
         }
         int each = patches.channels() * patches.height() * patches.width();
-        return values(file, info, name).stream().<Batch>map(pixels ->
+        return values(file, info, name, together).stream().<Batch>map(pixels ->
                 new Batch.Images(pixels, pixels.length / each, patches.channels(), patches.height(), patches.width())).toList();
     }
 
-    private static List<Batch> sounds(SafetensorsFile file, Embedding.Sound sound) throws IOException {
+    private static List<Batch> sounds(SafetensorsFile file, Embedding.Sound sound, int together) throws IOException {
         boolean waveform = sound.waveform();
         String name = waveform ? "input_values" : "input_features";
         String form = "batch x " + (waveform ? "samples" : sound.turned() ? "frames x lines" : "lines x frames");
@@ -171,14 +174,14 @@ final class ForwardFiles {
             throw new IOException(file.path() + ": sounds are read without attention_mask; leave it out, and give sounds of one length");
         }
         List<Batch> batches = new ArrayList<>();
-        for (float[] values : values(file, info, name)) {
+        for (float[] values : values(file, info, name, together)) {
             batches.add(new Batch.Sounds(values, (int) (values.length / (lines * frames)), (int) lines, (int) frames));
         }
         return batches;
     }
 
     /** The values of a tensor, some rows of its batch after the other. */
-    private static List<float[]> values(SafetensorsFile file, TensorInfo info, String name) throws IOException {
+    private static List<float[]> values(SafetensorsFile file, TensorInfo info, String name, int together) throws IOException {
         if (!Numbers.readable(info.dtype())) {
             throw new IOException(file.path() + ": " + name + " must be F32 (or F64, F16, BF16), got " + info.dtype());
         }
@@ -188,8 +191,9 @@ final class ForwardFiles {
         try (Arena arena = Arena.ofConfined()) {
             MemorySegment bytes = file.map(name, arena);
             double[] row = new double[each];
-            for (int first = 0; first < rows; first += ROWS_A_BATCH) {
-                int count = Math.min(ROWS_A_BATCH, rows - first);
+            int step = Math.min(together, rows);
+            for (int first = 0; first < rows; first += step) {
+                int count = Math.min(step, rows - first);
                 float[] some = new float[count * each];
                 for (int i = 0; i < count; i++) {
                     Numbers.decode(bytes, info.dtype(), (long) (first + i) * each, each, row, 0);
@@ -206,23 +210,23 @@ final class ForwardFiles {
     /** What of a result is written, under its name. */
     private record Given(String name, Function<Result, long[]> shape, Values values) {}
 
-    private static List<Given> given(Result result) {
+    private static List<Given> given(Result result, boolean towers) {
         List<Given> all = new ArrayList<>();
         all.add(new Given("output", Result::outputShape, Result::readOutput));
         if (result.pooledShape().isPresent()) {
-            all.add(new Given("pooled", each -> each.pooledShape().orElseThrow(), Result::readPooled));
+            all.add(new Given(towers ? "text_embeds" : "pooled", each -> each.pooledShape().orElseThrow(), Result::readPooled));
         }
         if (result.companion().isPresent()) {
-            all.add(new Given("encoder", each -> each.companion().orElseThrow().outputShape(),
+            all.add(new Given(towers ? "image_embeds" : "encoder", each -> each.companion().orElseThrow().outputShape(),
                     (each, first, count, into) -> each.companion().orElseThrow().readOutput(first, count, into)));
         }
         return all;
     }
 
-    private static ObjectNode write(List<Result> results, Path output, String compute) throws IOException {
+    private static ObjectNode write(List<Result> results, Path output, String compute, boolean towers) throws IOException {
         Dtype dtype = compute.equals("f64") ? Dtype.F64 : Dtype.F32;
         List<TensorInfo> tensors = new ArrayList<>();
-        List<Given> given = given(results.getFirst());
+        List<Given> given = given(results.getFirst(), towers);
         for (Given each : given) {
             tensors.add(joined(each.name, dtype, results.stream().map(each.shape).toList()));
         }

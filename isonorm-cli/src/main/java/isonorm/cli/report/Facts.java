@@ -73,7 +73,7 @@ public final class Facts {
             json.put("parameters_for_token", architecture.parametersForToken());
         }
         json.set("norms", norms(architecture));
-        json.put("output", output(architecture.output()));
+        json.put("output", architecture.comparesTowers() ? "how near each image and each text are" : output(architecture.output()));
         json.put("tied", architecture.tied());
         json.set("left_out", Json.of(model.unused()));
         json.set("unknown_keys", Json.of(model.unknownKeys()));
@@ -332,13 +332,13 @@ public final class Facts {
                             case "centred" -> ", centred";
                             default -> "";
                         })
-                .row("attention", attentionInWords(attention) + (json.has("second_stack")
+                .row("attention", attentionInWords(attention) + (json.path("second_stack").path("kind").asText().equals("encoder")
                         ? ", and to the encoder" : ""))
                 .row("mlp", values(mlp.path("hidden")) + ", " + values(mlp.path("activation")) + (mlp.path("gated").asBoolean() ? ", gated" : "")
                         + innerNorm(mlp));
         JsonNode second = json.path("second_stack");
         if (!second.isMissingNode()) {
-            table.row("encoder", Table.count(second.path("blocks").asLong(), "block")
+            table.row(second.path("kind").asText().equals("encoder") ? "encoder" : "image tower", Table.count(second.path("blocks").asLong(), "block")
                     + ", width " + second.path("width").asText() + ", reads " + inputInWords(second.path("input")));
         }
         if (json.has("experts")) {

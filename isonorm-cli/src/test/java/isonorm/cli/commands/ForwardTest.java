@@ -32,7 +32,7 @@ class ForwardTest {
     Path folder;
 
     @ParameterizedTest
-    @CsvSource({"gpt2, f64, F64", "vit, f64, F64", "clip_vision, f64, F64", "mbart-mask, f64, F64", "whisper, f64, F64", "speech_to_text, f64, F64", "wav2vec2, f64, F64", "gpt2, f32, F32", "gpt2, bf16, F32"})
+    @CsvSource({"gpt2, f64, F64", "vit, f64, F64", "clip_vision, f64, F64", "clip, f64, F64", "clip-mask, f64, F64", "siglip, f64, F64", "mbart-mask, f64, F64", "whisper, f64, F64", "speech_to_text, f64, F64", "wav2vec2, f64, F64", "gpt2, f32, F32", "gpt2, bf16, F32"})
     void givesTheGoldenOutput(String fixture, String compute, Dtype dtype) throws IOException {
         Path out = folder.resolve("out.safetensors");
         Path golden = Run.fixture(fixture).resolve("golden.safetensors");
