@@ -325,7 +325,7 @@ record AttentionStep(
     }
 
     /** {@code out = weights v} of some columns of a head's values from position {@code from} on, rounded once. */
-    private static void sum(Rows weights, KvCache.Cache cache, int head, int panel, int from, Rows out) {
+    static void sum(Rows weights, KvCache.Cache cache, int head, int panel, int from, Rows out) {
         int keys = weights.columns();
         int end = from + keys;
         if (from / SPAN == (end - 1) / SPAN) {
@@ -391,7 +391,8 @@ record AttentionStep(
         return Stack.of(rows.sliceColumns(task.head / group() * D, D).slice(from, to - from), task.heads, step);
     }
 
-    private static Rows scores(Type type, int rows, int keys) {
+    /** Room for scores, the thread's own. */
+    static Rows scores(Type type, int rows, int keys) {
         int stride = stride(keys);
         int bytes = rows * stride * type.bytes();
         if (ROOM.get().data().byteSize() < bytes) {

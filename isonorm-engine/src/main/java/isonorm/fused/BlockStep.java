@@ -8,6 +8,10 @@ import static isonorm.architecture.Part.ATTENTION_OUTPUT_NORM;
 import static isonorm.architecture.Part.ATTENTION_SCALE;
 import static isonorm.architecture.Part.ATTENTION_SINK;
 import static isonorm.architecture.Part.ATTENTION_STREAM_GATE;
+import static isonorm.architecture.Part.CROSS_KEY_VALUE;
+import static isonorm.architecture.Part.CROSS_NORM;
+import static isonorm.architecture.Part.CROSS_OUTPUT;
+import static isonorm.architecture.Part.CROSS_QUERY;
 import static isonorm.architecture.Part.KEY_NORM;
 import static isonorm.architecture.Part.KEY_VALUE_UP;
 import static isonorm.architecture.Part.MLP_DOWN;
@@ -33,6 +37,7 @@ import isonorm.architecture.Architecture;
 import isonorm.architecture.Attention;
 import isonorm.architecture.Block;
 import isonorm.architecture.BranchScale;
+import isonorm.architecture.CrossAttention;
 import isonorm.architecture.Experts;
 import isonorm.architecture.LatentAttention;
 import isonorm.architecture.Mlp;
@@ -56,7 +61,8 @@ import java.util.Optional;
  * One block on the stream h, with A attention, M the MLP and N norms:
  *
  * <pre>
- * sequential   N(h + N(A(N(h)))), then N(h + N(M(N(h)))), with those norms that the {@link Placement} has
+ * sequential   N(h + N(A(N(h)))), then N(h + N(M(N(h)))), with those norms that the {@link Placement} has;
+ *              between the two, beside an encoder, N(h + C(N(h))) with C attention to what that gives
  * parallel     h + A(N1(h)) + M(N2(h)), where N1 and N2 can be one norm
  * </pre>
  *
@@ -67,7 +73,7 @@ import java.util.Optional;
  * loaded. A skip alpha h that a norm stands behind is folded into that norm, {@code N(alpha h + A) = N'(h + A / alpha)} where N' has
  * epsilon / alpha²; others, and gates, scale the stream.
  */
-record BlockStep(int number, Block block, Branch attention, Branch mlp) {
+record BlockStep(int number, Block block, Branch attention, Optional<CrossStep> crossStep, Optional<Branch> cross, Branch mlp) {
 
     /** What one sub-layer computes of what it reads. */
     @FunctionalInterface
@@ -112,8 +118,31 @@ record BlockStep(int number, Block block, Branch attention, Branch mlp) {
             case Mlp mlp -> mlp(from, architecture, mlp, l, second)::forward;
             case Experts experts -> experts(from, architecture, experts, l, second)::forward;
         };
+        Optional<CrossStep> crossStep = block.cross().isPresent() ? Optional.of(cross(from, architecture, block.cross().get(), l)) : Optional.empty();
+        Optional<Branch> cross = crossStep.isPresent()
+                ? Optional.of(branch(from, architecture, l, crossParts(block), (read, pass) -> crossStep.get().forward(read, pass, l)))
+                : Optional.empty();
         return new BlockStep(
-                l, block, branch(from, architecture, l, first, mixer), branch(from, architecture, l, second, feedForward));
+                l, block, branch(from, architecture, l, first, mixer), crossStep, cross, branch(from, architecture, l, second, feedForward));
+    }
+
+    /** Of attention to an encoder, whose norms stand as those of attention to the stream itself. */
+    private static Parts crossParts(Block block) {
+        return new Parts(Observer.Branch.CROSS_ATTENTION, block.attentionPlacement(), CROSS_NORM, CROSS_OUTPUT, block.cross().orElseThrow().outputBias(),
+                ATTENTION_OUTPUT_NORM, ATTENTION_SCALE, ATTENTION_STREAM_GATE);
+    }
+
+    private static CrossStep cross(Weights from, Architecture architecture, CrossAttention attention, int l) throws IOException {
+        Role query = Role.of(CROSS_QUERY, l, Field.WEIGHT);
+        Role keyValue = Role.of(CROSS_KEY_VALUE, l, Field.WEIGHT);
+        return new CrossStep(
+                attention,
+                from.padded(query, attention.queryWidth(), architecture.width()),
+                from.bias(query, attention.bias()),
+                from.linear(keyValue),
+                from.bias(keyValue, attention.keyValueBias()),
+                writer(from, architecture, l, crossParts(architecture.blocks().get(l)), Role.of(CROSS_OUTPUT, l, Field.WEIGHT), attention.queryWidth(),
+                        Optional.empty()));
     }
 
     private static AttentionStep attention(Weights from, Architecture architecture, Attention attention, int l, Parts parts) throws IOException {
@@ -306,7 +335,10 @@ record BlockStep(int number, Block block, Branch attention, Branch mlp) {
     /** The stream behind this block. */
     Residual forward(Residual h, Pass pass) {
         return switch (block.wiring()) {
-            case SEQUENTIAL -> then(mlp, then(attention, h, pass), pass);
+            case SEQUENTIAL -> {
+                Residual attended = then(attention, h, pass);
+                yield then(mlp, cross.isPresent() ? then(cross.get(), attended, pass) : attended, pass);
+            }
             case PARALLEL -> {
                 Rows first = attention.subLayer.forward(read(attention, h), pass);
                 Rows second = mlp.subLayer.forward(read(mlp, h), pass);
@@ -363,7 +395,8 @@ record BlockStep(int number, Block block, Branch attention, Branch mlp) {
     /** What a sub-layer reads of the stream. */
     private Residual.Read read(Branch branch, Residual h) {
         boolean both = block.wiring().sharesNorm();
-        boolean biased = (both || branch == attention) && block.mixer().bias() || (both || branch == mlp) && block.feedForward().bias();
+        boolean biased = (both || branch == attention) && block.mixer().bias() || (both || branch == mlp) && block.feedForward().bias()
+                || branch.which == Observer.Branch.CROSS_ATTENTION && block.cross().orElseThrow().bias();
         Residual.Read read = branch.inputNorm.map(norm -> h.read(norm, biased)).orElseGet(() -> whole(h));
         if (branch == attention) {
             h.showStream(number);

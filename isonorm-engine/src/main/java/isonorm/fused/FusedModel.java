@@ -30,6 +30,7 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
 import java.util.function.IntPredicate;
+import java.util.stream.IntStream;
 
 /**
  * A model in memory whose blocks run fused, for one caller at a time; it has threads of its own to compute with.
@@ -55,11 +56,12 @@ public final class FusedModel implements Runner {
     private final Optional<PatchEmbedding> patches;
     private final Optional<Head> head;
     private final Optional<Ends> ends;
+    private final Optional<FusedModel> encoder;
     private volatile boolean closed;
 
     private FusedModel(
             Architecture architecture, Compute compute, Arena arena, Team team, List<BlockStep> blocks, Optional<TokenEmbedding> words,
-            Optional<PatchEmbedding> patches, Optional<Head> head, Optional<Ends> ends) {
+            Optional<PatchEmbedding> patches, Optional<Head> head, Optional<Ends> ends, Optional<FusedModel> encoder) {
         this.architecture = architecture;
         this.compute = compute;
         this.arena = arena;
@@ -71,6 +73,7 @@ public final class FusedModel implements Runner {
         this.patches = patches;
         this.head = head;
         this.ends = ends;
+        this.encoder = encoder;
     }
 
     /**
@@ -87,13 +90,13 @@ public final class FusedModel implements Runner {
     /** The same; {@code packs} says whether matrices are copied. */
     public static FusedModel load(Model model, Compute compute, int threads, boolean packs) throws IOException {
         Architecture architecture = model.architecture();
-        if (architecture.companion().isPresent()) {
-            throw new IllegalArgumentException("a model of two stacks runs by its layers, this one has an " + architecture.companion().get().stack().label()
-                    + " stack beside its main one");
-        }
         Arena arena = Arena.ofShared();
         Team team = null;
+        Optional<FusedModel> encoder = Optional.empty();
         try {
+            if (architecture.companion().isPresent()) {
+                encoder = Optional.of(load(model.companion().orElseThrow(), compute, threads, packs));
+            }
             Weights from = new Weights(model, compute, arena, packs);
             List<BlockStep> blocks = new ArrayList<>();
             for (int l = 0; l < architecture.blocks().size(); l++) {
@@ -112,8 +115,9 @@ public final class FusedModel implements Runner {
             Optional<Ends> ends = words.isPresent() && head.isPresent()
                     ? Optional.empty()
                     : Optional.of(Ends.load(model, compute == Compute.F16 ? Compute.F32 : compute, patches.isEmpty(), team));
-            return new FusedModel(architecture, compute, arena, team, blocks, words, patches, head, ends);
+            return new FusedModel(architecture, compute, arena, team, blocks, words, patches, head, ends, encoder);
         } catch (IOException | RuntimeException e) {
+            encoder.ifPresent(FusedModel::close);
             arena.close();
             if (team != null) {
                 team.close();
@@ -130,7 +134,7 @@ public final class FusedModel implements Runner {
     /** The same; {@code threads} are those of the fused runtime. */
     public static Runner orLayers(Model model, Compute compute, int threads) throws IOException {
         long memory = ManagementFactory.getPlatformMXBean(OperatingSystemMXBean.class).getTotalMemorySize();
-        return fits(model.architecture().parameterCount(), compute, memory) && model.architecture().companion().isEmpty()
+        return fits(model.architecture().parameterCount(), compute, memory)
                 ? load(model, compute, threads)
                 : ForwardPass.fitting(model, compute);
     }
@@ -140,10 +144,14 @@ public final class FusedModel implements Runner {
         return compute != Compute.F64 && parameters * compute.bytes() <= memory / 2;
     }
 
-    /** Whether every token sees only those before it, and is embedded for itself, so that text can be continued token by token. */
+    /**
+     * Whether every token sees only those before it, and is embedded for itself, so that text can be continued token by token. What a decoder beside
+     * an encoder writes has no padding before it, whose tokens would not count as positions.
+     */
     private static boolean continues(Architecture architecture) {
         return architecture.blocks().stream().allMatch(block -> block.mixer().causal())
-                && architecture.embedding() instanceof Embedding.Tokens tokens && tokens.special().equals(Embedding.Special.NONE);
+                && architecture.embedding() instanceof Embedding.Tokens tokens
+                && (tokens.special().equals(Embedding.Special.NONE) || architecture.companion().isPresent() && tokens.special().hidden().isEmpty());
     }
 
     /** What it computes. */
@@ -161,9 +169,60 @@ public final class FusedModel implements Runner {
         return Runner.each(batches, this::run, progress);
     }
 
-    /** Of images, of sounds, or of tokens without a mask. */
+    /** Of images and sounds, or of tokens without a mask. */
     @Override
     public Result run(Batch batch, IntPredicate some) throws IOException {
+        requireOpen();
+        if (encoder.isEmpty()) {
+            return run(batch, List.of(), some);
+        }
+        Batch.Both both = both(batch);
+        require(both.main());
+        RowsResult given = (RowsResult) encoder.get().run(both.companion());
+        try {
+            List<Encoded> encoded = encoded(given, both.count());
+            try {
+                return run(both.main(), encoded, some).withCompanion(given);
+            } finally {
+                encoded.forEach(Encoded::close);
+            }
+        } catch (IOException | RuntimeException e) {
+            given.close();
+            throw e;
+        }
+    }
+
+    private static Batch.Both both(Batch batch) {
+        if (!(batch instanceof Batch.Both both)) {
+            throw new IllegalArgumentException("this model has two stacks, an encoder beside a decoder, got an input of one");
+        }
+        if (both.companion().count() != both.main().count()) {
+            throw new IllegalArgumentException("a decoder reads a row for each that its encoder reads, got " + both.main().count() + " and "
+                    + both.companion().count());
+        }
+        return both;
+    }
+
+    /** What the blocks read of what the encoder gave, for each of its rows. */
+    private List<Encoded> encoded(RowsResult given, int count) {
+        Rows rows = given.output();
+        int length = rows.rows() / count;
+        List<Encoded> all = new ArrayList<>();
+        for (int r = 0; r < count; r++) {
+            all.add(new Encoded(architecture.blocks(), room.type(), length));
+        }
+        for (BlockStep block : blocks) {
+            block.crossStep().ifPresent(cross -> {
+                Rows keyValues = cross.keyValues(rows, pass(spans(count, length)));
+                for (int r = 0; r < count; r++) {
+                    all.get(r).keep(block.number(), cross.attention(), keyValues.slice(r * length, length));
+                }
+            });
+        }
+        return all;
+    }
+
+    private RowsResult run(Batch batch, List<Encoded> encoded, IntPredicate some) throws IOException {
         int length = require(batch);
         int count = batch.count();
         try (Arena keep = Arena.ofShared()) {
@@ -173,14 +232,14 @@ public final class FusedModel implements Runner {
                 int together = together(length);
                 for (int first = 0; first < count; first += together) {
                     int rows = Math.min(together, count - first);
-                    Rows stream = through(batch, first, rows, length, some, Observer.NONE);
+                    Rows stream = through(batch, first, spans(rows, length, encoded, first), length, some, Observer.NONE);
                     if (logits.isPresent()) {
                         head.orElseThrow().logits(stream, pass(spans(rows, length)), logits.get().output().slice(first * length, rows * length));
                     } else {
                         KERNELS.copy(stream.sliceColumns(0, carried()), all.orElseThrow().slice(first * length, rows * length));
                     }
                 }
-                return logits.isPresent() ? logits.get() : ends.orElseThrow().leave(batch, all.orElseThrow(), length);
+                return logits.isPresent() ? logits.get() : (RowsResult) ends.orElseThrow().leave(batch, all.orElseThrow(), length);
             } catch (IOException | RuntimeException e) {
                 logits.ifPresent(RowsResult::close);
                 throw e;
@@ -193,10 +252,28 @@ public final class FusedModel implements Runner {
         return Math.max(1, TOKENS / length * team.size());
     }
 
-    /** Of images, of sounds, or of tokens without a mask. The whole batch goes through the blocks together: {@link #together} says how many rows are enough. */
+    /**
+     * Of images and sounds, or of tokens without a mask. The whole batch goes through the blocks together: {@link #together} says how many rows are
+     * enough. Of two stacks the decoder's blocks are shown.
+     */
     @Override
     public void observe(Batch batch, Observer observer) throws IOException {
-        through(batch, 0, batch.count(), require(batch), _ -> true, observer);
+        requireOpen();
+        if (encoder.isEmpty()) {
+            int length = require(batch);
+            through(batch, 0, spans(batch.count(), length), length, _ -> true, observer);
+            return;
+        }
+        Batch.Both both = both(batch);
+        int length = require(both.main());
+        try (RowsResult given = (RowsResult) encoder.get().run(both.companion())) {
+            List<Encoded> encoded = encoded(given, both.count());
+            try {
+                through(both.main(), 0, spans(both.count(), length, encoded, 0), length, _ -> true, observer);
+            } finally {
+                encoded.forEach(Encoded::close);
+            }
+        }
     }
 
     /** Refuses what cannot be run; gives how many tokens a row has in the stream. */
@@ -209,7 +286,8 @@ public final class FusedModel implements Runner {
     }
 
     /** The stream behind the last block for some rows of a batch. */
-    private Rows through(Batch batch, int first, int rows, int length, IntPredicate some, Observer observer) throws IOException {
+    private Rows through(Batch batch, int first, List<Span> spans, int length, IntPredicate some, Observer observer) throws IOException {
+        int rows = spans.size();
         Rows stream = stream(rows * length);
         if (words.isPresent()) {
             for (int r = 0; r < rows; r++) {
@@ -218,9 +296,17 @@ public final class FusedModel implements Runner {
         } else if (patches.isPresent()) {
             patches.get().enter((Batch.Images) batch, first, rows, stream, team, room);
         } else {
-            ends.orElseThrow().enter(batch instanceof Batch.Sounds sounds ? sounds.slice(first, rows) : ((Batch.Images) batch).slice(first, rows), stream.sliceColumns(0, carried()));
+            ends.orElseThrow().enter(slice(batch, first, rows), stream.sliceColumns(0, carried()));
         }
-        return through(stream, new Pass(team, spans(rows, length), room, angles, observer), some);
+        return through(stream, new Pass(team, spans, room, angles, observer), some);
+    }
+
+    private static Batch slice(Batch batch, int first, int rows) {
+        return switch (batch) {
+            case Batch.Images images -> images.slice(first, rows);
+            case Batch.Sounds sounds -> sounds.slice(first, rows);
+            case Batch.Tokens _, Batch.Both _ -> throw new IllegalStateException("tokens are embedded otherwise");
+        };
     }
 
     private Rows stream(int rows) {
@@ -268,6 +354,11 @@ public final class FusedModel implements Runner {
         return spans;
     }
 
+    private static List<Span> spans(int rows, int length, List<Encoded> encoded, int first) {
+        List<Span> spans = spans(rows, length);
+        return encoded.isEmpty() ? spans : IntStream.range(0, rows).mapToObj(r -> spans.get(r).beside(encoded.get(first + r))).toList();
+    }
+
     private Compute activations() {
         return room.type() == Type.BF16 ? Compute.BF16 : Compute.F32;
     }
@@ -286,6 +377,30 @@ public final class FusedModel implements Runner {
      * @throws IllegalArgumentException if the model does not predict the next word
      */
     public KvCache start() {
+        requireContinuing();
+        if (encoder.isPresent()) {
+            throw new IllegalArgumentException("a decoder beside an encoder writes about an input; give it one");
+        }
+        return new KvCache(architecture.blocks(), room.type(), architecture.steadySequence(), Optional.empty());
+    }
+
+    /**
+     * The same beside what the encoder gives for an input of one row, which is read now.
+     *
+     * @throws IllegalArgumentException if the model is no encoder beside a decoder
+     */
+    public KvCache start(Batch input) throws IOException {
+        requireContinuing();
+        if (encoder.isEmpty() || input.count() != 1) {
+            throw new IllegalArgumentException(encoder.isEmpty() ? "a model of one stack has no encoder that could read an input; start it without"
+                    : "a sequence is written about one input, got " + input.count());
+        }
+        try (RowsResult given = (RowsResult) encoder.get().run(input)) {
+            return new KvCache(architecture.blocks(), room.type(), architecture.steadySequence(), Optional.of(encoded(given, 1).getFirst()));
+        }
+    }
+
+    private void requireContinuing() {
         requireOpen();
         if (words.isEmpty() || head.isEmpty()) {
             throw new IllegalArgumentException("only a model with a language head can continue a text; this " + architecture.family()
@@ -295,7 +410,6 @@ public final class FusedModel implements Runner {
             throw new IllegalArgumentException("only a model whose tokens do not see later ones can continue a text; this "
                     + architecture.family() + " sees all");
         }
-        return new KvCache(architecture.blocks(), room.type(), architecture.steadySequence());
     }
 
     /** How many words it knows, whose logits {@link #advance} gives. */
@@ -335,7 +449,7 @@ public final class FusedModel implements Runner {
                 if (rows > 0 && rows + count > TOKENS) {
                     break;
                 }
-                spans.add(new Span(rows, count, sequence.length(), Optional.of(sequence)));
+                spans.add(Span.next(rows, count, sequence));
                 ids.add(Arrays.copyOfRange(all, done[at], done[at] + count));
                 rows += count;
                 done[at] += count;
@@ -402,6 +516,7 @@ public final class FusedModel implements Runner {
             return;
         }
         closed = true;
+        encoder.ifPresent(FusedModel::close);
         team.close();
         room.close();
         ends.ifPresent(Ends::close);

@@ -12,6 +12,7 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 
 /** The keys and values of every token that a model has read so far, in every block; for one thread at a time. */
@@ -29,9 +30,9 @@ public final class KvCache implements AutoCloseable {
     record Cache(Type type, int capacity, int headWidth, MemorySegment keys, MemorySegment values) {
 
         /** Touched first when something is kept: a long cache takes as long to clear as a tenth of a prompt to read. */
-        private static Cache allocate(LargePages pages, Type type, Attention attention, int capacity) {
-            int D = attention.heads().width();
-            int heads = attention.heads().keyValue();
+        static Cache allocate(LargePages pages, Type type, Attention.Heads shape, int capacity) {
+            int D = shape.width();
+            int heads = shape.keyValue();
             return new Cache(type, capacity, D, pages.allocate(heads * keyBytes(type, D, capacity)), pages.allocate(heads * valueBytes(type, D, capacity)));
         }
 
@@ -60,6 +61,18 @@ public final class KvCache implements AutoCloseable {
             return head * valueBytes(type, headWidth, capacity) + panel * Panels.bytes(type, capacity, WIDTH) + (long) from * WIDTH * type.bytes();
         }
 
+        /** The first {@code tokens} positions of another one, in whole panels. */
+        private void copyTokens(Cache other, int heads, int tokens) {
+            int positions = Math.ceilDiv(tokens, WIDTH) * WIDTH;
+            long panels = Panels.bytes(type, headWidth, positions);
+            for (int head = 0; head < heads; head++) {
+                MemorySegment.copy(other.keys, head * keyBytes(type, headWidth, other.capacity), keys, head * keyBytes(type, headWidth, capacity), panels);
+                for (int panel = 0; panel < Math.ceilDiv(headWidth, WIDTH); panel++) {
+                    MemorySegment.copy(other.values, other.valuesAt(head, panel, 0), values, valuesAt(head, panel, 0), Panels.bytes(type, positions, WIDTH));
+                }
+            }
+        }
+
         /** The first positions of another one, which has not more. */
         private void copy(Cache other, int heads) {
             for (int head = 0; head < heads; head++) {
@@ -73,7 +86,7 @@ public final class KvCache implements AutoCloseable {
         }
 
         /** The keys and values of positions {@code position} on, (tokens, head width) each. */
-        private void keep(int head, int position, Rows someKeys, Rows someValues) {
+        void keep(int head, int position, Rows someKeys, Rows someValues) {
             KERNELS.pack(someKeys, true, position, keys(head, 0, capacity));
             int n = someValues.rows();
             int from = Math.min(n, Math.ceilDiv(position, STEP) * STEP - position);
@@ -115,16 +128,41 @@ public final class KvCache implements AutoCloseable {
     private final List<Attention> blocks;
     private final Type type;
     private final int context;
+    private final Optional<Encoded> encoded;
     private List<Cache> caches = List.of();
     private @Nullable Arena arena;
     private int capacity;
     private int length;
     private volatile boolean closed;
 
-    KvCache(List<Block> blocks, Type type, int context) {
-        this.blocks = blocks.stream().map(block -> block.mixer().attention()).toList();
+    /** @param encoded what the encoder beside the model gave; it is let go with this */
+    KvCache(List<Block> blocks, Type type, int context, Optional<Encoded> encoded) {
+        this(blocks.stream().map(block -> block.mixer().attention()).toList(), encoded, type, context);
+    }
+
+    private KvCache(List<Attention> blocks, Optional<Encoded> encoded, Type type, int context) {
+        this.blocks = blocks;
         this.type = type;
         this.context = context;
+        this.encoded = encoded;
+    }
+
+    /** Another sequence of the same tokens, to be continued differently; close it too. */
+    public KvCache copy() {
+        if (closed) {
+            throw new IllegalStateException("this sequence was closed, and its memory freed");
+        }
+        KvCache copy = new KvCache(blocks, encoded.map(Encoded::held), type, context);
+        copy.reserve(Math.max(length, 1));
+        for (int l = 0; l < blocks.size() && length > 0; l++) {
+            copy.caches.get(l).copyTokens(caches.get(l), blocks.get(l).heads().keyValue(), length);
+        }
+        copy.length = length;
+        return copy;
+    }
+
+    Optional<Encoded> encoded() {
+        return encoded;
     }
 
     /** How many tokens it holds. */
@@ -154,7 +192,7 @@ public final class KvCache implements AutoCloseable {
         List<Cache> copies = new ArrayList<>();
         for (int l = 0; l < blocks.size(); l++) {
             Attention attention = blocks.get(l);
-            Cache copy = Cache.allocate(pages, type, attention, larger);
+            Cache copy = Cache.allocate(pages, type, attention.heads(), larger);
             if (length > 0) {
                 copy.copy(caches.get(l), attention.heads().keyValue());
             }
@@ -183,6 +221,9 @@ public final class KvCache implements AutoCloseable {
 
     @Override
     public void close() {
+        if (!closed) {
+            encoded.ifPresent(Encoded::close);
+        }
         closed = true;
         caches = List.of();
         if (arena != null) {

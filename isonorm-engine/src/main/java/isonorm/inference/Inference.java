@@ -90,6 +90,20 @@ public final class Inference implements AutoCloseable {
         return new Sequence(this, cache, model.vocabulary());
     }
 
+    /**
+     * An empty sequence about an input, which the model's encoder reads now: tokens without a mask, or a sound; to be continued, and closed.
+     *
+     * @throws IllegalArgumentException if the model is no encoder beside a decoder that predicts the next token, or there is not one input
+     */
+    public Sequence start(Batch input) throws IOException {
+        turn.lock();
+        try {
+            return new Sequence(this, model.start(input), model.vocabulary());
+        } finally {
+            turn.unlock();
+        }
+    }
+
     /** What a caller waits for. */
     private static final class Continuation {
         private final List<Sequence> sequences;

@@ -22,6 +22,16 @@ public final class Sequence implements AutoCloseable {
         return cache.length();
     }
 
+    /** Another sequence of the same tokens, to be continued differently; close it too. */
+    public Sequence copy() {
+        begin();
+        try {
+            return new Sequence(owner, cache.copy(), logits.length);
+        } finally {
+            end();
+        }
+    }
+
     /** One thread at a time continues a sequence. */
     void begin() {
         if (!continued.compareAndSet(false, true)) {

@@ -61,7 +61,7 @@ public final class RowsResult implements Result {
     }
 
     /** The same with what the second stack gave; it takes this one's place and owns the other. */
-    RowsResult withCompanion(Result other) {
+    public RowsResult withCompanion(Result other) {
         return new RowsResult(compute, arena, output, shape, pooled, Optional.of(other));
     }
 

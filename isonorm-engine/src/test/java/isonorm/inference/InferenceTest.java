@@ -1,5 +1,6 @@
 package isonorm.inference;
 
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
@@ -105,7 +106,11 @@ class InferenceTest {
         /** The fixture's inputs without padding. */
         @Override
         public Batch batch() throws IOException {
-            return fixture.batch() instanceof Batch.Tokens tokens ? Batch.Tokens.of(tokens.ids()) : fixture.batch();
+            return switch (fixture.batch()) {
+                case Batch.Tokens tokens -> Batch.Tokens.of(tokens.ids());
+                case Batch.Both(Batch.Tokens encoded, Batch main) -> new Batch.Both(Batch.Tokens.of(encoded.ids()), main);
+                case Batch other -> other;
+            };
         }
 
         @Override
@@ -122,9 +127,6 @@ class InferenceTest {
                 continue;
             }
             LoadedModel model = LoadedModel.open(fixture.folder());
-            if (Model.of(model.model()).architecture().companion().isPresent()) {
-                continue; // Two stacks run by their layers.
-            }
             cases.add(new Case(fixture, Optional.empty()));
             for (Form form : Form.values()) {
                 if (Conversion.refusals(model, form).isEmpty() && (ALL || random.nextInt(3) == 0)) {
@@ -142,11 +144,29 @@ class InferenceTest {
             // A sequence can't grow beyond its context, nor where every position would be turned anew.
             int room = Math.min(model.architecture().context(), model.architecture().steadySequence());
             if (model.architecture().output() instanceof Output.Words && model.architecture().blocks().stream().allMatch(block -> block.mixer().causal())
-                    && one.batch() instanceof Batch.Tokens tokens && tokens.length() <= room) {
+                    && tokens(one.batch()).filter(tokens -> tokens.length() <= room).isPresent()) {
                 continuing.add(one);
             }
         }
         return continuing;
+    }
+
+    /** What a model of words reads, or the decoder of two stacks. */
+    private static Optional<Batch.Tokens> tokens(Batch batch) {
+        return switch (batch) {
+            case Batch.Tokens tokens -> Optional.of(tokens);
+            case Batch.Both both -> tokens(both.main());
+            case Batch.Images _, Batch.Sounds _ -> Optional.empty();
+        };
+    }
+
+    /** A sequence that is begun as the row of a batch is, about what stands in the encoder's row where there is one. */
+    private static Sequence start(Inference inference, Batch batch, int row) throws IOException {
+        return switch (batch) {
+            case Batch.Both(Batch.Tokens encoded, _) -> inference.start(Batch.Tokens.of(encoded.ids()[row]));
+            case Batch.Both(Batch.Sounds sounds, _) -> inference.start(sounds.slice(row, 1));
+            case Batch _ -> inference.start();
+        };
     }
 
     @ParameterizedTest
@@ -201,6 +221,11 @@ class InferenceTest {
             } else {
                 requireWithin(what, compute, expected.outputValues(), result.outputValues());
             }
+            if (expected.companion().isPresent()) {
+                double[] encoded = expected.companion().get().outputValues();
+                double worst = Fixture.worst(encoded, result.companion().orElseThrow().outputValues());
+                assertTrue(worst <= Tolerance.original(compute), what + ", its encoder, is " + worst + " away, allowed are " + Tolerance.original(compute));
+            }
             if (expected.pooledValues().isPresent()) {
                 requireWithin(what + ", pooled", compute, expected.pooledValues().get(), result.pooledValues().orElseThrow());
             }
@@ -219,12 +244,12 @@ class InferenceTest {
 
     private static void requireSameWordByWord(Runs one, Compute compute, boolean packs) throws IOException {
         Model model = one.model();
-        long[][] ids = ((Batch.Tokens) one.batch()).ids();
+        long[][] ids = tokens(one.batch()).orElseThrow().ids();
         int length = ids[0].length;
         try (Inference inference = Inference.load(model, compute, packs ? THREADS : 1, packs);
                 Result whole = inference.run(one.batch());
-                Sequence first = inference.start();
-                Sequence second = inference.start()) {
+                Sequence first = start(inference, one.batch(), 0);
+                Sequence second = start(inference, one.batch(), 1 % ids.length)) {
             double[] expected = whole.outputValues();
             inference.next(List.of(first), List.of(part(ids[0], 0, length / 2)));
             List<float[]> logits = inference.next(List.of(second, first), List.of(part(ids[1 % ids.length], 0, length - 1), part(ids[0], length / 2, length - 1)));
@@ -244,10 +269,11 @@ class InferenceTest {
     @MethodSource("originals")
     void everyFormGeneratesTheSameTokens(Fixture fixture) throws IOException {
         LoadedModel source = LoadedModel.open(fixture.folder());
-        List<Integer> expected = greedy(Model.of(source.model()));
+        Batch batch = new Case(fixture, Optional.empty()).batch();
+        List<Integer> expected = greedy(Model.of(source.model()), batch);
         for (Form form : Form.values()) {
             if (Conversion.refusals(source, form).isEmpty()) {
-                assertEquals(expected, greedy(Model.of(Conversion.of(source, form).result())), fixture + " as " + form.label());
+                assertEquals(expected, greedy(Model.of(Conversion.of(source, form).result()), batch), fixture + " as " + form.label());
             }
         }
     }
@@ -256,9 +282,9 @@ class InferenceTest {
         return continuing().stream().filter(one -> one.form().isEmpty()).map(Case::fixture).toList();
     }
 
-    private static List<Integer> greedy(Model model) throws IOException {
+    private static List<Integer> greedy(Model model, Batch batch) throws IOException {
         List<Integer> said = new ArrayList<>();
-        try (Inference inference = Inference.load(model, Compute.F32, 1); Sequence sequence = inference.start()) {
+        try (Inference inference = Inference.load(model, Compute.F32, 1); Sequence sequence = start(inference, batch, 0)) {
             int[] next = {5, 3, 11};
             for (int i = 0; i < 8; i++) {
                 float[] logits = inference.next(List.of(sequence), List.of(next)).getFirst();
@@ -271,6 +297,40 @@ class InferenceTest {
             }
         }
         return said;
+    }
+
+    /** A copy goes on from where the sequence was, whatever becomes of that, and outlives it. */
+    @Test
+    void aCopyOfASequenceGoesOnByItself() throws IOException {
+        for (String name : List.of("gpt2", "mbart", "marian")) {
+            Fixture fixture = Fixture.named(name);
+            Batch batch = new Case(fixture, Optional.empty()).batch();
+            int[] ids = Arrays.stream(tokens(batch).orElseThrow().ids()[0]).mapToInt(Math::toIntExact).toArray();
+            try (Inference inference = Inference.load(fixture.model(), Compute.F32, 2); Sequence whole = start(inference, batch, 0)) {
+                float[] expected = inference.next(List.of(whole), List.of(ids)).getFirst();
+                Sequence begun = start(inference, batch, 0);
+                inference.next(List.of(begun), List.of(Arrays.copyOf(ids, 3)));
+                try (Sequence copy = begun.copy()) {
+                    inference.next(List.of(begun), List.of(new int[] {7, 8, 9}));
+                    begun.close();
+                    float[] given = inference.next(List.of(copy), List.of(Arrays.copyOfRange(ids, 3, ids.length))).getFirst();
+                    assertArrayEquals(expected, given, name);
+                    assertEquals(ids.length, copy.length());
+                }
+            }
+        }
+    }
+
+    @Test
+    void aSequenceOfTwoStacksIsAboutAnInput() throws IOException {
+        try (Inference two = Inference.load(Fixture.named("bart").model(), Compute.F32, 1);
+                Inference one = Inference.load(Fixture.named("gpt2").model(), Compute.F32, 1)) {
+            requireRefused("writes about an input", two::start);
+            requireRefused("has no encoder", () -> one.start(Batch.Tokens.of(new long[] {1})));
+            requireRefused("about one input, got 2", () -> two.start(Batch.Tokens.of(new long[] {1}, new long[] {2})));
+            requireRefused("got an input of one", () -> two.run(Batch.Tokens.of(new long[] {1})));
+            requireRefused("got images", () -> two.start(new Batch.Images(new float[1], 1, 1, 1, 1)));
+        }
     }
 
     /** Long enough for rows to be taken through the steps apart, and for attention in blocks. */
