@@ -15,17 +15,18 @@ import java.util.Set;
  *
  * <p>A prompt begins as the tokenizer begins a text, unless {@link Options#beginning()} says otherwise. Of what is generated, special tokens are not in the text. For one thread, as the
  * {@link Inference} is.
+ *
+ * <p>An encoder beside a decoder is given a text to write about in place of a prompt, in all that the tokenizer puts around one. What
+ * generation_config.json says of such a model's tokens is done: which come first and last, which never, and which n-grams not twice.
  */
 public final class Generator {
 
-    private final LanguageModel<?> model;
+    private final Writer writer;
     private final Tokenizer tokenizer;
-    private final Set<Long> ends;
 
-    private Generator(LanguageModel<?> model, Tokenizer tokenizer, Set<Long> ends) {
-        this.model = model;
+    private Generator(Writer writer, Tokenizer tokenizer) {
+        this.writer = writer;
         this.tokenizer = tokenizer;
-        this.ends = Set.copyOf(ends);
     }
 
     /**
@@ -34,11 +35,11 @@ public final class Generator {
      * @param loaded where the model comes from: {@code eos_token_id} of its generation_config.json, else of its config.json, ends a text
      */
     public static Generator of(Inference inference, Tokenizer tokenizer, LoadedModel loaded) throws IOException {
-        return of(LanguageModel.of(inference), tokenizer, EndOfText.of(loaded));
+        return new Generator(Writer.of(inference, loaded), tokenizer);
     }
 
     static Generator of(LanguageModel<?> model, Tokenizer tokenizer, Set<Long> ends) {
-        return new Generator(model, tokenizer, ends);
+        return new Generator(Writer.of(model, ends), tokenizer);
     }
 
     /**
@@ -50,16 +51,25 @@ public final class Generator {
     public static List<long[]> tokens(List<String> prompts, Tokenizer tokenizer, BeginningToken beginning, LoadedModel loaded)
             throws IOException {
         EndOfText.of(loaded);
-        return tokens(prompts, tokenizer, beginning, loaded.model().context());
+        return tokens(prompts, tokenizer, beginning, Writer.encoder(loaded).isPresent(), Writer.room(loaded));
     }
 
-    private static List<long[]> tokens(List<String> prompts, Tokenizer tokenizer, BeginningToken beginning, int context) throws IOException {
+    private static List<long[]> tokens(List<String> prompts, Tokenizer tokenizer, BeginningToken beginning, boolean inputs, int room) throws IOException {
         List<long[]> all = new ArrayList<>();
         for (String prompt : prompts) {
-            all.add(tokenizer.prompt(prompt, beginning));
+            all.add(inputs && beginning != BeginningToken.NEVER ? tokenizer.framed(prompt) : tokenizer.prompt(prompt, beginning));
         }
-        TokenGenerator.requireFitting(all, context);
+        TokenGenerator.requireFitting(all, room);
         return all;
+    }
+
+    /**
+     * What a model writes behind prompts, or about inputs, that are tokens already; without a tokenizer, so without stop strings.
+     *
+     * @throws IllegalArgumentException as {@link #generate} does
+     */
+    public static GeneratedTokens generateTokens(Inference inference, LoadedModel loaded, List<long[]> read, Options options) throws IOException {
+        return Writer.of(inference, loaded).write(read, options, (_, _) -> true);
     }
 
     /**
@@ -69,25 +79,24 @@ public final class Generator {
      *     logits are not finite
      */
     public Generated generate(List<String> prompts, Options options, TextListener listener) throws IOException {
-        List<long[]> read = tokens(prompts, tokenizer, options.beginning(), model.context());
+        List<long[]> read = tokens(prompts, tokenizer, options.beginning(), writer.beside().isPresent(), writer.room());
         List<Text> texts = new ArrayList<>();
         for (int row = 0; row < read.size(); row++) {
             int number = row;
             texts.add(new Text(Decoding.behind(tokenizer, read.get(row)), new StopStrings(options.stops()),
                     piece -> listener.text(number, piece)));
         }
-        GeneratedTokens tokens = TokenGenerator.of(model).generate(read, options.maximumTokens(), options.sampling(),
-                options.ignoreEnd() ? Set.of() : ends, new TokenListener() {
-                    @Override
-                    public boolean token(int row, long id) throws IOException {
-                        return texts.get(row).add(id);
-                    }
+        GeneratedTokens tokens = writer.write(read, options, new TokenListener() {
+            @Override
+            public boolean token(int row, long id) throws IOException {
+                return texts.get(row).add(id);
+            }
 
-                    @Override
-                    public void ended(int row, Ending ending) throws IOException {
-                        texts.get(row).end();
-                    }
-                });
+            @Override
+            public void ended(int row, Ending ending) throws IOException {
+                texts.get(row).end();
+            }
+        });
         List<GeneratedTokens.Row> rows = new ArrayList<>();
         for (int row = 0; row < texts.size(); row++) {
             GeneratedTokens.Row ended = tokens.rows().get(row);

@@ -21,9 +21,15 @@ import java.util.random.RandomGenerator;
 final class TokenGenerator {
 
     private final LanguageModel<?> model;
+    private final List<long[]> inputs;
+    private final Constraints constraints;
+    private final Beams beams;
 
-    private TokenGenerator(LanguageModel<?> model) {
+    private TokenGenerator(LanguageModel<?> model, List<long[]> inputs, Constraints constraints, Beams beams) {
         this.model = model;
+        this.inputs = inputs;
+        this.constraints = constraints;
+        this.beams = beams;
     }
 
     /** Continues with what a model says, which the caller closes. */
@@ -32,7 +38,20 @@ final class TokenGenerator {
     }
 
     static TokenGenerator of(LanguageModel<?> model) {
-        return new TokenGenerator(model);
+        return new TokenGenerator(model, List.of(), Constraints.NONE, Beams.NONE);
+    }
+
+    /** The same where an encoder reads inputs, a row each; those that are no text are empty. */
+    TokenGenerator about(List<long[]> read, Constraints others) {
+        return new TokenGenerator(model, read, others, beams);
+    }
+
+    TokenGenerator constrained(Constraints others) {
+        return new TokenGenerator(model, inputs, others, beams);
+    }
+
+    TokenGenerator beams(Beams others) {
+        return new TokenGenerator(model, inputs, constraints, others);
     }
 
     /**
@@ -47,7 +66,31 @@ final class TokenGenerator {
             throws IOException {
         Options.requireTokens(maximum);
         requireFitting(prompts, model.context());
-        return new Run<>(model, maximum, new Sampler(sampling), ends, listener).of(prompts);
+        if (beams.count() == 1) {
+            return new Run<>(model, inputs, maximum, new Sampler(sampling), constraints, ends, listener).of(prompts);
+        }
+        if (sampling.temperature() != 0) {
+            throw new IllegalArgumentException("beams follow the likeliest texts and draw nothing, got a temperature of " + sampling.temperature()
+                    + "; leave out one of the two");
+        }
+        return search(new BeamSearch<>(model, beams, maximum, sampling.repetitionPenalty(), constraints, ends), prompts, listener);
+    }
+
+    /** The rows' tokens come when their texts are known whole. */
+    private GeneratedTokens search(BeamSearch<?> search, List<long[]> prompts, TokenListener listener) throws IOException {
+        long start = System.nanoTime();
+        List<GeneratedTokens.Row> rows = new ArrayList<>();
+        for (int number = 0; number < prompts.size(); number++) {
+            GeneratedTokens.Row row = search.search(number, inputs.isEmpty() ? new long[0] : inputs.get(number), prompts.get(number));
+            Ending ending = row.ending();
+            for (int i = 0; i < row.ids().length && ending != Ending.LISTENER; i++) {
+                boolean end = ending == Ending.END_OF_TEXT && i == row.ids().length - 1;
+                ending = end || listener.token(number, row.ids()[i]) ? ending : Ending.LISTENER;
+            }
+            listener.ended(number, ending);
+            rows.add(new GeneratedTokens.Row(row.prompt(), row.ids(), ending));
+        }
+        return new GeneratedTokens(rows, Duration.ZERO, Duration.ofNanos(System.nanoTime() - start));
     }
 
     /** Checks that every prompt has a token and no more than a context of this length. */
@@ -71,7 +114,8 @@ final class TokenGenerator {
     }
 
     /** One call of generate. */
-    private record Run<S>(LanguageModel<S> model, int maximum, Sampler sampler, Set<Long> ends, TokenListener listener) {
+    private record Run<S>(
+            LanguageModel<S> model, List<long[]> inputs, int maximum, Sampler sampler, Constraints constraints, Set<Long> ends, TokenListener listener) {
 
         GeneratedTokens of(List<long[]> prompts) throws IOException {
             List<Row<S>> rows = new ArrayList<>();
@@ -80,7 +124,7 @@ final class TokenGenerator {
                 long start = System.nanoTime();
                 for (int number = 0; number < prompts.size(); number++) {
                     long[] prompt = prompts.get(number);
-                    Row<S> row = new Row<>(number, model.start(), prompt, sampler.random(number));
+                    Row<S> row = new Row<>(number, model.start(number), prompt, sampler.random(number));
                     rows.add(row);
                     live.add(row);
                     int[] tokens = Arrays.stream(prompt).mapToInt(Math::toIntExact).toArray();
@@ -104,7 +148,9 @@ final class TokenGenerator {
 
         /** Adds the next token to a row. */
         private void take(Row<S> row, float[] logits) throws IOException {
-            int id = sampler.next(logits, row.seen, row.random);
+            long[] input = inputs.isEmpty() ? new long[0] : inputs.get(row.number);
+            float[] allowed = constraints.apply(logits, input, row.text(), row.prompt.length, row.count + 1 == maximum);
+            int id = sampler.next(allowed, row.seen, row.random);
             row.add(id);
             if (ends.contains((long) id)) {
                 row.ending = Optional.of(Ending.END_OF_TEXT);
@@ -112,7 +158,7 @@ final class TokenGenerator {
                 row.ending = Optional.of(Ending.LISTENER);
             } else if (row.count == maximum) {
                 row.ending = Optional.of(Ending.LENGTH);
-            } else if (row.prompt + row.count > model.context()) { // the token that came cannot be read any more
+            } else if (row.prompt.length + row.count > model.context()) { // the token that came cannot be read any more
                 row.ending = Optional.of(Ending.CONTEXT);
             }
             if (row.ending.isPresent()) {
@@ -136,7 +182,7 @@ final class TokenGenerator {
 
         private final int number;
         private final S sequence;
-        private final int prompt;
+        private final long[] prompt;
         private final BitSet seen = new BitSet();
         private final RandomGenerator random;
         private int[] ids = new int[16];
@@ -146,7 +192,7 @@ final class TokenGenerator {
         Row(int number, S sequence, long[] prompt, RandomGenerator random) {
             this.number = number;
             this.sequence = sequence;
-            this.prompt = prompt.length;
+            this.prompt = prompt;
             this.random = random;
             for (long id : prompt) {
                 seen.set((int) id);
@@ -161,12 +207,21 @@ final class TokenGenerator {
             seen.set(id);
         }
 
+        /** The prompt and all behind it. */
+        long[] text() {
+            long[] all = Arrays.copyOf(prompt, prompt.length + count);
+            for (int i = 0; i < count; i++) {
+                all[prompt.length + i] = ids[i];
+            }
+            return all;
+        }
+
         int[] last() {
             return new int[] {ids[count - 1]};
         }
 
         GeneratedTokens.Row result() {
-            return new GeneratedTokens.Row(prompt, Arrays.stream(ids, 0, count).asLongStream().toArray(), ending.orElseThrow());
+            return new GeneratedTokens.Row(prompt.length, Arrays.stream(ids, 0, count).asLongStream().toArray(), ending.orElseThrow());
         }
     }
 }

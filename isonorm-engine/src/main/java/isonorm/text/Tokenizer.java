@@ -109,6 +109,11 @@ public final class Tokenizer implements AutoCloseable {
         return begun(beginning(wanted), ids(text));
     }
 
+    /** The ids of a text with all that the tokenizer of itself puts in front of one and behind it, as an encoder is given it. */
+    public long[] framed(String text) throws IOException {
+        return encoding(text, true).ids();
+    }
+
     /** Tokens behind those that begin a text, unless they begin so already. */
     public static long[] begun(long[] beginning, long... ids) {
         if (ids.length >= beginning.length && Arrays.equals(beginning, 0, beginning.length, ids, 0, beginning.length)) {

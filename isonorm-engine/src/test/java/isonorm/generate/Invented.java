@@ -40,10 +40,15 @@ record Invented(int context, Function<List<Integer>, float[]> logits, List<Strin
     }
 
     @Override
-    public List<Integer> start() {
-        List<Integer> sequence = new ArrayList<>();
-        open.add(sequence);
-        return sequence;
+    public List<Integer> start(int row) {
+        return copy(List.of());
+    }
+
+    @Override
+    public List<Integer> copy(List<Integer> sequence) {
+        List<Integer> other = new ArrayList<>(sequence);
+        open.add(other);
+        return other;
     }
 
     @Override

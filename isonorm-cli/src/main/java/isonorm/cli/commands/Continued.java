@@ -13,11 +13,13 @@ import isonorm.inference.Inference;
 import isonorm.model.Compute;
 import isonorm.text.Tokenizer;
 import isonorm.verify.Verification;
+import isonorm.weights.Model;
 import java.io.IOException;
 import java.time.Duration;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
+import java.util.Optional;
 
 /** Texts that a model continued, as JSON. Apart from the command, so that listing commands loads nothing of the engine. */
 final class Continued {
@@ -25,35 +27,82 @@ final class Continued {
     private Continued() {}
 
     /** Whatever can be wrong with the model or the prompts is found before the weights are loaded. */
-    static ObjectNode texts(LoadedModel model, Compute compute, int threads, List<String> prompts, Options options, TextListener listener)
-            throws IOException {
-        Verification.requirePrediction(model.model(), 1);
+    static ObjectNode texts(
+            LoadedModel model, Compute compute, int threads, List<String> prompts, Options wanted, Optional<String> first, TextListener listener) throws IOException {
+        requirePrediction(model);
         try (Tokenizer tokenizer = Tokenizer.open(model.checkpoint().folder().resolve("tokenizer.json"))) {
+            Options options = first.isPresent() ? wanted.first(id(first.get(), Optional.of(tokenizer))) : wanted;
             Generator.tokens(prompts, tokenizer, options.beginning(), model);
             try (Inference inference = Inference.load(model.model(), compute, threads)) {
                 ObjectNode result = json(prompts, Generator.of(inference, tokenizer, model).generate(prompts, options, listener));
-                Beginnings.put(result, tokenizer.beginning(options.beginning()));
+                if (Model.of(model.model()).architecture().companion().isEmpty()) {
+                    Beginnings.put(result, tokenizer.beginning(options.beginning()));
+                }
                 return result;
             }
         }
     }
 
-    private static ObjectNode json(List<String> prompts, Generated generated) {
+    /** The same of tokens, without a tokenizer. */
+    static ObjectNode tokens(LoadedModel model, Compute compute, int threads, List<long[]> read, Options wanted, Optional<String> first) throws IOException {
+        requirePrediction(model);
+        Options options = first.isPresent() ? wanted.first(id(first.get(), Optional.empty())) : wanted;
+        try (Inference inference = Inference.load(model.model(), compute, threads)) {
+            GeneratedTokens tokens = Generator.generateTokens(inference, model, read, options);
+            ObjectNode result = speeds(tokens);
+            ArrayNode rows = result.putArray("rows");
+            for (int i = 0; i < read.size(); i++) {
+                ObjectNode one = rows.addObject();
+                Arrays.stream(read.get(i)).forEach(one.putArray("input_ids")::add);
+                row(tokens.rows().get(i), one);
+            }
+            return result;
+        }
+    }
+
+    private static void requirePrediction(LoadedModel model) {
+        if (Model.of(model.model()).architecture().companion().isEmpty()) {
+            Verification.requirePrediction(model.model(), 1);
+        }
+    }
+
+    /** The id of a token, which is given as that or as its text. */
+    private static long id(String token, Optional<Tokenizer> tokenizer) throws IOException {
+        if (token.matches("\\d{1,9}")) {
+            return Long.parseLong(token);
+        }
+        long[] ids = tokenizer.isPresent() ? tokenizer.get().ids(token) : new long[0];
+        if (ids.length != 1) {
+            throw new IllegalArgumentException("--first-token must be one token's text or its id, got " + token + ", which is " + (tokenizer.isPresent()
+                    ? ids.length + " tokens" : "no id, and there is no tokenizer beside --input-tokens"));
+        }
+        return ids[0];
+    }
+
+    private static ObjectNode speeds(GeneratedTokens tokens) {
         ObjectNode result = Json.object();
-        GeneratedTokens tokens = generated.tokens();
-        put(result, "prompt", tokens.read(), tokens.read(), tokens.reading());
+        put(result, "prompt", tokens.read(), tokens.reading().isZero() ? 0 : tokens.read(), tokens.reading());
         // Each row's first token came with its prompt.
-        put(result, "generated", tokens.written(), tokens.written() - prompts.size(), tokens.writing());
+        put(result, "generated", tokens.written(), tokens.written() - tokens.rows().size(), tokens.writing());
+        return result;
+    }
+
+    private static void row(GeneratedTokens.Row row, ObjectNode into) {
+        into.put("ending", row.ending().name().toLowerCase(Locale.ROOT));
+        into.put("prompt_tokens", row.prompt());
+        ArrayNode ids = into.putArray("ids");
+        Arrays.stream(row.ids()).forEach(ids::add);
+    }
+
+    private static ObjectNode json(List<String> prompts, Generated generated) {
+        GeneratedTokens tokens = generated.tokens();
+        ObjectNode result = speeds(tokens);
         ArrayNode rows = result.putArray("rows");
         for (int i = 0; i < prompts.size(); i++) {
-            GeneratedTokens.Row row = tokens.rows().get(i);
             ObjectNode one = rows.addObject();
             one.put("prompt", prompts.get(i));
             one.put("text", generated.texts().get(i));
-            one.put("ending", row.ending().name().toLowerCase(Locale.ROOT));
-            one.put("prompt_tokens", row.prompt());
-            ArrayNode ids = one.putArray("ids");
-            Arrays.stream(row.ids()).forEach(ids::add);
+            row(tokens.rows().get(i), one);
         }
         return result;
     }

@@ -2,6 +2,7 @@ package isonorm.cli.commands;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import isonorm.architecture.Architecture;
 import isonorm.cli.terminal.Console;
 import isonorm.cli.terminal.Json;
 import isonorm.cli.terminal.ProgressBar;
@@ -15,8 +16,13 @@ import isonorm.words.TextFile;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.security.SecureRandom;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
+import java.util.Optional;
+import java.util.OptionalLong;
+import java.util.stream.Collectors;
+import java.util.stream.StreamSupport;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
@@ -26,13 +32,16 @@ import picocli.CommandLine.Parameters;
 @Command(
         name = "generate",
         description = {
-            "Continue a text, or several together.",
-            "One is printed as it comes, several under headings at the end. Sampling is defined as in Hugging Face transformers."
+            "Continue a text, or several together; with an encoder beside a decoder (BART, Marian, ...), write about a text.",
+            "One is printed as it comes, several under headings at the end. Sampling and beams are defined as in Hugging Face transformers; of an "
+                    + "encoder-decoder's generation_config.json, what it says of single tokens and n-grams and of how beams are compared is done."
         },
         footer = {
             "  isonorm generate gpt2/ --prompt \"The meaning of life is\"",
             "  isonorm generate gpt2/ --prompt-file story.txt --max-tokens 500 --temperature 0.8 --top-p 0.95",
-            "  isonorm generate gpt2/ --prompt \"Once upon\" --prompt \"Twice\" --stop \".\" --json"
+            "  isonorm generate gpt2/ --prompt \"Once upon\" --prompt \"Twice\" --stop \".\" --json",
+            "  isonorm generate nllb/ --input-text \"Hello\" --first-token fra_Latn --beams 4",
+            "  isonorm generate marian/ --input-tokens 21,9,44,0"
         })
 public final class Generate extends Subcommand {
 
@@ -46,6 +55,22 @@ public final class Generate extends Subcommand {
 
     @Option(names = "--prompt-file", paramLabel = "FILE", description = "The UTF-8 text to continue, without the line break at its end.")
     private @Nullable Path promptFile;
+
+    @Option(names = "--input-text", paramLabel = "TEXT", description = "The text that an encoder reads. Several make a batch.")
+    private List<String> inputTexts = List.of();
+
+    @Option(names = "--input-tokens", paramLabel = "ID,...",
+            description = "The same as tokens, or a prompt as such, for checkpoints without a tokenizer.json; tokens are what is printed then. Several make a batch.")
+    private List<String> inputTokens = List.of();
+
+    @Option(names = "--first-token", paramLabel = "TOKEN",
+            description = "What is written begins with this token, a text or an id, such as the language to translate into. Default: forced_bos_token_id of an "
+                    + "encoder-decoder's generation_config.json.")
+    private @Nullable String firstToken;
+
+    @Option(names = "--beams", paramLabel = "N", defaultValue = "1",
+            description = "Follow the N likeliest texts together, and give the best. Default: ${DEFAULT-VALUE}, one token after the other.")
+    private int beams;
 
     @Option(names = "--max-tokens", paramLabel = "N", defaultValue = "128",
             description = "How many tokens to generate at most. Default: ${DEFAULT-VALUE}.")
@@ -98,10 +123,18 @@ public final class Generate extends Subcommand {
 
     @Override
     public Integer call() throws IOException {
-        if (prompts.isEmpty() == (promptFile == null)) {
-            throw wrongUsage(prompts.isEmpty() ? "give a text to continue: --prompt TEXT or --prompt-file FILE"
-                    : "--prompt and --prompt-file exclude each other");
+        int ways = (prompts.isEmpty() ? 0 : 1) + (promptFile == null ? 0 : 1) + (inputTexts.isEmpty() ? 0 : 1) + (inputTokens.isEmpty() ? 0 : 1);
+        if (ways != 1) {
+            throw wrongUsage(ways == 0 ? "give a text to continue: --prompt TEXT or --prompt-file FILE; or, for an encoder-decoder, --input-text TEXT or"
+                    + " --input-tokens ID,..." : "--prompt, --prompt-file, --input-text and --input-tokens exclude each other");
         }
+        if (!inputTokens.isEmpty() && (!stops.isEmpty() || echo)) {
+            throw wrongUsage("--stop and --echo are about texts, and --input-tokens gives none; leave them out");
+        }
+        if (beams > 1 && temperature > 0) {
+            throw wrongUsage("--beams follows the likeliest texts and draws nothing; leave out --temperature");
+        }
+        List<long[]> tokens = inputTokens.stream().map(this::ids).toList();
         if (maximum < 1 || threads != null && threads < 1) {
             throw wrongUsage("--max-tokens and --threads must be 1 or more");
         }
@@ -110,15 +143,16 @@ public final class Generate extends Subcommand {
         Options options;
         try {
             options = new Options(maximum, new Sampling(temperature, topK, topP, minP, repetitionPenalty, drawn), stops, ignoreEnd,
-                    Beginnings.named(bos));
+                    Beginnings.named(bos), beams, OptionalLong.empty());
         } catch (IllegalArgumentException e) {
             throw wrongUsage(String.valueOf(e.getMessage()));
         }
         LoadedModel model = open(checkpoint);
+        boolean encodes = requireWay(Model.of(model.model()).architecture());
         if (!quiet && !json && !draws && repetitionPenalty == 1) {
-            model.checkpoint().generationConfig().flatMap(SamplingDefaults::remark).ifPresent(console.err()::println);
+            model.checkpoint().generationConfig().flatMap(config -> SamplingDefaults.remark(config, encodes)).ifPresent(console.err()::println);
         }
-        List<String> texts = promptFile == null ? prompts : List.of(TextFile.read(promptFile).replaceFirst("\\R\\z", ""));
+        List<String> texts = !inputTexts.isEmpty() ? inputTexts : promptFile == null ? prompts : List.of(TextFile.read(promptFile).replaceFirst("\\R\\z", ""));
         String type = compute != null ? compute : stored(model);
         int workers = threads != null ? threads : Runtime.getRuntime().availableProcessors();
         announceEngine();
@@ -129,11 +163,14 @@ public final class Generate extends Subcommand {
         if (draws) {
             result.put("seed", drawn);
         }
+        if (!tokens.isEmpty()) {
+            return tokens(model, type, workers, tokens, options, result);
+        }
         boolean streams = !json && texts.size() == 1;
         long[] pieces = {0};
         try (ProgressBar progress = ProgressBar.on(console, json || quiet || streams)) {
             long most = (long) texts.size() * maximum;
-            result.setAll(Continued.texts(model, Compute.named(type), workers, texts, options, (_, piece) -> {
+            result.setAll(Continued.texts(model, Compute.named(type), workers, texts, options, Optional.ofNullable(firstToken), (_, piece) -> {
                 if (streams) {
                     write((pieces[0]++ == 0 && echo ? texts.getFirst() : "") + piece);
                 } else {
@@ -145,7 +182,7 @@ public final class Generate extends Subcommand {
         }
         int longest = 0;
         for (JsonNode row : result.path("rows")) {
-            longest = Math.max(longest, row.path("prompt_tokens").asInt() + row.path("ids").size());
+            longest = Math.max(longest, (encodes ? 1 : row.path("prompt_tokens").asInt()) + row.path("ids").size());
         }
         warnOfPositions(checkpoint, model, longest);
         if (json) {
@@ -156,6 +193,44 @@ public final class Generate extends Subcommand {
             console.out().println(pieces[0] == 0 && echo ? texts.getFirst() : "");
         } else {
             print(result.path("rows"));
+        }
+        if (!quiet) {
+            console.out().flush();
+            console.err().println(speed(result));
+        }
+        return DONE;
+    }
+
+    private long[] ids(String list) {
+        try {
+            return Arrays.stream(list.strip().split("\\s*,\\s*")).mapToLong(Long::parseLong).toArray();
+        } catch (NumberFormatException e) {
+            throw wrongUsage("--input-tokens must be ids with commas between them, such as 21,9,44, got " + list);
+        }
+    }
+
+    /** Whether what is given is read by an encoder. */
+    private boolean requireWay(Architecture architecture) {
+        boolean encodes = architecture.companion().isPresent();
+        if (encodes && inputTexts.isEmpty() && inputTokens.isEmpty()) {
+            throw new IllegalArgumentException("this " + architecture.family() + " model writes about a text that its encoder reads; give --input-text TEXT or"
+                    + " --input-tokens ID,... in place of a prompt");
+        }
+        if (!encodes && !inputTexts.isEmpty()) {
+            throw new IllegalArgumentException("this " + architecture.family() + " model has no encoder and continues a text; give --prompt in place of --input-text");
+        }
+        return encodes;
+    }
+
+    /** Tokens behind tokens, a line each. */
+    private int tokens(LoadedModel model, String type, int workers, List<long[]> tokens, Options options, ObjectNode result) throws IOException {
+        result.setAll(Continued.tokens(model, Compute.named(type), workers, tokens, options, Optional.ofNullable(firstToken)));
+        if (json) {
+            console.json(result);
+            return DONE;
+        }
+        for (JsonNode row : result.path("rows")) {
+            console.out().println(StreamSupport.stream(row.path("ids").spliterator(), false).map(JsonNode::asText).collect(Collectors.joining(",")));
         }
         if (!quiet) {
             console.out().flush();

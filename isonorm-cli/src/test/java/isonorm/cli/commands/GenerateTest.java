@@ -17,6 +17,8 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.stream.Collectors;
+import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -127,6 +129,47 @@ class GenerateTest {
         assertEquals(1, Main.run(console, "generate", EXAMPLE.toString(), "--prompt", "ROMEO:", "--max-tokens", "200"));
         assertEquals(ROMEO.substring(0, 10), taken.toString(StandardCharsets.UTF_8));
         assertEquals("", err.toString(StandardCharsets.UTF_8));
+    }
+
+    @Test
+    void anEncoderDecoderWritesAboutTokens() throws IOException {
+        Path bart = Run.fixture("bart");
+        JsonNode greedy = Run.of("generate", bart, "--input-tokens", "5,3,11,40", "--max-tokens", 8, "--json").ended(0).json();
+        assertEquals(8, greedy.at("/rows/0/ids").size());
+        assertEquals(2, greedy.at("/rows/0/ids/7").asInt()); // forced_eos_token_id
+        assertEquals(4, greedy.at("/rows/0/prompt_tokens").asInt());
+        Run beams = Run.of("generate", bart, "--input-tokens", "5,3,11,40", "--input-tokens", "7", "--max-tokens", 8, "--beams", 3, "--first-token", 9, "--quiet").ended(0);
+        List<String> lines = beams.out().lines().toList();
+        assertEquals(2, lines.size());
+        assertTrue(lines.stream().allMatch(line -> line.matches("9(,\\d+){1,7}")), beams.out());
+    }
+
+    @Test
+    void anEncoderDecoderWritesAboutTexts() throws IOException {
+        Path bart = Files.createDirectory(folder.resolve("bart"));
+        for (String file : List.of("config.json", "generation_config.json", "model.safetensors")) {
+            Files.copy(Run.fixture("bart").resolve(file), bart.resolve(file));
+        }
+        String words = IntStream.range(1, 160).mapToObj(i -> "\"w" + i + "\": " + i).collect(Collectors.joining(", "));
+        Files.writeString(bart.resolve("tokenizer.json"), """
+                {"version": "1.0", "added_tokens": [], "normalizer": null, "pre_tokenizer": {"type": "Whitespace"},
+                 "post_processor": {"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "w1", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}},
+                   {"SpecialToken": {"id": "w2", "type_id": 0}}], "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}],
+                   "special_tokens": {"w1": {"id": "w1", "ids": [1], "tokens": ["w1"]}, "w2": {"id": "w2", "ids": [2], "tokens": ["w2"]}}},
+                 "decoder": null, "model": {"type": "WordLevel", "vocab": {"?": 0, %s}, "unk_token": "?"}}""".formatted(words));
+        for (List<Object> options : List.<List<Object>>of(List.of(), List.of("--beams", 4), List.of("--first-token", "w9"))) {
+            List<Object> text = new ArrayList<>(List.of("generate", bart, "--input-text", "w5 w3 w11 w40", "--max-tokens", 8, "--json"));
+            text.addAll(options);
+            List<Object> tokens = new ArrayList<>(List.of("generate", bart, "--input-tokens", "1,5,3,11,40,2", "--max-tokens", 8, "--json"));
+            tokens.addAll(options.equals(List.of("--first-token", "w9")) ? List.of("--first-token", "9") : options);
+            assertEquals(Run.of(tokens.toArray()).ended(0).json().at("/rows/0/ids"), Run.of(text.toArray()).ended(0).json().at("/rows/0/ids"));
+        }
+        refused("give --input-text TEXT or --input-tokens ID,... in place of a prompt", bart, "--prompt", "w5");
+        refused("give --prompt in place of --input-text", EXAMPLE, "--input-text", "To be");
+        refused("--first-token must be one token's text or its id, got w9 w8, which is 2 tokens", bart, "--input-text", "w5", "--first-token", "w9 w8");
+        refused("the encoder of this whisper model reads something else", Run.fixture("whisper"), "--input-tokens", "5");
+        assertTrue(Run.of("generate", bart, "--input-text", "w5", "--beams", 2, "--temperature", 1).ended(2).err().contains("draws nothing"));
+        assertTrue(Run.of("generate", bart, "--input-tokens", "w5").ended(2).err().contains("ids with commas"));
     }
 
     @Test

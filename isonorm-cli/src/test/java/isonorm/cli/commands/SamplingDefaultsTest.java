@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 
 import isonorm.checkpoint.Config;
 import java.util.Optional;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 
@@ -20,10 +21,17 @@ class SamplingDefaultsTest {
         "{'do_sample': true} | : --temperature 1 --top-k 50",
         "{'repetition_penalty': 1.1, 'do_sample': false} | : --repetition-penalty 1.1",
         "{'repetition_penalty': 1.0, 'num_beams': 1, 'no_repeat_ngram_size': 0, 'suppress_tokens': []} | nothing",
-        "{'num_beams': 4, 'no_repeat_ngram_size': 3} | ; there is none for no_repeat_ngram_size, num_beams",
+        "{'num_beams': 4, 'no_repeat_ngram_size': 3} | : --beams 4; there is none for no_repeat_ngram_size",
         "{'do_sample': true, 'temperature': 0.7, 'suppress_tokens': [1]} | : --temperature 0.7 --top-k 50; there is none for suppress_tokens"
     })
     void whatItAsksForIsSaidAsOptions(String config, String said) {
-        assertEquals(Optional.ofNullable(said).map(SAID::concat), SamplingDefaults.remark(Config.parse(config.replace('\'', '"'))));
+        assertEquals(Optional.ofNullable(said).map(SAID::concat), SamplingDefaults.remark(Config.parse(config.replace('\'', '"')), false));
+    }
+
+    /** Beside an encoder, what is said of tokens is done, and only the rest is remarked on. */
+    @Test
+    void whatIsDoneIsNotRemarkedOn() {
+        Config bart = Config.parse("{\"num_beams\": 4, \"no_repeat_ngram_size\": 3, \"forced_bos_token_id\": 0, \"min_length\": 56, \"typical_p\": 0.5}");
+        assertEquals(Optional.of(SAID + ": --beams 4; there is none for typical_p"), SamplingDefaults.remark(bart, true));
     }
 }
