@@ -5,6 +5,7 @@ import static java.util.Objects.requireNonNull;
 import isonorm.architecture.Architecture;
 import isonorm.architecture.Experts;
 import isonorm.architecture.Stream;
+import isonorm.depth.Depth.ExpertLoad;
 import isonorm.kernel.Kernels;
 import isonorm.kernel.Profile;
 import isonorm.kernel.Rows;

@@ -16,6 +16,7 @@ import isonorm.convert.Form;
 import isonorm.convert.LoadedModel;
 import isonorm.convert.PlainForward;
 import isonorm.convert.Strategies;
+import isonorm.depth.Depth.ExpertLoad;
 import isonorm.layer.Fixture;
 import isonorm.layer.Tolerance;
 import isonorm.model.Batch;

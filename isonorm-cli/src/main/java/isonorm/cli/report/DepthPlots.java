@@ -5,7 +5,7 @@ import static java.util.Objects.requireNonNull;
 import isonorm.architecture.Part;
 import isonorm.depth.Activations;
 import isonorm.depth.Depth;
-import isonorm.depth.ExpertLoad;
+import isonorm.depth.Depth.ExpertLoad;
 import isonorm.depth.GradientNorms;
 import isonorm.depth.Growth;
 import isonorm.depth.Position;

@@ -12,7 +12,7 @@ import isonorm.cli.terminal.Json;
 import isonorm.cli.terminal.Table;
 import isonorm.depth.Activations;
 import isonorm.depth.Depth;
-import isonorm.depth.ExpertLoad;
+import isonorm.depth.Depth.ExpertLoad;
 import isonorm.depth.Growth;
 import isonorm.depth.MassiveActivation;
 import isonorm.depth.Position;
