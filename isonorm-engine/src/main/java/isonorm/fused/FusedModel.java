@@ -2,6 +2,7 @@ package isonorm.fused;
 
 import com.sun.management.OperatingSystemMXBean;
 import isonorm.architecture.Architecture;
+import isonorm.architecture.Companion;
 import isonorm.architecture.Embedding;
 import isonorm.architecture.Output;
 import isonorm.fused.Workspace.Use;
@@ -94,6 +95,10 @@ public final class FusedModel implements Runner {
         Team team = null;
         Optional<FusedModel> encoder = Optional.empty();
         try {
+            if (!runs(architecture)) {
+                throw new IllegalArgumentException("two towers run by their layers, this model has one of " + architecture.companion().get().stack().label()
+                        + "s beside its main one");
+            }
             if (architecture.companion().isPresent()) {
                 encoder = Optional.of(load(model.companion().orElseThrow(), compute, threads, packs));
             }
@@ -134,9 +139,17 @@ public final class FusedModel implements Runner {
     /** The same; {@code threads} are those of the fused runtime. */
     public static Runner orLayers(Model model, Compute compute, int threads) throws IOException {
         long memory = ManagementFactory.getPlatformMXBean(OperatingSystemMXBean.class).getTotalMemorySize();
-        return fits(model.architecture().parameterCount(), compute, memory)
+        return fits(model.architecture().parameterCount(), compute, memory) && runs(model.architecture())
                 ? load(model, compute, threads)
                 : ForwardPass.fitting(model, compute);
+    }
+
+    /** Whether a model has one stack, or an encoder beside a decoder. */
+    private static boolean runs(Architecture architecture) {
+        return architecture.companion().isEmpty() || switch (architecture.companion().get()) {
+            case Companion.Encoder _ -> true;
+            case Companion.ImageTower _ -> false;
+        };
     }
 
     /** Whether a model can be run fused: its weights may all become copies, and take half of the machine's memory at most. */

@@ -46,7 +46,7 @@ record Writer(Optional<LanguageModel<?>> model, Optional<Beside> beside, int roo
     /** The encoder of a model that has one, which reads tokens. */
     static Optional<Architecture> encoder(LoadedModel loaded) {
         Architecture architecture = Model.of(loaded.model()).architecture();
-        Optional<Architecture> encoder = architecture.companion().map(Companion::architecture);
+        Optional<Architecture> encoder = architecture.companion().filter(Companion.Encoder.class::isInstance).map(Companion::architecture);
         if (encoder.isPresent() && !(encoder.get().embedding() instanceof Embedding.Tokens)) {
             throw new IllegalArgumentException("texts are written about texts, and the encoder of this " + architecture.family()
                     + " model reads something else; begin a sequence with its input (Inference.start), or take isonorm forward");

@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import isonorm.EveryProcessor;
 import isonorm.architecture.Architecture;
+import isonorm.architecture.Companion;
 import isonorm.architecture.Embedding;
 import isonorm.architecture.Output;
 import isonorm.convert.Conversion;
@@ -127,6 +128,9 @@ class InferenceTest {
                 continue;
             }
             LoadedModel model = LoadedModel.open(fixture.folder());
+            if (Model.of(model.model()).architecture().companion().filter(Companion.ImageTower.class::isInstance).isPresent()) {
+                continue; // Two towers run by their layers.
+            }
             cases.add(new Case(fixture, Optional.empty()));
             for (Form form : Form.values()) {
                 if (Conversion.refusals(model, form).isEmpty() && (ALL || random.nextInt(3) == 0)) {

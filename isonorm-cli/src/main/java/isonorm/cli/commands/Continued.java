@@ -2,6 +2,7 @@ package isonorm.cli.commands;
 
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import isonorm.architecture.Companion;
 import isonorm.cli.terminal.Json;
 import isonorm.convert.LoadedModel;
 import isonorm.generate.Generated;
@@ -35,7 +36,7 @@ final class Continued {
             Generator.tokens(prompts, tokenizer, options.beginning(), model);
             try (Inference inference = Inference.load(model.model(), compute, threads)) {
                 ObjectNode result = json(prompts, Generator.of(inference, tokenizer, model).generate(prompts, options, listener));
-                if (Model.of(model.model()).architecture().companion().isEmpty()) {
+                if (!encodes(model)) {
                     Beginnings.put(result, tokenizer.beginning(options.beginning()));
                 }
                 return result;
@@ -60,8 +61,12 @@ final class Continued {
         }
     }
 
+    private static boolean encodes(LoadedModel model) {
+        return Model.of(model.model()).architecture().companion().filter(Companion.Encoder.class::isInstance).isPresent();
+    }
+
     private static void requirePrediction(LoadedModel model) {
-        if (Model.of(model.model()).architecture().companion().isEmpty()) {
+        if (!encodes(model)) {
             Verification.requirePrediction(model.model(), 1);
         }
     }

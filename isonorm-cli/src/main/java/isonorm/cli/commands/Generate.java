@@ -3,6 +3,7 @@ package isonorm.cli.commands;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import isonorm.architecture.Architecture;
+import isonorm.architecture.Companion;
 import isonorm.cli.terminal.Console;
 import isonorm.cli.terminal.Json;
 import isonorm.cli.terminal.ProgressBar;
@@ -211,7 +212,7 @@ public final class Generate extends Subcommand {
 
     /** Whether what is given is read by an encoder. */
     private boolean requireWay(Architecture architecture) {
-        boolean encodes = architecture.companion().isPresent();
+        boolean encodes = architecture.companion().filter(Companion.Encoder.class::isInstance).isPresent();
         if (encodes && inputTexts.isEmpty() && inputTokens.isEmpty()) {
             throw new IllegalArgumentException("this " + architecture.family() + " model writes about a text that its encoder reads; give --input-text TEXT or"
                     + " --input-tokens ID,... in place of a prompt");
