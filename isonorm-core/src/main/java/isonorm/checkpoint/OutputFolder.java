@@ -5,6 +5,7 @@ import static isonorm.checkpoint.CheckpointException.Reason.WRITE_FAILED;
 import static java.util.Objects.requireNonNull;
 
 import isonorm.words.SystemFault;
+import java.io.Closeable;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.LinkOption;
@@ -181,14 +182,8 @@ public final class OutputFolder implements AutoCloseable {
         return HexFormat.of().formatHex(bytes);
     }
 
-    /** A promise that can be taken back. */
-    public interface Promise extends AutoCloseable {
-        @Override
-        void close();
-    }
-
-    /** Promises that {@link #close()} is called if the program is ended before the promise is closed. */
-    public Promise closedAtExit() {
+    /** Promises that {@link #close()} is called if the program is ended before the promise, which this gives, is closed. */
+    public Closeable closedAtExit() {
         Thread hook = new Thread(this::close, "isonorm-cleanup");
         Runtime.getRuntime().addShutdownHook(hook);
         return () -> {

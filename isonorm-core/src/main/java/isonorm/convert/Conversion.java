@@ -20,6 +20,7 @@ import isonorm.weights.Matrix;
 import isonorm.weights.Model;
 import isonorm.weights.Source;
 import isonorm.weights.Stored;
+import java.io.Closeable;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -213,7 +214,7 @@ public final class Conversion {
         Map<Role, Source> sources = plan.naming().sources(plan.result().architecture());
         List<TensorPlan> tensors = TensorPlan.all(plan.result().architecture(), plan.result().weights(), sources, this::typeOf);
         requireApart(source.checkpoint().folder(), folder);
-        try (OutputFolder output = OutputFolder.create(folder, overwrite); OutputFolder.Promise _ = output.closedAtExit()) {
+        try (OutputFolder output = OutputFolder.create(folder, overwrite); Closeable _ = output.closedAtExit()) {
             output.requireSpace(tensors.stream().mapToLong(tensor -> tensor.info().bytes()).sum());
             Report report = report(plan, tensors, ModelFiles.hashed(source.checkpoint().weightFiles(), progress));
             List<HashedFile> written =

@@ -23,6 +23,7 @@ import isonorm.rewrite.TensorPlan;
 import isonorm.weights.Matrix;
 import isonorm.weights.Model;
 import isonorm.weights.Stored;
+import java.io.Closeable;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -159,7 +160,7 @@ public final class Pruning {
         requireApart(source, folder);
         List<TensorPlan> tensors = TensorPlan.all(result.architecture(), result.weights(), naming.sources(result.architecture()),
                 parameter -> type(parameter.role()));
-        try (OutputFolder output = OutputFolder.create(folder, false); OutputFolder.Promise _ = output.closedAtExit()) {
+        try (OutputFolder output = OutputFolder.create(folder, false); Closeable _ = output.closedAtExit()) {
             output.requireSpace(tensors.stream().mapToLong(tensor -> tensor.info().bytes()).sum());
             List<HashedFile> sourceFiles = ModelFiles.hashed(source.checkpoint().weightFiles(), progress);
             List<HashedFile> written =

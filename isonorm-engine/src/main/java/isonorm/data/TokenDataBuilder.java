@@ -3,6 +3,7 @@ package isonorm.data;
 import isonorm.checkpoint.OutputFolder;
 import isonorm.model.Progress;
 import isonorm.weights.Fingerprint;
+import java.io.Closeable;
 import java.io.IOException;
 import java.io.InterruptedIOException;
 import java.nio.ByteBuffer;
@@ -114,7 +115,7 @@ public record TokenDataBuilder(
                 throw new IOException(folder + " holds " + file + ", which is to be read; write to another folder");
             }
         }
-        try (OutputFolder output = OutputFolder.create(folder, overwrite, Manifest.FILE); OutputFolder.Promise _ = output.closedAtExit()) {
+        try (OutputFolder output = OutputFolder.create(folder, overwrite, Manifest.FILE); Closeable _ = output.closedAtExit()) {
             Manifest manifest = new Writing(output.path()).run(progress);
             output.commit();
             return manifest;

@@ -14,6 +14,7 @@ import isonorm.verify.Likelihood;
 import isonorm.verify.TokenizedText;
 import isonorm.verify.Verification;
 import isonorm.weights.Model;
+import java.io.Closeable;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -74,7 +75,7 @@ public final class Healing {
      *     is verified, or if the loss diverges
      */
     public Report writeTo(Path folder, TokenizedText measured, Progress progress) throws IOException {
-        try (OutputFolder output = OutputFolder.create(folder, false); OutputFolder.Promise _ = output.closedAtExit()) {
+        try (OutputFolder output = OutputFolder.create(folder, false); Closeable _ = output.closedAtExit()) {
             Path work = output.path().resolve("heal");
             Path pruned = work.resolve("pruned");
             Pruning.Report report = pruning.writeTo(pruned, progress);
