@@ -51,6 +51,10 @@ public record Architecture(
         if (embedding instanceof Embedding.Sound sound && sound.places() instanceof Embedding.Sound.Places.Convolved convolved && width % convolved.groups() != 0) {
             throw new IllegalArgumentException("positions are convolved in equal groups of channels, got " + convolved.groups() + " of " + width);
         }
+        if (!blocks.isEmpty() && relative(blocks.getFirst()).filter(RelativeBias::own).isEmpty()
+                && blocks.stream().anyMatch(block -> relative(block).isPresent())) {
+            throw new IllegalArgumentException("the first block has the table of distances that others take, got one without");
+        }
         boolean encoded = companion.isPresent() && companion.get() instanceof Companion.Encoder;
         if (blocks.stream().anyMatch(block -> block.cross().isPresent() != encoded)) {
             throw new IllegalArgumentException("every block reads what the encoder beside it gives, and none where there is no encoder");
@@ -77,6 +81,10 @@ public record Architecture(
     /** How wide the pooled vector is; 0 where there is none. */
     private static int pooledWidth(Output output, int width) {
         return output instanceof Output.Hidden hidden && hidden.pooler() != Output.Pooler.NONE ? hidden.pooledWidth(width) : 0;
+    }
+
+    private static Optional<RelativeBias> relative(Block block) {
+        return block.mixer().attention().positions().relative();
     }
 
     /** Whether the final norm reads what is pooled of the stream, and not every position of it. */
@@ -481,6 +489,9 @@ public record Architecture(
         });
         norms.value().ifPresent(norm -> normParameters(all, Role.of(VALUE_NORM, l, GAIN), norm, keys));
         norms.inner().ifPresent(norm -> normParameters(all, Role.of(ATTENTION_INNER_NORM, l, GAIN), norm, attention.outputColumns()));
+        if (attention.positions().relative().filter(RelativeBias::own).isPresent()) {
+            all.add(Parameter.matrix(Role.of(RELATIVE_BIAS, l, WEIGHT), attention.positions().relative().get().buckets(), attention.heads().count()));
+        }
         if (attention.scores().sinks()) {
             all.add(Parameter.vector(Role.of(ATTENTION_SINK, l, WEIGHT), attention.heads().count()));
         }

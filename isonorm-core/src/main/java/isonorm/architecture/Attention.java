@@ -51,8 +51,8 @@ public record Attention(Heads heads, Scores scores, Positions positions, Norms n
         }
     }
 
-    /** How scores know positions: queries and keys are turned, scores get a bias, or neither. */
-    public record Positions(Optional<Rotary> rotary, Optional<Alibi> alibi) {}
+    /** How scores know positions: queries and keys are turned, scores get a bias that is computed or learned, or neither. */
+    public record Positions(Optional<Rotary> rotary, Optional<Alibi> alibi, Optional<RelativeBias> relative) {}
 
     /**
      * What is normalized inside.
@@ -81,7 +81,7 @@ public record Attention(Heads heads, Scores scores, Positions positions, Norms n
     public static Attention of(int heads, int headWidth) {
         return new Attention(new Heads(heads, heads, headWidth),
                 new Scores(true, 1 / Math.sqrt(headWidth), OptionalInt.empty(), OptionalDouble.empty()),
-                new Positions(Optional.empty(), Optional.empty()),
+                new Positions(Optional.empty(), Optional.empty(), Optional.empty()),
                 new Norms(Optional.empty(), Optional.empty(), Optional.empty(), false), OptionalDouble.empty(), true, true, true);
     }
 
@@ -148,11 +148,15 @@ public record Attention(Heads heads, Scores scores, Positions positions, Norms n
     }
 
     public Attention withRotary(Rotary turned) {
-        return with(new Positions(Optional.of(turned), positions.alibi));
+        return with(new Positions(Optional.of(turned), positions.alibi, positions.relative));
     }
 
     public Attention withAlibi(Alibi biases) {
-        return with(new Positions(positions.rotary, Optional.of(biases)));
+        return with(new Positions(positions.rotary, Optional.of(biases), positions.relative));
+    }
+
+    public Attention withRelative(RelativeBias bias) {
+        return with(new Positions(positions.rotary, positions.alibi, Optional.of(bias)));
     }
 
     public Attention withQueryKeyNorm(QueryKeyNorm norm) {

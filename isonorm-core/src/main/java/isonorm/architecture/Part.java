@@ -23,6 +23,7 @@ public enum Part {
     VALUE_NORM("attention.value_norm", true, Use.NONE),
     QUERY_UP("attention.query_up", true, Use.NONE),
     KEY_VALUE_UP("attention.key_value_up", true, Use.NONE),
+    RELATIVE_BIAS("attention.relative_bias", true, Use.NONE),
     ATTENTION_SINK("attention.sink", true, Use.NONE),
     ATTENTION_INNER_NORM("attention.inner_norm", true, Use.NONE),
     ATTENTION_HEAD_SCALE("attention.head_scale", true, Use.NONE),

@@ -23,6 +23,7 @@ import isonorm.architecture.NormKind;
 import isonorm.architecture.Output;
 import isonorm.architecture.Placement;
 import isonorm.architecture.QueryKeyNorm;
+import isonorm.architecture.RelativeBias;
 import isonorm.architecture.Rotary;
 import isonorm.architecture.Rotary.Scaling;
 import isonorm.architecture.Routing;
@@ -59,7 +60,7 @@ final class ArchitectureJson {
             case Attention attention -> attention.positions().rotary().filter(rotary -> rotary.grid().isPresent() || switch (rotary.scaling()) {
                 case Scaling.None _, Scaling.Linear _, Scaling.Llama3 _ -> false;
                 case Scaling.Yarn _, Scaling.Long _, Scaling.Dynamic _, Scaling.Proportional _ -> true;
-            }).isPresent() || attention.scores().sinks() || !attention.keyBias();
+            }).isPresent() || attention.scores().sinks() || !attention.keyBias() || attention.positions().relative().isPresent();
             case LatentAttention _ -> true;
         };
     }
@@ -300,6 +301,8 @@ final class ArchitectureJson {
         attention.scores().window().ifPresent(window -> at.put("window", window));
         attention.positions().rotary().ifPresent(rotary -> at.set("rotary", write(rotary)));
         attention.positions().alibi().ifPresent(alibi -> at.put("alibi", alibi.label()));
+        attention.positions().relative().ifPresent(relative -> at.putObject("relative_bias").put("buckets", relative.buckets())
+                .put("furthest", relative.furthest()).put("bidirectional", relative.bidirectional()).put("own", relative.own()));
         attention.norms().queryKey().ifPresent(norm -> {
             ObjectNode each = at.putObject("query_key_norm");
             each.put("span", norm.span().label());
@@ -616,7 +619,8 @@ final class ArchitectureJson {
                 new Attention.Scores(json.flagOr(true, "causal"), json.numberOr(1 / Math.sqrt(headWidth), "scale"),
                         json.find("window").isPresent() ? OptionalInt.of(json.integer("window")) : OptionalInt.empty(), number(json, "softcap"),
                         json.flagOr(false, "sinks")),
-                new Attention.Positions(optional(json, "rotary", ArchitectureJson::rotary), alibi),
+                new Attention.Positions(optional(json, "rotary", ArchitectureJson::rotary), alibi, optional(json, "relative_bias", each -> new RelativeBias(
+                        each.integer("buckets"), each.integer("furthest"), each.flagOr(false, "bidirectional"), each.flagOr(true, "own")))),
                 new Attention.Norms(
                         optional(json, "query_key_norm", each -> new QueryKeyNorm(
                                 norm(each.object("norm")), word(each, "span", QueryKeyNorm.Span.values(), QueryKeyNorm.Span::label))),

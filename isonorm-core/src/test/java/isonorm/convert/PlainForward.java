@@ -22,6 +22,7 @@ import isonorm.architecture.Part;
 import isonorm.architecture.Placement;
 import isonorm.architecture.Placement.Place;
 import isonorm.architecture.QueryKeyNorm;
+import isonorm.architecture.RelativeBias;
 import isonorm.architecture.Role;
 import isonorm.architecture.Rotary;
 import isonorm.architecture.Routing;
@@ -771,7 +772,7 @@ public final class PlainForward {
                 for (int j = 0; j < x.length; j++) {
                     scores[j] = sees(attention, i, j, seen)
                             ? score(attention, part(q[i], h, width), part(k[j], g, width), slopes == null ? 0 : slopes[h],
-                                    slopes == null ? 0 : counted[j])
+                                    slopes == null ? 0 : counted[j]) + relative(attention, l, h, j - i)
                             : Double.NEGATIVE_INFINITY;
                     largest = Math.max(largest, scores[j]);
                 }
@@ -878,6 +879,25 @@ public final class PlainForward {
         return (!attention.causal() || key <= query)
                 && (attention.scores().window().isEmpty() || Math.abs(key - query) < attention.scores().window().getAsInt())
                 && (seen == null || seen[key]);
+    }
+
+    private double relative(Attention attention, int l, int head, int distance) {
+        if (attention.positions().relative().isEmpty()) {
+            return 0;
+        }
+        RelativeBias bias = attention.positions().relative().get();
+        int each = bias.bidirectional() ? bias.buckets() / 2 : bias.buckets();
+        int far = bias.bidirectional() ? Math.abs(distance) : Math.max(0, -distance);
+        int exact = each / 2;
+        int bucket = far;
+        if (far >= exact) { // the rest grow by a constant factor, and the last one holds what is furthest
+            double factor = Math.pow((double) bias.furthest() / exact, 1.0 / (each - exact));
+            bucket = exact;
+            for (double end = exact * factor; bucket < each - 1 && end <= far * (1 + 1e-12); end *= factor) {
+                bucket++;
+            }
+        }
+        return matrix(Role.of(RELATIVE_BIAS, bias.own() ? l : 0, WEIGHT))[bias.bidirectional() && distance > 0 ? each + bucket : bucket][head];
     }
 
     private static double score(Attention attention, double[] q, double[] k, double slope, int position) {

@@ -68,6 +68,9 @@ final class AttentionFunction {
         if (attention.scores().sinks()) {
             throw new IllegalArgumentException("attention with sinks is not trained; train a model without them");
         }
+        if (attention.positions().relative().isPresent()) {
+            throw new IllegalArgumentException("attention with a learned bias of distances is not trained; train a model without one");
+        }
         this.attention = attention;
         this.projection = LinearFunction.of(from.get(QUERY_KEY_VALUE, l, WEIGHT));
         this.bias = attention.bias() ? Optional.of(from.get(QUERY_KEY_VALUE, l, BIAS)) : Optional.empty();

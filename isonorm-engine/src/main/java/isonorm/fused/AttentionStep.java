@@ -21,6 +21,7 @@ import java.lang.foreign.Arena;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
+import java.util.function.IntToDoubleFunction;
 
 /**
  * {@code output(softmax(softcap(scale q k^T) + positions + mask) v)} with q, k and v from one projection. What {@code output}
@@ -38,6 +39,7 @@ record AttentionStep(
         Optional<Normalization> valueNorm,
         Optional<Normalization> innerNorm,
         Values sinks,
+        Optional<IntToDoubleFunction[]> relative,
         Writer output) {
 
     /** All heads' queries, then their keys, then their values, of what reads the stream. */
@@ -295,6 +297,13 @@ record AttentionStep(
             }
             return;
         }
+        if (relative.isPresent()) {
+            for (int i = 0; i < task.heads; i++) {
+                weighDistances(scores.slice(i * task.queries, task.queries), relative.get()[task.head + i], first, true,
+                        weights.slice(i * task.queries, task.queries));
+            }
+            return;
+        }
         if (attention.positions().alibi().isEmpty()) {
             KERNELS.softmax(scores, scoring(), Values.NONE, reach, weights);
             return;
@@ -305,21 +314,21 @@ record AttentionStep(
             if (attention.positions().alibi().get() == Alibi.BEFORE_SCALE_BFLOAT16) {
                 KERNELS.softmax(some, scoring(), keyBias(task.head + i, from, from + scores.columns()), reach, into);
             } else {
-                weighDistances(some, task.head + i, first, into);
+                double slope = attention.positions().alibi().orElseThrow().slopes(attention.heads().count())[task.head + i];
+                weighDistances(some, distance -> slope * distance, first, true, into);
             }
         }
     }
 
     /** The same of one head, each of whose queries counts the distances of keys from itself. */
-    private void weighDistances(Rows scores, int head, int first, Rows weights) {
+    private void weighDistances(Rows scores, IntToDoubleFunction bias, int first, boolean causal, Rows weights) {
         int keys = scores.columns();
-        double slope = attention.positions().alibi().orElseThrow().slopes(attention.heads().count())[head];
         Values distances = Values.room(2 * keys);
         for (int i = 0; i < 2 * keys; i++) {
-            distances.set(i, (float) (slope * (i - (keys - 1))));
+            distances.set(i, (float) bias.applyAsDouble(i - (keys - 1)));
         }
         for (int r = 0; r < scores.rows(); r++) {
-            KERNELS.softmax(scores.slice(r, 1), scoring(), distances.slice(keys - 1 - (first + r), keys), new Reach(first + r, 1, true, window()),
+            KERNELS.softmax(scores.slice(r, 1), scoring(), distances.slice(keys - 1 - (first + r), keys), new Reach(first + r, 1, causal, window()),
                     weights.slice(r, 1));
         }
     }
@@ -372,6 +381,11 @@ record AttentionStep(
             for (int i = 0; i < N; i++) {
                 Rows one = all.slice(i * task.queries, task.queries);
                 KERNELS.softmax(one, scoring().withSink(sinks.get(task.head + i)), Values.NONE, reach, one);
+            }
+        } else if (relative.isPresent()) {
+            for (int i = 0; i < N; i++) {
+                Rows one = all.slice(i * task.queries, task.queries);
+                weighDistances(one, relative.get()[task.head + i], position - from, attention.causal(), one);
             }
         } else if (attention.positions().alibi().isEmpty()) {
             KERNELS.softmax(all, scoring(), Values.NONE, reach, all);

@@ -25,6 +25,7 @@ import static isonorm.architecture.Part.MLP_UP;
 import static isonorm.architecture.Part.QUERY_KEY_VALUE;
 import static isonorm.architecture.Part.QUERY_NORM;
 import static isonorm.architecture.Part.QUERY_UP;
+import static isonorm.architecture.Part.RELATIVE_BIAS;
 import static isonorm.architecture.Part.ROUTER;
 import static isonorm.architecture.Part.ROUTER_CORRECTION;
 import static isonorm.architecture.Part.SHARED_DOWN;
@@ -46,6 +47,7 @@ import isonorm.architecture.Part;
 import isonorm.architecture.Placement;
 import isonorm.architecture.Placement.Place;
 import isonorm.architecture.QueryKeyNorm;
+import isonorm.architecture.RelativeBias;
 import isonorm.architecture.Role;
 import isonorm.architecture.Role.Field;
 import isonorm.kernel.Normalization;
@@ -56,6 +58,7 @@ import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
+import java.util.function.IntToDoubleFunction;
 
 /**
  * One block on the stream h, with A attention, M the MLP and N norms:
@@ -157,8 +160,25 @@ record BlockStep(int number, Block block, Branch attention, Optional<CrossStep> 
                 from.norm(Role.of(VALUE_NORM, l, Field.GAIN), attention.norms().value()),
                 from.norm(Role.of(ATTENTION_INNER_NORM, l, Field.GAIN), attention.norms().inner()),
                 attention.scores().sinks() ? from.vector(Role.of(ATTENTION_SINK, l, Field.WEIGHT)) : Values.NONE,
+                relative(from, attention, l),
                 AttentionStep.writer(writer(from, architecture, l, parts, Role.of(ATTENTION_OUTPUT, l, Field.WEIGHT), attention.outputColumns(),
                         headScales(from, attention, l))));
+    }
+
+    /** What a distance adds to the scores of each head. */
+    private static Optional<IntToDoubleFunction[]> relative(Weights from, Attention attention, int l) throws IOException {
+        Optional<RelativeBias> bias = attention.positions().relative();
+        if (bias.isEmpty()) {
+            return Optional.empty();
+        }
+        int heads = attention.heads().count();
+        double[] table = from.table(Role.of(RELATIVE_BIAS, bias.get().own() ? l : 0, Field.WEIGHT));
+        IntToDoubleFunction[] each = new IntToDoubleFunction[heads];
+        for (int h = 0; h < heads; h++) {
+            int head = h;
+            each[h] = distance -> table[bias.get().bucket(distance) * heads + head];
+        }
+        return Optional.of(each);
     }
 
     private static AttentionStep latent(Weights from, Architecture architecture, LatentAttention latent, int l, Parts parts) throws IOException {
@@ -173,7 +193,7 @@ record BlockStep(int number, Block block, Branch attention, Optional<CrossStep> 
                 from.norm(Role.of(KEY_NORM, l, Field.GAIN), latent.norm()),
                 from.linear(Role.of(KEY_VALUE_UP, l, Field.WEIGHT)),
                 writer(from, architecture, l, parts, Role.of(ATTENTION_OUTPUT, l, Field.WEIGHT), latent.outputColumns(), Optional.empty()));
-        return new AttentionStep(latent.attention(), step::project, Optional.empty(), Optional.empty(), Optional.empty(), Optional.empty(), Values.NONE, step::write);
+        return new AttentionStep(latent.attention(), step::project, Optional.empty(), Optional.empty(), Optional.empty(), Optional.empty(), Values.NONE, Optional.empty(), step::write);
     }
 
     private static MlpStep mlp(Weights from, Architecture architecture, Mlp mlp, int l, Parts parts) throws IOException {

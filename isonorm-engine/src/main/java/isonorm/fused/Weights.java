@@ -200,6 +200,19 @@ final class Weights {
         return Values.of(floats(model.weight(role).vector()));
     }
 
+    /** All numbers of a small matrix, row after row. */
+    double[] table(Role role) throws IOException {
+        Matrix matrix = model.weight(role);
+        double[] values = new double[Math.multiplyExact(matrix.rows(), matrix.columns())];
+        matrix.prepare();
+        try {
+            matrix.read(0, matrix.rows(), values);
+        } finally {
+            matrix.release();
+        }
+        return values;
+    }
+
     /** A parameter that is one number. */
     double number(Role role) throws IOException {
         return model.weight(role).vector()[0];

@@ -19,7 +19,7 @@ import java.util.Optional;
 import java.util.function.UnaryOperator;
 
 /**
- * {@code output(softmax(softcap(scale q k^T) + positions + mask) v)} with q, k and v from one projection, each head times its scale where
+ * {@code output(softmax(softcap(scale q k^T) + positions + distances + mask) v)} with q, k and v from one projection, each head times its scale where
  * there are such.
  *
  * <p>A query that sees no key at all gives every key the same weight, as transformers' eager attention does, and never NaN. In the code T is
@@ -34,6 +34,7 @@ record AttentionLayer(
         Optional<NormLayer> innerNorm,
         Optional<Tensor> headScales,
         double[] sinks,
+        Optional<DistanceBiases> distances,
         UnaryOperator<Tensor> output,
         Compute compute) {
 
@@ -162,6 +163,8 @@ record AttentionLayer(
                 int n = sight.to(attention, at.query + i) - from;
                 scores.read(i, from - at.from, n, s);
                 score(s, e, n, biases, from);
+                int query = at.query + i;
+                distances.ifPresent(table -> table.add(s, at.head, from - query, n));
                 for (int j = 0; sight.padded() && j < n; j++) {
                     s[j] = sight.seen(at.row, from + j) ? s[j] : Double.NEGATIVE_INFINITY;
                 }

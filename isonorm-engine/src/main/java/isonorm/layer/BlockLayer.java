@@ -139,6 +139,7 @@ record BlockLayer(int number, Block block, Branch attention, Optional<Branch> cr
                         ? Optional.of(from.vector(Role.of(ATTENTION_HEAD_SCALE, l, Field.WEIGHT), 1))
                         : Optional.empty(),
                 attention.scores().sinks() ? from.numbers(Role.of(ATTENTION_SINK, l, Field.WEIGHT)) : new double[0],
+                DistanceBiases.load(from, attention, l),
                 from.linear(Role.of(ATTENTION_OUTPUT, l, Field.WEIGHT), attention.outputBias())::forward,
                 from.compute());
     }
@@ -154,7 +155,7 @@ record BlockLayer(int number, Block block, Branch attention, Optional<Branch> cr
                 from.linear(Role.of(KEY_VALUE_UP, l, Field.WEIGHT), false),
                 from.linear(Role.of(ATTENTION_OUTPUT, l, Field.WEIGHT), latent.outputBias()));
         return new AttentionLayer(latent.attention(), layer::project, Optional.empty(), Optional.empty(), Optional.empty(), Optional.empty(), Optional.empty(),
-                new double[0], layer::write, from.compute());
+                new double[0], Optional.empty(), layer::write, from.compute());
     }
 
     private static MlpLayer mlp(Loader from, Mlp mlp, Role gate, Role up, Role down) throws IOException {

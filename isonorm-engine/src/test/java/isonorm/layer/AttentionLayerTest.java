@@ -130,6 +130,7 @@ class AttentionLayerTest {
                             Optional.empty(),
                             Optional.empty(),
                             new double[0],
+                            Optional.empty(),
                             new Linear(all.slice(0, d), Optional.empty())::forward,
                             compute)
                     .forward(NormLayerTest.tensor(arena, space, Type.of(compute), T, x), sight);

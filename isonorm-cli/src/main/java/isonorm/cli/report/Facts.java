@@ -155,6 +155,9 @@ public final class Facts {
         if (blocks.stream().anyMatch(block -> attention(block).positions().rotary().isPresent())) {
             return "rotary";
         }
+        if (blocks.stream().anyMatch(block -> attention(block).positions().relative().isPresent())) {
+            return "relative";
+        }
         return blocks.stream().anyMatch(block -> attention(block).positions().alibi().isPresent()) ? "alibi" : "none";
     }
 
