@@ -86,7 +86,7 @@ class MainTest {
             bench generate a --dtype f64         | expected one of f32, bf16, got 'f64'
             bench generate a --tokens 0          | --prompt, --tokens and --threads must be 1 or more
             generate a                           | give a text to continue: --prompt TEXT or --prompt-file FILE
-            generate a --prompt x --prompt-file y | --prompt and --prompt-file exclude each other
+            generate a --prompt x --prompt-file y | --prompt, --prompt-file, --input-text and --input-tokens exclude each other
             generate a --prompt x --max-tokens 0 | --max-tokens and --threads must be 1 or more
             generate a --prompt x --threads 0    | --max-tokens and --threads must be 1 or more
             generate a --prompt x --temperature -1 | a temperature must be a number of 0 (the likeliest token) or more, got -1.0

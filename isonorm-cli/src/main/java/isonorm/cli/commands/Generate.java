@@ -165,7 +165,8 @@ public final class Generate extends Subcommand {
             result.put("seed", drawn);
         }
         if (!tokens.isEmpty()) {
-            return tokens(model, type, workers, tokens, options, result);
+            result.setAll(Continued.tokens(model, Compute.named(type), workers, tokens, options, Optional.ofNullable(firstToken)));
+            return tell(result);
         }
         boolean streams = !json && texts.size() == 1;
         long[] pieces = {0};
@@ -224,8 +225,7 @@ public final class Generate extends Subcommand {
     }
 
     /** Tokens behind tokens, a line each. */
-    private int tokens(LoadedModel model, String type, int workers, List<long[]> tokens, Options options, ObjectNode result) throws IOException {
-        result.setAll(Continued.tokens(model, Compute.named(type), workers, tokens, options, Optional.ofNullable(firstToken)));
+    private int tell(ObjectNode result) {
         if (json) {
             console.json(result);
             return DONE;
