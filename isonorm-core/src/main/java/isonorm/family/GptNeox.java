@@ -41,7 +41,12 @@ final class GptNeox implements Family {
                 Embedding.Tokens.of(config.integer("vocab_size"), width),
                 Reading.repeated(config.integer("num_hidden_layers"), Block.of(Placement.PRE, wiring, norm, attention, mlp)),
                 Optional.of(norm), Output.Words.of(Reading.tied(config, false)));
-        return new Description(architecture, Naming.of(config, tensors, "gpt_neox.")
+        return new Description(architecture, names(Naming.of(config, tensors, "gpt_neox.")));
+    }
+
+    /** GPT-NeoX's names. */
+    static Naming names(Naming naming) {
+        return naming
                 .whole(TOKEN_EMBEDDING, "embed_in")
                 .whole(ATTENTION_NORM, "layers.*.input_layernorm")
                 .fused("layers.*.attention.query_key_value", Reading::headByHead)
@@ -51,6 +56,6 @@ final class GptNeox implements Family {
                 .whole(MLP_DOWN, "layers.*.mlp.dense_4h_to_h")
                 .whole(FINAL_NORM, "final_layer_norm")
                 .whole(HEAD, "/embed_out")
-                .passingOverBuffers());
+                .passingOverBuffers();
     }
 }

@@ -1,6 +1,6 @@
 package isonorm.family;
 
-import static isonorm.architecture.Part.*;
+import static isonorm.architecture.Part.ATTENTION_OUTPUT;
 
 import isonorm.architecture.Architecture;
 import isonorm.architecture.Attention;
@@ -40,17 +40,7 @@ final class GptNeoxJapanese implements Family {
         blocks.add(Block.of(Placement.PRE, Wiring.SEQUENTIAL, norm, attention.withBiases(false, true), mlp));
         Architecture architecture = Architecture.of("gpt_neox_japanese", width, config.integerOr(2048, "max_position_embeddings"),
                 Embedding.Tokens.of(config.integer("vocab_size"), width), blocks, Optional.of(norm), Output.Words.of(Reading.tied(config, true)));
-        return new Description(architecture, Naming.of(config, tensors, "gpt_neox_japanese.")
-                .whole(TOKEN_EMBEDDING, "embed_in")
-                .whole(ATTENTION_NORM, "layers.*.input_layernorm")
-                .fused("layers.*.attention.query_key_value", Reading::headByHead)
-                .whole(ATTENTION_OUTPUT, "layers.*.attention.dense")
-                .biasAt(ATTENTION_OUTPUT, "layers.*.attention.dense_bias")
-                .whole(MLP_NORM, "layers.*.post_attention_layernorm")
-                .whole(MLP_UP, "layers.*.mlp.dense_h_to_4h")
-                .whole(MLP_DOWN, "layers.*.mlp.dense_4h_to_h")
-                .whole(FINAL_NORM, "final_layer_norm")
-                .whole(HEAD, "/embed_out")
-                .passingOverBuffers());
+        return new Description(architecture, GptNeox.names(Naming.of(config, tensors, "gpt_neox_japanese."))
+                .biasAt(ATTENTION_OUTPUT, "layers.*.attention.dense_bias"));
     }
 }
