@@ -17,7 +17,10 @@ def spread(values, digits):
 
 def run(command):
     """What a program prints; where it fails, so does this one."""
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+    try:
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+    except OSError as e:
+        sys.exit(f"{command[0]} cannot be run: {e.strerror}")
     if done.returncode != 0:
         sys.exit(f"{' '.join(command)} ended with {done.returncode}")
     return done.stdout
