@@ -56,7 +56,7 @@ def fixtures():
         if done.returncode == 0:
             told = json.loads(done.stdout)
             with open(config, encoding="utf-8") as file:
-                forms[json.load(file)["model_type"]] |= {form for form, may in told["forms"].items() if may["possible"]}
+                forms[json.load(file).get("model_type", "timm")] |= {form for form, may in told["forms"].items() if may["possible"]}
     return forms
 
 

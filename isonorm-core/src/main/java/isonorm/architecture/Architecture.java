@@ -55,6 +55,11 @@ public record Architecture(
                 && blocks.stream().anyMatch(block -> relative(block).isPresent())) {
             throw new IllegalArgumentException("the first block has the table of distances that others take, got one without");
         }
+        if (!blocks.isEmpty() && relative(blocks.getFirst()).map(RelativeBias::buckets).orElse(null) instanceof RelativeBias.Grid grid
+                && !(embedding instanceof Embedding.Patches patches && patches.rows() == grid.rows() && patches.columns() == grid.columns()
+                        && patches.beside().count() == 1)) {
+            throw new IllegalArgumentException("places on a grid are those of patches behind a class token, got " + grid + " and " + embedding);
+        }
         boolean encoded = companion.isPresent() && companion.get() instanceof Companion.Encoder;
         if (blocks.stream().anyMatch(block -> block.cross().isPresent() != encoded)) {
             throw new IllegalArgumentException("every block reads what the encoder beside it gives, and none where there is no encoder");
@@ -490,7 +495,7 @@ public record Architecture(
         norms.value().ifPresent(norm -> normParameters(all, Role.of(VALUE_NORM, l, GAIN), norm, keys));
         norms.inner().ifPresent(norm -> normParameters(all, Role.of(ATTENTION_INNER_NORM, l, GAIN), norm, attention.outputColumns()));
         if (attention.positions().relative().filter(RelativeBias::own).isPresent()) {
-            all.add(Parameter.matrix(Role.of(RELATIVE_BIAS, l, WEIGHT), attention.positions().relative().get().buckets(), attention.heads().count()));
+            all.add(Parameter.matrix(Role.of(RELATIVE_BIAS, l, WEIGHT), attention.positions().relative().get().buckets().count(), attention.heads().count()));
         }
         if (attention.scores().sinks()) {
             all.add(Parameter.vector(Role.of(ATTENTION_SINK, l, WEIGHT), attention.heads().count()));

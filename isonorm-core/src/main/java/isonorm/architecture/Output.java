@@ -72,12 +72,12 @@ public sealed interface Output {
 
         /** A linear layer with a bias that keeps the width, an activation, and a norm (BERT). */
         public static Transform of(int width, Activation activation, Norm norm) {
-            return new Transform(Optional.of(new Dense(width, activation, true)), Optional.of(norm));
+            return new Transform(Optional.of(new Dense(width, Optional.of(activation), true)), Optional.of(norm));
         }
 
         /** A linear layer with a bias that keeps the width, and an activation. */
         public static Transform of(int width, Activation activation) {
-            return new Transform(Optional.of(new Dense(width, activation, true)), Optional.empty());
+            return new Transform(Optional.of(new Dense(width, Optional.of(activation), true)), Optional.empty());
         }
 
         /** How wide it makes what it reads: without a linear layer all values of a stream of this width. */
@@ -86,8 +86,8 @@ public sealed interface Output {
         }
     }
 
-    /** A linear layer and the activation behind it. */
-    record Dense(int width, Activation activation, boolean bias) {}
+    /** A linear layer and the activation behind it, if there is one. */
+    record Dense(int width, Optional<Activation> activation, boolean bias) {}
 
     /**
      * Scores of labels, one vector an input, or one a position.

@@ -370,7 +370,7 @@ record Plan(
                 + " tensors of its other parts are left out."));
         List<String> unknown = source.unknownKeys();
         if (!unknown.isEmpty()) {
-            notes.add("config.json has keys that are not known to " + source.config().textOr("", "model_type") + " and were not used: "
+            notes.add("config.json has keys that are not known to " + Families.type(source.config()) + " and were not used: "
                     + String.join(", ", unknown.subList(0, Math.min(NAMED, unknown.size())))
                     + (unknown.size() > NAMED ? " and " + (unknown.size() - NAMED) + " more" : "") + ".");
         }

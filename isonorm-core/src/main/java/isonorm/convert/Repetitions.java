@@ -2,6 +2,7 @@ package isonorm.convert;
 
 import isonorm.architecture.Architecture;
 import isonorm.architecture.Attention;
+import isonorm.architecture.RelativeBias;
 import isonorm.architecture.Rotary;
 import isonorm.architecture.Rotary.Scaling;
 import isonorm.checkpoint.Checkpoint;
@@ -20,6 +21,7 @@ import java.util.OptionalInt;
 import java.util.function.DoublePredicate;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import java.util.stream.IntStream;
 
 /**
  * Tensors that say once more what config.json or another tensor says: what they hold must be that. One that holds something else was used by
@@ -64,6 +66,7 @@ final class Repetitions {
             case MASKED_SCORE -> all(tensor, value -> value <= MASKED, "scores of hidden positions that can be seen");
             case FREQUENCIES -> frequencies(tensor);
             case POSITIONS -> positions(tensor);
+            case BUCKETS -> buckets(tensor);
         };
         if (wrong.isPresent()) {
             throw new CheckpointException(Reason.CONFIG_DISAGREES, checkpoint.folder() + ": tensor " + tensor + " holds " + wrong.get()
@@ -146,6 +149,15 @@ final class Repetitions {
             }
         }
         return Optional.empty();
+    }
+
+    private Optional<String> buckets(String tensor) throws IOException {
+        Optional<RelativeBias> bias = attention(".0.").flatMap(attention -> attention.positions().relative());
+        double[] stored = values(tensor);
+        int positions = (int) Math.sqrt(stored.length);
+        boolean same = bias.isPresent() && positions * positions == stored.length
+                && IntStream.range(0, stored.length).allMatch(i -> stored[i] == bias.get().buckets().of(i / positions, i % positions));
+        return same ? Optional.empty() : Optional.of("other places of positions to each other than config.json gives");
     }
 
     private Optional<String> all(String tensor, DoublePredicate holds, String otherwise) throws IOException {

@@ -45,7 +45,7 @@ final class AnyConfig {
     /** Refuses what does not fit what a family made of the config. */
     static void require(Config config, Architecture architecture) throws CheckpointException {
         boolean encoder = architecture.companion().filter(beside -> beside instanceof Companion.Encoder).isPresent();
-        if (!encoder) {
+        if (!encoder && !config.modelClass().endsWith("EncoderModel")) {
             config.requireFlag(false, "is_encoder_decoder");
         }
         boolean causal = architecture.blocks().stream().allMatch(block -> block.mixer().causal());

@@ -301,8 +301,11 @@ final class ArchitectureJson {
         attention.scores().window().ifPresent(window -> at.put("window", window));
         attention.positions().rotary().ifPresent(rotary -> at.set("rotary", write(rotary)));
         attention.positions().alibi().ifPresent(alibi -> at.put("alibi", alibi.label()));
-        attention.positions().relative().ifPresent(relative -> at.putObject("relative_bias").put("buckets", relative.buckets())
-                .put("furthest", relative.furthest()).put("bidirectional", relative.bidirectional()).put("own", relative.own()));
+        attention.positions().relative().ifPresent(relative -> (switch (relative.buckets()) {
+            case RelativeBias.Distances(int count, int furthest, boolean bidirectional) ->
+                at.putObject("relative_bias").put("buckets", count).put("furthest", furthest).put("bidirectional", bidirectional);
+            case RelativeBias.Grid(int rows, int columns) -> at.putObject("relative_bias").put("rows", rows).put("columns", columns);
+        }).put("own", relative.own()));
         attention.norms().queryKey().ifPresent(norm -> {
             ObjectNode each = at.putObject("query_key_norm");
             each.put("span", norm.span().label());
@@ -461,7 +464,7 @@ final class ArchitectureJson {
     private static ObjectNode write(Output.Transform transform, int width) {
         ObjectNode json = JsonNodeFactory.instance.objectNode();
         transform.dense().ifPresent(dense -> {
-            json.put("activation", dense.activation().label());
+            json.put("activation", dense.activation().map(Activation::label).orElse("none"));
             if (dense.width() != width) {
                 json.put("width", dense.width());
             }
@@ -619,8 +622,7 @@ final class ArchitectureJson {
                 new Attention.Scores(json.flagOr(true, "causal"), json.numberOr(1 / Math.sqrt(headWidth), "scale"),
                         json.find("window").isPresent() ? OptionalInt.of(json.integer("window")) : OptionalInt.empty(), number(json, "softcap"),
                         json.flagOr(false, "sinks")),
-                new Attention.Positions(optional(json, "rotary", ArchitectureJson::rotary), alibi, optional(json, "relative_bias", each -> new RelativeBias(
-                        each.integer("buckets"), each.integer("furthest"), each.flagOr(false, "bidirectional"), each.flagOr(true, "own")))),
+                new Attention.Positions(optional(json, "rotary", ArchitectureJson::rotary), alibi, optional(json, "relative_bias", ArchitectureJson::relative)),
                 new Attention.Norms(
                         optional(json, "query_key_norm", each -> new QueryKeyNorm(
                                 norm(each.object("norm")), word(each, "span", QueryKeyNorm.Span.values(), QueryKeyNorm.Span::label))),
@@ -629,6 +631,13 @@ final class ArchitectureJson {
                         json.flagOr(false, "head_scales")),
                 number(json, "clip"),
                 json.flagOr(true, "bias"), json.flagOr(true, "key_bias"), json.flagOr(true, "output_bias"));
+    }
+
+    private static RelativeBias relative(Config json) throws CheckpointException {
+        return new RelativeBias(json.find("rows").isPresent()
+                ? new RelativeBias.Grid(json.integer("rows"), json.integer("columns"))
+                : new RelativeBias.Distances(json.integer("buckets"), json.integer("furthest"), json.flagOr(false, "bidirectional")),
+                json.flagOr(true, "own"));
     }
 
     private static LatentAttention latent(Config json) throws CheckpointException {
@@ -703,7 +712,8 @@ final class ArchitectureJson {
     private static Output.Transform transform(Config json, int width) throws CheckpointException {
         return new Output.Transform(
                 json.find("activation").isEmpty() ? Optional.empty() : Optional.of(new Output.Dense(json.integerOr(width, "width"),
-                        word(json, "activation", Activation.values(), Activation::label), json.flagOr(true, "bias"))),
+                        json.textOr("", "activation").equals("none") ? Optional.empty() : Optional.of(word(json, "activation", Activation.values(), Activation::label)),
+                        json.flagOr(true, "bias"))),
                 optional(json, "norm", ArchitectureJson::norm));
     }
 

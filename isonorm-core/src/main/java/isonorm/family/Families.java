@@ -18,6 +18,7 @@ public final class Families {
     private static final Map<String, Family> BY_TYPE = new TreeMap<>(Map.ofEntries(
             Map.entry("arcee", new LlamaRelatives()),
             Map.entry("audio-spectrogram-transformer", new Ast()),
+            Map.entry("beit", Beit.BEIT),
             Map.entry("bert", Bert.BERT),
             Map.entry("bert-generation", Bert.BERT_GENERATION),
             Map.entry("biogpt", new BioGpt()),
@@ -34,6 +35,7 @@ public final class Families {
             Map.entry("cwm", new LlamaRelatives()),
             Map.entry("data2vec-text", Bert.DATA2VEC_TEXT),
             Map.entry("data2vec-audio", new Wav2Vec2()),
+            Map.entry("data2vec-vision", Beit.DATA2VEC_VISION),
             Map.entry("dbrx", new Dbrx()),
             Map.entry("deepseek_v2", new DeepSeek()),
             Map.entry("deepseek_v3", new DeepSeek()),
@@ -42,9 +44,11 @@ public final class Families {
             Map.entry("dinov2_with_registers", new Dinov2()),
             Map.entry("dinov3_vit", new Dinov3()),
             Map.entry("distilbert", new DistilBert()),
+            Map.entry("dots1", new SparseGlm()),
             Map.entry("electra", new Electra()),
             Map.entry("ernie", Bert.ERNIE),
             Map.entry("ernie4_5", new LlamaRelatives()),
+            Map.entry("ernie4_5_moe", new ErnieMoe()),
             Map.entry("esm", new Esm()),
             Map.entry("exaone4", new Olmo2()),
             Map.entry("falcon", new Falcon()),
@@ -53,6 +57,7 @@ public final class Families {
             Map.entry("gemma3_text", new Gemma()),
             Map.entry("glm", new Glm()),
             Map.entry("glm4", new Glm()),
+            Map.entry("glm4_moe", new SparseGlm()),
             Map.entry("gpt2", new Gpt2()),
             Map.entry("gpt_bigcode", new GptBigCode()),
             Map.entry("gpt_neo", new GptNeo()),
@@ -78,6 +83,8 @@ public final class Families {
             Map.entry("modernbert", ModernBert.ENCODER),
             Map.entry("modernbert-decoder", ModernBert.DECODER),
             Map.entry("mpt", new Mpt()),
+            Map.entry("mixformer-sequential", new Mixformer()),
+            Map.entry("mpnet", new Mpnet()),
             Map.entry("mt5", new T5()),
             Map.entry("nemotron", new Nemotron()),
             Map.entry("olmo", new Llama()),
@@ -88,6 +95,7 @@ public final class Families {
             Map.entry("pegasus", new Bart()),
             Map.entry("persimmon", new Persimmon()),
             Map.entry("phi", new Phi()),
+            Map.entry("phi-msft", new Mixformer()),
             Map.entry("phi3", new Phi3()),
             Map.entry("phimoe", new SparseLlama()),
             Map.entry("plbart", new Bart()),
@@ -110,11 +118,13 @@ public final class Families {
             Map.entry("stablelm_epoch", new StableLm()),
             Map.entry("starcoder2", new StarCoder2()),
             Map.entry("t5", new T5()),
+            Map.entry(TimmVit.TYPE, new TimmVit()),
             Map.entry("umt5", new T5()),
             Map.entry("unispeech", new Wav2Vec2()),
             Map.entry("unispeech-sat", new Wav2Vec2()),
             Map.entry("vaultgemma", new Gemma()),
             Map.entry("vit", Vit.VIT),
+            Map.entry("vit_mae", Vit.VIT_MAE),
             Map.entry("vit_msn", Vit.VIT_MSN),
             Map.entry("wav2vec2", new Wav2Vec2()),
             Map.entry("whisper", new SpeechToText()),
@@ -132,6 +142,11 @@ public final class Families {
         return BY_TYPE.keySet();
     }
 
+    /** What a config's family goes by: its model_type, or, of a format that has none, a word of ours. */
+    public static String type(Config config) {
+        return TimmVit.is(config) ? TimmVit.TYPE : config.textOr("", "model_type");
+    }
+
     /**
      * The family that a config's model_type names.
      *
@@ -139,7 +154,7 @@ public final class Families {
      *     the tool whose config it is
      */
     public static Family of(Config config) throws CheckpointException {
-        String type = config.textOr("", "model_type");
+        String type = type(config);
         Family family = BY_TYPE.get(type);
         if (family == null) {
             throw new CheckpointException(Reason.UNKNOWN_MODEL_TYPE, "config.json has model_type " + (type.isEmpty() ? "missing" : "'" + type + "'")
@@ -167,7 +182,8 @@ public final class Families {
 
     private static Optional<String> otherTool(Config config) {
         if (config.has("pretrained_cfg") || config.has("architecture") && config.has("num_classes")) {
-            return Optional.of("it is timm's config, with timm's names of tensors; take the same model in the format of Hugging Face transformers");
+            return Optional.of("it is timm's config, of which plain ViTs, vit_base_patch16_224 and its like, are read, and the rest only in the format of Hugging Face"
+                    + " transformers");
         }
         return config.has("model_cfg")
                 ? Optional.of("it is OpenCLIP's config, with its names of tensors; take the same model in the format of Hugging Face transformers")
@@ -179,7 +195,7 @@ public final class Families {
      * Those whose value is null say nothing and are none of them.
      */
     public static List<String> unknownKeys(Config config) throws CheckpointException {
-        String type = config.textOr("", "model_type");
+        String type = type(config);
         return of(config) instanceof Isonorm ? KnownKeys.unasked(config) : KnownKeys.unknown(config, OTHER_NAMES.getOrDefault(type, type));
     }
 

@@ -106,7 +106,7 @@ record ModernBert(String type) implements Family {
 
     private static Output.Transform transform(Config config, int width, Norm norm) throws CheckpointException {
         Activation activation = Reading.activation(config.textOr("gelu", "classifier_activation"));
-        return new Output.Transform(Optional.of(new Output.Dense(width, activation, config.flagOr(false, "classifier_bias"))), Optional.of(norm));
+        return new Output.Transform(Optional.of(new Output.Dense(width, Optional.of(activation), config.flagOr(false, "classifier_bias"))), Optional.of(norm));
     }
 
     private static Output.Labels labels(Config config, Task task, Output.Transform before) throws CheckpointException {

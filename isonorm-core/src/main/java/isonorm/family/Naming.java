@@ -114,6 +114,7 @@ public final class Naming {
     private String normGain = ".weight";
     private String normBias = ".bias";
     private double gainOffset;
+    private int firstBlock;
     private Optional<LanguagePart> part = Optional.empty();
     private Optional<Map<Role.Field, String>> directed = Optional.empty();
 
@@ -307,6 +308,12 @@ public final class Naming {
         return this;
     }
 
+    /** The number that the first block has in names, where it is not 0. */
+    Naming blocksFrom(int number) {
+        firstBlock = number;
+        return this;
+    }
+
     /** The same names where the model is the language model of a whole, whose other parts' tensors are passed over. */
     Naming within(LanguagePart whole) {
         part = Optional.of(whole);
@@ -497,7 +504,7 @@ public final class Naming {
         };
     }
 
-    private static String numbered(String name, Role role) {
-        return name.replace("*", "" + role.block()).replace("@", role.number().isPresent() ? "" + role.number().getAsInt() : "");
+    private String numbered(String name, Role role) {
+        return name.replace("*", "" + (firstBlock + role.block())).replace("@", role.number().isPresent() ? "" + role.number().getAsInt() : "");
     }
 }

@@ -10,6 +10,8 @@ public enum Repetition {
     FREQUENCIES,
     /** The numbers 0, 1, 2, ... */
     POSITIONS,
+    /** The bucket of every pair of positions, of biases that are learned for them. */
+    BUCKETS,
     /** Part of a head or a pooler that the class the checkpoint was saved from has beside what is read. */
     OTHER_OUTPUT,
     /** Another part of a whole of which the language model alone is read: what sees images, for instance. */

@@ -36,7 +36,9 @@ final class T5 implements Family {
     public Description describe(Config config, Set<String> tensors) throws CheckpointException {
         String type = config.textOr("", "model_type");
         boolean alone = config.modelClass().endsWith("EncoderModel");
-        config.requireFlag(!alone, "is_encoder_decoder");
+        if (!alone) { // An encoder that was saved alone says of the whole model what it was.
+            config.requireFlag(true, "is_encoder_decoder");
+        }
         config.requireFlag(false, "is_decoder");
         int width = config.integer("d_model", "hidden_size");
         Norm norm = Reading.rmsNorm(config.numberOr(1e-6, "layer_norm_epsilon"));
@@ -75,8 +77,8 @@ final class T5 implements Family {
     private static List<Block> blocks(Config config, Norm norm, int count, boolean encoder) throws CheckpointException {
         int heads = config.integer("num_heads", "num_attention_heads");
         int headWidth = config.integerOr(64, "d_kv", "head_dim");
-        RelativeBias bias = new RelativeBias(config.integerOr(32, "relative_attention_num_buckets"), config.integerOr(128, "relative_attention_max_distance"),
-                encoder, true);
+        RelativeBias bias = RelativeBias.ofDistances(config.integerOr(32, "relative_attention_num_buckets"),
+                config.integerOr(128, "relative_attention_max_distance"), encoder);
         boolean shared = !config.textOr("", "model_type").equals("umt5");
         Attention attention = Attention.of(heads, headWidth).withScale(1).withBiases(false, false);
         Attention seeing = encoder ? attention.bidirectional() : attention;

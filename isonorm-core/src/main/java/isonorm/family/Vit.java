@@ -30,6 +30,7 @@ record Vit(String type, String prefix, int classTokens, double epsilon, boolean 
     static final Vit VIT = new Vit("vit", "vit.", 1, 1e-12, true);
     static final Vit DEIT = new Vit("deit", "deit.", 2, 1e-12, true);
     static final Vit IJEPA = new Vit("ijepa", "ijepa.", 0, 1e-12, false);
+    static final Vit VIT_MAE = new Vit("vit_mae", "vit.", 1, 1e-12, false);
     static final Vit VIT_MSN = new Vit("vit_msn", "vit.", 1, 1e-6, false);
 
     @Override
@@ -39,7 +40,7 @@ record Vit(String type, String prefix, int classTokens, double epsilon, boolean 
         int[] image = Reading.sides(config, 224, "image_size");
         int channels = config.integerOr(3, "num_channels");
         boolean teacher = this == DEIT && (config.modelClass().endsWith("WithTeacher") || tensors.contains("cls_classifier.weight"));
-        boolean classifier = tensors.isEmpty() ? config.modelClass().endsWith("ForImageClassification") : tensors.contains("classifier.weight");
+        boolean classifier = this != VIT_MAE && (tensors.isEmpty() ? config.modelClass().endsWith("ForImageClassification") : tensors.contains("classifier.weight"));
         boolean headless = !teacher && !classifier;
         boolean pooler = pools && headless && (tensors.isEmpty() || tensors.stream().anyMatch(name -> name.endsWith("pooler.dense.weight")));
         boolean masked = tensors.stream().anyMatch(name -> name.endsWith("embeddings.mask_token"));

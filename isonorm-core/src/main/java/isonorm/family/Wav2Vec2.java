@@ -68,6 +68,11 @@ final class Wav2Vec2 implements Family {
             config.requireFlag(false, "use_weighted_layer_sum");
             return Output.Labels.of(Vit.labels(config), Output.Pooling.EVERY);
         }
+        if (model.endsWith("ForSequenceClassification")) { // the mean of what the projection gives is what it gives of the mean
+            config.requireFlag(false, "use_weighted_layer_sum");
+            Output.Dense projection = new Output.Dense(config.integerOr(256, "classifier_proj_size"), Optional.empty(), true);
+            return Output.Labels.of(Vit.labels(config), Output.Pooling.MEAN).withTransform(new Output.Transform(Optional.of(projection), Optional.empty()));
+        }
         return new Output.Hidden(Output.Pooler.NONE);
     }
 
@@ -144,6 +149,7 @@ final class Wav2Vec2 implements Family {
                 .whole(MLP_UP, block + "feed_forward.intermediate_dense")
                 .whole(MLP_DOWN, block + "feed_forward.output_dense")
                 .whole(stable ? FINAL_NORM : EMBEDDING_NORM, "encoder.layer_norm")
+                .whole(HEAD_TRANSFORM, "/projector")
                 .whole(HEAD, config.modelClass().endsWith("ForCTC") ? "/lm_head" : "/classifier");
         if (sound.places() instanceof Sound.Places.Convolved convolved && !convolved.magnitudes()) {
             return naming;

@@ -219,7 +219,7 @@ class LoadedModelTest {
         refused(Reason.UNKNOWN_MODEL_TYPE, () -> open(sample), "missing");
         Set<String> tested = Fixtures.all().stream().map(f -> {
             try {
-                return Fixtures.sample(f).config.get("model_type").asText();
+                return Families.type(Config.parse(Fixtures.sample(f).config.toString()));
             } catch (IOException e) {
                 throw new IllegalStateException(e);
             }
@@ -278,6 +278,16 @@ class LoadedModelTest {
             new Refusal("cohere2", "sliding_window", "null", "sliding_window"),
             new Refusal("exaone4-full", "layer_types", "null", "layer_types"),
             new Refusal("gemma3_text", "rope_parameters/full_attention/rope_type", "\"axial\"", "axial"),
+            new Refusal("beit", "use_shared_relative_position_bias", "true", "use_shared_relative_position_bias"),
+            new Refusal("beit", "image_size", "[32, 16]", "a square"),
+            new Refusal("vit_mae", "architectures", "[\"ViTMAEForPreTraining\"]", "ViTMAEForPreTraining"),
+            new Refusal("mpnet", "relative_attention_num_buckets", "64", "relative_attention_num_buckets"),
+            new Refusal("ernie4_5_moe", "moe_norm_min", "0.5", "moe_norm_min"),
+            new Refusal("mixformer-sequential", "architecture/block_cls", "\"sequential\"", "block_cls"),
+            new Refusal("timm", "model_args/reg_tokens", "4", "reg_tokens"),
+            new Refusal("timm", "global_pool", "\"avg\"", "global_pool"),
+            new Refusal("hubert-labels", "use_weighted_layer_sum", "true", "use_weighted_layer_sum"),
+            new Refusal("t5", "is_encoder_decoder", "false", "is_encoder_decoder"),
             // What transformers would read in any family's config.
             new Refusal("gpt2", "is_causal", "false", "is_causal"),
             new Refusal("llama", "is_encoder_decoder", "true", "is_encoder_decoder"),
@@ -362,7 +372,7 @@ class LoadedModelTest {
         int refused = 0;
         for (String fixture : Fixtures.all()) {
             SampleCheckpoint sample = Fixtures.sample(fixture);
-            if (!families.add(sample.config.get("model_type").asText())) {
+            if (!families.add(Families.type(Config.parse(sample.config.toString())))) {
                 continue;
             }
             List<String> keys = new ArrayList<>();
@@ -628,12 +638,32 @@ class LoadedModelTest {
         }
     }
 
+    /** Older files hold how all patches lie to each other, which the config says. */
+    @Test
+    void placesOfPatchesAreThoseOfTheConfig() throws IOException {
+        SampleCheckpoint beit = Fixtures.sample("beit");
+        String name = "encoder.layer.1.attention.attention.relative_position_bias.relative_position_index";
+        double[] index = new double[17 * 17];
+        for (int query = 0; query < 17; query++) {
+            for (int key = 0; key < 17; key++) {
+                int down = (query + 3) / 4 - (key + 3) / 4;
+                int across = (query + 3) % 4 - (key + 3) % 4;
+                index[17 * query + key] = query == 0 && key == 0 ? 51 : key == 0 ? 50 : query == 0 ? 49 : 7 * (down + 3) + across + 3;
+            }
+        }
+        beit.put(name, Dtype.I64, List.of(17L, 17L), index);
+        assertIs("beit", open(beit), name);
+        index[40]++;
+        beit.put(name, Dtype.I64, List.of(17L, 17L), index);
+        refused(Reason.CONFIG_DISAGREES, () -> open(beit), name, "other places");
+    }
+
     @Test
     void anotherToolsConfigIsNamed() throws IOException {
         SampleCheckpoint sample = Fixtures.sample("vit");
         sample.config.removeAll();
-        sample.config.put("architecture", "vit_base_patch16_224").put("num_classes", 1000).putObject("pretrained_cfg");
-        refused(Reason.UNKNOWN_MODEL_TYPE, () -> open(sample), "timm");
+        sample.config.put("architecture", "deit_base_patch16_224").put("num_classes", 1000).putObject("pretrained_cfg");
+        refused(Reason.UNKNOWN_MODEL_TYPE, () -> open(sample), "timm", "plain ViTs");
         sample.config.removeAll();
         sample.config.putObject("model_cfg");
         refused(Reason.UNKNOWN_MODEL_TYPE, () -> open(sample), "OpenCLIP");

@@ -772,7 +772,7 @@ public final class PlainForward {
                 for (int j = 0; j < x.length; j++) {
                     scores[j] = sees(attention, i, j, seen)
                             ? score(attention, part(q[i], h, width), part(k[j], g, width), slopes == null ? 0 : slopes[h],
-                                    slopes == null ? 0 : counted[j]) + relative(attention, l, h, j - i)
+                                    slopes == null ? 0 : counted[j]) + relative(attention, l, h, i, j)
                             : Double.NEGATIVE_INFINITY;
                     largest = Math.max(largest, scores[j]);
                 }
@@ -881,12 +881,27 @@ public final class PlainForward {
                 && (seen == null || seen[key]);
     }
 
-    private double relative(Attention attention, int l, int head, int distance) {
+    private double relative(Attention attention, int l, int head, int query, int key) {
         if (attention.positions().relative().isEmpty()) {
             return 0;
         }
-        RelativeBias bias = attention.positions().relative().get();
-        int each = bias.bidirectional() ? bias.buckets() / 2 : bias.buckets();
+        RelativeBias relative = attention.positions().relative().get();
+        int block = relative.own() ? l : 0;
+        if (relative.buckets() instanceof RelativeBias.Grid(int rows, int columns)) { // counted by walking over all that patches can be apart
+            int bucket = 0;
+            for (int down = 1 - rows; down < rows && query > 0 && key > 0; down++) {
+                for (int across = 1 - columns; across < columns; across++, bucket++) {
+                    if ((query - 1) / columns == (key - 1) / columns + down && (query - 1) % columns == (key - 1) % columns + across) {
+                        return matrix(Role.of(RELATIVE_BIAS, block, WEIGHT))[bucket][head];
+                    }
+                }
+            }
+            int patches = (2 * rows - 1) * (2 * columns - 1);
+            return matrix(Role.of(RELATIVE_BIAS, block, WEIGHT))[query == 0 && key == 0 ? patches + 2 : query == 0 ? patches : patches + 1][head];
+        }
+        RelativeBias.Distances bias = (RelativeBias.Distances) relative.buckets();
+        int distance = key - query;
+        int each = bias.bidirectional() ? bias.count() / 2 : bias.count();
         int far = bias.bidirectional() ? Math.abs(distance) : Math.max(0, -distance);
         int exact = each / 2;
         int bucket = far;
@@ -897,7 +912,7 @@ public final class PlainForward {
                 bucket++;
             }
         }
-        return matrix(Role.of(RELATIVE_BIAS, bias.own() ? l : 0, WEIGHT))[bias.bidirectional() && distance > 0 ? each + bucket : bucket][head];
+        return matrix(Role.of(RELATIVE_BIAS, block, WEIGHT))[bias.bidirectional() && distance > 0 ? each + bucket : bucket][head];
     }
 
     private static double score(Attention attention, double[] q, double[] k, double slope, int position) {
@@ -1080,7 +1095,7 @@ public final class PlainForward {
 
     private double[] transformed(Output.Transform transform, double[] read) {
         double[] y = transform.dense().isEmpty() ? full(read)
-                : each(linear(HEAD_TRANSFORM, -1, read), v -> activated(transform.dense().get().activation(), v));
+                : each(linear(HEAD_TRANSFORM, -1, read), v -> transform.dense().get().activation().isEmpty() ? v : activated(transform.dense().get().activation().get(), v));
         return transform.norm().isEmpty() ? y : norm(transform.norm().get(), HEAD_TRANSFORM_NORM, -1, y);
     }
 

@@ -61,6 +61,9 @@ class ConfigKeysTest {
             "gpt_bigcode", "inference_runner max_batch_size max_sequence_length multi_query pad_key_length pre_allocate_kv_cache validate_runner_input",
             "llama", "do_sample max_length num_beams pruned_heads pretraining_tp temperature top_k top_p torchscript typical_p use_bfloat16 rope_scaling");
 
+    /** Families of which transformers has no config class. */
+    private static final Set<String> ELSEWHERE = Set.of("mixformer-sequential", "phi-msft", "timm");
+
     private enum Kind { READ, REFUSED, IRRELEVANT }
 
     /** A config with the tensors it is read with. */
@@ -96,12 +99,12 @@ class ConfigKeysTest {
             // As it is, and as other classes of the family would have written it.
             String model = config.modelClass().replaceAll("(For[A-Z]|LMHead|Model).*", "");
             List<Config> configs = List.of(config, config.with("architectures", List.of(model + "ForTokenClassification")),
-                    config.with("architectures", List.of(model + "ForImageClassification")), config.without("rope_parameters"), config.without("attention_layers", "no_rope_layers"),
+                    config.with("architectures", List.of(model + (config.has("conv_dim") ? "ForSequenceClassification" : "ForImageClassification"))), config.without("rope_parameters"), config.without("attention_layers", "no_rope_layers"),
                     config.without("layer_types").with("use_sliding_window", true).with("mlp_only_layers", List.of(0)),
                     config.with("rope_parameters", Map.of("rope_type", "llama3", "factor", 8, "low_freq_factor", 1, "high_freq_factor", 4)));
             for (Config each : configs) {
                 for (Set<String> tensors : List.of(checkpoint.names(), Set.<String>of())) {
-                    VARIANTS.computeIfAbsent(config.textOr("", "model_type"), _ -> new ArrayList<>()).add(new Variant(each, tensors));
+                    VARIANTS.computeIfAbsent(Families.type(config), _ -> new ArrayList<>()).add(new Variant(each, tensors));
                 }
             }
         }
@@ -159,7 +162,7 @@ class ConfigKeysTest {
             Set<String> missing = new TreeSet<>();
             keys.path("").forEach(key -> missing.add(key.asText()));
             keys.path(family).forEach(key -> missing.add(key.asText()));
-            assertTrue(missing.size() > 20, family);
+            assertTrue(missing.size() > 20 || ELSEWHERE.contains(family), family);
             missing.removeAll(said(family).keySet());
             missing.removeIf(key -> said(family).keySet().stream().anyMatch(each -> each.startsWith(key + "."))); // an object, by its parts
             missing.removeIf(key -> key.contains(".") && said(family).containsKey(key.substring(0, key.indexOf('.')))); // its parts, by the object

@@ -2,6 +2,7 @@ package isonorm.fused;
 
 import isonorm.architecture.Alibi;
 import isonorm.architecture.Attention;
+import isonorm.architecture.RelativeBias;
 import isonorm.fused.Workspace.Use;
 import isonorm.kernel.Gradients;
 import isonorm.kernel.Kernels;
@@ -39,7 +40,7 @@ record AttentionStep(
         Optional<Normalization> valueNorm,
         Optional<Normalization> innerNorm,
         Values sinks,
-        Optional<IntToDoubleFunction[]> relative,
+        Optional<Relative> relative,
         Writer output) {
 
     /** All heads' queries, then their keys, then their values, of what reads the stream. */
@@ -50,6 +51,14 @@ record AttentionStep(
     /** What is written to the stream of what all heads give. */
     interface Writer {
         Rows of(Rows attended, Pass pass);
+    }
+
+    /** What is added to scores: a number for each head and each bucket, (buckets, heads). */
+    record Relative(RelativeBias.Buckets buckets, double[] table, int heads) {
+
+        double of(int head, int query, int key) {
+            return table[buckets.of(query, key) * heads + head];
+        }
     }
 
     /** One linear layer that reads the stream. */
@@ -299,7 +308,7 @@ record AttentionStep(
         }
         if (relative.isPresent()) {
             for (int i = 0; i < task.heads; i++) {
-                weighDistances(scores.slice(i * task.queries, task.queries), relative.get()[task.head + i], first, true,
+                weighRelative(scores.slice(i * task.queries, task.queries), task.head + i, first, from, true,
                         weights.slice(i * task.queries, task.queries));
             }
             return;
@@ -316,6 +325,23 @@ record AttentionStep(
             } else {
                 double slope = attention.positions().alibi().orElseThrow().slopes(attention.heads().count())[task.head + i];
                 weighDistances(some, distance -> slope * distance, first, true, into);
+            }
+        }
+    }
+
+    /** The same of one head, where scores know how far a key is. */
+    private void weighRelative(Rows scores, int head, int first, int from, boolean causal, Rows weights) {
+        Relative table = relative.orElseThrow();
+        switch (table.buckets) {
+            case RelativeBias.Distances _ -> weighDistances(scores, distance -> table.of(head, 0, distance), first, causal, weights);
+            case RelativeBias.Grid _ -> {
+                Values biases = Values.room(scores.columns());
+                for (int r = 0; r < scores.rows(); r++) {
+                    for (int key = 0; key < scores.columns(); key++) {
+                        biases.set(key, (float) table.of(head, from + first + r, from + key));
+                    }
+                    KERNELS.softmax(scores.slice(r, 1), scoring(), biases, new Reach(first + r, 1, causal, window()), weights.slice(r, 1));
+                }
             }
         }
     }
@@ -385,7 +411,7 @@ record AttentionStep(
         } else if (relative.isPresent()) {
             for (int i = 0; i < N; i++) {
                 Rows one = all.slice(i * task.queries, task.queries);
-                weighDistances(one, relative.get()[task.head + i], position - from, attention.causal(), one);
+                weighRelative(one, task.head + i, position - from, from, attention.causal(), one);
             }
         } else if (attention.positions().alibi().isEmpty()) {
             KERNELS.softmax(all, scoring(), Values.NONE, reach, all);

@@ -58,7 +58,6 @@ import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
-import java.util.function.IntToDoubleFunction;
 
 /**
  * One block on the stream h, with A attention, M the MLP and N norms:
@@ -165,20 +164,15 @@ record BlockStep(int number, Block block, Branch attention, Optional<CrossStep> 
                         headScales(from, attention, l))));
     }
 
-    /** What a distance adds to the scores of each head. */
-    private static Optional<IntToDoubleFunction[]> relative(Weights from, Attention attention, int l) throws IOException {
+    /** What the place of a key adds to the scores of each head. */
+    private static Optional<AttentionStep.Relative> relative(Weights from, Attention attention, int l) throws IOException {
         Optional<RelativeBias> bias = attention.positions().relative();
         if (bias.isEmpty()) {
             return Optional.empty();
         }
         int heads = attention.heads().count();
         double[] table = from.table(Role.of(RELATIVE_BIAS, bias.get().own() ? l : 0, Field.WEIGHT));
-        IntToDoubleFunction[] each = new IntToDoubleFunction[heads];
-        for (int h = 0; h < heads; h++) {
-            int head = h;
-            each[h] = distance -> table[bias.get().bucket(distance) * heads + head];
-        }
-        return Optional.of(each);
+        return Optional.of(new AttentionStep.Relative(bias.get().buckets(), table, heads));
     }
 
     private static AttentionStep latent(Weights from, Architecture architecture, LatentAttention latent, int l, Parts parts) throws IOException {

@@ -70,7 +70,7 @@ record Head(
 
     private static Transform transform(Weights from, Output.Transform shape) throws IOException {
         Role dense = Role.of(HEAD_TRANSFORM, Field.WEIGHT);
-        return new Transform(shape.dense().map(Output.Dense::activation),
+        return new Transform(shape.dense().flatMap(Output.Dense::activation),
                 shape.dense().isPresent() ? Optional.of(from.linear(dense)) : Optional.empty(),
                 from.bias(dense, shape.dense().filter(Output.Dense::bias).isPresent()),
                 from.norm(Role.of(HEAD_TRANSFORM_NORM, Field.GAIN), shape.norm()));
@@ -125,7 +125,11 @@ record Head(
             Transform t = transform.get();
             if (t.dense.isPresent()) {
                 y = multiplied(y, t.dense.get(), pass, Use.GATE);
-                KERNELS.activate(y, Values.NONE, t.bias, t.activation.orElseThrow());
+                if (t.activation.isPresent()) {
+                    KERNELS.activate(y, Values.NONE, t.bias, t.activation.get());
+                } else if (t.bias.present()) {
+                    KERNELS.addBias(y, t.bias);
+                }
             }
             if (t.norm.isPresent()) {
                 KERNELS.norm(y, t.norm.get(), y);

@@ -164,7 +164,7 @@ record AttentionLayer(
                 scores.read(i, from - at.from, n, s);
                 score(s, e, n, biases, from);
                 int query = at.query + i;
-                distances.ifPresent(table -> table.add(s, at.head, from - query, n));
+                distances.ifPresent(table -> table.add(s, at.head, query, from, n));
                 for (int j = 0; sight.padded() && j < n; j++) {
                     s[j] = sight.seen(at.row, from + j) ? s[j] : Double.NEGATIVE_INFINITY;
                 }

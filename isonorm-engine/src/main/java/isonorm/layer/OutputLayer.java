@@ -155,7 +155,7 @@ sealed interface OutputLayer {
             }
             Optional<Output.Dense> dense = shape.get().dense();
             return Optional.of(new Transform(
-                    dense.map(Output.Dense::activation),
+                    dense.flatMap(Output.Dense::activation),
                     dense.isPresent() ? Optional.of(from.linear(Role.of(HEAD_TRANSFORM, Field.WEIGHT), dense.get().bias())) : Optional.empty(),
                     shape.get().norm().isPresent()
                             ? Optional.of(from.norm(Role.of(HEAD_TRANSFORM_NORM, Field.GAIN), shape.get().norm().get(), shape.get().width(architecture.width())))
@@ -164,9 +164,8 @@ sealed interface OutputLayer {
         }
 
         Tensor wide(Tensor x) {
-            Tensor y = dense.isPresent()
-                    ? MlpLayer.activate(activation.orElseThrow(), dense.get().forward(x.to(Type.of(compute))).to(Type.wide(compute)))
-                    : x;
+            Tensor given = dense.isPresent() ? dense.get().forward(x.to(Type.of(compute))).to(Type.wide(compute)) : x;
+            Tensor y = activation.isPresent() ? MlpLayer.activate(activation.get(), given) : given;
             return norm.isPresent() ? norm.get().wide(y) : y;
         }
     }
