@@ -115,6 +115,7 @@ public final class Naming {
     private String normBias = ".bias";
     private double gainOffset;
     private int firstBlock;
+    private boolean halvesSwapped;
     private Optional<LanguagePart> part = Optional.empty();
     private Optional<Map<Role.Field, String>> directed = Optional.empty();
 
@@ -308,6 +309,12 @@ public final class Naming {
         return this;
     }
 
+    /** The halves of each head of separate queries and keys stand the other way round, so that scores are the same and turns are the other way. */
+    Naming halvesSwapped() {
+        halvesSwapped = true;
+        return this;
+    }
+
     /** The number that the first block has in names, where it is not 0. */
     Naming blocksFrom(int number) {
         firstBlock = number;
@@ -404,6 +411,13 @@ public final class Naming {
                     when architecture.blocks().get(role.block()).mixer() instanceof LatentAttention latent -> of(List.of(
                             new Piece(numbered(query, role) + ending(role), 0, latent.readQueries()),
                             new Piece(numbered(key, role) + ending(role), 0, latent.keyValueRank() + latent.rotary().width())));
+            case Place.Separate(String query, String key, String value) when halvesSwapped -> {
+                Attention.Heads heads = attention(architecture, role).heads();
+                List<Piece> pieces = new ArrayList<>(swapped(numbered(query, role) + ending(role), heads.count(), heads.width()));
+                pieces.addAll(swapped(numbered(key, role) + ending(role), heads.keyValue(), heads.width()));
+                pieces.add(new Piece(numbered(value, role) + ending(role), 0, heads.keyValue() * heads.width()));
+                yield of(pieces);
+            }
             case Place.Separate(String query, String key, String value) -> {
                 Attention attention = attention(architecture, role);
                 int shared = attention.heads().keyValue() * attention.heads().width();
@@ -453,6 +467,15 @@ public final class Naming {
         }
         return role.part() == Part.POSITION_CONVOLUTION && sound.places() instanceof Embedding.Sound.Places.Convolved convolved
                 ? convolved.kernel() : sound.convolutions().get(role.number().orElseThrow()).kernel();
+    }
+
+    private static List<Piece> swapped(String name, int heads, int width) {
+        List<Piece> pieces = new ArrayList<>();
+        for (int h = 0; h < heads; h++) {
+            pieces.add(new Piece(name, h * width + width / 2, width / 2));
+            pieces.add(new Piece(name, h * width, width / 2));
+        }
+        return pieces;
     }
 
     private Piece key(String name, Role role, int rows) {

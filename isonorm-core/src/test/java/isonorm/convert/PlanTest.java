@@ -115,7 +115,7 @@ class PlanTest {
                     said(RMS, 3, 3), said(RMS, 3, 3), of(RMS.formatted(3, 3), NOT_BEHIND.formatted("pre"))),
             new Kind(of("cwm", "smollm3", "smollm3-window"), 4,
                     said(RMS, 4, 4), said(RMS, 4, 4), of(RMS.formatted(4, 4), NOT_BEHIND.formatted("pre"))),
-            new Kind(of("dots1", "ernie4_5_moe", "glm4_moe", "vaultgemma"), 2, said(RMS, 2, 2), said(RMS, 2, 2), of(RMS.formatted(2, 2), NOT_BEHIND.formatted("pre"))),
+            new Kind(of("dots1", "ernie4_5_moe", "glm4_moe", "granitemoe", "granitemoeshared", "nanochat", "vaultgemma"), 2, said(RMS, 2, 2), said(RMS, 2, 2), of(RMS.formatted(2, 2), NOT_BEHIND.formatted("pre"))),
             first(4, "modernbert", "modernbert"), first(3, "modernbert", "modernbert-labels", "modernbert-mask", "modernbert-token-labels"),
             first(3, "modernbert-decoder", "modernbert-decoder"),
             output(2, "exaone4-full"), output(3, "olmo2"), output(4, "exaone4", "olmo3", "olmo3-yarn"),
