@@ -16,7 +16,6 @@ module isonorm.engine {
     requires jdk.management;
     requires static jdk.incubator.vector; // who leaves it out gets plain loops
     requires org.bytedeco.javacpp;
-    requires org.bytedeco.openblas;
     requires org.snakeyaml.engine;
     requires static org.jspecify;
 

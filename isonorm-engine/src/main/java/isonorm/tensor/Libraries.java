@@ -29,9 +29,10 @@ public final class Libraries {
     /** Those of products, which are loaded as far as {@link Products} uses them. */
     public static List<Library> here() {
         Optional<Path> oneDnn = Multipliers.here().oneDnn().map(OneDnn::place);
+        Optional<Path> openBlas = Multipliers.here().openBlas().map(OpenBlas::place);
         return List.of(
                 new Library("oneDNN", version("dnnl"), oneDnn),
-                new Library("OpenBLAS", OpenBlas.isOnClassPath() ? version("openblas") : Optional.empty(), loaded("openblas_nolapack")));
+                new Library("OpenBLAS", OpenBlas.isOnClassPath() ? version("openblas") : Optional.empty(), openBlas));
     }
 
     /** The instruction sets oneDNN may use, a bit each, as {@code dnnl_cpu_isa_t} has them; empty where products are not its. */
@@ -55,21 +56,13 @@ public final class Libraries {
                 : library + " is not on this platform";
     }
 
-    /** JavaCPP's names end in a version behind an @. */
-    private static Optional<Path> loaded(String name) {
-        return Loader.getLoadedLibraries().entrySet().stream()
-                .filter(entry -> entry.getValue() != null)
-                .filter(entry -> entry.getKey().split("@")[0].equals(name))
-                .map(entry -> Path.of(entry.getValue())).findFirst();
-    }
-
     /** A file of another jar, which a class of a module finds by its class loader alone. */
     static URL resource(String file) {
         return Libraries.class.getClassLoader().getResource(file);
     }
 
     /** The library's own, in front of JavaCPP's. */
-    private static Optional<String> version(String artifact) {
+    static Optional<String> version(String artifact) {
         String file = "META-INF/maven/org.bytedeco/" + artifact + "/pom.properties";
         try (InputStream in = Libraries.class.getClassLoader().getResourceAsStream(file)) {
             if (in == null) {

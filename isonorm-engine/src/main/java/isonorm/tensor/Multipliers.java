@@ -16,7 +16,6 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.function.Consumer;
-import org.bytedeco.javacpp.Loader;
 
 /**
  * Who multiplies numbers of which type: decided once, by asking each library for a product instead of expecting one of it.
@@ -108,9 +107,8 @@ final class Multipliers {
             found.library().ifPresentOrElse(there::add, () -> missing.add(found.reason()));
         }
         if (best < 2) {
-            OpenBlas.open().ifPresentOrElse(there::add, () -> missing.add(OpenBlas.isOnClassPath()
-                    ? "OpenBLAS could not be loaded"
-                    : Libraries.missing("OpenBLAS", Loader.getPlatform())));
+            OpenBlas.Found found = OpenBlas.here();
+            found.library().ifPresentOrElse(there::add, () -> missing.add(found.reason()));
         }
         there.add(new OwnProducts());
         return new Multipliers(there, String.join("; ", missing));
@@ -123,6 +121,11 @@ final class Multipliers {
     /** oneDNN, where it is one of those that there are. */
     Optional<OneDnn> oneDnn() {
         return there.stream().filter(OneDnn.class::isInstance).map(OneDnn.class::cast).findFirst();
+    }
+
+    /** OpenBLAS, where it is one of those that there are. */
+    Optional<OpenBlas> openBlas() {
+        return there.stream().filter(OpenBlas.class::isInstance).map(OpenBlas.class::cast).findFirst();
     }
 
     boolean byLibrary() {
