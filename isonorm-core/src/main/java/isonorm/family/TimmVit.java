@@ -22,7 +22,7 @@ import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
 /**
- * timm's plain ViTs, {@code vit_base_patch16_224} and its like, in timm's own format: the sizes stand in the name, but for what {@code model_args} says
+ * timm's plain ViTs, {@code vit_base_patch16_224} and its like, and DeiTs without a second token, which are the same, in timm's own format: the sizes stand in the name, but for what {@code model_args} says
  * otherwise, and nothing else there may be said.
  */
 final class TimmVit implements Family {
@@ -30,7 +30,7 @@ final class TimmVit implements Family {
     /** What {@link Families} calls them, for their configs have no model_type. */
     static final String TYPE = "timm";
 
-    private static final Pattern PLAIN = Pattern.compile("vit_(tiny|small|base|large|huge)_patch(\\d{1,3})_(\\d{1,4})");
+    private static final Pattern PLAIN = Pattern.compile("(?:vit|deit)_(tiny|small|base|large|huge)_patch(\\d{1,3})_(\\d{1,4})");
 
     private record Size(int width, int blocks, int heads) {}
 

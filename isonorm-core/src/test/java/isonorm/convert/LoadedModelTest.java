@@ -658,11 +658,22 @@ class LoadedModelTest {
         refused(Reason.CONFIG_DISAGREES, () -> open(beit), name, "other places");
     }
 
+    /** How many parameters those models have is known. */
+    @Test
+    void timmsNamesSayHowLargeTheirModelsAre() throws IOException {
+        Map<String, Long> counts = Map.of("vit_tiny_patch16_224", 5_717_416L, "deit_tiny_patch16_224", 5_717_416L, "vit_small_patch16_224", 22_050_664L,
+                "vit_base_patch16_224", 86_567_656L, "vit_base_patch32_384", 88_297_192L, "vit_large_patch16_224", 304_326_632L, "vit_huge_patch14_224", 632_045_800L);
+        for (Map.Entry<String, Long> known : counts.entrySet()) {
+            Config config = Config.of(Map.of("architecture", known.getKey(), "num_classes", 1000));
+            assertEquals(known.getValue(), Families.describe(config, Set.of()).architecture().parameterCount(), known.getKey());
+        }
+    }
+
     @Test
     void anotherToolsConfigIsNamed() throws IOException {
         SampleCheckpoint sample = Fixtures.sample("vit");
         sample.config.removeAll();
-        sample.config.put("architecture", "deit_base_patch16_224").put("num_classes", 1000).putObject("pretrained_cfg");
+        sample.config.put("architecture", "deit_base_distilled_patch16_224").put("num_classes", 1000).putObject("pretrained_cfg");
         refused(Reason.UNKNOWN_MODEL_TYPE, () -> open(sample), "timm", "plain ViTs");
         sample.config.removeAll();
         sample.config.putObject("model_cfg");
