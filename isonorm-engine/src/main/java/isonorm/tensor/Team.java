@@ -1,6 +1,7 @@
 package isonorm.tensor;
 
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.atomic.AtomicLong;
 import java.util.concurrent.atomic.AtomicReference;
 import java.util.concurrent.locks.LockSupport;
 
@@ -8,8 +9,9 @@ import java.util.concurrent.locks.LockSupport;
  * Threads that work on one thing after the other together, the caller's among them.
  *
  * <p>A forward pass has a hundred short steps, and waking a thread takes as long as many of them. So a thread that has nothing
- * to do looks for work for a moment before it sleeps. What a step wrote, the next one sees. An exception in one part is thrown
- * to the caller when all parts have ended.
+ * to do looks for work for a moment before it sleeps. A step ends with its parts: the caller waits for those that others have begun, and for
+ * no thread that has begun none, which another program may keep from its processor for as long as many steps take. What a step wrote, the
+ * next one sees. An exception in one part is thrown to the caller when all parts have ended.
  */
 public final class Team implements AutoCloseable {
 
@@ -34,12 +36,14 @@ public final class Team implements AutoCloseable {
     private final int looks;
     private final Thread[] helpers;
     private final AtomicInteger[] asleep;
-    private final AtomicInteger next = new AtomicInteger();
-    private final AtomicInteger busy = new AtomicInteger();
+
+    /** How many parts this step has, above, and the next of them, below: who takes a number knows of the same step whether it is one. */
+    private final AtomicLong next = new AtomicLong();
+
+    private final AtomicInteger ended = new AtomicInteger();
     private final AtomicReference<Throwable> thrown = new AtomicReference<>();
 
-    private Part work = _ -> {};
-    private int parts;
+    private Part work = _ -> {}; // of the step that has parts left: no other begins before they have ended
     private volatile int round;
     private volatile boolean closed;
 
@@ -79,17 +83,16 @@ public final class Team implements AutoCloseable {
             return;
         }
         work = part;
-        parts = count;
-        next.set(0);
-        busy.set(helpers.length);
-        round++; // publishes what is above
+        ended.set(0);
+        next.set((long) count << Integer.SIZE); // publishes what is above
+        round++;
         for (int t = 0; t < helpers.length; t++) {
             if (asleep[t].get() != 0) {
                 LockSupport.unpark(helpers[t]);
             }
         }
         take();
-        for (int looked = 0; busy.get() > 0; looked++) {
+        for (int looked = 0; ended.get() < count; looked++) {
             if (looked < looks) {
                 Thread.onSpinWait();
             } else {
@@ -131,12 +134,19 @@ public final class Team implements AutoCloseable {
     }
 
     private void take() {
-        try {
-            for (int number = next.getAndIncrement(); number < parts; number = next.getAndIncrement()) {
-                work.run(number);
+        while (true) {
+            long taken = next.getAndIncrement();
+            int number = (int) taken;
+            if (number >= (int) (taken >>> Integer.SIZE)) {
+                return;
             }
-        } catch (RuntimeException | Error e) {
-            thrown.compareAndSet(null, e);
+            try {
+                work.run(number);
+            } catch (RuntimeException | Error e) {
+                thrown.compareAndSet(null, e);
+            } finally {
+                ended.incrementAndGet();
+            }
         }
     }
 
@@ -159,7 +169,6 @@ public final class Team implements AutoCloseable {
             }
             seen = round;
             take();
-            busy.decrementAndGet();
         }
     }
 
