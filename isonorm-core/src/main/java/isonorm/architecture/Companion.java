@@ -9,6 +9,9 @@ public sealed interface Companion {
     /** Under which name its parameters are known. */
     Stack stack();
 
+    /** What reports call the stack that it stands beside. */
+    String mainTitle();
+
     /** The same relation to another architecture. */
     Companion with(Architecture other);
 
@@ -21,6 +24,11 @@ public sealed interface Companion {
         @Override
         public Stack stack() {
             return Stack.ENCODER;
+        }
+
+        @Override
+        public String mainTitle() {
+            return "decoder";
         }
 
         @Override
@@ -39,6 +47,11 @@ public sealed interface Companion {
         @Override
         public Stack stack() {
             return Stack.IMAGE;
+        }
+
+        @Override
+        public String mainTitle() {
+            return "text tower";
         }
 
         @Override

@@ -43,6 +43,24 @@ public final class Generator {
     }
 
     /**
+     * Refuses a model whose encoder reads no text, so that none can be written about.
+     *
+     * @throws IllegalArgumentException if it is one
+     */
+    public static void requireTexts(LoadedModel loaded) {
+        Writer.encoder(loaded);
+    }
+
+    /**
+     * The token that the text of a decoder beside an encoder begins with.
+     *
+     * @throws IOException if neither config.json nor generation_config.json says so
+     */
+    public static long start(LoadedModel loaded) throws IOException {
+        return Constraints.Keys.of(loaded).start();
+    }
+
+    /**
      * The tokens of prompts, as {@link #generate} makes them; to know that all is well before a model's weights are loaded.
      *
      * @throws IllegalArgumentException if one has no token, or more than the context

@@ -14,6 +14,7 @@ import isonorm.convert.Verifier;
 import isonorm.fused.FusedModel;
 import isonorm.layer.Chunks;
 import isonorm.layer.ForwardPass;
+import isonorm.layer.Noise;
 import isonorm.layer.Runner;
 import isonorm.model.Batch;
 import isonorm.model.Compute;
@@ -288,12 +289,10 @@ public final class Verification {
      */
     public static void requirePrediction(Transformer model, int window) {
         Architecture architecture = Model.of(model).architecture();
-        if (architecture.companion().isPresent()) {
-            throw new IllegalArgumentException("this model has two stacks: what it predicts depends on a second input, which a text alone has not");
-        }
-        if (!(architecture.output() instanceof Output.Words) || !causal(architecture)) {
-            throw new IllegalArgumentException("predicting tokens needs causal attention and logits over tokens; this model "
-                    + (architecture.output() instanceof Output.Words ? "sees the tokens it would predict" : "gives " + outputs(architecture)));
+        Optional<String> why = whyNot(architecture);
+        if (why.isPresent()) {
+            throw new IllegalArgumentException("predicting tokens of a text needs causal attention and logits over tokens; this " + architecture.family()
+                    + " model " + why.get());
         }
         if (architecture.embedding() instanceof Embedding.Tokens tokens && tokens.positions() > 0) {
             int room = tokens.positions() - tokens.positionOffset();
@@ -302,6 +301,26 @@ public final class Verification {
                         + " tokens; take a shorter one");
             }
         }
+    }
+
+    /** Why a model predicts no text, and what it can be asked for; nothing where it does. */
+    private static Optional<String> whyNot(Architecture architecture) {
+        boolean words = architecture.output() instanceof Output.Words;
+        if (architecture.comparesTowers()) {
+            return Optional.of("is a tower of texts beside one of images and gives how near these are, and the vector of each: take isonorm forward or depth");
+        }
+        if (architecture.companion().isPresent()) {
+            return Optional.of("is an encoder beside a decoder, which " + (words ? "writes about an input: take isonorm generate, forward or depth"
+                    : "has no head over words: take isonorm forward or depth"));
+        }
+        if (words) {
+            return causal(architecture) ? Optional.empty() : Optional.of("sees the tokens it would predict: take isonorm forward or depth");
+        }
+        return Optional.of(switch (architecture.embedding()) {
+            case Embedding.Tokens _ -> "gives " + outputs(architecture) + ": take isonorm forward or depth";
+            case Embedding.Patches _ -> "reads images and gives " + outputs(architecture) + ": take isonorm forward";
+            case Embedding.Sound _ -> "reads sounds and gives " + outputs(architecture) + ": take isonorm forward";
+        });
     }
 
     private static boolean causal(Architecture architecture) {
@@ -357,21 +376,8 @@ public final class Verification {
                 }
                 yield Batch.Tokens.of(ids);
             }
-            case Embedding.Patches patches -> {
-                float[] pixels = new float[rows * patches.channels() * patches.height() * patches.width()];
-                for (int i = 0; i < pixels.length; i++) {
-                    pixels[i] = (float) random.nextGaussian();
-                }
-                yield new Batch.Images(pixels, rows, patches.channels(), patches.height(), patches.width());
-            }
-            case Embedding.Sound sound -> {
-                int frames = sound.framesOf(Math.min(PROMPT, stack.longestSequence()));
-                float[] values = new float[rows * sound.lines() * frames];
-                for (int i = 0; i < values.length; i++) {
-                    values[i] = (float) random.nextGaussian();
-                }
-                yield new Batch.Sounds(values, rows, sound.lines(), frames);
-            }
+            case Embedding.Patches patches -> Noise.images(patches, rows, random);
+            case Embedding.Sound sound -> Noise.sounds(sound, rows, Math.min(PROMPT, stack.longestSequence()), random);
         };
     }
 

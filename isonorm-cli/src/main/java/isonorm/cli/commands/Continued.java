@@ -2,7 +2,9 @@ package isonorm.cli.commands;
 
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import isonorm.architecture.Architecture;
 import isonorm.architecture.Companion;
+import isonorm.architecture.Output;
 import isonorm.cli.terminal.Json;
 import isonorm.convert.LoadedModel;
 import isonorm.generate.Generated;
@@ -65,9 +67,13 @@ final class Continued {
         return Model.of(model.model()).architecture().companion().filter(Companion.Encoder.class::isInstance).isPresent();
     }
 
-    private static void requirePrediction(LoadedModel model) {
-        if (!encodes(model)) {
+    /** Refuses a model that writes nothing, or nothing about a text. */
+    static void requirePrediction(LoadedModel model) {
+        Architecture architecture = Model.of(model.model()).architecture();
+        if (!encodes(model) || !(architecture.output() instanceof Output.Words)) {
             Verification.requirePrediction(model.model(), 1);
+        } else {
+            Generator.requireTexts(model);
         }
     }
 

@@ -149,6 +149,7 @@ public final class Generate extends Subcommand {
             throw wrongUsage(String.valueOf(e.getMessage()));
         }
         LoadedModel model = open(checkpoint);
+        Continued.requirePrediction(model);
         boolean encodes = requireWay(Model.of(model.model()).architecture());
         if (!quiet && !json && !draws && repetitionPenalty == 1) {
             model.checkpoint().generationConfig().flatMap(config -> SamplingDefaults.remark(config, encodes)).ifPresent(console.err()::println);

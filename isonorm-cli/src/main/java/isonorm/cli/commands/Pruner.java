@@ -89,6 +89,10 @@ record Pruner(Optional<Path> text, long tokens, Optional<Integer> window, Option
         Path tokenizer = source.checkpoint().folder().resolve("tokenizer.json");
         boolean asked = needed || window.isPresent() || text.isPresent() || heal.isPresent();
         try {
+            if (architecture.companion().isPresent()) {
+                throw new IllegalArgumentException("blocks are chosen, and perplexities measured, of one stack; this " + architecture.family() + " model has two: name blocks of its "
+                        + architecture.companion().get().mainTitle() + " with --blocks, without --text");
+            }
             DepthSurvey.require(source.model());
             int length = Depths.length(window, tokens, architecture);
             Verification.requirePrediction(source.model(), length);

@@ -57,9 +57,11 @@ class EvalTest {
     void evalSaysInOneLineWhatItCannotDo() throws IOException {
         Path text = Files.writeString(folder.resolve("text.txt"), "To be, or not to be");
         refused("tokenizer.json does not exist; a text needs", "eval", Run.fixture("gpt2"), "--text", text, "--window", 16);
-        refused("this model sees the tokens it would predict", "eval", Run.fixture("bert"), "--text", text);
-        refused("this model gives hidden states", "eval", Run.fixture("gpt2-base"), "--text", text);
-        refused("this model gives scores", "eval", Run.fixture("vit"), "--text", text);
+        refused("this bert model sees the tokens it would predict: take isonorm forward", "eval", Run.fixture("bert"), "--text", text);
+        refused("this gpt2 model gives hidden states", "eval", Run.fixture("gpt2-base"), "--text", text);
+        refused("this vit model reads images and gives scores", "eval", Run.fixture("vit"), "--text", text);
+        refused("this bart model is an encoder beside a decoder, which writes about an input: take isonorm generate", "eval", Run.fixture("bart"), "--text", text);
+        refused("this siglip model is a tower of texts beside one of images", "eval", Run.fixture("siglip"), "--text", text);
         refused("this model has 256 positions, got a window of 257 tokens", "eval", EXAMPLE, "--text", text, "--window", 257);
         refused("a stride must be 1 to the window, 256,", "eval", EXAMPLE, "--text", text, "--stride", 257);
         refused("empty.txt is empty", "eval", EXAMPLE, "--text", Files.createFile(folder.resolve("empty.txt")));
@@ -98,7 +100,8 @@ class EvalTest {
         refused("q.jsonl line 2 must have a context, a string; got 1", "score", EXAMPLE, "--data", data);
         refused("q.jsonl does not exist", "score", EXAMPLE, "--data", folder.resolve("no-q.jsonl"));
         refused("tokenizer.json does not exist", "score", Run.fixture("gpt2"), "--data", data, "--limit", 1);
-        refused("this model sees the tokens it would predict", "score", Run.fixture("bert"), "--data", data, "--limit", 1);
+        refused("this t5 model is an encoder beside a decoder", "score", Run.fixture("t5"), "--data", data, "--limit", 1);
+        refused("this bert model sees the tokens it would predict: take isonorm forward", "score", Run.fixture("bert"), "--data", data, "--limit", 1);
     }
 
     private static void refused(String message, Object... arguments) {

@@ -178,9 +178,15 @@ class GenerateTest {
         refused("the prompt must fit the model's context of 256 tokens, got 300; shorten it", EXAMPLE, "--prompt", "a".repeat(300));
         refused("prompt 2 must have a token", EXAMPLE, "--prompt", "a", "--prompt", "");
         refused("tokenizer.json does not exist; a text needs the model's tokenizer.json", Run.fixture("gpt2"), "--prompt", "a");
-        refused("this model sees the tokens it would predict", Run.fixture("bert"), "--prompt", "a");
-        refused("this model gives hidden states", Run.fixture("gpt2-base"), "--prompt", "a");
-        refused("this model gives scores", Run.fixture("vit"), "--prompt", "a");
+        refused("this bert model sees the tokens it would predict: take isonorm forward", Run.fixture("bert"), "--prompt", "a");
+        refused("this gpt2 model gives hidden states", Run.fixture("gpt2-base"), "--prompt", "a");
+        refused("this vit model reads images and gives scores", Run.fixture("vit"), "--prompt", "a");
+        for (String way : List.of("--prompt", "--input-text")) {
+            refused("this clip model is a tower of texts beside one of images and gives how near these are, and the vector of each: take isonorm forward or depth",
+                    Run.fixture("clip"), way, "a");
+            refused("this clip_vision_model model reads images and gives hidden states", Run.fixture("clip_vision"), way, "a");
+            refused("this whisper model is an encoder beside a decoder, which has no head over words", Run.fixture("whisper-base"), way, "a");
+        }
         refused("none.txt does not exist", EXAMPLE, "--prompt-file", folder.resolve("none.txt"));
         byte[] latin = "caf\u00e9".getBytes(StandardCharsets.ISO_8859_1);
         refused("latin.txt is not UTF-8: byte 3", EXAMPLE, "--prompt-file", Files.write(folder.resolve("latin.txt"), latin));

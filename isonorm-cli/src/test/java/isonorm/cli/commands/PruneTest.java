@@ -238,6 +238,8 @@ class PruneTest {
     @Test
     void whatCannotBePrunedIsSaidInOneLine() throws IOException {
         Path out = folder.resolve("out");
+        refused(1, "this bart model has two: name blocks of its decoder with --blocks, without --text", Run.fixture("bart"), out, "--count", 1);
+        refused(1, "this clip model has two: name blocks of its text tower with --blocks", Run.fixture("clip"), out, "--count", 1);
         refused(1, "there is no block 8; this model has blocks 0 to 7", EXAMPLE, out, "--blocks", "6-8");
         refused(1, "no block would be left; this model has 8", EXAMPLE, out, "--blocks", "0-7");
         refused(1, "no block would be left; this model has 8", EXAMPLE, out, "--count", 8);
