@@ -162,6 +162,11 @@ public record Architecture(
         return new Architecture(family, width, context, embedding, blocks, finalNorm, output, stream, Optional.of(beside));
     }
 
+    /** The main stack alone, where no block of it reads what the other one gives: the tower of texts of two. */
+    public Architecture withoutCompanion() {
+        return new Architecture(family, width, context, embedding, blocks, finalNorm, output, stream, Optional.empty());
+    }
+
     /** Whether there is a second stream, {@link Placement#DUAL}. */
     public boolean dual() {
         return !blocks.isEmpty() && blocks.getFirst().attentionPlacement().writesSecondStream();

@@ -96,6 +96,17 @@ public record Model(Architecture architecture, Map<Role, Matrix> weights) implem
         });
     }
 
+    /** The tower of texts as a model by itself, of two towers. */
+    public Model textTower() {
+        if (!architecture.comparesTowers()) {
+            throw new IllegalStateException("this model has no tower of texts beside one of images");
+        }
+        Architecture alone = architecture.withoutCompanion();
+        Map<Role, Matrix> own = new LinkedHashMap<>();
+        alone.parameters().forEach(parameter -> own.put(parameter.role(), weight(parameter.role())));
+        return new Model(alone, own);
+    }
+
     /** The same main stack beside another second one, which may have the same table. */
     public Model withCompanion(Model other) {
         Companion beside = architecture.companion().orElseThrow().with(other.architecture);

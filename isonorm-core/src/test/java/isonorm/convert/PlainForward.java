@@ -510,6 +510,7 @@ public final class PlainForward {
                 double[][] h = joined(block, block.attentionPlacement(), l, x, ATTENTION_NORM, ATTENTION_OUTPUT_NORM, ATTENTION_SCALE,
                         ATTENTION_STREAM_GATE, read -> mixer(block, l, read, input));
                 if (block.cross().isPresent()) {
+                    traced(l, "cross_input", h);
                     h = joined(block, block.attentionPlacement(), l, h, CROSS_NORM, CROSS_NORM, ATTENTION_SCALE, ATTENTION_STREAM_GATE,
                             read -> cross(block.cross().get(), l, read));
                 }
@@ -544,7 +545,7 @@ public final class PlainForward {
         traceNorm(attention, placement, Place.INPUT, l, read);
         double[][] written = scaled(block, scale, l, placed(block, placement, Place.BRANCH, l, subLayer.apply(read), norm, outputNorm));
         traceNorm(attention, placement, Place.BRANCH, l, written);
-        traced(l, attention ? "attention_output" : "mlp_output", written);
+        traced(l, attention ? "attention_output" : norm == CROSS_NORM ? "cross_attention_output" : "mlp_output", written);
         if (placement.writesSecondStream()) {
             for (int i = 0; i < x.length; i++) {
                 second[i] = plus(second[i], written[i]);

@@ -13,7 +13,7 @@ import java.util.stream.IntStream;
  * How a model uses its depth, as measured on a text. Blocks are counted from 0, as their tensors are.
  *
  * @param width how many dimensions the stream has
- * @param tokens how many tokens were read
+ * @param tokens how many tokens were read; of images their patches, of sounds their frames behind the convolutions
  * @param activations block after block; a position that a block does not have is missing
  * @param angular the angular distance {@code arccos(cos(x, y)) / pi} between the inputs x of block l and y of block l + n, at
  *     {@code [l][n - 1]}, the mean over all tokens; the input of the block behind the last is the end of the stream
@@ -24,6 +24,7 @@ import java.util.stream.IntStream;
  * @param experts how often each expert is chosen, of the blocks that have experts
  * @param sensitivity what removing blocks does, where that was measured
  * @param gradients of the blocks' parameters, where these were measured
+ * @param companion the same of the stack beside this one, of a model that has two: an encoder's or an image tower's
  */
 public record Depth(
         int width,
@@ -38,7 +39,8 @@ public record Depth(
         Growth growth,
         SortedMap<Integer, ExpertLoad> experts,
         Optional<Sensitivity> sensitivity,
-        Optional<GradientNorms> gradients) {
+        Optional<GradientNorms> gradients,
+        Optional<Depth> companion) {
 
     /** A block that turns the stream by a smaller angular distance than this is idle. */
     public static final double IDLE = 0.05;
@@ -88,13 +90,13 @@ public record Depth(
     /** The same with what removing blocks does. */
     public Depth withSensitivity(Sensitivity measured) {
         return new Depth(width, tokens, compute, activations, angular, cosine, cka, withoutDirection, massive, growth, experts,
-                Optional.of(measured), gradients);
+                Optional.of(measured), gradients, companion);
     }
 
     /** The same with gradients. */
     public Depth withGradients(GradientNorms measured) {
         return new Depth(width, tokens, compute, activations, angular, cosine, cka, withoutDirection, massive, growth, experts,
-                sensitivity, Optional.of(measured));
+                sensitivity, Optional.of(measured), companion);
     }
 
     /** Whether there are enough tokens for a verdict. */

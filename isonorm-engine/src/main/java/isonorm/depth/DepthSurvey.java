@@ -3,9 +3,12 @@ package isonorm.depth;
 import static java.util.Objects.requireNonNull;
 
 import isonorm.architecture.Architecture;
+import isonorm.architecture.Companion;
 import isonorm.architecture.Embedding;
 import isonorm.fused.FusedModel;
+import isonorm.layer.Fit;
 import isonorm.layer.LogProbabilities;
+import isonorm.layer.Noise;
 import isonorm.layer.Observer;
 import isonorm.layer.Runner;
 import isonorm.model.Batch;
@@ -16,12 +19,14 @@ import isonorm.model.Transformer;
 import isonorm.verify.TokenizedText;
 import isonorm.verify.Verification;
 import isonorm.weights.Model;
+import isonorm.weights.Seed;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Iterator;
 import java.util.List;
 import java.util.Optional;
+import java.util.SplittableRandom;
 import java.util.function.IntPredicate;
 import java.util.stream.IntStream;
 
@@ -30,21 +35,40 @@ import java.util.stream.IntStream;
  *
  * <p>Results depend on the rows of tokens alone, but for rounding: not on how these come in batches, nor on padding, which is taken out
  * before they are read, nor on threads. Memory is the model's and that of the rows that go through it together, however many there are.
+ *
+ * <p>Of a model of two stacks each is measured, the second as {@link Depth#companion}: an encoder and the decoder beside it while they read together,
+ * a tower of images and one of texts each by itself.
  */
 public final class DepthSurvey implements AutoCloseable {
+
+    /** Where noise begins that is read in the place of images and sounds. */
+    private static final long SEED = 0;
 
     private final Model model;
     private final Architecture architecture;
     private final Compute compute;
     private final Runner runner;
     private final Inputs inputs;
+    /** Those of the blocks of an encoder. */
+    private final Optional<Inputs> encoderInputs;
+    private final Optional<DepthSurvey> imageTower;
 
-    private DepthSurvey(Model model, Compute compute, Runner runner) {
+    private DepthSurvey(Model model, Compute compute, Runner runner, Optional<DepthSurvey> imageTower) {
         this.model = model;
         this.architecture = model.architecture();
         this.compute = compute;
         this.runner = runner;
-        this.inputs = new Inputs(architecture.blocks().size(), architecture.width());
+        this.inputs = inputs(architecture);
+        this.encoderInputs = encoder().map(DepthSurvey::inputs);
+        this.imageTower = imageTower;
+    }
+
+    private static Inputs inputs(Architecture architecture) {
+        return new Inputs(architecture.blocks().size(), architecture.width());
+    }
+
+    private Optional<Architecture> encoder() {
+        return architecture.companion().map(Companion::architecture);
     }
 
     /** Loads a model, to be read with by as many threads as there are processors; close it. */
@@ -62,91 +86,194 @@ public final class DepthSurvey implements AutoCloseable {
     public static DepthSurvey of(Transformer transformer, Compute compute, int threads) throws IOException {
         require(transformer);
         Model model = Model.of(transformer);
-        return new DepthSurvey(model, compute, FusedModel.orLayers(model, compute, threads));
+        if (!model.architecture().comparesTowers()) {
+            return new DepthSurvey(model, compute, FusedModel.orLayers(model, compute, threads), Optional.empty());
+        }
+        Model images = model.companion().orElseThrow();
+        DepthSurvey tower = new DepthSurvey(images, compute, FusedModel.orLayers(images, compute, threads), Optional.empty());
+        try {
+            Model texts = model.textTower();
+            return new DepthSurvey(texts, compute, FusedModel.orLayers(texts, compute, threads), Optional.of(tower));
+        } catch (IOException | RuntimeException e) {
+            tower.close();
+            throw e;
+        }
     }
 
     /** Refuses a model without blocks, or one that reads no tokens. */
     public static void require(Transformer model) {
         Architecture architecture = Model.of(model).architecture();
-        if (architecture.blocks().isEmpty()) {
+        if (architecture.blocks().isEmpty() || architecture.companion().filter(beside -> beside.architecture().blocks().isEmpty()).isPresent()) {
             throw new IllegalArgumentException("depth is measured between blocks; this " + architecture.family() + " model has none");
         }
         if (!(architecture.embedding() instanceof Embedding.Tokens)) {
-            throw new IllegalArgumentException("depth is measured on text; this " + architecture.family() + " model reads images");
-        }
-        if (architecture.companion().isPresent()) {
-            throw new IllegalArgumentException("depth is measured on one text; this " + architecture.family() + " model has two stacks, which read two");
+            throw new IllegalArgumentException("depth is measured on text; this " + architecture.family() + " model reads "
+                    + (architecture.embedding() instanceof Embedding.Patches ? "images" : "sounds"));
         }
     }
 
-    /** Measures on the whole windows of a text. */
+    /**
+     * Measures on the whole windows of a text.
+     *
+     * <p>A decoder beside an encoder reads these windows, and the encoder the same text: what a window has of it, without the tokens that
+     * {@linkplain TokenizedText#beginning begin} one. Where the second stack reads images or sounds it is given noise, normal numbers, of which it is told
+     * no more than how it treats noise: a sound for each window, or images of as many patches as there are tokens.
+     */
     public Depth measure(TokenizedText text, Progress progress) throws IOException {
-        Iterator<Batch.Tokens> windows = IntStream.range(0, text.windows()).mapToObj(w -> Batch.Tokens.of(text.window(w))).iterator();
-        return measure(windows, text.tokens(), progress);
+        Measurement measurement = new Measurement(text.tokens(), progress);
+        SplittableRandom random = Seed.of(SEED).random();
+        for (int w = 0; w < text.windows(); w++) {
+            Batch.Tokens window = Batch.Tokens.of(text.window(w));
+            measurement.add(encoder().isPresent() ? new Batch.Both(beside(window, text.beginning().length, random), window) : window);
+        }
+        if (imageTower.isPresent() && imageTower.get().architecture.embedding() instanceof Embedding.Patches shape) {
+            for (int images = Math.ceilDiv(text.tokens(), shape.tokens()); images > 0; images--) {
+                measurement.ofImages.orElseThrow().add(Noise.images(shape, 1, random));
+            }
+        }
+        return measurement.depth();
+    }
+
+    /** What an encoder reads beside a window. */
+    private Batch beside(Batch.Tokens window, int beginning, SplittableRandom random) {
+        Architecture encoder = encoder().orElseThrow();
+        return switch (encoder.embedding()) {
+            case Embedding.Tokens _ -> Batch.Tokens.of(Arrays.copyOfRange(window.ids()[0], beginning, window.length()));
+            case Embedding.Sound shape -> Noise.sounds(shape, 1, Math.min(window.length(), encoder.longestSequence()), random);
+            case Embedding.Patches shape -> Noise.images(shape, 1, random);
+        };
     }
 
     /**
      * Measures on batches, whose padding is left out.
      *
+     * @param batches tokens; of an encoder beside a decoder what both read; of two towers images and texts, or texts alone, and then nothing is said of
+     *     images
      * @param total how many tokens there are in all, for progress alone
      */
-    public Depth measure(Iterator<Batch.Tokens> batches, long total, Progress progress) throws IOException {
-        Survey survey = new Survey(architecture, inputs);
-        read(batches, rows -> {
-            survey.begin(rows);
-            runner.observe(Batch.Tokens.of(rows), survey);
-            survey.end();
-            progress.step("reading in " + compute.label(), survey.tokens(), total);
-        });
-        if (survey.tokens() == 0) {
-            throw new IllegalArgumentException("depth is measured on tokens, got none");
+    public Depth measure(Iterator<? extends Batch> batches, long total, Progress progress) throws IOException {
+        Measurement measurement = new Measurement(total, progress);
+        while (batches.hasNext()) {
+            measurement.add(batches.next());
         }
-        return depth(survey);
+        return measurement.depth();
     }
 
     /** Reads batches as {@link #measure} does and measures nothing, which is what the time of measuring is compared with. */
-    public void readOnly(Iterator<Batch.Tokens> batches) throws IOException {
-        read(batches, rows -> runner.observe(Batch.Tokens.of(rows), Observer.NONE));
+    public void readOnly(Iterator<? extends Batch> batches) throws IOException {
+        Gathered gathered = new Gathered(batch -> runner.observe(batch, Observer.NONE));
+        while (batches.hasNext()) {
+            gathered.add(batches.next());
+        }
+        gathered.end();
     }
 
     /** What is done with rows of one length. */
     @FunctionalInterface
     private interface Reading {
-        void read(long[][] rows) throws IOException;
+        void read(Batch batch) throws IOException;
     }
 
     /** Takes out padding and puts as many rows together as go through a model well. */
-    private void read(Iterator<Batch.Tokens> batches, Reading reading) throws IOException {
-        List<long[]> together = new ArrayList<>();
-        while (batches.hasNext()) {
-            for (long[] row : rows(batches.next())) {
-                if (!together.isEmpty() && (together.getFirst().length != row.length || together.size() == runner.together(row.length))) {
-                    reading.read(together.toArray(long[][]::new));
-                    together.clear();
+    private final class Gathered {
+        private final Reading reading;
+        private final List<Batch> together = new ArrayList<>();
+
+        Gathered(Reading reading) {
+            this.reading = reading;
+        }
+
+        void add(Batch batch) throws IOException {
+            for (Optional<Batch> row : Together.rows(batch)) {
+                if (row.isPresent()) {
+                    if (!together.isEmpty() && (!Together.fit(together.getFirst(), row.get()) || together.size() == runner.together(longest(row.get())))) {
+                        end();
+                    }
+                    together.add(row.get());
                 }
-                together.add(row);
             }
         }
-        if (!together.isEmpty()) {
-            reading.read(together.toArray(long[][]::new));
+
+        void end() throws IOException {
+            if (!together.isEmpty()) {
+                reading.read(Together.of(together));
+                together.clear();
+            }
         }
     }
 
-    /** The rows of a batch without their padding; those that were nothing else are gone. */
-    private static List<long[]> rows(Batch.Tokens batch) {
-        return IntStream.range(0, batch.count())
-                .mapToObj(r -> IntStream.range(0, batch.length()).filter(t -> batch.seen(r, t)).mapToLong(t -> batch.ids()[r][t]).toArray())
-                .filter(row -> row.length > 0)
-                .toList();
+    private int longest(Batch row) {
+        return row instanceof Batch.Both both
+                ? Math.max(Fit.require(architecture.embedding(), both.main()), Fit.require(encoder().orElseThrow().embedding(), both.companion()))
+                : Fit.require(architecture.embedding(), row);
     }
 
-    private Depth depth(Survey survey) {
+    /** Batches on their way to a {@link Depth}. */
+    private final class Measurement {
+        private final Survey survey = new Survey(architecture, inputs);
+        private final Optional<Survey> ofEncoder = encoder().map(stack -> new Survey(stack, encoderInputs.orElseThrow()));
+        private final Optional<Measurement> ofImages;
+        private final Gathered gathered = new Gathered(this::read);
+        private final long total;
+        private final Progress progress;
+
+        Measurement(long total, Progress progress) {
+            this.total = total;
+            this.progress = progress;
+            this.ofImages = imageTower.map(tower -> tower.new Measurement(total, progress));
+        }
+
+        void add(Batch batch) throws IOException {
+            if (ofImages.isPresent() && batch instanceof Batch.Both both) {
+                ofImages.get().add(both.companion());
+                gathered.add(both.main());
+            } else {
+                gathered.add(batch);
+            }
+        }
+
+        private void read(Batch batch) throws IOException {
+            if (ofEncoder.isPresent()) {
+                if (!(batch instanceof Batch.Both both)) {
+                    throw new IllegalArgumentException("this " + architecture.family() + " model has two stacks, an encoder beside a decoder, got an input of one");
+                }
+                begin(ofEncoder.get(), encoder().orElseThrow(), both.companion());
+                begin(survey, architecture, both.main());
+                runner.observe(batch, survey, ofEncoder.get());
+                ofEncoder.get().end();
+            } else {
+                begin(survey, architecture, batch);
+                runner.observe(batch, survey);
+            }
+            survey.end();
+            progress.step("reading in " + compute.label(), Math.min(survey.tokens(), total), total);
+        }
+
+        private static void begin(Survey survey, Architecture stack, Batch batch) {
+            survey.begin(batch, Fit.require(stack.embedding(), batch));
+        }
+
+        Depth depth() throws IOException {
+            gathered.end();
+            if (survey.tokens() == 0) {
+                throw new IllegalArgumentException("depth is measured on tokens, got none");
+            }
+            Optional<Depth> companion = ofEncoder.map(encoder -> DepthSurvey.this.depth(encoder, encoder().orElseThrow(), Optional.empty()));
+            if (ofImages.isPresent()) {
+                ofImages.get().gathered.end();
+                companion = ofImages.get().survey.tokens() == 0 ? Optional.empty() : Optional.of(ofImages.get().depth());
+            }
+            return DepthSurvey.this.depth(survey, architecture, companion);
+        }
+    }
+
+    private Depth depth(Survey survey, Architecture stack, Optional<Depth> companion) {
         var activations = survey.activations();
         double[] variances = activations.stream().mapToDouble(block -> requireNonNull(block.get(Position.BLOCK_OUTPUT)).variance()).toArray();
         Distances distances = survey.distances();
-        return new Depth(architecture.width(), survey.tokens(), compute, activations, distances.angular(), distances.cosine(), survey.similarity().cka(),
+        return new Depth(stack.width(), survey.tokens(), compute, activations, distances.angular(), distances.cosine(), survey.similarity().cka(),
                 distances.without(), survey.massiveActivations(), Growth.of(variances), survey.experts(), Optional.empty(),
-                Optional.empty());
+                Optional.empty(), companion);
     }
 
     /**
@@ -198,6 +325,8 @@ public final class DepthSurvey implements AutoCloseable {
 
     @Override
     public void close() {
+        imageTower.ifPresent(DepthSurvey::close);
+        encoderInputs.ifPresent(Inputs::close);
         inputs.close();
         runner.close();
     }

@@ -3,7 +3,9 @@ package isonorm.depth;
 import isonorm.kernel.Profile;
 import isonorm.kernel.Rows;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
+import java.util.OptionalLong;
 
 /** The largest value of each dimension of the stream before one block, where it is large enough to be a massive activation. */
 final class Giants {
@@ -14,24 +16,25 @@ final class Giants {
     /**
      * A dimension and its largest value.
      *
-     * @param token whose value it is
+     * @param token whose value it is; none of what is no text
      * @param place where in its row of the batch that token stands
      * @param tokens how many tokens have a value above {@link #LEAST} there
      */
-    record Giant(int dimension, float value, long token, int place, long tokens) {}
+    record Giant(int dimension, float value, OptionalLong token, int place, long tokens) {}
 
     private final float[] values;
     private final long[] rows;
-    private final long[] ids;
+    private final OptionalLong[] ids;
     private final int[] places;
     private final long[] tokens;
 
     Giants(int width) {
         values = new float[width];
         rows = new long[width];
-        ids = new long[width];
+        ids = new OptionalLong[width];
         places = new int[width];
         tokens = new long[width];
+        Arrays.fill(ids, OptionalLong.empty());
     }
 
     /** Looks at rows of a batch, from {@code first} on, of which the largest magnitudes are known. */

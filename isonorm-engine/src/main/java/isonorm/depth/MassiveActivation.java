@@ -1,6 +1,7 @@
 package isonorm.depth;
 
 import java.util.OptionalInt;
+import java.util.OptionalLong;
 
 /**
  * A dimension of the stream in which a few values are enormous: above 100, above 1000 times the median magnitude, in at most three
@@ -11,9 +12,9 @@ import java.util.OptionalInt;
  * @param diesIn the block whose output is the first not to have it again; none if the stream ends with it
  * @param value the largest of its values
  * @param block the block whose output has the largest value
- * @param token whose value that is
- * @param place where in its window that token stands, counted from 0
+ * @param token whose value that is; none where what is read has no tokens, but patches or frames
+ * @param place where in its window that token, patch or frame stands, counted from 0
  * @param tokens how many tokens have a value above 100 there
  */
 public record MassiveActivation(
-        int dimension, int bornIn, OptionalInt diesIn, double value, int block, long token, int place, long tokens) {}
+        int dimension, int bornIn, OptionalInt diesIn, double value, int block, OptionalLong token, int place, long tokens) {}

@@ -8,6 +8,8 @@ public enum Position {
     ATTENTION_NORM("attention_norm"),
     /** What attention adds to the stream, with its bias, and behind the norm and the scale of its output where there are any. */
     ATTENTION_OUTPUT("attention_output"),
+    /** What attention to an encoder's output adds to the stream, likewise; missing where there is no encoder. */
+    CROSS_ATTENTION_OUTPUT("cross_attention_output"),
     /** What the MLP adds to the stream, likewise. */
     MLP_OUTPUT("mlp_output"),
     /** The stream behind the block. */

@@ -11,6 +11,7 @@ import isonorm.kernel.Profile;
 import isonorm.kernel.Rows;
 import isonorm.kernel.Values;
 import isonorm.layer.Observer;
+import isonorm.model.Batch;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.EnumMap;
@@ -55,7 +56,7 @@ final class Survey implements Observer {
     /** Those that nobody is at. */
     private final Queue<Profile> profiles = new ConcurrentLinkedQueue<>();
 
-    private Tokens batch = new Tokens(new long[0][], 0);
+    private Tokens batch = new Tokens(Batch.Tokens.of(new long[] {0}), 1, 0);
     /** How many tokens of each window of the batch are still under way. */
     private AtomicIntegerArray underWay = new AtomicIntegerArray(0);
     private long tokens;
@@ -67,7 +68,7 @@ final class Survey implements Observer {
         this.width = architecture.width();
         this.implied = architecture.stream() == Stream.COMPRESSED;
         this.streams = gatherings(blocks + 1);
-        for (Position position : List.of(Position.ATTENTION_NORM, Position.ATTENTION_OUTPUT, Position.MLP_OUTPUT)) {
+        for (Position position : List.of(Position.ATTENTION_NORM, Position.ATTENTION_OUTPUT, Position.CROSS_ATTENTION_OUTPUT, Position.MLP_OUTPUT)) {
             inside.put(position, gatherings(blocks));
         }
         this.giants = IntStream.rangeClosed(0, blocks).mapToObj(_ -> new Giants(width)).toList();
@@ -84,16 +85,16 @@ final class Survey implements Observer {
         return IntStream.range(0, count).mapToObj(_ -> new Gathering()).toList();
     }
 
-    /** A batch of these rows comes. */
-    void begin(long[][] ids) {
-        batch = new Tokens(ids, tokens);
+    /** A batch comes whose rows put so many vectors each into the stream. */
+    void begin(Batch read, int length) {
+        batch = new Tokens(read, length, tokens);
         int count = batch.count();
         all().forEach(gathering -> gathering.begin(count));
         distances.begin(count);
-        similarity.begin(ids.length);
-        underWay = new AtomicIntegerArray(ids.length);
-        for (int window = 0; window < ids.length; window++) {
-            underWay.set(window, ids[window].length);
+        similarity.begin(batch.rows());
+        underWay = new AtomicIntegerArray(batch.rows());
+        for (int window = 0; window < batch.rows(); window++) {
+            underWay.set(window, length);
         }
         inputs.begin(count);
     }
@@ -126,7 +127,7 @@ final class Survey implements Observer {
 
     /** These tokens are behind the last block; who has the last of a window compares the tokens of it. */
     private void passed(int first, int end) {
-        int length = batch.ids()[0].length;
+        int length = batch.length();
         for (int window = first / length; window * length < end; window++) {
             int some = Math.min(end, (window + 1) * length) - Math.max(first, window * length);
             if (underWay.addAndGet(window, -some) == 0) {
@@ -142,7 +143,11 @@ final class Survey implements Observer {
 
     @Override
     public void written(int block, Branch branch, Rows x, Values scales, Values bias, Rows h, int first) {
-        Position position = branch == Branch.ATTENTION ? Position.ATTENTION_OUTPUT : Position.MLP_OUTPUT;
+        Position position = switch (branch) {
+            case ATTENTION -> Position.ATTENTION_OUTPUT;
+            case CROSS_ATTENTION -> Position.CROSS_ATTENTION_OUTPUT;
+            case MLP -> Position.MLP_OUTPUT;
+        };
         Gathering gathering = requireNonNull(inside.get(position)).get(block);
         gather(profile(x, scales, bias), gathering, first, x.rows());
         if (branch == Branch.ATTENTION) { // it found the stream that stands before the block

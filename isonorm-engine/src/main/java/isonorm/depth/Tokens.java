@@ -1,24 +1,32 @@
 package isonorm.depth;
 
+import isonorm.model.Batch;
+import java.util.OptionalLong;
+
 /**
- * The tokens of one batch.
+ * What one batch puts into a stream: tokens, patches of images or frames of sounds, one row behind the other.
  *
- * @param ids rows of one length
- * @param before how many tokens other batches had before
+ * @param batch what is read
+ * @param length how many a row has
+ * @param before how many other batches had before
  */
-record Tokens(long[][] ids, long before) {
+record Tokens(Batch batch, int length, long before) {
+
+    int rows() {
+        return batch.count();
+    }
 
     int count() {
-        return ids.length * ids[0].length;
+        return rows() * length;
     }
 
-    /** The token at a place of the rows, one row behind the other. */
-    long id(int at) {
-        return ids[at / ids[0].length][place(at)];
+    /** The token at a place of the rows; none of what is no text. */
+    OptionalLong id(int at) {
+        return batch instanceof Batch.Tokens text ? OptionalLong.of(text.ids()[at / length][place(at)]) : OptionalLong.empty();
     }
 
-    /** Where in its row that token stands. */
+    /** Where in its row that one stands. */
     int place(int at) {
-        return at % ids[0].length;
+        return at % length;
     }
 }

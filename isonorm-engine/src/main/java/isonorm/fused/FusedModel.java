@@ -267,10 +267,10 @@ public final class FusedModel implements Runner {
 
     /**
      * Of images and sounds, or of tokens without a mask. The whole batch goes through the blocks together: {@link #together} says how many rows are
-     * enough. Of two stacks the decoder's blocks are shown.
+     * enough.
      */
     @Override
-    public void observe(Batch batch, Observer observer) throws IOException {
+    public void observe(Batch batch, Observer observer, Observer companion) throws IOException {
         requireOpen();
         if (encoder.isEmpty()) {
             int length = require(batch);
@@ -279,13 +279,24 @@ public final class FusedModel implements Runner {
         }
         Batch.Both both = both(batch);
         int length = require(both.main());
-        try (RowsResult given = (RowsResult) encoder.get().run(both.companion())) {
+        try (RowsResult given = encoder.get().shown(both.companion(), companion)) {
             List<Encoded> encoded = encoded(given, both.count());
             try {
                 through(both.main(), 0, spans(both.count(), length, encoded, 0), length, _ -> true, observer);
             } finally {
                 encoded.forEach(Encoded::close);
             }
+        }
+    }
+
+    /** What it gives for a batch that goes through the blocks together, which an observer is shown. */
+    private RowsResult shown(Batch batch, Observer observer) throws IOException {
+        int length = require(batch);
+        Rows stream = through(batch, 0, spans(batch.count(), length), length, _ -> true, observer).sliceColumns(0, carried());
+        try (Arena keep = Arena.ofShared()) {
+            Rows all = Rows.allocate(keep, room.type(), stream.rows(), carried(), carried());
+            KERNELS.copy(stream, all);
+            return (RowsResult) ends.orElseThrow().leave(batch, all, length);
         }
     }
 

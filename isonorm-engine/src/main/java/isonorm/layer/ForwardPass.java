@@ -157,18 +157,42 @@ public final class ForwardPass implements Runner {
 
     /** Padding is shown too, and everything rounded to float32. */
     @Override
-    public void observe(Batch batch, Observer observer) throws IOException {
-        between((around, streams) -> {
-            Passages passages = enter(batch, around.embedding, Optional.empty(), observer, streams);
-            for (int l = 0; l < architecture.blocks().size(); l++) {
-                through(l, passages.parts);
+    public void observe(Batch batch, Observer observer, Observer beside) throws IOException {
+        if (companion.isEmpty()) {
+            between((around, streams) -> shown(around, batch, Optional.empty(), observer, streams));
+            return;
+        }
+        Batch.Both both = both(batch);
+        switch (architecture.companion().orElseThrow()) {
+            case Companion.Encoder _ -> {
+                try (Result given = companion.get().shown(both.companion(), beside)) {
+                    Sight.Encoded encoded = encoded(List.of(batch), List.of(given)).getFirst();
+                    between((around, streams) -> shown(around, both.main(), Optional.of(encoded), observer, streams));
+                }
             }
-            for (Passage part : passages.parts) {
-                space.scoped(() -> part.watch.stream(architecture.blocks().size(),
-                        architecture.dual() ? BlockLayer.stream(part.stream, 0) : part.stream));
+            case Companion.ImageTower _ -> {
+                companion.get().observe(both.companion(), beside);
+                between((around, streams) -> shown(around, both.main(), Optional.empty(), observer, streams));
             }
-            return passages;
-        });
+        }
+    }
+
+    /** The output of a batch, of which an observer is shown what the blocks compute. */
+    private Result shown(Batch batch, Observer observer) throws IOException {
+        return between((around, streams) ->
+                around.output.forward(List.of(shown(around, batch, Optional.empty(), observer, streams).whole), space).getFirst());
+    }
+
+    private Passages shown(Ends around, Batch batch, Optional<Sight.Encoded> encoded, Observer observer, LargePages streams) throws IOException {
+        Passages passages = enter(batch, around.embedding, encoded, observer, streams);
+        for (int l = 0; l < architecture.blocks().size(); l++) {
+            through(l, passages.parts);
+        }
+        for (Passage part : passages.parts) {
+            space.scoped(() -> part.watch.stream(architecture.blocks().size(),
+                    architecture.dual() ? BlockLayer.stream(part.stream, 0) : part.stream));
+        }
+        return passages;
     }
 
     /** A row for each thread, whatever its length. */

@@ -43,8 +43,13 @@ public interface Runner extends AutoCloseable {
         return run(batch, _ -> true);
     }
 
-    /** Shows an observer what the blocks compute for a batch; no output is computed. */
-    void observe(Batch batch, Observer observer) throws IOException;
+    /** Shows an observer what the blocks compute for a batch, those of the main stack where there are two; no output is computed. */
+    default void observe(Batch batch, Observer observer) throws IOException {
+        observe(batch, observer, Observer.NONE);
+    }
+
+    /** The same of two stacks; the blocks of the second are shown to {@code companion}. */
+    void observe(Batch batch, Observer observer, Observer companion) throws IOException;
 
     /** How many rows of {@code length} tokens should go through the blocks together. */
     int together(int length);

@@ -8,9 +8,11 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import isonorm.EveryProcessor;
 import isonorm.architecture.Architecture;
+import isonorm.architecture.Embedding;
 import isonorm.architecture.Experts;
 import isonorm.architecture.Part;
 import isonorm.architecture.Role;
+import isonorm.architecture.Stack;
 import isonorm.convert.Conversion;
 import isonorm.convert.Form;
 import isonorm.convert.LoadedModel;
@@ -18,6 +20,7 @@ import isonorm.convert.PlainForward;
 import isonorm.convert.Strategies;
 import isonorm.depth.Depth.ExpertLoad;
 import isonorm.layer.Fixture;
+import isonorm.layer.Noise;
 import isonorm.layer.Tolerance;
 import isonorm.model.Batch;
 import isonorm.model.Compute;
@@ -35,6 +38,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalInt;
+import java.util.OptionalLong;
 import java.util.Set;
 import java.util.SortedMap;
 import java.util.SplittableRandom;
@@ -84,7 +88,7 @@ class DepthTest {
 
     private static int[][] ids(Model model, int rows, int length) {
         SplittableRandom random = new SplittableRandom(6);
-        int vocabulary = ((isonorm.architecture.Embedding.Tokens) model.architecture().embedding()).vocabulary();
+        int vocabulary = ((Embedding.Tokens) model.architecture().embedding()).vocabulary();
         return IntStream.range(0, rows).mapToObj(_ -> random.ints(length, 3, vocabulary).toArray()).toArray(int[][]::new);
     }
 
@@ -100,12 +104,17 @@ class DepthTest {
 
     /** The d values of every token at every position of every block, and of the stream as the MLP finds it. */
     private static Map<String, List<double[]>> everything(Model model, int[][] rows) {
+        return everything(model, Arrays.stream(rows).map(PlainForward.Input::tokens).toList());
+    }
+
+    private static Map<String, List<double[]>> everything(Model model, List<PlainForward.Input> inputs) {
         PlainForward forward = new PlainForward(model);
         Map<String, List<double[]>> all = new HashMap<>();
-        for (int[] row : rows) {
-            forward.run(PlainForward.Input.tokens(row));
+        for (PlainForward.Input input : inputs) {
+            forward.run(input);
             for (int l = 0; l < model.architecture().blocks().size(); l++) {
-                for (String position : List.of("block_input", "attention_norm", "attention_output", "mlp_input", "mlp_output", "block_output")) {
+                for (String position : List.of("block_input", "attention_norm", "attention_output", "cross_input", "cross_attention_output", "mlp_input",
+                        "mlp_output", "block_output")) {
                     double[][] values = forward.trace(l, position);
                     if (values != null) {
                         all.computeIfAbsent(l + " " + position, _ -> new ArrayList<>()).addAll(List.of(values));
@@ -137,11 +146,15 @@ class DepthTest {
 
     private static void requireDefinitions(Model model, Compute compute, String one, int least) throws IOException {
         int[][] rows = ids(model, 5, LENGTH);
-        Depth depth = measure(model, compute, batch(rows));
-        Map<String, List<double[]>> all = everything(model, rows);
+        requireDefinitions(measure(model, compute, batch(rows)), everything(model, rows), compute, one, least);
+    }
+
+    /** Of so many vectors at every position. */
+    private static void requireDefinitions(Depth depth, Map<String, List<double[]>> all, Compute compute, String one, int least) {
         double tolerance = compute == Compute.F64 ? Tolerance.CONVERTED_F64 : Tolerance.CONVERTED_F32;
-        assertEquals(5 * LENGTH, depth.tokens());
-        assertEquals(model.architecture().blocks().size(), depth.blocks());
+        int tokens = all.get("0 block_input").size();
+        assertEquals(tokens, depth.tokens());
+        assertEquals(all.keySet().stream().filter(position -> position.endsWith(" block_input")).count(), depth.blocks());
         int compared = 0;
         for (int l = 0; l < depth.blocks(); l++) {
             for (Position position : Position.values()) {
@@ -154,6 +167,10 @@ class DepthTest {
                 }
             }
             requireRatio(all.get(l + " attention_output"), all.get(l + " block_input"), depth.activations().get(l).get(Position.ATTENTION_OUTPUT), tolerance);
+            if (all.containsKey(l + " cross_attention_output")) {
+                requireRatio(all.get(l + " cross_attention_output"), all.get(l + " cross_input"),
+                        depth.activations().get(l).get(Position.CROSS_ATTENTION_OUTPUT), tolerance);
+            }
             requireRatio(all.get(l + " mlp_output"), all.get(l + " mlp_input"), depth.activations().get(l).get(Position.MLP_OUTPUT), tolerance);
         }
         assertTrue(compared >= least * depth.blocks(), "compared " + compared);
@@ -163,16 +180,128 @@ class DepthTest {
             for (int n = 1; l + n <= depth.blocks(); n++) {
                 double angle = 0;
                 double cosine = 0;
-                for (int t = 0; t < 5 * LENGTH; t++) {
+                for (int t = 0; t < tokens; t++) {
                     double cos = cosine(inputs.get(l).get(t), inputs.get(l + n).get(t));
-                    angle += Math.acos(Math.min(1, cos)) / Math.PI / (5 * LENGTH);
-                    cosine += cos / (5 * LENGTH);
+                    angle += Math.acos(Math.min(1, cos)) / Math.PI / tokens;
+                    cosine += cos / tokens;
                 }
                 assertEquals(angle, depth.distance(l, n), tolerance, one + ", angle of " + l + " and " + n + " more");
                 assertEquals(cosine, depth.cosine()[l][n - 1], tolerance, one + ", cosine of " + l + " and " + n + " more");
             }
             assertEquals(1 - depth.cosine()[l][0], depth.influence(l));
         }
+    }
+
+    /** A model of two stacks. */
+    record Pair(String fixture, Compute compute) {}
+
+    static List<Pair> pairs() {
+        return Stream.of("bart", "t5", "whisper", "clip")
+                .flatMap(fixture -> Stream.of(Compute.F64, Compute.F32).map(compute -> new Pair(fixture, compute))).toList();
+    }
+
+    /** An encoder's blocks and those of the decoder that reads it, and both towers of two. */
+    @ParameterizedTest
+    @MethodSource("pairs")
+    void everyQuantityOfBothStacksIsItsDefinition(Pair one) throws IOException {
+        Model model = model(one.fixture, Optional.empty());
+        Model other = model.companion().orElseThrow();
+        int[][] rows = ids(model, 3, 9);
+        Batch read = switch (other.architecture().embedding()) {
+            case Embedding.Tokens _ -> batch(ids(other, 3, LENGTH));
+            case Embedding.Patches shape -> Noise.images(shape, 3, new SplittableRandom(4));
+            case Embedding.Sound shape -> Noise.sounds(shape, 3, LENGTH, new SplittableRandom(4));
+        };
+        Depth depth;
+        try (DepthSurvey survey = DepthSurvey.of(model, one.compute)) {
+            depth = survey.measure(List.of(new Batch.Both(read, batch(rows))).iterator(), 1, Progress.NONE);
+        }
+        List<PlainForward.Input> inputs = Together.rows(read).stream().map(row -> input(row.orElseThrow())).toList();
+        requireDefinitions(depth.companion().orElseThrow(), everything(other, inputs), one.compute, one + " beside", 5);
+        List<PlainForward.Input> both = IntStream.range(0, 3).mapToObj(r -> new PlainForward.Input(rows[r], null, PlainForward.Input.tokens(rows[r]).seen(),
+                inputs.get(r))).toList();
+        boolean crosses = model.architecture().blocks().getFirst().cross().isPresent();
+        requireDefinitions(depth, everything(model, both), one.compute, one.toString(), crosses ? 6 : 5);
+        assertEquals(crosses, depth.activations().getFirst().containsKey(Position.CROSS_ATTENTION_OUTPUT));
+        assertFalse(depth.companion().get().activations().getFirst().containsKey(Position.CROSS_ATTENTION_OUTPUT));
+    }
+
+    private static PlainForward.Input input(Batch row) {
+        return switch (row) {
+            case Batch.Tokens tokens -> PlainForward.Input.tokens(Arrays.stream(tokens.ids()[0]).mapToInt(Math::toIntExact).toArray());
+            case Batch.Images images -> new PlainForward.Input(null, wide(images.pixels()), null);
+            case Batch.Sounds sounds -> new PlainForward.Input(null, wide(sounds.values()), null);
+            case Batch.Both _ -> throw new IllegalArgumentException("one stack reads it");
+        };
+    }
+
+    private static double[] wide(float[] values) {
+        return IntStream.range(0, values.length).mapToDouble(i -> values[i]).toArray();
+    }
+
+    /** A decoder reads a text's windows, and its encoder the same without the token that begins each. */
+    @Test
+    void anEncoderReadsTheTextThatTheDecoderReads() throws IOException {
+        Model model = model("bart", Optional.empty());
+        long[] ids = Arrays.stream(ids(model, 1, 30)[0]).asLongStream().toArray();
+        TokenizedText text = new TokenizedText(ids, new long[] {2}, 11, 10, 0);
+        List<Batch> expected = IntStream.range(0, 3).<Batch>mapToObj(w ->
+                new Batch.Both(Batch.Tokens.of(Arrays.copyOfRange(ids, 10 * w, 10 * w + 10)), Batch.Tokens.of(text.window(w)))).toList();
+        try (DepthSurvey survey = DepthSurvey.of(model, Compute.F32)) {
+            Depth given = survey.measure(text, Progress.NONE);
+            Depth both = survey.measure(expected.iterator(), 33, Progress.NONE);
+            assertSame(both, given);
+            assertSame(both.companion().orElseThrow(), given.companion().orElseThrow());
+            assertEquals(33, given.tokens());
+            assertEquals(30, given.companion().orElseThrow().tokens());
+            String one = assertThrows(IllegalArgumentException.class,
+                    () -> survey.measure(List.of(Batch.Tokens.of(ids)).iterator(), 30, Progress.NONE)).getMessage();
+            assertTrue(one.contains("two stacks"), one);
+        }
+    }
+
+    /** Padding of either stack is taken out, row by row. */
+    @Test
+    void paddingOfBothStacksChangesNothing() throws IOException {
+        Model model = model("bart", Optional.empty());
+        int[][] read = ids(model, 3, LENGTH);
+        int[][] written = ids(model, 3, LENGTH);
+        read[1] = Arrays.copyOf(read[1], 7);
+        written[2] = Arrays.copyOf(written[2], 5);
+        try (DepthSurvey survey = DepthSurvey.of(model, Compute.F32)) {
+            Depth expected = survey.measure(IntStream.range(0, 3).mapToObj(r -> new Batch.Both(batch(read[r]), batch(written[r]))).iterator(), 1, Progress.NONE);
+            Depth given = survey.measure(List.of(new Batch.Both(padded(false, read), padded(true, written))).iterator(), 1, Progress.NONE);
+            assertSame(expected, given);
+            assertSame(expected.companion().orElseThrow(), given.companion().orElseThrow());
+        }
+    }
+
+    /** Noise that a tower of images reads is the same each time; where texts alone are given, nothing is said of images. */
+    @Test
+    void aTowerOfImagesIsGivenNoiseBesideAText() throws IOException {
+        Model model = model("clip", Optional.empty());
+        Embedding.Patches shape = (Embedding.Patches) model.companion().orElseThrow().architecture().embedding();
+        TokenizedText text = TokenizedText.of(8, Arrays.stream(ids(model, 1, 24)[0]).asLongStream().toArray());
+        try (DepthSurvey survey = DepthSurvey.of(model, Compute.F32)) {
+            Depth one = survey.measure(text, Progress.NONE);
+            assertEquals(24, one.tokens());
+            assertEquals((24 + shape.tokens() - 1) / shape.tokens() * (long) shape.tokens(), one.companion().orElseThrow().tokens());
+            assertSame(one.companion().orElseThrow(), survey.measure(text, Progress.NONE).companion().orElseThrow());
+            assertEquals(Optional.empty(), survey.measure(List.of(Batch.Tokens.of(text.window(0))).iterator(), 8, Progress.NONE).companion());
+        }
+    }
+
+    /** A massive activation of patches has a place, and no token. */
+    @Test
+    void whatAPatchHasIsNoTokens() throws IOException {
+        Model model = model("clip", Optional.empty());
+        Role bias = Role.of(Part.MLP_DOWN, 0, Role.Field.BIAS);
+        Depth depth;
+        try (DepthSurvey survey = DepthSurvey.of(biased(model, bias.in(Stack.IMAGE), 7, 5000), Compute.F32)) {
+            depth = survey.measure(TokenizedText.of(8, Arrays.stream(ids(model, 1, 24)[0]).asLongStream().toArray()), Progress.NONE);
+        }
+        assertEquals(List.of(), depth.massive());
+        assertEquals(OptionalLong.empty(), depth.companion().orElseThrow().massive().getFirst().token());
     }
 
     @ParameterizedTest
@@ -459,7 +588,7 @@ class DepthTest {
         assertEquals(OptionalInt.of(2), found.diesIn());
         assertEquals(5000, found.value(), 20);
         assertEquals(4 * LENGTH, found.tokens());
-        assertTrue(Arrays.stream(rows).anyMatch(row -> row[found.place()] == found.token()), "its token stands at its place");
+        assertTrue(Arrays.stream(rows).anyMatch(row -> row[found.place()] == found.token().getAsLong()), "its token stands at its place");
         Depth lasting = measure(biased(model, Role.of(Part.MLP_DOWN, 0, Role.Field.BIAS), 7, 5000), Compute.F32, batch(rows));
         assertEquals(OptionalInt.empty(), lasting.massive().getFirst().diesIn());
         Model four = model;

@@ -17,11 +17,13 @@ import picocli.CommandLine.Parameters;
 @Command(
         name = "depth",
         description = {
-            "Measure how a model uses its depth, on a text: what its stream is like at five positions of every block, how far apart the "
+            "Measure how a model uses its depth, on a text: what its stream is like at the positions of every block, how far apart the "
                     + "inputs of its blocks are, which activations are massive, how the variance grows, and which blocks are idle.",
             "The text is read in whole windows that follow each other. Distances are arccos(cos)/pi between inputs of two blocks, the mean "
                     + "over all tokens. Of experts it says how often each is chosen. With --out there is a report with plots; several checkpoints are drawn together. "
-                    + "Models that read images are refused."
+                    + "Models that read images alone are refused.",
+            "Two stacks are measured each by itself: a decoder reads the text behind the token that it begins with, and its encoder the same text; an encoder of "
+                    + "sounds and a tower of images are given noise, and their report says so."
         },
         footer = {
             "  isonorm depth gpt2/                                  a table and a verdict, on an embedded text",

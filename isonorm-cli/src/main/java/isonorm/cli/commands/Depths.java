@@ -1,12 +1,15 @@
 package isonorm.cli.commands;
 
 import isonorm.architecture.Architecture;
+import isonorm.architecture.Companion;
+import isonorm.architecture.Embedding;
 import isonorm.cli.report.DepthReport;
 import isonorm.cli.terminal.ProgressBar;
 import isonorm.convert.LoadedModel;
 import isonorm.depth.Depth;
 import isonorm.depth.DepthSurvey;
 import isonorm.depth.MassiveActivation;
+import isonorm.generate.Generator;
 import isonorm.measure.TextGradient;
 import isonorm.model.Compute;
 import isonorm.text.Tokenizer;
@@ -55,7 +58,7 @@ record Depths(
         announcement.run();
         List<DepthReport.Measured> measured = new ArrayList<>();
         for (Task task : tasks) {
-            measured.add(measure(task, progress));
+            measured.addAll(measure(task, progress));
         }
         return new DepthReport(text.map(Path::toString).orElse(SampleText.NAME), measured);
     }
@@ -67,9 +70,12 @@ record Depths(
         DepthSurvey.require(model.model());
         int length = length(window, tokens, architecture);
         Path tokenizer = model.checkpoint().folder().resolve("tokenizer.json");
-        TokenizedText words = SampleText.read(tokenizer, text, length, tokens);
         if (sensitivity || gradients) {
             Verification.requirePrediction(model.model(), length);
+        }
+        TokenizedText words = SampleText.read(tokenizer, text, length, tokens);
+        if (architecture.companion().orElse(null) instanceof Companion.Encoder) {
+            words = new TokenizedText(words.ids(), new long[] {Generator.start(model)}, length, length - 1, 0);
         }
         TokenizedText predicted = sensitivity || gradients
                 ? SampleText.read(tokenizer, text, length, Math.max(length, Math.min(tokens, sensitivityTokens)))
@@ -78,9 +84,12 @@ record Depths(
         return new Task(name, checkpoint, model, words, predicted);
     }
 
-    /** The window that is asked for, or the longest there can be, up to {@value #LONGEST}. */
+    /** The window that is asked for, or the longest there can be, up to {@value #LONGEST}. An encoder reads what a window has of the text, one token less. */
     static int length(Optional<Integer> window, long tokens, Architecture architecture) {
-        int longest = architecture.longestSequence();
+        int longest = architecture.companion().orElse(null) instanceof Companion.Encoder(Architecture encoder, boolean _)
+                && encoder.embedding() instanceof Embedding.Tokens
+                        ? Math.min(architecture.longestSequence(), encoder.longestSequence() + 1)
+                        : architecture.longestSequence();
         int length = window.orElse((int) Math.min(Math.min(LONGEST, tokens), longest));
         if (length > longest) {
             throw new IllegalArgumentException("this model has " + longest + " positions, got a window of " + length + " tokens; take a shorter one");
@@ -88,7 +97,8 @@ record Depths(
         return length;
     }
 
-    private DepthReport.Measured measure(Task task, ProgressBar progress) throws IOException {
+    /** Of a model of two stacks first what the second one gave: a decoder reads it, and images come before texts. */
+    private List<DepthReport.Measured> measure(Task task, ProgressBar progress) throws IOException {
         long start = System.nanoTime();
         try (DepthSurvey survey = DepthSurvey.of(task.model.model(), Compute.named(compute))) {
             Depth depth = survey.measure(task.text, (what, done, total) -> progress.step(task.name + ": " + what, done, total));
@@ -101,18 +111,39 @@ record Depths(
                 depth = depth.withGradients(TextGradient.of(task.model.model(), task.predicted,
                         (what, done, total) -> progress.step(task.name + ": " + what, done, total)));
             }
-            return new DepthReport.Measured(task.name, task.checkpoint, Model.of(task.model.model()).architecture(), task.text.window(), seconds, depth,
-                    words(task.model, depth));
+            Architecture architecture = Model.of(task.model.model()).architecture();
+            Optional<Companion> beside = architecture.companion();
+            List<DepthReport.Measured> measured = new ArrayList<>();
+            if (beside.isPresent()) {
+                Depth other = depth.companion().orElseThrow();
+                Architecture stack = beside.get().architecture();
+                measured.add(new DepthReport.Measured(task.name, Optional.of(beside.get().stack().title()), task.checkpoint, stack,
+                        input(stack, task.text.window() - task.text.beginning().length, task.text.window()), seconds, other, words(task.model, other)));
+            }
+            measured.add(new DepthReport.Measured(task.name, beside.map(Companion::mainTitle), task.checkpoint, architecture,
+                    DepthReport.Input.text(task.text.window()), seconds, depth, words(task.model, depth)));
+            return measured;
         }
+    }
+
+    /** What a second stack reads beside windows of a text. */
+    private static DepthReport.Input input(Architecture stack, int tokens, int window) {
+        return switch (stack.embedding()) {
+            case Embedding.Tokens _ -> DepthReport.Input.text(tokens);
+            case Embedding.Patches shape -> new DepthReport.Input("patch", "patches", "image", shape.tokens());
+            case Embedding.Sound shape -> new DepthReport.Input("frame", "frames", "sound",
+                    shape.steps(shape.framesOf(Math.min(window, stack.longestSequence()))));
+        };
     }
 
     /** The text of the tokens that have massive activations. */
     private static Map<Long, String> words(LoadedModel model, Depth depth) throws IOException {
         Map<Long, String> words = new TreeMap<>();
-        if (!depth.massive().isEmpty()) {
+        if (depth.massive().stream().anyMatch(massive -> massive.token().isPresent())) {
             try (Tokenizer tokenizer = Tokenizer.open(model.checkpoint().folder().resolve("tokenizer.json"))) {
                 for (MassiveActivation massive : depth.massive()) {
-                    words.put(massive.token(), tokenizer.decode(massive.token()));
+                    long token = massive.token().orElseThrow();
+                    words.put(token, tokenizer.decode(token));
                 }
             }
         }

@@ -33,7 +33,7 @@ record DepthPlots(List<DepthReport.Measured> all) {
         groups.add(new Page.Group("Distances", Stream.concat(all.stream().map(this::heat), all.stream().map(this::similarity)).toList()));
         groups.add(new Page.Group("What blocks do", List.of(turns(), influence())));
         groups.add(new Page.Group("What branches write", List.of(writes())));
-        groups.add(new Page.Group("Magnitudes", Arrays.stream(Position.values()).map(this::magnitudes).toList()));
+        groups.add(new Page.Group("Magnitudes", positions().map(this::magnitudes).toList()));
         groups.add(new Page.Group("At every position", List.of(
                 everywhere("Kurtosis", "A normal distribution has 3; outliers make it large.", Activations::kurtosis),
                 everywhere("Variance at every position", "All values of all tokens together.", Activations::variance),
@@ -51,12 +51,18 @@ record DepthPlots(List<DepthReport.Measured> all) {
         return groups;
     }
 
+    /** Those that some checkpoint has. */
+    private Stream<Position> positions() {
+        return Arrays.stream(Position.values())
+                .filter(position -> all.stream().anyMatch(one -> one.depth().activations().stream().anyMatch(block -> block.containsKey(position))));
+    }
+
     private static String words(Position position) {
         return position.label().replace('_', ' ').replace("mlp", "MLP");
     }
 
     private String named(DepthReport.Measured one, String what) {
-        return all.size() == 1 ? what : one.name() + ", " + what;
+        return all.size() == 1 ? what : one.title() + ", " + what;
     }
 
     private static Plot.Curve curve(String name, int colour, boolean dashed, int count, IntToDoubleFunction value) {
@@ -79,13 +85,13 @@ record DepthPlots(List<DepthReport.Measured> all) {
     }
 
     private Plot heat(DepthReport.Measured one) {
-        return new Plot.Heat(all.size() == 1 ? "Angular distance" : "Angular distance in " + one.name(),
+        return new Plot.Heat(all.size() == 1 ? "Angular distance" : "Angular distance in " + one.title(),
                 "Between the inputs of block l and of block l + n. What is dark could go: what leaves these blocks is what entered.",
                 new Plot.Axes("block l", "blocks later, n"), "distance", 1, one.depth().angular());
     }
 
     private Plot similarity(DepthReport.Measured one) {
-        return new Plot.Heat(all.size() == 1 ? "Linear CKA" : "Linear CKA of " + one.name(),
+        return new Plot.Heat(all.size() == 1 ? "Linear CKA" : "Linear CKA of " + one.title(),
                 "How alike tokens stand to each other before block l and before block l + n, from 32 tokens a window; 1 is the same.",
                 new Plot.Axes("block l", "blocks later, n"), "CKA", 1, one.depth().cka());
     }
@@ -95,7 +101,7 @@ record DepthPlots(List<DepthReport.Measured> all) {
             ExpertLoad load = one.depth().experts().get(l);
             return load == null ? new double[0] : IntStream.range(0, load.experts()).mapToDouble(load::share).toArray();
         }).toArray(double[][]::new);
-        return new Plot.Heat(all.size() == 1 ? "How often experts are chosen" : "How often experts are chosen in " + one.name(),
+        return new Plot.Heat(all.size() == 1 ? "How often experts are chosen" : "How often experts are chosen in " + one.title(),
                 "The part of the tokens that each expert of a block is chosen for.", new Plot.Axes("block", "expert"), "share", 0, shares);
     }
 
@@ -125,7 +131,7 @@ record DepthPlots(List<DepthReport.Measured> all) {
         List<Plot.Curve> curves = new ArrayList<>();
         for (int c = 0; c < all.size(); c++) {
             DepthReport.Measured one = all.get(c);
-            curves.add(curve(one.name(), c, false, one.depth().blocks(), l -> value.of(one.depth(), l)));
+            curves.add(curve(one.title(), c, false, one.depth().blocks(), l -> value.of(one.depth(), l)));
         }
         return new Plot.Lines(title, note, new Plot.Axes("block", y), curves);
     }
@@ -136,6 +142,9 @@ record DepthPlots(List<DepthReport.Measured> all) {
             DepthReport.Measured one = all.get(c);
             curves.add(ratios(named(one, "attention"), c, false, one, Position.ATTENTION_OUTPUT));
             curves.add(ratios(named(one, "MLP"), all.size() == 1 ? 1 : c, all.size() > 1, one, Position.MLP_OUTPUT));
+            if (DepthReport.crosses(one.depth())) {
+                curves.add(ratios(named(one, "cross-attention"), all.size() == 1 ? 2 : c, true, one, Position.CROSS_ATTENTION_OUTPUT));
+            }
         }
         return new Plot.Lines("What branches write", "The norm of what a branch adds beside the norm of the stream it finds, the mean over tokens.",
                 new Plot.Axes("block", "ratio"), curves);
@@ -169,10 +178,11 @@ record DepthPlots(List<DepthReport.Measured> all) {
 
     private Plot everywhere(String title, String note, ToDoubleFunction<Activations> statistic) {
         List<Plot.Curve> curves = new ArrayList<>();
+        List<Position> positions = positions().toList();
         for (int c = 0; c < all.size(); c++) {
-            for (Position position : Position.values()) {
-                curves.add(statistic(named(all.get(c), words(position)), c * Position.values().length + position.ordinal(), c > 0, all.get(c),
-                        position, statistic));
+            for (int p = 0; p < positions.size(); p++) {
+                Position position = positions.get(p);
+                curves.add(statistic(named(all.get(c), words(position)), c * positions.size() + p, c > 0, all.get(c), position, statistic));
             }
         }
         return new Plot.Lines(title, note, new Plot.Axes("block", title.replace(" at every position", "").toLowerCase(Locale.ROOT)), curves);

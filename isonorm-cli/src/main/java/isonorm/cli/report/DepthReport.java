@@ -35,11 +35,20 @@ import java.util.stream.IntStream;
 public record DepthReport(String text, List<Measured> all) {
 
     /**
-     * A checkpoint and how it uses its depth.
+     * A checkpoint, or one of its two stacks, and how it uses its depth.
      *
+     * @param stack which of two
+     * @param seconds how long it took, both stacks together
      * @param words the text of tokens that are named
      */
-    public record Measured(String name, String checkpoint, Architecture architecture, int window, double seconds, Depth depth, Map<Long, String> words) {
+    public record Measured(
+            String name, Optional<String> stack, String checkpoint, Architecture architecture, Input input, double seconds, Depth depth,
+            Map<Long, String> words) {
+
+        /** What people read. */
+        String title() {
+            return stack.map(which -> name + ", " + which).orElse(name);
+        }
 
         /** How its blocks stand to their norms, each kind once. */
         String strategy() {
@@ -50,6 +59,29 @@ public record DepthReport(String text, List<Measured> all) {
             kinds.add((other.equals(placement) ? placement : placement + " and " + other) + " " + block.norm().kind().label());
             }
             return String.join(", ", kinds);
+        }
+    }
+
+    /**
+     * What a stack read: the text, or noise in the place of images or sounds.
+     *
+     * @param part what goes through the stream: a token, patch or frame; {@code parts} are more of them
+     * @param whole what has so many of them
+     */
+    public record Input(String part, String parts, String whole, int length) {
+
+        /** Windows of the text. */
+        public static Input text(int window) {
+            return new Input("token", "tokens", "window", window);
+        }
+
+        boolean noise() {
+            return !part.equals("token");
+        }
+
+        /** Such as: 512 tokens in windows of 256. */
+        String of(long number) {
+            return Table.count(number) + " " + (number == 1 ? part : parts) + " in " + whole + "s of " + length;
         }
     }
 
@@ -72,9 +104,9 @@ public record DepthReport(String text, List<Measured> all) {
             blocks(one, blocks);
             Depth depth = one.depth;
             for (int l = 0; l < depth.blocks(); l++) {
-                Json.put(influence.addObject().put("checkpoint", one.name).put("block", l), "influence", depth.influence(l));
+                Json.put(row(one, influence).put("block", l), "influence", depth.influence(l));
                 for (int n = 1; l + n <= depth.blocks(); n++) {
-                    ObjectNode distance = distances.addObject().put("checkpoint", one.name).put("block", l).put("span", n);
+                    ObjectNode distance = row(one, distances).put("block", l).put("span", n);
                     Json.put(distance, "distance", depth.distance(l, n));
                     Json.put(distance, "cosine", depth.cosine()[l][n - 1]);
                     Json.put(distance, "cka", depth.cka()[l][n - 1]);
@@ -82,19 +114,19 @@ public record DepthReport(String text, List<Measured> all) {
             }
             depth.massive().forEach(each -> massive.add(massive(one, each)));
             depth.experts().forEach((block, load) -> {
-                ObjectNode row = loads.addObject().put("checkpoint", one.name).put("block", block).put("experts", load.experts());
+                ObjectNode row = row(one, loads).put("block", block).put("experts", load.experts());
                 Json.put(row, "effective", load.effective());
                 row.put("most_chosen", load.most()).put("most_share", load.share(load.most()));
                 row.put("least_chosen", load.least()).put("least_share", load.share(load.least())).put("unused", load.unused());
                 for (int e = 0; e < load.experts(); e++) {
-                    experts.addObject().put("checkpoint", one.name).put("block", block).put("expert", e).put("chosen", load.chosen()[e])
+                    row(one, experts).put("block", block).put("expert", e).put("chosen", load.chosen()[e])
                             .put("share", load.share(e));
                 }
             });
             depth.gradients().ifPresent(measured -> IntStream.range(0, depth.blocks()).forEach(l -> measured.blocks().get(l).forEach((part, norm) ->
-                    Json.put(gradients.addObject().put("checkpoint", one.name).put("block", l).put("parameter", part), "norm", norm))));
+                    Json.put(row(one, gradients).put("block", l).put("parameter", part), "norm", norm))));
             depth.sensitivity().ifPresent(measured -> measured.removals().forEach(removal -> {
-                ObjectNode row = sensitivity.addObject().put("checkpoint", one.name).put("block", removal.block()).put("span", removal.span());
+                ObjectNode row = row(one, sensitivity).put("block", removal.block()).put("span", removal.span());
                 Json.put(row, "perplexity", removal.perplexity());
                 Json.put(row, "increase", removal.perplexity() / measured.perplexity() - 1);
             }));
@@ -102,11 +134,23 @@ public record DepthReport(String text, List<Measured> all) {
         return json;
     }
 
+    private static ObjectNode row(Measured one, ArrayNode rows) {
+        return named(one, rows.addObject());
+    }
+
+    /** Whose row it is. */
+    private static ObjectNode named(Measured one, ObjectNode row) {
+        row.put("checkpoint", one.name);
+        one.stack.ifPresent(stack -> row.put("stack", stack));
+        return row;
+    }
+
     private static ObjectNode summary(Measured one) {
         Depth depth = one.depth;
         ObjectNode json = Json.object();
-        json.put("checkpoint", one.name).put("path", one.checkpoint).put("family", one.architecture.family()).put("strategy", one.strategy());
-        json.put("blocks", depth.blocks()).put("width", depth.width()).put("tokens", depth.tokens()).put("window", one.window);
+        named(one, json).put("path", one.checkpoint).put("family", one.architecture.family()).put("strategy", one.strategy());
+        json.put("blocks", depth.blocks()).put("width", depth.width()).put("tokens", depth.tokens()).put("window", one.input.length)
+                .put("read", one.input.noise() ? "noise" : "text");
         json.put("compute", depth.compute().label()).put("seconds", one.seconds);
         json.put("tokens_without_direction", depth.withoutDirection());
         Growth growth = depth.growth();
@@ -133,7 +177,7 @@ public record DepthReport(String text, List<Measured> all) {
         for (int l = 0; l < one.depth.blocks(); l++) {
             for (Map.Entry<Position, Activations> entry : one.depth.activations().get(l).entrySet()) {
                 Activations at = entry.getValue();
-                ObjectNode row = into.addObject().put("checkpoint", one.name).put("block", l).put("position", entry.getKey().label());
+                ObjectNode row = row(one, into).put("block", l).put("position", entry.getKey().label());
                 STATISTICS.forEach((name, statistic) -> Json.put(row, name, statistic.of(at)));
                 at.writeRatio().ifPresent(ratio -> Json.put(row, "write_ratio", ratio));
                 row.put("beyond_fp16", at.beyondFp16()).put("beyond_fp8_e4m3", at.beyondE4m3()).put("beyond_fp8_e5m2", at.beyondE5m2());
@@ -143,11 +187,12 @@ public record DepthReport(String text, List<Measured> all) {
     }
 
     private static ObjectNode massive(Measured one, MassiveActivation massive) {
-        ObjectNode row = Json.object().put("checkpoint", one.name).put("dimension", massive.dimension());
+        ObjectNode row = named(one, Json.object()).put("dimension", massive.dimension());
         row.put("born_in_block", massive.bornIn());
         massive.diesIn().ifPresent(block -> row.put("dies_in_block", block));
-        return row.put("value", massive.value()).put("block", massive.block()).put("token", massive.token())
-                .put("text", one.words.get(massive.token())).put("place", massive.place()).put("tokens", massive.tokens());
+        row.put("value", massive.value()).put("block", massive.block());
+        massive.token().ifPresent(token -> row.put("token", token).put("text", one.words.get(token)));
+        return row.put("place", massive.place()).put("tokens", massive.tokens());
     }
 
     // Statistics
@@ -183,11 +228,11 @@ public record DepthReport(String text, List<Measured> all) {
 
     private void print(Measured one, Console console) {
         Depth depth = one.depth;
-        console.out().println(console.bold(one.name) + " (" + one.architecture.family() + ", " + one.strategy() + ") on " + text + ": "
-                + Table.count(depth.tokens(), "token") + " in windows of " + one.window + ", computed in " + depth.compute().label()
+        console.out().println(console.bold(one.title()) + " (" + one.architecture.family() + ", " + one.strategy() + ") on " + (one.input.noise() ? "noise" : text)
+                + ": " + one.input.of(depth.tokens()) + ", computed in " + depth.compute().label()
                 + String.format(Locale.ROOT, ", %.1f s", one.seconds));
         console.out().println();
-        Table table = Table.ofNumbers(HEADS.subList(0, depth.sensitivity().isPresent() ? HEADS.size() : HEADS.size() - 1).toArray(String[]::new));
+        Table table = Table.ofNumbers(heads(depth).toArray(String[]::new));
         rows(depth).forEach(row -> table.row(row.toArray(String[]::new)));
         table.print(console.out());
         console.out().println("  The stream behind each block; writes are norms beside the stream's; distances are to the next block's input, 0 to 1.");
@@ -206,16 +251,33 @@ public record DepthReport(String text, List<Measured> all) {
         }
     }
 
-    private static final List<String> HEADS = List.of("block", "variance", "rms", "p50", "p99.9", "largest", "kurtosis", "attention writes", "MLP writes",
-            "distance", "influence", "without it");
+    /** What is said of each block: of what it reads from an encoder where there is one, of the model without it where that was measured. */
+    private static List<String> heads(Depth depth) {
+        List<String> heads = new ArrayList<>(List.of("block", "variance", "rms", "p50", "p99.9", "largest", "kurtosis", "attention writes"));
+        if (crosses(depth)) {
+            heads.add("cross-attention writes");
+        }
+        heads.addAll(List.of("MLP writes", "distance", "influence"));
+        if (depth.sensitivity().isPresent()) {
+            heads.add("without it");
+        }
+        return heads;
+    }
+
+    static boolean crosses(Depth depth) {
+        return depth.activations().stream().anyMatch(block -> block.containsKey(Position.CROSS_ATTENTION_OUTPUT));
+    }
 
     private static List<List<String>> rows(Depth depth) {
         List<List<String>> rows = new ArrayList<>();
         for (int l = 0; l < depth.blocks(); l++) {
             Activations stream = requireNonNull(depth.activations().get(l).get(Position.BLOCK_OUTPUT));
             List<String> row = new ArrayList<>(List.of(String.valueOf(l), number(stream.variance()), number(stream.rms()), number(stream.p50()),
-                    number(stream.p999()), number(stream.maxAbs()), number(stream.kurtosis()), ratio(depth, l, Position.ATTENTION_OUTPUT),
-                    ratio(depth, l, Position.MLP_OUTPUT), number(depth.distance(l, 1)), number(depth.influence(l))));
+                    number(stream.p999()), number(stream.maxAbs()), number(stream.kurtosis()), ratio(depth, l, Position.ATTENTION_OUTPUT)));
+            if (crosses(depth)) {
+                row.add(ratio(depth, l, Position.CROSS_ATTENTION_OUTPUT));
+            }
+            row.addAll(List.of(ratio(depth, l, Position.MLP_OUTPUT), number(depth.distance(l, 1)), number(depth.influence(l))));
             int block = l;
             depth.sensitivity().ifPresent(measured -> row.add(String.format(Locale.ROOT, "%+.1f %%", 100 * measured.increase(block))));
             rows.add(row);
@@ -249,6 +311,9 @@ public record DepthReport(String text, List<Measured> all) {
     private static Map<String, String> facts(Measured one) {
         Depth depth = one.depth;
         Map<String, String> facts = new LinkedHashMap<>();
+        if (one.input.noise()) {
+            facts.put("noise", "normal numbers in the place of " + one.input.whole + "s, so all of this is of noise");
+        }
         facts.put("growth of the variance", depth.growth().shape().label()
                 + (Double.isFinite(depth.growth().quality()) ? String.format(Locale.ROOT, ", R² %.3f", depth.growth().quality()) : ""));
         facts.put("massive activations", depth.massive().isEmpty() ? "none" : String.join("; ",
@@ -284,8 +349,9 @@ public record DepthReport(String text, List<Measured> all) {
     }
 
     private static String words(Measured one, MassiveActivation massive) {
-        return "dimension " + massive.dimension() + ", " + number(massive.value()) + " at token " + quoted(requireNonNull(one.words.get(massive.token()))) + " (place "
-                + massive.place() + "), " + (massive.bornIn() < 0 ? "from the embedding on" : "born in block " + massive.bornIn())
+        return "dimension " + massive.dimension() + ", " + number(massive.value()) + " at " + (massive.token().isPresent()
+                ? "token " + quoted(requireNonNull(one.words.get(massive.token().getAsLong()))) + " (place " + massive.place() + ")"
+                : one.input.part + " " + massive.place()) + ", " + (massive.bornIn() < 0 ? "from the embedding on" : "born in block " + massive.bornIn())
                 + (massive.diesIn().isPresent() ? ", gone behind block " + massive.diesIn().getAsInt() : ", there to the end");
     }
 
@@ -333,16 +399,17 @@ public record DepthReport(String text, List<Measured> all) {
             facts.put("norms", one.strategy());
             facts.put("blocks", String.valueOf(one.depth.blocks()));
             facts.put("width", Table.count(one.depth.width()));
-            facts.put("read", Table.count(one.depth.tokens(), "token") + " in windows of " + one.window);
+            facts.put("read", one.input.of(one.depth.tokens()));
             facts.put("computed in", one.depth.compute().label());
             facts.putAll(facts(one));
-            cards.add(new Page.Card(one.name, one.depth.verdict(), facts));
-            tables.add(new Page.Grid(one.name + ", block by block", HEADS.subList(0, HEADS.size() - (one.depth.sensitivity().isPresent() ? 0 : 1)), rows(one.depth)));
+            cards.add(new Page.Card(one.title(), one.depth.verdict(), facts));
+            tables.add(new Page.Grid(one.title() + ", block by block", heads(one.depth), rows(one.depth)));
             if (!one.depth.experts().isEmpty()) {
-                tables.add(new Page.Grid(one.name + ", experts block by block", LOAD_HEADS, loads(one.depth)));
+                tables.add(new Page.Grid(one.title() + ", experts block by block", LOAD_HEADS, loads(one.depth)));
             }
         }
-        String title = all.size() == 1 ? "Depth of " + all.getFirst().name : "Depth of " + all.size() + " checkpoints";
+        List<String> checkpoints = all.stream().map(Measured::name).distinct().toList();
+        String title = checkpoints.size() == 1 ? "Depth of " + checkpoints.getFirst() : "Depth of " + checkpoints.size() + " checkpoints";
         return new Page(title, "Measured on " + text, cards, plots.groups(), tables);
     }
 }

@@ -130,16 +130,8 @@ class DepthCommandTest {
 
     @Test
     void ofExpertsIsSaidHowOftenEachIsChosen() throws IOException {
-        Path model = Files.createDirectory(folder.resolve("mixtral"));
-        for (String file : List.of("config.json", "model.safetensors")) {
-            Files.copy(Run.fixture("mixtral").resolve(file), model.resolve(file));
-        }
-        String words = IntStream.range(1, 160).mapToObj(i -> "\"w" + i + "\": " + i).collect(Collectors.joining(", "));
-        Files.writeString(model.resolve("tokenizer.json"), """
-                {"version": "1.0", "added_tokens": [], "normalizer": null, "pre_tokenizer": {"type": "Whitespace"}, "post_processor": null, "decoder": null,
-                 "model": {"type": "WordLevel", "vocab": {"?": 0, %s}, "unk_token": "?"}}""".formatted(words));
-        Path text = Files.writeString(folder.resolve("text.txt"),
-                new SplittableRandom(1).ints(200, 1, 160).mapToObj(i -> "w" + i).collect(Collectors.joining(" ")));
+        Path model = withWords("mixtral", 160);
+        Path text = text(160);
         Path out = folder.resolve("report");
         Run run = Run.of("depth", model, "--text", text, "--window", 20, "--out", out, "--quiet").ended(0);
         JsonNode json = new ObjectMapper().readTree(out.resolve("report.json").toFile());
@@ -164,6 +156,63 @@ class DepthCommandTest {
             assertTrue(Files.exists(out.resolve(file)), file);
         }
         assertFalse(Run.of("depth", EXAMPLE, "--tokens", 512, "--quiet").ended(0).out().contains("most chosen"));
+    }
+
+    /** A fixture with a tokenizer of as many words as it has. */
+    private Path withWords(String fixture, int count) throws IOException {
+        Path model = Files.createDirectory(folder.resolve(fixture));
+        for (String file : List.of("config.json", "model.safetensors")) {
+            Files.copy(Run.fixture(fixture).resolve(file), model.resolve(file));
+        }
+        String words = IntStream.range(1, count).mapToObj(i -> "\"w" + i + "\": " + i).collect(Collectors.joining(", "));
+        Files.writeString(model.resolve("tokenizer.json"), """
+                {"version": "1.0", "added_tokens": [], "normalizer": null, "pre_tokenizer": {"type": "Whitespace"}, "post_processor": null, "decoder": null,
+                 "model": {"type": "WordLevel", "vocab": {"?": 0, %s}, "unk_token": "?"}}""".formatted(words));
+        return model;
+    }
+
+    /** Two hundred of these words. */
+    private Path text(int count) throws IOException {
+        return Files.writeString(folder.resolve("text.txt"),
+                new SplittableRandom(1).ints(200, 1, count).mapToObj(i -> "w" + i).collect(Collectors.joining(" ")));
+    }
+
+    @Test
+    void ofTwoStacksEachHasItsRowsAndTables() throws IOException {
+        Path out = folder.resolve("report");
+        Run run = Run.of("depth", withWords("bart", 160), "--text", text(160), "--window", 21, "--out", out, "--quiet").ended(0);
+        JsonNode json = new ObjectMapper().readTree(out.resolve("report.json").toFile());
+        JsonNode checkpoints = json.path("checkpoints");
+        assertEquals(List.of("encoder", "decoder"), checkpoints.findValuesAsText("stack"));
+        assertEquals(List.of("bart", "bart"), checkpoints.findValuesAsText("checkpoint"));
+        assertEquals(List.of("2", "3"), checkpoints.findValuesAsText("blocks"));
+        assertEquals(List.of("20", "21"), checkpoints.findValuesAsText("window"));
+        assertEquals(List.of("200", "210"), checkpoints.findValuesAsText("tokens"));
+        assertEquals(List.of("text", "text"), checkpoints.findValuesAsText("read"));
+        assertFalse(json.toString().contains("perplexity"), json.toString());
+        assertEquals(2 * 5 + 3 * 6, json.path("blocks").size());
+        json.path("blocks").forEach(row -> assertTrue(!row.path("position").asText().equals("cross_attention_output")
+                || row.path("stack").asText().equals("decoder") && row.path("write_ratio").asDouble() > 0, row.toString()));
+        assertEquals(3 + 6, json.path("angular_distance").size());
+        assertEquals(9, json.path("angular_distance").findValuesAsText("stack").size());
+        assertTrue(Files.readAllLines(out.resolve("blocks.csv")).getFirst().startsWith("checkpoint,stack,block,position"), "columns");
+        assertTrue(run.out().contains("bart, encoder (bart, ") && run.out().contains("200 tokens in windows of 20")
+                && run.out().contains("210 tokens in windows of 21") && run.out().contains("cross-attention writes"), run.out());
+        assertTrue(Files.readString(out.resolve("report.html")).contains("bart, decoder, block by block"), "a table");
+        refused(1, "this bart model is an encoder beside a decoder", folder.resolve("bart"), "--text", folder.resolve("text.txt"), "--sensitivity");
+        refused(1, "this model has 64 positions, got a window of 65", folder.resolve("bart"), "--text", folder.resolve("text.txt"), "--window", 65);
+    }
+
+    @Test
+    void whatReadsImagesOrSoundsBesideATextIsGivenNoiseAndSaysSo() throws IOException {
+        Path text = text(64);
+        JsonNode towers = Run.of("depth", withWords("clip", 64), "--text", text, "--window", 8, "--json").ended(0).json();
+        assertEquals(List.of("image tower", "text tower"), towers.path("checkpoints").findValuesAsText("stack"));
+        assertEquals(List.of("noise", "text"), towers.path("checkpoints").findValuesAsText("read"));
+        Run run = Run.of("depth", withWords("whisper", 160), "--text", text, "--window", 21, "--quiet").ended(0);
+        assertTrue(run.out().contains("whisper, encoder (whisper, pre layernorm) on noise: 300 frames in sounds of 30"), run.out());
+        assertTrue(run.out().contains("noise: normal numbers in the place of sounds"), run.out());
+        assertTrue(run.out().contains("whisper, decoder (whisper, pre layernorm) on " + text + ": 210 tokens in windows of 21"), run.out());
     }
 
     @Test
