@@ -1,7 +1,7 @@
 package isonorm.verify;
 
 import isonorm.architecture.Architecture;
-import isonorm.architecture.Stream;
+import isonorm.architecture.Companion;
 import isonorm.kernel.Rows;
 import isonorm.kernel.Values;
 import isonorm.layer.Fit;
@@ -13,7 +13,9 @@ import isonorm.weights.Model;
 import isonorm.weights.Numbers;
 import java.io.IOException;
 import java.util.Arrays;
+import java.util.List;
 import java.util.Optional;
+import java.util.stream.Stream;
 
 /**
  * The residual stream of a model before each block and behind the last, without each token's mean, which forms of one function may differ
@@ -35,40 +37,49 @@ final class Streams {
         this.values = values;
     }
 
-    private static Streams of(Model model, Batch batch) throws IOException {
+    /** Of the second stack first where there are two: what it gives, the main one may read. */
+    private static List<Streams> of(Model model, Batch batch) throws IOException {
         Architecture architecture = model.architecture();
-        int width = architecture.width();
-        boolean compressed = architecture.stream() == Stream.COMPRESSED;
-        int tokens = batch.count() * Fit.require(architecture.embedding(), batch);
-        float[][] values = new float[architecture.blocks().size() + 1][tokens * width];
-        Observer observer = new Observer() {
-            @Override
-            public void stream(int block, Rows h, int first) {
-                double[] row = new double[width];
-                for (int r = 0; r < h.rows(); r++) {
-                    Rows one = h.slice(r, 1);
-                    Numbers.decode(one.data(), one.type().dtype(), one.offset(), one.columns(), row, 0);
-                    double sum = Arrays.stream(row, 0, one.columns()).sum();
-                    if (compressed) {
-                        row[width - 1] = -sum;
-                    }
-                    double mean = compressed ? 0 : sum / width;
-                    for (int c = 0; c < width; c++) {
-                        values[block][(first + r) * width + c] = (float) (row[c] - mean);
-                    }
+        Optional<Architecture> beside = architecture.companion().map(Companion::architecture);
+        Batch main = batch instanceof Batch.Both both ? both.main() : batch;
+        Watch watch = Watch.of(architecture, main);
+        Optional<Watch> other = beside.map(stack -> Watch.of(stack, ((Batch.Both) batch).companion()));
+        try (ForwardPass pass = ForwardPass.fitting(model, Compute.F64)) {
+            pass.observe(batch, watch, other.<Observer>map(each -> each).orElse(Observer.NONE));
+        }
+        return Stream.concat(other.stream(), Stream.of(watch)).map(each -> new Streams(each.values)).toList();
+    }
+
+    /** Keeps the stream of one stack. */
+    private record Watch(int width, boolean compressed, float[][] values) implements Observer {
+
+        static Watch of(Architecture stack, Batch batch) {
+            int tokens = batch.count() * Fit.require(stack.embedding(), batch);
+            return new Watch(stack.width(), stack.streamWidth() < stack.width(), new float[stack.blocks().size() + 1][tokens * stack.width()]);
+        }
+
+        @Override
+        public void stream(int block, Rows h, int first) {
+            double[] row = new double[width];
+            for (int r = 0; r < h.rows(); r++) {
+                Rows one = h.slice(r, 1);
+                Numbers.decode(one.data(), one.type().dtype(), one.offset(), one.columns(), row, 0);
+                double sum = Arrays.stream(row, 0, one.columns()).sum();
+                if (compressed) {
+                    row[width - 1] = -sum;
+                }
+                double mean = compressed ? 0 : sum / width;
+                for (int c = 0; c < width; c++) {
+                    values[block][(first + r) * width + c] = (float) (row[c] - mean);
                 }
             }
-
-            @Override
-            public void normalized(int block, Rows x, Values scales, int first) {}
-
-            @Override
-            public void written(int block, Branch branch, Rows x, Values scales, Values bias, Rows h, int first) {}
-        };
-        try (ForwardPass pass = ForwardPass.fitting(model, Compute.F64)) {
-            pass.observe(batch, observer);
         }
-        return new Streams(values);
+
+        @Override
+        public void normalized(int block, Rows x, Values scales, int first) {}
+
+        @Override
+        public void written(int block, Branch branch, Rows x, Values scales, Values bias, Rows h, int first) {}
     }
 
     /** How far another model's stream is from this one at a place, as a part of this one. */
@@ -85,20 +96,40 @@ final class Streams {
 
     /** Where a model begins to differ from its original by more than rounding, in words; empty where the models have not the same blocks. */
     static Optional<String> parting(Model original, Model other, Batch inputs) throws IOException {
-        Architecture a = original.architecture();
-        Architecture b = other.architecture();
-        if (a.width() != b.width() || a.blocks().size() != b.blocks().size()) {
+        if (!alike(original.architecture(), other.architecture())) {
             return Optional.empty();
         }
         Batch batch = some(inputs);
-        Streams expected = of(original, batch);
-        Streams given = of(other, batch);
-        Streams moved = of(OwnRounding.once(original, other), batch);
+        List<Streams> expected = of(original, batch);
+        List<Streams> given = of(other, batch);
+        List<Streams> moved = of(OwnRounding.once(original, other), batch);
+        Parting main = expected.getLast().parting(given.getLast(), moved.getLast());
+        return original.architecture().companion().map(beside -> {
+            Parting second = expected.getFirst().parting(given.getFirst(), moved.getFirst());
+            return second.place >= 0 ? "of its " + beside.stack().title() + ", " + words(second) : "of its " + beside.mainTitle() + ", " + words(main);
+        }).or(() -> Optional.of(words(main)));
+    }
+
+    private static boolean alike(Architecture a, Architecture b) {
+        return a.width() == b.width() && a.blocks().size() == b.blocks().size() && a.companion().isPresent() == b.companion().isPresent()
+                && (a.companion().isEmpty() || alike(a.companion().get().architecture(), b.companion().orElseThrow().architecture()));
+    }
+
+    /**
+     * Where a stream leaves another.
+     *
+     * @param place before block 0 that is 0; -1 for nowhere
+     * @param jump by how much their distance grows there
+     */
+    private record Parting(int place, double jump) {}
+
+    /** @param moved what rounding makes of this one */
+    private Parting parting(Streams given, Streams moved) {
         double largest = JUMP;
         int place = -1;
         double before = 1;
-        for (int at = 0; at < expected.values.length; at++) {
-            double times = expected.distance(given, at) / Math.max(SAME, expected.distance(moved, at));
+        for (int at = 0; at < values.length; at++) {
+            double times = distance(given, at) / Math.max(SAME, distance(moved, at));
             double jump = times / Math.max(1, before);
             if (!(jump <= largest)) { // also NaN
                 largest = jump;
@@ -106,11 +137,15 @@ final class Streams {
             }
             before = times;
         }
-        return Optional.of(switch (place) {
+        return new Parting(place, largest);
+    }
+
+    private static String words(Parting parting) {
+        return switch (parting.place) {
             case -1 -> "the streams of both are alike behind every block, so it is what reads the last one: the final norm or the output";
             case 0 -> "the streams of both differ before block 0 already, so it is the embedding";
-            default -> "the stream jumps away behind block " + (place - 1) + ", to " + (long) Math.min(1e6, largest) + " times as far as before it";
-        });
+            default -> "the stream jumps away behind block " + (parting.place - 1) + ", to " + (long) Math.min(1e6, parting.jump) + " times as far as before it";
+        };
     }
 
     /** One prompt, and not more of it than is needed. */

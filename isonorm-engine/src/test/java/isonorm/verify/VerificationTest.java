@@ -8,6 +8,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import isonorm.EveryProcessor;
 import isonorm.architecture.Part;
 import isonorm.architecture.Role;
+import isonorm.architecture.Stack;
 import isonorm.checkpoint.Dtype;
 import isonorm.convert.Comparison;
 import isonorm.convert.Conversion;
@@ -228,6 +229,22 @@ class VerificationTest {
         IllegalArgumentException e = assertThrows(IllegalArgumentException.class,
                 () -> Verification.requirePrediction(model, 100_000));
         assertTrue(e.getMessage().contains("positions, got a window of 100000 tokens"), e.getMessage());
+    }
+
+    /** Where the encoder differs its stream is named, though the decoder's differs then too. */
+    @Test
+    void theStackThatDiffersIsNamed() throws IOException {
+        Model model = Fixture.named("bart").model();
+        Batch inputs = Verification.of(model, model).inputs().getFirst();
+        Role down = Role.of(Part.MLP_DOWN, 1, Role.Field.BIAS);
+        double[] moved = new double[model.architecture().width()];
+        moved[3] = 40;
+        assertTrue(Streams.parting(model, with(model, down.in(Stack.ENCODER), moved), inputs).orElseThrow()
+                .startsWith("of its encoder, the stream jumps away behind block 1, "));
+        assertTrue(Streams.parting(model, with(model, down, moved), inputs).orElseThrow().startsWith("of its decoder, the stream jumps away behind block 1, "));
+        Model towers = Fixture.named("clip").model();
+        assertTrue(Streams.parting(towers, with(towers, down.in(Stack.IMAGE), moved), Verification.of(towers, towers).inputs().getFirst()).orElseThrow()
+                .startsWith("of its image tower, the stream jumps away behind block 1, "));
     }
 
     private static Model with(Model model, Role role, double[] values) {
