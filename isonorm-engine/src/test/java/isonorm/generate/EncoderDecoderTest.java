@@ -30,10 +30,13 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 
-/** What encoders beside decoders write is what transformers' {@code generate} gives, which make_generations.py has written down. */
+/** What encoders beside decoders write, and decoders with beams, is what transformers' {@code generate} gives, which make_generations.py has written down. */
 class EncoderDecoderTest {
 
     private static final ObjectMapper JSON = new ObjectMapper();
+
+    /** How many tokens of a decoder's input are its prompt, as in make_generations.py. */
+    private static final int PROMPT = 6;
 
     @TempDir
     Path folder;
@@ -58,9 +61,11 @@ class EncoderDecoderTest {
     void writeWhatTransformersWrites(Case one) throws IOException {
         LoadedModel source = LoadedModel.open(Fixture.named(one.fixture).folder());
         requireSame(one, source.model(), one.fixture);
-        Form form = List.of(Form.PRE_CRMSNORM, Form.PRE_RMSNORM, Form.RMSNORM).stream().filter(each -> Conversion.refusals(source, each).isEmpty()).findFirst()
-                .orElseThrow();
-        requireSame(one, Conversion.of(source, form).result(), one.fixture + " as " + form.label());
+        Optional<Form> form = List.of(Form.PRE_CRMSNORM, Form.PRE_RMSNORM, Form.RMSNORM).stream()
+                .filter(each -> Conversion.refusals(source, each).isEmpty()).findFirst();
+        if (form.isPresent()) {
+            requireSame(one, Conversion.of(source, form.get()).result(), one.fixture + " as " + form.get().label());
+        }
     }
 
     private void requireSame(Case one, Transformer model, String what) throws IOException {
@@ -86,16 +91,19 @@ class EncoderDecoderTest {
                 Files.copy(source.resolve(file), copy.resolve(file));
             }
         }
-        ObjectNode config = (ObjectNode) JSON.readTree(source.resolve("generation_config.json").toFile());
+        Path own = source.resolve("generation_config.json");
+        ObjectNode config = Files.exists(own) ? (ObjectNode) JSON.readTree(own.toFile()) : JSON.createObjectNode();
         row.path("options").properties().forEach(entry -> config.set(entry.getKey(), entry.getValue()));
         Files.writeString(copy.resolve("generation_config.json"), config.toString());
         LoadedModel loaded = LoadedModel.open(copy);
         Sampling sampling = Sampling.greedy().repetitionPenalty(row.path("options").path("repetition_penalty").asDouble(1));
         int beams = row.path("options").path("num_beams").asInt(1);
         int number = row.path("row").asInt();
-        Batch batch = ((Batch.Both) Fixture.named(fixture).batch()).companion();
+        Batch given = Fixture.named(fixture).batch();
+        Batch batch = given instanceof Batch.Both both ? both.companion() : given;
         if (batch instanceof Batch.Tokens tokens) {
-            long[] input = IntStream.range(0, tokens.length()).filter(i -> tokens.seen(number, i)).mapToLong(i -> tokens.ids()[number][i]).toArray();
+            long[] input = IntStream.range(0, tokens.length()).filter(i -> tokens.seen(number, i)).mapToLong(i -> tokens.ids()[number][i])
+                    .limit(given == batch ? PROMPT : tokens.length()).toArray();
             return Generator.generateTokens(inference, loaded, List.of(input), Options.tokens(12).sampling(sampling).beams(beams)).rows().getFirst().ids();
         }
         Batch sound = ((Batch.Sounds) batch).slice(number, 1);
