@@ -10,6 +10,7 @@ import isonorm.kernel.Kernels;
 import isonorm.kernel.Profile;
 import isonorm.kernel.Rows;
 import isonorm.kernel.Values;
+import isonorm.layer.Choice;
 import isonorm.layer.Observer;
 import isonorm.model.Batch;
 import java.util.ArrayList;
@@ -164,9 +165,9 @@ final class Survey implements Observer {
     }
 
     @Override
-    public void chosen(int block, int token, int[] experts) {
+    public void chosen(int block, int token, Choice choice) {
         AtomicLongArray counts = requireNonNull(chosen.get(block));
-        for (int expert : experts) {
+        for (int expert : choice.experts()) {
             counts.incrementAndGet(expert);
         }
     }

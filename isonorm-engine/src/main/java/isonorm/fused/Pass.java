@@ -86,7 +86,7 @@ final class Pass {
     /** Shows what each row chose, if anybody looks. */
     void showChosen(int block, Choice[] choices) {
         for (int row = 0; observer != Observer.NONE && row < choices.length; row++) {
-            observer.chosen(block, row, choices[row].experts());
+            observer.chosen(block, row, choices[row]);
         }
     }
 

@@ -37,7 +37,7 @@ record Observation(Observer observer, int first) {
 
     void chosen(int block, Choice[] choices) {
         for (int token = 0; observer != Observer.NONE && token < choices.length; token++) {
-            observer.chosen(block, first + token, choices[token].experts());
+            observer.chosen(block, first + token, choices[token]);
         }
     }
 

@@ -47,8 +47,8 @@ public interface Observer {
      */
     void normalized(int block, Rows x, Values scales, int first);
 
-    /** The experts that a token chose in a block, in the order of their numbers. */
-    default void chosen(int block, int token, int[] experts) {}
+    /** The experts that a token chose in a block, and with which weights. */
+    default void chosen(int block, int token, Choice choice) {}
 
     /**
      * What a branch adds to the stream, {@code scales[token] * x + bias}, {@code (tokens, values)}, behind the norm and the scale of its

@@ -12,6 +12,7 @@ import isonorm.model.Result;
 import isonorm.weights.Model;
 import java.io.IOException;
 import java.util.List;
+import java.util.Optional;
 import java.util.Set;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -47,12 +48,12 @@ class FixtureTest {
     void outputIsTheReferences(Fixture fixture) throws IOException {
         Model model = fixture.model();
         Batch batch = fixture.batch();
+        Optional<Routes> routes = Routes.reference(model, batch);
         for (Compute compute : Compute.values()) {
             try (ForwardPass pass = ForwardPass.streaming(model, compute);
                     Result result = pass.run(batch)) {
                 requireWithin(fixture.name() + " in " + compute.label(), Tolerance.original(compute),
-                        compute.bytes() == 2 ? Fixture.worst16(model, fixture.output(), result.outputValues(), batch)
-                                : Fixture.worst(fixture.output(), result.outputValues(), batch));
+                        Routes.worst(routes, pass, compute, fixture.output(), result.outputValues(), batch));
                 assertEquals(fixture.encoder().isPresent(), result.companion().isPresent());
                 if (fixture.encoder().isPresent() && batch instanceof Batch.Both both) {
                     requireWithin(fixture.name() + "'s encoder in " + compute.label(), Tolerance.original(compute),

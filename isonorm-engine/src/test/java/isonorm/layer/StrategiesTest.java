@@ -55,7 +55,7 @@ class StrategiesTest {
                     Result one = streamed.run(batch);
                     Result other = resident.run(batch)) {
                 for (double[] values : new double[][] {one.outputValues(), other.outputValues()}) {
-                    double worst = compute == Compute.BF16 ? Fixture.worst16(model, expected, values, batch) : Fixture.worst(expected, values);
+                    double worst = Fixture.worst(expected, values);
                     assertTrue(worst <= allowed, name + " in " + compute.label() + " is " + worst + " away, allowed are " + allowed);
                 }
             }
