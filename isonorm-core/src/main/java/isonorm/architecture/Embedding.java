@@ -306,7 +306,7 @@ public sealed interface Embedding {
             OptionalInt frames,
             boolean turned,
             List<Convolution> convolutions,
-            Optional<Projection> projection,
+            Optional<FrameProjection> projection,
             double scale,
             Places places,
             boolean maskToken,
@@ -384,7 +384,7 @@ public sealed interface Embedding {
         }
 
         /** A linear layer with a bias from the convolutions' channels to the model's width, behind a norm where there is one. */
-        public record Projection(Optional<Norm> norm) {}
+        public record FrameProjection(Optional<Norm> norm) {}
 
         /** How frames know where they stand. */
         public sealed interface Places {

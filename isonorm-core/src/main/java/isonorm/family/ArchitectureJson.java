@@ -528,7 +528,7 @@ final class ArchitectureJson {
                     json.flagOr(true, "learned_positions"), json.flagOr(false, "mask_token"), norm, recentre);
             case "sound" -> new Embedding.Sound(
                     json.integer("lines"), whole(json, "frames"), json.flagOr(false, "turned"), convolutions(json),
-                    json.flagOr(false, "projected") ? Optional.of(new Embedding.Sound.Projection(optional(json, "frame_norm", ArchitectureJson::norm))) : Optional.empty(),
+                    json.flagOr(false, "projected") ? Optional.of(new Embedding.Sound.FrameProjection(optional(json, "frame_norm", ArchitectureJson::norm))) : Optional.empty(),
                     json.numberOr(1, "scale"), places(json), json.flagOr(false, "mask_token"), norm, recentre);
             default -> throw Config.unsupported("embedding.kind", json.textOr("", "kind"), "tokens, patches or sound");
         };

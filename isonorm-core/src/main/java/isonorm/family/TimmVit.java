@@ -1,6 +1,7 @@
 package isonorm.family;
 
 import static isonorm.architecture.Part.*;
+import static java.util.Objects.requireNonNull;
 
 import isonorm.architecture.Activation;
 import isonorm.architecture.Architecture;
@@ -58,7 +59,7 @@ final class TimmVit implements Family {
                 throw Config.unsupported("model_args." + key, arguments.textOr("something", key), "none: of its arguments sizes alone are read");
             }
         }
-        Size size = SIZES.get(name.group(1));
+        Size size = requireNonNull(SIZES.get(name.group(1)));
         int width = arguments.integerOr(size.width, "embed_dim");
         config.require("num_features", width);
         int heads = arguments.integerOr(size.heads, "num_heads");

@@ -47,7 +47,7 @@ final class Wav2Vec2 implements Family {
         Activation activation = Reading.activation(config.textOr("gelu", "feat_extract_activation"));
         boolean normed = !type.equals("hubert") || config.flagOr(true, "feat_proj_layer_norm");
         Sound sound = new Sound(1, OptionalInt.empty(), false, convolutions(config, data2vec, activation),
-                Optional.of(new Sound.Projection(normed ? Optional.of(norm) : Optional.empty())), 1, places(config, type, activation),
+                Optional.of(new Sound.FrameProjection(normed ? Optional.of(norm) : Optional.empty())), 1, places(config, type, activation),
                 tensors.stream().anyMatch(name -> name.endsWith("masked_spec_embed")),
                 stable ? Optional.empty() : Optional.of(norm), false);
         int heads = config.integer("num_attention_heads");

@@ -257,7 +257,7 @@ sealed interface EmbeddingLayer {
             for (int c = 0; c < shape.convolutions().size(); c++) {
                 convolutions.add(ConvolutionLayer.load(from, shape.convolutions().get(c), c));
             }
-            Optional<Norm> norm = shape.projection().flatMap(Embedding.Sound.Projection::norm);
+            Optional<Norm> norm = shape.projection().flatMap(Embedding.Sound.FrameProjection::norm);
             return new Sound(shape, convolutions,
                     norm.isPresent() ? Optional.of(from.norm(Role.of(FRAME_NORM, Field.GAIN), norm.get(), shape.channels())) : Optional.empty(),
                     shape.projection().isPresent() ? Optional.of(from.linear(Role.of(EMBEDDING_PROJECTION, Field.WEIGHT), true)) : Optional.empty(),

@@ -87,19 +87,19 @@ final class OpenBlas implements Multiplier {
         return Here.FOUND;
     }
 
-    /** The jar with this platform's native code; null where it is not there. */
-    private static URL resource() {
-        return NAMES.stream().map(name -> Libraries.resource(FOLDER + name)).filter(url -> url != null).findFirst().orElse(null);
+    /** Where it lies packed; nothing where the jar with this platform's native code is not there. */
+    private static Optional<URL> packed() {
+        return NAMES.stream().flatMap(name -> Optional.ofNullable(Libraries.resource(FOLDER + name)).stream()).findFirst();
     }
 
     /** Whether the jar with this platform's native code is there. */
     static boolean isOnClassPath() {
-        return resource() != null;
+        return packed().isPresent();
     }
 
     private static Found open() {
-        URL library = resource();
-        if (library == null) {
+        Optional<URL> library = packed();
+        if (library.isEmpty()) {
             return new Found(Optional.empty(), Libraries.missing("OpenBLAS", PLATFORM));
         }
         try {
@@ -109,7 +109,7 @@ final class OpenBlas implements Multiplier {
                     SymbolLookup.libraryLookup(Loader.cacheResource(called).toPath(), Arena.global());
                 }
             }
-            Path place = ownFile(library);
+            Path place = ownFile(library.get());
             return new Found(Optional.of(new OpenBlas(SymbolLookup.libraryLookup(place, Arena.global()), place)), "");
         } catch (IOException | IllegalArgumentException e) { // such as a C library that cannot load it
             return new Found(Optional.empty(), "OpenBLAS could not be loaded: " + e.getMessage());
