@@ -32,6 +32,10 @@ public record Attention(Heads heads, Scores scores, Positions positions, Norms n
                 throw new IllegalArgumentException("attention needs heads that are a multiple of its key-value heads, got "
                         + count + " heads, " + keyValue + " key-value heads of width " + width);
             }
+            if ((count + 2L * keyValue) * width > Integer.MAX_VALUE) {
+                throw new IllegalArgumentException("queries, keys and values of a position are at most 2^31 - 1 numbers, got " + count + " heads, "
+                        + keyValue + " key-value heads of width " + width);
+            }
         }
     }
 
@@ -45,6 +49,13 @@ public record Attention(Heads heads, Scores scores, Positions positions, Norms n
      * @param sinks whether each head has a learned score more, whose key no value belongs to: weights then sum to less than one (gpt-oss)
      */
     public record Scores(boolean causal, double scale, OptionalInt window, OptionalDouble softcap, boolean sinks) {
+
+        public Scores {
+            if (!Double.isFinite(scale) || window.orElse(1) < 1 || !(softcap.orElse(1) > 0)) {
+                throw new IllegalArgumentException("scores have a finite scale, a window of 1 or more and a softcap above 0, got " + scale
+                        + (window.isPresent() ? ", a window of " + window.getAsInt() : "") + (softcap.isPresent() ? ", a softcap of " + softcap.getAsDouble() : ""));
+            }
+        }
 
         public Scores(boolean causal, double scale, OptionalInt window, OptionalDouble softcap) {
             this(causal, scale, window, softcap, false);
@@ -74,6 +85,9 @@ public record Attention(Heads heads, Scores scores, Positions positions, Norms n
         if (positions.rotary().isPresent() && positions.rotary().get().width() > heads.width()) {
             throw new IllegalArgumentException(
                     "the rotary width " + positions.rotary().get().width() + " is larger than the head width " + heads.width());
+        }
+        if (!(clip.orElse(1) > 0)) {
+            throw new IllegalArgumentException("queries, keys and values are clamped to a positive number, got " + clip.getAsDouble());
         }
     }
 

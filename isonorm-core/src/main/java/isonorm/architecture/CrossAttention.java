@@ -13,6 +13,12 @@ package isonorm.architecture;
  */
 public record CrossAttention(Attention.Heads heads, double scale, boolean bias, boolean keyValueBias, boolean outputBias) {
 
+    public CrossAttention {
+        if (!Double.isFinite(scale)) {
+            throw new IllegalArgumentException("scores have a finite scale, got " + scale);
+        }
+    }
+
     /** As {@link Attention#of}: as many key-value heads as heads, all biases. */
     public static CrossAttention of(int heads, int headWidth) {
         return new CrossAttention(new Attention.Heads(heads, heads, headWidth), 1 / Math.sqrt(headWidth), true, true, true);

@@ -22,6 +22,9 @@ public sealed interface Embedding {
     /** Whether the mean of what the norm gives is taken out before it enters the stream. */
     boolean recentre();
 
+    /** More values than an image or a sound has of which vectors for a stream are made. */
+    int MOST = 1 << 26;
+
     /** The same embedding with another norm and recentring. */
     Embedding withNorm(Optional<Norm> other, boolean explicit);
 
@@ -52,6 +55,19 @@ public sealed interface Embedding {
             Optional<Norm> norm,
             boolean recentre)
             implements Embedding {
+
+        public Tokens {
+            if (vocabulary < 1 || width < 1 || positions < 0 || segments < 0) {
+                throw new IllegalArgumentException("a token table has 1 row and column or more, and beside it stand 0 positions and segments or more, got "
+                        + vocabulary + " x " + width + ", " + positions + " and " + segments);
+            }
+            if (positions > 0 && (positionOffset < 0 || positionOffset >= positions)) {
+                throw new IllegalArgumentException("the first position has a row of the table, got row " + positionOffset + " of " + positions);
+            }
+            if (!Double.isFinite(scale)) {
+                throw new IllegalArgumentException("the token's vector is multiplied with a finite number, got " + scale);
+            }
+        }
 
         /** A token table of the model's width and nothing else. */
         public static Tokens of(int vocabulary, int width) {
@@ -206,6 +222,9 @@ public sealed interface Embedding {
                     || whole && (height % cut.patch != 0 || width % cut.patch != 0)) {
                 throw new IllegalArgumentException(
                         "an image must be a whole number of patches, got " + height + " x " + width + " in patches of " + cut.patch);
+            }
+            if (channels < 1 || (double) channels * height * width > MOST) {
+                throw new IllegalArgumentException("an image has 1 to " + MOST + " values, got " + channels + " channels of " + height + " x " + width);
             }
         }
 
@@ -416,6 +435,17 @@ public sealed interface Embedding {
             convolutions = List.copyOf(convolutions);
             if (lines < 1 || convolutions.isEmpty()) {
                 throw new IllegalArgumentException("a sound has lines and is convolved, got " + lines + " lines and " + convolutions.size() + " convolutions");
+            }
+            double reach = lines;
+            for (Convolution each : convolutions) {
+                reach *= (double) each.stride + each.kernel + each.padding;
+            }
+            if (frames.orElse(1) < 1 || (double) lines * frames.orElse(1) > MOST || reach > Integer.MAX_VALUE || !Double.isFinite(scale)) {
+                throw new IllegalArgumentException("a sound has 1 to " + MOST + " values, of which frames are made, and a finite scale, got " + lines + " lines, "
+                        + (frames.isPresent() ? frames.getAsInt() + " frames, " : "") + "convolutions that reach " + reach + " of them, and " + scale);
+            }
+            if (places instanceof Places.Table(int rows, int offset) && (offset < 0 || offset >= rows)) {
+                throw new IllegalArgumentException("the first position has a row of the table, got row " + offset + " of " + rows);
             }
         }
 

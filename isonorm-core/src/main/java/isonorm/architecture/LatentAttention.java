@@ -35,6 +35,11 @@ public record LatentAttention(
             throw new IllegalArgumentException("latent attention has heads and widths of 1 or more, got " + heads + " heads, widths " + plainWidth + " and "
                     + valueWidth + ", ranks " + keyValueRank + " and " + queryRank);
         }
+        long wide = (long) plainWidth + Math.max(valueWidth, rotary.width());
+        if (3L * heads * wide + keyValueRank + queryRank.orElse(0) > Integer.MAX_VALUE) {
+            throw new IllegalArgumentException("queries, keys and values of a position are at most 2^31 - 1 numbers, got " + heads + " heads, widths " + plainWidth
+                    + " and " + valueWidth + ", ranks " + keyValueRank + " and " + queryRank);
+        }
     }
 
     @Override

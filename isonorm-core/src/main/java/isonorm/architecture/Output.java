@@ -26,6 +26,10 @@ public sealed interface Output {
             implements Output {
 
         public Words {
+            if (projectedWidth < 0 || !Double.isFinite(scale) || !(softcap.orElse(1) > 0)) {
+                throw new IllegalArgumentException("a head has a projection of 0 or more, a finite scale and a softcap above 0, got " + projectedWidth + ", "
+                        + scale + (softcap.isPresent() ? " and " + softcap.getAsDouble() : ""));
+            }
             if (transform.isPresent() && transform.get().dense().isEmpty()) {
                 throw new IllegalArgumentException("a norm before a head over words stands behind a linear layer, got none");
             }
@@ -87,7 +91,14 @@ public sealed interface Output {
     }
 
     /** A linear layer and the activation behind it, if there is one. */
-    record Dense(int width, Optional<Activation> activation, boolean bias) {}
+    record Dense(int width, Optional<Activation> activation, boolean bias) {
+
+        public Dense {
+            if (width < 1) {
+                throw new IllegalArgumentException("a linear layer gives 1 value or more, got " + width);
+            }
+        }
+    }
 
     /**
      * Scores of labels, one vector an input, or one a position.
@@ -98,6 +109,9 @@ public sealed interface Output {
     record Labels(int labels, Pooling pooling, Optional<Transform> transform, boolean bias) implements Output {
 
         public Labels {
+            if (labels < 1) {
+                throw new IllegalArgumentException("a classifier gives 1 score or more, got " + labels);
+            }
             if (transform.isPresent() && pooling == Pooling.EACH_OF_TWO) {
                 throw new IllegalArgumentException("two heads read the stream itself, got something before them");
             }

@@ -8,8 +8,17 @@ import java.util.List;
  */
 public record Parameter(Role role, int rows, int columns) {
 
+    public Parameter {
+        if (rows < 0 || columns < 1) {
+            throw new IllegalArgumentException("every parameter has 1 value or more in each direction, got " + rows + " x " + columns + " of " + role.path());
+        }
+    }
+
     /** A matrix or table. */
     public static Parameter matrix(Role role, int rows, int columns) {
+        if (rows < 1) { // which is how a vector says what it is
+            throw new IllegalArgumentException("every parameter has 1 value or more in each direction, got " + rows + " x " + columns + " of " + role.path());
+        }
         return new Parameter(role, rows, columns);
     }
 

@@ -63,7 +63,12 @@ public record Rotary(int width, int divisor, double base, Pairing pairing, Scali
         record None() implements Scaling {}
 
         /** Every frequency is divided by {@code factor}. */
-        record Linear(double factor) implements Scaling {}
+        record Linear(double factor) implements Scaling {
+
+            public Linear {
+                requirePositive(factor);
+            }
+        }
 
         /**
          * Llama 3: long wavelengths are divided by {@code factor}, short ones kept, those between interpolated.
@@ -72,13 +77,31 @@ public record Rotary(int width, int divisor, double base, Pairing pairing, Scali
          * @param highFrequencyFactor wavelengths below originalContext / highFrequencyFactor are short
          */
         record Llama3(double factor, double lowFrequencyFactor, double highFrequencyFactor, int originalContext)
-                implements Scaling {}
+                implements Scaling {
+
+            public Llama3 {
+                requirePositive(factor);
+                if (!(highFrequencyFactor > lowFrequencyFactor) || originalContext < 1) {
+                    throw new IllegalArgumentException("the high frequency factor is above the low one, and the original context has a token, got "
+                            + highFrequencyFactor + ", " + lowFrequencyFactor + " and " + originalContext);
+                }
+            }
+        }
 
         /**
          * Pair i is divided by {@code factor} as far as it lies behind {@code from} on the way to {@code to}, and kept before it; queries and keys are
          * multiplied with {@code magnitude} (YaRN, arXiv 2309.00071).
          */
-        record Yarn(double factor, double from, double to, double magnitude) implements Scaling {}
+        record Yarn(double factor, double from, double to, double magnitude) implements Scaling {
+
+            public Yarn {
+                requirePositive(factor);
+                requirePositive(magnitude);
+                if (!(to > from)) {
+                    throw new IllegalArgumentException("pairs are divided from one to a later one, got " + from + " to " + to);
+                }
+            }
+        }
 
         /**
          * Every pair is divided by a factor of its own, in texts longer than the original context by others; queries and keys are multiplied with
@@ -89,14 +112,44 @@ public record Rotary(int width, int divisor, double base, Pairing pairing, Scali
             public Long {
                 factors = List.copyOf(factors);
                 longFactors = List.copyOf(longFactors);
+                factors.forEach(Scaling::requirePositive);
+                longFactors.forEach(Scaling::requirePositive);
+                requirePositive(magnitude);
+                requireContext(originalContext);
             }
         }
 
         /** In texts longer than the original context the base grows with their length (dynamic NTK). */
-        record Dynamic(double factor, int originalContext) implements Scaling {}
+        record Dynamic(double factor, int originalContext) implements Scaling {
+
+            public Dynamic {
+                requirePositive(factor);
+                requireContext(originalContext);
+            }
+        }
 
         /** All frequencies are divided by {@code factor}, and only the first {@code pairs} turn at all. */
-        record Proportional(int pairs, double factor) implements Scaling {}
+        record Proportional(int pairs, double factor) implements Scaling {
+
+            public Proportional {
+                requirePositive(factor);
+                if (pairs < 0) {
+                    throw new IllegalArgumentException("the first 0 pairs or more turn, got " + pairs);
+                }
+            }
+        }
+
+        private static void requirePositive(double factor) {
+            if (!(factor > 0) || factor == Double.POSITIVE_INFINITY) { // also refuses NaN
+                throw new IllegalArgumentException("factors of rotary positions are positive and finite, got " + factor);
+            }
+        }
+
+        private static void requireContext(int tokens) {
+            if (tokens < 1) {
+                throw new IllegalArgumentException("the original context of rotary positions has 1 token or more, got " + tokens);
+            }
+        }
     }
 
     public Rotary {
@@ -107,8 +160,11 @@ public record Rotary(int width, int divisor, double base, Pairing pairing, Scali
             throw new IllegalArgumentException("positions of patches turn a multiple of 4 values, by frequencies that are not scaled, got " + width + " and "
                     + scaling);
         }
-        if (!(base > 0)) {
-            throw new IllegalArgumentException("the rotary base must be positive, got " + base);
+        if (!(base > 0) || base == Double.POSITIVE_INFINITY) {
+            throw new IllegalArgumentException("the rotary base must be positive and finite, got " + base);
+        }
+        if (divisor < 1 || scaling instanceof Scaling.Dynamic && divisor == 2) {
+            throw new IllegalArgumentException("the divisor of rotary exponents is 1 or more, and not 2 where the base grows, got " + divisor);
         }
         if (scaling instanceof Scaling.Long(List<Double> factors, List<Double> longFactors, int _, double _)
                 && (factors.size() != width / 2 || longFactors.size() != width / 2)) {

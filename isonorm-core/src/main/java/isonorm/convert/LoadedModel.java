@@ -4,6 +4,10 @@ package isonorm.convert;
 import static java.util.Objects.requireNonNull;
 
 import isonorm.architecture.Architecture;
+import isonorm.architecture.Block;
+import isonorm.architecture.Embedding;
+import isonorm.architecture.Experts;
+import isonorm.architecture.Mlp;
 import isonorm.architecture.Parameter;
 import isonorm.architecture.Role;
 import isonorm.checkpoint.Checkpoint;
@@ -62,11 +66,13 @@ public record LoadedModel(Checkpoint checkpoint, Config config, Transformer mode
         Config config = part.map(LanguagePart::config).orElse(checkpoint.config());
         Family.Description description = describe(checkpoint, config, part);
         Architecture architecture = description.architecture();
+        requireValues(checkpoint, architecture);
+        List<Parameter> parameters = parameters(checkpoint, architecture);
         Map<Role, Source> sources = description.naming().sources(architecture);
         MissingTensors.require(checkpoint, description.naming(), architecture, sources.values());
         Map<Role, Matrix> weights = new LinkedHashMap<>();
         Set<String> used = new HashSet<>();
-        for (Parameter parameter : architecture.parameters()) {
+        for (Parameter parameter : parameters) {
             Optional<Matrix> computed = description.naming().computed(parameter);
             if (computed.isPresent()) {
                 weights.put(parameter.role(), computed.get());
@@ -129,10 +135,52 @@ public record LoadedModel(Checkpoint checkpoint, Config config, Transformer mode
         try {
             return part.isPresent() ? part.get().describe(checkpoint.names()) : Families.describe(config, checkpoint.names());
         } catch (IllegalArgumentException | ArithmeticException e) {
-            throw new CheckpointException(Reason.CONFIG_UNSUPPORTED, checkpoint.folder() + ": config.json does not fit together: " + e.getMessage(), e);
+            throw apart(checkpoint, e);
         } catch (CheckpointException e) {
             throw new CheckpointException(e.reason(), checkpoint.folder() + ": " + e.getMessage(), e);
         }
+    }
+
+    private static List<Parameter> parameters(Checkpoint checkpoint, Architecture architecture) throws CheckpointException {
+        try {
+            return architecture.parameters();
+        } catch (IllegalArgumentException e) {
+            throw apart(checkpoint, e);
+        }
+    }
+
+    private static CheckpointException apart(Checkpoint checkpoint, RuntimeException e) {
+        return new CheckpointException(Reason.CONFIG_UNSUPPORTED, checkpoint.folder() + ": config.json does not fit together: " + e.getMessage(), e);
+    }
+
+    /** Nothing is built an expert, or a convolution, before there are known to be as many values. */
+    private static void requireValues(Checkpoint checkpoint, Architecture architecture) throws CheckpointException {
+        long parts = parts(architecture) + architecture.companion().map(beside -> parts(beside.architecture())).orElse(0L);
+        if (parts <= checkpoint.names().size()) {
+            return;
+        }
+        double values = 0;
+        for (String name : checkpoint.names()) {
+            values += checkpoint.info(name).elements();
+        }
+        if (parts > values) {
+            throw new CheckpointException(Reason.CONFIG_UNSUPPORTED, checkpoint.folder() + ": config.json says that there are " + parts
+                    + " blocks, experts and convolutions, and there are " + (long) values + " values in its tensors, fewer than one each");
+        }
+    }
+
+    private static long parts(Architecture architecture) {
+        long parts = switch (architecture.embedding()) {
+            case Embedding.Tokens _, Embedding.Patches _ -> 0;
+            case Embedding.Sound sound -> sound.convolutions().size() + (sound.places() instanceof Embedding.Sound.Places.Convolved convolved ? convolved.count() : 0L);
+        };
+        for (Block block : architecture.blocks()) {
+            parts += switch (block.feedForward()) {
+                case Mlp _ -> 1;
+                case Experts experts -> experts.count();
+            };
+        }
+        return parts;
     }
 
     /** Nothing is built a block before there is known to be a tensor for each: what a file counts is only what it says. */

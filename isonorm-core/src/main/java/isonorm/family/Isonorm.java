@@ -58,6 +58,7 @@ public final class Isonorm implements Family {
         }
         try {
             Architecture architecture = ArchitectureJson.read(config.object("architecture"));
+            Fit.require(architecture);
             if (config.find("form").isPresent() && architecture.blocks().stream().anyMatch(block -> block.both(Placement.NONE))) {
                 // They could be taken for blocks whose norms were folded.
                 throw Config.unsupported("placement", "none", "blocks without norms in models that have no form");

@@ -9,6 +9,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import isonorm.architecture.Rotary.Pairing;
 import isonorm.architecture.Rotary.Scaling;
+import isonorm.checkpoint.CheckpointException;
 import isonorm.checkpoint.Config;
 import isonorm.convert.Conversion;
 import isonorm.convert.Form;
@@ -340,6 +341,37 @@ class ArchitectureTest {
         assertTrue(compared >= 86 + 2 * (44 + 48 + 48 + 4), compared + " were compared");
     }
 
+    /** Each of these ran into a fault of the program's own, or to other numbers by the layers than fused. */
+    @Test
+    void whatOnlyAFileOfItsOwnFormatCanSayAndDoesNotFitTogetherIsRefused() throws IOException {
+        Norm layer = Norm.of(NormKind.LAYER, 1e-5, Affine.NONE);
+        Norm crms = Norm.of(NormKind.CRMS, 1e-5, Affine.NONE);
+        Block block = Block.of(Placement.PRE, Wiring.SEQUENTIAL, layer, Attention.of(2, 4), Mlp.plain(32, Activation.GELU));
+        Architecture words = Architecture.of("any", 8, 16, Embedding.Tokens.of(11, 8), List.of(block), Optional.of(layer), Output.Words.of(true));
+        Architecture hidden = words.withOutput(new Output.Hidden(Output.Pooler.NONE));
+        Embedding patches = Embedding.Patches.of(4, 4, 2, 3);
+        List<Block> reading = List.of(block.withCross(CrossAttention.of(2, 4)));
+        Architecture decoder = new Architecture("any", 8, 16, Embedding.Tokens.of(11, 8), reading, Optional.of(layer), Output.Words.of(true),
+                isonorm.architecture.Stream.FREE, Optional.of(new Companion.Encoder(hidden, true)));
+        assertEquals(words, reread(words));
+        assertEquals(decoder, reread(decoder));
+        for (Architecture apart : List.of(
+                words.withBlocks(List.of(block.withMixer(Attention.of(2, 4).withQueryKeyNorm(new QueryKeyNorm(crms, QueryKeyNorm.Span.HEAD))))),
+                words.withBlocks(List.of(block.withFeedForward(Mlp.plain(32, Activation.GELU).withInnerNorm(crms)))),
+                words.withFinalNorm(Optional.of(crms)),
+                words.withStream(isonorm.architecture.Stream.COMPRESSED),
+                words.withEmbedding(patches),
+                words.withOutput(Output.Words.of(true).withProjection(5)),
+                hidden.withEmbedding(patches).withOutput(new Output.Hidden(Output.Pooler.END)),
+                hidden.withOutput(new Output.Hidden(Output.Pooler.MEAN_OF_TWO)),
+                hidden.withOutput(Output.Labels.of(3, Output.Pooling.FIRST_AND_MEAN)),
+                decoder.withCompanion(new Companion.Encoder(words, true)),
+                decoder.withCompanion(new Companion.Encoder(hidden.withEmbedding(Embedding.Tokens.of(12, 8)), true)))) {
+            String message = assertThrows(CheckpointException.class, () -> reread(apart), apart::toString).getMessage();
+            assertTrue(message.contains("supported is an architecture that fits together"), message);
+        }
+    }
+
     @Test
     void everyWordIsReadAsItWasWrittenInEveryLanguage() throws IOException {
         Locale before = Locale.getDefault();
@@ -353,7 +385,8 @@ class ArchitectureTest {
                             Architecture architecture = Architecture.of("any", 8, 16, Embedding.Tokens.of(11, 8).withScale(1 / 3.0),
                                     List.of(Block.of(Placement.PRE, Wiring.PARALLEL, norm, Attention.of(2, 4).withSoftcap(0.1).withClip(8).withWindow(5),
                                             Mlp.plain(32, activation))),
-                                    Optional.of(norm), Output.Words.of(false).withScale(0.0625).withSoftcap(30));
+                                    Optional.of(norm), Output.Words.of(false).withScale(0.0625).withSoftcap(30))
+                                    .withStream(kind.readsCompressed() ? isonorm.architecture.Stream.COMPRESSED : isonorm.architecture.Stream.FREE);
                             assertEquals(architecture, reread(architecture));
                             String json = Isonorm.config(architecture, "any", Config.of(Map.of()), "0").toString();
                             assertTrue(json.chars().allMatch(c -> c < 128), json);

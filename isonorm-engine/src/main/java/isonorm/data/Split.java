@@ -66,8 +66,9 @@ public final class Split {
             copy(parts.get(part), first, ids, done, here);
             for (int i = done; i < done + here; i++) {
                 if (ids[i] < 0 || ids[i] >= vocabulary) {
-                    throw new UncheckedIOException(new IOException(names.get(part) + " is damaged: token " + (first + i - done) + " is "
-                            + Integer.toUnsignedString(ids[i]) + ", and the vocabulary has " + vocabulary + "; build the data again"));
+                    IOException damaged = new IOException(names.get(part) + " is damaged: token " + (first + i - done) + " is "
+                            + Integer.toUnsignedString(ids[i]) + ", and the vocabulary has " + vocabulary + "; build the data again");
+                    throw new UncheckedIOException(damaged.getMessage(), damaged);
                 }
             }
             done += here;

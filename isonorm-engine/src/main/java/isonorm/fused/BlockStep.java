@@ -230,7 +230,7 @@ record BlockStep(int number, Block block, Branch attention, Optional<CrossStep> 
 
     private static ExpertsStep.Expert expert(
             Weights from, Architecture architecture, Mlp mlp, int l, Parts parts, Role gate, Role up, Role down) throws IOException {
-        Values bias = from.bias(down, mlp.outputBias());
+        Values bias = padded(from.bias(down, mlp.outputBias()), architecture.width());
         Optional<Values> factor = factor(from, architecture, l, parts);
         return new ExpertsStep.Expert(
                 mlp,
@@ -336,6 +336,18 @@ record BlockStep(int number, Block block, Branch attention, Optional<CrossStep> 
     private static Normalization scaled(Normalization norm, Values factor) {
         return norm.withGain(norm.gain().present() ? times(norm.gain(), factor) : factor)
                 .withBias(norm.bias().present() ? times(norm.bias(), factor) : Values.NONE);
+    }
+
+    /** As many as rows of a compressed stream have in memory. */
+    private static Values padded(Values bias, int width) {
+        if (!bias.present() || bias.count() == width) {
+            return bias;
+        }
+        Values whole = Values.room(width);
+        for (int i = 0; i < bias.count(); i++) {
+            whole.set(i, bias.get(i));
+        }
+        return whole;
     }
 
     private static Values times(Values a, Values b) {

@@ -30,7 +30,7 @@ record Pictures(ImageFolder images, int context) implements TrainingData {
         try {
             return examples(images.rows(position, count));
         } catch (IOException e) {
-            throw new UncheckedIOException(e);
+            throw new UncheckedIOException(e.getMessage(), e);
         }
     }
 
@@ -42,7 +42,7 @@ record Pictures(ImageFolder images, int context) implements TrainingData {
                 all.add(examples(images.validation(first, Math.min(count, images.validation() - first))));
             }
         } catch (IOException e) {
-            throw new UncheckedIOException(e);
+            throw new UncheckedIOException(e.getMessage(), e);
         }
         return all;
     }

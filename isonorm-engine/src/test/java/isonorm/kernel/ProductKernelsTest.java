@@ -1,7 +1,7 @@
 package isonorm.kernel;
 
 import static isonorm.kernel.Sample.assertClose;
-import static org.junit.jupiter.api.Assertions.assertThrows;
+import static isonorm.mutation.CleanLine.assertThrows;
 
 import isonorm.EveryProcessor;
 import java.lang.foreign.Arena;

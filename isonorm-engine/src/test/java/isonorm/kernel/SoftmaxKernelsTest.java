@@ -1,8 +1,8 @@
 package isonorm.kernel;
 
 import static isonorm.kernel.Sample.assertClose;
+import static isonorm.mutation.CleanLine.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertEquals;
-import static org.junit.jupiter.api.Assertions.assertThrows;
 
 import isonorm.EveryProcessor;
 import java.lang.foreign.Arena;

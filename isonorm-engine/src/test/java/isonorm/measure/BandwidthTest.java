@@ -1,7 +1,7 @@
 package isonorm.measure;
 
+import static isonorm.mutation.CleanLine.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertEquals;
-import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import isonorm.weights.VectorSupport;

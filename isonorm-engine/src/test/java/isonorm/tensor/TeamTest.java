@@ -1,8 +1,8 @@
 package isonorm.tensor;
 
+import static isonorm.mutation.CleanLine.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
-import static org.junit.jupiter.api.Assertions.assertThrows;
 
 import isonorm.EveryProcessor;
 import java.util.Arrays;
@@ -66,7 +66,7 @@ class TeamTest {
             for (int round = 0; round < 20; round++) {
                 assertThrows(ArithmeticException.class, () -> team.each(6, number -> {
                     if (number == 4) {
-                        throw new ArithmeticException();
+                        throw new ArithmeticException("a part");
                     }
                 }));
             }

@@ -1,7 +1,7 @@
 package isonorm.train;
 
+import static isonorm.mutation.CleanLine.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertEquals;
-import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import isonorm.architecture.NormKind;
