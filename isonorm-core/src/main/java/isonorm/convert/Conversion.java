@@ -253,11 +253,11 @@ public final class Conversion {
         return widen ? Dtype.F32 : wanted;
     }
 
-    /** The type a role has in the source; roles that appear take the type of the token or patch embedding. */
+    /** The type a role has in the source; roles that appear take the type of the token or patch embedding, or else of the first tensor. */
     private Dtype storedType(Role role) {
         Map<Role, Matrix> weights = Model.of(source.model()).weights();
-        Stored stored = Stream.of(role, Role.of(Part.TOKEN_EMBEDDING, Role.Field.WEIGHT), Role.of(Part.PATCH_PROJECTION, Role.Field.WEIGHT))
-                .map(weights::get).filter(Stored.class::isInstance).map(Stored.class::cast).findFirst().orElseThrow();
+        Stream<Matrix> asked = Stream.of(role, Role.of(Part.TOKEN_EMBEDDING, Role.Field.WEIGHT), Role.of(Part.PATCH_PROJECTION, Role.Field.WEIGHT)).map(weights::get);
+        Stored stored = Stream.concat(asked, weights.values().stream()).filter(Stored.class::isInstance).map(Stored.class::cast).findFirst().orElseThrow();
         try {
             return stored.dtype();
         } catch (CheckpointException e) {

@@ -61,14 +61,12 @@ final class OpenBlas implements Multiplier {
 
     private final MethodHandle float64;
     private final MethodHandle float32;
-    private final MethodHandle threads;
     private final Path place;
 
     private OpenBlas(SymbolLookup library, Path place) {
         this.place = place;
         float64 = product(library, "cblas_dgemm", JAVA_DOUBLE);
         float32 = product(library, "cblas_sgemm", JAVA_FLOAT);
-        threads = handle(library, "openblas_get_num_threads", FunctionDescriptor.of(JAVA_INT));
         MethodHandle use = handle(library, "openblas_set_num_threads", FunctionDescriptor.ofVoid(JAVA_INT));
         call(() -> {
             use.invokeExact(1);
@@ -166,13 +164,6 @@ final class OpenBlas implements Multiplier {
         } catch (Throwable e) {
             throw new IllegalStateException("OpenBLAS cannot be called", e);
         }
-    }
-
-    /** How many threads it uses for a product, with the caller's. */
-    int threads() {
-        int[] count = new int[1];
-        call(() -> count[0] = (int) threads.invokeExact());
-        return count[0];
     }
 
     /** Where it was loaded from. */
