@@ -39,7 +39,7 @@ import org.junit.jupiter.api.Test;
  */
 class SafetensorsMutationTest {
 
-    private static final int FEW = 20_000;
+    private static final int FEW = 10_000;
     private static final int FIRST = Mutations.first(FEW);
     private static final int INPUTS = Mutations.end(FEW) - FIRST;
     private static final long SLOWEST_NANOS = 5_000_000_000L; // of the processor

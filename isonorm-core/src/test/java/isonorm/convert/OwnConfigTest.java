@@ -34,7 +34,7 @@ class OwnConfigTest {
             Map.entry("phi", Form.PRE_RMSNORM), Map.entry("opt", Form.PRE_RMSNORM), Map.entry("vit", Form.PRE_CRMSNORM), Map.entry("gpt_neo", Form.PRE_RMSNORM));
 
     /** Of the values at a place so many are tried; all with {@code -Disonorm.all=true}. */
-    private static final int SOME = Boolean.getBoolean("isonorm.all") ? VALUES.size() : 6;
+    private static final int SOME = Boolean.getBoolean("isonorm.all") ? VALUES.size() : 3;
 
     @TempDir
     Path folder;

@@ -39,7 +39,7 @@ import org.junit.jupiter.params.provider.ValueSource;
 /** The fused runtime gives what the layers give, for every fixture and every form it can take, and for every strategy. */
 class InferenceTest {
 
-    /** Whether every form of every fixture runs, and not a third of them. */
+    /** Whether every form of every fixture runs, and not a sixth of them. */
     private static final boolean ALL = Boolean.getBoolean("isonorm.all");
 
     private static final int THREADS = 2;
@@ -135,7 +135,7 @@ class InferenceTest {
             }
             cases.add(new Case(fixture, Optional.empty()));
             for (Form form : Form.values()) {
-                if (Conversion.refusals(model, form).isEmpty() && (ALL || random.nextInt(3) == 0)) {
+                if (Conversion.refusals(model, form).isEmpty() && (ALL || random.nextInt(6) == 0)) {
                     cases.add(new Case(fixture, Optional.of(form)));
                 }
             }

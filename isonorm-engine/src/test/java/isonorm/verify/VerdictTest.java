@@ -96,7 +96,7 @@ class VerdictTest {
             for (Form form : Form.values()) {
                 for (Dtype dtype : List.of(Dtype.BF16, Dtype.F16)) {
                     for (Dtype stored : List.of(Model.of(model.model()).coarsest(), Dtype.BF16, Dtype.F16)) {
-                        if (Conversion.refusals(model, form).isEmpty() && (ALL || random.nextInt(source.equals(example) ? 6 : 60) == 0)) {
+                        if (Conversion.refusals(model, form).isEmpty() && (ALL || random.nextInt(source.equals(example) ? 6 : 120) == 0)) {
                             all.add(new True(source, stored, form, dtype));
                         }
                     }
