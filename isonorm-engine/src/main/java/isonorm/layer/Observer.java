@@ -23,21 +23,12 @@ public interface Observer {
     }
 
     /** Sees nothing. */
-    Observer NONE = new Observer() {
-        @Override
-        public void stream(int block, Rows h, int first) {}
-
-        @Override
-        public void normalized(int block, Rows x, Values scales, int first) {}
-
-        @Override
-        public void written(int block, Branch branch, Rows x, Values scales, Values bias, Rows h, int first) {}
-    };
+    Observer NONE = new Observer() {};
 
     /**
      * The stream before a block, {@code (tokens, values)}; of the block behind the last one, the stream behind the last.
      */
-    void stream(int block, Rows h, int first);
+    default void stream(int block, Rows h, int first) {}
 
     /**
      * What the norm at a block's attention gives: {@code scales[token] * x}, {@code (tokens, values)}. It stands before attention, behind
@@ -45,7 +36,7 @@ public interface Observer {
      *
      * @param scales one a token, or none
      */
-    void normalized(int block, Rows x, Values scales, int first);
+    default void normalized(int block, Rows x, Values scales, int first) {}
 
     /** The experts that a token chose in a block, and with which weights. */
     default void chosen(int block, int token, Choice choice) {}
@@ -58,5 +49,5 @@ public interface Observer {
      * @param bias one a column, or none
      * @param h the stream as the branch found it
      */
-    void written(int block, Branch branch, Rows x, Values scales, Values bias, Rows h, int first);
+    default void written(int block, Branch branch, Rows x, Values scales, Values bias, Rows h, int first) {}
 }

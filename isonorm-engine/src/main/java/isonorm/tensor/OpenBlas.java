@@ -36,7 +36,7 @@ import org.bytedeco.javacpp.Loader;
  *
  * <p>It must use no threads of its own: each of ours multiplies its own rows, and two sets of threads would starve each other. It has no
  * setting for one caller alone, so it is loaded from a file, and under a name, that nobody else in the process has: whoever uses OpenBLAS
- * beside us keeps their threads.
+ * beside us keeps what they set.
  */
 @SuppressWarnings("restricted")
 final class OpenBlas implements Multiplier {

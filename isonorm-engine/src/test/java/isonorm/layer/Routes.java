@@ -1,7 +1,5 @@
 package isonorm.layer;
 
-import isonorm.kernel.Rows;
-import isonorm.kernel.Values;
 import isonorm.model.Batch;
 import isonorm.model.Compute;
 import isonorm.weights.Model;
@@ -30,15 +28,6 @@ public final class Routes {
             public void chosen(int block, int token, Choice choice) {
                 routes.chosen.put(new At(block, token), choice);
             }
-
-            @Override
-            public void stream(int block, Rows h, int first) {}
-
-            @Override
-            public void normalized(int block, Rows x, Values scales, int first) {}
-
-            @Override
-            public void written(int block, Branch branch, Rows x, Values scales, Values bias, Rows h, int first) {}
         });
         return routes;
     }
