@@ -26,7 +26,7 @@ public @interface EveryProcessor {
     /** A processor with AVX2 alone need not be played where this machine's is one: what runs as it is has been run so. */
     final class NotTwice implements ExecutionCondition {
 
-        private static final boolean TWICE = "avx2".equals(System.getProperty("isonorm.played")) && flags().contains(" avx2 ") && !flags().contains(" avx512f ");
+        private static final boolean TWICE = Played.AVX2.equals(Played.PROCESSOR) && flags().contains(" avx2 ") && !flags().contains(" avx512f ");
 
         private static String flags() {
             try {

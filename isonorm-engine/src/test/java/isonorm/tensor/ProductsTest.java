@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import isonorm.EveryProcessor;
+import isonorm.Played;
 import isonorm.architecture.Activation;
 import isonorm.kernel.Kernels;
 import isonorm.kernel.Panels;
@@ -25,6 +26,11 @@ class ProductsTest {
 
     /** How many ways to finish a product {@link #requireSameBits} knows. */
     private static final int FINISHES = 5;
+
+    /** How often sizes and orientations are drawn. */
+    private static final int ROUNDS = Played.sample(9, 3);
+
+    private static final List<Activation> ACTIVATIONS = Played.sample(List.of(Activation.values()), List.of(Activation.GELU_TANH, Activation.RELU_SQUARED));
 
     private final Random random = new Random(7);
 
@@ -115,7 +121,7 @@ class ProductsTest {
     @Test
     void everyTypeAndOrientationGivesTheProductOfItsDefinition() {
         for (Multipliers by : all()) {
-            for (int round = 0; round < 12; round++) {
+            for (int round = 0; round < ROUNDS; round++) {
                 for (Type type : List.of(Type.F64, Type.F32, Type.BF16, Type.F16)) {
                     requireRight(type, type, false, by);
                     requireRight(type, type, true, by);
@@ -209,7 +215,7 @@ class ProductsTest {
     void aMatrixInPanelsGivesTheProductsOfThePlainOne() {
         for (Multipliers by : all()) {
             for (Type type : List.of(Type.F32, Type.BF16, Type.F16)) {
-                for (int round = 0; round < 12; round++) {
+                for (int round = 0; round < ROUNDS; round++) {
                     try (Arena arena = Arena.ofConfined()) {
                         int m = round == 0 ? 300 : size();
                         int k = size();
@@ -221,13 +227,14 @@ class ProductsTest {
                         Panels panels = panels(arena, w, transposed);
                         Rows y = rows(arena, given, m, n);
                         Products.product(x, panels, y, Finish.NOTHING, by);
+                        String what = type + " " + m + " x " + k + " x " + n;
                         for (int i = 0; i < m; i++) {
                             for (int j = 0; j < n; j++) {
                                 double sum = 0;
                                 for (int l = 0; l < k; l++) {
                                     sum += x.get(i, l) * get(w, transposed, l, j);
                                 }
-                                assertEquals(sum, y.get(i, j), tolerance(given, k, sum), type + " " + m + " x " + k + " x " + n);
+                                assertEquals(sum, y.get(i, j), tolerance(given, k, sum), what);
                             }
                         }
                         Rows narrow = rows(arena, given, m, n + 1);
@@ -270,12 +277,13 @@ class ProductsTest {
                         Products.product(x.slice(first, rows), w, some, finish.rows(first, rows), by);
                         Rows part = rows(arena, result, rows, n - 128);
                         Products.product(x.slice(first, rows), w.outputs(128, n - 128), part, finish.rows(first, rows).columns(128, n - 128), by);
+                        String what = by.choices().get(1).provider() + ": " + rows + " rows of " + given + " times " + w + ", " + finish;
+                        String partly = "a part, " + what;
                         for (int r = 0; r < rows; r++) {
                             for (int c = 0; c < n; c++) {
-                                String what = by.choices().get(1).provider() + ": " + rows + " rows of " + given + " times " + w + ", " + finish;
                                 assertEquals(whole.get(first + r, c), some.get(r, c), what);
                                 if (c >= 128) {
-                                    assertEquals(whole.get(first + r, c), part.get(r, c - 128), "a part, " + what);
+                                    assertEquals(whole.get(first + r, c), part.get(r, c - 128), partly);
                                 }
                             }
                         }
@@ -309,13 +317,14 @@ class ProductsTest {
                         Rows w = transposed ? rows(arena, type, n, 65) : rows(arena, type, 65, n);
                         Rows y = rows(arena, Type.F32, m, n);
                         Products.product(x, w, transposed, y, Finish.of(Values.constant(n, 2)), by);
+                        String what = type + " " + m + " x " + n;
                         for (int i = 0; i < m; i++) {
                             for (int j = 0; j < n; j++) {
                                 double sum = 2;
                                 for (int l = 0; l < 65; l++) {
                                     sum += x.get(i, l) * get(w, transposed, l, j);
                                 }
-                                assertEquals(sum, y.get(i, j), tolerance(Type.F32, 65, sum), type + " " + m + " x " + n);
+                                assertEquals(sum, y.get(i, j), tolerance(Type.F32, 65, sum), what);
                             }
                         }
                     }
@@ -397,7 +406,7 @@ class ProductsTest {
                 for (boolean biased : new boolean[] {false, true}) {
                     for (boolean scaled : new boolean[] {false, true}) {
                         requireFinished(type, biased, scaled, Optional.empty(), false, by);
-                        for (Activation activation : Activation.values()) {
+                        for (Activation activation : ACTIVATIONS) {
                             requireFinished(type, biased, scaled, Optional.of(activation), false, by);
                             requireFinished(type, biased, scaled, Optional.of(activation), true, by);
                         }

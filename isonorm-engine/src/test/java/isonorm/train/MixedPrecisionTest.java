@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import isonorm.EveryProcessor;
+import isonorm.Played;
 import isonorm.architecture.Activation;
 import isonorm.architecture.Affine;
 import isonorm.architecture.Architecture;
@@ -41,6 +42,9 @@ import org.junit.jupiter.params.provider.MethodSource;
 
 /** Training whose products are of a type of 16 bits. */
 class MixedPrecisionTest {
+
+    /** Enough to learn something. */
+    private static final int STEPS = Played.sample(60, 20);
 
     /**
      * How far a gradient may be from that of float32, as a share of it. A value is rounded a dozen times between a weight and the loss
@@ -236,13 +240,13 @@ class MixedPrecisionTest {
                 Learner mixed = learner(Type.F32, compute, team)) {
             double first = 0;
             double last = 0;
-            for (int step = 1; step <= 60; step++) {
+            for (int step = 1; step <= STEPS; step++) {
                 double expected = exact.step(batch(step), 3e-3, step, 1, Seed.of(0)).loss();
                 assertEquals(expected, mixed.step(batch(step), 3e-3, step, 1, Seed.of(0), scale).loss(), 0.02, "step " + step);
                 first = step == 1 ? expected : first;
                 last = expected;
             }
-            assertTrue(last < first - 0.5, "it must learn");
+            assertTrue(last < first - 0.2, "it must learn");
         }
     }
 
