@@ -37,7 +37,7 @@ record LinearFunction(Rows weights, Rows gradient, Parameters.Entry... entries) 
     }
 
     void forward(Rows x, Rows y, Step step) {
-        step.split(x.rows(), (first, rows) -> Products.product(x.slice(first, rows), weights, true, y.slice(first, rows)));
+        step.split(x.rows(), (first, rows) -> Products.productsInAnyOrder(Stack.of(x.slice(first, rows)), Stack.of(weights).transpose(), Stack.of(y.slice(first, rows))));
     }
 
     /** {@code dx}, and what belongs to the gradient of the weights is added to it. */
@@ -58,7 +58,7 @@ record LinearFunction(Rows weights, Rows gradient, Parameters.Entry... entries) 
             } else {
                 int first = share(share, shares, x.rows());
                 int rows = share(share + 1, shares, x.rows()) - first;
-                Products.product(dy.slice(first, rows), weights, false, dx.slice(first, rows));
+                Products.productsInAnyOrder(Stack.of(dy.slice(first, rows)), Stack.of(weights), Stack.of(dx.slice(first, rows)));
             }
         });
     }
@@ -85,9 +85,9 @@ record LinearFunction(Rows weights, Rows gradient, Parameters.Entry... entries) 
         Stack some = Stack.of(dy.sliceColumns(first, rows)).transpose();
         Stack into = Stack.of(gradient.slice(first, rows));
         if (begins) {
-            Products.products(some, Stack.of(x), into);
+            Products.productsInAnyOrder(some, Stack.of(x), into);
         } else {
-            Products.addProducts(some, Stack.of(x), into);
+            Products.addProductsInAnyOrder(some, Stack.of(x), into);
         }
     }
 }

@@ -57,6 +57,7 @@ final class Multipliers {
 
     private final Map<Type, Multiplier> by = new EnumMap<>(Type.class);
     private final Map<Type, Orders> orders = new EnumMap<>(Type.class);
+    private final Multiplier inAnyOrder;
     private final List<Choice> choices = new ArrayList<>();
     private final List<Multiplier> there;
 
@@ -66,6 +67,8 @@ final class Multipliers {
      */
     Multipliers(List<Multiplier> best, String missing) {
         there = List.copyOf(best);
+        inAnyOrder = best.stream().filter(each -> best.getFirst() instanceof OneDnn first && !first.wide() && each instanceof OpenBlas).findFirst()
+                .or(() -> best.stream().filter(each -> each.multiplies(Type.F32)).findFirst()).orElseThrow();
         for (Type type : Type.values()) {
             choices.add(choose(type, best, missing));
         }
@@ -80,7 +83,8 @@ final class Multipliers {
         for (Multiplier multiplier : best) {
             if (multiplier.multiplies(type)) {
                 by.put(type, multiplier);
-                return new Choice(type, multiplier.name(type), String.join("; ", not));
+                String training = type == Type.F32 && inAnyOrder != multiplier ? ", in training " + inAnyOrder.name(type) : "";
+                return new Choice(type, multiplier.name(type) + training, String.join("; ", not));
             }
             not.add(multiplier.name(type) + ": no fast product of this type on this processor");
         }
@@ -238,6 +242,18 @@ final class Multipliers {
             widened(x, w, y, add, Finish.NOTHING);
         } else {
             direct.products(x, w, y, add);
+        }
+    }
+
+    /**
+     * The same in any order of sums: what a row gets may depend on how many are beside it. With AVX2 alone OpenBLAS is faster at matrices as
+     * they lie, most of all where the first one is transposed, and adds up in an order that our kernels have not.
+     */
+    void productsInAnyOrder(Stack x, Stack w, Stack y, boolean add) {
+        if (x.first().type() == Type.F32) {
+            inAnyOrder.products(x, w, y, add);
+        } else {
+            products(x, w, y, add);
         }
     }
 

@@ -300,6 +300,11 @@ final class OneDnn implements Multiplier {
         return instructions;
     }
 
+    /** Whether it may use AVX-512. */
+    boolean wide() {
+        return wide;
+    }
+
     /** Where it was loaded from. */
     Path place() {
         return place;

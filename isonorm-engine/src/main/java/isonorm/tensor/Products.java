@@ -126,9 +126,16 @@ public final class Products {
         products(x, w, y, false, Multipliers.here());
     }
 
-    /** {@code y += x w}, rounded once. */
-    public static void addProducts(Stack x, Stack w, Stack y) {
-        products(x, w, y, true, Multipliers.here());
+    /** {@code y = x w} by what is fastest at it: the bits of a row may depend on how many rows are beside it. */
+    public static void productsInAnyOrder(Stack x, Stack w, Stack y) {
+        requireTypes(x.first, w.first, y.first);
+        Multipliers.here().productsInAnyOrder(x, w, y, false);
+    }
+
+    /** {@code y += x w}, rounded once, by what is fastest at it. */
+    public static void addProductsInAnyOrder(Stack x, Stack w, Stack y) {
+        requireTypes(x.first, w.first, y.first);
+        Multipliers.here().productsInAnyOrder(x, w, y, true);
     }
 
     static void products(Stack x, Stack w, Stack y, boolean add, Multipliers multipliers) {
