@@ -15,9 +15,9 @@ module isonorm.core {
     exports isonorm.convert;
     exports isonorm.model;
 
-    exports isonorm.architecture to isonorm.engine, isonorm.cli, isonorm.bench;
-    exports isonorm.family to isonorm.engine, isonorm.cli, isonorm.bench;
+    exports isonorm.architecture to isonorm.engine, isonorm.onnx, isonorm.cli, isonorm.bench;
+    exports isonorm.family to isonorm.engine, isonorm.onnx, isonorm.cli, isonorm.bench;
     exports isonorm.rewrite to isonorm.engine;
-    exports isonorm.weights to isonorm.engine, isonorm.cli, isonorm.bench;
-    exports isonorm.words to isonorm.engine, isonorm.cli;
+    exports isonorm.weights to isonorm.engine, isonorm.onnx, isonorm.cli, isonorm.bench;
+    exports isonorm.words to isonorm.engine, isonorm.onnx, isonorm.cli;
 }

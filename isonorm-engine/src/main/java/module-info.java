@@ -31,9 +31,9 @@ module isonorm.engine {
 
     exports isonorm.compare to isonorm.cli;
     exports isonorm.data to isonorm.cli;
-    exports isonorm.kernel to isonorm.cli, isonorm.bench;
-    exports isonorm.layer to isonorm.cli, isonorm.bench;
-    exports isonorm.measure to isonorm.cli, isonorm.bench;
+    exports isonorm.kernel to isonorm.onnx, isonorm.cli, isonorm.bench;
+    exports isonorm.layer to isonorm.onnx, isonorm.cli, isonorm.bench;
+    exports isonorm.measure to isonorm.onnx, isonorm.cli, isonorm.bench;
     exports isonorm.score to isonorm.cli;
     exports isonorm.tensor to isonorm.cli, isonorm.bench;
 }

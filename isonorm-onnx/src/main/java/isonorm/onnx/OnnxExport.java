@@ -1,0 +1,183 @@
+package isonorm.onnx;
+
+import isonorm.architecture.Architecture;
+import isonorm.architecture.NormKind;
+import isonorm.checkpoint.CheckpointException;
+import isonorm.checkpoint.Dtype;
+import isonorm.checkpoint.OutputFolder;
+import isonorm.convert.LoadedModel;
+import isonorm.model.Progress;
+import isonorm.onnx.export.Exporter;
+import isonorm.onnx.graph.ElementType;
+import isonorm.onnx.graph.Encoder;
+import isonorm.onnx.graph.Node;
+import isonorm.onnx.graph.OnnxModel;
+import isonorm.onnx.graph.Tensor;
+import isonorm.weights.Model;
+import java.io.Closeable;
+import java.io.IOException;
+import java.nio.channels.FileChannel;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.nio.file.StandardOpenOption;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.OptionalDouble;
+import java.util.TreeMap;
+
+/**
+ * Writes a checkpoint as an ONNX graph: {@code OnnxExport.of(model).writeTo(file, Progress.NONE)}.
+ *
+ * <p>Weights are read tensor by tensor, so memory does not grow with the model. The files are written under other names, synced, run and compared with the
+ * checkpoint where an {@link OnnxRuntime} is given, and renamed; an interrupted or failed export leaves nothing.
+ */
+public final class OnnxExport {
+
+    /** The version of ONNX's operators that is written unless another one is asked for: the first with RMSNormalization. */
+    public static final int OPSET = 23;
+
+    private final LoadedModel source;
+    private final int opset;
+    private final Dtype dtype;
+    private final boolean external;
+    private final boolean overwrite;
+    private final Optional<OnnxRuntime> runtime;
+
+    private OnnxExport(LoadedModel source, int opset, Dtype dtype, boolean external, boolean overwrite, Optional<OnnxRuntime> runtime) {
+        this.source = source;
+        this.opset = opset;
+        this.dtype = dtype;
+        this.external = external;
+        this.overwrite = overwrite;
+        this.runtime = runtime;
+    }
+
+    /** The export of a checkpoint in float32. */
+    public static OnnxExport of(LoadedModel source) {
+        return new OnnxExport(source, OPSET, Dtype.F32, false, false, Optional.empty());
+    }
+
+    /** The same for another version of ONNX's operators. */
+    public OnnxExport opset(int version) {
+        return new OnnxExport(source, version, dtype, external, overwrite, runtime);
+    }
+
+    /** The same with weights and computation in F32 or F16. */
+    public OnnxExport inType(Dtype type) {
+        if (type != Dtype.F32 && type != Dtype.F16) {
+            throw new IllegalArgumentException("a graph is of F32 or F16, which ONNX Runtime can run, got " + type);
+        }
+        return new OnnxExport(source, opset, type, external, overwrite, runtime);
+    }
+
+    /** The same with tensors in a file of their own beside the graph's; where they are more than 2 GB that is done anyway. */
+    public OnnxExport externalData() {
+        return new OnnxExport(source, opset, dtype, true, overwrite, runtime);
+    }
+
+    /** Replaces files that are already there. */
+    public OnnxExport overwriting() {
+        return new OnnxExport(source, opset, dtype, external, true, runtime);
+    }
+
+    /** Has what was written run and compared before it appears. */
+    public OnnxExport verifiedBy(OnnxRuntime with) {
+        return new OnnxExport(source, opset, dtype, external, overwrite, Optional.of(with));
+    }
+
+    /**
+     * What was written.
+     *
+     * @param files the graph's, and that of its tensors where they are in one of their own
+     * @param operators how many there are of each kind of norm
+     * @param error how far the graph's output is from the checkpoint's, as a part of its standard deviation, where it was run
+     * @param notes what a user should know, in sentences
+     */
+    public record Report(
+            List<Path> files, long bytes, int opset, Dtype dtype, long parameters, int nodes, Map<String, Integer> operators, List<String> inputs,
+            List<String> outputs, OptionalDouble error, List<String> notes) {}
+
+    /**
+     * Carries the export out.
+     *
+     * @throws IllegalArgumentException if the opset is not one that is written, or lacks an operator that the model needs
+     * @throws CheckpointException if a file is wrong or changed after it was opened, or the result cannot be written
+     * @throws IOException if what was written gives something else than the checkpoint
+     */
+    public Report writeTo(Path file, Progress progress) throws IOException {
+        Model model = Model.of(source.model());
+        ElementType real = dtype == Dtype.F16 ? ElementType.FLOAT16 : ElementType.FLOAT;
+        OnnxModel graph = Exporter.graph(model, new Exporter.Options(opset, real, true));
+        Path target = file.toAbsolutePath().normalize();
+        boolean outside = external || Encoder.tooLarge(graph);
+        Path data = target.resolveSibling(Encoder.dataName(target));
+        requireFree(target, data);
+        try (OutputFolder output = OutputFolder.create(Files.exists(target) ? target.resolveSibling(target.getFileName() + ".new") : target, false);
+                Closeable _ = output.closedAtExit()) {
+            output.requireSpace(graph.graph().constants().stream().mapToLong(tensor -> tensor.content().length()).sum());
+            Path written = output.path().resolve(target.getFileName());
+            progress.step("writing " + target.getFileName(), 0, 1);
+            Encoder.write(graph, written, outside);
+            OptionalDouble error = OptionalDouble.empty();
+            if (runtime.isPresent()) {
+                progress.step("running " + target.getFileName(), 0, 1);
+                error = OptionalDouble.of(Trial.of(model, graph, written, dtype, runtime.get()));
+            }
+            source.checkpoint().requireUnchanged();
+            appear(target, data, output.path(), outside);
+            List<Path> files = outside ? List.of(target, data) : List.of(target);
+            return report(model.architecture(), graph, files, error);
+        }
+    }
+
+    private void requireFree(Path target, Path data) throws CheckpointException {
+        for (Path each : List.of(target, data)) {
+            if (Files.isDirectory(each)) {
+                throw new CheckpointException(CheckpointException.Reason.OUTPUT_EXISTS, each + " is a folder; name a file, model.onnx in it for instance");
+            }
+            if (Files.exists(each) && !overwrite) {
+                throw new CheckpointException(CheckpointException.Reason.OUTPUT_EXISTS, each + " exists already; replace it with --overwrite");
+            }
+        }
+    }
+
+    /** A graph is never there beside another one's tensors: it goes first and comes last. */
+    private static void appear(Path target, Path data, Path from, boolean outside) throws IOException {
+        if (outside) {
+            Files.deleteIfExists(target);
+            Files.move(from.resolve(data.getFileName()), data, StandardCopyOption.ATOMIC_MOVE);
+        }
+        Files.move(from.resolve(target.getFileName()), target, StandardCopyOption.ATOMIC_MOVE);
+        try (FileChannel folder = FileChannel.open(target.resolveSibling("").toAbsolutePath(), StandardOpenOption.READ)) {
+            folder.force(true);
+        } catch (IOException e) {
+            return; // some systems sync no folders
+        }
+    }
+
+    private Report report(Architecture architecture, OnnxModel graph, List<Path> files, OptionalDouble error) throws IOException {
+        Map<String, Integer> norms = new TreeMap<>();
+        for (Node node : graph.graph().nodes()) {
+            if (node.op().endsWith("Normalization")) {
+                norms.merge(node.op(), 1, Integer::sum);
+            }
+        }
+        long bytes = 0;
+        for (Path file : files) {
+            bytes += Files.size(file);
+        }
+        List<String> notes = new ArrayList<>();
+        if (architecture.blocks().stream().anyMatch(block -> block.norm().kind() == NormKind.CRMS)) {
+            notes.add("ONNX has no operator for CRMSNorm, so each is several; pre-rmsnorm has one.");
+        }
+        if (architecture.output() instanceof isonorm.architecture.Output.Words && architecture.companion().isPresent()) {
+            notes.add("The decoder reads its text whole: keys and values of what was read before are no inputs of a graph with an encoder.");
+        }
+        return new Report(files, bytes, opset, dtype, graph.graph().constants().stream().filter(tensor -> tensor.type().dtype().isPresent())
+                .mapToLong(Tensor::elements).sum(), graph.graph().nodes().size(), norms, graph.graph().inputs().stream().map(value -> value.name()).toList(),
+                graph.graph().outputs().stream().map(value -> value.name()).toList(), error, notes);
+    }
+}
