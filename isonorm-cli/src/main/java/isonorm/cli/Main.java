@@ -8,6 +8,7 @@ import isonorm.cli.commands.Data;
 import isonorm.cli.commands.DepthCommand;
 import isonorm.cli.commands.Doctor;
 import isonorm.cli.commands.Eval;
+import isonorm.cli.commands.Export;
 import isonorm.cli.commands.Forward;
 import isonorm.cli.commands.Generate;
 import isonorm.cli.commands.Info;
@@ -74,6 +75,7 @@ public final class Main implements Runnable {
         COMMANDS.put("tour", Tour::new);
         COMMANDS.put("info", Info::new);
         COMMANDS.put("convert", Convert::new);
+        COMMANDS.put("export", Export::new);
         COMMANDS.put("verify", Verify::new);
         COMMANDS.put("eval", Eval::new);
         COMMANDS.put("score", Score::new);

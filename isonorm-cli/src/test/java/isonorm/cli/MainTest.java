@@ -24,7 +24,7 @@ import org.junit.jupiter.params.provider.ValueSource;
 class MainTest {
 
     @ParameterizedTest
-    @ValueSource(strings = {"tour", "info", "convert", "verify", "eval", "score", "generate", "forward", "doctor"})
+    @ValueSource(strings = {"tour", "info", "convert", "export", "verify", "eval", "score", "generate", "forward", "doctor"})
     void everyCommandHasHelpWithAnExample(String command) {
         assertTrue(Run.of("--help").ended(0).out().contains("\n  " + command + " "));
         String help = Run.of(command, "--help").ended(0).out();
@@ -62,6 +62,8 @@ class MainTest {
             convert a b                          | Missing required option: '--to=FORM'
             convert a b --to pre-rms             | did you mean pre-rmsnorm?
             convert a b --to centred --dtype f8  | expected one of keep, f32, bf16, f16, got 'f8'
+            export a                             | Missing required parameter: 'OUT.onnx'
+            export a b --dtype bf16              | expected one of f32, f16, got 'bf16'
             verify a b --compute f65             | did you mean f64?
             verify a b --tolerance -1            | --tolerance must be zero or more
             verify a b --tolerance x             | 'x' is no number
@@ -109,7 +111,7 @@ class MainTest {
 
     @Test
     void noCommandIsWrongUsage() {
-        assertTrue(Run.of().ended(2).err().contains("name a command: tour, info, convert, verify, eval, score, generate, forward, train, watch, data, compare, depth, prune, bench, doctor"));
+        assertTrue(Run.of().ended(2).err().contains("name a command: tour, info, convert, export, verify, eval, score, generate, forward, train, watch, data, compare, depth, prune, bench, doctor"));
     }
 
     @Test

@@ -64,7 +64,7 @@ class JvmOptionsTest {
     private static List<Path> sources() throws IOException {
         List<Path> files = new ArrayList<>(List.of(ROOT.resolve("isonorm"), ROOT.resolve("README.md"), ROOT.resolve("pom.xml"), ROOT.resolve(".ci/run"),
                 ROOT.resolve("isonorm-bench/run"), ROOT.resolve("isonorm-bench/measure-conversion")));
-        for (String module : List.of("isonorm-core", "isonorm-engine", "isonorm-cli", "isonorm-bench")) {
+        for (String module : List.of("isonorm-core", "isonorm-engine", "isonorm-onnx", "isonorm-cli", "isonorm-bench")) {
             files.add(ROOT.resolve(module).resolve("pom.xml"));
             try (Stream<Path> inside = Files.walk(ROOT.resolve(module).resolve("src"))) {
                 inside.filter(file -> file.toString().endsWith(".java")).filter(file -> !Set.of("VectorSupport.java", "JvmOptions.java",

@@ -2,6 +2,7 @@ package isonorm.onnx;
 
 import isonorm.architecture.Architecture;
 import isonorm.architecture.NormKind;
+import isonorm.architecture.Output;
 import isonorm.checkpoint.CheckpointException;
 import isonorm.checkpoint.Dtype;
 import isonorm.checkpoint.OutputFolder;
@@ -13,6 +14,7 @@ import isonorm.onnx.graph.Encoder;
 import isonorm.onnx.graph.Node;
 import isonorm.onnx.graph.OnnxModel;
 import isonorm.onnx.graph.Tensor;
+import isonorm.onnx.graph.Value;
 import isonorm.weights.Model;
 import java.io.Closeable;
 import java.io.IOException;
@@ -62,6 +64,9 @@ public final class OnnxExport {
 
     /** The same for another version of ONNX's operators. */
     public OnnxExport opset(int version) {
+        if (version < Exporter.FIRST_OPSET || version > Exporter.LAST_OPSET) {
+            throw new IllegalArgumentException("a graph is of an opset from " + Exporter.FIRST_OPSET + " to " + Exporter.LAST_OPSET + ", got " + version);
+        }
         return new OnnxExport(source, version, dtype, external, overwrite, runtime);
     }
 
@@ -151,6 +156,9 @@ public final class OnnxExport {
             Files.move(from.resolve(data.getFileName()), data, StandardCopyOption.ATOMIC_MOVE);
         }
         Files.move(from.resolve(target.getFileName()), target, StandardCopyOption.ATOMIC_MOVE);
+        if (!outside) {
+            Files.deleteIfExists(data); // of a graph that was replaced
+        }
         try (FileChannel folder = FileChannel.open(target.resolveSibling("").toAbsolutePath(), StandardOpenOption.READ)) {
             folder.force(true);
         } catch (IOException e) {
@@ -173,11 +181,11 @@ public final class OnnxExport {
         if (architecture.blocks().stream().anyMatch(block -> block.norm().kind() == NormKind.CRMS)) {
             notes.add("ONNX has no operator for CRMSNorm, so each is several; pre-rmsnorm has one.");
         }
-        if (architecture.output() instanceof isonorm.architecture.Output.Words && architecture.companion().isPresent()) {
+        if (architecture.output() instanceof Output.Words && architecture.companion().isPresent()) {
             notes.add("The decoder reads its text whole: keys and values of what was read before are no inputs of a graph with an encoder.");
         }
         return new Report(files, bytes, opset, dtype, graph.graph().constants().stream().filter(tensor -> tensor.type().dtype().isPresent())
-                .mapToLong(Tensor::elements).sum(), graph.graph().nodes().size(), norms, graph.graph().inputs().stream().map(value -> value.name()).toList(),
-                graph.graph().outputs().stream().map(value -> value.name()).toList(), error, notes);
+                .mapToLong(Tensor::elements).sum(), graph.graph().nodes().size(), norms, graph.graph().inputs().stream().map(Value::name).toList(),
+                graph.graph().outputs().stream().map(Value::name).toList(), error, notes);
     }
 }

@@ -34,6 +34,9 @@ final class RuntimeLibrary extends URLClassLoader {
         while (cause.getCause() != null) {
             cause = cause.getCause();
         }
+        if (cause instanceof ClassNotFoundException) {
+            return "it has no " + cause.getMessage();
+        }
         return String.valueOf(cause.getMessage()).lines().findFirst().orElse(cause.getClass().getSimpleName());
     }
 

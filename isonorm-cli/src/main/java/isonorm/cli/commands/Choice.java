@@ -53,6 +53,14 @@ public final class Choice {
         }
     }
 
+    /** The type of a graph. */
+    static final class Exportable implements ITypeConverter<String> {
+        @Override
+        public String convert(String word) {
+            return oneOf(List.of("f32", "f16"), word);
+        }
+    }
+
     /** How long something runs before it is measured. */
     static final class WarmUp implements ITypeConverter<Duration> {
         @Override

@@ -27,6 +27,7 @@ import isonorm.onnx.graph.Attribute;
 import isonorm.onnx.graph.ElementType;
 import isonorm.onnx.graph.Tensor;
 import java.io.IOException;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -218,6 +219,6 @@ record Entrance(Operators graph, Weights weights, Norms norms, FeedForwardPart a
         for (int i = 0; i < values.length; i++) {
             values[i] *= magnitudes[i % squares.length] / Math.sqrt(squares[i % squares.length]);
         }
-        return graph.constant(Tensor.of(weights.prefix() + role.path(), graph.real(), java.util.Arrays.stream(shape).boxed().toList(), values));
+        return graph.constant(Tensor.of(weights.prefix() + role.path(), graph.real(), Arrays.stream(shape).boxed().toList(), values));
     }
 }

@@ -50,14 +50,7 @@ public final class Exporter {
      * @param real the type of weights and of what is computed
      * @param cache whether a decoder has inputs and outputs for keys and values
      */
-    public record Options(int opset, ElementType real, boolean cache) {
-
-        public Options {
-            if (opset < FIRST_OPSET || opset > LAST_OPSET) {
-                throw new IllegalArgumentException("the opset is one from " + FIRST_OPSET + " to " + LAST_OPSET + ", got " + opset);
-            }
-        }
-    }
+    public record Options(int opset, ElementType real, boolean cache) {}
 
     private final Options options;
     private final Operators graph;

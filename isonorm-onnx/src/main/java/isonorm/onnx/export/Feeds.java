@@ -1,5 +1,7 @@
 package isonorm.onnx.export;
 
+import static java.util.Objects.requireNonNull;
+
 import isonorm.model.Batch;
 import isonorm.onnx.OnnxRuntime.Values;
 import isonorm.onnx.graph.ElementType;
@@ -43,7 +45,7 @@ public final class Feeds {
                 case "attention_mask" -> integers(filled(ids.length, past + T, 1));
                 case "position_ids" -> integers(positions(ids.length, past, T));
                 case "token_type_ids" -> integers(filled(ids.length, T, 0));
-                default -> java.util.Objects.requireNonNull(before.get(name.replace("past_key_values", "present")), name);
+                default -> requireNonNull(before.get(name.replace("past_key_values", "present")), name);
             });
         }
         return feeds;

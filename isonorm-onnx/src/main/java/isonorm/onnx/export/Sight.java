@@ -2,6 +2,7 @@ package isonorm.onnx.export;
 
 import isonorm.architecture.Alibi;
 import isonorm.architecture.Attention;
+import isonorm.architecture.Part;
 import isonorm.architecture.RelativeBias;
 import isonorm.architecture.Role;
 import isonorm.architecture.Rotary;
@@ -163,7 +164,7 @@ final class Sight {
     String relative(RelativeBias bias, int l) {
         int owner = bias.own() ? l : 0;
         return once(List.of("relative", owner), () -> {
-            String table = weights.table(Role.of(isonorm.architecture.Part.RELATIVE_BIAS, owner, Role.Field.WEIGHT));
+            String table = weights.table(Role.of(Part.RELATIVE_BIAS, owner, Role.Field.WEIGHT));
             String buckets = switch (bias.buckets()) {
                 case RelativeBias.Distances distances -> buckets(distances);
                 case RelativeBias.Grid grid -> buckets(grid);

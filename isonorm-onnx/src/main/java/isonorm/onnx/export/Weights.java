@@ -7,6 +7,7 @@ import isonorm.onnx.graph.Tensor;
 import isonorm.weights.Matrix;
 import isonorm.weights.Model;
 import java.io.IOException;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 
@@ -55,7 +56,7 @@ record Weights(Operators graph, Model model, String prefix, Map<Weights.Laid, St
     private String laid(Role role, boolean turned, long... shape) {
         Matrix matrix = model.weight(role);
         ElementType type = graph.real();
-        List<Long> dimensions = java.util.Arrays.stream(shape).boxed().toList();
+        List<Long> dimensions = Arrays.stream(shape).boxed().toList();
         return names.computeIfAbsent(new Laid(matrix, dimensions, turned), _ -> {
             String name = prefix + role.path();
             String free = names.containsValue(name) ? name + "." + dimensions.size() + (turned ? "t" : "") : name;

@@ -1,5 +1,6 @@
 package isonorm.onnx.graph;
 
+import java.util.Arrays;
 import java.util.List;
 
 /** What a node is told besides its inputs. */
@@ -39,6 +40,6 @@ public sealed interface Attribute {
     }
 
     static Attribute of(long[] values) {
-        return new Integers(java.util.Arrays.stream(values).boxed().toList());
+        return new Integers(Arrays.stream(values).boxed().toList());
     }
 }

@@ -2,6 +2,7 @@ package isonorm.onnx.graph;
 
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
+import java.lang.foreign.ValueLayout;
 import java.nio.ByteBuffer;
 import java.nio.channels.WritableByteChannel;
 import java.nio.charset.StandardCharsets;
@@ -68,7 +69,7 @@ final class Message {
 
     private void append(Content content) {
         if (content instanceof Content.Held held && content.length() < Short.MAX_VALUE) {
-            open.writeBytes(held.bytes().toArray(java.lang.foreign.ValueLayout.JAVA_BYTE));
+            open.writeBytes(held.bytes().toArray(ValueLayout.JAVA_BYTE));
             return;
         }
         close();

@@ -1,8 +1,6 @@
 package isonorm.onnx.export;
 
-import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
-import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import isonorm.architecture.Output;
 import isonorm.convert.Conversion;

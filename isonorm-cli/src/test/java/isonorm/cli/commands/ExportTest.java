@@ -1,0 +1,56 @@
+package isonorm.cli.commands;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import isonorm.cli.Run;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** {@code isonorm export} where there is no ONNX Runtime; with it isonorm-onnx has tests. */
+class ExportTest {
+
+    @TempDir
+    private Path folder;
+
+    @Test
+    void aGraphIsWrittenAndSaidNotToBeVerified() {
+        Run run = Run.of("export", Run.fixture("gpt2"), folder.resolve("gpt2.onnx"), "--quiet").ended(0);
+        assertEquals("", run.err());
+        List<String> lines = run.out().lines().toList();
+        assertTrue(lines.getLast().startsWith("Not verified: ONNX Runtime was not found; put https://"), lines.getLast());
+        assertTrue(run.out().contains("past_key_values.N.key, past_key_values.N.value"), run.out());
+        assertTrue(Files.exists(folder.resolve("gpt2.onnx")));
+    }
+
+    @Test
+    void programsAreToldTheSame() throws IOException {
+        JsonNode node = Run.of("export", Run.fixture("vit"), folder.resolve("vit.onnx"), "--json", "--external-data", "--opset", 20).ended(0).json();
+        assertEquals(2, node.path("files").size());
+        assertEquals("[\"pixel_values\"]", node.path("inputs").toString());
+        assertEquals(20, node.path("opset").asInt());
+        assertFalse(node.path("verified").asBoolean(true));
+    }
+
+    @Test
+    void refusalsAreOneLineAndLeaveNothing() throws IOException {
+        Path file = folder.resolve("x.onnx");
+        assertEquals(List.of("isonorm: opset 20 lacks RMSNormalization (23), which this model needs; ask for a later --opset, 23 for instance"),
+                Run.of("export", Run.fixture("llama"), file, "--opset", 20).ended(1).errors());
+        assertEquals("isonorm: --opset: a graph is of an opset from 18 to 25, got 17",
+                Run.of("export", Run.fixture("gpt2"), file, "--opset", 17).ended(2).errors().getFirst());
+        assertEquals(List.of("isonorm: " + folder + " is a folder; name a file, model.onnx in it for instance"),
+                Run.of("export", Run.fixture("gpt2"), folder).ended(1).errors());
+        assertEquals(List.of(), Run.names(folder));
+        Files.writeString(file, "mine");
+        assertEquals(List.of("isonorm: " + file + " exists already; replace it with --overwrite"),
+                Run.of("export", Run.fixture("gpt2"), file).ended(1).errors());
+        assertEquals("mine", Files.readString(file));
+    }
+}
