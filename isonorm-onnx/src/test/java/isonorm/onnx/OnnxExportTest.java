@@ -5,7 +5,6 @@ import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import ai.onnxruntime.OrtEnvironment;
 import isonorm.checkpoint.CheckpointException;
 import isonorm.checkpoint.Dtype;
 import isonorm.convert.LoadedModel;
@@ -32,15 +31,6 @@ class OnnxExportTest {
     @TempDir
     private Path folder;
 
-    /** The runtime as it is found: by its jar. */
-    private static OnnxRuntime runtime() throws IOException {
-        try {
-            return RuntimeLibrary.load(Path.of(OrtEnvironment.class.getProtectionDomain().getCodeSource().getLocation().toURI())).orElseThrow();
-        } catch (URISyntaxException e) {
-            throw new IllegalStateException(e);
-        }
-    }
-
     private static OnnxExport of(String fixture) throws IOException {
         return OnnxExport.of(LoadedModel.open(Fixture.named(fixture).folder()));
     }
@@ -54,7 +44,7 @@ class OnnxExportTest {
     @Test
     void aGraphIsVerifiedAndAppears() throws IOException {
         Path file = folder.resolve("new/gpt2.onnx");
-        OnnxExport.Report report = of("gpt2").verifiedBy(runtime()).writeTo(file, Progress.NONE);
+        OnnxExport.Report report = of("gpt2").verifiedBy(Here.runtime()).writeTo(file, Progress.NONE);
         assertEquals(List.of(file), report.files());
         assertEquals(Files.size(file), report.bytes());
         assertTrue(report.error().orElse(1) < 5e-5, report.toString());
@@ -68,7 +58,7 @@ class OnnxExportTest {
         Path inside = folder.resolve("inside.onnx");
         Path outside = folder.resolve("outside.onnx");
         of("llama").writeTo(inside, Progress.NONE);
-        OnnxExport.Report report = of("llama").externalData().verifiedBy(runtime()).writeTo(outside, Progress.NONE);
+        OnnxExport.Report report = of("llama").externalData().verifiedBy(Here.runtime()).writeTo(outside, Progress.NONE);
         assertEquals(List.of("inside.onnx", "outside.onnx", "outside.onnx.data"), names());
         assertTrue(report.error().isPresent());
         assertTrue(Files.size(folder.resolve("outside.onnx.data")) % 4096 != 0); // the last one ends where it ends
@@ -98,7 +88,7 @@ class OnnxExportTest {
     @Test
     void halvesAreComputedInHalves() throws IOException {
         for (String fixture : List.of("gpt2", "llama", "bert", "vit")) {
-            OnnxExport.Report report = of(fixture).inType(Dtype.F16).verifiedBy(runtime()).writeTo(folder.resolve(fixture + ".onnx"), Progress.NONE);
+            OnnxExport.Report report = of(fixture).inType(Dtype.F16).verifiedBy(Here.runtime()).writeTo(folder.resolve(fixture + ".onnx"), Progress.NONE);
             double error = report.error().orElseThrow();
             assertTrue(error > 1e-5 && error < .05, fixture + " " + error);
         }
@@ -109,7 +99,7 @@ class OnnxExportTest {
     void everyVersionOfOperatorsHasWhatTheGraphSays() throws IOException {
         for (int opset : List.of(18, 22, 23, 25)) {
             Path file = folder.resolve("o" + opset + ".onnx");
-            assertTrue(of("opt").opset(opset).verifiedBy(runtime()).writeTo(file, Progress.NONE).error().isPresent()); // ReLU and LayerNorm
+            assertTrue(of("opt").opset(opset).verifiedBy(Here.runtime()).writeTo(file, Progress.NONE).error().isPresent()); // ReLU and LayerNorm
         }
     }
 
@@ -129,7 +119,7 @@ class OnnxExportTest {
 
     @Test
     void nothingIsLeftOfAGraphThatGivesSomethingElse() throws IOException {
-        OnnxRuntime wrong = new Wrong(runtime());
+        OnnxRuntime wrong = new Wrong(Here.runtime());
         String message = assertThrows(IOException.class, () -> of("bert").verifiedBy(wrong).writeTo(folder.resolve("x.onnx"), Progress.NONE)).getMessage();
         assertTrue(message.startsWith("x.onnx gives other outputs in ONNX Runtime wrong than the checkpoint: they are off by "), message);
         assertEquals(List.of(), names());
@@ -169,7 +159,7 @@ class OnnxExportTest {
     @Test
     void aRuntimeIsFoundOrNot() throws IOException {
         assertEquals(Optional.empty(), RuntimeLibrary.load(folder.resolve("none.jar")));
-        assertEquals("1.29.0", runtime().version());
+        assertEquals("1.29.0", Here.runtime().version());
         assertTrue(OnnxRuntime.howToGet().contains("onnxruntime-1.29.0.jar"));
     }
 

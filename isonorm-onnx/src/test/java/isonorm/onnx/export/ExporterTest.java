@@ -9,9 +9,9 @@ import isonorm.convert.LoadedModel;
 import isonorm.layer.Fixture;
 import isonorm.layer.Tolerance;
 import isonorm.model.Batch;
+import isonorm.onnx.Here;
 import isonorm.onnx.OnnxRuntime;
 import isonorm.onnx.OnnxRuntime.Values;
-import isonorm.onnx.bridge.Bridge;
 import isonorm.onnx.graph.ElementType;
 import isonorm.onnx.graph.Encoder;
 import isonorm.onnx.graph.OnnxModel;
@@ -64,8 +64,8 @@ class ExporterTest {
 
     @ParameterizedTest
     @MethodSource("cases")
-    void givesTheReferencesOutput(Case one, @TempDir Path temporary) throws Exception {
-        OnnxRuntime runtime = runtime();
+    void givesTheReferencesOutput(Case one, @TempDir Path temporary) throws IOException {
+        OnnxRuntime runtime = Here.runtime();
         Model model = one.model();
         OnnxModel graph = Exporter.graph(model, PLAIN);
         Path file = temporary.resolve("model.onnx");
@@ -75,7 +75,7 @@ class ExporterTest {
             Map<String, Values> given = session.run(Feeds.of(graph, batch));
             boolean bareStream = model.architecture().output() instanceof Output.Hidden hidden && hidden.pooler().bareStream() && one.form.isPresent();
             if (!bareStream) {
-                requireClose(one + "", one.fixture.output(), given.values().iterator().next(), batch);
+                requireClose(one.toString(), one.fixture.output(), given.values().iterator().next(), batch);
             }
             if (one.fixture.pooled().isPresent()) {
                 requireClose(one + ", pooled", one.fixture.pooled().get(), pooled(given), new Batch.Images(new float[1], 1, 1, 1, 1));
@@ -95,9 +95,5 @@ class ExporterTest {
         }
         double worst = Fixture.worst(expected, wide, batch);
         assertTrue(worst <= Tolerance.ORIGINAL_F32, what + ": the worst element is " + worst + " of the deviation away");
-    }
-
-    static OnnxRuntime runtime() throws Exception {
-        return new Bridge();
     }
 }

@@ -7,13 +7,14 @@ import isonorm.inference.Sequence;
 import isonorm.layer.Fixture;
 import isonorm.model.Batch;
 import isonorm.model.Compute;
+import isonorm.onnx.Here;
 import isonorm.onnx.OnnxRuntime;
 import isonorm.onnx.OnnxRuntime.Values;
-import isonorm.onnx.bridge.Bridge;
 import isonorm.onnx.graph.ElementType;
 import isonorm.onnx.graph.Encoder;
 import isonorm.onnx.graph.OnnxModel;
 import isonorm.weights.Model;
+import java.io.IOException;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
@@ -28,7 +29,7 @@ class GreedyTest {
 
     @ParameterizedTest
     @ValueSource(strings = {"gpt2", "opt", "llama", "gptj", "bloom", "falcon-alibi", "mpt", "mistral", "gemma2", "phi", "cohere", "mixtral", "deepseek_v2", "gpt_oss", "biogpt"})
-    void isTheSame(String fixture, @TempDir Path folder) throws Exception {
+    void isTheSame(String fixture, @TempDir Path folder) throws IOException {
         Model model = Fixture.named(fixture).model();
         long[] prompt = {5, 9, 2, 14, 3};
         long[] expected = new long[NEW];
@@ -44,7 +45,7 @@ class GreedyTest {
         Path file = folder.resolve("model.onnx");
         Encoder.write(graph, file, false);
         long[] written = new long[expected.length];
-        OnnxRuntime runtime = new Bridge();
+        OnnxRuntime runtime = Here.runtime();
         try (OnnxRuntime.Session session = runtime.open(file, 1)) {
             Map<String, Values> given = session.run(Feeds.of(graph, Batch.Tokens.of(prompt)));
             for (int i = 0; i < written.length; i++) {
