@@ -110,7 +110,7 @@ record Blocks(
     /** Behind the norm at a place, where one stands there. */
     private String normed(int l, Block block, Branch branch, Place place, String x) throws IOException {
         Optional<Part> part = branch.placement.at(place, Optional.of(branch.norm), Optional.of(branch.outputNorm));
-        if (part.isEmpty() || place == Place.NOWHERE) {
+        if (part.isEmpty()) {
             return x;
         }
         graph.in("blocks." + l + "/" + part.get().path());
