@@ -78,6 +78,8 @@ class MainTest {
             bench norm                           | unknown command 'norm'; did you mean norms?
             bench norms --model vit-x            | expected one of vit-ti, vit-s, vit-b, vit-l, gpt2-small, gpt2-medium, gpt2-xl, llama-134m, got 'vit-x'
             bench norms --dtype f32,f8           | expected one of f32, bf16, got 'f8'
+            bench norms --runtime torch          | expected one of isonorm, onnx, got 'torch'
+            bench norms --runtime onnx --dtype bf16 | --runtime onnx runs f32, got --dtype bf16
             bench norms --format xml             | expected one of table, md, csv, json, got 'xml'
             bench norms --batch 1,0              | --batch must be 1 or more, got 0
             bench norms --batch x                | 'x' is no whole number

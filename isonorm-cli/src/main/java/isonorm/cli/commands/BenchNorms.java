@@ -38,9 +38,13 @@ final class BenchNorms extends Subcommand {
             description = "Images or prompts at once. Default: ${DEFAULT-VALUE}.")
     private List<Integer> batches;
 
-    @Option(names = "--dtype", paramLabel = "TYPE", split = ",", defaultValue = "f32,bf16", converter = Choice.Measurable.class,
-            description = "Types of weights and activations: f32, bf16. Default: ${DEFAULT-VALUE}.")
-    private List<String> dtypes;
+    @Option(names = "--runtime", paramLabel = "NAME", defaultValue = "isonorm", converter = Choice.Runtimes.class,
+            description = "What runs them: isonorm, or onnx, ONNX Runtime where its jar is found (see export). Default: ${DEFAULT-VALUE}.")
+    private String runtime;
+
+    @Option(names = "--dtype", paramLabel = "TYPE", split = ",", converter = Choice.Measurable.class,
+            description = "Types of weights and activations: f32, bf16. Default: both, and with onnx f32, the only one.")
+    private @Nullable List<String> dtypes;
 
     @Option(names = "--runs", paramLabel = "N", defaultValue = "15", description = "How often each form is timed. Default: ${DEFAULT-VALUE}.")
     private int runs;
@@ -81,10 +85,15 @@ final class BenchNorms extends Subcommand {
         if (plot != null) {
             OutputFile.require(plot);
         }
+        boolean onnx = runtime.equals("onnx");
+        List<String> types = dtypes != null ? dtypes : onnx ? List.of("f32") : List.of("f32", "bf16");
+        if (onnx && !types.equals(List.of("f32"))) {
+            throw wrongUsage("--runtime onnx runs f32, got --dtype " + String.join(",", types));
+        }
         announceEngine();
         ArrayNode rows;
         try (ProgressBar progress = ProgressBar.on(console, quiet)) {
-            rows = Speeds.norms(models, batches, dtypes, runs, warmUp, threads != null ? threads : Runtime.getRuntime().availableProcessors(),
+            rows = Speeds.norms(Speeds.Engine.of(onnx), models, batches, types, runs, warmUp, threads != null ? threads : Runtime.getRuntime().availableProcessors(),
                     tokens, progress);
         }
         switch (json ? "json" : format) {

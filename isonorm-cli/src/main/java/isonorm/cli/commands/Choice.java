@@ -61,6 +61,14 @@ public final class Choice {
         }
     }
 
+    /** What runs models to be timed. */
+    static final class Runtimes implements ITypeConverter<String> {
+        @Override
+        public String convert(String word) {
+            return oneOf(List.of("isonorm", "onnx"), word);
+        }
+    }
+
     /** How long something runs before it is measured. */
     static final class WarmUp implements ITypeConverter<Duration> {
         @Override

@@ -11,6 +11,8 @@ import isonorm.measure.NormTimes;
 import isonorm.measure.Shape;
 import isonorm.model.Compute;
 import isonorm.model.Progress;
+import isonorm.onnx.OnnxRuntime;
+import isonorm.onnx.measure.RuntimeEngine;
 import isonorm.weights.Model;
 import java.io.IOException;
 import java.time.Duration;
@@ -23,14 +25,31 @@ final class Speeds {
 
     private Speeds() {}
 
+    /**
+     * What runs the models.
+     *
+     * @param name its name and version, behind the machine's; empty for Isonorm's own
+     */
+    record Engine(Loaded.Engine loads, String name) {
+
+        /** Isonorm's own, or ONNX Runtime. */
+        static Engine of(boolean onnx) throws IOException {
+            if (!onnx) {
+                return new Engine(Loaded.Engine.INFERENCE, "");
+            }
+            OnnxRuntime runtime = OnnxRuntime.find().orElseThrow(() -> new IOException("ONNX Runtime was not found; " + OnnxRuntime.howToGet()));
+            return new Engine(new RuntimeEngine(runtime), ", ONNX Runtime " + runtime.version());
+        }
+    }
+
     static ArrayNode norms(
-            List<String> models, List<Integer> batches, List<String> dtypes, int runs, Duration warmUp, int threads, int tokens, Progress progress)
+            Engine engine, List<String> models, List<Integer> batches, List<String> dtypes, int runs, Duration warmUp, int threads, int tokens, Progress progress)
             throws IOException {
-        NormTimes times = new NormTimes(Loaded.Engine.INFERENCE, threads, runs, warmUp, tokens);
+        NormTimes times = new NormTimes(engine.loads, threads, runs, warmUp, tokens);
         for (String model : models) {
             times.require(model, Shape.named(model).architecture()); // all of them, before the first has taken its minutes
         }
-        String machine = Machine.here().line(threads);
+        String machine = Machine.here().line(threads) + engine.name;
         ArrayNode rows = Json.array();
         for (String model : models) {
             for (String dtype : dtypes) {

@@ -1,0 +1,2 @@
+/** What norms cost in ONNX Runtime. */
+package isonorm.onnx.measure;
