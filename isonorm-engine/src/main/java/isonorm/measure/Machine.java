@@ -228,6 +228,13 @@ public record Machine(
 
     /** What a figure measured here with so many threads is to be read with, in one line. */
     public String line(int threads) {
+        String multiplied = products.stream().map(Machine::inShort).collect(Collectors.joining(", "));
+        return line(threads, (kernels.bits.isPresent() ? "kernels of " + kernels.bits.getAsInt() + " bits" : "plain kernels")
+                + "; products " + (products.isEmpty() ? UNKNOWN : multiplied));
+    }
+
+    /** The same of what another program computes. */
+    public String line(int threads, String computedBy) {
         List<String> sets = new ArrayList<>();
         for (String name : List.of(InstructionSet.AVX512, InstructionSet.AVX2, InstructionSet.SVE, InstructionSet.NEON)) {
             if (has(name)) {
@@ -244,11 +251,7 @@ public record Machine(
         if (has(InstructionSet.AMX)) {
             sets.add("AMX");
         }
-        String multiplied = products.stream().map(Machine::inShort).collect(Collectors.joining(", "));
-        return processor.name + (sets.isEmpty() ? "" : ", " + listed(sets))
-                + "; " + (kernels.bits.isPresent() ? "kernels of " + kernels.bits.getAsInt() + " bits" : "plain kernels")
-                + "; products " + (products.isEmpty() ? UNKNOWN : multiplied)
-                + "; " + threads + (threads == 1 ? " thread" : " threads");
+        return processor.name + (sets.isEmpty() ? "" : ", " + listed(sets)) + "; " + computedBy + "; " + threads + (threads == 1 ? " thread" : " threads");
     }
 
     private static String listed(List<String> words) {

@@ -17,6 +17,7 @@ import isonorm.weights.Model;
 import java.io.IOException;
 import java.time.Duration;
 import java.util.List;
+import java.util.Optional;
 import java.util.OptionalLong;
 import org.jspecify.annotations.Nullable;
 
@@ -28,17 +29,17 @@ final class Speeds {
     /**
      * What runs the models.
      *
-     * @param name its name and version, behind the machine's; empty for Isonorm's own
+     * @param name its name and version; empty for Isonorm's own
      */
-    record Engine(Loaded.Engine loads, String name) {
+    record Engine(Loaded.Engine loads, Optional<String> name) {
 
         /** Isonorm's own, or ONNX Runtime. */
         static Engine of(boolean onnx) throws IOException {
             if (!onnx) {
-                return new Engine(Loaded.Engine.INFERENCE, "");
+                return new Engine(Loaded.Engine.INFERENCE, Optional.empty());
             }
             OnnxRuntime runtime = OnnxRuntime.find().orElseThrow(() -> new IOException("ONNX Runtime was not found; " + OnnxRuntime.howToGet()));
-            return new Engine(new RuntimeEngine(runtime), ", ONNX Runtime " + runtime.version());
+            return new Engine(new RuntimeEngine(runtime), Optional.of("ONNX Runtime " + runtime.version()));
         }
     }
 
@@ -49,7 +50,7 @@ final class Speeds {
         for (String model : models) {
             times.require(model, Shape.named(model).architecture()); // all of them, before the first has taken its minutes
         }
-        String machine = Machine.here().line(threads) + engine.name;
+        String machine = engine.name.map(name -> Machine.here().line(threads, name)).orElseGet(() -> Machine.here().line(threads));
         ArrayNode rows = Json.array();
         for (String model : models) {
             for (String dtype : dtypes) {
