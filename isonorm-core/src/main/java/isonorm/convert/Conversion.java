@@ -2,6 +2,7 @@ package isonorm.convert;
 
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.SerializationFeature;
+import isonorm.architecture.Architecture;
 import isonorm.architecture.Parameter;
 import isonorm.architecture.Part;
 import isonorm.architecture.Role;
@@ -12,6 +13,7 @@ import isonorm.checkpoint.Dtype;
 import isonorm.checkpoint.OutputFolder;
 import isonorm.checkpoint.TensorInfo;
 import isonorm.family.Isonorm;
+import isonorm.family.RemoteCode;
 import isonorm.model.ConversionRefused;
 import isonorm.model.Progress;
 import isonorm.model.Transformer;
@@ -48,23 +50,25 @@ public final class Conversion {
     private final Optional<Dtype> dtype;
     private final boolean untie;
     private final boolean overwrite;
+    private final boolean code;
     private final Optional<Verifier> verifier;
     private final long largestFile;
 
-    private Conversion(LoadedModel source, Form form, Optional<Dtype> dtype, boolean untie, boolean overwrite,
+    private Conversion(LoadedModel source, Form form, Optional<Dtype> dtype, boolean untie, boolean overwrite, boolean code,
             Optional<Verifier> verifier, long largestFile) {
         this.source = source;
         this.form = form;
         this.dtype = dtype;
         this.untie = untie;
         this.overwrite = overwrite;
+        this.code = code;
         this.verifier = verifier;
         this.largestFile = largestFile;
     }
 
     /** The conversion of {@code source} to {@code form} in the type each tensor has now. */
     public static Conversion of(LoadedModel source, Form form) {
-        return new Conversion(source, form, Optional.empty(), false, false, Optional.empty(), ModelFiles.LARGEST);
+        return new Conversion(source, form, Optional.empty(), false, false, true, Optional.empty(), ModelFiles.LARGEST);
     }
 
     /** The form a model is in already; empty for an ordinary checkpoint of a family. */
@@ -88,27 +92,32 @@ public final class Conversion {
 
     /** Writes every matrix in {@code type}; in Isonorm's own forms vectors are float32 at least. */
     public Conversion inType(Dtype type) {
-        return new Conversion(source, form, Optional.of(type), untie, overwrite, verifier, largestFile);
+        return new Conversion(source, form, Optional.of(type), untie, overwrite, code, verifier, largestFile);
     }
 
     /** Gives a tied head a weight of its own. */
     public Conversion untied() {
-        return new Conversion(source, form, dtype, true, overwrite, verifier, largestFile);
+        return new Conversion(source, form, dtype, true, overwrite, code, verifier, largestFile);
     }
 
     /** Replaces a checkpoint that is already where the result goes. */
     public Conversion overwriting() {
-        return new Conversion(source, form, dtype, untie, true, verifier, largestFile);
+        return new Conversion(source, form, dtype, untie, true, code, verifier, largestFile);
+    }
+
+    /** Writes no files of Python beside a checkpoint in Isonorm's own format, by which Hugging Face transformers would compute it. */
+    public Conversion withoutCode() {
+        return new Conversion(source, form, dtype, untie, overwrite, false, verifier, largestFile);
     }
 
     /** Has the result verified before it appears; where it is not equal, nothing is left of it. */
     public Conversion verifiedBy(Verifier check) {
-        return new Conversion(source, form, dtype, untie, overwrite, Optional.of(check), largestFile);
+        return new Conversion(source, form, dtype, untie, overwrite, code, Optional.of(check), largestFile);
     }
 
     /** Splits files at this size: for tests, which have no gigabytes to write. */
     Conversion splitAt(long bytes) {
-        return new Conversion(source, form, dtype, untie, overwrite, verifier, bytes);
+        return new Conversion(source, form, dtype, untie, overwrite, code, verifier, bytes);
     }
 
     /**
@@ -118,6 +127,7 @@ public final class Conversion {
      * @param from the form the source was in, or that it was the family's checkpoint
      * @param notes what a user of the result should know, in sentences
      * @param leftOut tensors of the source that its architecture does not use
+     * @param code what Hugging Face transformers computes the result by; empty where it was not asked for, or not needed
      * @param verification what showed that the result is equal, where a verifier was given
      */
     public record Report(
@@ -132,14 +142,28 @@ public final class Conversion {
             List<HashedFile> sourceFiles,
             List<Tensor> tensors,
             List<HashedFile> resultFiles,
+            Optional<Code> code,
             Optional<Evidence> verification) {
 
         private Report withTensors(List<Tensor> some) {
-            return new Report(version, family, from, to, parametersBefore, parametersAfter, notes, leftOut, sourceFiles, some, resultFiles, verification);
+            return new Report(version, family, from, to, parametersBefore, parametersAfter, notes, leftOut, sourceFiles, some, resultFiles, code, verification);
         }
 
-        private Report withResult(List<HashedFile> files, Optional<Evidence> evidence) {
-            return new Report(version, family, from, to, parametersBefore, parametersAfter, notes, leftOut, sourceFiles, tensors, files, evidence);
+        private Report withResult(List<HashedFile> files, Optional<Code> python, Optional<Evidence> evidence) {
+            return new Report(version, family, from, to, parametersBefore, parametersAfter, notes, leftOut, sourceFiles, tensors, files, python, evidence);
+        }
+    }
+
+    /**
+     * Files of Python beside a checkpoint.
+     *
+     * @param version of them
+     * @param modelClass the class in them that computes this model with its head
+     */
+    public record Code(int version, String modelClass, List<HashedFile> files) {
+
+        public Code {
+            files = List.copyOf(files);
         }
     }
 
@@ -219,14 +243,18 @@ public final class Conversion {
             Report report = report(plan, tensors, ModelFiles.hashed(source.checkpoint().weightFiles(), progress));
             List<HashedFile> written =
                     ModelFiles.write(output.path(), tensors, largestFile, infos -> metadata(report, infos), "converting", progress);
-            withType(plan.config()).writeTo(output.path().resolve("config.json"));
+            Architecture architecture = plan.result().architecture();
+            boolean coded = code && !form.isFamilyFormat();
+            Config config = withType(plan.config());
+            (coded ? RemoteCode.named(config, architecture) : config).writeTo(output.path().resolve("config.json"));
+            Optional<Code> python = coded ? Optional.of(ModelFiles.writeCode(output.path(), architecture)) : Optional.empty();
             for (Path companion : source.checkpoint().companionFiles()) {
                 Files.copy(companion, output.path().resolve(companion.getFileName().toString()));
             }
             LoadedModel result = LoadedModel.open(output.path());
             Optional<Evidence> evidence =
                     verifier.isPresent() ? Optional.of(verifier.get().verify(source.model(), plan.original(), plan.result(), result, progress)) : Optional.empty();
-            Report whole = report.withResult(written, evidence);
+            Report whole = report.withResult(written, python, evidence);
             OutputFolder.write(output.path().resolve("report.json"), JSON.writeValueAsBytes(Reports.json(whole)));
             source.checkpoint().requireUnchanged();
             output.commit();
@@ -304,6 +332,6 @@ public final class Conversion {
         return new Report(Isonorm.VERSION, plan.result().architecture().family(),
                 Plan.formOf(source), form.label(),
                 Model.of(source.model()).architecture().parameterCount(), plan.result().architecture().parameterCount(),
-                plan.notes(), source.unused(), sourceFiles, List.copyOf(each), List.of(), Optional.empty());
+                plan.notes(), source.unused(), sourceFiles, List.copyOf(each), List.of(), Optional.empty(), Optional.empty());
     }
 }

@@ -3,10 +3,12 @@ package isonorm.convert;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.SerializationFeature;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import isonorm.architecture.Architecture;
 import isonorm.checkpoint.OutputFolder;
 import isonorm.checkpoint.SafetensorsWriter;
 import isonorm.checkpoint.TensorInfo;
 import isonorm.convert.Conversion.HashedFile;
+import isonorm.family.RemoteCode;
 import isonorm.model.Progress;
 import isonorm.rewrite.TensorPlan;
 import isonorm.rewrite.TensorWriting;
@@ -92,6 +94,16 @@ final class ModelFiles {
         } finally {
             Stored.unmapLast();
         }
+    }
+
+    /** The files of Python by which transformers computes a checkpoint of this architecture. */
+    static Conversion.Code writeCode(Path folder, Architecture architecture) throws IOException {
+        RemoteCode.writeTo(folder);
+        List<HashedFile> files = new ArrayList<>();
+        for (String file : RemoteCode.FILES) {
+            files.add(new HashedFile(file, Fingerprint.sha256(folder.resolve(file))));
+        }
+        return new Conversion.Code(RemoteCode.VERSION, RemoteCode.modelClass(architecture), files);
     }
 
     private static <T> T finished(Future<T> future) throws IOException {

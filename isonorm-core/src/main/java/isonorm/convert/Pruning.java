@@ -16,6 +16,7 @@ import isonorm.family.Families;
 import isonorm.family.Family;
 import isonorm.family.Isonorm;
 import isonorm.family.Naming;
+import isonorm.family.RemoteCode;
 import isonorm.model.ConversionRefused;
 import isonorm.model.Progress;
 import isonorm.model.Transformer;
@@ -125,6 +126,7 @@ public final class Pruning {
      *
      * @param version of Isonorm
      * @param removed the blocks that went, counted from 0
+     * @param code what Hugging Face transformers computes the result by, where that lay beside the source
      * @param verification what showed that the result is the source without the blocks, where a verifier was given
      */
     public record Report(
@@ -137,6 +139,7 @@ public final class Pruning {
             long parametersAfter,
             List<HashedFile> sourceFiles,
             List<HashedFile> resultFiles,
+            Optional<Conversion.Code> code,
             Optional<Evidence> verification) {}
 
     /** The blocks that go, counted from 0. */
@@ -165,13 +168,17 @@ public final class Pruning {
             List<HashedFile> sourceFiles = ModelFiles.hashed(source.checkpoint().weightFiles(), progress);
             List<HashedFile> written =
                     ModelFiles.write(output.path(), tensors, ModelFiles.LARGEST, _ -> Map.of("format", "pt"), "writing", progress);
+            Optional<Conversion.Code> code = Optional.empty();
+            if (RemoteCode.isNamedBy(config)) {
+                code = Optional.of(ModelFiles.writeCode(output.path(), result.architecture()));
+            }
             config.writeTo(output.path().resolve("config.json"));
             for (Path companion : source.checkpoint().companionFiles()) {
                 Files.copy(companion, output.path().resolve(companion.getFileName().toString()));
             }
             LoadedModel whole = LoadedModel.open(output.path());
             Optional<Evidence> evidence = verifier.isPresent() ? Optional.of(verifier.get().verify(result, result, result, whole, progress)) : Optional.empty();
-            Report report = report(sourceFiles, written, evidence);
+            Report report = report(sourceFiles, written, code, evidence);
             OutputFolder.write(output.path().resolve("report.json"), JSON.writeValueAsBytes(Reports.json(report)));
             source.checkpoint().requireUnchanged();
             output.commit();
@@ -206,10 +213,10 @@ public final class Pruning {
         }
     }
 
-    private Report report(List<HashedFile> sourceFiles, List<HashedFile> resultFiles, Optional<Evidence> evidence) {
+    private Report report(List<HashedFile> sourceFiles, List<HashedFile> resultFiles, Optional<Conversion.Code> code, Optional<Evidence> evidence) {
         Architecture before = Model.of(source.model()).architecture();
         Architecture after = result.architecture();
         return new Report(Isonorm.VERSION, after.family(), List.copyOf(removed), before.blocks().size(), after.blocks().size(),
-                before.parameterCount(), after.parameterCount(), sourceFiles, resultFiles, evidence);
+                before.parameterCount(), after.parameterCount(), sourceFiles, resultFiles, code, evidence);
     }
 }

@@ -30,6 +30,7 @@ final class Reports {
             tensor.steps().forEach(entry.putArray("steps")::add);
         }
         putResult(json, report.resultFiles());
+        report.code().ifPresent(code -> put(json, code));
         report.verification().ifPresent(evidence -> json.set("verification", json(evidence)));
         return json;
     }
@@ -45,8 +46,13 @@ final class Reports {
         json.put("parameters_after", report.parametersAfter());
         json.set("source_files", files(report.sourceFiles()));
         putResult(json, report.resultFiles());
+        report.code().ifPresent(code -> put(json, code));
         report.verification().ifPresent(evidence -> json.set("verification", json(evidence)));
         return json;
+    }
+
+    private static void put(ObjectNode json, Conversion.Code code) {
+        json.putObject("code").put("version", code.version()).put("class", code.modelClass()).set("files", files(code.files()));
     }
 
     /** No file can hold its own hash, so what the files say of themselves is without. */

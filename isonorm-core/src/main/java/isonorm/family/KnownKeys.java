@@ -102,7 +102,7 @@ final class KnownKeys {
         config.values().forEach((key, value) -> {
             if (value != null && !asked.contains(path + key)) {
                 unasked.add(path + key);
-            } else if (value instanceof Map<?, ?>) {
+            } else if (value instanceof Map<?, ?> && !requireNonNull(SECTIONS.get(ANY)).contains(path + key)) {
                 addUnasked(config.object(key), path + key + ".", asked, unasked);
             } else if (value instanceof List<?>) {
                 config.objects(key).forEach(each -> addUnasked(each, path + key + ".", asked, unasked));

@@ -7,12 +7,14 @@ import isonorm.architecture.Part;
 import isonorm.architecture.Role;
 import isonorm.backpropagation.Parameters;
 import isonorm.checkpoint.CheckpointException;
+import isonorm.checkpoint.Config;
 import isonorm.checkpoint.Dtype;
 import isonorm.checkpoint.OutputFolder;
 import isonorm.checkpoint.SafetensorsFile;
 import isonorm.checkpoint.SafetensorsWriter;
 import isonorm.checkpoint.TensorInfo;
 import isonorm.data.JsonRecords;
+import isonorm.family.RemoteCode;
 import isonorm.kernel.Rows;
 import isonorm.rewrite.ModelWriter;
 import isonorm.weights.Fingerprint;
@@ -195,7 +197,12 @@ final class RunCheckpoints {
     }
 
     private void writeModel(Path folder, Learner learner) throws IOException {
-        ModelWriter.write(folder, model(learner), recipe.config(), recipe.naming(), dtype(learner));
+        boolean own = RemoteCode.isOwn(recipe.config());
+        Config config = own ? RemoteCode.named(recipe.config(), learner.architecture()) : recipe.config();
+        ModelWriter.write(folder, model(learner), config, recipe.naming(), dtype(learner));
+        if (own) {
+            RemoteCode.writeTo(folder);
+        }
         for (Map.Entry<String, byte[]> file : files.entrySet()) {
             Files.write(folder.resolve(file.getKey()), file.getValue());
         }

@@ -59,6 +59,9 @@ public final class Convert extends Subcommand {
     @Option(names = "--untie", description = "Give a head that is tied to the token table a weight of its own.")
     private boolean untie;
 
+    @Option(names = "--no-code", description = "Leave out the two files of Python by which transformers loads Isonorm's own forms.")
+    private boolean withoutCode;
+
     @Option(names = "--no-verify", description = "Do not run both models to compare them.")
     private boolean unverified;
 
@@ -96,6 +99,7 @@ public final class Convert extends Subcommand {
         Conversion conversion = Conversion.of(model, form);
         conversion = dtype.equals("keep") ? conversion : conversion.inType(Dtype.named(dtype.toUpperCase(Locale.ROOT)).orElseThrow());
         conversion = untie ? conversion.untied() : conversion;
+        conversion = withoutCode ? conversion.withoutCode() : conversion;
         conversion = overwrite ? conversion.overwriting() : conversion;
         return unverified ? conversion : conversion.verifiedBy(verifier());
     }
@@ -169,10 +173,12 @@ public final class Convert extends Subcommand {
         console.out().println();
         Table files = Table.ofFacts();
         report.resultFiles().forEach(file -> files.row(file.name(), "sha256 " + file.sha256()));
+        report.code().ifPresent(code -> code.files().forEach(file -> files.row(file.name(), "sha256 " + file.sha256())));
         files.row("report.json", "what was done to each tensor");
         files.print(console.out());
         console.out().println();
         report.verification().ifPresentOrElse(this::print, () -> console.out().println("Not verified; 'isonorm verify' compares both."));
+        report.code().ifPresent(code -> console.out().println("Note: transformers loads it as " + code.modelClass() + ", with trust_remote_code=True."));
         report.notes().forEach(note -> console.out().println("Note: " + note));
         if (!report.leftOut().isEmpty()) {
             console.out().println("Note: " + Table.count(report.leftOut().size(), "tensor")
