@@ -12,8 +12,10 @@ import isonorm.checkpoint.Config;
 import isonorm.checkpoint.Dtype;
 import isonorm.checkpoint.OutputFolder;
 import isonorm.checkpoint.TensorInfo;
+import isonorm.family.Families;
 import isonorm.family.Isonorm;
 import isonorm.family.RemoteCode;
+import isonorm.family.Stock;
 import isonorm.model.ConversionRefused;
 import isonorm.model.Progress;
 import isonorm.model.Transformer;
@@ -47,6 +49,7 @@ public final class Conversion {
 
     private final LoadedModel source;
     private final Form form;
+    private final Optional<Stock> stock;
     private final Optional<Dtype> dtype;
     private final boolean untie;
     private final boolean overwrite;
@@ -54,10 +57,11 @@ public final class Conversion {
     private final Optional<Verifier> verifier;
     private final long largestFile;
 
-    private Conversion(LoadedModel source, Form form, Optional<Dtype> dtype, boolean untie, boolean overwrite, boolean code,
+    private Conversion(LoadedModel source, Form form, Optional<Stock> stock, Optional<Dtype> dtype, boolean untie, boolean overwrite, boolean code,
             Optional<Verifier> verifier, long largestFile) {
         this.source = source;
         this.form = form;
+        this.stock = stock;
         this.dtype = dtype;
         this.untie = untie;
         this.overwrite = overwrite;
@@ -68,7 +72,36 @@ public final class Conversion {
 
     /** The conversion of {@code source} to {@code form} in the type each tensor has now. */
     public static Conversion of(LoadedModel source, Form form) {
-        return new Conversion(source, form, Optional.empty(), false, false, true, Optional.empty(), ModelFiles.LARGEST);
+        return new Conversion(source, form, Optional.empty(), Optional.empty(), false, false, true, Optional.empty(), ModelFiles.LARGEST);
+    }
+
+    /**
+     * The conversion of {@code source} to an ordinary checkpoint of another family, whose norms are RMSNorms.
+     *
+     * @param family its model_type, one of {@link #families}
+     * @throws IllegalArgumentException if there is no such family
+     */
+    public static Conversion as(LoadedModel source, String family) {
+        return new Conversion(source, Form.CENTRED, Optional.of(stock(family)), Optional.empty(), false, false, true, Optional.empty(), ModelFiles.LARGEST);
+    }
+
+    /** The model_types of the families in which some models of others can be written. */
+    public static List<String> families() {
+        return Families.stocks().stream().map(Stock::type).toList();
+    }
+
+    /** Every reason why a model cannot be written as one of {@code family}, one of {@link #families}; empty when it can. */
+    public static List<String> refusals(LoadedModel model, String family) {
+        return Plan.refusals(model, stock(family));
+    }
+
+    private static Stock stock(String family) {
+        return Families.stocks().stream().filter(stock -> stock.type().equals(family)).findFirst().orElseThrow(() ->
+                new IllegalArgumentException("models of other families are not written as " + family + "; known are " + String.join(", ", families())));
+    }
+
+    private Plan plan() throws IOException {
+        return stock.isPresent() ? Plan.of(source, stock.get(), untie) : Plan.of(source, form, untie);
     }
 
     /** The form a model is in already; empty for an ordinary checkpoint of a family. */
@@ -87,37 +120,37 @@ public final class Conversion {
      * @throws ConversionRefused with every reason, if the model has no exact equal in this form
      */
     public Transformer result() throws IOException {
-        return Plan.of(source, form, untie).result();
+        return plan().result();
     }
 
     /** Writes every matrix in {@code type}; in Isonorm's own forms vectors are float32 at least. */
     public Conversion inType(Dtype type) {
-        return new Conversion(source, form, Optional.of(type), untie, overwrite, code, verifier, largestFile);
+        return new Conversion(source, form, stock, Optional.of(type), untie, overwrite, code, verifier, largestFile);
     }
 
     /** Gives a tied head a weight of its own. */
     public Conversion untied() {
-        return new Conversion(source, form, dtype, true, overwrite, code, verifier, largestFile);
+        return new Conversion(source, form, stock, dtype, true, overwrite, code, verifier, largestFile);
     }
 
     /** Replaces a checkpoint that is already where the result goes. */
     public Conversion overwriting() {
-        return new Conversion(source, form, dtype, untie, true, code, verifier, largestFile);
+        return new Conversion(source, form, stock, dtype, untie, true, code, verifier, largestFile);
     }
 
     /** Writes no files of Python beside a checkpoint in Isonorm's own format, by which Hugging Face transformers would compute it. */
     public Conversion withoutCode() {
-        return new Conversion(source, form, dtype, untie, overwrite, false, verifier, largestFile);
+        return new Conversion(source, form, stock, dtype, untie, overwrite, false, verifier, largestFile);
     }
 
     /** Has the result verified before it appears; where it is not equal, nothing is left of it. */
     public Conversion verifiedBy(Verifier check) {
-        return new Conversion(source, form, dtype, untie, overwrite, code, Optional.of(check), largestFile);
+        return new Conversion(source, form, stock, dtype, untie, overwrite, code, Optional.of(check), largestFile);
     }
 
     /** Splits files at this size: for tests, which have no gigabytes to write. */
     Conversion splitAt(long bytes) {
-        return new Conversion(source, form, dtype, untie, overwrite, code, verifier, bytes);
+        return new Conversion(source, form, stock, dtype, untie, overwrite, code, verifier, bytes);
     }
 
     /**
@@ -234,7 +267,7 @@ public final class Conversion {
      * @throws IOException if the verifier finds that the result is not equal
      */
     public Report writeTo(Path folder, Progress progress) throws IOException {
-        Plan plan = Plan.of(source, form, untie);
+        Plan plan = plan();
         Map<Role, Source> sources = plan.naming().sources(plan.result().architecture());
         List<TensorPlan> tensors = TensorPlan.all(plan.result().architecture(), plan.result().weights(), sources, this::typeOf);
         requireApart(source.checkpoint().folder(), folder);
@@ -329,8 +362,8 @@ public final class Conversion {
             tensor.parts().stream().map(TensorPlan.Part::matrix).distinct().forEach(matrix -> matrix.describe(steps));
             each.add(new Tensor(tensor.info().name(), tensor.info().dtype(), tensor.info().shape(), List.copyOf(steps)));
         }
-        return new Report(Isonorm.VERSION, plan.result().architecture().family(),
-                Plan.formOf(source), form.label(),
+        return new Report(Isonorm.VERSION, Model.of(source.model()).architecture().family(),
+                Plan.formOf(source), stock.map(Stock::type).orElse(form.label()),
                 Model.of(source.model()).architecture().parameterCount(), plan.result().architecture().parameterCount(),
                 plan.notes(), source.unused(), sourceFiles, List.copyOf(each), List.of(), Optional.empty(), Optional.empty());
     }

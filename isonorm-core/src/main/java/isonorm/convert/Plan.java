@@ -15,6 +15,7 @@ import isonorm.family.Families;
 import isonorm.family.Family;
 import isonorm.family.Isonorm;
 import isonorm.family.Naming;
+import isonorm.family.Stock;
 import isonorm.model.ConversionRefused;
 import isonorm.rewrite.Rewrite;
 import isonorm.weights.Model;
@@ -76,6 +77,40 @@ record Plan(
             reasons.add("its encoder gives what a norm without a gain gives, which would have one value less");
         }
         return reasons;
+    }
+
+    /** Every reason why {@code model} cannot be written as one of a stock family; empty when it can. */
+    static List<String> refusals(LoadedModel model, Stock stock) {
+        Architecture architecture = architecture(model);
+        if (currentForm(model).isPresent()) {
+            return List.of("it is in the " + currentForm(model).get() + " form; convert the checkpoint it came from");
+        }
+        List<String> reasons = new ArrayList<>(refusals(architecture, Optional.empty(), Form.PRE_RMSNORM));
+        stock.refusals(architecture).stream().filter(reason -> !reasons.contains(reason)).forEach(reasons::add);
+        return reasons;
+    }
+
+    /**
+     * The plan that makes {@code source} a model of a stock family: a tied table stays tied where the head cannot tell that its means are gone.
+     *
+     * @throws ConversionRefused with every reason, if there is no exact way
+     */
+    static Plan of(LoadedModel source, Stock stock, boolean untie) throws IOException {
+        List<String> reasons = refusals(source, stock);
+        if (!reasons.isEmpty()) {
+            throw new ConversionRefused(reasons);
+        }
+        Model original = Model.of(source.model());
+        boolean bare = original.architecture().finalNorm().filter(norm -> norm.affine() == Affine.NONE).isPresent();
+        List<Rewrite> rewrites = new ArrayList<>(List.of(new Rewrite.Centre(untie || !bare), new Rewrite.ToRmsNorm()));
+        Architecture target = stock.of(Rewrite.all(original, rewrites).architecture());
+        rewrites.add(new Rewrite.Settle(target));
+        Config config = stock.config(target, source.config());
+        Family.Description description = Families.describe(config, Set.of());
+        if (!description.architecture().equals(target)) {
+            throw new ConversionRefused(List.of("a config.json of " + stock.type() + " cannot say what differs between its blocks"));
+        }
+        return new Plan(source, Form.CENTRED, original, rewrites, Rewrite.all(original, rewrites), description.naming(), config, notes(source, target));
     }
 
     private static boolean sharesTable(Architecture architecture) {

@@ -11,6 +11,8 @@ import isonorm.checkpoint.CheckpointException;
 import isonorm.convert.Conversion.Deviation;
 import isonorm.convert.Conversion.HashedFile;
 import isonorm.convert.Conversion.Remade;
+import isonorm.family.Families;
+import isonorm.family.Stock;
 import isonorm.model.ConversionRefused;
 import isonorm.model.Progress;
 import isonorm.weights.Model;
@@ -59,6 +61,10 @@ final class Remaking {
     private static Optional<Model> model(LoadedModel source, LoadedModel written, JsonNode report) throws IOException {
         Optional<Form> form = Plan.currentForm(written).or(() -> Form.named(report.path("to").asText()));
         String from = report.path("from").asText();
+        Optional<Stock> stock = Families.stocks().stream().filter(each -> each.type().equals(report.path("to").asText())).findFirst();
+        if (stock.isPresent()) {
+            return model(source, written, stock.get());
+        }
         if (form.isEmpty() || !from.isEmpty() && !from.equals(Plan.formOf(source)) || !Plan.refusals(source, form.get()).isEmpty()) {
             return Optional.empty();
         }
@@ -71,6 +77,15 @@ final class Remaking {
         } catch (ConversionRefused | CheckpointException e) {
             return Optional.empty(); // It was made from something else.
         }
+    }
+
+    private static Optional<Model> model(LoadedModel source, LoadedModel written, Stock stock) throws IOException {
+        if (!Plan.refusals(source, stock).isEmpty()) {
+            return Optional.empty();
+        }
+        Architecture result = Model.of(written.model()).architecture();
+        Model model = Plan.of(source, stock, !ties(result)).result();
+        return model.architecture().equals(result) ? Optional.of(model) : Optional.empty();
     }
 
     private static boolean ties(Architecture architecture) {

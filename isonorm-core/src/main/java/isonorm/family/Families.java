@@ -5,6 +5,7 @@ import isonorm.architecture.Output;
 import isonorm.checkpoint.CheckpointException;
 import isonorm.checkpoint.CheckpointException.Reason;
 import isonorm.checkpoint.Config;
+import java.util.Comparator;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
@@ -143,6 +144,11 @@ public final class Families {
     /** Every model_type that can be read. */
     public static Set<String> types() {
         return BY_TYPE.keySet();
+    }
+
+    /** The families that models of others can be written in, sorted by their model_type. */
+    public static List<Stock> stocks() {
+        return BY_TYPE.values().stream().map(Family::stock).flatMap(Optional::stream).distinct().sorted(Comparator.comparing(Stock::type)).toList();
     }
 
     /** What a config's family goes by: its model_type, or, of a format that has none, a word of ours. */

@@ -4,6 +4,7 @@ import isonorm.architecture.Architecture;
 import isonorm.checkpoint.CheckpointException;
 import isonorm.checkpoint.Config;
 import java.util.List;
+import java.util.Optional;
 import java.util.Set;
 
 /** How one model family writes its checkpoints. */
@@ -30,6 +31,11 @@ public interface Family {
      */
     default Config keeping(Config config, List<Integer> kept, Architecture left) throws CheckpointException {
         return Reading.keeping(config, kept, "num_hidden_layers");
+    }
+
+    /** What this family has a place for, where models of others can be written in its format; empty where they can't. */
+    default Optional<Stock> stock() {
+        return Optional.empty();
     }
 
     /** A family's config, but that the head has a weight of its own. */

@@ -70,6 +70,11 @@ final class Llama implements Family {
     }
 
     @Override
+    public Optional<Stock> stock() {
+        return Optional.of(new Stock("llama", "Llama", Wiring.SEQUENTIAL, Pairing.HALVES, false, true, false));
+    }
+
+    @Override
     public Config keeping(Config config, List<Integer> kept, Architecture left) throws CheckpointException {
         Config fewer = Reading.keeping(config, kept, "num_hidden_layers");
         return switch (left.family()) {

@@ -13,6 +13,8 @@ import isonorm.architecture.Embedding;
 import isonorm.architecture.Norm;
 import isonorm.architecture.NormKind;
 import isonorm.architecture.Output;
+import isonorm.architecture.Parameter;
+import isonorm.architecture.Part;
 import isonorm.architecture.Placement;
 import isonorm.architecture.Role;
 import isonorm.architecture.Stack;
@@ -297,6 +299,40 @@ public sealed interface Rewrite {
         @Override
         public Model applyToMain(Model model) {
             return model;
+        }
+    }
+
+    /**
+     * Gives a model the parameters of an architecture that differs from its own in where biases are: those of norms go into the layers that read them,
+     * {@code W (gain n + bias) + b = W (gain n) + (W bias + b)}, gains stay where they are, and what has none yet gets ones and zeros. Matrices stay as they are.
+     *
+     * <p>Precondition: the architecture has a bias wherever the model's is not zero then.
+     */
+    record Settle(Architecture target) implements Rewrite {
+        @Override
+        public Model applyToMain(Model model) {
+            Edit w = Edit.of(model);
+            Architecture architecture = model.architecture();
+            for (int l = 0; l < architecture.blocks().size(); l++) {
+                Block block = architecture.blocks().get(l);
+                for (Part norm : Architecture.norms(block)) {
+                    List<Role> readers = Architecture.readers(block, l, norm);
+                    w.take(Role.of(norm, l, BIAS)).ifPresent(bias -> readers.forEach(reader -> moveBias(w, reader, bias)));
+                }
+            }
+            for (Parameter parameter : target.parameters()) {
+                if (!w.has(parameter.role()) && (parameter.role().field() == BIAS || parameter.role().field() == GAIN)) {
+                    int length = Math.toIntExact(parameter.elements());
+                    w.put(parameter.role(), parameter.role().field() == BIAS ? Operation.zeros(length) : Operation.ones(length));
+                }
+            }
+            return w.model(target);
+        }
+
+        private static void moveBias(Edit w, Role reader, Matrix bias) {
+            Matrix weight = w.get(reader);
+            Matrix old = w.find(reader.field(BIAS)).orElseGet(() -> Operation.zeros(weight.rows()));
+            w.put(reader.field(BIAS), Operation.biasPlus(weight, old, bias));
         }
     }
 

@@ -1,5 +1,6 @@
 package isonorm.cli.commands;
 
+import isonorm.convert.Conversion;
 import isonorm.convert.Form;
 import isonorm.measure.Shape;
 import isonorm.words.Names;
@@ -8,6 +9,7 @@ import java.util.Arrays;
 import java.util.Collection;
 import java.util.List;
 import java.util.Optional;
+import java.util.stream.Stream;
 import picocli.CommandLine.ITypeConverter;
 import picocli.CommandLine.TypeConversionException;
 
@@ -34,6 +36,17 @@ public final class Choice {
         @Override
         public Form convert(String word) {
             return Form.named(oneOf(Arrays.stream(Form.values()).map(Form::label).toList(), word)).orElseThrow();
+        }
+    }
+
+    /** The family to write. */
+    static final class Families implements ITypeConverter<String> {
+
+        static final String AUTO = "auto";
+
+        @Override
+        public String convert(String word) {
+            return oneOf(Stream.concat(Conversion.families().stream(), Stream.of(AUTO)).toList(), word);
         }
     }
 

@@ -1,5 +1,7 @@
 package isonorm.cli.commands;
 
+import static java.util.Objects.requireNonNull;
+
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import isonorm.checkpoint.Checkpoint;
@@ -18,10 +20,14 @@ import isonorm.model.ConversionRefused;
 import isonorm.verify.Verification;
 import java.io.IOException;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.stream.Collectors;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.ArgGroup;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
@@ -38,7 +44,8 @@ import picocli.CommandLine.Parameters;
             "  isonorm convert gpt2/ gpt2-rms/ --to pre-rmsnorm",
             "  isonorm convert gpt2/ gpt2-centred/ --to centred          for other tools, which load it as it is",
             "  isonorm convert gpt2-rms/ back/ --to pre-ln --dtype f32   and back",
-            "  isonorm convert bert/ bert-rms/ --to rmsnorm --json       Post-LN"
+            "  isonorm convert bert/ bert-rms/ --to rmsnorm --json       Post-LN",
+            "  isonorm convert olmo/ olmo-llama/ --as llama              a Llama, for whatever runs one"
         })
 public final class Convert extends Subcommand {
 
@@ -48,9 +55,24 @@ public final class Convert extends Subcommand {
     @Parameters(index = "1", paramLabel = "OUT", description = "The folder to write.")
     private Path out;
 
-    @Option(names = "--to", paramLabel = "FORM", required = true, converter = Choice.Forms.class,
-            description = "centred, pre-rmsnorm, pre-crmsnorm, rmsnorm (Post-LN models) or pre-ln (the way back).")
-    private Form form;
+    @ArgGroup(multiplicity = "1")
+    private Target target;
+
+    /** What is written: a form, or a family. */
+    private static final class Target {
+
+        @Option(names = "--to", paramLabel = "FORM", converter = Choice.Forms.class,
+                description = "centred, pre-rmsnorm, pre-crmsnorm, rmsnorm (Post-LN models) or pre-ln (the way back).")
+        private @Nullable Form form;
+
+        @Option(names = "--as", paramLabel = "FAMILY", converter = Choice.Families.class,
+                description = "A family with RMSNorms, in whose format some models of others can be written and run without code of ours: llama, or auto for one that fits.")
+        private @Nullable String family;
+
+        private String word() {
+            return form == null ? "a checkpoint of " + family : form.label();
+        }
+    }
 
     @Option(names = "--dtype", paramLabel = "TYPE", defaultValue = "keep", converter = Choice.Dtypes.class,
             description = "The type to write: keep, f32, bf16 or f16. Default: ${DEFAULT-VALUE}.")
@@ -96,12 +118,29 @@ public final class Convert extends Subcommand {
         if (unverified && (dtype.endsWith("16") || isInSixteenBits(model.checkpoint()))) {
             announcePlainNumbers();
         }
-        Conversion conversion = Conversion.of(model, form);
+        Conversion conversion = target.form == null ? Conversion.as(model, family(model)) : Conversion.of(model, target.form);
         conversion = dtype.equals("keep") ? conversion : conversion.inType(Dtype.named(dtype.toUpperCase(Locale.ROOT)).orElseThrow());
         conversion = untie ? conversion.untied() : conversion;
         conversion = withoutCode ? conversion.withoutCode() : conversion;
         conversion = overwrite ? conversion.overwriting() : conversion;
         return unverified ? conversion : conversion.verifiedBy(verifier());
+    }
+
+    /** The family asked for, or one that has a place for the model. */
+    private String family(LoadedModel model) throws ConversionRefused {
+        String asked = requireNonNull(target.family);
+        if (!asked.equals(Choice.Families.AUTO)) {
+            return asked;
+        }
+        List<String> reasons = new ArrayList<>();
+        for (String family : Conversion.families()) {
+            List<String> each = Conversion.refusals(model, family);
+            if (each.isEmpty()) {
+                return family;
+            }
+            each.forEach(reason -> reasons.add(family + ": " + reason));
+        }
+        throw new ConversionRefused(reasons);
     }
 
     private static boolean isInSixteenBits(Checkpoint checkpoint) throws IOException {
@@ -122,7 +161,7 @@ public final class Convert extends Subcommand {
     }
 
     private void refuse(ConversionRefused refused) {
-        console.err().println("isonorm: cannot convert " + in + " to " + form + ":");
+        console.err().println("isonorm: cannot convert " + in + " to " + target.word() + ":");
         refused.reasons().forEach(reason -> console.err().println("  - " + reason));
         if (json) {
             ObjectNode node = Json.object();

@@ -36,6 +36,7 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.TreeMap;
 import java.util.function.Function;
+import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 
 /** What a checkpoint is and what it can become, as JSON and as a table of the same facts. */
@@ -85,7 +86,11 @@ public final class Facts {
         }
         ObjectNode forms = json.putObject("forms");
         for (Form form : Form.values()) {
-            forms.set(form.label(), possibility(model, form));
+            forms.set(form.label(), possibility(Conversion.refusals(model, form), () -> Conversion.of(model, form)));
+        }
+        ObjectNode families = json.putObject("families");
+        for (String family : Conversion.families()) {
+            families.set(family, possibility(Conversion.refusals(model, family), () -> Conversion.as(model, family)));
         }
         return new Facts(json);
     }
@@ -266,12 +271,11 @@ public final class Facts {
         return Json.of(distinct.size() == 1 ? distinct.getFirst() : distinct);
     }
 
-    private static ObjectNode possibility(LoadedModel model, Form form) throws IOException {
+    private static ObjectNode possibility(List<String> reasons, Supplier<Conversion> conversion) throws IOException {
         ObjectNode json = Json.object();
-        List<String> reasons = Conversion.refusals(model, form);
         json.put("possible", reasons.isEmpty());
         if (reasons.isEmpty()) {
-            json.put("parameters", Conversion.of(model, form).result().parameterCount());
+            json.put("parameters", conversion.get().result().parameterCount());
         } else {
             json.set("reasons", Json.of(reasons));
         }
@@ -301,6 +305,13 @@ public final class Facts {
                     impossible.row(name, reason.asText());
                     name = "";
                 }
+            }
+        }
+        for (var entry : json.path("families").properties()) {
+            if (entry.getValue().path("possible").asBoolean()) {
+                anything = true;
+                possible.row("as " + entry.getKey(), Table.count(entry.getValue().path("parameters").asLong(), "parameter") + "; an ordinary " + entry.getKey()
+                        + " with RMSNorms, for whatever runs one");
             }
         }
         if (anything) {
