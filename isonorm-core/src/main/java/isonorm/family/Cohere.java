@@ -18,22 +18,30 @@ import isonorm.checkpoint.CheckpointException;
 import isonorm.checkpoint.Config;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 import java.util.Set;
 
 /**
  * Command R and R7B: LayerNorm with a gain only, parallel branches behind one norm, scaled logits of a tied head. In the later one three of four blocks have
- * a window, and only they know positions.
+ * a window, and only they know positions. Of the one with experts, whose norms may be RMSNorms, models in which no block has any.
  */
 final class Cohere implements Family {
 
+    private static final String DENSE = "cohere2_moe";
+
     @Override
     public Description describe(Config config, Set<String> tensors) throws CheckpointException {
-        boolean second = config.textOr("", "model_type").equals("cohere2");
+        String type = config.textOr("", "model_type");
+        boolean dense = type.equals(DENSE);
+        boolean second = type.equals("cohere2") || dense;
         Reading.requireWholeHead(config);
         boolean bias = config.flagOr(false, "attention_bias");
-        Norm norm = Norm.of(NormKind.LAYER, config.numberOr(1e-5, "layer_norm_eps"), Affine.GAIN);
-        Attention.Heads heads = Reading.attention(config, 0, 0).heads();
-        if (second) {
+        Norm norm = dense && config.find("rms_norm_eps").isPresent() ? Reading.rmsNorm(config.numberOr(1e-6, "rms_norm_eps"))
+                : Norm.of(NormKind.LAYER, config.numberOr(1e-5, "layer_norm_eps"), Affine.GAIN);
+        Attention.Heads heads = Reading.attention(config, dense ? 128 : 0, 0).heads();
+        if (dense) {
+            requireDense(config);
+        } else if (second) {
             config.require("head_dim", Reading.widthOfHead(config.integer("hidden_size"), heads.count()));
         }
         Attention plain = Attention.of(heads.count(), heads.width()).withKeyValueHeads(heads.keyValue()).withBiases(bias, bias);
@@ -44,10 +52,12 @@ final class Cohere implements Family {
         if (config.has("logit_scale") && config.find("logit_scale").isEmpty()) {
             throw Config.unsupported("logit_scale", "null", "a number");
         }
-        Mlp mlp = Mlp.gated(config.integer("intermediate_size"), Reading.activation(config.textOr("silu", "hidden_act")));
+        boolean everyTurned = !second || dense && config.integerOr(1, "prefix_dense_sliding_window_pattern") == 1;
+        String hidden = dense && config.find("prefix_dense_intermediate_size").isPresent() ? "prefix_dense_intermediate_size" : "intermediate_size";
+        Mlp mlp = Mlp.gated(config.integer(hidden), Reading.activation(config.textOr("silu", "hidden_act")));
         List<Block> blocks = new ArrayList<>();
         for (int l = 0; l < config.integer("num_hidden_layers"); l++) {
-            Attention attention = !second ? turned : slides(config, l) ? turned.withWindow(window(config)) : everywhere;
+            Attention attention = second && slides(config, l, dense) ? turned.withWindow(window(config)) : everyTurned ? turned : everywhere;
             blocks.add(Block.of(Placement.PRE, Wiring.PARALLEL_ONE_NORM, norm, attention, mlp));
         }
         Architecture architecture = Reading.decoder(config, 8192, norm, blocks,
@@ -57,13 +67,25 @@ final class Cohere implements Family {
                 .shaped(KEY_NORM, (long) heads.keyValue(), (long) heads.width()));
     }
 
-    private static boolean slides(Config config, int l) throws CheckpointException {
+    /** A block with experts is none of those that are read. */
+    private static void requireDense(Config config) throws CheckpointException {
+        int layers = config.integer("num_hidden_layers");
+        List<String> kinds = config.words("mlp_layer_types");
+        int first = config.integerOr(0, "first_k_dense_replace"); // which says nothing beside a list
+        int dense = kinds.isEmpty() ? first : (int) kinds.stream().filter("dense"::equals).count();
+        if (dense < layers || !kinds.isEmpty() && kinds.size() != layers) {
+            throw Config.unsupported("mlp_layer_types", dense + " of " + layers + " blocks dense", "dense for all of them: this family's experts are not read");
+        }
+    }
+
+    private static boolean slides(Config config, int l, boolean dense) throws CheckpointException {
         if (!config.list("layer_types").isEmpty()) {
             return Reading.slides(config, l, false);
         }
-        int pattern = config.integerOr(4, "sliding_window_pattern");
+        String name = dense ? "prefix_dense_sliding_window_pattern" : "sliding_window_pattern";
+        int pattern = config.integerOr(dense ? 1 : 4, name);
         if (pattern < 1) {
-            throw Config.unsupported("sliding_window_pattern", pattern, "1 or more");
+            throw Config.unsupported(name, pattern, "1 or more");
         }
         return (l + 1) % pattern != 0;
     }
@@ -75,6 +97,15 @@ final class Cohere implements Family {
     @Override
     public Config keeping(Config config, List<Integer> kept, Architecture left) throws CheckpointException {
         Config fewer = Reading.keeping(config, kept, "num_hidden_layers");
-        return left.family().equals("cohere2") ? Reading.withKinds(fewer, left) : fewer;
+        return switch (left.family()) {
+            case "cohere2" -> Reading.withKinds(fewer, left);
+            case DENSE -> Reading.withKinds(fewer, left).with("mlp_layer_types", kept.stream().map(_ -> "dense").toList());
+            default -> fewer;
+        };
+    }
+
+    @Override
+    public Optional<Stock> stock() {
+        return Optional.of(new Stock(DENSE, "Cohere2Moe", Wiring.PARALLEL_ONE_NORM, Pairing.NEIGHBOURS, true, false, true));
     }
 }

@@ -33,6 +33,7 @@ public final class Families {
             Map.entry("codegen", new Gptj()),
             Map.entry("cohere", new Cohere()),
             Map.entry("cohere2", new Cohere()),
+            Map.entry("cohere2_moe", new Cohere()),
             Map.entry("cwm", new LlamaRelatives()),
             Map.entry("data2vec-text", Bert.DATA2VEC_TEXT),
             Map.entry("data2vec-audio", new Wav2Vec2()),

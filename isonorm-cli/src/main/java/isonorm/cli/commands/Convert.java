@@ -27,7 +27,6 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
-import picocli.CommandLine.ArgGroup;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
@@ -55,24 +54,14 @@ public final class Convert extends Subcommand {
     @Parameters(index = "1", paramLabel = "OUT", description = "The folder to write.")
     private Path out;
 
-    @ArgGroup(multiplicity = "1")
-    private Target target;
+    @Option(names = "--to", paramLabel = "FORM", converter = Choice.Forms.class,
+            description = "centred, pre-rmsnorm, pre-crmsnorm, rmsnorm (Post-LN models) or pre-ln (the way back).")
+    private @Nullable Form form;
 
-    /** What is written: a form, or a family. */
-    private static final class Target {
-
-        @Option(names = "--to", paramLabel = "FORM", converter = Choice.Forms.class,
-                description = "centred, pre-rmsnorm, pre-crmsnorm, rmsnorm (Post-LN models) or pre-ln (the way back).")
-        private @Nullable Form form;
-
-        @Option(names = "--as", paramLabel = "FAMILY", converter = Choice.Families.class,
-                description = "A family with RMSNorms, in whose format some models of others can be written and run without code of ours: llama, or auto for one that fits.")
-        private @Nullable String family;
-
-        private String word() {
-            return form == null ? "a checkpoint of " + family : form.label();
-        }
-    }
+    @Option(names = "--as", paramLabel = "FAMILY", converter = Choice.Families.class,
+            description = "In place of a form, a family with RMSNorms in whose format some models of others can be written and run without code of ours: "
+                    + "llama, cohere2_moe, or auto for one that fits.")
+    private @Nullable String family;
 
     @Option(names = "--dtype", paramLabel = "TYPE", defaultValue = "keep", converter = Choice.Dtypes.class,
             description = "The type to write: keep, f32, bf16 or f16. Default: ${DEFAULT-VALUE}.")
@@ -96,6 +85,9 @@ public final class Convert extends Subcommand {
 
     @Override
     public Integer call() throws IOException {
+        if ((form == null) == (family == null)) {
+            throw wrongUsage(form == null ? "say what to write: --to FORM or --as FAMILY" : "--to and --as exclude each other");
+        }
         long start = System.nanoTime();
         putBack(out);
         Conversion.Report report;
@@ -118,7 +110,7 @@ public final class Convert extends Subcommand {
         if (unverified && (dtype.endsWith("16") || isInSixteenBits(model.checkpoint()))) {
             announcePlainNumbers();
         }
-        Conversion conversion = target.form == null ? Conversion.as(model, family(model)) : Conversion.of(model, target.form);
+        Conversion conversion = form == null ? Conversion.as(model, family(model)) : Conversion.of(model, form);
         conversion = dtype.equals("keep") ? conversion : conversion.inType(Dtype.named(dtype.toUpperCase(Locale.ROOT)).orElseThrow());
         conversion = untie ? conversion.untied() : conversion;
         conversion = withoutCode ? conversion.withoutCode() : conversion;
@@ -128,17 +120,17 @@ public final class Convert extends Subcommand {
 
     /** The family asked for, or one that has a place for the model. */
     private String family(LoadedModel model) throws ConversionRefused {
-        String asked = requireNonNull(target.family);
+        String asked = requireNonNull(family);
         if (!asked.equals(Choice.Families.AUTO)) {
             return asked;
         }
         List<String> reasons = new ArrayList<>();
-        for (String family : Conversion.families()) {
-            List<String> each = Conversion.refusals(model, family);
+        for (String other : Conversion.families()) {
+            List<String> each = Conversion.refusals(model, other);
             if (each.isEmpty()) {
-                return family;
+                return other;
             }
-            each.forEach(reason -> reasons.add(family + ": " + reason));
+            each.forEach(reason -> reasons.add(other + ": " + reason));
         }
         throw new ConversionRefused(reasons);
     }
@@ -160,8 +152,12 @@ public final class Convert extends Subcommand {
         };
     }
 
+    private String words() {
+        return form != null ? "to " + form : Choice.Families.AUTO.equals(family) ? "to another family" : "to a checkpoint of " + family;
+    }
+
     private void refuse(ConversionRefused refused) {
-        console.err().println("isonorm: cannot convert " + in + " to " + target.word() + ":");
+        console.err().println("isonorm: cannot convert " + in + " " + words() + ":");
         refused.reasons().forEach(reason -> console.err().println("  - " + reason));
         if (json) {
             ObjectNode node = Json.object();

@@ -160,4 +160,16 @@ class ConvertTest {
         assertTrue(equality.path("perplexity_a").asDouble() > 1);
         Run.of("verify", shakespeare, shakespeare, "--text", folder.resolve("missing.txt")).ended(1);
     }
+
+    @Test
+    void aModelIsWrittenAsAnotherFamilyWhereThatFits() {
+        Path llama = folder.resolve("llama");
+        Run run = Run.of("convert", Run.fixture("olmo"), llama, "--as", "auto").ended(0);
+        assertTrue(run.out().contains("(olmo, llama)") && run.out().contains("Verified equal"), run.out());
+        assertTrue(Run.of("info", Run.fixture("olmo")).ended(0).out().contains("as llama "));
+        Run refused = Run.of("convert", Run.fixture("gpt2"), folder.resolve("no"), "--as", "auto").ended(1);
+        assertTrue(refused.err().contains("to another family:") && refused.err().contains("  - llama: it has no rotary positions")
+                && refused.err().contains("  - cohere2_moe: its MLP has no gate"), refused.err());
+        assertFalse(Files.exists(folder.resolve("no")));
+    }
 }

@@ -1,0 +1,141 @@
+package isonorm.convert;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import isonorm.architecture.Activation;
+import isonorm.architecture.Affine;
+import isonorm.architecture.Architecture;
+import isonorm.architecture.Attention;
+import isonorm.architecture.Block;
+import isonorm.architecture.Embedding;
+import isonorm.architecture.Mlp;
+import isonorm.architecture.Norm;
+import isonorm.architecture.NormKind;
+import isonorm.architecture.Output;
+import isonorm.architecture.Placement;
+import isonorm.architecture.Rotary;
+import isonorm.architecture.Wiring;
+import isonorm.family.Fixtures;
+import isonorm.family.Isonorm;
+import isonorm.model.ConversionRefused;
+import isonorm.model.Progress;
+import isonorm.model.Transformer;
+import isonorm.weights.Model;
+import isonorm.weights.SampleCheckpoint;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** Centred models written as ordinary ones of families with RMSNorms. */
+class StockTest {
+
+    /** Rounding each weight to float32, in parts of the output's standard deviation. */
+    private static final double ROUNDED = 5e-6;
+
+    @TempDir
+    Path folder;
+
+    private static double difference(Transformer a, Transformer b, int vocabulary) {
+        int[] ids = java.util.Arrays.stream(Strategies.ids(12, 3)).map(id -> id % vocabulary).toArray();
+        double[][] one = new PlainForward(a).run(PlainForward.Input.tokens(ids)).output();
+        double[][] other = new PlainForward(b).run(PlainForward.Input.tokens(ids)).output();
+        double largest = 0;
+        double squares = 0;
+        for (int i = 0; i < one.length; i++) {
+            for (int j = 0; j < one[i].length; j++) {
+                largest = Math.max(largest, Math.abs(one[i][j] - other[i][j]));
+                squares += one[i][j] * one[i][j] / (one.length * one[i].length);
+            }
+        }
+        return largest / Math.sqrt(squares);
+    }
+
+    @Test
+    void whatFitsIsTheSameFunctionReadAsThatFamilyWithItsReadersBitForBit() throws IOException {
+        List<String> fit = new ArrayList<>();
+        for (String name : Fixtures.all()) {
+            LoadedModel source = Fixtures.open(name);
+            for (String family : Conversion.families()) {
+                if (!Conversion.refusals(source, family).isEmpty()) {
+                    continue;
+                }
+                fit.add(name + " " + family);
+                Path out = folder.resolve(name);
+                Conversion.Report report = Conversion.as(source, family).writeTo(out);
+                assertEquals(family, report.to());
+                assertTrue(report.code().isEmpty());
+                LoadedModel written = LoadedModel.open(out);
+                Architecture architecture = Model.of(written.model()).architecture();
+                assertEquals(family, architecture.family());
+                assertEquals(List.of(), written.unknownKeys());
+                assertTrue(architecture.blocks().stream().allMatch(block -> block.norm().equals(Norm.of(NormKind.RMS, 1e-5, Affine.GAIN))));
+                assertTrue(difference(source.model(), written.model(), 31) < ROUNDED, name);
+                assertEquals(new Conversion.Remade(true, List.of()), Conversion.again(source, written, Progress.NONE).orElseThrow());
+                Map<String, SampleCheckpoint.Tensor> before = Fixtures.sample(name).tensors;
+                SampleCheckpoint.of(out).tensors.forEach((tensor, after) -> {
+                    if (tensor.matches(".*(q_proj|k_proj|v_proj|gate_proj|up_proj|input_layernorm|model\\.norm)\\.weight") && before.containsKey(tensor)) {
+                        assertArrayEquals(before.get(tensor).bytes(), after.bytes(), tensor);
+                    }
+                });
+            }
+        }
+        assertEquals(List.of("cohere cohere2_moe", "cohere2 cohere2_moe", "cohere2_moe-layernorm cohere2_moe", "olmo llama"), fit);
+    }
+
+    @Test
+    void aTiedTableStaysTiedWhereTheHeadCannotTell() throws IOException {
+        SampleCheckpoint tied = Fixtures.sample("olmo");
+        tied.config.put("tie_word_embeddings", true);
+        tied.tensors.remove("lm_head.weight");
+        LoadedModel source = LoadedModel.open(tied.save(folder.resolve("tied")));
+        Conversion.as(source, "llama").writeTo(folder.resolve("out"));
+        LoadedModel written = LoadedModel.open(folder.resolve("out"));
+        assertTrue(Model.of(written.model()).architecture().tied());
+        assertFalse(written.checkpoint().names().contains("lm_head.weight"));
+        assertTrue(difference(source.model(), written.model(), 31) < ROUNDED);
+        assertFalse(Model.of(Conversion.as(source, "llama").untied().result()).architecture().tied());
+        assertFalse(Model.of(Conversion.as(Fixtures.open("cohere"), "cohere2_moe").result()).architecture().tied());
+    }
+
+    @Test
+    void biasesOfNormsGoToWhatReadsThem() throws IOException {
+        Norm norm = Norm.of(NormKind.LAYER, 1e-3, Affine.GAIN_AND_BIAS);
+        Attention attention = Attention.of(4, 6).withKeyValueHeads(2).withRotary(Rotary.of(6, 10_000, Rotary.Pairing.HALVES)).withBiases(false, true);
+        Block block = Block.of(Placement.PRE, Wiring.SEQUENTIAL, norm, attention, Mlp.gated(20, Activation.SILU));
+        Architecture architecture = Architecture.of("own", 16, 64, Embedding.Tokens.of(31, 16), List.of(block, block),
+                Optional.of(norm.withAffine(Affine.GAIN)), Output.Words.of(true));
+        LoadedModel source = new LoadedModel(Fixtures.open("gpt2").checkpoint(), Isonorm.config(architecture, "0"), Strategies.random(architecture), List.of());
+        Model result = Model.of(Conversion.as(source, "llama").result());
+        Attention written = result.architecture().blocks().getFirst().mixer().attention();
+        assertTrue(written.bias() && written.outputBias());
+        assertTrue(difference(source.model(), result, 31) < 1e-12);
+        assertEquals(List.of("its MLP has biases", "its norms have biases, which its MLP would get"), Conversion.refusals(new LoadedModel(source.checkpoint(),
+                source.config(), Strategies.random(architecture.withBlocks(List.of(block.withFeedForward(Mlp.gated(20, Activation.SILU).withBiases(true, true))))),
+                List.of()), "cohere2_moe").stream().filter(reason -> reason.contains("MLP")).toList());
+    }
+
+    @Test
+    void whatDoesNotFitIsRefusedWithEveryReason() throws IOException {
+        assertEquals(List.of("it adds learned positions to its tokens", "it has no rotary positions", "its MLP has no gate",
+                "its final norm has a bias, for which llama has no place behind its head"), Conversion.refusals(Fixtures.open("gpt2"), "llama"));
+        assertEquals(List.of("its queries, keys and values are clamped"), Conversion.refusals(Fixtures.open("olmo-clip"), "llama"));
+        assertEquals(List.of("norms or scales stand inside its attention"), Conversion.refusals(Fixtures.open("cohere-qknorm"), "cohere2_moe"));
+        assertTrue(Conversion.refusals(Fixtures.open("mistral"), "llama").getFirst().startsWith("its norms are rmsnorm already"));
+        assertTrue(Conversion.refusals(Fixtures.open("vit"), "llama").contains("it reads no tokens"));
+        Path centred = folder.resolve("form");
+        Conversion.of(Fixtures.open("olmo"), Form.PRE_RMSNORM).writeTo(centred);
+        ConversionRefused refused = assertThrows(ConversionRefused.class, () -> Conversion.as(LoadedModel.open(centred), "llama").writeTo(folder.resolve("no")));
+        assertEquals(List.of("it is in the pre-rmsnorm form; convert the checkpoint it came from"), refused.reasons());
+        assertEquals("models of other families are not written as gpt2; known are cohere2_moe, llama",
+                assertThrows(IllegalArgumentException.class, () -> Conversion.as(Fixtures.open("olmo"), "gpt2")).getMessage());
+    }
+}
