@@ -5,7 +5,6 @@ import isonorm.architecture.NormKind;
 import isonorm.architecture.Output;
 import isonorm.checkpoint.CheckpointException;
 import isonorm.checkpoint.Dtype;
-import isonorm.checkpoint.OutputFolder;
 import isonorm.convert.LoadedModel;
 import isonorm.model.Progress;
 import isonorm.onnx.export.Exporter;
@@ -16,19 +15,16 @@ import isonorm.onnx.graph.OnnxModel;
 import isonorm.onnx.graph.Tensor;
 import isonorm.onnx.graph.Value;
 import isonorm.weights.Model;
-import java.io.Closeable;
 import java.io.IOException;
-import java.nio.channels.FileChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.StandardCopyOption;
-import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalDouble;
 import java.util.TreeMap;
+import java.util.concurrent.atomic.AtomicReference;
 
 /**
  * Writes a checkpoint as an ONNX graph: {@code OnnxExport.of(model).writeTo(file, Progress.NONE)}.
@@ -116,54 +112,15 @@ public final class OnnxExport {
         Model model = Model.of(source.model());
         ElementType real = dtype == Dtype.F16 ? ElementType.FLOAT16 : ElementType.FLOAT;
         OnnxModel graph = Exporter.graph(model, new Exporter.Options(opset, real, true));
-        Path target = file.toAbsolutePath().normalize();
         boolean outside = external || Encoder.tooLarge(graph);
-        Path data = target.resolveSibling(Encoder.dataName(target));
-        requireFree(target, data);
-        try (OutputFolder output = OutputFolder.create(Files.exists(target) ? target.resolveSibling(target.getFileName() + ".new") : target, false);
-                Closeable _ = output.closedAtExit()) {
-            output.requireSpace(graph.graph().constants().stream().mapToLong(tensor -> tensor.content().length()).sum());
-            Path written = output.path().resolve(target.getFileName());
-            progress.step("writing " + target.getFileName(), 0, 1);
-            Encoder.write(graph, written, outside);
-            OptionalDouble error = OptionalDouble.empty();
+        AtomicReference<OptionalDouble> error = new AtomicReference<>(OptionalDouble.empty());
+        List<Path> files = GraphFiles.at(file, overwrite).write(graph, outside, progress, written -> {
             if (runtime.isPresent()) {
-                progress.step("running " + target.getFileName(), 0, 1);
-                error = OptionalDouble.of(Trial.of(model, graph, written, dtype, runtime.get()));
+                error.set(OptionalDouble.of(Trial.of(model, graph, written, dtype, runtime.get())));
             }
             source.checkpoint().requireUnchanged();
-            appear(target, data, output.path(), outside);
-            List<Path> files = outside ? List.of(target, data) : List.of(target);
-            return report(model.architecture(), graph, files, error);
-        }
-    }
-
-    private void requireFree(Path target, Path data) throws CheckpointException {
-        for (Path each : List.of(target, data)) {
-            if (Files.isDirectory(each)) {
-                throw new CheckpointException(CheckpointException.Reason.OUTPUT_EXISTS, each + " is a folder; name a file, model.onnx in it for instance");
-            }
-            if (Files.exists(each) && !overwrite) {
-                throw new CheckpointException(CheckpointException.Reason.OUTPUT_EXISTS, each + " exists already; replace it with --overwrite");
-            }
-        }
-    }
-
-    /** A graph is never there beside another one's tensors: it goes first and comes last. */
-    private static void appear(Path target, Path data, Path from, boolean outside) throws IOException {
-        if (outside) {
-            Files.deleteIfExists(target);
-            Files.move(from.resolve(data.getFileName()), data, StandardCopyOption.ATOMIC_MOVE);
-        }
-        Files.move(from.resolve(target.getFileName()), target, StandardCopyOption.ATOMIC_MOVE);
-        if (!outside) {
-            Files.deleteIfExists(data); // of a graph that was replaced
-        }
-        try (FileChannel folder = FileChannel.open(target.resolveSibling("").toAbsolutePath(), StandardOpenOption.READ)) {
-            folder.force(true);
-        } catch (IOException e) {
-            return; // some systems sync no folders
-        }
+        });
+        return report(model.architecture(), graph, files, error.get());
     }
 
     private Report report(Architecture architecture, OnnxModel graph, List<Path> files, OptionalDouble error) throws IOException {

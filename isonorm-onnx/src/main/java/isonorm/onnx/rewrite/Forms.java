@@ -1,0 +1,211 @@
+package isonorm.onnx.rewrite;
+
+import static java.util.Objects.requireNonNull;
+
+import isonorm.model.ConversionRefused;
+import isonorm.onnx.graph.Attribute;
+import isonorm.onnx.graph.ElementType;
+import isonorm.onnx.graph.Node;
+import isonorm.onnx.graph.OnnxModel;
+import isonorm.onnx.graph.Tensor;
+import isonorm.onnx.rewrite.Editor.Use;
+import java.io.IOException;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.Set;
+import java.util.TreeSet;
+
+/** Brings what other programs write into one form: constants that are constants, LayerNorms that are one operator, and an opset that has what is wanted. */
+final class Forms {
+
+    /** The first opset from which on little has changed, and all of that is known here. */
+    private static final int OLDEST = 13;
+
+    private static final Set<String> QUANTIZED = Set.of("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "MatMulInteger", "ConvInteger", "MatMulNBits",
+            "QLinearMatMul", "QLinearConv", "DynamicQuantizeMatMul", "MatMulIntegerToFloat", "QGemm", "QAttention");
+
+    private Forms() {}
+
+    /** Refuses what cannot be followed. */
+    static void require(OnnxModel model) throws ConversionRefused {
+        List<String> reasons = new ArrayList<>();
+        Set<String> graphs = new TreeSet<>();
+        Set<String> quantized = new TreeSet<>();
+        for (Node node : model.graph().nodes()) {
+            if (node.attributes().values().stream().anyMatch(attribute -> attribute instanceof Attribute.Other(byte[] _, boolean inside) && inside)) {
+                graphs.add(node.op() + " " + node.name());
+            }
+            if (QUANTIZED.contains(node.op())) {
+                quantized.add(node.op());
+            }
+        }
+        if (!graphs.isEmpty()) {
+            reasons.add("it has graphs within graphs, which are not followed: " + String.join(", ", graphs));
+        }
+        if (!quantized.isEmpty()) {
+            reasons.add("it is quantized (" + String.join(", ", quantized) + "): means taken out of integers would change it; convert the graph that it was made of");
+        }
+        if (model.opset() < OLDEST) {
+            reasons.add("it is of opset " + model.opset() + ", and " + OLDEST + " is the oldest that is read; export it with a later one");
+        }
+        if (model.opset() < 20 && model.graph().nodes().stream().anyMatch(node -> node.is("GridSample"))) {
+            reasons.add("it has GridSample of opset " + model.opset() + ", which later ones spell otherwise; export it with opset 20 or later");
+        }
+        if (!reasons.isEmpty()) {
+            throw new ConversionRefused(reasons);
+        }
+    }
+
+    /** Constants of nodes, and what only turns or renames constants. */
+    static void constants(Editor editor) {
+        for (Node node : editor.nodes()) {
+            if (editor.isOutput(node.output())) {
+                continue;
+            }
+            constant(editor, node).ifPresent(tensor -> {
+                editor.add(tensor);
+                editor.remove(node);
+            });
+        }
+    }
+
+    private static Optional<Tensor> constant(Editor editor, Node node) {
+        String name = node.output();
+        if (node.is("Constant") && node.attributes().size() == 1) {
+            return switch (node.attributes().values().iterator().next()) {
+                case Attribute.Constant(Tensor value) -> Optional.of(value.named(name));
+                case Attribute.Integer(long value) -> Optional.of(Tensor.of(name, List.of(), value));
+                case Attribute.Real(float value) -> Optional.of(Tensor.of(name, ElementType.FLOAT, List.of(), value));
+                case Attribute.Integers(List<Long> values) ->
+                    Optional.of(Tensor.of(name, List.of((long) values.size()), values.stream().mapToLong(Long::longValue).toArray()));
+                default -> Optional.empty();
+            };
+        }
+        Optional<Tensor> of = editor.constant(node.input(0));
+        if (of.isEmpty()) {
+            return of;
+        }
+        if (node.is("Identity")) {
+            return Optional.of(of.get().named(name));
+        }
+        boolean turned = node.is("Transpose") && of.get().shape().size() == 2 && of.get().type().dtype().isPresent() && !node.integers("perm").equals(List.of(0L, 1L));
+        return turned ? Optional.of(Computed.turned(name, of.get())) : Optional.empty();
+    }
+
+    /** ONNX Runtime's fused sum and norm as two operators. */
+    static void unfused(Editor editor) {
+        for (Node node : editor.nodes()) {
+            if (!node.op().equals("SkipLayerNormalization") || !node.domain().equals("com.microsoft")) {
+                continue;
+            }
+            String sum = node.outputs().size() > 3 && !node.outputs().get(3).isEmpty() ? node.outputs().get(3) : node.output() + "/sum";
+            List<Node> made = new ArrayList<>();
+            String both = node.input(4).isEmpty() ? sum : sum + "/without_bias";
+            made.add(Node.of("Add", node.name() + "/sum", List.of(node.input(0), node.input(1)), List.of(both), Map.of()));
+            if (!node.input(4).isEmpty()) {
+                made.add(Node.of("Add", node.name() + "/bias", List.of(both, node.input(4)), List.of(sum), Map.of()));
+            }
+            List<String> affine = node.input(3).isEmpty() ? List.of(sum, node.input(2)) : List.of(sum, node.input(2), node.input(3));
+            made.add(Node.of("LayerNormalization", node.name(), affine, List.of(node.output()),
+                    Map.of("axis", Attribute.of(-1), "epsilon", Attribute.of(node.real("epsilon", 1e-12)))));
+            editor.inPlaceOf(node, made);
+        }
+    }
+
+    /** {@code (x - mean(x)) / sqrt(mean((x - mean(x))^2) + epsilon) gain + bias} of plain operators as one. */
+    static int composed(Editor editor) throws IOException {
+        Map<String, Node> made = editor.producers();
+        Map<String, List<Use>> uses = editor.uses();
+        int found = 0;
+        for (Node node : editor.nodes()) {
+            Optional<Plain> norm = node.is("Div") ? Plain.of(editor, made, node) : Optional.empty();
+            if (norm.isEmpty()) {
+                continue;
+            }
+            Optional<Tensor> gain = affine(editor, uses, node, "Mul");
+            if (gain.isEmpty()) {
+                continue; // how wide it is nobody says
+            }
+            Node last = requireNonNull(uses.get(node.output())).getFirst().node();
+            Optional<Tensor> bias = affine(editor, uses, last, "Add");
+            List<String> inputs = new ArrayList<>(List.of(norm.get().x, gain.get().name()));
+            bias.ifPresent(tensor -> inputs.add(tensor.name()));
+            last = bias.isPresent() ? requireNonNull(uses.get(last.output())).getFirst().node() : last;
+            editor.replace(last, Node.of("LayerNormalization", last.name(), inputs, List.of(last.output()),
+                    Map.of("axis", Attribute.of(-1), "epsilon", Attribute.of(norm.get().epsilon))));
+            found++;
+        }
+        return found;
+    }
+
+    /** A vector that the only reader of a value multiplies it with, or adds to it. */
+    private static Optional<Tensor> affine(Editor editor, Map<String, List<Use>> uses, Node of, String op) {
+        List<Use> readers = uses.getOrDefault(of.output(), List.of());
+        if (readers.size() != 1 || editor.isOutput(of.output()) || !readers.getFirst().node().is(op)) {
+            return Optional.empty();
+        }
+        return editor.constant(readers.getFirst().node().input(1 - readers.getFirst().place())).filter(tensor -> tensor.shape().size() == 1 && tensor.elements() > 1);
+    }
+
+    /** A norm of plain operators, without its gain and bias. */
+    private record Plain(String x, double epsilon) {
+
+        static Optional<Plain> of(Editor editor, Map<String, Node> made, Node division) throws IOException {
+            Node centred = made.get(division.input(0));
+            Node root = made.get(division.input(1));
+            if (centred == null || root == null || !centred.is("Sub") || !root.is("Sqrt")) {
+                return Optional.empty();
+            }
+            Node sum = made.get(root.input(0));
+            Node mean = made.get(centred.input(1));
+            if (sum == null || mean == null || !sum.is("Add") || !overLast(editor, mean) || !mean.input(0).equals(centred.input(0))) {
+                return Optional.empty();
+            }
+            int place = editor.constant(sum.input(1)).isPresent() ? 1 : 0;
+            Optional<Tensor> epsilon = editor.constant(sum.input(place)).filter(tensor -> tensor.elements() == 1 && tensor.type().dtype().isPresent());
+            Node variance = made.get(sum.input(1 - place));
+            if (epsilon.isEmpty() || variance == null || !overLast(editor, variance)) {
+                return Optional.empty();
+            }
+            Node square = made.get(variance.input(0));
+            boolean squares = square != null && square.input(0).equals(centred.output())
+                    && (square.is("Mul") && square.input(1).equals(centred.output()) || square.is("Pow") && isTwo(editor, square.input(1)));
+            return squares ? Optional.of(new Plain(centred.input(0), epsilon.get().reals()[0])) : Optional.empty();
+        }
+
+        private static boolean isTwo(Editor editor, String value) throws IOException {
+            Optional<Tensor> power = editor.constant(value).filter(tensor -> tensor.elements() == 1);
+            if (power.isEmpty()) {
+                return false;
+            }
+            return power.get().type().dtype().isPresent() ? power.get().reals()[0] == 2 : power.get().integers()[0] == 2;
+        }
+
+        private static boolean overLast(Editor editor, Node node) throws IOException {
+            if (!node.is("ReduceMean") || node.integer("keepdims").orElse(1) != 1) {
+                return false;
+            }
+            Optional<Tensor> axes = editor.constant(node.input(1));
+            return node.integers("axes").equals(List.of(-1L)) || axes.isPresent() && Arrays.equals(axes.get().integers(), new long[] {-1});
+        }
+    }
+
+    /** Operators as a later opset has them. */
+    static void upgrade(Editor editor, long from, long to) {
+        for (Node node : editor.nodes()) {
+            boolean own = node.domain().isEmpty() || node.domain().equals("ai.onnx");
+            if (own && from < 18 && to >= 18 && node.op().startsWith("Reduce") && !node.op().equals("ReduceSum") && node.attributes().containsKey("axes")) {
+                long[] axes = node.integers("axes").stream().mapToLong(Long::longValue).toArray();
+                String name = "isonorm/axes/" + node.integers("axes");
+                editor.add(Tensor.of(name, List.of((long) axes.length), axes));
+                editor.replace(node, Editor.with(node, "", Attribute.of(0), "axes").withInputs(List.of(node.input(0), name)));
+            }
+            if (own && from < 18 && to >= 18 && node.op().equals("Split") && node.input(1).isEmpty()) {
+                editor.replace(node, Editor.with(node, "num_outputs", Attribute.of(node.outputs().size()), ""));
+            }
+        }
+    }
+}
