@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Has onnx.checker look through graphs, shapes inferred; outside CI, for it needs Python with onnx. Those of every fixture in every form:
+"""Has onnx.checker look through graphs, shapes inferred; outside CI, for it needs Python with onnx. Those of every fixture in every form, and converted ones:
 
   mkdir /tmp/graphs
-  ./mvnw -q -pl isonorm-onnx -am test -Dtest=ExporterTest -Dsurefire.failIfNoSpecifiedTests=false -Disonorm.graphs=/tmp/graphs
+  ./mvnw -q -pl isonorm-onnx -am test -Dtest=ExporterTest,OnnxConversionTest -Dsurefire.failIfNoSpecifiedTests=false -Disonorm.graphs=/tmp/graphs
   isonorm-bench/compare/check_onnx.py /tmp/graphs
 """
 import os

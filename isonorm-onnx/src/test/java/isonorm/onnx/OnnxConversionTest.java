@@ -1,12 +1,29 @@
 package isonorm.onnx;
 
+import static isonorm.mutation.CleanLine.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import isonorm.model.ConversionRefused;
 import isonorm.model.Progress;
+import isonorm.onnx.graph.Attribute;
+import isonorm.onnx.graph.Decoder;
+import isonorm.onnx.graph.Encoder;
+import isonorm.onnx.graph.Graph;
+import isonorm.onnx.graph.Node;
+import isonorm.onnx.graph.OnnxModel;
+import isonorm.onnx.graph.Tensor;
+import isonorm.onnx.graph.Value;
+import isonorm.onnx.rewrite.GraphRewrite;
 import java.io.IOException;
 import java.net.URISyntaxException;
+import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Map;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -27,14 +44,116 @@ class OnnxConversionTest {
 
     @ParameterizedTest
     @CsvSource({
-        "gpt2-dynamo, 5, 5", "opt-dynamo, 5, 5", "opt-script, 5, 5", "bloom-dynamo, 6, 5", "bloom-script, 6, 5", "gpt_neox-dynamo, 5, 5", "phi-dynamo, 3, 3", "falcon-dynamo, 3, 3",
+        "gpt2-dynamo, 5, 5", "opt-dynamo, 5, 5", "opt-script, 5, 5", "bloom-dynamo, 6, 6", "bloom-script, 6, 6", "gpt_neox-dynamo, 5, 5", "phi-dynamo, 3, 3", "falcon-dynamo, 3, 3",
         "falcon-script, 3, 3", "vit-dynamo, 5, 5", "vit-script, 5, 5", "vit-old, 5, 5", "vit-fused, 5, 5", "dinov2-dynamo, 5, 5", "dinov2-script, 5, 5",
         "siglip_vision-dynamo, 5, 5", "siglip_vision-script, 5, 5", "whisper_encoder-dynamo, 5, 5", "whisper_encoder-script, 5, 5"})
     void normsThatCanBeAreRmsNorm(String name, int norms, int changed) throws IOException {
         OnnxConversion.Report report = OnnxConversion.of(graph(name)).verifiedBy(Here.runtime()).writeTo(folder.resolve("out.onnx"), Progress.NONE);
-        System.out.println(name + " " + report);
         assertEquals(norms, report.norms());
         assertEquals(changed, report.changed(), report::toString);
         assertTrue(report.error().orElse(1) < 5e-5, report.toString());
+        String kept = System.getProperty("isonorm.graphs", "");
+        if (!kept.isEmpty()) { // for check_onnx.py
+            Files.copy(folder.resolve("out.onnx"), Path.of(kept).resolve(name + "-rms.onnx"));
+        }
+        OnnxModel before = Decoder.read(graph(name));
+        OnnxModel after = Decoder.read(folder.resolve("out.onnx"));
+        assertEquals(names(before.graph().inputs()), names(after.graph().inputs()));
+        assertEquals(names(before.graph().outputs()), names(after.graph().outputs()));
+        assertEquals(changed, after.graph().nodes().stream().filter(node -> node.is("RMSNormalization")).count());
+    }
+
+    private static List<String> names(List<Value> values) {
+        return values.stream().map(Value::name).toList();
+    }
+
+    private List<String> refused(String name) {
+        return assertThrows(ConversionRefused.class, () -> OnnxConversion.of(graph(name)).writeTo(folder.resolve("out.onnx"), Progress.NONE)).reasons();
+    }
+
+    @Test
+    void whatReadsAStreamBesideNormsIsNamed() throws IOException {
+        OnnxConversion.Report bert = OnnxConversion.of(graph("bert-dynamo")).verifiedBy(Here.runtime()).writeTo(folder.resolve("out.onnx"), Progress.NONE);
+        List<String> reasons = bert.left();
+        assertEquals(1, bert.changed(), "Post-LN: but for the norm of the tables' sum");
+        assertTrue(bert.error().orElse(1) < 5e-5, bert.toString());
+        assertTrue(reasons.stream().allMatch(reason -> reason.matches("MatMul \\S+ reads the stream, at \\S+")), reasons::toString);
+        assertEquals(List.of("its norms are RMSNorm already, which see the mean of what they read"), refused("llama-dynamo"));
+    }
+
+    /** Centred graphs stay of their opset, and constants outside are found again. */
+    @Test
+    void normsCanBeKept() throws IOException {
+        OnnxModel model = Decoder.read(graph("gpt2-dynamo"));
+        Path outside = folder.resolve("outside.onnx");
+        Encoder.write(model, outside, true);
+        Path file = folder.resolve("out.onnx");
+        OnnxConversion.Report report = OnnxConversion.of(outside).keepingLayerNorm().verifiedBy(Here.runtime()).writeTo(file, Progress.NONE);
+        assertEquals(5, report.changed());
+        assertEquals(0, report.folded());
+        assertEquals(18, report.opset());
+        assertTrue(report.error().orElse(1) < 5e-5, report.toString());
+        Graph made = Decoder.read(file).graph();
+        assertEquals(5, made.nodes().stream().filter(node -> node.is("LayerNormalization")).count());
+        Tensor table = made.constants().stream().filter(constant -> constant.name().endsWith("/centred") && constant.shape().equals(List.of(40L, 16L))).findFirst().orElseThrow();
+        double[] values = table.reals();
+        for (int row = 0; row < 40; row++) {
+            assertEquals(0, Arrays.stream(values, 16 * row, 16 * row + 16).sum(), 1e-5);
+        }
+    }
+
+    @Test
+    void whatIsReadIsWrittenAsItWas() throws IOException {
+        for (String name : List.of("bloom-script", "vit-fused", "whisper_encoder-dynamo")) {
+            OnnxModel model = Decoder.read(graph(name));
+            Encoder.write(model, folder.resolve(name), false);
+            OnnxModel again = Decoder.read(folder.resolve(name));
+            assertEquals(model.graph().nodes().stream().map(OnnxConversionTest::said).toList(), again.graph().nodes().stream().map(OnnxConversionTest::said).toList());
+            assertEquals(model.opsets(), again.opsets());
+            assertEquals(0, GraphTrial.difference(model, graph(name), folder.resolve(name), Here.runtime()));
+        }
+    }
+
+    private static String said(Node node) {
+        return node.domain() + " " + node.op() + " " + node.inputs() + " " + node.outputs() + " " + node.attributes().keySet();
+    }
+
+    /** An operator more at the end of a graph, or another opset. */
+    private OnnxModel changed(Node more, long opset) throws IOException {
+        OnnxModel model = Decoder.read(graph("vit-dynamo"));
+        Graph graph = model.graph();
+        List<Node> nodes = new ArrayList<>(graph.nodes());
+        nodes.add(more);
+        return new OnnxModel(model.format(), "", "", Map.of("", opset), Map.of(),
+                new Graph(graph.name(), nodes, graph.constants(), graph.inputs(), graph.outputs(), graph.values(), graph.rest()), List.of());
+    }
+
+    private List<String> refused(OnnxModel model) {
+        return assertThrows(ConversionRefused.class, () -> GraphRewrite.of(model, false)).reasons();
+    }
+
+    @Test
+    void whatCannotBeFollowedIsRefusedWhole() throws IOException {
+        byte[] none = {};
+        assertEquals(List.of("it has graphs within graphs, which are not followed: If n"),
+                refused(changed(Node.of("If", "n", List.of("x"), List.of("z"), Map.of("then_branch", new Attribute.Other(none, true))), 18)));
+        assertEquals(List.of("it is quantized (MatMulInteger): means taken out of integers would change it; convert the graph that it was made of"),
+                refused(changed(Node.of("MatMulInteger", "n", List.of("x"), List.of("z"), Map.of()), 18)));
+        assertEquals(List.of("it is of opset 12, and 13 is the oldest that is read; export it with a later one"),
+                refused(changed(Node.of("Identity", "n", List.of("x"), List.of("z"), Map.of()), 12)));
+    }
+
+    @Test
+    void filesThatAreNoneAreRefusedInALine() throws IOException {
+        Path file = folder.resolve("text.onnx");
+        Files.writeString(file, "this is no model");
+        assertEquals(file + ": is no ONNX model, or damaged", assertThrows(IOException.class, () -> Decoder.read(file)).getMessage());
+        assertEquals(folder.resolve("none.onnx") + " does not exist, or is no file",
+                assertThrows(IOException.class, () -> Decoder.read(folder.resolve("none.onnx"))).getMessage());
+        Files.copy(graph("vit-dynamo"), folder.resolve("same.onnx"));
+        assertEquals(folder.resolve("same.onnx") + " exists already; replace it with --overwrite", assertThrows(IOException.class,
+                () -> OnnxConversion.of(folder.resolve("same.onnx")).writeTo(folder.resolve("same.onnx"), Progress.NONE)).getMessage());
+        assertTrue(assertThrows(IOException.class, () -> OnnxConversion.of(folder.resolve("same.onnx")).overwriting().writeTo(folder.resolve("same.onnx"), Progress.NONE))
+                .getMessage().endsWith(" is the graph to convert; write to another file"));
     }
 }

@@ -17,6 +17,7 @@ import isonorm.convert.Form;
 import isonorm.convert.LoadedModel;
 import isonorm.convert.Verifier;
 import isonorm.model.ConversionRefused;
+import isonorm.onnx.OnnxConversion;
 import isonorm.verify.Verification;
 import java.io.IOException;
 import java.nio.file.Path;
@@ -35,7 +36,7 @@ import picocli.CommandLine.Parameters;
 @Command(
         name = "convert",
         description = {
-            "Write a checkpoint in another form and verify that it is equal.",
+            "Write a checkpoint in another form and verify that it is equal; or an ONNX graph with RMSNorm.",
             "Both are run and compared before the result appears. If they are not equal, or the conversion fails or is "
                     + "interrupted, nothing is left of it."
         },
@@ -44,14 +45,15 @@ import picocli.CommandLine.Parameters;
             "  isonorm convert gpt2/ gpt2-centred/ --to centred          for other tools, which load it as it is",
             "  isonorm convert gpt2-rms/ back/ --to pre-ln --dtype f32   and back",
             "  isonorm convert bert/ bert-rms/ --to rmsnorm --json       Post-LN",
-            "  isonorm convert olmo/ olmo-llama/ --as llama              a Llama, for whatever runs one"
+            "  isonorm convert olmo/ olmo-llama/ --as llama              a Llama, for whatever runs one",
+            "  isonorm convert vit.onnx vit-rms.onnx                     a graph of any architecture"
         })
 public final class Convert extends Subcommand {
 
-    @Parameters(index = "0", paramLabel = "IN", description = "The checkpoint to convert; it is only read.")
+    @Parameters(index = "0", paramLabel = "IN", description = "The checkpoint to convert, or an ONNX graph (.onnx); it is only read.")
     private String in;
 
-    @Parameters(index = "1", paramLabel = "OUT", description = "The folder to write.")
+    @Parameters(index = "1", paramLabel = "OUT", description = "The folder to write, or the graph's file.")
     private Path out;
 
     @Option(names = "--to", paramLabel = "FORM", converter = Choice.Forms.class,
@@ -62,6 +64,9 @@ public final class Convert extends Subcommand {
             description = "In place of a form, a family with RMSNorms in whose format some models of others can be written and run without code of ours: "
                     + "llama, cohere2_moe, or auto for one that fits.")
     private @Nullable String family;
+
+    @Option(names = "--keep-layernorm", description = "Of an ONNX graph: only centre its streams, and leave norms as they are.")
+    private boolean keepsLayerNorm;
 
     @Option(names = "--dtype", paramLabel = "TYPE", defaultValue = "keep", converter = Choice.Dtypes.class,
             description = "The type to write: keep, f32, bf16 or f16. Default: ${DEFAULT-VALUE}.")
@@ -85,6 +90,12 @@ public final class Convert extends Subcommand {
 
     @Override
     public Integer call() throws IOException {
+        if (in.endsWith(".onnx")) {
+            return convertGraph();
+        }
+        if (keepsLayerNorm) {
+            throw wrongUsage("--keep-layernorm is of ONNX graphs; a checkpoint keeps its norms with --to centred");
+        }
         if ((form == null) == (family == null)) {
             throw wrongUsage(form == null ? "say what to write: --to FORM or --as FAMILY" : "--to and --as exclude each other");
         }
@@ -94,7 +105,7 @@ public final class Convert extends Subcommand {
         try (ProgressBar progress = progress()) {
             report = conversion().writeTo(out, progress);
         } catch (ConversionRefused refused) {
-            refuse(refused);
+            refuse(refused, in + " " + words());
             return FAILED;
         }
         if (json) {
@@ -103,6 +114,22 @@ public final class Convert extends Subcommand {
             print(report);
         }
         return DONE;
+    }
+
+    /** A graph has one form to become, and the types that it has. */
+    private int convertGraph() throws IOException {
+        if (form != null || family != null || untie || withoutCode || !dtype.equals("keep")) {
+            throw wrongUsage("a graph's norms become RMSNorm, in its own types: --to, --as, --untie, --no-code and --dtype are of checkpoints");
+        }
+        OnnxConversion conversion = OnnxConversion.of(Path.of(in));
+        conversion = keepsLayerNorm ? conversion.keepingLayerNorm() : conversion;
+        try (ProgressBar progress = progress()) {
+            new GraphConversion(console, json, in, out).run(overwrite ? conversion.overwriting() : conversion, unverified, progress);
+            return DONE;
+        } catch (ConversionRefused refused) {
+            refuse(refused, in);
+            return FAILED;
+        }
     }
 
     private Conversion conversion() throws IOException {
@@ -156,8 +183,8 @@ public final class Convert extends Subcommand {
         return form != null ? "to " + form : Choice.Families.AUTO.equals(family) ? "to another family" : "to a checkpoint of " + family;
     }
 
-    private void refuse(ConversionRefused refused) {
-        console.err().println("isonorm: cannot convert " + in + " " + words() + ":");
+    private void refuse(ConversionRefused refused, String what) {
+        console.err().println("isonorm: cannot convert " + what + ":");
         refused.reasons().forEach(reason -> console.err().println("  - " + reason));
         if (json) {
             ObjectNode node = Json.object();

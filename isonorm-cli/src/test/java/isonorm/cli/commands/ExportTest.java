@@ -39,6 +39,21 @@ class ExportTest {
     }
 
     @Test
+    void anExportedGraphIsConvertedAsAnyOther() throws IOException {
+        Path pre = folder.resolve("pre-ln.onnx");
+        Path rms = folder.resolve("rms.onnx");
+        Run.of("export", Run.fixture("gpt2"), pre, "--quiet").ended(0);
+        Run run = Run.of("convert", pre, rms, "--quiet").ended(0);
+        assertTrue(run.out().contains("7 of 7 read centred streams"), run.out());
+        assertTrue(run.out().lines().toList().getLast().startsWith("Not verified: ONNX Runtime was not found; "), run.out());
+        JsonNode refused = Run.of("convert", rms, folder.resolve("again.onnx"), "--json").ended(1).json();
+        assertEquals("[\"its norms are RMSNorm already, which see the mean of what they read\"]", refused.path("refused").toString());
+        assertEquals(List.of("isonorm: " + folder.resolve("none.onnx") + " does not exist, or is no file"),
+                Run.of("convert", folder.resolve("none.onnx"), folder.resolve("again.onnx")).ended(1).errors());
+        assertEquals(List.of("pre-ln.onnx", "rms.onnx"), Run.names(folder));
+    }
+
+    @Test
     void refusalsAreOneLineAndLeaveNothing() throws IOException {
         Path file = folder.resolve("x.onnx");
         assertEquals(List.of("isonorm: opset 20 lacks RMSNormalization (23), which this model needs; ask for a later --opset, 23 for instance"),

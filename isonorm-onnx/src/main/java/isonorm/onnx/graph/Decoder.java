@@ -39,7 +39,9 @@ public final class Decoder {
     public static OnnxModel read(Path file) throws IOException {
         try {
             return new Decoder(file).model(new Fields(mapped(file)));
-        } catch (IndexOutOfBoundsException | ArithmeticException | IllegalArgumentException e) {
+        } catch (IndexOutOfBoundsException | ArithmeticException e) {
+            throw new IOException(file + ": is no ONNX model, or damaged", e);
+        } catch (IllegalArgumentException e) {
             throw new IOException(file + ": is no ONNX model, or damaged: " + e.getMessage(), e);
         } catch (IOException e) {
             throw e.getMessage() != null && e.getMessage().startsWith(file.toString()) ? e : new IOException(file + ": " + e.getMessage(), e);

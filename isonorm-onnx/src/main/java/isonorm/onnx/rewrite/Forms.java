@@ -12,6 +12,7 @@ import isonorm.onnx.rewrite.Editor.Use;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -54,9 +55,30 @@ final class Forms {
         if (model.opset() < 20 && model.graph().nodes().stream().anyMatch(node -> node.is("GridSample"))) {
             reasons.add("it has GridSample of opset " + model.opset() + ", which later ones spell otherwise; export it with opset 20 or later");
         }
+        misplaced(model).ifPresent(reasons::add);
         if (!reasons.isEmpty()) {
             throw new ConversionRefused(reasons);
         }
+    }
+
+    /** An operator that reads what no one before it gives, or gives what is there. */
+    private static Optional<String> misplaced(OnnxModel model) {
+        Set<String> there = new HashSet<>(Set.of(""));
+        model.graph().inputs().forEach(value -> there.add(value.name()));
+        model.graph().constants().forEach(constant -> there.add(constant.name()));
+        for (Node node : model.graph().nodes()) {
+            for (String input : node.inputs()) {
+                if (!there.contains(input)) {
+                    return Optional.of(node.op() + " " + node.name() + " reads " + input + ", which nothing before it gives");
+                }
+            }
+            for (String output : node.outputs()) {
+                if (!output.isEmpty() && !there.add(output)) {
+                    return Optional.of(node.op() + " " + node.name() + " gives " + output + ", which is there already");
+                }
+            }
+        }
+        return Optional.empty();
     }
 
     /** Constants of nodes, and what only turns or renames constants. */

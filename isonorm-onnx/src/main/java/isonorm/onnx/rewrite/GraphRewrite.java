@@ -15,6 +15,7 @@ import java.util.HashSet;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.NoSuchElementException;
 import java.util.Optional;
 import java.util.Set;
 import java.util.TreeMap;
@@ -78,7 +79,11 @@ public final class GraphRewrite {
      */
     public static Made of(OnnxModel model, boolean keepLayerNorm) throws IOException {
         Forms.require(model);
-        return new GraphRewrite(model, keepLayerNorm).made(model);
+        try {
+            return new GraphRewrite(model, keepLayerNorm).made(model);
+        } catch (IndexOutOfBoundsException | ArithmeticException | IllegalArgumentException | NegativeArraySizeException | NoSuchElementException | NullPointerException e) {
+            throw new IOException("what operators of the graph are told does not fit what they read, so it cannot be followed", e);
+        }
     }
 
     private Made made(OnnxModel model) throws IOException {

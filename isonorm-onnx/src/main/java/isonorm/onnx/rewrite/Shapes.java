@@ -241,7 +241,8 @@ final class Shapes {
         if (target == null) {
             long[] count = shapes.get(wanted);
             if (count != null && count.length == 1 && count[0] >= 0 && count[0] < 16) {
-                put(node.output(), filled((int) count[0]));
+                long[] unknown = filled((int) count[0]);
+                put(node.output(), node.op().equals("Expand") && from != null ? together(from, unknown) : unknown);
             }
             return;
         }
