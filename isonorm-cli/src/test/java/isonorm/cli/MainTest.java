@@ -61,7 +61,7 @@ class MainTest {
             info a b                             | unexpected argument 'b'
             convert a b                          | say what to write: --to FORM or --as FAMILY
             convert a b --to centred --as llama  | --to and --as exclude each other
-            convert a b --as lama                | expected one of cohere2_moe, llama, auto, got 'lama'; did you mean llama?
+            convert a b --as lama                | expected one of llama, cohere2_moe, ernie4_5_moe, auto, got 'lama'; did you mean llama?
             convert a b --to centred --keep-layernorm | --keep-layernorm is of ONNX graphs
             convert a.onnx b --to centred        | --to, --as, --untie, --no-code and --dtype are of checkpoints
             convert a b --to pre-rms             | did you mean pre-rmsnorm?

@@ -103,6 +103,12 @@ record Plan(
         Model original = Model.of(source.model());
         boolean bare = original.architecture().finalNorm().filter(norm -> norm.affine() == Affine.NONE).isPresent();
         List<Rewrite> rewrites = new ArrayList<>(List.of(new Rewrite.Centre(untie || !bare), new Rewrite.ToRmsNorm()));
+        if (stock.has(Stock.Place.PART_OF_HEADS)) {
+            rewrites.add(new Rewrite.TurnNeighbours());
+        }
+        if (stock.has(Stock.Place.CONSTANT_GATE)) {
+            rewrites.add(new Rewrite.ConstantGate());
+        }
         Architecture target = stock.of(Rewrite.all(original, rewrites).architecture());
         rewrites.add(new Rewrite.Settle(target));
         Config config = stock.config(target, source.config());

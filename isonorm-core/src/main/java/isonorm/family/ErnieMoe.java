@@ -19,6 +19,7 @@ import isonorm.checkpoint.CheckpointException;
 import isonorm.checkpoint.Config;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 import java.util.Set;
 
 /** ERNIE 4.5 with experts: some blocks in a row, or each so many, have experts and a shared MLP in the place of an MLP. */
@@ -65,6 +66,13 @@ final class ErnieMoe implements Family {
                 Routing.softmax(config.integerOr(6, "moe_k", "num_experts_per_tok"), true).withCorrection());
         int shared = config.integerOr(2, "moe_num_shared_experts");
         return shared > 0 ? experts.withShared(Mlp.gated(hidden * shared, activation).withBiases(bias, bias), false) : experts;
+    }
+
+    /** Without experts. */
+    @Override
+    public Optional<Stock> stock() {
+        return Optional.of(new Stock("ernie4_5_moe", "Ernie4_5_Moe", Wiring.SEQUENTIAL, Pairing.NEIGHBOURS,
+                Set.of(Stock.Place.MLP_BIASES, Stock.Place.HEAD_BIAS, Stock.Place.PART_OF_HEADS, Stock.Place.CONSTANT_GATE)));
     }
 
     @Override

@@ -147,9 +147,10 @@ public final class Families {
         return BY_TYPE.keySet();
     }
 
-    /** The families that models of others can be written in, sorted by their model_type. */
+    /** The families that models of others can be written in, those that have a place for least first: of two that fit, more programs run the plainer one. */
     public static List<Stock> stocks() {
-        return BY_TYPE.values().stream().map(Family::stock).flatMap(Optional::stream).distinct().sorted(Comparator.comparing(Stock::type)).toList();
+        return BY_TYPE.values().stream().map(Family::stock).flatMap(Optional::stream).distinct()
+                .sorted(Comparator.comparingInt((Stock stock) -> stock.places().size()).thenComparing(Stock::type)).toList();
     }
 
     /** What a config's family goes by: its model_type, or, of a format that has none, a word of ours. */

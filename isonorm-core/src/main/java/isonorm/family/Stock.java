@@ -34,11 +34,34 @@ import java.util.stream.IntStream;
  * @param name what its classes begin with
  * @param wiring of its blocks
  * @param pairing of its rotary positions, which turn whole heads
- * @param windows whether blocks may have a window; those without one then know no positions, unless no block has one
- * @param mlpBiases whether its MLP may have biases, as its attention may
- * @param logitScale whether logits may be multiplied
+ * @param places what else it has a place for
  */
-public record Stock(String type, String name, Wiring wiring, Rotary.Pairing pairing, boolean windows, boolean mlpBiases, boolean logitScale) {
+public record Stock(String type, String name, Wiring wiring, Rotary.Pairing pairing, Set<Place> places) {
+
+    /** What a family may have a place for. */
+    public enum Place {
+        /** Blocks with a window; those without one then know no positions, unless no block has one. */
+        WINDOWS,
+        /** Biases of the MLP. */
+        MLP_BIASES,
+        /** A bias of the head; its format has one word for it and for all other biases. */
+        HEAD_BIAS,
+        /** A factor of the logits. */
+        LOGIT_SCALE,
+        /** Positions that turn a part of each head, as {@code proportional} ones of neighbours, in whose order queries and keys can be brought. */
+        PART_OF_HEADS,
+        /** An MLP without a gate, as one whose gate multiplies a constant. */
+        CONSTANT_GATE
+    }
+
+    public Stock {
+        places = Set.copyOf(places);
+    }
+
+    /** Whether there is a place for something. */
+    public boolean has(Place place) {
+        return places.contains(place);
+    }
 
     /** Keys that mean the same in every family's config. */
     private static final List<String> CARRIED = List.of("bos_token_id", "eos_token_id", "pad_token_id", "initializer_range", "use_cache", "dtype", "torch_dtype");
@@ -115,7 +138,7 @@ public record Stock(String type, String name, Wiring wiring, Rotary.Pairing pair
         if (!scores.causal()) {
             reasons.add("its attention sees later positions");
         }
-        if (scores.window().isPresent() && !windows) {
+        if (scores.window().isPresent() && !has(Place.WINDOWS)) {
             reasons.add("its attention has a window");
         }
         if (scores.softcap().isPresent() || scores.sinks()) {
@@ -128,15 +151,16 @@ public record Stock(String type, String name, Wiring wiring, Rotary.Pairing pair
             reasons.add("its scores have biases of distances");
         }
         Optional<Rotary> rotary = attention.positions().rotary();
-        boolean turns = !windows || !anyWindow || scores.window().isPresent();
+        boolean turns = !has(Place.WINDOWS) || !anyWindow || scores.window().isPresent();
         if (turns != rotary.isPresent()) {
             reasons.add(turns ? "it has no rotary positions" : "its blocks without a window know positions");
         }
         rotary.ifPresent(of -> {
-            if (of.width() != attention.heads().width() || of.divisor() != of.width()) {
+            boolean whole = of.width() == attention.heads().width();
+            if (of.divisor() != of.width() || !whole && (!has(Place.PART_OF_HEADS) || !(of.scaling() instanceof Scaling.None))) {
                 reasons.add("it turns " + of.width() + " of " + attention.heads().width() + " values of a head");
             }
-            if (of.pairing() != pairing) {
+            if (of.pairing() != pairing && !has(Place.PART_OF_HEADS)) {
                 reasons.add("it turns " + of.pairing().label() + " of a head, and " + type + " " + pairing.label());
             }
             if (!(of.scaling() instanceof Scaling.None || of.scaling() instanceof Scaling.Linear) || of.grid().isPresent()) {
@@ -156,33 +180,34 @@ public record Stock(String type, String name, Wiring wiring, Rotary.Pairing pair
     }
 
     private void addOfMlp(Mlp mlp, boolean normBias, Set<String> reasons) {
-        if (!mlp.gated()) {
+        if (!mlp.gated() && !has(Place.CONSTANT_GATE)) {
             reasons.add("its MLP has no gate");
         }
         if (mlp.clamp().isPresent() || mlp.innerNorm().isPresent()) {
             reasons.add("its MLP has bounds or a norm inside");
         }
-        if (!mlpBiases && (mlp.bias() || mlp.outputBias())) {
+        if (!has(Place.MLP_BIASES) && (mlp.bias() || mlp.outputBias())) {
             reasons.add("its MLP has biases");
         }
-        if (!mlpBiases && normBias) {
+        if (!has(Place.MLP_BIASES) && normBias) {
             reasons.add("its norms have biases, which its MLP would get");
         }
     }
 
     private void addOfOutput(Architecture architecture, Set<String> reasons) {
-        if (architecture.finalNorm().filter(norm -> norm.affine().hasBias()).isPresent()) {
-            reasons.add("its final norm has a bias, for which " + type + " has no place behind its head");
+        boolean words = architecture.output() instanceof Output.Words;
+        if (architecture.finalNorm().filter(norm -> norm.affine().hasBias()).isPresent() && !(words && has(Place.HEAD_BIAS))) {
+            reasons.add("its final norm has a bias, for which " + type + " has no place" + (words ? " behind its head" : ""));
         }
         switch (architecture.output()) {
-            case Output.Words words -> {
-                if (words.bias()) {
+            case Output.Words head -> {
+                if (head.bias() && !has(Place.HEAD_BIAS)) {
                     reasons.add("its head has a bias");
                 }
-                if (words.projectedWidth() > 0 || words.transform().isPresent()) {
+                if (head.projectedWidth() > 0 || head.transform().isPresent()) {
                     reasons.add("layers stand before its head");
                 }
-                if (words.softcap().isPresent() || words.scale() != 1 && !logitScale) {
+                if (head.softcap().isPresent() || head.scale() != 1 && !has(Place.LOGIT_SCALE)) {
                     reasons.add("its logits have a scale or a softcap");
                 }
             }
@@ -195,18 +220,22 @@ public record Stock(String type, String name, Wiring wiring, Rotary.Pairing pair
         }
     }
 
-    /** What a centred model with RMSNorms is in this family, which has no {@link #refusals} for it. */
+    /** What a centred model with RMSNorms, its heads turned and its MLPs gated as here, is in this family, which has no {@link #refusals} for it. */
     public Architecture of(Architecture centred) {
         boolean normBias = centred.blocks().stream().anyMatch(block -> block.norm().affine().hasBias());
         boolean attention = normBias || centred.blocks().stream().anyMatch(block -> block.mixer().attention().bias() || block.mixer().attention().outputBias());
-        boolean mlps = mlpBiases && (normBias || centred.blocks().stream().map(Block::feedForward)
-                .anyMatch(feedForward -> feedForward instanceof Mlp mlp && (mlp.bias() || mlp.outputBias())));
+        boolean mlp = normBias || centred.blocks().stream().map(block -> (Mlp) block.feedForward()).anyMatch(of -> of.bias() || of.outputBias());
+        boolean head = centred.finalNorm().filter(norm -> norm.affine().hasBias()).isPresent() || centred.output() instanceof Output.Words words && words.bias();
+        boolean one = has(Place.HEAD_BIAS) && (attention || mlp || head); // word for all of them
+        boolean ofAttention = one || attention;
+        boolean ofMlp = one || has(Place.MLP_BIASES) && mlp;
         List<Block> blocks = new ArrayList<>();
         for (Block block : centred.blocks()) {
-            blocks.add(block.withNorm(withGain(block.norm())).withMixer(block.mixer().attention().withBiases(attention, attention))
-                    .withFeedForward(((Mlp) block.feedForward()).withBiases(mlps, mlps)));
+            blocks.add(block.withNorm(withGain(block.norm())).withMixer(block.mixer().attention().withBiases(ofAttention, ofAttention))
+                    .withFeedForward(((Mlp) block.feedForward()).withBiases(ofMlp, ofMlp)));
         }
-        return centred.withFamily(type).withBlocks(blocks).withFinalNorm(centred.finalNorm().map(Stock::withGain)).withStream(Stream.FREE);
+        Output output = centred.output() instanceof Output.Words words ? words.withBias(one) : centred.output();
+        return centred.withFamily(type).withBlocks(blocks).withFinalNorm(centred.finalNorm().map(Stock::withGain)).withOutput(output).withStream(Stream.FREE);
     }
 
     private static Norm withGain(Norm norm) {
@@ -232,22 +261,33 @@ public record Stock(String type, String name, Wiring wiring, Rotary.Pairing pair
         config.put("max_position_embeddings", of.context());
         config.put("rms_norm_eps", of.blocks().getFirst().norm().epsilon());
         config.put("rope_theta", rotary.base());
-        if (rotary.scaling() instanceof Scaling.Linear(double factor)) {
-            config.put("rope_scaling", Map.of("rope_type", "linear", "factor", factor));
+        switch (rotary.scaling()) {
+            case Scaling.Linear(double factor) -> config.put("rope_scaling", Map.of("rope_type", "linear", "factor", factor));
+            case Scaling.Proportional(int pairs, double _) -> config.put("rope_parameters",
+                    Map.of("rope_type", "proportional", "rope_theta", rotary.base(), "partial_rotary_factor", 2.0 * pairs / rotary.width()));
+            default -> {}
         }
-        config.put("attention_bias", attention.bias());
-        if (mlpBiases) {
+        if (has(Place.HEAD_BIAS)) {
+            config.put("use_bias", attention.bias());
+            config.put("moe_layer_start_index", of.blocks().size()); // no block has experts
+            config.put("moe_num_experts", 1);
+            config.put("moe_k", 1);
+            config.put("moe_num_shared_experts", 0);
+        } else {
+            config.put("attention_bias", attention.bias());
+        }
+        if (has(Place.MLP_BIASES) && !has(Place.HEAD_BIAS)) {
             config.put("mlp_bias", mlp.bias());
         }
         config.put("tie_word_embeddings", of.tied());
-        if (logitScale && of.output() instanceof Output.Words words) {
+        if (has(Place.LOGIT_SCALE) && of.output() instanceof Output.Words words) {
             config.put("logit_scale", words.scale());
         }
         CARRIED.stream().filter(source::has).forEach(key -> config.put(key, source.values().get(key)));
         for (String key : CARRIED.subList(0, 3)) {
             config.putIfAbsent(key, null); // else the family's own default would be meant
         }
-        if (windows) {
+        if (has(Place.WINDOWS)) {
             putWindows(of, config);
         }
         return Config.of(config);

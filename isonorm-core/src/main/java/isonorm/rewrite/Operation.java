@@ -6,6 +6,7 @@ import isonorm.weights.Matrix;
 import isonorm.weights.Scratch;
 import isonorm.weights.Slabs;
 import java.io.IOException;
+import java.util.Arrays;
 import java.util.List;
 
 /**
@@ -226,6 +227,32 @@ public final class Operation {
                         System.arraycopy(last, tile.column(), into, kept * tile.columns(), tile.columns());
                     }
                 });
+    }
+
+    /** The same rows in another order; row r is row {@code order[r]}. */
+    static Matrix reorderRows(Matrix of, int[] order) {
+        return new Changed(of, of.rows(), of.columns(), "put rows that are turned together beside each other", Preparation.NOTHING, (_, tile, into) -> {
+            try (Scratch scratch = Scratch.borrow(tile.columns())) {
+                for (int r = 0; r < tile.rows(); r++) {
+                    of.read(tile.withRows(order[tile.row() + r], 1), scratch.values());
+                    System.arraycopy(scratch.values(), 0, into, r * tile.columns(), tile.columns());
+                }
+            }
+        });
+    }
+
+    /** The same values of a vector in another order. */
+    static Matrix reorderValues(Matrix of, int[] order) {
+        return new Changed(of, 1, of.columns(), "put values that are turned together beside each other", of::vector, (values, tile, into) -> {
+            for (int c = 0; c < tile.columns(); c++) {
+                into[c] = values[order[tile.column() + c]];
+            }
+        });
+    }
+
+    /** Zeros, as many as there are values. */
+    static Matrix zerosLike(Matrix of) {
+        return new Changed(of, of.rows(), of.columns(), "zeros in its shape", Preparation.NOTHING, (_, tile, into) -> Arrays.fill(into, 0, tile.size(), 0));
     }
 
     private static double[] divided(double[] values, double by) {

@@ -10,6 +10,7 @@ import isonorm.architecture.Block;
 import isonorm.architecture.BranchScale;
 import isonorm.architecture.Companion;
 import isonorm.architecture.Embedding;
+import isonorm.architecture.Mlp;
 import isonorm.architecture.Norm;
 import isonorm.architecture.NormKind;
 import isonorm.architecture.Output;
@@ -17,6 +18,7 @@ import isonorm.architecture.Parameter;
 import isonorm.architecture.Part;
 import isonorm.architecture.Placement;
 import isonorm.architecture.Role;
+import isonorm.architecture.Rotary;
 import isonorm.architecture.Stack;
 import isonorm.architecture.Stream;
 import isonorm.weights.Matrix;
@@ -25,6 +27,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.Set;
+import java.util.stream.IntStream;
 
 /**
  * A step from one model to an equal one. Each states an identity that holds in exact arithmetic and the precondition it needs;
@@ -320,6 +323,7 @@ public sealed interface Rewrite {
                     w.take(Role.of(norm, l, BIAS)).ifPresent(bias -> readers.forEach(reader -> moveBias(w, reader, bias)));
                 }
             }
+            w.take(Role.of(FINAL_NORM, BIAS)).ifPresent(bias -> moveBias(w, Role.of(HEAD, WEIGHT), bias));
             for (Parameter parameter : target.parameters()) {
                 if (!w.has(parameter.role()) && (parameter.role().field() == BIAS || parameter.role().field() == GAIN)) {
                     int length = Math.toIntExact(parameter.elements());
@@ -333,6 +337,71 @@ public sealed interface Rewrite {
             Matrix weight = w.get(reader);
             Matrix old = w.find(reader.field(BIAS)).orElseGet(() -> Operation.zeros(weight.rows()));
             w.put(reader.field(BIAS), Operation.biasPlus(weight, old, bias));
+        }
+    }
+
+    /**
+     * Turns neighbours of whole heads: the rows of queries and keys that are turned together are put beside each other, in both alike, so no product of the
+     * two changes. Where a part of a head was turned, r of w values, the others are turned by nothing, and the base is {@code base^(w/r)}, so that
+     * {@code base^(-2i/r)} is said as a power with w below.
+     *
+     * <p>Precondition: no norm stands between these rows and what is turned, and positions that turn a part of a head are not scaled.
+     */
+    record TurnNeighbours() implements Rewrite {
+        @Override
+        public Model applyToMain(Model model) {
+            Edit w = Edit.of(model);
+            List<Block> blocks = new ArrayList<>();
+            for (int l = 0; l < model.architecture().blocks().size(); l++) {
+                Block block = model.architecture().blocks().get(l);
+                Attention attention = block.mixer().attention();
+                Rotary rotary = attention.positions().rotary().orElseThrow();
+                int width = attention.heads().width();
+                if (rotary.pairing() == Rotary.Pairing.HALVES) {
+                    int[] order = order(attention.heads(), rotary.width());
+                    w.change(Role.of(QUERY_KEY_VALUE, l, WEIGHT), of -> Operation.reorderRows(of, order));
+                    w.change(Role.of(QUERY_KEY_VALUE, l, BIAS), of -> Operation.reorderValues(of, order));
+                }
+                boolean whole = rotary.width() == width;
+                blocks.add(block.withMixer(attention.withRotary(new Rotary(width, width, whole ? rotary.base() : Math.pow(rotary.base(), (double) width / rotary.width()),
+                        Rotary.Pairing.NEIGHBOURS, whole ? rotary.scaling() : new Rotary.Scaling.Proportional(rotary.width() / 2, 1)))));
+            }
+            return w.model(model.architecture().withBlocks(blocks));
+        }
+
+        private static int[] order(Attention.Heads heads, int turned) {
+            int[] order = IntStream.range(0, (heads.count() + 2 * heads.keyValue()) * heads.width()).toArray();
+            for (int head = 0; head < heads.count() + heads.keyValue(); head++) {
+                for (int i = 0; i < turned / 2; i++) {
+                    order[head * heads.width() + 2 * i] = head * heads.width() + i;
+                    order[head * heads.width() + 2 * i + 1] = head * heads.width() + i + turned / 2;
+                }
+            }
+            return order;
+        }
+    }
+
+    /** Gives an MLP without a gate one: what it had before is the gate, {@code act(gate(x)) * 1}, and what that multiplies has no weight and a bias of 1. */
+    record ConstantGate() implements Rewrite {
+        @Override
+        public Model applyToMain(Model model) {
+            Edit w = Edit.of(model);
+            List<Block> blocks = new ArrayList<>();
+            for (int l = 0; l < model.architecture().blocks().size(); l++) {
+                Block block = model.architecture().blocks().get(l);
+                if (block.feedForward() instanceof Mlp mlp && !mlp.gated()) {
+                    Role up = Role.of(MLP_UP, l, WEIGHT);
+                    Role gate = Role.of(MLP_GATE, l, WEIGHT);
+                    Matrix weight = w.get(up);
+                    w.put(gate, weight);
+                    w.put(gate.field(BIAS), w.take(up.field(BIAS)).orElseGet(() -> Operation.zeros(weight.rows())));
+                    w.put(up, Operation.zerosLike(weight));
+                    w.put(up.field(BIAS), Operation.ones(weight.rows()));
+                    block = block.withFeedForward(Mlp.gated(mlp.hidden(), mlp.activation()).withBiases(true, mlp.outputBias()));
+                }
+                blocks.add(block);
+            }
+            return w.model(model.architecture().withBlocks(blocks));
         }
     }
 

@@ -62,7 +62,7 @@ public final class Convert extends Subcommand {
 
     @Option(names = "--as", paramLabel = "FAMILY", converter = Choice.Families.class,
             description = "In place of a form, a family with RMSNorms in whose format some models of others can be written and run without code of ours: "
-                    + "llama, cohere2_moe, or auto for one that fits.")
+                    + "llama, cohere2_moe, ernie4_5_moe, or auto for the plainest that fits.")
     private @Nullable String family;
 
     @Option(names = "--keep-layernorm", description = "Of an ONNX graph: only centre its streams, and leave norms as they are.")
