@@ -44,6 +44,9 @@ public final class FusedModel implements Runner {
     /** So many tokens go through the blocks together: enough for products to be efficient, few enough for the caches. */
     private static final int TOKENS = 512;
 
+    /** Of so many tokens the logits are computed together for who wants them all. */
+    private static final int HEARD = 32;
+
     private static final Kernels KERNELS = Kernels.provider();
 
     private final Architecture architecture;
@@ -457,8 +460,18 @@ public final class FusedModel implements Runner {
         Fit.require((Embedding.Tokens) architecture.embedding(), Arrays.stream(tokens).asLongStream().toArray(), end);
     }
 
-    /** Appends tokens to sequences that have {@link #requireRoom room} for them, and fills in the logits of the word behind each. */
-    public void advance(List<KvCache> sequences, List<int[]> tokens, List<float[]> logits) {
+    /** Reads the logits behind each token of a sequence. */
+    @FunctionalInterface
+    public interface Reader {
+        /** @param position among the tokens that are appended */
+        void read(int position, float[] logits);
+    }
+
+    /**
+     * Appends tokens to sequences that have {@link #requireRoom room} for them, and fills in the logits of the word behind each; a reader, where a
+     * sequence has one, is given those behind every token.
+     */
+    public void advance(List<KvCache> sequences, List<int[]> tokens, List<float[]> logits, List<Optional<Reader>> readers) {
         requireOpen();
         int[] done = new int[sequences.size()];
         int at = 0;
@@ -466,6 +479,7 @@ public final class FusedModel implements Runner {
             List<Span> spans = new ArrayList<>();
             List<int[]> ids = new ArrayList<>();
             List<Integer> finished = new ArrayList<>();
+            List<Heard> heard = new ArrayList<>();
             for (int rows = 0; at < sequences.size(); ) {
                 KvCache sequence = sequences.get(at);
                 int[] all = tokens.get(at);
@@ -474,6 +488,9 @@ public final class FusedModel implements Runner {
                     break;
                 }
                 spans.add(Span.next(rows, count, sequence));
+                if (readers.get(at).isPresent()) {
+                    heard.add(new Heard(rows, count, done[at], readers.get(at).get()));
+                }
                 ids.add(Arrays.copyOfRange(all, done[at], done[at] + count));
                 rows += count;
                 done[at] += count;
@@ -484,12 +501,15 @@ public final class FusedModel implements Runner {
                 at++;
             }
             int firstFinished = at - finished.size();
-            advance(spans, ids, finished, logits.subList(firstFinished, at));
+            advance(spans, ids, finished, logits.subList(firstFinished, at), heard);
         }
     }
 
-    /** Reads the tokens of some spans; fills in the logits behind those that {@code finished} names. */
-    private void advance(List<Span> spans, List<int[]> ids, List<Integer> finished, List<float[]> into) {
+    /** Rows {@code first} on of a stream, whose tokens are those from {@code position} on, and who reads what follows each. */
+    private record Heard(int first, int count, int position, Reader reader) {}
+
+    /** Reads the tokens of some spans; fills in the logits behind those that {@code finished} names, and lets readers hear theirs. */
+    private void advance(List<Span> spans, List<int[]> ids, List<Integer> finished, List<float[]> into, List<Heard> heard) {
         Pass pass = pass(spans);
         Rows stream = stream(pass.rows());
         for (int s = 0; s < spans.size(); s++) {
@@ -501,9 +521,15 @@ public final class FusedModel implements Runner {
         for (Span span : spans) {
             span.sequence().orElseThrow().extend(span.count());
         }
-        if (finished.isEmpty()) {
-            return;
+        if (!finished.isEmpty()) {
+            logitsBehind(settled, spans, finished, into);
         }
+        for (Heard each : heard) {
+            hear(each, settled);
+        }
+    }
+
+    private void logitsBehind(Rows settled, List<Span> spans, List<Integer> finished, List<float[]> into) {
         Rows last = room.rows(Use.LAST, finished.size(), columns());
         for (int i = 0; i < finished.size(); i++) {
             Span span = spans.get(finished.get(i));
@@ -513,6 +539,22 @@ public final class FusedModel implements Runner {
         head.orElseThrow().logits(last, pass(List.of(Span.whole(0, finished.size()))), logits);
         for (int i = 0; i < finished.size(); i++) {
             read(logits, i, into.get(i));
+        }
+    }
+
+    /** Some rows at a time: a vocabulary's logits for each are much memory. */
+    private void hear(Heard heard, Rows settled) {
+        float[] values = new float[vocabulary()];
+        for (int first = 0; first < heard.count; first += HEARD) {
+            int count = Math.min(HEARD, heard.count - first);
+            Rows some = room.rows(Use.LAST, count, columns());
+            KERNELS.copy(settled.slice(heard.first + first, count), some);
+            Rows logits = room.rows(Use.LOGITS, Type.F32, count, values.length);
+            head.orElseThrow().logits(some, pass(List.of(Span.whole(0, count))), logits);
+            for (int i = 0; i < count; i++) {
+                read(logits, i, values);
+                heard.reader.read(heard.position + first + i, values);
+            }
         }
     }
 

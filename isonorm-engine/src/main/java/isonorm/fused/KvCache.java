@@ -147,17 +147,20 @@ public final class KvCache implements AutoCloseable {
         this.encoded = encoded;
     }
 
-    /** Another sequence of the same tokens, to be continued differently; close it too. */
-    public KvCache copy() {
+    /** Another sequence of the first tokens of this one, to be continued differently; close it too. */
+    public KvCache copy(int tokens) {
         if (closed) {
             throw new IllegalStateException("this sequence was closed, and its memory freed");
         }
-        KvCache copy = new KvCache(blocks, encoded.map(Encoded::held), type, context);
-        copy.reserve(Math.max(length, 1));
-        for (int l = 0; l < blocks.size() && length > 0; l++) {
-            copy.caches.get(l).copyTokens(caches.get(l), blocks.get(l).heads().keyValue(), length);
+        if (tokens < 0 || tokens > length) {
+            throw new IllegalArgumentException("of " + length + " tokens the first 0 to " + length + " can be copied, got " + tokens);
         }
-        copy.length = length;
+        KvCache copy = new KvCache(blocks, encoded.map(Encoded::held), type, context);
+        copy.reserve(Math.max(tokens, 1));
+        for (int l = 0; l < blocks.size() && tokens > 0; l++) {
+            copy.caches.get(l).copyTokens(caches.get(l), blocks.get(l).heads().keyValue(), tokens);
+        }
+        copy.length = tokens;
         return copy;
     }
 

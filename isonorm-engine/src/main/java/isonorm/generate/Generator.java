@@ -21,6 +21,16 @@ import java.util.Set;
  */
 public final class Generator {
 
+    /** Gets the text of each row as it comes, in whole characters. What it throws ends all rows. */
+    @FunctionalInterface
+    public interface Listener {
+
+        /** Hears nothing. */
+        Listener NONE = (_, _) -> {};
+
+        void text(int row, String piece) throws IOException;
+    }
+
     private final Writer writer;
     private final Tokenizer tokenizer;
 
@@ -96,7 +106,7 @@ public final class Generator {
      * @throws IllegalArgumentException if a prompt has no token or more than the context, if the model does not predict tokens, or its
      *     logits are not finite
      */
-    public Generated generate(List<String> prompts, Options options, TextListener listener) throws IOException {
+    public Generated generate(List<String> prompts, Options options, Listener listener) throws IOException {
         List<long[]> read = tokens(prompts, tokenizer, options.beginning(), writer.beside().isPresent(), writer.room());
         List<Text> texts = new ArrayList<>();
         for (int row = 0; row < read.size(); row++) {

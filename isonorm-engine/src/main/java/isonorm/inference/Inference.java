@@ -13,6 +13,7 @@ import java.io.IOException;
 import java.util.ArrayList;
 import java.util.LinkedHashSet;
 import java.util.List;
+import java.util.Optional;
 import java.util.Queue;
 import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.locks.ReentrantLock;
@@ -65,6 +66,15 @@ public final class Inference implements AutoCloseable {
         return model.architecture().steadySequence();
     }
 
+    /**
+     * How many words the model knows, whose logits {@link #next} gives.
+     *
+     * @throws IllegalArgumentException if the model does not predict words
+     */
+    public int vocabulary() {
+        return model.vocabulary();
+    }
+
     /** The output for images, or for tokens without a mask; close it. */
     public Result run(Batch batch) throws IOException {
         turn.lock();
@@ -104,16 +114,34 @@ public final class Inference implements AutoCloseable {
         }
     }
 
+    /** Reads what a model says behind each token of a sequence, and not behind the last alone. */
+    @FunctionalInterface
+    public interface Reader {
+
+        /** Hears nothing. */
+        Reader NONE = (_, _) -> {};
+
+        /**
+         * Gets the logits of the token that follows.
+         *
+         * @param position of the token that was read, counted from the beginning of what the sequence is continued by now
+         * @param logits a row of the vocabulary's length, which the next call overwrites
+         */
+        void read(int position, float[] logits);
+    }
+
     /** What a caller waits for. */
     private static final class Continuation {
         private final List<Sequence> sequences;
         private final List<int[]> tokens;
+        private final List<Reader> readers;
         private boolean done;
         private @Nullable Throwable failure;
 
-        private Continuation(List<Sequence> sequences, List<int[]> tokens) {
+        private Continuation(List<Sequence> sequences, List<int[]> tokens, List<Reader> readers) {
             this.sequences = sequences;
             this.tokens = tokens;
+            this.readers = readers;
         }
     }
 
@@ -126,7 +154,20 @@ public final class Inference implements AutoCloseable {
      * @throws IllegalStateException if a sequence is being continued by another thread
      */
     public List<float[]> next(List<Sequence> sequences, List<int[]> tokens) {
-        Continuation mine = new Continuation(List.copyOf(sequences), List.copyOf(tokens));
+        return next(sequences, tokens, sequences.stream().map(_ -> Reader.NONE).toList());
+    }
+
+    /**
+     * The same, and each sequence's reader is given the logits behind each of its tokens, in order, by whichever thread computes; {@link Reader#NONE}
+     * where they are not wanted, which costs nothing.
+     *
+     * @throws IllegalArgumentException as above, or if there is not a reader for each sequence
+     */
+    public List<float[]> next(List<Sequence> sequences, List<int[]> tokens, List<Reader> readers) {
+        if (readers.size() != sequences.size()) {
+            throw new IllegalArgumentException("every sequence needs a reader or none, got " + sequences.size() + " sequences and " + readers.size() + " readers");
+        }
+        Continuation mine = new Continuation(List.copyOf(sequences), List.copyOf(tokens), List.copyOf(readers));
         int begun = 0;
         try {
             for (Sequence sequence : new LinkedHashSet<>(sequences)) {
@@ -162,7 +203,8 @@ public final class Inference implements AutoCloseable {
         }
         Throwable failure = null;
         try {
-            advance(all.stream().flatMap(each -> each.sequences.stream()).toList(), all.stream().flatMap(each -> each.tokens.stream()).toList());
+            advance(all.stream().flatMap(each -> each.sequences.stream()).toList(), all.stream().flatMap(each -> each.tokens.stream()).toList(),
+                    all.stream().flatMap(each -> each.readers.stream()).toList());
         } catch (RuntimeException | Error e) {
             failure = e;
         }
@@ -172,8 +214,9 @@ public final class Inference implements AutoCloseable {
         }
     }
 
-    private void advance(List<Sequence> sequences, List<int[]> tokens) {
-        model.advance(sequences.stream().map(Sequence::cache).toList(), tokens, sequences.stream().map(Sequence::logits).toList());
+    private void advance(List<Sequence> sequences, List<int[]> tokens, List<Reader> readers) {
+        model.advance(sequences.stream().map(Sequence::cache).toList(), tokens, sequences.stream().map(Sequence::logits).toList(),
+                readers.stream().map(reader -> reader == Reader.NONE ? Optional.<FusedModel.Reader>empty() : Optional.<FusedModel.Reader>of(reader::read)).toList());
     }
 
     private void requireRoom(List<Sequence> sequences, List<int[]> tokens) {

@@ -24,9 +24,18 @@ public final class Sequence implements AutoCloseable {
 
     /** Another sequence of the same tokens, to be continued differently; close it too. */
     public Sequence copy() {
+        return copy(length());
+    }
+
+    /**
+     * Another sequence of the first {@code tokens} tokens, such as those that two texts begin with; close it too.
+     *
+     * @throws IllegalArgumentException if it holds fewer
+     */
+    public Sequence copy(int tokens) {
         begin();
         try {
-            return new Sequence(owner, cache.copy(), logits.length);
+            return new Sequence(owner, cache.copy(tokens), logits.length);
         } finally {
             end();
         }

@@ -48,17 +48,17 @@ class GeneratorTest {
         assertEquals(List.of("0to", "0 ", "0😀", "0 be"), pieces);
         assertArrayEquals(said, all.tokens().rows().getFirst().ids());
         assertEquals(Ending.LENGTH, all.tokens().rows().getFirst().ending());
-        assertEquals(List.of("to "), generator(said).generate(List.of("a"), Options.tokens(4), TextListener.NONE).texts()); // half a face
+        assertEquals(List.of("to "), generator(said).generate(List.of("a"), Options.tokens(4), Generator.Listener.NONE).texts()); // half a face
     }
 
     @Test
     void theEndOfTextIsNoText() throws IOException {
         long[] said = tokenizer.ids("to be<|endoftext|>or not");
-        Generated ended = generator(said).generate(List.of("a"), Options.tokens(said.length), TextListener.NONE);
+        Generated ended = generator(said).generate(List.of("a"), Options.tokens(said.length), Generator.Listener.NONE);
         assertEquals(List.of("to be"), ended.texts());
         assertEquals(Ending.END_OF_TEXT, ended.tokens().rows().getFirst().ending());
         assertEquals(END, ended.tokens().rows().getFirst().ids()[ended.tokens().rows().getFirst().ids().length - 1]);
-        assertEquals(List.of("to beor not"), generator(said).generate(List.of("a"), Options.tokens(said.length).ignoreEnd(true), TextListener.NONE).texts());
+        assertEquals(List.of("to beor not"), generator(said).generate(List.of("a"), Options.tokens(said.length).ignoreEnd(true), Generator.Listener.NONE).texts());
     }
 
     /** Written one character a token, so that every stop string spans some. */
@@ -109,7 +109,7 @@ class GeneratorTest {
         for (int row = 0; row < 3; row++) {
             List<String> others = new ArrayList<>(List.of("x", "y", "z"));
             others.set(row, prompts.get(row));
-            Generated among = generator.generate(others, options, TextListener.NONE);
+            Generated among = generator.generate(others, options, Generator.Listener.NONE);
             assertEquals(together.texts().get(row), among.texts().get(row));
             assertEquals(together.texts().get(row), heard[row].toString());
             assertEquals(together.tokens().rows().get(row).toString(), among.tokens().rows().get(row).toString());
@@ -121,7 +121,7 @@ class GeneratorTest {
         try (Tokenizer llama = Tokenizers.llama(folder)) {
             long hi = llama.ids("Hi")[0];
             Invented words = Invented.saying(2, 300, hi, hi);
-            Generated all = Generator.of(words, llama, Set.of(2L)).generate(List.of("Hi"), Options.tokens(2), TextListener.NONE);
+            Generated all = Generator.of(words, llama, Set.of(2L)).generate(List.of("Hi"), Options.tokens(2), Generator.Listener.NONE);
             assertEquals("[[1, " + hi + "]]", words.calls().getFirst());
             assertEquals(List.of(" Hi Hi"), all.texts());
         }
@@ -131,8 +131,8 @@ class GeneratorTest {
     void whatCannotBeDoneIsSaid() {
         Generator generator = generator(END);
         assertEquals("prompt 2 must have a token to be continued, got none; give it some text", refused(() ->
-                generator.generate(List.of("a", ""), Options.tokens(1), TextListener.NONE)));
-        assertTrue(refused(() -> generator.generate(List.of("a ".repeat(2000)), Options.tokens(1), TextListener.NONE))
+                generator.generate(List.of("a", ""), Options.tokens(1), Generator.Listener.NONE)));
+        assertTrue(refused(() -> generator.generate(List.of("a ".repeat(2000)), Options.tokens(1), Generator.Listener.NONE))
                 .startsWith("the prompt must fit the model's context of 1000 tokens, got "));
         assertEquals("at least 1 token must be generated, got a maximum of 0", refused(() -> Options.tokens(0)));
         assertEquals("a stop string must have a character, got an empty one", refused(() -> Options.tokens(1).stops(List.of("a", ""))));

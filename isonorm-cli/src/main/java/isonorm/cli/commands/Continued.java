@@ -11,7 +11,6 @@ import isonorm.generate.Generated;
 import isonorm.generate.GeneratedTokens;
 import isonorm.generate.Generator;
 import isonorm.generate.Options;
-import isonorm.generate.TextListener;
 import isonorm.inference.Inference;
 import isonorm.model.Compute;
 import isonorm.text.Tokenizer;
@@ -31,7 +30,7 @@ final class Continued {
 
     /** Whatever can be wrong with the model or the prompts is found before the weights are loaded. */
     static ObjectNode texts(
-            LoadedModel model, Compute compute, int threads, List<String> prompts, Options wanted, Optional<String> first, TextListener listener) throws IOException {
+            LoadedModel model, Compute compute, int threads, List<String> prompts, Options wanted, Optional<String> first, Generator.Listener listener) throws IOException {
         requirePrediction(model);
         try (Tokenizer tokenizer = Tokenizer.open(model.checkpoint().folder().resolve("tokenizer.json"))) {
             Options options = first.isPresent() ? wanted.first(id(first.get(), Optional.of(tokenizer))) : wanted;

@@ -1,0 +1,587 @@
+package isonorm.generate;
+
+import isonorm.convert.LoadedModel;
+import isonorm.generate.GeneratedTokens.Ending;
+import isonorm.inference.Inference;
+import isonorm.inference.Sequence;
+import isonorm.tensor.Products;
+import java.io.IOException;
+import java.time.Duration;
+import java.util.ArrayDeque;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.BitSet;
+import java.util.Deque;
+import java.util.Iterator;
+import java.util.List;
+import java.util.Optional;
+import java.util.Set;
+import java.util.concurrent.BlockingQueue;
+import java.util.concurrent.LinkedBlockingQueue;
+import java.util.random.RandomGenerator;
+
+/**
+ * Continues prompts of many threads with one model, all that run together in each step through its weights.
+ *
+ * <p>A prompt joins at the next step. Long ones are read in pieces between the steps of the others, shared out among all that are being read, so that
+ * nobody waits for another's prompt. What two texts begin with is read once while there is room for it. Each gets exactly the tokens that it would
+ * get alone, whatever runs beside it, wherever {@link Inference} gives the same logits.
+ *
+ * <p>A thread of its own steps; any others may {@link #submit}.
+ */
+public final class Batcher implements AutoCloseable {
+
+    /** So many tokens of prompts are read in a step, which keeps the others waiting. */
+    private static final int PIECE = 128;
+
+    /** And so many of each at least, that is, a share of fewer is as slow. */
+    private static final int LEAST = 16;
+
+    /** A beginning of fewer tokens is read as fast as it is copied. */
+    private static final int SHORTEST_BEGINNING = 16;
+
+    /**
+     * What a text is continued by.
+     *
+     * @param prompt the token ids, 1 to the context
+     * @param maximumTokens how many tokens it gets at most, 1 or more
+     * @param row with the sampling's seed, what is drawn
+     * @param ends the ids that end the text
+     * @param likeliest of how many of the likeliest tokens the log probabilities are told beside each token's; -1 for none at all
+     * @param readsPrompt whether they are told of the prompt's tokens too
+     */
+    public record Request(int[] prompt, int maximumTokens, Sampling sampling, int row, Set<Long> ends, int likeliest, boolean readsPrompt) {
+
+        public Request {
+            Options.requireTokens(maximumTokens);
+        }
+
+        /** The same with other tokens as its end. */
+        public Request withEnds(Set<Long> others) {
+            return new Request(prompt, maximumTokens, sampling, row, others, likeliest, readsPrompt);
+        }
+    }
+
+    /** What happens to a request, in order. */
+    public sealed interface Event {
+
+        /** The prompt was read; of each of its tokens but the first, how likely it was, where that was asked for. */
+        record Read(List<Token> prompt) implements Event {}
+
+        /**
+         * A token came.
+         *
+         * @param logProbability the natural logarithm of its probability, before the sampling changes any; NaN where it was not asked for
+         * @param likeliest the likeliest tokens, the likeliest first
+         */
+        record Token(int id, double logProbability, List<Likely> likeliest) implements Event {}
+
+        /** No more come. */
+        record End(Ending ending) implements Event {}
+
+        /** No more come, because the model or a sampling failed. */
+        record Failure(Throwable cause) implements Event {}
+    }
+
+    /** A token that could have come. */
+    public record Likely(int id, double logProbability) {}
+
+    /** A request that runs or waits; whoever lets it go early closes it. */
+    public final class Answer implements AutoCloseable {
+
+        private final Request request;
+        private final BlockingQueue<Event> events = new LinkedBlockingQueue<>();
+        private volatile boolean closed;
+
+        private Answer(Request request) {
+            this.request = request;
+        }
+
+        /** The next thing that happens, waited for; nothing follows an {@link Event.End} or {@link Event.Failure}. */
+        public Event next() throws InterruptedException {
+            return events.take();
+        }
+
+        /** Gives the request up: it takes part in no more steps. */
+        @Override
+        public void close() {
+            closed = true;
+        }
+    }
+
+    /** More requests wait than may. */
+    public static final class Full extends IllegalStateException {
+
+        private static final long serialVersionUID = 1L;
+
+        private Full(int waiting) {
+            super(waiting + " requests wait already; ask again later");
+        }
+    }
+
+    /** What it has done so far, and does now. */
+    public record State(int waiting, int running, int kept, long tokensRead, long tokensReused, long tokensWritten, long steps, int keptTokens) {}
+
+    private final Inference inference;
+    private final int most;
+    private final int mostWaiting;
+    private final int context;
+    private final Thread thread;
+    private final Deque<Answer> waiting = new ArrayDeque<>();
+    private final List<Running> running = new ArrayList<>(); // of the stepping thread alone, but for its size
+    private final Deque<Kept> kept = new ArrayDeque<>(); // the oldest first
+    private long read;
+    private long reused;
+    private long written;
+    private long steps;
+    private boolean closing;
+
+    private Batcher(Inference inference, int most, int mostWaiting, int context) {
+        this.inference = inference;
+        this.most = most;
+        this.mostWaiting = mostWaiting;
+        this.context = context;
+        this.thread = Thread.ofPlatform().name("isonorm-batcher").daemon().unstarted(this::run);
+    }
+
+    /**
+     * Begins to wait for requests.
+     *
+     * @param inference which the caller closes, behind this
+     * @param most how many sequences there are at most, those that run and those kept for what texts begin with
+     * @param mostWaiting how many requests may wait for their turn
+     * @param context how many tokens a sequence may have; at most the model's
+     */
+    public static Batcher of(Inference inference, int most, int mostWaiting, int context) {
+        if (most < 1 || mostWaiting < 1) {
+            throw new IllegalArgumentException("a sequence must run and a request wait at least, got " + most + " and " + mostWaiting);
+        }
+        if (context < 1 || context > inference.context()) {
+            throw new IllegalArgumentException("a context must be 1 to the model's " + inference.context() + " tokens, got " + context);
+        }
+        Batcher batcher = new Batcher(inference, most, mostWaiting, context);
+        batcher.thread.start();
+        return batcher;
+    }
+
+    /** The tokens that end a text of a model, as its checkpoint says. */
+    public static Set<Long> endsOf(LoadedModel loaded) throws IOException {
+        return EndOfText.of(loaded);
+    }
+
+    /** How many tokens a sequence may have. */
+    public int context() {
+        return context;
+    }
+
+    /**
+     * Adds a request.
+     *
+     * @throws IllegalArgumentException if the prompt has no token, more than the context, or one that is not in the vocabulary
+     * @throws Full if too many wait
+     * @throws IllegalStateException if it was closed
+     */
+    public Answer submit(Request request) {
+        return submit(List.of(request)).getFirst();
+    }
+
+    /** Adds several requests, or none of them. */
+    public List<Answer> submit(List<Request> requests) {
+        for (Request request : requests) {
+            require(request.prompt);
+        }
+        List<Answer> answers = requests.stream().map(Answer::new).toList();
+        synchronized (waiting) {
+            if (closing) {
+                throw new IllegalStateException("no more requests are taken");
+            }
+            if (!waiting.isEmpty() && waiting.size() + answers.size() > mostWaiting) {
+                throw new Full(waiting.size());
+            }
+            waiting.addAll(answers);
+            waiting.notifyAll();
+        }
+        return answers;
+    }
+
+    private void require(int[] prompt) {
+        TokenGenerator.requireFitting(List.of(Arrays.stream(prompt).asLongStream().toArray()), context);
+        for (int id : prompt) {
+            if (id >= inference.vocabulary()) {
+                throw new IllegalArgumentException("the prompt must consist of this model's tokens, 0 to " + (inference.vocabulary() - 1) + ", got " + id);
+            }
+        }
+    }
+
+    /** What it does now. */
+    public State state() {
+        synchronized (waiting) {
+            return new State(waiting.size(), running.size(), kept.size(), read, reused, written, steps, kept.stream().mapToInt(each -> each.tokens.length).sum());
+        }
+    }
+
+    /** Takes no more requests, and ends when those that there are have ended, or after some time. */
+    public void close(Duration patience) {
+        synchronized (waiting) {
+            closing = true;
+            waiting.notifyAll();
+        }
+        try {
+            if (!thread.join(patience)) {
+                thread.interrupt();
+                thread.join();
+            }
+        } catch (InterruptedException e) {
+            thread.interrupt();
+            Thread.currentThread().interrupt();
+        }
+    }
+
+    @Override
+    public void close() {
+        close(Duration.ZERO);
+    }
+
+    // Of the stepping thread
+
+    private void run() {
+        try {
+            while (await()) {
+                admit();
+                step();
+            }
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt(); // closed before all had ended
+        } finally {
+            end();
+        }
+    }
+
+    /** Waits for something to do; whether there is. */
+    private boolean await() throws InterruptedException {
+        synchronized (waiting) {
+            while (waiting.isEmpty() && running.isEmpty() && !closing) {
+                waiting.wait();
+            }
+            if (Thread.interrupted()) {
+                throw new InterruptedException();
+            }
+            return !(waiting.isEmpty() && running.isEmpty());
+        }
+    }
+
+    /** Begins those that have waited longest, as long as there is room. */
+    private void admit() {
+        synchronized (waiting) {
+            while (running.size() < most && !waiting.isEmpty()) {
+                Answer answer = waiting.poll();
+                if (!answer.closed) {
+                    running.add(begin(answer));
+                }
+            }
+        }
+    }
+
+    private Running begin(Answer answer) {
+        int[] prompt = answer.request.prompt;
+        if (!answer.request.readsPrompt && Products.keepsRows()) { // else what was read in other pieces is not the same to the bit
+            Optional<Sequence> begun = begun(prompt);
+            if (begun.isPresent()) {
+                reused += begun.get().length();
+                return new Running(answer, begun.get());
+            }
+        }
+        room();
+        return new Running(answer, inference.start());
+    }
+
+    /** A sequence of what the prompt begins with, where one was read that begins so. */
+    private Optional<Sequence> begun(int[] prompt) {
+        int longest = SHORTEST_BEGINNING - 1;
+        Sequence best = null;
+        Kept of = null;
+        for (Kept each : kept) {
+            int common = common(each.tokens, prompt, each.tokens.length);
+            if (common > longest) {
+                longest = common;
+                best = each.sequence;
+                of = each;
+            }
+        }
+        for (Running each : running) {
+            int common = common(each.text(), prompt, each.sequence.length());
+            if (common > longest) {
+                longest = common;
+                best = each.sequence;
+                of = null;
+            }
+        }
+        if (best == null) {
+            return Optional.empty();
+        }
+        if (of != null) {
+            kept.remove(of);
+            if (longest == of.tokens.length) { // it goes on
+                room();
+                return Optional.of(best);
+            }
+            kept.add(of); // the newest now
+        }
+        Sequence copy = best.copy(longest);
+        room(); // which what was copied may have to make
+        return Optional.of(copy);
+    }
+
+    /** How many tokens two texts have in common, at most all but the last of the prompt, behind which the model must say something. */
+    private static int common(int[] read, int[] prompt, int most) {
+        int end = Math.min(Math.min(read.length, most), prompt.length - 1);
+        int mismatch = Arrays.mismatch(read, 0, end, prompt, 0, end);
+        return mismatch < 0 ? end : mismatch;
+    }
+
+    /** Lets go of what was kept, the oldest first, until there is room for another sequence. */
+    private void room() {
+        while (running.size() + kept.size() >= most && !kept.isEmpty()) {
+            kept.removeFirst().sequence.close();
+        }
+    }
+
+    private void step() {
+        dismiss();
+        List<Running> some = new ArrayList<>();
+        List<int[]> tokens = new ArrayList<>();
+        List<Running> reading = running.stream().filter(each -> each.left() > 1).toList();
+        int share = reading.isEmpty() ? 0 : Math.max(LEAST, PIECE / reading.size());
+        int room = PIECE;
+        for (Running each : running) {
+            int count = each.left();
+            if (count > 1) {
+                count = Math.min(Math.min(count, share), room);
+                room -= count;
+            }
+            if (count > 0) {
+                some.add(each);
+                tokens.add(each.part(count));
+            }
+        }
+        // Whoever had no part of this step has the first of the next.
+        running.sort((a, b) -> Boolean.compare(some.contains(a) && a.left() > 1, some.contains(b) && b.left() > 1));
+        if (some.isEmpty()) {
+            return;
+        }
+        try {
+            List<float[]> logits = inference.next(some.stream().map(each -> each.sequence).toList(), tokens, some.stream().map(Running::reader).toList());
+            long came = 0;
+            for (int i = 0; i < some.size(); i++) {
+                came += some.get(i).took(tokens.get(i).length, logits.get(i)) ? 1 : 0;
+            }
+            count(some, tokens, came);
+        } catch (RuntimeException | Error e) {
+            some.forEach(each -> each.end(new Event.Failure(e)));
+        }
+        dismiss();
+    }
+
+    private void count(List<Running> some, List<int[]> tokens, long came) {
+        synchronized (waiting) {
+            steps++;
+            written += came;
+            for (int i = 0; i < some.size(); i++) {
+                read += some.get(i).count <= 1 ? tokens.get(i).length : 0;
+            }
+        }
+    }
+
+    /** Takes out what has ended or was given up, and keeps what it read. */
+    private void dismiss() {
+        synchronized (waiting) {
+            for (Iterator<Running> each = running.iterator(); each.hasNext(); ) {
+                Running one = each.next();
+                if (one.answer.closed && !one.ended) {
+                    one.end(new Event.End(Ending.LISTENER));
+                }
+                if (one.ended) {
+                    each.remove();
+                    if (one.sequence.length() < SHORTEST_BEGINNING || one.failed) {
+                        one.sequence.close();
+                    } else {
+                        kept.add(new Kept(Arrays.copyOf(one.text(), one.sequence.length()), one.sequence));
+                    }
+                }
+            }
+            while (running.size() + kept.size() > most) {
+                kept.removeFirst().sequence.close();
+            }
+        }
+    }
+
+    private void end() {
+        synchronized (waiting) {
+            closing = true;
+            IllegalStateException closed = new IllegalStateException("it was closed before this ended");
+            for (Running each : running) {
+                each.end(new Event.Failure(closed));
+                each.sequence.close();
+            }
+            for (Answer each : waiting) {
+                each.events.add(new Event.Failure(closed));
+            }
+            kept.forEach(each -> each.sequence.close());
+            running.clear();
+            waiting.clear();
+            kept.clear();
+        }
+    }
+
+    /** A sequence that has ended, whose beginning others may have. */
+    private record Kept(int[] tokens, Sequence sequence) {}
+
+    /** A request that takes part in steps. */
+    private final class Running {
+
+        private final Answer answer;
+        private final Request request;
+        private final Sequence sequence;
+        private final Sampler sampler;
+        private final RandomGenerator random;
+        private final BitSet seen = new BitSet();
+        private final List<Event.Token> ofPrompt = new ArrayList<>();
+        private int[] text;
+        private int count; // of tokens that came
+        private boolean ended;
+        private boolean failed;
+
+        Running(Answer answer, Sequence sequence) {
+            this.answer = answer;
+            this.request = answer.request;
+            this.sequence = sequence;
+            this.sampler = new Sampler(request.sampling);
+            this.random = sampler.random(request.row);
+            this.text = request.prompt.clone();
+            for (int id : request.prompt) {
+                seen.set(id);
+            }
+        }
+
+        int[] text() {
+            return text;
+        }
+
+        private int length() {
+            return request.prompt.length + count;
+        }
+
+        /** How many tokens the model has not read yet, one when it writes. */
+        int left() {
+            return ended ? 0 : length() - sequence.length();
+        }
+
+        int[] part(int tokens) {
+            return Arrays.copyOfRange(text, sequence.length(), sequence.length() + tokens);
+        }
+
+        Inference.Reader reader() {
+            int first = sequence.length();
+            return !request.readsPrompt || first >= request.prompt.length ? Inference.Reader.NONE : (position, logits) -> {
+                int next = first + position + 1;
+                if (next < request.prompt.length) {
+                    ofPrompt.add(told(request.prompt[next], logits));
+                }
+            };
+        }
+
+        /** Goes on from what the model says behind some tokens; whether a token came. */
+        boolean took(int tokens, float[] logits) {
+            if (left() > 0 || ended || tokens == 0) {
+                return false;
+            }
+            try {
+                if (count == 0) {
+                    answer.events.add(new Event.Read(List.copyOf(ofPrompt)));
+                    ofPrompt.clear();
+                }
+                Event.Token token = choose(logits);
+                add(token.id);
+                if (request.ends.contains((long) token.id)) {
+                    answer.events.add(token);
+                    end(new Event.End(Ending.END_OF_TEXT));
+                    return true;
+                }
+                answer.events.add(token);
+                if (count == request.maximumTokens) {
+                    end(new Event.End(Ending.LENGTH));
+                } else if (length() > context) { // the token that came cannot be read any more
+                    end(new Event.End(Ending.CONTEXT));
+                }
+                return true;
+            } catch (RuntimeException e) { // such as logits that are no numbers
+                end(new Event.Failure(e));
+                return false;
+            }
+        }
+
+        private Event.Token choose(float[] logits) {
+            int id = sampler.next(logits, seen, random);
+            return request.likeliest < 0 ? new Event.Token(id, Double.NaN, List.of()) : told(id, logits);
+        }
+
+        private Event.Token told(int id, float[] logits) {
+            return LogProbability.of(id, logits, Math.max(0, request.likeliest));
+        }
+
+        private void add(int id) {
+            if (length() == text.length) {
+                text = Arrays.copyOf(text, 2 * text.length);
+            }
+            text[length()] = id;
+            count++;
+            seen.set(id);
+        }
+
+        void end(Event event) {
+            if (!ended) {
+                ended = true;
+                failed = event instanceof Event.Failure;
+                answer.events.add(event);
+            }
+        }
+    }
+
+    /** How likely tokens are by logits, in float64. */
+    private static final class LogProbability {
+
+        private LogProbability() {}
+
+        /** A token's, and those of the likeliest, of which the first of equal ones comes first. */
+        static Event.Token of(int id, float[] logits, int likeliest) {
+            float largest = logits[0];
+            for (float logit : logits) {
+                largest = Math.max(largest, logit);
+            }
+            double sum = 0;
+            for (float logit : logits) {
+                sum += Math.exp((double) logit - largest);
+            }
+            double shift = largest + Math.log(sum);
+            return new Event.Token(id, logits[id] - shift, likeliest(logits, likeliest, shift));
+        }
+
+        private static List<Likely> likeliest(float[] logits, int count, double shift) {
+            int most = Math.min(count, logits.length);
+            int[] ids = new int[most];
+            int found = 0;
+            for (int id = 0; id < logits.length && most > 0; id++) {
+                if (found == most && logits[id] <= logits[ids[most - 1]]) {
+                    continue;
+                }
+                int at = found < most ? found++ : most - 1;
+                while (at > 0 && logits[ids[at - 1]] < logits[id]) {
+                    ids[at] = ids[at - 1];
+                    at--;
+                }
+                ids[at] = id;
+            }
+            return Arrays.stream(ids).mapToObj(id -> new Likely(id, logits[id] - shift)).toList();
+        }
+    }
+}
