@@ -14,6 +14,7 @@ import isonorm.cli.commands.Generate;
 import isonorm.cli.commands.Info;
 import isonorm.cli.commands.Prune;
 import isonorm.cli.commands.Score;
+import isonorm.cli.commands.Serve;
 import isonorm.cli.commands.Subcommand;
 import isonorm.cli.commands.Tour;
 import isonorm.cli.commands.Train;
@@ -80,6 +81,7 @@ public final class Main implements Runnable {
         COMMANDS.put("eval", Eval::new);
         COMMANDS.put("score", Score::new);
         COMMANDS.put("generate", Generate::new);
+        COMMANDS.put("serve", Serve::new);
         COMMANDS.put("forward", Forward::new);
         COMMANDS.put("train", Train::new);
         COMMANDS.put("watch", Watch::new);

@@ -5,6 +5,7 @@ import isonorm.generate.GeneratedTokens.Ending;
 import isonorm.inference.Inference;
 import isonorm.inference.Sequence;
 import isonorm.tensor.Products;
+import isonorm.text.Tokenizer;
 import java.io.IOException;
 import java.time.Duration;
 import java.util.ArrayDeque;
@@ -19,6 +20,7 @@ import java.util.Set;
 import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.random.RandomGenerator;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Continues prompts of many threads with one model, all that run together in each step through its weights.
@@ -106,6 +108,91 @@ public final class Batcher implements AutoCloseable {
         @Override
         public void close() {
             closed = true;
+        }
+    }
+
+    /**
+     * What an answer is as text, in whole characters, up to a stop string.
+     *
+     * @param text what is certain now
+     * @param tokens that came since the last one, the token that ends the text among them
+     * @param ending at the end, why it ended
+     */
+    public record Piece(String text, List<Event.Token> tokens, Optional<Ending> ending) {}
+
+    /** An answer as text while it comes; for one thread. */
+    public static final class Text implements AutoCloseable {
+
+        private final Answer answer;
+        private final Tokenizer tokenizer;
+        private final StopStrings stops;
+        private final List<Event.Token> tokens = new ArrayList<>();
+        private List<Event.Token> prompt = List.of();
+        private @Nullable Decoding decoding;
+
+        private Text(Answer answer, Tokenizer tokenizer, List<String> stops) {
+            this.answer = answer;
+            this.tokenizer = tokenizer;
+            this.stops = new StopStrings(stops);
+        }
+
+        /**
+         * @param stops texts at which the answer ends, and which are not given out
+         */
+        public static Text of(Answer answer, Tokenizer tokenizer, List<String> stops) {
+            return new Text(answer, tokenizer, stops);
+        }
+
+        /** How likely the prompt's tokens but the first are, where that was asked for; known with the first piece. */
+        public List<Event.Token> prompt() {
+            return prompt;
+        }
+
+        /**
+         * The next piece, waited for; none follows one with an ending.
+         *
+         * @throws IllegalStateException if the model failed, or the batcher was closed
+         */
+        public Piece next() throws IOException, InterruptedException {
+            while (true) {
+                switch (answer.next()) {
+                    case Event.Read(List<Event.Token> read) -> prompt = read;
+                    case Event.Token token -> {
+                        tokens.add(token);
+                        String text = answer.request.ends.contains((long) token.id) ? "" : stops.add(decoding().add(token.id));
+                        if (stops.stopped()) {
+                            answer.close();
+                            return piece(text, Optional.of(Ending.STOP_STRING));
+                        }
+                        if (!text.isEmpty()) {
+                            return piece(text, Optional.empty());
+                        }
+                    }
+                    case Event.End(Ending ending) -> {
+                        String text = stops.add(decoding().end());
+                        return stops.stopped() ? piece(text, Optional.of(Ending.STOP_STRING)) : piece(text + stops.end(), Optional.of(ending));
+                    }
+                    case Event.Failure(Throwable cause) -> throw new IllegalStateException(cause.getMessage(), cause);
+                }
+            }
+        }
+
+        private Piece piece(String text, Optional<Ending> ending) {
+            List<Event.Token> since = List.copyOf(tokens);
+            tokens.clear();
+            return new Piece(text, since, ending);
+        }
+
+        private Decoding decoding() throws IOException {
+            if (decoding == null) {
+                decoding = Decoding.behind(tokenizer, Arrays.stream(answer.request.prompt).asLongStream().toArray());
+            }
+            return decoding;
+        }
+
+        @Override
+        public void close() {
+            answer.close();
         }
     }
 
