@@ -24,7 +24,7 @@ import org.junit.jupiter.params.provider.ValueSource;
 class MainTest {
 
     @ParameterizedTest
-    @ValueSource(strings = {"tour", "info", "convert", "export", "verify", "eval", "score", "generate", "forward", "doctor"})
+    @ValueSource(strings = {"tour", "info", "convert", "export", "verify", "eval", "score", "generate", "serve", "forward", "doctor"})
     void everyCommandHasHelpWithAnExample(String command) {
         assertTrue(Run.of("--help").ended(0).out().contains("\n  " + command + " "));
         String help = Run.of(command, "--help").ended(0).out();
@@ -103,6 +103,9 @@ class MainTest {
             generate a --prompt x --min-p NaN    | min-p must be from 0 (all tokens) to 1 (the likeliest), got NaN
             generate a --prompt x --repetition-penalty 0 | a repetition penalty must be a number above 0
             generate a --prompt x --compute f64  | expected one of f32, bf16, f16, got 'f64'
+            serve a --port 70000                 | --port must be 0 to 65535, got 70000
+            serve a --max-sequences 0            | --max-sequences, --max-waiting and --context must be 1 or more
+            serve a --host 0.0.0.0               | on 0.0.0.0 others may reach it; give keys with --api-key-file, or say --insecure
             doctor a                             | unexpected argument 'a'
             forward a --inputs x                 | Missing required option: '--output=OUT'
             """)
@@ -117,7 +120,7 @@ class MainTest {
 
     @Test
     void noCommandIsWrongUsage() {
-        assertTrue(Run.of().ended(2).err().contains("name a command: tour, info, convert, export, verify, eval, score, generate, forward, train, watch, data, compare, depth, prune, bench, doctor"));
+        assertTrue(Run.of().ended(2).err().contains("name a command: tour, info, convert, export, verify, eval, score, generate, serve, forward, train, watch, data, compare, depth, prune, bench, doctor"));
     }
 
     @Test

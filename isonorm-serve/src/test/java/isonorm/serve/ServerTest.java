@@ -26,6 +26,7 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Collections;
 import java.util.List;
 import java.util.SplittableRandom;
 import java.util.concurrent.ExecutorService;
@@ -148,11 +149,11 @@ class ServerTest {
 
     @Test
     void aFullContextIsAnsweredAndALongerPromptRefusedWithBothNumbers() throws Exception {
-        String full = java.util.Collections.nCopies(256, "5").toString();
+        String full = Collections.nCopies(256, "5").toString();
         JsonNode answer = ask("/v1/completions", "{\"prompt\": " + full + ", \"max_tokens\": 9, \"echo\": true, \"logprobs\": 1, \"temperature\": 0}");
         assertEquals(257, answer.path("choices").get(0).path("logprobs").path("tokens").size());
         assertEquals("length", answer.path("choices").get(0).path("finish_reason").asText());
-        String message = refused(400, "/v1/completions", "{\"prompt\": " + java.util.Collections.nCopies(257, "5") + "}").path("message").asText();
+        String message = refused(400, "/v1/completions", "{\"prompt\": " + Collections.nCopies(257, "5") + "}").path("message").asText();
         assertTrue(message.contains("256") && message.contains("257"), message);
     }
 
@@ -244,7 +245,7 @@ class ServerTest {
     void changedRequestsAreAnswered() throws Exception {
         String valid = "{\"model\": \"bard\", \"prompt\": [1, 2, 3], \"max_tokens\": 2, \"temperature\": 0.5, \"logprobs\": 2, \"echo\": true, \"stop\": [\"x\"], \"seed\": 3, \"n\": 2}";
         SplittableRandom random = new SplittableRandom(11);
-        for (int i = 0; i < 300; i++) {
+        for (int i = 0; i < 300 * Integer.getInteger("isonorm.mutations", 1); i++) {
             byte[] bytes = valid.getBytes(StandardCharsets.UTF_8);
             for (int k = random.nextInt(4); k >= 0; k--) {
                 bytes[random.nextInt(bytes.length)] = (byte) random.nextInt(32, 127);
