@@ -62,7 +62,8 @@ import picocli.CommandLine.UnmatchedArgumentException;
             "",
             "A checkpoint is a folder with config.json and safetensors, a file in it, or owner/name for a",
             "model in the local Hugging Face cache. Exit codes: 0 done, 1 failed or refused, 2 wrong usage.",
-            "Environment: ISONORM_JAVA_OPTS (JVM options, -Xmx8g for instance), ISONORM_DEBUG=1 (stack traces), NO_COLOR."
+            "Environment: ISONORM_JAVA_OPTS (JVM options, -Xmx8g for instance), ISONORM_ONNXRUNTIME (its jar),",
+            "ISONORM_DEBUG=1 (stack traces), NO_COLOR."
         })
 public final class Main implements Runnable {
 

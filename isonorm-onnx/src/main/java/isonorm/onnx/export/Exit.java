@@ -46,7 +46,7 @@ record Exit(Operators graph, Weights weights, Norms norms, FeedForwardPart activ
         graph.in("head");
         return switch (architecture.output()) {
             case Output.Words words -> new Given(words(words, streams, tokens.orElseThrow()), Optional.empty());
-            case Output.Labels labels -> new Given(labels(labels, streams.first(), tokens), Optional.empty());
+            case Output.Labels labels -> new Given(labels(labels, streams, tokens), Optional.empty());
             case Output.Hidden hidden -> hidden(hidden, streams, tokens);
         };
     }
@@ -128,33 +128,37 @@ record Exit(Operators graph, Weights weights, Norms norms, FeedForwardPart activ
         return graph.apply("Reshape", products, graph.concat(0, graph.apply("Shape", ids), graph.integers(vocabulary)));
     }
 
-    private String labels(Output.Labels shape, String h, Optional<Tokens> tokens) throws IOException {
+    private String labels(Output.Labels shape, Blocks.Streams streams, Optional<Tokens> tokens) throws IOException {
+        // Two streams are read as one at every position; of one those positions that are pooled.
+        boolean dual = streams.second().isPresent();
+        String h = dual ? read(streams) : streams.first();
         Role head = Role.of(HEAD, Field.WEIGHT);
         if (shape.pooling() == Pooling.EACH_OF_TWO) {
-            String one = weights.linear(read(at(h, 0)), head, shape.bias());
-            String other = weights.linear(read(at(h, 1)), Role.of(DISTILLED_HEAD, Field.WEIGHT), shape.bias());
+            String one = weights.linear(read(at(h, 0), false, dual), head, shape.bias());
+            String other = weights.linear(read(at(h, 1), false, dual), Role.of(DISTILLED_HEAD, Field.WEIGHT), shape.bias());
             return graph.times(graph.add(one, other), .5);
         }
         // A norm reads all d values, a linear layer those that there are.
         boolean whole = shape.transform().filter(before -> before.dense().isEmpty()).isPresent();
         int first = architecture.firstPatch();
         String pooled = switch (shape.pooling()) {
-            case FIRST -> read(at(h, 0), whole);
+            case FIRST -> read(at(h, 0), whole, dual);
             case FIRST_AND_MEAN -> {
-                String y = read(h, whole);
+                String y = read(h, whole, dual);
                 yield graph.concat(-1, at(y, 0), mean(y, first, Integer.MAX_VALUE));
             }
-            case EVERY -> read(h, whole);
-            case MEAN -> mean(read(h, whole), tokens.flatMap(Tokens::mask));
-            case MEAN_OF_TWO -> mean(read(h, whole), 0, 2);
-            case NORMED_MEAN -> read(mean(h, first, Integer.MAX_VALUE), whole);
+            case EVERY -> read(h, whole, dual);
+            case MEAN -> mean(read(h, whole, dual), tokens.flatMap(Tokens::mask));
+            case MEAN_OF_TWO -> mean(read(h, whole, dual), 0, 2);
+            case NORMED_MEAN -> read(mean(h, first, Integer.MAX_VALUE), whole, dual);
             case EACH_OF_TWO -> throw new IllegalStateException("two are read, each by itself");
         };
         return weights.linear(shape.transform().isPresent() ? transformed(shape.transform().get(), pooled) : pooled, head, shape.bias());
     }
 
-    private String read(String h, boolean whole) throws IOException {
-        return whole ? all(h) : read(h);
+    /** What is read of positions, unless that was done already. */
+    private String read(String h, boolean whole, boolean done) throws IOException {
+        return done ? h : whole ? all(h) : read(h);
     }
 
     /** One position of each row, (B, width). */
