@@ -29,6 +29,7 @@ import isonorm.convert.Strategies;
 import isonorm.data.RunLock;
 import isonorm.data.TokenData;
 import isonorm.family.Isonorm;
+import isonorm.family.RemoteCode;
 import isonorm.layer.ForwardPass;
 import isonorm.model.Batch;
 import isonorm.model.Compute;
@@ -250,7 +251,9 @@ class TrainerTest {
         for (String file : List.of("config.yaml", "model/model.safetensors", "model/config.json", "checkpoint-0000008/trainer.safetensors")) {
             assertArrayEquals(Files.readAllBytes(folder.resolve("alone").resolve(file)), Files.readAllBytes(folder.resolve("killed").resolve(file)), file);
         }
-        assertEquals(List.of("post", "post", "pre", "peri"), Model.of(LoadedModel.open(folder.resolve("killed/model")).model()).architecture().blocks().stream()
+        LoadedModel written = LoadedModel.open(folder.resolve("killed/model"));
+        assertTrue(RemoteCode.isNamedBy(written.config()) && Files.exists(folder.resolve("killed/model").resolve(RemoteCode.FILES.getLast())));
+        assertEquals(List.of("post", "post", "pre", "peri"), Model.of(written.model()).architecture().blocks().stream()
                 .map(block -> block.attentionPlacement().label()).toList());
     }
 
