@@ -1,5 +1,7 @@
 package isonorm.onnx;
 
+import static java.util.Objects.requireNonNull;
+
 import isonorm.checkpoint.CheckpointException;
 import isonorm.checkpoint.Dtype;
 import isonorm.layer.Tolerance;
@@ -101,13 +103,15 @@ public final class OnnxConversion {
         AtomicReference<Outcome> outcome = new AtomicReference<>(new Outcome(OptionalDouble.empty(), Optional.empty()));
         List<Path> written = files.write(made.model(), outside, progress, temporary -> {
             if (runtime.isPresent()) {
-                outcome.set(run(model, temporary, runtime.get()));
-                requireEqual(outcome.get().error);
+                Outcome here = run(model, temporary, runtime.get());
+                requireEqual(here.error);
+                outcome.set(here);
             }
         });
+        Outcome ran = requireNonNull(outcome.get());
         return new Report(written, made.model().opset(), made.norms(), made.changed(), made.folded(), made.composed(),
-                made.streams().stream().map(stream -> new Stream(stream.from(), stream.norms(), stream.writers())).toList(), made.left(), outcome.get().error,
-                outcome.get().unrun);
+                made.streams().stream().map(stream -> new Stream(stream.from(), stream.norms(), stream.writers())).toList(), made.left(), ran.error,
+                ran.unrun);
     }
 
     /** How far outputs are apart, or why that is not known. */

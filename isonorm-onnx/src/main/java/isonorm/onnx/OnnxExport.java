@@ -1,5 +1,7 @@
 package isonorm.onnx;
 
+import static java.util.Objects.requireNonNull;
+
 import isonorm.architecture.Architecture;
 import isonorm.architecture.NormKind;
 import isonorm.architecture.Output;
@@ -120,7 +122,7 @@ public final class OnnxExport {
             }
             source.checkpoint().requireUnchanged();
         });
-        return report(model.architecture(), graph, files, error.get());
+        return report(model.architecture(), graph, files, requireNonNull(error.get()));
     }
 
     private Report report(Architecture architecture, OnnxModel graph, List<Path> files, OptionalDouble error) throws IOException {

@@ -52,7 +52,7 @@ public final class Feeds {
     }
 
     private static Values of(Value input, Batch batch) {
-        Batch first = batch instanceof Batch.Both both && !(both.main() instanceof Batch.Tokens tokens && both.companion() instanceof Batch.Images) ? both.companion() : batch;
+        Batch first = batch instanceof Batch.Both both && !(both.main() instanceof Batch.Tokens && both.companion() instanceof Batch.Images) ? both.companion() : batch;
         return switch (input.name()) {
             case "input_ids" -> integers(texts(first).ids());
             case "decoder_input_ids" -> integers(((Batch.Tokens) ((Batch.Both) batch).main()).ids());
