@@ -458,23 +458,22 @@ public final class Batcher implements AutoCloseable {
         }
         try {
             List<float[]> logits = inference.next(some.stream().map(each -> each.sequence).toList(), tokens, some.stream().map(Running::reader).toList());
-            long came = 0;
+            count(some, tokens); // before anybody hears of it
             for (int i = 0; i < some.size(); i++) {
-                came += some.get(i).took(tokens.get(i).length, logits.get(i)) ? 1 : 0;
+                some.get(i).took(tokens.get(i).length, logits.get(i));
             }
-            count(some, tokens, came);
         } catch (RuntimeException | Error e) {
             some.forEach(each -> each.end(new Event.Failure(e)));
         }
         dismiss();
     }
 
-    private void count(List<Running> some, List<int[]> tokens, long came) {
+    private void count(List<Running> some, List<int[]> tokens) {
         synchronized (waiting) {
             steps++;
-            written += came;
             for (int i = 0; i < some.size(); i++) {
-                read += some.get(i).count <= 1 ? tokens.get(i).length : 0;
+                read += some.get(i).count == 0 ? tokens.get(i).length : 0;
+                written += some.get(i).left() == 0 ? 1 : 0;
             }
         }
     }
@@ -577,10 +576,10 @@ public final class Batcher implements AutoCloseable {
             };
         }
 
-        /** Goes on from what the model says behind some tokens; whether a token came. */
-        boolean took(int tokens, float[] logits) {
+        /** Goes on from what the model says behind some tokens. */
+        void took(int tokens, float[] logits) {
             if (left() > 0 || ended || tokens == 0) {
-                return false;
+                return;
             }
             try {
                 if (count == 0) {
@@ -592,7 +591,7 @@ public final class Batcher implements AutoCloseable {
                 if (request.ends.contains((long) token.id)) {
                     answer.events.add(token);
                     end(new Event.End(Ending.END_OF_TEXT));
-                    return true;
+                    return;
                 }
                 answer.events.add(token);
                 if (count == request.maximumTokens) {
@@ -600,10 +599,8 @@ public final class Batcher implements AutoCloseable {
                 } else if (length() > context) { // the token that came cannot be read any more
                     end(new Event.End(Ending.CONTEXT));
                 }
-                return true;
             } catch (RuntimeException e) { // such as logits that are no numbers
                 end(new Event.Failure(e));
-                return false;
             }
         }
 

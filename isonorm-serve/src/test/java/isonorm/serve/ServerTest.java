@@ -275,6 +275,7 @@ class ServerTest {
     void aClientThatGoesAwayIsGivenUp() throws Exception {
         URI url = URI.create(server.url());
         String body = "{\"prompt\": \"a\", \"max_tokens\": 250, \"stream\": true, \"ignore_eos\": true}";
+        long before = generated();
         for (int i = 0; i < 8; i++) {
             try (Socket socket = new Socket(url.getHost(), url.getPort())) {
                 socket.getOutputStream().write(("POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: " + body.length() + "\r\n\r\n" + body)
@@ -288,6 +289,11 @@ class ServerTest {
             assertTrue(System.nanoTime() < end, get("/metrics").body());
             Thread.sleep(10);
         }
+        assertTrue(generated() - before < 8 * 250 / 2, "of 8 times 250 tokens " + (generated() - before) + " were generated");
+    }
+
+    private static long generated() throws Exception {
+        return get("/metrics").body().lines().filter(line -> line.startsWith("isonorm_generated_tokens_total ")).mapToLong(line -> Long.parseLong(line.split(" ")[1])).sum();
     }
 
     @Test
