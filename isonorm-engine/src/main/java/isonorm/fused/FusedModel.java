@@ -463,7 +463,11 @@ public final class FusedModel implements Runner {
     /** Reads the logits behind each token of a sequence. */
     @FunctionalInterface
     public interface Reader {
-        /** @param position among the tokens that are appended */
+        /**
+         * Gets the logits of the token that follows one.
+         *
+         * @param position of that, among the tokens that are appended
+         */
         void read(int position, float[] logits);
     }
 

@@ -89,7 +89,7 @@ public final class Batcher implements AutoCloseable {
     public record Likely(int id, double logProbability) {}
 
     /** A request that runs or waits; whoever lets it go early closes it. */
-    public final class Answer implements AutoCloseable {
+    public static final class Answer implements AutoCloseable {
 
         private final Request request;
         private final BlockingQueue<Event> events = new LinkedBlockingQueue<>();
@@ -137,7 +137,9 @@ public final class Batcher implements AutoCloseable {
         }
 
         /**
-         * @param stops texts at which the answer ends, and which are not given out
+         * The text of an answer.
+         *
+         * @param stops texts at which it ends, and which are not given out
          */
         public static Text of(Answer answer, Tokenizer tokenizer, List<String> stops) {
             return new Text(answer, tokenizer, stops);

@@ -1,13 +1,12 @@
 package isonorm.serve;
 
+import static isonorm.mutation.CleanLine.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertEquals;
-import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.core.type.TypeReference;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
-import isonorm.mutation.CleanLine;
 import java.io.IOException;
 import java.io.InputStream;
 import java.nio.file.Files;
@@ -88,7 +87,6 @@ class ChatTemplateTest {
             ChatTemplate template = template(hostile);
             Refusal refusal = assertThrows(Refusal.class, () -> template.render(List.of(), true), hostile);
             assertEquals(400, refusal.status());
-            assertTrue(CleanLine.complaint(refusal.getMessage()).isEmpty(), refusal.getMessage());
         }
     }
 }

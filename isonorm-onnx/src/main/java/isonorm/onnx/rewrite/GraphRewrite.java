@@ -263,9 +263,8 @@ public final class GraphRewrite {
             for (int bias = 0; sum.is("Add") && bias < 2; bias++) {
                 int at = bias;
                 Node product = producers.get(sum.input(1 - bias));
-                boolean folds = isReal(sum.input(bias)) && product != null && product.is("MatMul") && product(product)
-                        && uses.getOrDefault(product.output(), List.of()).size() == 1;
-                if (folds) {
+                if (isReal(sum.input(bias)) && product != null && product.is("MatMul") && product(product)
+                        && uses.getOrDefault(product.output(), List.of()).size() == 1) {
                     return Optional.of(new Writer("scaled matrix", () -> {
                         centreProduct(product, scales);
                         replaced(sum, at, tensor -> centred(tensor, tensor.shape().size() - 1, scales));

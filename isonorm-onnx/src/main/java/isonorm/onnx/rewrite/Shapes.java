@@ -93,22 +93,24 @@ final class Shapes {
     private void follow(Node node) {
         long[] first = shapes.get(node.input(0));
         String op = node.op();
-        if (first == null && !SPREAD.contains(op) && !op.equals("Range") && !op.equals("Constant")) {
-            if (op.equals("Reshape") || op.equals("Expand") || op.equals("ConstantOfShape")) {
-                reshaped(node, null);
-            }
-            return;
+        if (SPREAD.contains(op)) {
+            spread(node);
+            compute(node);
+        } else if (op.equals("Range")) {
+            put(node.output(), filled(1));
+        } else if (first != null) {
+            follow(node, op, first);
+        } else if (op.equals("Reshape") || op.equals("Expand") || op.equals("ConstantOfShape")) {
+            reshaped(node, null);
         }
+    }
+
+    private void follow(Node node, String op, long[] first) {
         if (SAME.contains(op)) {
             put(node.output(), first);
             if (numbers.containsKey(node.input(0)) && Set.of("Identity", "Cast").contains(op)) {
                 numbers.put(node.output(), numbers.get(node.input(0)));
             }
-            return;
-        }
-        if (SPREAD.contains(op)) {
-            spread(node);
-            compute(node);
             return;
         }
         switch (op) {
@@ -156,7 +158,6 @@ final class Shapes {
                 shape[axis] = ANY;
                 node.outputs().forEach(output -> put(output, shape));
             }
-            case "Range" -> put(node.output(), filled(1));
             case "Tile", "Pad", "Resize" -> put(node.output(), filled(first.length));
             default -> {
                 if (op.startsWith("Reduce")) {
