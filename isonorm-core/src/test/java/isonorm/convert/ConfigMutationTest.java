@@ -13,8 +13,10 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.Set;
 import java.util.stream.Stream;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -90,9 +92,18 @@ class ConfigMutationTest {
     /** Without a file beside it nothing says that a million blocks are too many. */
     private static void describe(byte[] json) throws CheckpointException {
         Config config = parsed(json);
-        if (config.values().values().stream().noneMatch(value -> value instanceof Number number && number.doubleValue() > MANY)) {
+        if (!hasMany(config.values())) {
             Families.describe(config, Set.of()).architecture().parameterCount();
         }
+    }
+
+    private static boolean hasMany(@Nullable Object value) {
+        return switch (value) {
+            case Number number -> number.doubleValue() > MANY;
+            case Map<?, ?> map -> map.values().stream().anyMatch(ConfigMutationTest::hasMany);
+            case List<?> list -> list.stream().anyMatch(ConfigMutationTest::hasMany);
+            case null, default -> false;
+        };
     }
 
     private static Config parsed(byte[] json) throws CheckpointException {
