@@ -60,7 +60,7 @@ public interface OnnxRuntime {
 
     /** How to get it, in a sentence. */
     static String howToGet() {
-        return "put https://repo1.maven.org/maven2/com/microsoft/onnxruntime/onnxruntime/1.29.0/onnxruntime-1.29.0.jar at " + place()
-                + ", or name another place as ISONORM_ONNXRUNTIME";
+        return "put the jar com.microsoft.onnxruntime:onnxruntime:1.29.0 of Maven Central at " + place()
+                + ", or name another place as ISONORM_ONNXRUNTIME (docs/onnx.md has the command)";
     }
 }

@@ -171,7 +171,7 @@ class OnnxExportTest {
     void aRuntimeIsFoundOrNot() throws IOException {
         assertEquals(Optional.empty(), RuntimeLibrary.load(folder.resolve("none.jar")));
         assertEquals("1.29.0", Here.runtime().version());
-        assertTrue(OnnxRuntime.howToGet().contains("onnxruntime-1.29.0.jar"));
+        assertTrue(OnnxRuntime.howToGet().contains("onnxruntime:1.29.0"));
     }
 
     /** What users of this module see is little. */

@@ -1,0 +1,51 @@
+#!/usr/bin/env python3
+"""How a server answers many requests at once: load_server.py URL [--requests 32] [--prompt 128] [--tokens 64] [--rounds 3]
+
+One request alone, then so many at once, in turn; then a short prompt sent 50 ms behind a long one. Prints tokens generated a second of each round, the ratio, and
+when the two first tokens came.
+"""
+import argparse, http.client, json, random, statistics, threading, time, urllib.parse
+
+p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+p.add_argument("url"); p.add_argument("--requests", type=int, default=32); p.add_argument("--prompt", type=int, default=128)
+p.add_argument("--tokens", type=int, default=64); p.add_argument("--rounds", type=int, default=3); p.add_argument("--long", type=int, default=900)
+p.add_argument("--vocabulary", type=int, default=1000)
+a = p.parse_args()
+u = urllib.parse.urlparse(a.url)
+rnd = random.Random(1)
+
+
+def ask(prompt, tokens, stream=False):
+    c = http.client.HTTPConnection(u.hostname, u.port)
+    begin = time.time()
+    c.request("POST", "/v1/completions", json.dumps({"prompt": [rnd.randrange(a.vocabulary) for _ in range(prompt)], "max_tokens": tokens, "temperature": 0,
+                                                     "ignore_eos": True, "stream": stream}))
+    r = c.getresponse()
+    if stream:
+        r.read1(1)
+        first = time.time()
+        r.read()
+        return first - begin
+    n = json.loads(r.read())["usage"]["completion_tokens"]
+    assert n == tokens, n
+    return time.time() - begin
+
+
+def many(count):
+    begin = time.time()
+    threads = [threading.Thread(target=ask, args=(a.prompt, a.tokens)) for _ in range(count)]
+    [t.start() for t in threads]; [t.join() for t in threads]
+    return count * a.tokens / (time.time() - begin)
+
+
+many(4)
+alone, together = [], []
+for r in range(a.rounds):
+    alone.append(many(1)); together.append(many(a.requests))
+    print(f"round {r + 1}: alone {alone[-1]:.1f} tokens/s, {a.requests} at once {together[-1]:.1f}, ratio {together[-1] / alone[-1]:.2f}", flush=True)
+print(f"median ratio {statistics.median(t / o for t, o in zip(together, alone)):.2f}")
+for r in range(a.rounds):
+    firsts = {}
+    threads = [threading.Thread(target=lambda: firsts.__setitem__("long", ask(a.long, 1, True))), threading.Thread(target=lambda: (time.sleep(.05), firsts.__setitem__("short", ask(16, 1, True))))]
+    [t.start() for t in threads]; [t.join() for t in threads]
+    print(f"first token of {a.long} tokens after {firsts['long'] * 1000:.0f} ms, of 16 sent 50 ms later after {firsts['short'] * 1000:.0f} ms", flush=True)
