@@ -39,6 +39,7 @@ public final class Bridge implements OnnxRuntime {
     public Session open(Path model, int threads) throws IOException {
         try (OrtSession.SessionOptions options = new OrtSession.SessionOptions()) {
             options.setIntraOpNumThreads(threads);
+            options.addConfigEntry("session.force_spinning_stop", "1"); // else a session that has run takes processors from the next one for a while
             options.setSessionLogLevel(OrtLoggingLevel.ORT_LOGGING_LEVEL_ERROR);
             return new Loaded(environment, environment.createSession(model.toString(), options));
         } catch (OrtException e) {
