@@ -13,6 +13,7 @@ import isonorm.cli.commands.Forward;
 import isonorm.cli.commands.Generate;
 import isonorm.cli.commands.Info;
 import isonorm.cli.commands.Prune;
+import isonorm.cli.commands.Pull;
 import isonorm.cli.commands.Score;
 import isonorm.cli.commands.Serve;
 import isonorm.cli.commands.Subcommand;
@@ -52,6 +53,7 @@ import picocli.CommandLine.UnmatchedArgumentException;
         footerHeading = "%nExamples:%n",
         footer = {
             "  isonorm tour                                        see all of it on a small GPT-2",
+            "  isonorm pull EleutherAI/pythia-70m                  fetch a model of the Hugging Face hub",
             "  isonorm info gpt2/                                  what a checkpoint is and can become",
             "  isonorm convert gpt2/ gpt2-crms/ --to pre-crmsnorm  convert and verify",
             "  isonorm generate gpt2/ --prompt \"Once upon a time\"  continue a text",
@@ -60,10 +62,11 @@ import picocli.CommandLine.UnmatchedArgumentException;
             "  isonorm depth gpt2/ --out report                    how a model uses its depth, with plots",
             "  isonorm doctor                                      what this machine is, what computes, what is wrong or slow",
             "",
-            "A checkpoint is a folder with config.json and safetensors, a file in it, or owner/name for a",
-            "model in the local Hugging Face cache. Exit codes: 0 done, 1 failed or refused, 2 wrong usage.",
-            "Environment: ISONORM_JAVA_OPTS (JVM options, -Xmx8g for instance), ISONORM_ONNXRUNTIME (its jar),",
-            "ISONORM_DEBUG=1 (stack traces), NO_COLOR."
+            "A checkpoint is a folder with config.json and safetensors, a file in it, or owner/name[@revision]",
+            "for a model in the Hugging Face cache, to which 'isonorm pull' fetches it, and --download with any",
+            "command. Exit codes: 0 done, 1 failed or refused, 2 wrong usage. Environment: ISONORM_JAVA_OPTS",
+            "(JVM options, -Xmx8g for instance), ISONORM_ONNXRUNTIME (its jar), ISONORM_DOWNLOAD=1 (names are",
+            "fetched), ISONORM_DEBUG=1 (stack traces), NO_COLOR; the hub's HF_HOME, HF_TOKEN, HF_ENDPOINT, ..."
         })
 public final class Main implements Runnable {
 
@@ -76,6 +79,7 @@ public final class Main implements Runnable {
     static {
         COMMANDS.put("tour", Tour::new);
         COMMANDS.put("info", Info::new);
+        COMMANDS.put("pull", Pull::new);
         COMMANDS.put("convert", Convert::new);
         COMMANDS.put("export", Export::new);
         COMMANDS.put("verify", Verify::new);

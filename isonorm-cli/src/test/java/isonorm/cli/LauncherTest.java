@@ -38,7 +38,7 @@ class LauncherTest {
             Files.copy(Run.HOME.resolve(file), home.resolve(file), StandardCopyOption.COPY_ATTRIBUTES);
         }
         Files.createFile(home.resolve("pom.xml"));
-        for (String module : List.of("isonorm-core", "isonorm-engine", "isonorm-onnx", "isonorm-cli")) {
+        for (String module : List.of("isonorm-core", "isonorm-engine", "isonorm-onnx", "isonorm-serve", "isonorm-hub", "isonorm-cli")) {
             Files.createDirectories(home.resolve(module).resolve("src/main"));
             Files.createFile(home.resolve(module).resolve("pom.xml"));
         }

@@ -24,7 +24,7 @@ import org.junit.jupiter.params.provider.ValueSource;
 class MainTest {
 
     @ParameterizedTest
-    @ValueSource(strings = {"tour", "info", "convert", "export", "verify", "eval", "score", "generate", "serve", "forward", "doctor"})
+    @ValueSource(strings = {"tour", "info", "pull", "convert", "export", "verify", "eval", "score", "generate", "serve", "forward", "doctor"})
     void everyCommandHasHelpWithAnExample(String command) {
         assertTrue(Run.of("--help").ended(0).out().contains("\n  " + command + " "));
         String help = Run.of(command, "--help").ended(0).out();
@@ -59,6 +59,9 @@ class MainTest {
             info --jsn x                         | unknown option '--jsn'; did you mean --json?
             info                                 | Missing required parameter: 'CHECKPOINT'
             info a b                             | unexpected argument 'b'
+            pull a                               | name a model as owner/name, got 'a'
+            pull a/b@c --revision d              | give a revision once, behind @ or by --revision
+            pull a/b --revision ..               | a revision is a branch, a tag or a commit, got '..'
             convert a b                          | say what to write: --to FORM or --as FAMILY
             convert a b --to centred --as llama  | --to and --as exclude each other
             convert a b --as lama                | expected one of llama, cohere2_moe, ernie4_5_moe, auto, got 'lama'; did you mean llama?
@@ -120,7 +123,7 @@ class MainTest {
 
     @Test
     void noCommandIsWrongUsage() {
-        assertTrue(Run.of().ended(2).err().contains("name a command: tour, info, convert, export, verify, eval, score, generate, serve, forward, train, watch, data, compare, depth, prune, bench, doctor"));
+        assertTrue(Run.of().ended(2).err().contains("name a command: tour, info, pull, convert, export, verify, eval, score, generate, serve, forward, train, watch, data, compare, depth, prune, bench, doctor"));
     }
 
     @Test

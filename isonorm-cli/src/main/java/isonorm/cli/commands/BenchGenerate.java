@@ -27,9 +27,9 @@ import picocli.CommandLine.Parameters;
             "  isonorm bench generate gpt2/",
             "  isonorm bench generate gpt2/ --dtype bf16 --prompt 128 --tokens 256"
         })
-final class BenchGenerate extends Subcommand {
+final class BenchGenerate extends CheckpointCommand {
 
-    @Parameters(paramLabel = "CHECKPOINT", description = "A folder, a file in it, or owner/name in the Hugging Face cache.")
+    @Parameters(paramLabel = "CHECKPOINT", description = "A folder, a file in it, or owner/name[@revision] in the Hugging Face cache.")
     private String checkpoint;
 
     @Option(names = "--dtype", paramLabel = "TYPE", defaultValue = "f32", converter = Choice.Measurable.class,

@@ -1,22 +1,26 @@
 package isonorm.cli.commands;
 
+import isonorm.cli.terminal.ProgressBar;
 import isonorm.convert.LoadedModel;
+import isonorm.hub.Hub;
+import isonorm.hub.HubException;
+import isonorm.hub.ModelName;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.InvalidPathException;
-import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.Map;
 import java.util.Optional;
-import java.util.TreeMap;
-import java.util.regex.Pattern;
-import java.util.stream.Stream;
+import java.util.function.Supplier;
 
 /**
- * Finds the checkpoint that an argument means: a folder, a file in it, or {@code owner/name} for the newest snapshot of a model
- * in the local Hugging Face cache. Nothing is downloaded.
+ * Finds the checkpoint that an argument means: a folder, a file in it, or {@code owner/name[@revision]} for a model in the Hugging Face cache, which is
+ * fetched into it where that was asked for.
+ *
+ * @param download whether models that are not in the cache are fetched
  */
-final class Checkpoints {
+record Checkpoints(Map<String, String> environment, boolean download, Supplier<ProgressBar> progress) {
 
     /** Opens what an argument means, and says what there is to say of it. */
     @FunctionalInterface
@@ -24,58 +28,32 @@ final class Checkpoints {
         LoadedModel open(String argument) throws IOException;
     }
 
-    private static final Pattern MODEL_ID = Pattern.compile("[\\w.-]+/[\\w.-]+");
-
-    private Checkpoints() {}
-
-    static LoadedModel open(String argument) throws IOException {
-        return LoadedModel.open(find(argument, System.getenv()));
+    static Checkpoints of(Map<String, String> environment, boolean asked, Supplier<ProgressBar> progress) {
+        return new Checkpoints(environment, asked || "1".equals(environment.get("ISONORM_DOWNLOAD")), progress);
     }
 
-    /** The folder or file; a path that exists is never taken for a model of the cache. */
-    static Path find(String argument, Map<String, String> environment) throws IOException {
+    /** The folder or file; a path that exists is never taken for a model's name. */
+    Path find(String argument) throws IOException {
         Path path;
         try {
             path = Path.of(argument);
         } catch (InvalidPathException e) {
             throw new IOException("'" + argument + "' is not a path: " + e.getReason(), e);
         }
-        if (Files.exists(path) || !MODEL_ID.matcher(argument).matches()) {
+        Optional<ModelName> name = ModelName.of(argument);
+        if (name.isEmpty() || Files.exists(path)) {
             return path;
         }
-        Path model = hub(environment).resolve("models--" + argument.replace("/", "--"));
-        if (!Files.isDirectory(model.resolve("snapshots"))) {
-            throw new NoSuchFileException(argument, null, "does not exist, neither as a path nor in the Hugging Face cache "
-                    + hub(environment) + "; download it first, 'hf download " + argument + "' for instance");
-        }
-        return snapshot(model).orElseThrow(() -> new NoSuchFileException(argument, null, "has no snapshot in the Hugging Face cache " + model));
-    }
-
-    private static Path hub(Map<String, String> environment) {
-        if (environment.containsKey("HF_HUB_CACHE")) {
-            return Path.of(environment.get("HF_HUB_CACHE"));
-        }
-        if (environment.containsKey("HF_HOME")) {
-            return Path.of(environment.get("HF_HOME"), "hub");
-        }
-        return Path.of(System.getProperty("user.home"), ".cache", "huggingface", "hub");
-    }
-
-    /** What main refers to; else the one that was written last. */
-    private static Optional<Path> snapshot(Path model) throws IOException {
-        Path main = model.resolve("refs").resolve("main");
-        if (Files.isRegularFile(main)) {
-            Path referred = model.resolve("snapshots").resolve(Files.readString(main).strip());
-            if (Files.isDirectory(referred)) {
-                return Optional.of(referred);
+        Hub hub = Hub.of(environment);
+        try {
+            return hub.cached(name.get());
+        } catch (HubException e) {
+            if (!download) {
+                throw new IOException(argument + " does not exist as a path, and " + e.getMessage() + "; 'isonorm pull " + argument + "' or --download fetches it", e);
             }
         }
-        Map<Path, Long> written = new TreeMap<>();
-        try (Stream<Path> all = Files.list(model.resolve("snapshots"))) {
-            for (Path snapshot : all.filter(Files::isDirectory).toList()) {
-                written.put(snapshot, Files.getLastModifiedTime(snapshot).toMillis());
-            }
+        try (ProgressBar bar = progress.get()) {
+            return hub.fetch(name.get(), List.of(), bar).folder();
         }
-        return written.entrySet().stream().max(Map.Entry.comparingByValue()).map(Map.Entry::getKey);
     }
 }

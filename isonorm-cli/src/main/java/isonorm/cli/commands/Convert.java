@@ -48,7 +48,7 @@ import picocli.CommandLine.Parameters;
             "  isonorm convert olmo/ olmo-llama/ --as llama              a Llama, for whatever runs one",
             "  isonorm convert vit.onnx vit-rms.onnx                     a graph of any architecture"
         })
-public final class Convert extends Subcommand {
+public final class Convert extends CheckpointCommand {
 
     @Parameters(index = "0", paramLabel = "IN", description = "The checkpoint to convert, or an ONNX graph (.onnx); it is only read.")
     private String in;

@@ -30,10 +30,10 @@ import picocli.CommandLine.Parameters;
             "  isonorm depth gpt2/ --text wiki.txt --out report     report.html, report.json, CSV and SVG files",
             "  isonorm depth before/ after/ --sensitivity --out report"
         })
-public final class DepthCommand extends Subcommand {
+public final class DepthCommand extends CheckpointCommand {
 
     @Parameters(paramLabel = "CHECKPOINT", arity = "1..*",
-            description = "Folders, files in them, or owner/name in the Hugging Face cache.")
+            description = "Folders, files in them, or owner/name[@revision] in the Hugging Face cache.")
     private List<String> checkpoints;
 
     @Option(names = "--text", paramLabel = "FILE", description = "The UTF-8 text to read, or a folder of tokens from isonorm data build. Default: an embedded sample of Shakespeare.")

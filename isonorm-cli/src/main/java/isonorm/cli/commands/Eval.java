@@ -33,9 +33,9 @@ import picocli.CommandLine.Parameters;
             "  isonorm eval gpt2/ --text held-out.txt",
             "  isonorm eval gpt2/ --text held-out.txt --window 1024 --stride 512"
         })
-public final class Eval extends Subcommand {
+public final class Eval extends CheckpointCommand {
 
-    @Parameters(paramLabel = "CHECKPOINT", description = "A folder, a file in it, or owner/name in the Hugging Face cache.")
+    @Parameters(paramLabel = "CHECKPOINT", description = "A folder, a file in it, or owner/name[@revision] in the Hugging Face cache.")
     private String checkpoint;
 
     @Option(names = "--text", paramLabel = "FILE", required = true, description = "The UTF-8 text to predict.")

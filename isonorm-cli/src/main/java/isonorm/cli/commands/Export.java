@@ -31,7 +31,7 @@ import picocli.CommandLine.Parameters;
             "  isonorm export gpt2-rms/ gpt2-rms.onnx",
             "  isonorm export llama/ llama.onnx --dtype f16 --external-data"
         })
-public final class Export extends Subcommand {
+public final class Export extends CheckpointCommand {
 
     @Parameters(index = "0", paramLabel = "CHECKPOINT", description = "The checkpoint to export; it is only read.")
     private String in;

@@ -26,9 +26,9 @@ import picocli.CommandLine.Parameters;
                     + "pools, encoder what an encoder gives; of two towers output is how near each image is to each text, beside text_embeds and image_embeds. They are F64 when computed in f64, else F32."
         },
         footer = {"  isonorm forward gpt2/ --inputs in.safetensors --output out.safetensors --compute f32"})
-public final class Forward extends Subcommand {
+public final class Forward extends CheckpointCommand {
 
-    @Parameters(paramLabel = "CHECKPOINT", description = "A folder, a file in it, or owner/name in the Hugging Face cache.")
+    @Parameters(paramLabel = "CHECKPOINT", description = "A folder, a file in it, or owner/name[@revision] in the Hugging Face cache.")
     private String checkpoint;
 
     @Option(names = "--inputs", paramLabel = "IN", required = true, description = "The safetensors file to read.")

@@ -44,11 +44,11 @@ import picocli.CommandLine.Parameters;
             "  isonorm generate nllb/ --input-text \"Hello\" --first-token fra_Latn --beams 4",
             "  isonorm generate marian/ --input-tokens 21,9,44,0"
         })
-public final class Generate extends Subcommand {
+public final class Generate extends CheckpointCommand {
 
     private static final int HEADING = 76; // characters
 
-    @Parameters(paramLabel = "CHECKPOINT", description = "A folder, a file in it, or owner/name in the Hugging Face cache.")
+    @Parameters(paramLabel = "CHECKPOINT", description = "A folder, a file in it, or owner/name[@revision] in the Hugging Face cache.")
     private String checkpoint;
 
     @Option(names = "--prompt", paramLabel = "TEXT", description = "The text to continue. Several make a batch.")

@@ -11,9 +11,9 @@ import picocli.CommandLine.Parameters;
         name = "info",
         description = "Show what a checkpoint is, what it can become, and every reason why not.",
         footer = {"  isonorm info gpt2/", "  isonorm info EleutherAI/pythia-70m --json"})
-public final class Info extends Subcommand {
+public final class Info extends CheckpointCommand {
 
-    @Parameters(paramLabel = "CHECKPOINT", description = "A folder, a file in it, or owner/name in the Hugging Face cache.")
+    @Parameters(paramLabel = "CHECKPOINT", description = "A folder, a file in it, or owner/name[@revision] in the Hugging Face cache.")
     private String checkpoint;
 
     public Info(Console console) {

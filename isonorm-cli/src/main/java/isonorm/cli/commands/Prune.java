@@ -38,7 +38,7 @@ import picocli.CommandLine.Parameters;
             "  isonorm prune llama/ small/ --count 4 --by influence --text wiki.txt",
             "  isonorm prune llama/ small/ --count 4 --text wiki.txt --heal 500"
         })
-public final class Prune extends Subcommand {
+public final class Prune extends CheckpointCommand {
 
     @Parameters(index = "0", paramLabel = "CHECKPOINT", description = "The checkpoint to prune; it is only read.")
     private String checkpoint;

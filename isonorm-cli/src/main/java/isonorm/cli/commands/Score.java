@@ -34,9 +34,9 @@ import picocli.CommandLine.Parameters;
             "  isonorm score gpt2/ --data questions.jsonl",
             "  isonorm score gpt2/ --data questions.jsonl --delimiter \" \" --limit 100"
         })
-public final class Score extends Subcommand {
+public final class Score extends CheckpointCommand {
 
-    @Parameters(paramLabel = "CHECKPOINT", description = "A folder, a file in it, or owner/name in the Hugging Face cache.")
+    @Parameters(paramLabel = "CHECKPOINT", description = "A folder, a file in it, or owner/name[@revision] in the Hugging Face cache.")
     private String checkpoint;
 
     @Option(names = "--data", paramLabel = "FILE", required = true, description = "The questions, one JSON object a line.")

@@ -10,6 +10,7 @@ import isonorm.words.TextFile;
 import java.io.IOException;
 import java.net.InetAddress;
 import java.net.UnknownHostException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
@@ -34,7 +35,7 @@ import picocli.CommandLine.Parameters;
             "  isonorm serve gpt2/ --port 9000 --compute bf16 --max-sequences 32",
             "  curl http://127.0.0.1:8080/v1/completions -d '{\"prompt\": \"The meaning of life is\", \"max_tokens\": 20}'"
         })
-public final class Serve extends Subcommand {
+public final class Serve extends CheckpointCommand {
 
     private static final Duration PATIENCE = Duration.ofSeconds(30);
 
@@ -42,7 +43,7 @@ public final class Serve extends Subcommand {
     private static final List<String> LIMITS = List.of("sun.net.httpserver.maxReqTime=30", "sun.net.httpserver.idleInterval=60", "jdk.httpserver.maxConnections=4096",
             "sun.net.httpserver.maxReqHeaders=100", "sun.net.httpserver.nodelay=true");
 
-    @Parameters(paramLabel = "CHECKPOINT", description = "A folder, a file in it, or owner/name in the Hugging Face cache.")
+    @Parameters(paramLabel = "CHECKPOINT", description = "A folder, a file in it, or owner/name[@revision] in the Hugging Face cache.")
     private String checkpoint;
 
     @Option(names = "--host", paramLabel = "ADDRESS", defaultValue = "127.0.0.1",
@@ -52,7 +53,7 @@ public final class Serve extends Subcommand {
     @Option(names = "--port", paramLabel = "P", defaultValue = "8080", description = "0 takes a free one. Default: ${DEFAULT-VALUE}.")
     private int port;
 
-    @Option(names = "--name", paramLabel = "NAME", description = "What clients call the model. Default: the folder's name.")
+    @Option(names = "--name", paramLabel = "NAME", description = "What clients call the model. Default: the folder's name, or the model's.")
     private @Nullable String name;
 
     @Option(names = "--compute", paramLabel = "TYPE", converter = Choice.Weights.class,
@@ -106,7 +107,7 @@ public final class Serve extends Subcommand {
         }
         announceEngine();
         Path folder = model.checkpoint().folder().toAbsolutePath().normalize();
-        Server server = Server.start(model, new Server.Settings(name != null ? name : String.valueOf(folder.getFileName()), host, port,
+        Server server = Server.start(model, new Server.Settings(name != null ? name : named(folder), host, port,
                 compute != null ? Compute.named(compute) : stored(model), threads != null ? threads : Runtime.getRuntime().availableProcessors(),
                 sequences, waiting, context == null ? OptionalInt.empty() : OptionalInt.of(context), keys));
         Runtime.getRuntime().addShutdownHook(new Thread(() -> server.close(PATIENCE)));
@@ -122,6 +123,11 @@ public final class Serve extends Subcommand {
             Thread.currentThread().interrupt();
         }
         return DONE;
+    }
+
+    /** A model's own name where it was given by that; a snapshot's folder is named by a hash. */
+    private String named(Path folder) {
+        return Files.exists(Path.of(checkpoint)) ? String.valueOf(folder.getFileName()) : checkpoint;
     }
 
     private static List<String> keys(Path file) throws IOException {

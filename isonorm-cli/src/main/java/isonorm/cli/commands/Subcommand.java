@@ -53,15 +53,6 @@ public abstract class Subcommand implements Callable<Integer> {
     @Override
     public abstract Integer call() throws IOException;
 
-    /** The checkpoint that an argument means. What its user should know of how it was read is said. */
-    LoadedModel open(String checkpoint) throws IOException {
-        LoadedModel model = Checkpoints.open(checkpoint);
-        if (!quiet) {
-            model.checkpoint().remarks().forEach(remark -> console.err().println(remark));
-        }
-        return model;
-    }
-
     /** Says once why the first command that computes takes so long, and why every one does where something slow has to compute. */
     void announceEngine() {
         announceUnpacking();

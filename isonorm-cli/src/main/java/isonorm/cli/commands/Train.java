@@ -39,7 +39,7 @@ import picocli.CommandLine.Parameters;
             "  isonorm train model.preset=llama-60m strategy=lns data=tokens/ out=lns-60m",
             "  isonorm train --resume lns-60m"
         })
-public final class Train extends Subcommand {
+public final class Train extends CheckpointCommand {
 
     @Parameters(paramLabel = "CONFIG | key=value", arity = "0..*",
             description = "A YAML file, and values in the place of its own or of the defaults. --keys lists them.")

@@ -38,7 +38,7 @@ import picocli.CommandLine.Parameters;
             "  isonorm verify gpt2/ gpt2-rms/ --text held-out.txt         with the perplexity of both",
             "  isonorm verify gpt2/ gpt2-bf16/ --compute f32 --tolerance 0.1"
         })
-public final class Verify extends Subcommand {
+public final class Verify extends CheckpointCommand {
 
     @Parameters(index = "0", paramLabel = "A", description = "The reference.")
     private String a;
