@@ -315,7 +315,8 @@ class HubTest {
     void aFileOutsideOfItsFolderIsRefused(String path) throws IOException {
         String oid = FakeHub.git(text("{}"));
         fake.list("some/small", "[{\"type\":\"file\",\"path\":\"config.json\",\"size\":2,\"oid\":\"" + oid + "\"},{\"type\":\"file\",\"path\":\"" + path + "\",\"size\":2,\"oid\":\"" + oid + "\"}]");
-        assertEquals(HubException.Reason.UNUSABLE, refused(SMALL).reason());
+        HubException refused = assertThrows(HubException.class, () -> hub().fetch(SMALL, List.of("*"), Progress.NONE));
+        assertTrue(refused.getMessage().contains("which would lie outside of its folder"), refused.getMessage());
         assertFalse(Files.exists(temporary.resolve("home")));
     }
 
@@ -323,7 +324,8 @@ class HubTest {
     @ValueSource(strings = {"../../evil", "", "ABC", "0123456789012345678901234567890123456789/../../x"})
     void aHashThatIsNoneIsRefused(String oid) throws IOException {
         fake.list("some/small", "[{\"type\":\"file\",\"path\":\"config.json\",\"size\":2,\"oid\":\"" + oid + "\"}]");
-        assertEquals(HubException.Reason.UNUSABLE, refused(SMALL).reason());
+        HubException refused = assertThrows(HubException.class, () -> hub().fetch(SMALL, List.of("*"), Progress.NONE));
+        assertTrue(refused.getMessage().contains("without its size and hash"), refused.getMessage());
         assertFalse(Files.exists(temporary.resolve("home")));
     }
 
