@@ -159,7 +159,7 @@ public final class Conversion {
      * @param version of Isonorm
      * @param from the form the source was in, or that it was the family's checkpoint
      * @param notes what a user of the result should know, in sentences
-     * @param leftOut tensors of the source that its architecture does not use
+     * @param leftOut tensors of the source that its architecture does not use and that are not in the result
      * @param code what Hugging Face transformers computes the result by; empty where it was not asked for, or not needed
      * @param verification what showed that the result is equal, where a verifier was given
      */
@@ -269,7 +269,9 @@ public final class Conversion {
     public Report writeTo(Path folder, Progress progress) throws IOException {
         Plan plan = plan();
         Map<Role, Source> sources = plan.naming().sources(plan.result().architecture());
-        List<TensorPlan> tensors = TensorPlan.all(plan.result().architecture(), plan.result().weights(), sources, this::typeOf);
+        List<TensorPlan> needed = TensorPlan.all(plan.result().architecture(), plan.result().weights(), sources, this::typeOf);
+        boolean sameFamily = form.isFamilyFormat() && stock.isEmpty() && formOf(source).isEmpty();
+        List<TensorPlan> tensors = Besides.with(needed, plan.naming(), sameFamily ? Optional.of(source) : Optional.empty(), dtype);
         requireApart(source.checkpoint().folder(), folder);
         try (OutputFolder output = OutputFolder.create(folder, overwrite); Closeable _ = output.closedAtExit()) {
             output.requireSpace(tensors.stream().mapToLong(tensor -> tensor.info().bytes()).sum());
@@ -362,9 +364,11 @@ public final class Conversion {
             tensor.parts().stream().map(TensorPlan.Part::matrix).distinct().forEach(matrix -> matrix.describe(steps));
             each.add(new Tensor(tensor.info().name(), tensor.info().dtype(), tensor.info().shape(), List.copyOf(steps)));
         }
+        Set<String> written = form.isFamilyFormat() ? each.stream().map(Tensor::name).collect(Collectors.toSet()) : Set.of();
+        List<String> leftOut = source.unused().stream().filter(name -> !written.contains(name)).toList();
         return new Report(Isonorm.VERSION, Model.of(source.model()).architecture().family(),
                 Plan.formOf(source), stock.map(Stock::type).orElse(form.label()),
                 Model.of(source.model()).architecture().parameterCount(), plan.result().architecture().parameterCount(),
-                plan.notes(), source.unused(), sourceFiles, List.copyOf(each), List.of(), Optional.empty(), Optional.empty());
+                plan.notes(), leftOut, sourceFiles, List.copyOf(each), List.of(), Optional.empty(), Optional.empty());
     }
 }

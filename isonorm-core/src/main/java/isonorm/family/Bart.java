@@ -89,7 +89,7 @@ final class Bart implements Family {
         }
         return new Description(decoder, tied
                 ? names.repeating("encoder.embed_tokens.weight", "shared.weight").repeating("decoder.embed_tokens.weight", "shared.weight")
-                : names.passingOver(Repetition.OTHER_OUTPUT, "(model\\.)?shared\\.weight")); // which nothing reads then
+                : names.passingOver(Repetition.OTHER_OUTPUT, "(model\\.)?shared\\.weight").copied("shared.weight", "decoder.embed_tokens.weight")); // nothing reads it then
     }
 
     private static Embedding.Tokens embedding(Config config, Kind kind, int vocabulary, int width, int context) throws CheckpointException {

@@ -163,7 +163,8 @@ record Bert(String type, String prefix, Norms norms, Head head, OptionalInt padd
                     naming.repeating("/cls.predictions.decoder.weight", "embeddings.word_embeddings.weight")
                             .repeating("/cls.predictions.decoder.bias", "/cls.predictions.bias");
                 } else {
-                    naming.repeating("/cls.predictions.bias", "/cls.predictions.decoder.bias");
+                    naming.repeating("/cls.predictions.bias", "/cls.predictions.decoder.bias")
+                            .copied("/cls.predictions.bias", "/cls.predictions.decoder.bias");
                 }
             }
             case SEQUENCE, NEXT_SENTENCE -> task.named(naming, "pooler.dense", "/classifier")
@@ -186,7 +187,8 @@ record Bert(String type, String prefix, Norms norms, Head head, OptionalInt padd
                     naming.repeating("/lm_head.decoder.weight", "embeddings.word_embeddings.weight")
                             .repeating("/lm_head.decoder.bias", "/lm_head.bias");
                 } else {
-                    naming.repeating("/lm_head.bias", "/lm_head.decoder.bias");
+                    naming.repeating("/lm_head.bias", "/lm_head.decoder.bias")
+                            .copied("/lm_head.bias", "/lm_head.decoder.bias");
                 }
             }
             case SEQUENCE, NEXT_SENTENCE, TOKEN, QUESTION -> task.named(naming, "/classifier.dense", "/classifier.out_proj")

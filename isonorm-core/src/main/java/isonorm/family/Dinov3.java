@@ -71,6 +71,9 @@ final class Dinov3 implements Family {
                 .bare(MLP_SCALE, block + "layer_scale2.lambda1")
                 .whole(FINAL_NORM, "norm")
                 .passingOver(Repetition.OTHER_OUTPUT, embedding.beside().registers() == 0 ? "embeddings\\.register_tokens" : "-");
+        if (embedding.beside().registers() == 0) {
+            naming.made("embeddings.register_tokens", new double[0], 1L, 0L, (long) width);
+        }
         return new Description(architecture, keyBias ? naming : naming.withoutKeyBias());
     }
 

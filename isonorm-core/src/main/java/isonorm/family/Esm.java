@@ -52,11 +52,12 @@ final class Esm implements Family {
         Embedding.Tokens embedding = Embedding.Tokens.of(config.integer("vocab_size"), width)
                 .withSpecial(new Embedding.Special(rotary ? OptionalInt.empty() : OptionalInt.of(padding), hides ? OptionalInt.of(hidden) : OptionalInt.empty()))
                 .withNorm(before ? Optional.of(norm) : Optional.empty(), false);
-        Attention attention = Attention.of(heads, headWidth).bidirectional();
+        Attention plain = Attention.of(heads, headWidth).bidirectional();
+        Attention attention = rotary ? plain.withRotary(Rotary.of(headWidth, config.numberOr(10000, "rope_theta"), Pairing.HALVES)) : plain;
         Architecture architecture = Architecture.of("esm", width, rotary ? rows : rows - padding - 1,
                 rotary ? embedding : embedding.withPositions(rows, padding + 1, false),
                 Reading.repeated(config.integer("num_hidden_layers"), Block.of(Placement.PRE, Wiring.SEQUENTIAL, norm,
-                        rotary ? attention.withRotary(Rotary.of(headWidth, config.numberOr(10000, "rope_theta"), Pairing.HALVES)) : attention,
+                        attention,
                         Mlp.plain(config.integer("intermediate_size"), Activation.GELU))),
                 Optional.of(norm),
                 switch (task) {
@@ -75,6 +76,9 @@ final class Esm implements Family {
                 .passingOver(Repetition.POSITIONS, ".*position_ids")
                 .passingOver(Repetition.FREQUENCIES, ".*rotary_embeddings\\.inv_freq")
                 .passingOver(Repetition.OTHER_OUTPUT, "(esm\\.)?contact_head\\..*");
+        if (tensors.stream().noneMatch(name -> name.endsWith("inv_freq"))) {
+            attention.positions().rotary().ifPresent(turns -> naming.made("rotary_embeddings.inv_freq", turns.frequencies(), (long) turns.frequencies().length));
+        }
         if (rotary) { // of a table that other versions had, which transformers leaves out too
             naming.passingOver(Repetition.OTHER_OUTPUT, "(esm\\.)?embeddings\\.position_embeddings\\.weight");
         }

@@ -17,6 +17,7 @@ import isonorm.weights.Matrix;
 import isonorm.weights.Source;
 import isonorm.weights.Source.Piece;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.EnumMap;
 import java.util.EnumSet;
 import java.util.LinkedHashMap;
@@ -105,6 +106,8 @@ public final class Naming {
     private final Map<Part, List<Long>> shapes = new EnumMap<>(Part.class);
     private final Map<Pattern, Repetition> passedOver = new LinkedHashMap<>();
     private final Map<String, String> repeated = new LinkedHashMap<>();
+    private final Map<String, String> copies = new LinkedHashMap<>();
+    private final Map<String, Made> made = new LinkedHashMap<>();
     private final Map<Role.Field, String> endings = new EnumMap<>(Role.Field.class);
     private final Map<Part, String> biases = new EnumMap<>(Part.class);
     private final Set<Part> biasRows = EnumSet.noneOf(Part.class);
@@ -309,6 +312,21 @@ public final class Naming {
         return this;
     }
 
+    /** A tensor, named in full, that other programs ask for and whose values no output depends on: a file that is written has those of {@code original} there. */
+    public Naming copied(String tensor, String original) {
+        copies.put(full(tensor), full(original));
+        return this;
+    }
+
+    /** A tensor that other programs ask for and that is no parameter, with the values it has. */
+    public record Made(List<Long> shape, double[] values) {}
+
+    /** A tensor, named in full, that files have besides, with these values. */
+    public Naming made(String tensor, double[] values, Long... shape) {
+        made.put(full(tensor), new Made(List.of(shape), values));
+        return this;
+    }
+
     /** The halves of each head of separate queries and keys stand the other way round, so that scores are the same and turns are the other way. */
     Naming halvesSwapped() {
         halvesSwapped = true;
@@ -352,6 +370,16 @@ public final class Naming {
             return requireNonNull(sources(architecture).get(Role.of(Part.TOKEN_EMBEDDING, Role.Field.WEIGHT))).tensors().stream().findFirst();
         }
         return Optional.ofNullable(repeated.get(tensor)).or(() -> companion.map(other -> other.repeated.get(tensor))).map(this::outside);
+    }
+
+    /** What a file that is written has besides, and the tensors whose values it has there. */
+    public Map<String, String> copies() {
+        return Collections.unmodifiableMap(copies);
+    }
+
+    /** What a file that is written has besides that is no parameter. */
+    public Map<String, Made> made() {
+        return Collections.unmodifiableMap(made);
     }
 
     /** What the head's weight is called; empty in models without a head. */

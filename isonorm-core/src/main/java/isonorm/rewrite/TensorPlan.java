@@ -23,12 +23,28 @@ import java.util.Map;
  */
 public record TensorPlan(TensorInfo info, boolean vector, boolean transposed, double offset, List<Part> parts) {
 
-    /** Rows of a role's matrix from {@code from} on, which are that piece of the tensor; values of vectors. */
-    public record Part(Role role, Matrix matrix, int from, Piece piece) {
+    /** Rows of a matrix from {@code from} on, which are that piece of the tensor; values of vectors. */
+    public record Part(Matrix matrix, int from, Piece piece) {
 
         int count() {
             return piece.count();
         }
+    }
+
+    /** The same values under another name. */
+    public TensorPlan named(String name) {
+        return new TensorPlan(new TensorInfo(name, info.dtype(), info.shape()), vector, transposed, offset, parts);
+    }
+
+    /** A tensor without values. */
+    public static TensorPlan empty(TensorInfo info) {
+        return new TensorPlan(info, true, false, 0, List.of());
+    }
+
+    /** A tensor that holds a matrix as it stands, or, where {@code vector}, its values. */
+    public static TensorPlan whole(TensorInfo info, boolean vector, Matrix matrix) {
+        int rows = vector ? matrix.columns() : matrix.rows();
+        return new TensorPlan(info, vector, false, 0, List.of(new Part(matrix, 0, new Piece(info.name(), 0, rows))));
     }
 
     /** Whether the tensor's rows are rows of matrices, which can be written slab after slab. */
@@ -76,7 +92,7 @@ public record TensorPlan(TensorInfo info, boolean vector, boolean transposed, do
                 }
                 owners.putIfAbsent(piece.tensor(), parameter);
                 parts.computeIfAbsent(piece.tensor(), _ -> new ArrayList<>())
-                        .add(new Part(parameter.role(), matrix, at, piece));
+                        .add(new Part(matrix, at, piece));
                 at += piece.count();
             }
         }

@@ -42,6 +42,7 @@ import java.util.TreeMap;
 import java.util.TreeSet;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.condition.DisabledOnOs;
@@ -257,6 +258,26 @@ class ConversionTest {
         convert(out, Form.PRE_LN, temporary.resolve("back"));
         assertCentred(before, SampleCheckpoint.read(temporary.resolve("back/model.safetensors")).get("embeddings.mask_token").values(), 48, "mask token");
         assertEquals(List.of(47L), tensors.get("embedding.mask_token.weight").shape());
+    }
+
+    @ParameterizedTest
+    @CsvSource({"pegasus,model.shared.weight,model.decoder.embed_tokens.weight", "blenderbot-untied,model.shared.weight,",
+        "megatron-bert,cls.predictions.bias,cls.predictions.decoder.bias",
+        "esm,esm.contact_head.regression.weight,", "dinov3-gated,embeddings.register_tokens,"})
+    void whatOnlyOtherProgramsAskForIsInAFamilysFileToo(String fixture, String besides, @Nullable String original) throws IOException {
+        Conversion.Report report = convert(Fixtures.folder(fixture), Form.CENTRED, out);
+        Map<String, SampleCheckpoint.Tensor> tensors = SampleCheckpoint.read(out.resolve("model.safetensors"));
+        assertEquals(List.of(), report.leftOut());
+        assertTrue(tensors.keySet().containsAll(Fixtures.sample(fixture).tensors.keySet()));
+        SampleCheckpoint.Tensor wanted = original == null ? Fixtures.sample(fixture).tensors.get(besides) : tensors.get(original);
+        assertEquals(wanted.shape(), tensors.get(besides).shape());
+        assertArrayEquals(wanted.bytes(), tensors.get(besides).bytes());
+        assertTrue(report.tensors().stream().anyMatch(tensor -> tensor.name().equals(besides)));
+        convert(Fixtures.folder(fixture), Form.PRE_RMSNORM, temporary.resolve("own"));
+        convert(temporary.resolve("own"), Form.PRE_LN, temporary.resolve("back"));
+        Map<String, SampleCheckpoint.Tensor> back = SampleCheckpoint.read(temporary.resolve("back").resolve("model.safetensors"));
+        assertEquals(!fixture.equals("esm"), back.containsKey(besides));
+        assertEquals(fixture.equals("esm"), back.containsKey("esm.rotary_embeddings.inv_freq"));
     }
 
     @Test

@@ -21,7 +21,8 @@ import java.util.SplittableRandom;
 
 /**
  * Writes what check_remote_code.py loads into transformers: {@code OUT} gets a folder for every fixture in every form of Isonorm's own, and as it is
- * ({@code own}), and for every strategy, each with the inputs and outputs that it must give.
+ * ({@code own}), and for every strategy, each with the inputs and outputs that it must give. With {@code --stock} first, what check_hf.py loads instead:
+ * every fixture in its family's own format, centred, and back from both forms of Isonorm's own.
  */
 final class TransformersFolders {
 
@@ -30,8 +31,15 @@ final class TransformersFolders {
     private TransformersFolders() {}
 
     public static void main(String[] arguments) throws IOException {
-        Path out = Files.createDirectories(Path.of(arguments[0]));
-        List<String> asked = Arrays.asList(arguments).subList(1, arguments.length);
+        boolean stock = arguments[0].equals("--stock");
+        Path out = Files.createDirectories(Path.of(arguments[stock ? 1 : 0]));
+        List<String> asked = Arrays.asList(arguments).subList(stock ? 2 : 1, arguments.length);
+        if (stock) {
+            for (String name : asked.isEmpty() ? Fixtures.all() : asked) {
+                writeStock(out, Fixtures.open(name), name);
+            }
+            return;
+        }
         for (String name : Fixtures.all()) {
             if (asked.isEmpty() || asked.contains(name)) {
                 writeFixture(out, name);
@@ -42,6 +50,22 @@ final class TransformersFolders {
                 String name = "strategy " + strategy.getKey();
                 if (asked.isEmpty() || asked.contains(name)) {
                     writeStrategy(out.resolve((name + "--own").replace(' ', '_')), strategy.getValue());
+                }
+            }
+        }
+    }
+
+    private static void writeStock(Path out, LoadedModel model, String name) throws IOException {
+        if (Conversion.refusals(model, Form.CENTRED).isEmpty()) {
+            Conversion.of(model, Form.CENTRED).inType(Dtype.F32).writeTo(out.resolve(name + "--centred"));
+        }
+        for (Form form : List.of(Form.PRE_RMSNORM, Form.PRE_CRMSNORM)) {
+            if (Conversion.refusals(model, form).isEmpty()) {
+                Path there = out.resolve("own").resolve(name + "--" + form.label());
+                Conversion.of(model, form).inType(Dtype.F32).writeTo(there);
+                LoadedModel written = LoadedModel.open(there);
+                if (Conversion.refusals(written, Form.PRE_LN).isEmpty()) {
+                    Conversion.of(written, Form.PRE_LN).writeTo(out.resolve(name + "--pre-ln-from-" + form.label()));
                 }
             }
         }
