@@ -138,6 +138,12 @@ public record Architecture(
         return new Architecture(other, width, context, embedding, blocks, finalNorm, output, stream, companion);
     }
 
+    /** The same with a free stream of another width. */
+    public Architecture withWidth(int other) {
+        Embedding tables = embedding instanceof Embedding.Tokens tokens && !tokens.projected() ? tokens.withWidth(other) : embedding;
+        return new Architecture(family, other, context, tables, blocks, finalNorm, output, Stream.FREE, companion);
+    }
+
     public Architecture withEmbedding(Embedding other) {
         return new Architecture(family, width, context, other, blocks, finalNorm, output, stream, companion);
     }

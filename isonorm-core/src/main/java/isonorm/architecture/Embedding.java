@@ -74,6 +74,11 @@ public sealed interface Embedding {
             return new Tokens(vocabulary, width, 0, 0, false, 0, Projection.NONE, 1, false, Special.NONE, Optional.empty(), false);
         }
 
+        /** The same with tables of another width. */
+        public Tokens withWidth(int columns) {
+            return new Tokens(vocabulary, columns, positions, positionOffset, maskedPositions, segments, projection, scale, means, special, norm, recentre);
+        }
+
         public Tokens withPositions(int rows, int offset, boolean masked) {
             return new Tokens(vocabulary, width, rows, offset, masked, segments, projection, scale, means, special, norm, recentre);
         }

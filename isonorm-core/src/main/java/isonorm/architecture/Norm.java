@@ -25,6 +25,11 @@ public record Norm(NormKind kind, double epsilon, Affine affine, Affine folded) 
         return new Norm(other, epsilon, affine, folded);
     }
 
+    /** The same norm with another epsilon. */
+    public Norm withEpsilon(double other) {
+        return new Norm(kind, other, affine, folded);
+    }
+
     /** The same norm applying {@code other}. */
     public Norm withAffine(Affine other) {
         return new Norm(kind, epsilon, other, folded);

@@ -33,6 +33,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.OptionalInt;
 import java.util.Set;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
@@ -50,6 +51,7 @@ public final class Conversion {
     private final LoadedModel source;
     private final Form form;
     private final Optional<Stock> stock;
+    private final Optional<Rotation> rotation;
     private final Optional<Dtype> dtype;
     private final boolean untie;
     private final boolean overwrite;
@@ -57,11 +59,12 @@ public final class Conversion {
     private final Optional<Verifier> verifier;
     private final long largestFile;
 
-    private Conversion(LoadedModel source, Form form, Optional<Stock> stock, Optional<Dtype> dtype, boolean untie, boolean overwrite, boolean code,
+    private Conversion(LoadedModel source, Form form, Optional<Stock> stock, Optional<Rotation> rotation, Optional<Dtype> dtype, boolean untie, boolean overwrite, boolean code,
             Optional<Verifier> verifier, long largestFile) {
         this.source = source;
         this.form = form;
         this.stock = stock;
+        this.rotation = rotation;
         this.dtype = dtype;
         this.untie = untie;
         this.overwrite = overwrite;
@@ -72,7 +75,7 @@ public final class Conversion {
 
     /** The conversion of {@code source} to {@code form} in the type each tensor has now. */
     public static Conversion of(LoadedModel source, Form form) {
-        return new Conversion(source, form, Optional.empty(), Optional.empty(), false, false, true, Optional.empty(), ModelFiles.LARGEST);
+        return new Conversion(source, form, Optional.empty(), Optional.empty(), Optional.empty(), false, false, true, Optional.empty(), ModelFiles.LARGEST);
     }
 
     /**
@@ -82,7 +85,7 @@ public final class Conversion {
      * @throws IllegalArgumentException if there is no such family
      */
     public static Conversion as(LoadedModel source, String family) {
-        return new Conversion(source, Form.CENTRED, Optional.of(stock(family)), Optional.empty(), false, false, true, Optional.empty(), ModelFiles.LARGEST);
+        return new Conversion(source, Form.CENTRED, Optional.of(stock(family)), Optional.empty(), Optional.empty(), false, false, true, Optional.empty(), ModelFiles.LARGEST);
     }
 
     /** The model_types of the families in which some models of others can be written. */
@@ -100,7 +103,49 @@ public final class Conversion {
                 new IllegalArgumentException("models of other families are not written as " + family + "; known are " + String.join(", ", families())));
     }
 
+    /**
+     * The conversion of {@code source} to an RMSNorm model whose stream is carried in another basis, {@link Form#PRE_RMSNORM} rotated. Of models with LayerNorm
+     * or RMSNorm before the sub-layers.
+     */
+    public static Conversion rotated(LoadedModel source, Rotation rotation) {
+        return new Conversion(source, Form.PRE_RMSNORM, Optional.empty(), Optional.of(rotation), Optional.empty(), false, false, true, Optional.empty(),
+                ModelFiles.LARGEST);
+    }
+
+    /** Every reason why a model's stream cannot be rotated so; empty when it can. */
+    public static List<String> refusals(LoadedModel model, Rotation rotation) {
+        return Rotating.refusals(model, rotation.value());
+    }
+
+    /**
+     * In which basis a stream is carried, so that it can be made again: Q of {@code h Q}, h being what the stream carried before.
+     *
+     * @param kind {@code random}, evenly distributed over all rotations, or {@code hadamard}, a Hadamard matrix with random signs, of widths that have one
+     * @param seed of what is drawn by chance
+     * @param width how many values are carried: as many as before where it isn't said, or one less of a model with LayerNorms
+     */
+    public record Rotation(String kind, long seed, OptionalInt width) {
+
+        public Rotation {
+            if (isonorm.weights.Rotation.Kind.named(kind).isEmpty()) {
+                throw new IllegalArgumentException("a rotation is of a kind " + isonorm.weights.Rotation.Kind.labels() + ", got " + kind);
+            }
+            new isonorm.weights.Rotation(isonorm.weights.Rotation.Kind.RANDOM, seed, width); // which refuses a width of 0
+        }
+
+        static Rotation of(isonorm.weights.Rotation rotation) {
+            return new Rotation(rotation.kind().label(), rotation.seed(), rotation.width());
+        }
+
+        isonorm.weights.Rotation value() {
+            return new isonorm.weights.Rotation(isonorm.weights.Rotation.Kind.named(kind).orElseThrow(), seed, width);
+        }
+    }
+
     private Plan plan() throws IOException {
+        if (rotation.isPresent()) {
+            return Rotating.plan(source, rotation.get().value(), untie);
+        }
         return stock.isPresent() ? Plan.of(source, stock.get(), untie) : Plan.of(source, form, untie);
     }
 
@@ -125,32 +170,32 @@ public final class Conversion {
 
     /** Writes every matrix in {@code type}; in Isonorm's own forms vectors are float32 at least. */
     public Conversion inType(Dtype type) {
-        return new Conversion(source, form, stock, Optional.of(type), untie, overwrite, code, verifier, largestFile);
+        return new Conversion(source, form, stock, rotation, Optional.of(type), untie, overwrite, code, verifier, largestFile);
     }
 
     /** Gives a tied head a weight of its own. */
     public Conversion untied() {
-        return new Conversion(source, form, stock, dtype, true, overwrite, code, verifier, largestFile);
+        return new Conversion(source, form, stock, rotation, dtype, true, overwrite, code, verifier, largestFile);
     }
 
     /** Replaces a checkpoint that is already where the result goes. */
     public Conversion overwriting() {
-        return new Conversion(source, form, stock, dtype, untie, true, code, verifier, largestFile);
+        return new Conversion(source, form, stock, rotation, dtype, untie, true, code, verifier, largestFile);
     }
 
     /** Writes no files of Python beside a checkpoint in Isonorm's own format, by which Hugging Face transformers would compute it. */
     public Conversion withoutCode() {
-        return new Conversion(source, form, stock, dtype, untie, overwrite, false, verifier, largestFile);
+        return new Conversion(source, form, stock, rotation, dtype, untie, overwrite, false, verifier, largestFile);
     }
 
     /** Has the result verified before it appears; where it is not equal, nothing is left of it. */
     public Conversion verifiedBy(Verifier check) {
-        return new Conversion(source, form, stock, dtype, untie, overwrite, code, Optional.of(check), largestFile);
+        return new Conversion(source, form, stock, rotation, dtype, untie, overwrite, code, Optional.of(check), largestFile);
     }
 
     /** Splits files at this size: for tests, which have no gigabytes to write. */
     Conversion splitAt(long bytes) {
-        return new Conversion(source, form, stock, dtype, untie, overwrite, code, verifier, bytes);
+        return new Conversion(source, form, stock, rotation, dtype, untie, overwrite, code, verifier, bytes);
     }
 
     /**
@@ -158,6 +203,7 @@ public final class Conversion {
      *
      * @param version of Isonorm
      * @param from the form the source was in, or that it was the family's checkpoint
+     * @param rotation the basis in which the stream is carried, with its width, where that was asked for
      * @param notes what a user of the result should know, in sentences
      * @param leftOut tensors of the source that its architecture does not use and that are not in the result
      * @param code what Hugging Face transformers computes the result by; empty where it was not asked for, or not needed
@@ -168,6 +214,7 @@ public final class Conversion {
             String family,
             String from,
             String to,
+            Optional<Rotation> rotation,
             long parametersBefore,
             long parametersAfter,
             List<String> notes,
@@ -179,11 +226,11 @@ public final class Conversion {
             Optional<Evidence> verification) {
 
         private Report withTensors(List<Tensor> some) {
-            return new Report(version, family, from, to, parametersBefore, parametersAfter, notes, leftOut, sourceFiles, some, resultFiles, code, verification);
+            return new Report(version, family, from, to, rotation, parametersBefore, parametersAfter, notes, leftOut, sourceFiles, some, resultFiles, code, verification);
         }
 
         private Report withResult(List<HashedFile> files, Optional<Code> python, Optional<Evidence> evidence) {
-            return new Report(version, family, from, to, parametersBefore, parametersAfter, notes, leftOut, sourceFiles, tensors, files, python, evidence);
+            return new Report(version, family, from, to, rotation, parametersBefore, parametersAfter, notes, leftOut, sourceFiles, tensors, files, python, evidence);
         }
     }
 
@@ -367,7 +414,7 @@ public final class Conversion {
         Set<String> written = form.isFamilyFormat() ? each.stream().map(Tensor::name).collect(Collectors.toSet()) : Set.of();
         List<String> leftOut = source.unused().stream().filter(name -> !written.contains(name)).toList();
         return new Report(Isonorm.VERSION, Model.of(source.model()).architecture().family(),
-                Plan.formOf(source), stock.map(Stock::type).orElse(form.label()),
+                Plan.formOf(source), stock.map(Stock::type).orElse(form.label()), Isonorm.rotation(plan.config()).map(Rotation::of),
                 Model.of(source.model()).architecture().parameterCount(), plan.result().architecture().parameterCount(),
                 plan.notes(), leftOut, sourceFiles, List.copyOf(each), List.of(), Optional.empty(), Optional.empty());
     }

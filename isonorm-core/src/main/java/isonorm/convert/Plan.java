@@ -54,13 +54,22 @@ record Plan(
                 : Optional.empty();
     }
 
+    /** Why a rotated model has no other form; empty where it is none. */
+    static Optional<String> rotated(LoadedModel model) {
+        return Isonorm.rotation(model.config()).map(rotation -> "its stream is rotated (" + rotation + "), and of a rotated one no mean is known and nothing kept for"
+                + " a way back; convert the checkpoint it came from");
+    }
+
     /** The form a model is in, in the words of reports. */
     static String formOf(LoadedModel model) {
-        return currentForm(model).map(Form::label).orElse("the family's checkpoint");
+        return Isonorm.rotation(model.config()).isPresent() ? Form.PRE_RMSNORM + ", rotated" : currentForm(model).map(Form::label).orElse("the family's checkpoint");
     }
 
     /** Every reason why {@code model} cannot become {@code form}; empty when it can. */
     static List<String> refusals(LoadedModel model, Form form) {
+        if (rotated(model).isPresent()) {
+            return List.of(rotated(model).get());
+        }
         Architecture main = architecture(model);
         List<String> reasons = new ArrayList<>(refusals(main, currentForm(model), form));
         if (form == Form.PRE_LN && currentForm(model).isEmpty()) {
@@ -82,6 +91,9 @@ record Plan(
     /** Every reason why {@code model} cannot be written as one of a stock family; empty when it can. */
     static List<String> refusals(LoadedModel model, Stock stock) {
         Architecture architecture = architecture(model);
+        if (rotated(model).isPresent()) {
+            return List.of(rotated(model).get());
+        }
         if (currentForm(model).isPresent()) {
             return List.of("it is in the " + currentForm(model).get() + " form; convert the checkpoint it came from");
         }
@@ -405,7 +417,7 @@ record Plan(
         }
     }
 
-    private static List<String> notes(LoadedModel source, Architecture result) throws CheckpointException {
+    static List<String> notes(LoadedModel source, Architecture result) throws CheckpointException {
         List<String> notes = new ArrayList<>();
         source.whole().ifPresent(whole -> notes.add("This is the language model of " + whole + ", alone: " + source.unused().size()
                 + " tensors of its other parts are left out."));

@@ -12,10 +12,12 @@ import isonorm.convert.Conversion.Deviation;
 import isonorm.convert.Conversion.HashedFile;
 import isonorm.convert.Conversion.Remade;
 import isonorm.family.Families;
+import isonorm.family.Isonorm;
 import isonorm.family.Stock;
 import isonorm.model.ConversionRefused;
 import isonorm.model.Progress;
 import isonorm.weights.Model;
+import isonorm.weights.Rotation;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -61,6 +63,10 @@ final class Remaking {
     private static Optional<Model> model(LoadedModel source, LoadedModel written, JsonNode report) throws IOException {
         Optional<Form> form = Plan.currentForm(written).or(() -> Form.named(report.path("to").asText()));
         String from = report.path("from").asText();
+        Optional<Rotation> rotation = Isonorm.rotation(written.config());
+        if (rotation.isPresent()) {
+            return model(source, written, rotation.get());
+        }
         Optional<Stock> stock = Families.stocks().stream().filter(each -> each.type().equals(report.path("to").asText())).findFirst();
         if (stock.isPresent()) {
             return model(source, written, stock.get());
@@ -86,6 +92,16 @@ final class Remaking {
         Architecture result = Model.of(written.model()).architecture();
         Model model = Plan.of(source, stock, !ties(result)).result();
         return model.architecture().equals(result) ? Optional.of(model) : Optional.empty();
+    }
+
+    private static Optional<Model> model(LoadedModel source, LoadedModel written, Rotation rotation) throws IOException {
+        if (!Rotating.refusals(source, rotation).isEmpty()) {
+            return Optional.empty();
+        }
+        Architecture result = Model.of(written.model()).architecture();
+        Model model = Rotating.plan(source, rotation, !ties(result)).result();
+        boolean same = new HashSet<>(model.architecture().parameters()).equals(new HashSet<>(result.parameters()));
+        return same ? Optional.of(model) : Optional.empty();
     }
 
     private static boolean ties(Architecture architecture) {

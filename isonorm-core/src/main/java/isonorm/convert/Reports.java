@@ -17,6 +17,8 @@ final class Reports {
         json.put("family", report.family());
         json.put("from", report.from());
         json.put("to", report.to());
+        report.rotation().ifPresent(rotation -> json.putObject("rotation").put("kind", rotation.kind()).put("seed", rotation.seed())
+                .put("width", rotation.width().orElseThrow()));
         json.put("parameters_before", report.parametersBefore());
         json.put("parameters_after", report.parametersAfter());
         report.notes().forEach(json.putArray("notes")::add);

@@ -88,13 +88,7 @@ final class Roundings {
             compare(matrix, stored, new Tile(0, 1, at, piece.count()), dtype, offset, count);
             return;
         }
-        Tile shape = stored.shape();
-        Slabs.forEach(piece.count(), shape.rows(), (first, rows) -> {
-            for (int column = 0; column < matrix.columns(); column += shape.columns()) {
-                int columns = Math.min(shape.columns(), matrix.columns() - column);
-                compare(matrix, stored, new Tile(at + first, rows, column, columns), dtype, offset, count);
-            }
-        });
+        Slabs.forEachTile(at, piece.count(), matrix.columns(), matrix.shape(), tile -> compare(matrix, stored, tile, dtype, offset, count));
     }
 
     private void compare(Matrix matrix, Stored stored, Tile tile, Dtype dtype, double offset, Count count) throws IOException {

@@ -4,11 +4,14 @@ import isonorm.architecture.Architecture;
 import isonorm.architecture.Placement;
 import isonorm.checkpoint.CheckpointException;
 import isonorm.checkpoint.Config;
+import isonorm.weights.Rotation;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.UncheckedIOException;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
+import java.util.OptionalInt;
 import java.util.Properties;
 import java.util.Set;
 
@@ -39,6 +42,27 @@ public final class Isonorm implements Family {
         return config(architecture, version).with("form", form).with("source_config", source);
     }
 
+    /**
+     * The config.json of a checkpoint whose stream was rotated. It has no form, so that nobody looks for a mean in its stream: it is an ordinary RMSNorm
+     * model, as a reader of version 1 already knows it.
+     */
+    public static Config rotated(Architecture architecture, Config source, Rotation rotation) {
+        Config how = Config.of(Map.of()).with("kind", rotation.kind().label()).with("seed", rotation.seed()).with("width", architecture.width());
+        return config(architecture, VERSION).with("rotation", how).with("source_config", source);
+    }
+
+    /** How the stream of a checkpoint was rotated; empty where it wasn't. */
+    public static Optional<Rotation> rotation(Config config) {
+        if (!config.textOr("", "model_type").equals("isonorm") || !config.has("rotation")) {
+            return Optional.empty();
+        }
+        Config rotation = config.object("rotation");
+        Optional<Rotation.Kind> kind = Rotation.Kind.named(rotation.textOr("", "kind"));
+        Optional<Long> seed = rotation.find("seed").filter(Number.class::isInstance).map(value -> ((Number) value).longValue());
+        Optional<Integer> width = rotation.find("width").filter(Number.class::isInstance).map(value -> ((Number) value).intValue()).filter(value -> value > 0);
+        return kind.isPresent() && seed.isPresent() && width.isPresent() ? Optional.of(new Rotation(kind.get(), seed.get(), OptionalInt.of(width.get()))) : Optional.empty();
+    }
+
     /** The config.json of a checkpoint of this architecture that came from no other, such as one that was trained so. */
     public static Config config(Architecture architecture, String version) {
         return Config.of(Map.of()).with("model_type", "isonorm").with("format_version", ArchitectureJson.version(architecture)).with("isonorm_version", version)
@@ -55,6 +79,9 @@ public final class Isonorm implements Family {
         int version = config.integer("format_version");
         if (version < 1 || version > FORMAT_VERSION) {
             throw Config.unsupported("format_version", version, "1 to " + FORMAT_VERSION + "; a newer Isonorm may read it");
+        }
+        if (config.has("rotation") && rotation(config).isEmpty()) {
+            throw Config.unsupported("rotation", config.object("rotation"), "a kind (" + Rotation.Kind.labels() + "), a seed and a width");
         }
         try {
             Architecture architecture = ArchitectureJson.read(config.object("architecture"));

@@ -1,5 +1,6 @@
 package isonorm.rewrite;
 
+import isonorm.architecture.Norm;
 import isonorm.model.ConversionRefused;
 import isonorm.weights.Dense;
 import isonorm.weights.Matrix;
@@ -8,6 +9,7 @@ import isonorm.weights.Slabs;
 import java.io.IOException;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Optional;
 
 /**
  * The operations on one matrix that rewrites are made of. Each is a matrix that reads another and changes what it reads.
@@ -146,6 +148,60 @@ public final class Operation {
             values[r] += sign * product[r];
         }
         return values;
+    }
+
+    /**
+     * Each row as a norm makes it, {@code norm(factor row) gain + bias}: a table whose rows pass through nothing else before they enter the stream.
+     *
+     * @param gain of the norm, if it has one, and {@code bias} likewise
+     */
+    static Matrix normRows(Matrix of, Norm norm, double factor, Optional<Matrix> gain, Optional<Matrix> bias) {
+        int width = of.columns();
+        return new Changed(of, of.rows(), width, "normalized each row as the embedding's norm did", () -> {
+            double[] affine = new double[2 * width];
+            System.arraycopy(gain.orElse(ones(width)).vector(), 0, affine, 0, width);
+            System.arraycopy(bias.orElse(zeros(width)).vector(), 0, affine, width, width);
+            return affine;
+        }, (affine, tile, into) -> {
+            try (Scratch scratch = Scratch.borrow(tile.rows() * width)) {
+                double[] values = scratch.values();
+                of.read(tile.withColumns(0, width), values);
+                for (int r = 0; r < tile.rows(); r++) {
+                    double mean = 0;
+                    for (int c = 0; norm.kind().centres() && c < width; c++) {
+                        mean += factor * values[r * width + c] / width;
+                    }
+                    double squares = 0;
+                    for (int c = 0; c < width; c++) {
+                        double value = factor * values[r * width + c] - mean;
+                        squares += value * value;
+                    }
+                    double root = Math.sqrt(squares / width + norm.epsilon());
+                    for (int c = 0; c < tile.columns(); c++) {
+                        int at = tile.column() + c;
+                        into[r * tile.columns() + c] = (factor * values[r * width + at] - mean) / root * affine[at] + affine[width + at];
+                    }
+                }
+            }
+        });
+    }
+
+    /** A vector, as often as is asked for, one behind the other. */
+    static Matrix repeated(Matrix of, int times) {
+        return times == 1 ? of : new Changed(of, 1, times * of.columns(), "repeated it", of::vector, (values, tile, into) -> {
+            for (int c = 0; c < tile.columns(); c++) {
+                into[c] = values[(tile.column() + c) % values.length];
+            }
+        });
+    }
+
+    /** A matrix that changes nothing. */
+    static Matrix identity(int width) {
+        double[] values = new double[width * width];
+        for (int i = 0; i < width; i++) {
+            values[i * (width + 1)] = 1;
+        }
+        return new Dense(width, width, values, "the identity");
     }
 
     /** The last column, as a vector. */

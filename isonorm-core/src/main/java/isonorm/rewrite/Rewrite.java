@@ -9,6 +9,7 @@ import isonorm.architecture.Attention;
 import isonorm.architecture.Block;
 import isonorm.architecture.BranchScale;
 import isonorm.architecture.Companion;
+import isonorm.architecture.CrossAttention;
 import isonorm.architecture.Embedding;
 import isonorm.architecture.Mlp;
 import isonorm.architecture.Norm;
@@ -21,8 +22,10 @@ import isonorm.architecture.Role;
 import isonorm.architecture.Rotary;
 import isonorm.architecture.Stack;
 import isonorm.architecture.Stream;
+import isonorm.weights.Basis;
 import isonorm.weights.Matrix;
 import isonorm.weights.Model;
+import isonorm.weights.Rotation;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
@@ -166,6 +169,157 @@ public sealed interface Rewrite {
                 blocks.add(Rewriting.foldBlock(architecture.blocks().get(l), l, w));
             }
             return w.model(Rewriting.foldFinal(architecture.withBlocks(blocks), w));
+        }
+    }
+
+    /**
+     * Moves the gain and bias of the final norm into whatever linear layers read it, where {@link Fold} does so only for a head; those of an encoder's
+     * into the layers of the decoder that make keys and values of what it gives.
+     *
+     * <p>Precondition: a head that reads it is not tied, and linear layers are all that does.
+     */
+    record FoldOutput() implements Rewrite {
+        @Override
+        public Model apply(Model model) {
+            Model folded = Rewrite.super.apply(model);
+            return folded.architecture().companion().orElse(null) instanceof Companion.Encoder encoder ? foldEncoder(folded, encoder) : folded;
+        }
+
+        private static Model foldEncoder(Model model, Companion.Encoder beside) {
+            Optional<Norm> norm = beside.architecture().finalNorm().filter(each -> each.affine() != Affine.NONE);
+            if (norm.isEmpty()) {
+                return model;
+            }
+            Edit w = Edit.of(model);
+            Role gain = Role.of(FINAL_NORM, GAIN).in(Stack.ENCODER);
+            Matrix gains = w.take(gain).orElseThrow();
+            Optional<Matrix> biases = w.take(gain.field(BIAS));
+            List<Block> blocks = new ArrayList<>();
+            for (int l = 0; l < model.architecture().blocks().size(); l++) {
+                Rewriting.foldInto(w, Role.of(CROSS_KEY_VALUE, l, WEIGHT), gains, biases);
+                Block block = model.architecture().blocks().get(l);
+                CrossAttention cross = block.cross().orElseThrow();
+                blocks.add(block.withCross(cross.withBiases(cross.bias(), cross.keyValueBias() || biases.isPresent(), cross.outputBias())));
+            }
+            Norm bare = norm.get().withAffine(Affine.NONE);
+            return w.model(model.architecture().withCompanion(beside.with(beside.architecture().withFinalNorm(Optional.of(bare)))).withBlocks(blocks));
+        }
+
+        @Override
+        public Model applyToMain(Model model) {
+            Architecture architecture = model.architecture();
+            List<Role> readers = Rewriting.finalReaders(architecture);
+            Optional<Norm> norm = architecture.finalNorm().filter(each -> each.affine() != Affine.NONE);
+            if (norm.isEmpty() || readers.isEmpty()) {
+                return model;
+            }
+            Edit w = Edit.of(model);
+            Matrix gain = w.take(Role.of(FINAL_NORM, GAIN)).orElseThrow();
+            Optional<Matrix> bias = w.take(Role.of(FINAL_NORM, BIAS));
+            for (Role reader : readers) {
+                if (reader.part() == HEAD_PROJECTION && bias.isPresent()) { // which has no bias, so the head behind it gets what it would give
+                    Matrix projection = w.get(reader);
+                    Matrix given = Operation.biasPlus(projection, Operation.zeros(projection.rows()), bias.get());
+                    Role head = Role.of(HEAD, WEIGHT);
+                    Matrix weight = w.find(head).orElseGet(() -> w.get(Role.of(TOKEN_EMBEDDING, WEIGHT)));
+                    Matrix old = w.find(head.field(BIAS)).orElseGet(() -> Operation.zeros(weight.rows()));
+                    w.put(head.field(BIAS), Operation.biasPlus(weight, old, given));
+                    w.put(reader, Operation.scaleColumns(projection, gain));
+                } else {
+                    Rewriting.foldInto(w, reader, gain, bias);
+                }
+            }
+            Output output = bias.isPresent() ? Rewriting.withFinalReadersBias(architecture.output()) : architecture.output();
+            return w.model(architecture.withFinalNorm(Optional.of(norm.get().withAffine(Affine.NONE))).withOutput(output));
+        }
+    }
+
+    /**
+     * Makes the token table what the norm behind it gives of its rows.
+     *
+     * <p>Precondition: the norm sees the token alone, and the table is not tied.
+     */
+    record NormTable() implements Rewrite {
+        @Override
+        public Model applyToMain(Model model) {
+            if (!(model.architecture().embedding() instanceof Embedding.Tokens tokens) || tokens.streamNorm().isEmpty()) {
+                return model;
+            }
+            Edit w = Edit.of(model);
+            Optional<Matrix> gain = w.take(Role.of(EMBEDDING_NORM, GAIN));
+            Optional<Matrix> bias = w.take(Role.of(EMBEDDING_NORM, BIAS));
+            w.change(Role.of(TOKEN_EMBEDDING, WEIGHT), of -> Operation.normRows(of, tokens.norm().orElseThrow(), tokens.scale(), gain, bias));
+            return w.model(model.architecture().withEmbedding(tokens.withScale(1).withNorm(Optional.empty(), false)));
+        }
+    }
+
+    /**
+     * Puts a matrix between the embedding's norm and the stream, which changes nothing yet, so that what the norm applies need not be what enters the stream.
+     *
+     * <p>Precondition: tokens are not projected, and the table is not tied.
+     */
+    record ProjectSum() implements Rewrite {
+        @Override
+        public Model applyToMain(Model model) {
+            Architecture architecture = model.architecture();
+            if (!(architecture.embedding() instanceof Embedding.Tokens tokens) || tokens.streamNorm().isEmpty()) {
+                return model;
+            }
+            Edit w = Edit.of(model);
+            w.put(Role.of(EMBEDDING_PROJECTION, WEIGHT), Operation.identity(architecture.width()));
+            w.put(Role.of(EMBEDDING_PROJECTION, BIAS), Operation.zeros(architecture.width()));
+            return w.model(architecture.withEmbedding(tokens.withProjection(Embedding.Projection.SUM)));
+        }
+    }
+
+    /**
+     * Carries the stream in another basis: h becomes {@code h Q}, Q having orthonormal columns, as many as h has dimensions or more. Tables and vectors are
+     * multiplied by Q, writers become {@code Q^T W} and readers {@code W Q}. A norm without a gain cannot tell, but that it divides by the root of a mean: of k
+     * values for d its epsilon becomes {@code epsilon d / k}, and its readers are multiplied by {@code sqrt(d / k)} (SliceGPT, arXiv 2401.15024).
+     *
+     * <p>Precondition: the norms that read the stream are RMSNorms that apply nothing, and linear layers are all that read them. What was kept for the way
+     * back is let go of, for there is none.
+     */
+    record Rotate(Rotation rotation) implements Rewrite {
+        @Override
+        public Model apply(Model model) {
+            Model rotated = Rewrite.super.apply(model);
+            if (!(model.architecture().companion().orElse(null) instanceof Companion.Encoder(Architecture encoder, boolean _))) {
+                return rotated;
+            }
+            Edit w = Edit.of(rotated);
+            Basis basis = basis(encoder);
+            for (int l = 0; l < rotated.architecture().blocks().size(); l++) {
+                w.change(Role.of(CROSS_KEY_VALUE, l, WEIGHT), of -> Rotated.reader(of, basis));
+            }
+            return w.model(rotated.architecture());
+        }
+
+        private Basis basis(Architecture architecture) {
+            return Basis.of(rotation, architecture.width(), architecture.stream() == Stream.CENTRED);
+        }
+
+        @Override
+        public Model applyToMain(Model model) {
+            Edit w = Edit.of(model);
+            Architecture architecture = model.architecture();
+            Basis basis = basis(architecture);
+            double part = (double) basis.from() / basis.to();
+            List<Block> blocks = new ArrayList<>();
+            for (int l = 0; l < architecture.blocks().size(); l++) {
+                Block block = Rewriting.foldScale(architecture.blocks().get(l), l, w);
+                Norm norm = block.norm().withEpsilon(block.norm().epsilon() * part);
+                for (Part each : Architecture.norms(block)) {
+                    norm = Rewriting.forgotten(w, Role.of(each, l, GAIN), norm);
+                    Architecture.readers(block, l, each).forEach(reader -> w.change(reader, of -> Rotated.reader(of, basis)));
+                }
+                blocks.add(block.withNorm(norm));
+            }
+            Rewriting.mapStream(architecture, w, of -> Rotated.writer(of, basis), of -> Rotated.table(of, basis));
+            Rewriting.finalReaders(architecture).forEach(reader -> w.change(reader, of -> Rotated.reader(of, basis)));
+            Optional<Norm> finalNorm = architecture.finalNorm()
+                    .map(norm -> Rewriting.forgotten(w, Role.of(FINAL_NORM, GAIN), norm.withEpsilon(norm.epsilon() * part)));
+            return w.model(architecture.withWidth(basis.to()).withBlocks(blocks).withFinalNorm(finalNorm));
         }
     }
 

@@ -7,6 +7,7 @@ import isonorm.architecture.Affine;
 import isonorm.architecture.Architecture;
 import isonorm.architecture.Attention;
 import isonorm.architecture.Block;
+import isonorm.architecture.BranchScale;
 import isonorm.architecture.CrossAttention;
 import isonorm.architecture.Embedding;
 import isonorm.architecture.Norm;
@@ -178,6 +179,66 @@ final class Rewriting {
             case Output.Labels labels -> labels.withBias(labels.bias() || added);
             case Output.Hidden hidden -> hidden;
         };
+    }
+
+    /**
+     * The weights that read what the final norm gives and are all that do; empty where something else is made of it, as where it is the output itself, or
+     * an encoder's.
+     */
+    static List<Role> finalReaders(Architecture architecture) {
+        return switch (architecture.output()) {
+            case Output.Words words -> List.of(Role.of(words.projectedWidth() > 0 ? HEAD_PROJECTION : words.transform().isPresent() ? HEAD_TRANSFORM : HEAD, WEIGHT));
+            case Output.Labels labels when labels.transform().isPresent() ->
+                labels.transform().get().dense().isPresent() ? List.of(Role.of(HEAD_TRANSFORM, WEIGHT)) : List.of();
+            case Output.Labels labels -> labels.pooling() == Output.Pooling.EACH_OF_TWO ? List.of(Role.of(HEAD, WEIGHT), Role.of(DISTILLED_HEAD, WEIGHT))
+                    : List.of(Role.of(HEAD, WEIGHT));
+            case Output.Hidden hidden when hidden.probe().isPresent() -> List.of(Role.of(POOLER_KEY, WEIGHT), Role.of(POOLER_VALUE, WEIGHT));
+            case Output.Hidden hidden when hidden.projection().isPresent() -> List.of(Role.of(POOLER_PROJECTION, WEIGHT));
+            case Output.Hidden _ -> List.of();
+        };
+    }
+
+    /** The same output where {@link #finalReaders} have biases. */
+    static Output withFinalReadersBias(Output output) {
+        return switch (output) {
+            case Output.Words words when words.projectedWidth() == 0 && words.transform().isPresent() -> words.withTransform(withBias(words.transform().get()));
+            case Output.Labels labels when labels.transform().isPresent() -> labels.withTransform(withBias(labels.transform().get()));
+            case Output.Words _, Output.Labels _ -> withHeadBias(output, true);
+            case Output.Hidden hidden when hidden.probe().isEmpty() && hidden.projection().isPresent() ->
+                hidden.withProjection(hidden.projection().get().width(), true);
+            case Output.Hidden hidden -> hidden;
+        };
+    }
+
+    private static Output.Transform withBias(Output.Transform transform) {
+        return new Output.Transform(transform.dense().map(dense -> new Output.Dense(dense.width(), dense.activation(), true)), transform.norm());
+    }
+
+    /** Moves what a norm applies into a weight that reads it, or vectors of several positions one behind the other. */
+    static void foldInto(Edit w, Role reader, Matrix gain, Optional<Matrix> bias) {
+        Matrix weight = w.get(reader);
+        int times = weight.columns() / gain.columns();
+        if (bias.isPresent()) {
+            Matrix old = w.find(reader.field(BIAS)).orElseGet(() -> Operation.zeros(weight.rows()));
+            w.put(reader.field(BIAS), Operation.biasPlus(weight, old, Operation.repeated(bias.get(), times)));
+        }
+        w.put(reader, Operation.scaleColumns(weight, Operation.repeated(gain, times)));
+    }
+
+    /** Folds what is learned to multiply a branch into the layers that write it. */
+    static Block foldScale(Block block, int l, Edit w) {
+        Optional<Matrix> attention = w.take(Role.of(ATTENTION_SCALE, l, WEIGHT));
+        scaleWriter(w, Role.of(ATTENTION_OUTPUT, l, WEIGHT), attention);
+        Optional<Matrix> mlp = w.take(Role.of(MLP_SCALE, l, WEIGHT));
+        Architecture.feedForwardWriters(block, l).forEach(writer -> scaleWriter(w, writer, mlp));
+        return block.withScale(BranchScale.NONE);
+    }
+
+    /** Lets go of what is kept in the file for the way back, and gives the norm without. */
+    static Norm forgotten(Edit w, Role gain, Norm norm) {
+        w.take(gain.field(FOLDED_GAIN));
+        w.take(gain.field(FOLDED_BIAS));
+        return norm.withFolded(Affine.NONE);
     }
 
     /** Applies one operation to every layer that writes to the stream and another to every vector or table in it. */

@@ -61,6 +61,10 @@ public final class TensorWriting {
         Dtype dtype = plan.info().dtype();
         int rowBytes = plan.columns() * dtype.bytes();
         for (TensorPlan.Part part : plan.parts()) {
+            if (part.matrix().shape().rows() >= part.matrix().rows() && part.piece().step() == 1) {
+                writeColumns(plan, part, writer);
+                continue;
+            }
             int band = part.piece().step() > 1 ? 1 : Math.max(1, Math.min(Math.max(64, part.matrix().shape().rows()), BAND_BYTES / rowBytes));
             Slabs.forEach(part.count(), band, (first, count) -> {
                 MemorySegment bytes = BAND.get().of((long) count * rowBytes);
@@ -75,6 +79,27 @@ public final class TensorWriting {
                 });
                 writer.write(plan.info().name(), plan.rowOf(part, first) * rowBytes, bytes);
             });
+        }
+    }
+
+    /** Columns after columns, put together in memory, of a matrix whose tiles have all rows. */
+    private static void writeColumns(TensorPlan plan, TensorPlan.Part part, SafetensorsWriter writer) throws IOException {
+        Dtype dtype = plan.info().dtype();
+        long rowBytes = (long) plan.columns() * dtype.bytes();
+        try (Arena arena = Arena.ofShared()) {
+            MemorySegment whole = arena.allocate(part.count() * rowBytes);
+            Slabs.forEachTile(part.from(), part.count(), plan.columns(), part.matrix().shape(), tile -> {
+                try (Scratch scratch = Scratch.borrow(tile.size())) {
+                    double[] values = scratch.values();
+                    part.matrix().read(tile, values);
+                    takeOff(plan.offset(), values, tile.size());
+                    for (int r = 0; r < tile.rows(); r++) {
+                        long to = ((long) (tile.row() - part.from() + r) * plan.columns()) + tile.column();
+                        requireFits(plan, Numbers.encode(values, r * tile.columns(), tile.columns(), whole, dtype, to));
+                    }
+                }
+            });
+            writer.write(plan.info().name(), plan.rowOf(part, 0) * rowBytes, whole);
         }
     }
 

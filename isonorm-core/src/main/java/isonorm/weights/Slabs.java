@@ -49,6 +49,22 @@ public final class Slabs {
         }
     }
 
+    /** What is done with one tile. */
+    @FunctionalInterface
+    public interface TileBody {
+        void run(Matrix.Tile tile) throws IOException;
+    }
+
+    /** Runs {@code body} on rows {@code first} to {@code first + rows - 1} of so many columns, tile by tile of a shape, in any order, on several threads. */
+    public static void forEachTile(int first, int rows, int columns, Matrix.Tile shape, TileBody body) throws IOException {
+        int across = Math.ceilDiv(columns, shape.columns());
+        parallel(Math.multiplyExact(Math.ceilDiv(rows, shape.rows()), across), index -> {
+            int row = index / across * shape.rows();
+            int column = index % across * shape.columns();
+            body.run(new Matrix.Tile(first + row, Math.min(shape.rows(), rows - row), column, Math.min(shape.columns(), columns - column)));
+        });
+    }
+
     /** {@code matrix by}: one value a row. The matrix must be prepared. */
     public static double[] product(Matrix matrix, double[] by) throws IOException {
         double[] product = new double[matrix.rows()];

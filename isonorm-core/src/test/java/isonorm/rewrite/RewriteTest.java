@@ -25,14 +25,17 @@ import isonorm.architecture.Wiring;
 import isonorm.convert.ConversionTolerance;
 import isonorm.convert.Models;
 import isonorm.convert.PlainForward;
+import isonorm.weights.Basis;
 import isonorm.weights.Dense;
 import isonorm.weights.Matrix;
 import isonorm.weights.Model;
+import isonorm.weights.Rotation;
 import java.io.IOException;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.OptionalInt;
 import java.util.SplittableRandom;
 import org.junit.jupiter.api.Test;
 
@@ -68,13 +71,17 @@ class RewriteTest {
     }
 
     private static double[] rmsNorm(double[] x) {
+        return rmsNorm(x, EPSILON);
+    }
+
+    private static double[] rmsNorm(double[] x, double epsilon) {
         double squares = 0;
         for (double value : x) {
             squares += value * value / x.length;
         }
         double[] y = new double[x.length];
         for (int i = 0; i < x.length; i++) {
-            y[i] = x[i] / Math.sqrt(squares + EPSILON);
+            y[i] = x[i] / Math.sqrt(squares + epsilon);
         }
         return y;
     }
@@ -227,6 +234,38 @@ class RewriteTest {
         double[] again = rmsNorm(linear(Operation.appendNegativeSumRow(w1), Operation.appendNegativeSum(b1), x));
         assertSame(wanted, linear(Operation.restoreLastColumn(reader, Operation.lastColumn(a)), c, again));
         assertSame(wanted, linear(Operation.appendZeroColumn(reader), c, again));
+    }
+
+    /** Of d values in d, and of the d - 1 dimensions of a centred stream in d - 1, an ordinary RMSNorm with another epsilon. */
+    @Test
+    void rotatingLeavesTheReadersOutput() throws IOException {
+        for (Rotation rotation : List.of(new Rotation(Rotation.Kind.RANDOM, 4, OptionalInt.empty()), new Rotation(Rotation.Kind.RANDOM, 4, OptionalInt.of(D - 1)),
+                new Rotation(Rotation.Kind.HADAMARD, 4, OptionalInt.of(D - 1)))) {
+            Basis basis = Basis.of(rotation, D, true);
+            double[] wanted = linear(a, c, rmsNorm(linear(wCentred, bCentred, x)));
+            Matrix writer = Rotated.writer(wCentred, basis);
+            Matrix bias = Rotated.table(bCentred, basis);
+            Matrix reader = Rotated.reader(a, basis);
+            double[] stream = linear(writer, bias, x);
+            assertEquals(rotation.width(D), stream.length);
+            assertSame(wanted, linear(reader, c, rmsNorm(stream, EPSILON * D / stream.length)));
+            if (stream.length == D) {
+                assertBroken(wanted, linear(reader, c, rmsNorm(linear(writer, bCentred, x))));
+                assertBroken(wanted, linear(reader, c, rmsNorm(linear(wCentred, bias, x))));
+                assertBroken(wanted, linear(a, c, rmsNorm(stream)));
+                assertBroken(wanted, linear(reader, c, affine(rmsNorm(stream), gain, new double[D]))); // a gain doesn't commute
+            } else {
+                assertTrue(apart(wanted, linear(reader, c, rmsNorm(stream))) > 1e-5); // the epsilon is another
+                assertBroken(wanted, linear(Rotated.table(a, basis), c, rmsNorm(stream, EPSILON * D / stream.length)));
+                // A LayerNorm that was not centred first has a mean, which has no place here.
+                double[] uncentred = linear(Rotated.writer(w, basis), Rotated.table(b, basis), x);
+                assertSame(layerNorm(linear(w, b, x)), linear(Rotated.reader(identity(), basis), Operation.zeros(D), rmsNorm(uncentred, EPSILON * D / (D - 1))));
+            }
+        }
+    }
+
+    private static Matrix identity() {
+        return Operation.identity(D);
     }
 
     @Test

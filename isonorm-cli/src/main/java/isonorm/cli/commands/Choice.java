@@ -3,6 +3,7 @@ package isonorm.cli.commands;
 import isonorm.convert.Conversion;
 import isonorm.convert.Form;
 import isonorm.measure.Shape;
+import isonorm.weights.Rotation;
 import isonorm.words.Names;
 import java.time.Duration;
 import java.util.Arrays;
@@ -47,6 +48,14 @@ public final class Choice {
         @Override
         public String convert(String word) {
             return oneOf(Stream.concat(Conversion.families().stream(), Stream.of(AUTO)).toList(), word);
+        }
+    }
+
+    /** The basis of a stream. */
+    static final class Rotations implements ITypeConverter<String> {
+        @Override
+        public String convert(String word) {
+            return oneOf(Arrays.stream(Rotation.Kind.values()).map(Rotation.Kind::label).toList(), word);
         }
     }
 

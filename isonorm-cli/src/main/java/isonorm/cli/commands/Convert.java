@@ -26,6 +26,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.OptionalInt;
 import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
@@ -46,6 +47,7 @@ import picocli.CommandLine.Parameters;
             "  isonorm convert gpt2-rms/ back/ --to pre-ln --dtype f32   and back",
             "  isonorm convert bert/ bert-rms/ --to rmsnorm --json       Post-LN",
             "  isonorm convert olmo/ olmo-llama/ --as llama              a Llama, for whatever runs one",
+            "  isonorm convert gpt2/ gpt2-turned/ --to pre-rmsnorm --rotate hadamard --seed 7",
             "  isonorm convert vit.onnx vit-rms.onnx                     a graph of any architecture"
         })
 public final class Convert extends CheckpointCommand {
@@ -64,6 +66,18 @@ public final class Convert extends CheckpointCommand {
             description = "In place of a form, a family with RMSNorms in whose format some models of others can be written and run without code of ours: "
                     + "llama, cohere2_moe, ernie4_5_moe, or auto for the plainest that fits.")
     private @Nullable String family;
+
+    @Option(names = "--rotate", paramLabel = "KIND", converter = Choice.Rotations.class,
+            description = "With --to pre-rmsnorm, of models with LayerNorms or RMSNorms: carry the residual stream in another basis, random or hadamard, as methods "
+                    + "for fewer bits begin. The result is an ordinary RMSNorm model.")
+    private @Nullable String rotation;
+
+    @Option(names = "--seed", paramLabel = "N", description = "Of --rotate: where what is drawn by chance begins. Default: 0.")
+    private @Nullable Long seed;
+
+    @Option(names = "--width", paramLabel = "N",
+            description = "Of --rotate: how many values the stream carries. Default: as many as before; one less is enough of a model with LayerNorms.")
+    private @Nullable Integer width;
 
     @Option(names = "--keep-layernorm", description = "Of an ONNX graph: only centre its streams, and leave norms as they are.")
     private boolean keepsLayerNorm;
@@ -99,6 +113,7 @@ public final class Convert extends CheckpointCommand {
         if ((form == null) == (family == null)) {
             throw wrongUsage(form == null ? "say what to write: --to FORM or --as FAMILY" : "--to and --as exclude each other");
         }
+        requireRotation();
         long start = System.nanoTime();
         putBack(out);
         Conversion.Report report;
@@ -116,10 +131,22 @@ public final class Convert extends CheckpointCommand {
         return DONE;
     }
 
+    private void requireRotation() {
+        if (rotation == null && (seed != null || width != null)) {
+            throw wrongUsage("--seed and --width are of --rotate KIND");
+        }
+        if (rotation != null && form != Form.PRE_RMSNORM) {
+            throw wrongUsage("a rotated model is an RMSNorm model: --rotate is of --to pre-rmsnorm");
+        }
+        if (width != null && width < 2) {
+            throw wrongUsage("--width must be 2 or more, got " + width);
+        }
+    }
+
     /** A graph has one form to become, and the types that it has. */
     private int convertGraph() throws IOException {
-        if (form != null || family != null || untie || withoutCode || !dtype.equals("keep")) {
-            throw wrongUsage("a graph's norms become RMSNorm, in its own types: --to, --as, --untie, --no-code and --dtype are of checkpoints");
+        if (form != null || family != null || rotation != null || seed != null || width != null || untie || withoutCode || !dtype.equals("keep")) {
+            throw wrongUsage("a graph's norms become RMSNorm, in its own types: --to, --as, --rotate, --untie, --no-code and --dtype are of checkpoints");
         }
         OnnxConversion conversion = OnnxConversion.of(Path.of(in));
         conversion = keepsLayerNorm ? conversion.keepingLayerNorm() : conversion;
@@ -137,7 +164,9 @@ public final class Convert extends CheckpointCommand {
         if (unverified && (dtype.endsWith("16") || isInSixteenBits(model.checkpoint()))) {
             announcePlainNumbers();
         }
-        Conversion conversion = form == null ? Conversion.as(model, family(model)) : Conversion.of(model, form);
+        Conversion conversion = rotation != null ? Conversion.rotated(model, new Conversion.Rotation(rotation, seed == null ? 0 : seed,
+                        width == null ? OptionalInt.empty() : OptionalInt.of(width)))
+                : form == null ? Conversion.as(model, family(model)) : Conversion.of(model, form);
         conversion = dtype.equals("keep") ? conversion : conversion.inType(Dtype.named(dtype.toUpperCase(Locale.ROOT)).orElseThrow());
         conversion = untie ? conversion.untied() : conversion;
         conversion = withoutCode ? conversion.withoutCode() : conversion;
@@ -180,7 +209,7 @@ public final class Convert extends CheckpointCommand {
     }
 
     private String words() {
-        return form != null ? "to " + form : Choice.Families.AUTO.equals(family) ? "to another family" : "to a checkpoint of " + family;
+        return rotation != null ? "to " + form + ", rotated" : form != null ? "to " + form : Choice.Families.AUTO.equals(family) ? "to another family" : "to a checkpoint of " + family;
     }
 
     private void refuse(ConversionRefused refused, String what) {
@@ -222,7 +251,8 @@ public final class Convert extends CheckpointCommand {
     }
 
     private void print(Conversion.Report report) {
-        console.out().println(console.bold(in) + " -> " + console.bold(out.toString()) + " (" + report.family() + ", " + report.to() + ")");
+        console.out().println(console.bold(in) + " -> " + console.bold(out.toString()) + " (" + report.family() + ", " + report.to()
+                + report.rotation().map(how -> ", rotated: " + how.kind() + ", seed " + how.seed() + ", width " + how.width().orElseThrow()).orElse("") + ")");
         console.out().println();
         Table.ofFacts()
                 .row("parameters before", Table.count(report.parametersBefore()))

@@ -23,6 +23,7 @@ import isonorm.cli.terminal.Table;
 import isonorm.convert.Conversion;
 import isonorm.convert.Form;
 import isonorm.convert.LoadedModel;
+import isonorm.family.Isonorm;
 import isonorm.text.Tokenizer;
 import isonorm.weights.Model;
 import isonorm.weights.Sinusoids;
@@ -57,6 +58,7 @@ public final class Facts {
         json.put("family", architecture.family());
         model.whole().ifPresent(whole -> json.put("language_model_of", whole));
         json.put("form", Conversion.formOf(model).map(Form::label).orElse(null));
+        Isonorm.rotation(model.config()).ifPresent(rotation -> json.put("rotated", rotation.toString()));
         json.put("parameters", architecture.parameterCount());
         json.set("stored", stored(model.checkpoint()));
         json.set("input", input(Model.of(model.model())));
@@ -344,7 +346,7 @@ public final class Facts {
                         + switch (json.path("stream").asText()) {
                             case "compressed" -> ", centred and carried in " + json.path("stream_width").asText() + " values";
                             case "centred" -> ", centred";
-                            default -> "";
+                            default -> json.has("rotated") ? ", rotated (" + json.path("rotated").asText() + ")" : "";
                         })
                 .row("attention", attentionInWords(attention) + (json.path("second_stack").path("kind").asText().equals("encoder")
                         ? ", and to the encoder" : ""))

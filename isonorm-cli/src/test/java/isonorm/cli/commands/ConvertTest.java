@@ -16,6 +16,7 @@ import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import org.junit.jupiter.api.Test;
@@ -110,6 +111,37 @@ class ConvertTest {
         assertTrue(run.errors().size() > 2, run.err());
         assertTrue(run.errors().stream().skip(1).allMatch(line -> line.startsWith("  - ")), run.err());
         assertEquals(run.errors().size() - 1, run.json().path("refused").size());
+        assertEquals(List.of(), Run.names(folder));
+    }
+
+    @Test
+    void aRotatedModelIsVerifiedAndMadeAgain() {
+        Path out = folder.resolve("out");
+        JsonNode summary = Run.of("convert", Run.fixture("gpt2"), out, "--to", "pre-rmsnorm", "--rotate", "random", "--seed", "7", "--width", "47", "--json").ended(0).json();
+        assertEquals("{\"kind\":\"random\",\"seed\":7,\"width\":47}", summary.path("rotation").toString());
+        assertTrue(summary.path("verification").path("output_deviation").asDouble() > 0);
+        assertTrue(summary.path("work").toString().contains("rotated each column to 47 of 48 values"), summary.toString());
+        assertTrue(Run.of("verify", Run.fixture("gpt2"), out, "--json").ended(0).json().path("as_made_from_a").asBoolean());
+        String info = Run.of("info", out).ended(0).out();
+        assertTrue(info.contains("random, seed 7") && info.contains("convert the checkpoint it came from"), info);
+        Run again = Run.of("convert", out, folder.resolve("no"), "--to", "pre-ln").ended(1);
+        assertTrue(again.err().contains("its stream is rotated (random, seed 7)"), again.err());
+        Run post = Run.of("convert", Run.fixture("bert"), folder.resolve("no"), "--to", "pre-rmsnorm", "--rotate", "hadamard").ended(1);
+        assertEquals("isonorm: cannot convert " + Run.fixture("bert") + " to pre-rmsnorm, rotated:", post.errors().getFirst());
+    }
+
+    @Test
+    void whatIsWrongWithARotationIsOneClearLine() throws IOException {
+        for (String[] wrong : new String[][] {{"--rotate", "random", "--width", "0"}, {"--seed", "3"}, {"--width", "40"}, {"--rotate", "twisted"}}) {
+            List<String> arguments = new ArrayList<>(List.of("convert", Run.fixture("gpt2").toString(), folder.resolve("out").toString(), "--to", "pre-rmsnorm"));
+            arguments.addAll(List.of(wrong));
+            assertEquals(1, Run.of(arguments.toArray()).ended(2).errors().stream().filter(line -> line.startsWith("isonorm:")).count());
+        }
+        Run.of("convert", Run.fixture("gpt2"), folder.resolve("out"), "--to", "centred", "--rotate", "random").ended(2);
+        for (int width : List.of(46, 49)) {
+            Run refused = Run.of("convert", Run.fixture("gpt2"), folder.resolve("out"), "--to", "pre-rmsnorm", "--rotate", "random", "--width", width).ended(1);
+            assertEquals(2, refused.errors().size(), refused.err());
+        }
         assertEquals(List.of(), Run.names(folder));
     }
 

@@ -1,0 +1,205 @@
+package isonorm.convert;
+
+import isonorm.architecture.Affine;
+import isonorm.architecture.Architecture;
+import isonorm.architecture.Block;
+import isonorm.architecture.Companion;
+import isonorm.architecture.Embedding;
+import isonorm.architecture.Norm;
+import isonorm.architecture.NormKind;
+import isonorm.architecture.Output;
+import isonorm.architecture.Placement;
+import isonorm.checkpoint.Config;
+import isonorm.family.Isonorm;
+import isonorm.model.ConversionRefused;
+import isonorm.rewrite.Rewrite;
+import isonorm.weights.Model;
+import isonorm.weights.Rotation;
+import java.io.IOException;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import java.util.function.Predicate;
+import java.util.stream.Stream;
+
+/** How a model's stream is carried in another basis: the pre-rmsnorm form, rotated. Making a plan reads no weights. */
+final class Rotating {
+
+    private static final String OTHER_VALUES = ": a gain acts on each value of the stream by itself, and a rotated stream has others";
+
+    private static final String NO_MATRIX = ", and the format has no place for a matrix between the two";
+
+    private Rotating() {}
+
+    /** Every reason why {@code model} cannot be rotated so; empty when it can. */
+    static List<String> refusals(LoadedModel model, Rotation rotation) {
+        Optional<String> early = Plan.rotated(model).or(() -> Plan.currentForm(model).map(form -> "it is in the " + form + " form; convert the checkpoint it came from"));
+        if (early.isPresent()) {
+            return List.of(early.get());
+        }
+        Architecture main = Model.of(model.model()).architecture();
+        List<String> reasons = new ArrayList<>(streamReasons(main));
+        outputReasons(main, main.comparesTowers(), reasons);
+        main.companion().ifPresent(beside -> {
+            List<String> others = streamReasons(beside.architecture());
+            if (main.comparesTowers()) {
+                outputReasons(beside.architecture(), true, others);
+            }
+            others.stream().filter(reason -> !reasons.contains(reason)).forEach(reason -> reasons.add("of its " + beside.stack().title() + ": " + reason));
+        });
+        if (reasons.isEmpty()) {
+            widthReasons(main, rotation, reasons);
+        }
+        return reasons;
+    }
+
+    private static List<String> streamReasons(Architecture architecture) {
+        List<String> reasons = new ArrayList<>();
+        List<Block> blocks = architecture.blocks();
+        if (blocks.isEmpty()) {
+            return new ArrayList<>(List.of("it has no blocks"));
+        }
+        String ofBlocks = " of " + blocks.size() + " blocks";
+        List<NormKind> kinds = Stream.concat(blocks.stream().map(Block::norm), architecture.finalNorm().stream()).map(Norm::kind).distinct().toList();
+        if (kinds.contains(NormKind.DYNAMIC_TANH)) {
+            reasons.add("its norms are dyt, which act on each value of the stream by itself, and a rotated stream has others");
+        } else if (kinds.size() > 1) {
+            reasons.add("its norms are of two kinds, " + kinds.getFirst().label() + " and " + kinds.get(1).label() + ", of which one sees the mean of the stream");
+        }
+        if (architecture.dual()) {
+            reasons.add("it has two streams, and what norms with a gain give is one of them" + OTHER_VALUES);
+            return reasons;
+        }
+        long sum = count(blocks, Placement::normalizesSum);
+        long branch = count(blocks, Placement::normalizesBranch);
+        long none = count(blocks, of -> of == Placement.NONE);
+        if (sum > 0) {
+            reasons.add("its stream is what norms with a gain give (" + sum + ofBlocks + " have norms behind the sum)" + OTHER_VALUES);
+        }
+        if (branch > 0) {
+            reasons.add("norms with a gain write into its stream (" + branch + ofBlocks + " have norms on their outputs)" + OTHER_VALUES);
+        }
+        if (none > 0) {
+            reasons.add("sub-layers of it have no norm and read the stream as it is (" + none + ofBlocks + ")");
+        }
+        if (architecture.finalNorm().isEmpty() && sum == 0) {
+            reasons.add("it has no final norm: its output reads the stream as it is");
+        }
+        switch (architecture.embedding()) {
+            case Embedding.Tokens tokens -> {
+                if (tokens.streamNorm().isPresent() && tokens.projected()) {
+                    reasons.add("its embedding has a projection and a norm behind it" + NO_MATRIX);
+                }
+            }
+            case Embedding.Patches patches -> {
+                if (patches.norm().isPresent()) {
+                    reasons.add("a norm with a gain gives what enters its stream" + NO_MATRIX);
+                }
+            }
+            case Embedding.Sound _ -> reasons.add("what enters its stream comes out of convolutions and an activation" + NO_MATRIX);
+        }
+        return reasons;
+    }
+
+    private static long count(List<Block> blocks, Predicate<Placement> which) {
+        return blocks.stream().filter(block -> which.test(block.attentionPlacement()) || which.test(block.mlpPlacement())).count();
+    }
+
+    /** @param ofTwo whether it is one of two towers, which give nothing but how near what they pool is */
+    private static void outputReasons(Architecture architecture, boolean ofTwo, List<String> reasons) {
+        switch (architecture.output()) {
+            case Output.Words _ -> {}
+            case Output.Labels labels -> {
+                if (labels.transform().filter(transform -> transform.dense().isEmpty()).isPresent()) {
+                    reasons.add("a norm with a gain stands between its final norm and its head" + NO_MATRIX);
+                }
+            }
+            case Output.Hidden hidden -> {
+                boolean pools = hidden.probe().isPresent() || hidden.projection().isPresent();
+                if (!ofTwo || !pools) {
+                    reasons.add("its output is the stream behind the final norm, which would be rotated" + NO_MATRIX);
+                }
+            }
+        }
+    }
+
+    private static void widthReasons(Architecture main, Rotation rotation, List<String> reasons) {
+        int d = main.width();
+        int k = rotation.width(d);
+        boolean layer = main.blocks().getFirst().norm().kind().centres();
+        int fewest = layer ? d - 1 : d;
+        if (k > d) {
+            reasons.add("its stream has a width of " + d + ", and a rotation can't make it wider, got a width of " + k);
+        } else if (k < d && main.companion().isPresent()) {
+            reasons.add("it has two stacks, which a width of " + k + " cannot be meant for both of; leave it out");
+        } else if (k < fewest) {
+            reasons.add("a width of " + k + " cuts off a part of the stream, which takes " + fewest + " of its " + d + " values" + (layer ? " (its mean is not needed)" : ""));
+        } else if (k < 2) {
+            reasons.add("a stream has 2 values or more, got a width of " + k);
+        } else if (k < d && main.output() instanceof Output.Hidden) {
+            reasons.add("what it pools is as wide as the stream; leave the width out");
+        } else {
+            Stream.concat(Stream.of(main), main.companion().map(Companion::architecture).stream()).flatMap(each -> rotation.obstacle(each.width()).stream()).distinct()
+                    .forEach(reasons::add);
+        }
+    }
+
+    /**
+     * The plan that rotates {@code source}.
+     *
+     * @param untie whether a tied head becomes a weight of its own wherever it could stay tied
+     * @throws ConversionRefused with every reason, if there is no exact way
+     */
+    static Plan plan(LoadedModel source, Rotation rotation, boolean untie) throws IOException {
+        List<String> reasons = refusals(source, rotation);
+        if (!reasons.isEmpty()) {
+            throw new ConversionRefused(reasons);
+        }
+        Model original = Model.of(source.model());
+        List<Rewrite> rewrites = rewrites(original.architecture(), rotation, untie);
+        Model result = Rewrite.all(original, rewrites);
+        Config config = Isonorm.rotated(result.architecture(), source.config(), rotation);
+        List<String> notes = new ArrayList<>(Plan.notes(source, result.architecture()));
+        notes.add("The residual stream is in another basis (" + rotation + "): hidden states are not those of the original, and there is no way back; keep it.");
+        return new Plan(source, Form.PRE_RMSNORM, original, rewrites, result, Isonorm.naming(), config, notes);
+    }
+
+    private static List<Rewrite> rewrites(Architecture architecture, Rotation rotation, boolean untie) {
+        boolean layer = architecture.blocks().getFirst().norm().kind().centres();
+        boolean normed = Stream.concat(Stream.of(architecture), architecture.companion().map(Companion::architecture).stream())
+                .anyMatch(each -> each.embedding().streamNorm().filter(norm -> !commutes(norm)).isPresent());
+        boolean alone = architecture.companion().isEmpty() && architecture.embedding() instanceof Embedding.Tokens tokens && tokens.positions() == 0
+                && tokens.segments() == 0 && tokens.special().hidden().isEmpty();
+        List<Rewrite> rewrites = new ArrayList<>();
+        if (untie || mustUntie(architecture, rotation, normed, alone)) {
+            rewrites.add(new Rewrite.Untie());
+        }
+        if (normed) {
+            rewrites.add(alone ? new Rewrite.NormTable() : new Rewrite.ProjectSum());
+        }
+        if (layer) {
+            rewrites.add(new Rewrite.Centre(false));
+            rewrites.add(new Rewrite.ToRmsNorm());
+        }
+        rewrites.add(new Rewrite.Fold());
+        rewrites.add(new Rewrite.FoldOutput());
+        rewrites.add(new Rewrite.Rotate(rotation));
+        return rewrites;
+    }
+
+    /** Whether a norm of what enters the stream gives a rotated vector of a rotated one. */
+    private static boolean commutes(Norm norm) {
+        return norm.kind() == NormKind.RMS && norm.affine() == Affine.NONE;
+    }
+
+    /** Whether a head that is the token table would be another matrix than the table then. */
+    private static boolean mustUntie(Architecture architecture, Rotation rotation, boolean normed, boolean alone) {
+        if (!(architecture.output() instanceof Output.Words words) || !words.tied()) {
+            return false;
+        }
+        boolean entersStream = architecture.tokensEnterStream() && (!normed || alone);
+        boolean bare = architecture.finalNorm().filter(norm -> norm.affine() == Affine.NONE).isPresent();
+        boolean readsStream = words.projectedWidth() == 0 && words.transform().isEmpty();
+        return readsStream ? !(bare && entersStream && !normed && rotation.width(architecture.width()) == architecture.width()) : entersStream;
+    }
+}

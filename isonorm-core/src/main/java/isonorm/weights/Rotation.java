@@ -1,0 +1,69 @@
+package isonorm.weights;
+
+import java.util.Arrays;
+import java.util.Optional;
+import java.util.OptionalInt;
+import java.util.stream.Collectors;
+
+/**
+ * Which basis the residual stream is carried in: {@code h Q}, Q having orthonormal columns. What it is made of, so that it can be made again.
+ *
+ * @param seed of what is drawn by chance
+ * @param width how many columns Q has; as many as rows where it is not said
+ */
+public record Rotation(Kind kind, long seed, OptionalInt width) {
+
+    /** How Q is found. */
+    public enum Kind {
+        /** Evenly distributed over all rotations: normally distributed numbers, made orthonormal. */
+        RANDOM("random"),
+        /** A Hadamard matrix whose rows have random signs, of entries that all are as large: applied by a fast transform (QuaRot, arXiv 2404.00456). */
+        HADAMARD("hadamard");
+
+        private final String label;
+
+        Kind(String label) {
+            this.label = label;
+        }
+
+        /** The word used in files and on the command line. */
+        public String label() {
+            return label;
+        }
+
+        /** The kind with this label. */
+        public static Optional<Kind> named(String label) {
+            return Arrays.stream(values()).filter(kind -> kind.label.equals(label)).findFirst();
+        }
+
+        /** All labels. */
+        public static String labels() {
+            return Arrays.stream(values()).map(Kind::label).collect(Collectors.joining(", "));
+        }
+    }
+
+    public Rotation {
+        if (width.isPresent() && width.getAsInt() < 1) {
+            throw new IllegalArgumentException("a rotated stream carries 1 value or more, got a width of " + width.getAsInt());
+        }
+    }
+
+    /** How many values are carried of a stream of this width. */
+    public int width(int stream) {
+        return width.orElse(stream);
+    }
+
+    /** Why there is no basis of this kind for a stream of this width; empty where there is one. */
+    public Optional<String> obstacle(int stream) {
+        int k = width(stream);
+        return kind == Kind.HADAMARD && Hadamard.find(k).isEmpty()
+                ? Optional.of("no Hadamard matrix of " + k + " rows is known here, which are those of 1, 2, q + 1 (q a prime, 3 more than a multiple of 4)"
+                        + " and 2 (q + 1) (q a prime, 1 more) rows, times a power of two; ask for random")
+                : Optional.empty();
+    }
+
+    @Override
+    public String toString() {
+        return kind.label + ", seed " + seed;
+    }
+}

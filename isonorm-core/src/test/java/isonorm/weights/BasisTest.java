@@ -1,0 +1,158 @@
+package isonorm.weights;
+
+import static isonorm.mutation.CleanLine.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import isonorm.weights.Rotation.Kind;
+import java.io.IOException;
+import java.util.Arrays;
+import java.util.List;
+import java.util.OptionalInt;
+import java.util.SplittableRandom;
+import java.util.stream.IntStream;
+import org.junit.jupiter.api.Test;
+
+/** Bases are orthonormal, where they must they sum to zero, and both ways to multiply by one are the same matrix. */
+class BasisTest {
+
+    private static Basis basis(Kind kind, long seed, int from, int to) throws IOException {
+        Basis basis = Basis.of(new Rotation(kind, seed, OptionalInt.of(to)), from, to < from);
+        basis.prepare();
+        return basis;
+    }
+
+    /** Q, row after row. */
+    private static double[] matrix(Basis basis) {
+        double[] identity = new double[basis.from() * basis.from()];
+        for (int i = 0; i < basis.from(); i++) {
+            identity[i * basis.from() + i] = 1;
+        }
+        double[] q = new double[basis.from() * basis.to()];
+        basis.rows(identity, basis.from(), q);
+        return q;
+    }
+
+    private static void assertOrthonormal(Basis basis, String what) {
+        double[] q = matrix(basis);
+        int k = basis.to();
+        for (int a = 0; a < k; a++) {
+            double sum = 0;
+            for (int i = 0; i < basis.from(); i++) {
+                sum += q[i * k + a];
+            }
+            assertTrue(k == basis.from() || Math.abs(sum) < 1e-13, what);
+            for (int b = 0; b <= a; b++) {
+                double product = 0;
+                for (int i = 0; i < basis.from(); i++) {
+                    product += q[i * k + a] * q[i * k + b];
+                }
+                assertEquals(a == b ? 1 : 0, product, 1e-13, what);
+            }
+        }
+    }
+
+    @Test
+    void columnsAreOrthonormalAndSumToZeroWhereTheirNumberAsksForIt() throws IOException {
+        for (int d : List.of(2, 3, 8, 9, 21, 130, 151)) { // one band of vectors, and several
+            assertOrthonormal(basis(Kind.RANDOM, d, d, d), "random " + d);
+            assertOrthonormal(basis(Kind.RANDOM, d, d, d - 1), "random " + d + " to " + (d - 1));
+        }
+        for (int d : List.of(1, 2, 4, 8, 12, 20, 24, 28, 36, 40, 48, 60, 84, 284)) { // Sylvester's, and both of Paley's
+            assertOrthonormal(basis(Kind.HADAMARD, 1, d, d), "hadamard " + d);
+            assertOrthonormal(basis(Kind.HADAMARD, 1, d + 1, d), "hadamard " + (d + 1) + " to " + d);
+        }
+    }
+
+    @Test
+    void entriesOfAHadamardMatrixAreAllAsLarge() throws IOException {
+        assertTrue(Arrays.stream(matrix(basis(Kind.HADAMARD, 3, 48, 48))).allMatch(value -> Math.abs(Math.abs(value) - 1 / Math.sqrt(48)) < 1e-15));
+        double[] random = matrix(basis(Kind.RANDOM, 3, 48, 48));
+        assertTrue(Arrays.stream(random).map(Math::abs).max().orElseThrow() > 2 / Math.sqrt(48));
+    }
+
+    @Test
+    void widthsThatModelsHaveAreThereAndOthersAreNamed() {
+        assertEquals(List.of(), IntStream.of(64, 192, 384, 512, 640, 768, 896, 1024, 1152, 1280, 1536, 1600, 1792, 2048, 2304, 2560, 3072, 3584, 4096, 4544, 5120, 8192)
+                .filter(width -> Hadamard.find(width).isEmpty()).boxed().toList());
+        assertEquals(List.of(3, 5, 6, 7, 127, 92, 767),
+                IntStream.of(3, 5, 6, 7, 127, 92, 767).filter(width -> Hadamard.find(width).isEmpty()).boxed().toList());
+        assertTrue(new Rotation(Kind.HADAMARD, 0, OptionalInt.empty()).obstacle(767).orElseThrow().endsWith("ask for random"));
+        assertTrue(new Rotation(Kind.RANDOM, 0, OptionalInt.empty()).obstacle(767).isEmpty());
+        assertThrows(IllegalArgumentException.class, () -> Basis.of(new Rotation(Kind.HADAMARD, 0, OptionalInt.empty()), 767, false));
+        assertThrows(IllegalArgumentException.class, () -> Basis.of(new Rotation(Kind.RANDOM, 0, OptionalInt.of(46)), 48, true));
+        assertThrows(IllegalArgumentException.class, () -> Basis.of(new Rotation(Kind.RANDOM, 0, OptionalInt.of(47)), 48, false));
+        assertThrows(IllegalArgumentException.class, () -> Basis.of(new Rotation(Kind.RANDOM, 0, OptionalInt.of(49)), 48, false));
+        assertThrows(IllegalArgumentException.class, () -> new Rotation(Kind.RANDOM, 0, OptionalInt.of(0)));
+    }
+
+    @Test
+    void rowsAndColumnsAreMultipliedByOneMatrix() throws IOException {
+        SplittableRandom random = new SplittableRandom(8);
+        for (Basis basis : List.of(basis(Kind.RANDOM, 1, 25, 25), basis(Kind.RANDOM, 1, 25, 24), basis(Kind.HADAMARD, 1, 24, 24), basis(Kind.HADAMARD, 1, 25, 24))) {
+            int d = basis.from();
+            int k = basis.to();
+            double[] q = matrix(basis);
+            double[] x = random.doubles(d * 7L, -1, 1).toArray();
+            double[] turned = new double[k * 7];
+            basis.columns(x, 7, 0, k, turned);
+            double[] some = new double[5 * 7];
+            basis.columns(x, 7, 3, 5, some);
+            assertArrayEquals(Arrays.copyOfRange(turned, 21, 56), some);
+            for (int c = 0; c < 7; c++) {
+                double[] row = new double[d];
+                for (int i = 0; i < d; i++) {
+                    row[i] = x[i * 7 + c];
+                }
+                double[] ofRow = new double[k];
+                basis.rows(row, 1, ofRow);
+                for (int j = 0; j < k; j++) {
+                    double sum = 0;
+                    for (int i = 0; i < d; i++) {
+                        sum += row[i] * q[i * k + j];
+                    }
+                    assertEquals(sum, turned[j * 7 + c], 1e-13);
+                    assertEquals(sum, ofRow[j], 1e-13);
+                }
+            }
+        }
+    }
+
+    /** A file says no more than kind and seed, so what they give must stay what it is. */
+    @Test
+    void aSeedGivesTheSameBasisForEver() throws IOException {
+        assertArrayEquals(new double[] {-0.11213889020050276, 0.1631149253030123, 0.32063589088753336, -0.7840782969207323},
+                Arrays.copyOf(matrix(basis(Kind.RANDOM, 7, 6, 6)), 4), 1e-14); // as Python computes them by docs/format.md
+        double[] signs = {-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, 1, -1, 1, -1, 1, 1, 1, -1, -1, -1, 1, -1};
+        assertArrayEquals(Arrays.stream(signs).map(sign -> sign / Math.sqrt(12)).toArray(), Arrays.copyOf(matrix(basis(Kind.HADAMARD, 7, 12, 12)), 24), 1e-15);
+        assertFalse(Arrays.equals(matrix(basis(Kind.RANDOM, 7, 6, 6)), matrix(basis(Kind.RANDOM, 8, 6, 6))));
+    }
+
+    @Test
+    void bothWaysToMultiplyAreOneProduct() {
+        SplittableRandom random = new SplittableRandom(2);
+        for (int[] shape : new int[][] {{1, 1, 1}, {5, 3, 9}, {4, 300, 17}, {9, 513, 40}}) {
+            int rows = shape[0];
+            int inner = shape[1];
+            int columns = shape[2];
+            double[] a = random.doubles((rows + 2L) * inner, -1, 1).toArray();
+            double[] b = random.doubles((long) inner * columns, -1, 1).toArray();
+            double[] plain = new double[rows * columns];
+            double[] vectors = random.doubles(plain.length).toArray(); // what was there counts for nothing
+            Product.multiply(a, 2, rows, inner, b, columns, plain, false);
+            Product.multiply(a, 2, rows, inner, b, columns, vectors, Numbers.VECTORS);
+            for (int r = 0; r < rows; r++) {
+                for (int c = 0; c < columns; c++) {
+                    double sum = 0;
+                    for (int i = 0; i < inner; i++) {
+                        sum += a[(r + 2) * inner + i] * b[i * columns + c];
+                    }
+                    assertEquals(sum, plain[r * columns + c], 1e-12);
+                }
+            }
+            assertArrayEquals(plain, vectors, 1e-12);
+        }
+    }
+}
