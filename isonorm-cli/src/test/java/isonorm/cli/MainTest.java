@@ -66,7 +66,7 @@ class MainTest {
             convert a b --to centred --as llama  | --to and --as exclude each other
             convert a b --as lama                | expected one of llama, cohere2_moe, ernie4_5_moe, auto, got 'lama'; did you mean llama?
             convert a b --to centred --keep-layernorm | --keep-layernorm is of ONNX graphs
-            convert a.onnx b --to centred        | --to, --as, --untie, --no-code and --dtype are of checkpoints
+            convert a.onnx b --to centred        | --to, --as, --rotate, --untie, --no-code and --dtype are of checkpoints
             convert a b --to pre-rms             | did you mean pre-rmsnorm?
             convert a b --to centred --dtype f8  | expected one of keep, f32, bf16, f16, got 'f8'
             export a                             | Missing required parameter: 'OUT.onnx'

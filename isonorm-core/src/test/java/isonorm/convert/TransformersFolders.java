@@ -17,11 +17,14 @@ import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
+import java.util.OptionalInt;
 import java.util.SplittableRandom;
+import java.util.stream.Stream;
 
 /**
  * Writes what check_remote_code.py loads into transformers: {@code OUT} gets a folder for every fixture in every form of Isonorm's own, and as it is
- * ({@code own}), and for every strategy, each with the inputs and outputs that it must give. With {@code --stock} first, what check_hf.py loads instead:
+ * ({@code own}), rotated where it can be, and for every strategy, each with the inputs and outputs that it must give. With {@code --stock} first, what check_hf.py loads instead:
  * every fixture in its family's own format, centred, and back from both forms of Isonorm's own.
  */
 final class TransformersFolders {
@@ -79,6 +82,13 @@ final class TransformersFolders {
                 Conversion.of(model, form).inType(Dtype.F32).writeTo(folder);
                 Files.copy(Fixtures.folder(name).resolve("golden.safetensors"), folder.resolve("golden.safetensors.inputs"));
             }
+        }
+        Optional<Conversion.Rotation> rotation = Stream.of(OptionalInt.of(model.model().width() - 1), OptionalInt.empty())
+                .map(width -> new Conversion.Rotation("random", 1, width)).filter(each -> Conversion.refusals(model, each).isEmpty()).findFirst();
+        if (rotation.isPresent()) {
+            Path folder = out.resolve(name + "--rotated");
+            Conversion.rotated(model, rotation.get()).inType(Dtype.F32).writeTo(folder);
+            Files.copy(Fixtures.folder(name).resolve("golden.safetensors"), folder.resolve("golden.safetensors.inputs"));
         }
         Path own = writeOwn(out.resolve(name + "--own"), model.model());
         Files.copy(Fixtures.folder(name).resolve("golden.safetensors"), own.resolve("golden.safetensors.inputs"));

@@ -115,7 +115,7 @@ class ConvertTest {
     }
 
     @Test
-    void aRotatedModelIsVerifiedAndMadeAgain() {
+    void aRotatedModelIsVerifiedAndMadeAgain() throws IOException {
         Path out = folder.resolve("out");
         JsonNode summary = Run.of("convert", Run.fixture("gpt2"), out, "--to", "pre-rmsnorm", "--rotate", "random", "--seed", "7", "--width", "47", "--json").ended(0).json();
         assertEquals("{\"kind\":\"random\",\"seed\":7,\"width\":47}", summary.path("rotation").toString());
