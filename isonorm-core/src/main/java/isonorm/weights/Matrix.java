@@ -72,10 +72,15 @@ public interface Matrix {
         if (rows() != 1) {
             throw new IllegalStateException("a vector has one row, this matrix has " + rows());
         }
-        double[] values = new double[columns()];
+        return all();
+    }
+
+    /** All values of a small matrix, row after row. */
+    default double[] all() throws IOException {
+        double[] values = new double[Math.multiplyExact(rows(), columns())];
         prepare();
         try {
-            read(0, 1, values);
+            read(0, rows(), values);
         } finally {
             release();
         }

@@ -202,15 +202,7 @@ final class Weights {
 
     /** All numbers of a small matrix, row after row. */
     double[] table(Role role) throws IOException {
-        Matrix matrix = model.weight(role);
-        double[] values = new double[Math.multiplyExact(matrix.rows(), matrix.columns())];
-        matrix.prepare();
-        try {
-            matrix.read(0, matrix.rows(), values);
-        } finally {
-            matrix.release();
-        }
-        return values;
+        return model.weight(role).all();
     }
 
     /** A parameter that is one number. */

@@ -88,13 +88,7 @@ final class Loader implements AutoCloseable {
     /** A matrix that something is done to before it is rounded to the compute type. */
     Tensor changed(Role role, Consumer<double[]> change) throws IOException {
         Matrix matrix = model.weight(role);
-        double[] values = new double[Math.multiplyExact(matrix.rows(), matrix.columns())];
-        matrix.prepare();
-        try {
-            matrix.read(0, matrix.rows(), values);
-        } finally {
-            matrix.release();
-        }
+        double[] values = matrix.all();
         change.accept(values);
         Rows rows = rows(Type.of(compute), matrix.rows(), matrix.columns());
         double[] row = new double[matrix.columns()];

@@ -81,14 +81,6 @@ record Weights(Operators graph, Model model, String prefix, Map<Weights.Laid, St
 
     /** All values of a matrix, row after row. */
     double[] values(Role role) throws IOException {
-        Matrix matrix = model.weight(role);
-        double[] values = new double[Math.multiplyExact(matrix.rows(), matrix.columns())];
-        matrix.prepare();
-        try {
-            matrix.read(0, matrix.rows(), values);
-        } finally {
-            matrix.release();
-        }
-        return values;
+        return model.weight(role).all();
     }
 }
