@@ -72,7 +72,9 @@ public final class Checkpoint {
     private static final Pattern OUTSIDE = Pattern.compile("[/\\\\:]");
     private static final Pattern COMPANION = Pattern.compile("tokenizer.*|vocab\\..*|merges\\.txt"
             + "|(special_tokens_map|added_tokens|generation_config|preprocessor_config)\\.json"
-            + "|chat_template\\..*|.*\\.model|spiece\\..*");
+            + "|chat_template\\..*|.*\\.model|spiece\\..*"
+            + "|modules\\.json|config_sentence_transformers\\.json|sentence_.*_config\\.json|\\d+_Pooling/config\\.json"); // of sentence-transformers
+    private static final Pattern POOLING = Pattern.compile("\\d+_Pooling");
 
     // Python writes and reads NaN and Infinity in JSON, and so configurations have them. Of a key that comes twice it takes the last.
     private static final JsonMapper JSON = JsonMapper.builder()
@@ -151,9 +153,7 @@ public final class Checkpoint {
                 fileOf.put(name, file);
             }
         }
-        List<Path> companions = entries.values().stream()
-                .filter(file -> COMPANION.matcher(file.getFileName().toString()).matches())
-                .toList();
+        List<Path> companions = entries.entrySet().stream().filter(entry -> COMPANION.matcher(entry.getKey()).matches()).map(Map.Entry::getValue).toList();
         Set<Path> read = new LinkedHashSet<>(companions);
         read.add(config);
         files.forEach(file -> read.add(file.path()));
@@ -181,8 +181,9 @@ public final class Checkpoint {
 
     private static Map<Path, FileState> states(Map<String, Path> entries) throws CheckpointException {
         Map<Path, FileState> states = new LinkedHashMap<>();
-        for (Path file : entries.values()) {
-            String name = file.getFileName().toString();
+        for (Map.Entry<String, Path> entry : entries.entrySet()) {
+            String name = entry.getKey();
+            Path file = entry.getValue();
             if (name.equals(CONFIG) || name.endsWith(SAFETENSORS) || TORCH.matcher(name).matches() || COMPANION.matcher(name).matches()) {
                 try {
                     states.put(file, FileState.of(file));
@@ -240,13 +241,16 @@ public final class Checkpoint {
         return path.toAbsolutePath().resolveSibling("");
     }
 
-    /** The files of a folder by name, sorted. */
+    /** The files of a folder by name, sorted, and how sentence-transformers pools, which lies in a folder of its own. */
     private static Map<String, Path> list(Path folder) throws CheckpointException {
         Map<String, Path> entries = new LinkedHashMap<>();
         try {
             for (Path path : Disk.list(folder)) {
+                String name = path.getFileName().toString();
                 if (!Files.isDirectory(path)) {
-                    entries.put(path.getFileName().toString(), path);
+                    entries.put(name, path);
+                } else if (POOLING.matcher(name).matches() && Files.isRegularFile(path.resolve(CONFIG))) {
+                    entries.put(name + "/" + CONFIG, path.resolve(CONFIG));
                 }
             }
         } catch (IOException e) {
@@ -419,10 +423,19 @@ public final class Checkpoint {
 
     /**
      * The other files of the folder that a copy of the model needs, sorted by name: the tokenizer's, the chat template, and
-     * the configurations of generation and preprocessing.
+     * the configurations of generation, preprocessing and sentence embeddings.
      */
     public List<Path> companionFiles() {
         return companions;
+    }
+
+    /** Copies them to where they lie in another folder. */
+    public void copyCompanionFiles(Path to) throws IOException {
+        for (Path companion : companions) {
+            Path copy = to.resolve(folder.relativize(companion));
+            Files.createDirectories(copy.getParent());
+            Files.copy(companion, copy);
+        }
     }
 
     private WeightFile file(String name) throws CheckpointException {

@@ -330,9 +330,7 @@ public final class Conversion {
             Config config = withType(plan.config());
             (coded ? RemoteCode.named(config, architecture) : config).writeTo(output.path().resolve("config.json"));
             Optional<Code> python = coded ? Optional.of(ModelFiles.writeCode(output.path(), architecture)) : Optional.empty();
-            for (Path companion : source.checkpoint().companionFiles()) {
-                Files.copy(companion, output.path().resolve(companion.getFileName().toString()));
-            }
+            source.checkpoint().copyCompanionFiles(output.path());
             LoadedModel result = LoadedModel.open(output.path());
             Optional<Evidence> evidence =
                     verifier.isPresent() ? Optional.of(verifier.get().verify(source.model(), plan.original(), plan.result(), result, progress)) : Optional.empty();

@@ -26,7 +26,6 @@ import isonorm.weights.Model;
 import isonorm.weights.Stored;
 import java.io.Closeable;
 import java.io.IOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Collection;
 import java.util.LinkedHashMap;
@@ -173,9 +172,7 @@ public final class Pruning {
                 code = Optional.of(ModelFiles.writeCode(output.path(), result.architecture()));
             }
             config.writeTo(output.path().resolve("config.json"));
-            for (Path companion : source.checkpoint().companionFiles()) {
-                Files.copy(companion, output.path().resolve(companion.getFileName().toString()));
-            }
+            source.checkpoint().copyCompanionFiles(output.path());
             LoadedModel whole = LoadedModel.open(output.path());
             Optional<Evidence> evidence = verifier.isPresent() ? Optional.of(verifier.get().verify(result, result, result, whole, progress)) : Optional.empty();
             Report report = report(sourceFiles, written, code, evidence);

@@ -596,12 +596,15 @@ class ConversionTest {
     void companionFilesAreCarriedAndOthersAreNot() throws Exception {
         Path source = Fixtures.sample("gpt2").save(temporary.resolve("source"));
         for (String name : List.of("tokenizer.json", "tokenizer_config.json", "merges.txt", "vocab.json", "generation_config.json",
-                "special_tokens_map.json", "tokenizer.model", "README.md", "modeling_gpt2.py", "pytorch_model.bin")) {
+                "special_tokens_map.json", "tokenizer.model", "README.md", "modeling_gpt2.py", "pytorch_model.bin", "modules.json", "sentence_bert_config.json",
+                "1_Pooling/config.json", "2_Dense/config.json")) {
+            Files.createDirectories(source.resolve(name).getParent());
             Files.writeString(source.resolve(name), "of " + name);
         }
         convert(source, Form.PRE_RMSNORM, out);
         assertEquals(Set.of("", "config.json", "report.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "merges.txt",
-                "vocab.json", "generation_config.json", "special_tokens_map.json", "tokenizer.model", "configuration_isonorm.py", "modeling_isonorm.py"),
+                "vocab.json", "generation_config.json", "special_tokens_map.json", "tokenizer.model", "configuration_isonorm.py", "modeling_isonorm.py", "modules.json", "sentence_bert_config.json",
+                "1_Pooling", "1_Pooling/config.json"),
                 snapshot(out).keySet());
         assertEquals("of merges.txt", Files.readString(out.resolve("merges.txt")));
         convert(Fixtures.folder("gpt_neox-sharded"), Form.CENTRED, temporary.resolve("neox"));
