@@ -31,6 +31,7 @@ module isonorm.engine {
 
     exports isonorm.compare to isonorm.cli;
     exports isonorm.data to isonorm.cli;
+    exports isonorm.embed to isonorm.serve, isonorm.cli;
     exports isonorm.kernel to isonorm.onnx, isonorm.cli, isonorm.bench;
     exports isonorm.layer to isonorm.onnx, isonorm.cli, isonorm.bench;
     exports isonorm.measure to isonorm.onnx, isonorm.cli, isonorm.bench;

@@ -7,6 +7,7 @@ import isonorm.cli.commands.Convert;
 import isonorm.cli.commands.Data;
 import isonorm.cli.commands.DepthCommand;
 import isonorm.cli.commands.Doctor;
+import isonorm.cli.commands.Embed;
 import isonorm.cli.commands.Eval;
 import isonorm.cli.commands.Export;
 import isonorm.cli.commands.Forward;
@@ -88,6 +89,7 @@ public final class Main implements Runnable {
         COMMANDS.put("generate", Generate::new);
         COMMANDS.put("serve", Serve::new);
         COMMANDS.put("forward", Forward::new);
+        COMMANDS.put("embed", Embed::new);
         COMMANDS.put("train", Train::new);
         COMMANDS.put("watch", Watch::new);
         COMMANDS.put("data", Data::line);

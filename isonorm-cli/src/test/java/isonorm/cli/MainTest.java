@@ -24,7 +24,7 @@ import org.junit.jupiter.params.provider.ValueSource;
 class MainTest {
 
     @ParameterizedTest
-    @ValueSource(strings = {"tour", "info", "pull", "convert", "export", "verify", "eval", "score", "generate", "serve", "forward", "doctor"})
+    @ValueSource(strings = {"tour", "info", "pull", "convert", "export", "verify", "eval", "score", "generate", "serve", "forward", "embed", "doctor"})
     void everyCommandHasHelpWithAnExample(String command) {
         assertTrue(Run.of("--help").ended(0).out().contains("\n  " + command + " "));
         String help = Run.of(command, "--help").ended(0).out();
@@ -111,6 +111,8 @@ class MainTest {
             serve a --host 0.0.0.0               | on 0.0.0.0 others may reach it; give keys with --api-key-file, or say --insecure
             doctor a                             | unexpected argument 'a'
             forward a --inputs x                 | Missing required option: '--output=OUT'
+            embed a --text x                     | --output says where embeddings go
+            embed a --text x --json --pooling max | expected one of mean, cls, got 'max'
             """)
     void wrongUsageIsOneLineAndAHint(String arguments, String message) {
         Run run = Run.of((Object[]) arguments.split(" ")).ended(2);
@@ -123,7 +125,7 @@ class MainTest {
 
     @Test
     void noCommandIsWrongUsage() {
-        assertTrue(Run.of().ended(2).err().contains("name a command: tour, info, pull, convert, export, verify, eval, score, generate, serve, forward, train, watch, data, compare, depth, prune, bench, doctor"));
+        assertTrue(Run.of().ended(2).err().contains("name a command: tour, info, pull, convert, export, verify, eval, score, generate, serve, forward, embed, train, watch, data, compare, depth, prune, bench, doctor"));
     }
 
     @Test
@@ -138,7 +140,8 @@ class MainTest {
             Run.of("score", missing, "--data", missing),
             Run.of("bench", "generate", missing),
             Run.of("generate", missing, "--prompt", "a"),
-            Run.of("forward", missing, "--inputs", missing, "--output", folder.resolve("out"))
+            Run.of("forward", missing, "--inputs", missing, "--output", folder.resolve("out")),
+            Run.of("embed", missing, "--text", missing, "--json")
         }) {
             run.ended(1);
             assertEquals(1, run.errors().size(), run.err());

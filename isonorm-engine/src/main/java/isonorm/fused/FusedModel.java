@@ -295,7 +295,38 @@ public final class FusedModel implements Runner {
     /** What it gives for a batch that goes through the blocks together, which an observer is shown. */
     private RowsResult shown(Batch batch, Observer observer) throws IOException {
         int length = require(batch);
-        Rows stream = through(batch, 0, spans(batch.count(), length), length, _ -> true, observer).sliceColumns(0, carried());
+        return left(batch, through(batch, 0, spans(batch.count(), length), length, _ -> true, observer), length);
+    }
+
+    /**
+     * The hidden states of texts of any lengths, all of which go through the blocks together, text behind text, (1, tokens of all, width); close them.
+     *
+     * @throws IllegalArgumentException if the model gives more than hidden states, or does not read texts alone
+     */
+    public RowsResult states(List<long[]> texts) throws IOException {
+        requireOpen();
+        if (words.isEmpty() || encoder.isPresent() || !architecture.output().equals(new Output.Hidden(Output.Pooler.NONE))) {
+            throw new IllegalArgumentException("texts of several lengths run together in a model that gives their hidden states and nothing else, this "
+                    + architecture.family() + " has " + (words.isEmpty() || encoder.isPresent() ? "another input" : "more behind its blocks"));
+        }
+        List<Span> spans = new ArrayList<>();
+        int rows = 0;
+        for (long[] text : texts) {
+            Fit.require((Embedding.Tokens) architecture.embedding(), text, text.length);
+            spans.add(Span.whole(rows, text.length));
+            rows += text.length;
+        }
+        Rows stream = stream(rows);
+        for (int t = 0; t < texts.size(); t++) {
+            words.get().enter(narrow(texts.get(t)), 0, stream.slice(spans.get(t).first(), spans.get(t).count()), team, room);
+        }
+        Batch all = Batch.Tokens.of(texts.stream().flatMapToLong(Arrays::stream).toArray());
+        return left(all, through(stream, pass(spans), _ -> true), rows);
+    }
+
+    /** What leaves the model behind the blocks. */
+    private RowsResult left(Batch batch, Rows settled, int length) throws IOException {
+        Rows stream = settled.sliceColumns(0, carried());
         try (Arena keep = Arena.ofShared()) {
             Rows all = Rows.allocate(keep, room.type(), stream.rows(), carried(), carried());
             KERNELS.copy(stream, all);

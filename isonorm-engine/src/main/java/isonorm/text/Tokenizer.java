@@ -114,6 +114,31 @@ public final class Tokenizer implements AutoCloseable {
         return encoding(text, true).ids();
     }
 
+    /**
+     * The same of at most {@code most} tokens: what is around the text is kept, and the text is cut behind.
+     *
+     * @throws IllegalArgumentException if nothing of the text would be left
+     */
+    public long[] framed(String text, int most) throws IOException {
+        NativeTokenizer.Pieces pieces = encoding(text, true);
+        long[] ids = pieces.ids();
+        if (ids.length <= most) {
+            return ids;
+        }
+        int behind = 0;
+        while (behind < ids.length && pieces.special()[ids.length - 1 - behind] == 1) {
+            behind++;
+        }
+        int before = 0;
+        while (before < ids.length && pieces.special()[before] == 1) {
+            before++;
+        }
+        if (before + behind >= most) {
+            throw new IllegalArgumentException("a text is put between " + (before + behind) + " tokens, so more of them must be read, got " + most);
+        }
+        return LongStream.concat(Arrays.stream(ids, 0, most - behind), Arrays.stream(ids, ids.length - behind, ids.length)).toArray();
+    }
+
     /** Tokens behind those that begin a text, unless they begin so already. */
     public static long[] begun(long[] beginning, long... ids) {
         if (ids.length >= beginning.length && Arrays.equals(beginning, 0, beginning.length, ids, 0, beginning.length)) {

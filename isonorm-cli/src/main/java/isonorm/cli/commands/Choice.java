@@ -2,6 +2,7 @@ package isonorm.cli.commands;
 
 import isonorm.convert.Conversion;
 import isonorm.convert.Form;
+import isonorm.embed.Pooling;
 import isonorm.measure.Shape;
 import isonorm.weights.Rotation;
 import isonorm.words.Names;
@@ -129,6 +130,14 @@ public final class Choice {
         @Override
         public String convert(String word) {
             return oneOf(List.of("table", "md", "csv", "json"), word);
+        }
+    }
+
+    /** How vectors of tokens become one of a text. */
+    static final class Poolings implements ITypeConverter<Pooling> {
+        @Override
+        public Pooling convert(String word) {
+            return Pooling.named(oneOf(Pooling.labels(), word)).orElseThrow();
         }
     }
 

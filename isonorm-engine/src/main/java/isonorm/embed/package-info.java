@@ -1,0 +1,2 @@
+/** Embeddings of sentences: {@link isonorm.embed.SentenceEmbedder}. */
+package isonorm.embed;
