@@ -44,14 +44,14 @@ import picocli.CommandLine.Parameters;
             "  isonorm embed all-MiniLM-L6-v2/ --text sentences.txt --output out.safetensors",
             "  isonorm embed bert/ --text sentences.txt --pooling cls --normalize --json"
         })
-public final class Embed extends Subcommand {
+public final class Embed extends CheckpointCommand {
 
     /** So many lines are embedded before they are written: memory does not grow with the file. */
     private static final int LINES = 1024;
 
     private static final String NAME = "embeddings";
 
-    @Parameters(paramLabel = "CHECKPOINT", description = "A folder, a file in it, or owner/name in the Hugging Face cache.")
+    @Parameters(paramLabel = "CHECKPOINT", description = "A folder, a file in it, or owner/name[@revision] in the Hugging Face cache.")
     private String checkpoint;
 
     @Option(names = "--text", paramLabel = "FILE", required = true, description = "The UTF-8 text, a sentence a line; empty lines are texts too.")
