@@ -3,12 +3,14 @@ package isonorm.generate;
 import isonorm.convert.LoadedModel;
 import isonorm.generate.GeneratedTokens.Ending;
 import isonorm.inference.Inference;
+import isonorm.model.Batch;
 import isonorm.text.BeginningToken;
 import isonorm.text.Tokenizer;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Set;
+import java.util.stream.IntStream;
 
 /**
  * Continues texts: a {@link TokenGenerator} between a tokenizer's two directions.
@@ -62,6 +64,15 @@ public final class Generator {
     }
 
     /**
+     * Refuses a model that does not write about sounds.
+     *
+     * @throws IllegalArgumentException if it is one
+     */
+    public static void requireSounds(LoadedModel loaded) {
+        Writer.soundEncoder(loaded);
+    }
+
+    /**
      * The token that the text of a decoder beside an encoder begins with.
      *
      * @throws IOException if neither config.json nor generation_config.json says so
@@ -101,6 +112,24 @@ public final class Generator {
     }
 
     /**
+     * What a model with an encoder of sounds, Whisper for instance, writes about each, as tokens.
+     *
+     * @param sounds as the model reads them: features that its feature extractor made
+     * @param behind the tokens behind the one that a decoder's text begins with, such as a language and a task
+     * @throws IllegalArgumentException if the model reads no sounds, or others
+     */
+    public static GeneratedTokens generateAbout(Inference inference, LoadedModel loaded, Batch.Sounds sounds, long[] behind, Options options) throws IOException {
+        return Writer.aboutSounds(inference, loaded).write(sounds, behind, options, (_, _) -> true);
+    }
+
+    /** The same as texts, in which special tokens are not. */
+    public static Generated generateAbout(
+            Inference inference, LoadedModel loaded, Tokenizer tokenizer, Batch.Sounds sounds, long[] behind, Options options, Listener listener) throws IOException {
+        List<long[]> prompts = IntStream.range(0, sounds.count()).mapToObj(_ -> behind).toList();
+        return texts(tokenizer, prompts, options, listener, heard -> Writer.aboutSounds(inference, loaded).write(sounds, behind, options, heard));
+    }
+
+    /**
      * Continues each prompt.
      *
      * @throws IllegalArgumentException if a prompt has no token or more than the context, if the model does not predict tokens, or its
@@ -108,13 +137,23 @@ public final class Generator {
      */
     public Generated generate(List<String> prompts, Options options, Listener listener) throws IOException {
         List<long[]> read = tokens(prompts, tokenizer, options.beginning(), writer.beside().isPresent(), writer.room());
+        return texts(tokenizer, read, options, listener, heard -> writer.write(read, options, heard));
+    }
+
+    /** What gives tokens to who hears them. */
+    @FunctionalInterface
+    private interface Writing {
+        GeneratedTokens heardBy(TokenListener listener) throws IOException;
+    }
+
+    private static Generated texts(Tokenizer tokenizer, List<long[]> read, Options options, Listener listener, Writing writing) throws IOException {
         List<Text> texts = new ArrayList<>();
         for (int row = 0; row < read.size(); row++) {
             int number = row;
             texts.add(new Text(Decoding.behind(tokenizer, read.get(row)), new StopStrings(options.stops()),
                     piece -> listener.text(number, piece)));
         }
-        GeneratedTokens tokens = writer.write(read, options, new TokenListener() {
+        GeneratedTokens tokens = writing.heardBy(new TokenListener() {
             @Override
             public boolean token(int row, long id) throws IOException {
                 return texts.get(row).add(id);

@@ -106,10 +106,8 @@ class EncoderDecoderTest {
                     .limit(given == batch ? PROMPT : tokens.length()).toArray();
             return Generator.generateTokens(inference, loaded, List.of(input), Options.tokens(12).sampling(sampling).beams(beams)).rows().getFirst().ids();
         }
-        Batch sound = ((Batch.Sounds) batch).slice(number, 1);
-        return TokenGenerator.of(LanguageModel.about(inference, List.of(sound))).about(List.of(new long[0]), Constraints.of(loaded))
-                .beams(Beams.of(beams, loaded)).generate(List.of(new long[] {Constraints.Keys.of(loaded).start()}), 12, sampling, EndOfText.of(loaded),
-                        (_, _) -> true).rows().getFirst().ids();
+        Batch.Sounds sound = ((Batch.Sounds) batch).slice(number, 1);
+        return Generator.generateAbout(inference, loaded, sound, new long[0], Options.tokens(12).sampling(sampling).beams(beams)).rows().getFirst().ids();
     }
 
     /** With few words and a few tokens every text can be looked at: as many beams as there are texts find the likeliest. */
@@ -162,7 +160,7 @@ class EncoderDecoderTest {
         refused("no_repeat_ngram_size must be a number of tokens, got -1", "{\"no_repeat_ngram_size\": -1}");
         refused("forced_bos_token_id must be a token's id", "{\"forced_bos_token_id\": \"fr\"}");
         LoadedModel whisper = LoadedModel.open(Fixture.named("whisper").folder());
-        assertTrue(assertThrows(IllegalArgumentException.class, () -> Writer.encoder(whisper)).getMessage().contains("reads something else"));
+        assertTrue(assertThrows(IllegalArgumentException.class, () -> Writer.encoder(whisper)).getMessage().contains("reads sounds; give their features"));
         assertEquals(Optional.empty(), Writer.encoder(LoadedModel.open(Fixture.named("gpt2").folder())));
     }
 

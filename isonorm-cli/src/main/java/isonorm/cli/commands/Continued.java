@@ -4,6 +4,7 @@ import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import isonorm.architecture.Architecture;
 import isonorm.architecture.Companion;
+import isonorm.architecture.Embedding;
 import isonorm.architecture.Output;
 import isonorm.cli.terminal.Json;
 import isonorm.convert.LoadedModel;
@@ -12,11 +13,14 @@ import isonorm.generate.GeneratedTokens;
 import isonorm.generate.Generator;
 import isonorm.generate.Options;
 import isonorm.inference.Inference;
+import isonorm.model.Batch;
 import isonorm.model.Compute;
 import isonorm.text.Tokenizer;
 import isonorm.verify.Verification;
 import isonorm.weights.Model;
 import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.time.Duration;
 import java.util.Arrays;
 import java.util.List;
@@ -60,6 +64,51 @@ final class Continued {
             }
             return result;
         }
+    }
+
+    /**
+     * The same about the sounds of a file: as texts where there is a tokenizer, and as tokens.
+     *
+     * @param beginning what stands behind the token that a text begins with: a text, or tokens where {@code behind} has any
+     */
+    static ObjectNode sounds(LoadedModel model, Compute compute, int threads, Path features, String beginning, long[] behind, Options wanted, Optional<String> first,
+            Generator.Listener listener) throws IOException {
+        Generator.requireSounds(model);
+        Architecture encoder = Model.of(model.model()).architecture().companion().orElseThrow().architecture();
+        Batch.Sounds sounds = ForwardFiles.sounds(features, (Embedding.Sound) encoder.embedding());
+        Generator.start(model);
+        if (!hasTokenizer(model)) {
+            if (!beginning.isEmpty() || !wanted.stops().isEmpty()) {
+                throw new IOException(model.checkpoint().folder() + " has no tokenizer.json, which --prompt and --stop need; give --input-tokens ID,... in place of a prompt");
+            }
+            Options options = first.isPresent() ? wanted.first(id(first.get(), Optional.empty())) : wanted;
+            try (Inference inference = Inference.load(model.model(), compute, threads)) {
+                GeneratedTokens tokens = Generator.generateAbout(inference, model, sounds, behind, options);
+                ObjectNode result = speeds(tokens);
+                ArrayNode rows = result.putArray("rows");
+                tokens.rows().forEach(each -> row(each, rows.addObject()));
+                return result;
+            }
+        }
+        try (Tokenizer tokenizer = Tokenizer.open(model.checkpoint().folder().resolve("tokenizer.json"))) {
+            Options options = first.isPresent() ? wanted.first(id(first.get(), Optional.of(tokenizer))) : wanted;
+            long[] begun = beginning.isEmpty() ? behind : tokenizer.ids(beginning);
+            try (Inference inference = Inference.load(model.model(), compute, threads)) {
+                Generated generated = Generator.generateAbout(inference, model, tokenizer, sounds, begun, options, listener);
+                ObjectNode result = speeds(generated.tokens());
+                ArrayNode rows = result.putArray("rows");
+                for (int i = 0; i < sounds.count(); i++) {
+                    ObjectNode one = rows.addObject();
+                    one.put("text", generated.texts().get(i));
+                    row(generated.tokens().rows().get(i), one);
+                }
+                return result;
+            }
+        }
+    }
+
+    static boolean hasTokenizer(LoadedModel model) {
+        return Files.exists(model.checkpoint().folder().resolve("tokenizer.json"));
     }
 
     private static boolean encodes(LoadedModel model) {

@@ -13,6 +13,7 @@ import isonorm.checkpoint.SafetensorsWriter;
 import isonorm.checkpoint.TensorInfo;
 import isonorm.cli.report.OutputFile;
 import isonorm.cli.terminal.Json;
+import isonorm.layer.Fit;
 import isonorm.layer.ForwardPass;
 import isonorm.model.Batch;
 import isonorm.model.Compute;
@@ -158,6 +159,17 @@ final class ForwardFiles {
         int each = patches.channels() * patches.height() * patches.width();
         return values(file, info, name, together).stream().<Batch>map(pixels ->
                 new Batch.Images(pixels, pixels.length / each, patches.channels(), patches.height(), patches.width())).toList();
+    }
+
+    /** The sounds of a file that a model with this embedding reads, all of which fit it. */
+    static Batch.Sounds sounds(Path inputs, Embedding.Sound sound) throws IOException {
+        Batch.Sounds all = (Batch.Sounds) sounds(SafetensorsFile.open(inputs), sound, Integer.MAX_VALUE).getFirst();
+        try {
+            Fit.require(sound, all);
+        } catch (IllegalArgumentException e) {
+            throw new IOException(inputs + ": " + e.getMessage(), e);
+        }
+        return all;
     }
 
     private static List<Batch> sounds(SafetensorsFile file, Embedding.Sound sound, int together) throws IOException {

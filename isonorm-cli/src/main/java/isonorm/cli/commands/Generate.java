@@ -9,6 +9,7 @@ import isonorm.cli.terminal.Json;
 import isonorm.cli.terminal.ProgressBar;
 import isonorm.cli.terminal.Table;
 import isonorm.convert.LoadedModel;
+import isonorm.generate.Generator;
 import isonorm.generate.Options;
 import isonorm.generate.Sampling;
 import isonorm.model.Compute;
@@ -42,7 +43,8 @@ import picocli.CommandLine.Parameters;
             "  isonorm generate gpt2/ --prompt-file story.txt --max-tokens 500 --temperature 0.8 --top-p 0.95",
             "  isonorm generate gpt2/ --prompt \"Once upon\" --prompt \"Twice\" --stop \".\" --json",
             "  isonorm generate nllb/ --input-text \"Hello\" --first-token fra_Latn --beams 4",
-            "  isonorm generate marian/ --input-tokens 21,9,44,0"
+            "  isonorm generate marian/ --input-tokens 21,9,44,0",
+            "  isonorm generate whisper-tiny/ --input-features sound.safetensors --prompt \"<|en|><|transcribe|><|notimestamps|>\""
         })
 public final class Generate extends CheckpointCommand {
 
@@ -63,6 +65,11 @@ public final class Generate extends CheckpointCommand {
     @Option(names = "--input-tokens", paramLabel = "ID,...",
             description = "The same as tokens, or a prompt as such, for checkpoints without a tokenizer.json; tokens are what is printed then. Several make a batch.")
     private List<String> inputTokens = List.of();
+
+    @Option(names = "--input-features", paramLabel = "FILE",
+            description = "What an encoder of sounds reads (Whisper, Speech2Text): a safetensors file with input_features, as the model's feature extractor makes them. "
+                    + "--prompt or --input-tokens then says what stands behind the token that a text begins with: a language and a task, for instance.")
+    private @Nullable Path inputFeatures;
 
     @Option(names = "--first-token", paramLabel = "TOKEN",
             description = "What is written begins with this token, a text or an id, such as the language to translate into. Default: forced_bos_token_id of an "
@@ -125,9 +132,15 @@ public final class Generate extends CheckpointCommand {
     @Override
     public Integer call() throws IOException {
         int ways = (prompts.isEmpty() ? 0 : 1) + (promptFile == null ? 0 : 1) + (inputTexts.isEmpty() ? 0 : 1) + (inputTokens.isEmpty() ? 0 : 1);
-        if (ways != 1) {
-            throw wrongUsage(ways == 0 ? "give a text to continue: --prompt TEXT or --prompt-file FILE; or, for an encoder-decoder, --input-text TEXT or"
-                    + " --input-tokens ID,..." : "--prompt, --prompt-file, --input-text and --input-tokens exclude each other");
+        if (inputFeatures != null && (ways > 1 || !inputTexts.isEmpty() || promptFile != null || prompts.size() > 1 || inputTokens.size() > 1)) {
+            throw wrongUsage("beside --input-features stands --prompt or --input-tokens, once, which says what a text about each sound begins with");
+        }
+        if (inputFeatures != null && echo) {
+            throw wrongUsage("--echo prints a prompt, and beside --input-features there is none; leave it out");
+        }
+        if (inputFeatures == null && ways != 1) {
+            throw wrongUsage(ways == 0 ? "give a text to continue: --prompt TEXT or --prompt-file FILE; or, for an encoder-decoder, --input-text TEXT,"
+                    + " --input-tokens ID,... or --input-features FILE" : "--prompt, --prompt-file, --input-text and --input-tokens exclude each other");
         }
         if (!inputTokens.isEmpty() && (!stops.isEmpty() || echo)) {
             throw wrongUsage("--stop and --echo are about texts, and --input-tokens gives none; leave them out");
@@ -149,8 +162,12 @@ public final class Generate extends CheckpointCommand {
             throw wrongUsage(String.valueOf(e.getMessage()));
         }
         LoadedModel model = open(checkpoint);
-        Continued.requirePrediction(model);
-        boolean encodes = requireWay(Model.of(model.model()).architecture());
+        if (inputFeatures == null) {
+            Continued.requirePrediction(model);
+        } else {
+            Generator.requireSounds(model);
+        }
+        boolean encodes = inputFeatures != null || requireWay(Model.of(model.model()).architecture());
         if (!quiet && !json && !draws && repetitionPenalty == 1) {
             model.checkpoint().generationConfig().flatMap(config -> SamplingDefaults.remark(config, encodes)).ifPresent(console.err()::println);
         }
@@ -165,9 +182,18 @@ public final class Generate extends CheckpointCommand {
         if (draws) {
             result.put("seed", drawn);
         }
+        if (inputFeatures != null) {
+            String beginning = prompts.isEmpty() ? "" : prompts.getFirst();
+            long[] behind = tokens.isEmpty() ? new long[0] : tokens.getFirst();
+            boolean asText = Continued.hasTokenizer(model);
+            result.setAll(Continued.sounds(model, Compute.named(type), workers, inputFeatures, beginning, behind, options, Optional.ofNullable(firstToken),
+                    Generator.Listener.NONE));
+            warnOfPositions(checkpoint, model, longest(result, false));
+            return tell(result, asText);
+        }
         if (!tokens.isEmpty()) {
             result.setAll(Continued.tokens(model, Compute.named(type), workers, tokens, options, Optional.ofNullable(firstToken)));
-            return tell(result);
+            return tell(result, false);
         }
         boolean streams = !json && texts.size() == 1;
         long[] pieces = {0};
@@ -183,11 +209,7 @@ public final class Generate extends CheckpointCommand {
         } catch (ClosedOutput _) {
             return FAILED; // whoever read it, head for instance, has gone
         }
-        int longest = 0;
-        for (JsonNode row : result.path("rows")) {
-            longest = Math.max(longest, (encodes ? 1 : row.path("prompt_tokens").asInt()) + row.path("ids").size());
-        }
-        warnOfPositions(checkpoint, model, longest);
+        warnOfPositions(checkpoint, model, longest(result, encodes));
         if (json) {
             console.json(result);
             return DONE;
@@ -225,14 +247,23 @@ public final class Generate extends CheckpointCommand {
         return encodes;
     }
 
-    /** Tokens behind tokens, a line each. */
-    private int tell(ObjectNode result) {
+    /** How many tokens the longest text of a decoder has. */
+    private static int longest(JsonNode result, boolean encodes) {
+        int longest = 0;
+        for (JsonNode row : result.path("rows")) {
+            longest = Math.max(longest, (encodes ? 1 : row.path("prompt_tokens").asInt()) + row.path("ids").size());
+        }
+        return longest;
+    }
+
+    /** A line each: texts, or tokens. */
+    private int tell(ObjectNode result, boolean asText) {
         if (json) {
             console.json(result);
             return DONE;
         }
         for (JsonNode row : result.path("rows")) {
-            console.out().println(StreamSupport.stream(row.path("ids").spliterator(), false).map(JsonNode::asText).collect(Collectors.joining(",")));
+            console.out().println(asText ? row.path("text").asText() : StreamSupport.stream(row.path("ids").spliterator(), false).map(JsonNode::asText).collect(Collectors.joining(",")));
         }
         if (!quiet) {
             console.out().flush();

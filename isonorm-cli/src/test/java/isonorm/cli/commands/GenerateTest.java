@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
 import isonorm.cli.Main;
 import isonorm.cli.Run;
 import isonorm.cli.terminal.Console;
@@ -144,19 +145,23 @@ class GenerateTest {
         assertTrue(lines.stream().allMatch(line -> line.matches("9(,\\d+){1,7}")), beams.out());
     }
 
+    private static void writeTokenizer(Path folder) throws IOException {
+        String words = IntStream.range(1, 160).mapToObj(i -> "\"w" + i + "\": " + i).collect(Collectors.joining(", "));
+        Files.writeString(folder.resolve("tokenizer.json"), """
+                {"version": "1.0", "added_tokens": [], "normalizer": null, "pre_tokenizer": {"type": "Whitespace"},
+                 "post_processor": {"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "w1", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}},
+                   {"SpecialToken": {"id": "w2", "type_id": 0}}], "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}],
+                   "special_tokens": {"w1": {"id": "w1", "ids": [1], "tokens": ["w1"]}, "w2": {"id": "w2", "ids": [2], "tokens": ["w2"]}}},
+                 "decoder": null, "model": {"type": "WordLevel", "vocab": {"?": 0, %s}, "unk_token": "?"}}""".formatted(words));
+    }
+
     @Test
     void anEncoderDecoderWritesAboutTexts() throws IOException {
         Path bart = Files.createDirectory(folder.resolve("bart"));
         for (String file : List.of("config.json", "generation_config.json", "model.safetensors")) {
             Files.copy(Run.fixture("bart").resolve(file), bart.resolve(file));
         }
-        String words = IntStream.range(1, 160).mapToObj(i -> "\"w" + i + "\": " + i).collect(Collectors.joining(", "));
-        Files.writeString(bart.resolve("tokenizer.json"), """
-                {"version": "1.0", "added_tokens": [], "normalizer": null, "pre_tokenizer": {"type": "Whitespace"},
-                 "post_processor": {"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "w1", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}},
-                   {"SpecialToken": {"id": "w2", "type_id": 0}}], "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}],
-                   "special_tokens": {"w1": {"id": "w1", "ids": [1], "tokens": ["w1"]}, "w2": {"id": "w2", "ids": [2], "tokens": ["w2"]}}},
-                 "decoder": null, "model": {"type": "WordLevel", "vocab": {"?": 0, %s}, "unk_token": "?"}}""".formatted(words));
+        writeTokenizer(bart);
         for (List<Object> options : List.<List<Object>>of(List.of(), List.of("--beams", 4), List.of("--first-token", "w9"))) {
             List<Object> text = new ArrayList<>(List.of("generate", bart, "--input-text", "w5 w3 w11 w40", "--max-tokens", 8, "--json"));
             text.addAll(options);
@@ -167,9 +172,49 @@ class GenerateTest {
         refused("give --input-text TEXT or --input-tokens ID,... in place of a prompt", bart, "--prompt", "w5");
         refused("give --prompt in place of --input-text", EXAMPLE, "--input-text", "To be");
         refused("--first-token must be one token's text or its id, got w9 w8, which is 2 tokens", bart, "--input-text", "w5", "--first-token", "w9 w8");
-        refused("the encoder of this whisper model reads something else", Run.fixture("whisper"), "--input-tokens", "5");
+        refused("the encoder of this whisper model reads sounds", Run.fixture("whisper"), "--input-tokens", "5");
         assertTrue(Run.of("generate", bart, "--input-text", "w5", "--beams", 2, "--temperature", 1).ended(2).err().contains("draws nothing"));
         assertTrue(Run.of("generate", bart, "--input-tokens", "w5").ended(2).err().contains("ids with commas"));
+    }
+
+    @Test
+    void anEncoderOfSoundsIsWrittenAboutFromAFile() throws IOException {
+        for (String name : List.of("whisper", "speech_to_text")) {
+            Path model = Run.fixture(name);
+            List<Object> plain = List.of("generate", model, "--input-features", model.resolve("golden.safetensors"), "--max-tokens", 12, "--json");
+            JsonNode rows = Run.of(plain.toArray()).ended(0).json().path("rows");
+            assertEquals(2, rows.size());
+            int checked = 0;
+            for (JsonNode row : new ObjectMapper().readTree(model.resolveSibling("generations.json").toFile())) {
+                if (row.path("fixture").asText().equals(name) && row.path("name").asText().equals("greedy")) {
+                    assertEquals(row.path("ids"), rows.path(row.path("row").asInt()).path("ids"));
+                    checked++;
+                }
+            }
+            assertTrue(checked > 0);
+            int first = rows.at("/0/ids/0").asInt();
+            Run begun = Run.of("generate", model, "--input-features", model.resolve("golden.safetensors"), "--input-tokens", first, "--max-tokens", 11, "--quiet").ended(0);
+            String rest = rows.at("/0/ids").toString().replaceAll("[\\[\\]]", "").replaceFirst("\\d+,", "");
+            assertEquals(rest, begun.out().lines().toList().getFirst());
+        }
+        Path texts = Files.createDirectory(folder.resolve("texts"));
+        for (String file : List.of("config.json", "generation_config.json", "model.safetensors", "golden.safetensors")) {
+            Files.copy(Run.fixture("whisper").resolve(file), texts.resolve(file));
+        }
+        writeTokenizer(texts);
+        Run about = Run.of("generate", texts, "--input-features", texts.resolve("golden.safetensors"), "--max-tokens", 3, "--quiet").ended(0);
+        assertEquals(List.of("w132 w132 w132", "w55 w55 w55"), about.out().lines().toList());
+        assertEquals(Run.of("generate", Run.fixture("whisper"), "--input-features", texts.resolve("golden.safetensors"), "--input-tokens", "5,9", "--max-tokens", 4, "--json")
+                .ended(0).json().at("/rows/1/ids"), Run.of("generate", texts, "--input-features", texts.resolve("golden.safetensors"), "--prompt", "w5 w9",
+                "--max-tokens", 4, "--json").ended(0).json().at("/rows/1/ids"));
+        Path whisper = Run.fixture("whisper");
+        Path sounds = whisper.resolve("golden.safetensors");
+        refused("with 20 lines for this model, got shape", Run.fixture("speech_to_text"), "--input-features", sounds);
+        refused("has no input_features", whisper, "--input-features", Run.fixture("bart").resolve("golden.safetensors"));
+        refused("this bart model is none", Run.fixture("bart"), "--input-features", sounds);
+        refused("this whisper model is none", Run.fixture("whisper-base"), "--input-features", sounds);
+        refused("has no tokenizer.json, which --prompt and --stop need", whisper, "--input-features", sounds, "--prompt", "a");
+        assertTrue(Run.of("generate", whisper, "--input-features", sounds, "--input-text", "a").ended(2).err().contains("beside --input-features"));
     }
 
     @Test
