@@ -81,6 +81,9 @@ class MainTest {
             eval a --text x --compute f16        | expected one of f64, f32, bf16, got 'f16'
             score a                              | Missing required option: '--data=FILE'
             score a --data x --limit 0           | --limit must be 1 or more, got 0
+            score a --data x --shots 2           | --shots N goes with --examples FILE
+            score a --data x --data y --data z --shots 2 --examples x --examples y | one for all of --data or one for each
+            score a --data x --examples y        | --shots N goes with --examples FILE
             bench                                | name what to measure: norms, generate
             bench norm                           | unknown command 'norm'; did you mean norms?
             bench norms --model vit-x            | expected one of vit-ti, vit-s, vit-b, vit-l, gpt2-small, gpt2-medium, gpt2-xl, llama-134m, got 'vit-x'

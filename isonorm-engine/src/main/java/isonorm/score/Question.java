@@ -23,6 +23,7 @@ public record Question(String where, String context, List<String> choices, int a
 
     private static final ObjectMapper JSON = new ObjectMapper().enable(DeserializationFeature.FAIL_ON_TRAILING_TOKENS);
     private static final List<String> ANSWERS = List.of("answer", "gold", "label");
+    private static final String BETWEEN_SHOTS = "\n\n";
 
     public Question {
         choices = List.copyOf(choices);
@@ -55,6 +56,24 @@ public record Question(String where, String context, List<String> choices, int a
             throw new IOException(jsonLines + " has no question in it");
         }
         return questions;
+    }
+
+    /**
+     * What stands in front of a question that is asked behind examples: each with its right choice behind it, as lm-evaluation-harness has them.
+     *
+     * @param delimiter what stands between context and choice
+     */
+    public static String shots(List<Question> examples, String delimiter) {
+        StringBuilder shots = new StringBuilder();
+        for (Question example : examples) {
+            shots.append(example.context).append(delimiter).append(example.choices.get(example.answer)).append(BETWEEN_SHOTS);
+        }
+        return shots.toString();
+    }
+
+    /** The same question behind a text. */
+    public Question behind(String text) {
+        return new Question(where, text + context, choices, answer);
     }
 
     private static Question parse(String where, String line) throws IOException {

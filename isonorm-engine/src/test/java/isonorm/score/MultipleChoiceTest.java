@@ -248,4 +248,12 @@ class MultipleChoiceTest {
         }
         return sum;
     }
+
+    @Test
+    void examplesStandInFrontWithTheirRightChoices() {
+        Question first = new Question("x", "Q: a", List.of("b", "c"), 1);
+        Question second = new Question("x", "Q: d", List.of("e"), 0);
+        assertEquals("Q: a c\n\nQ: d e\n\n", Question.shots(List.of(first, second), " "));
+        assertEquals("Q: a c\n\nQ: d", second.behind(Question.shots(List.of(first), " ")).context());
+    }
 }

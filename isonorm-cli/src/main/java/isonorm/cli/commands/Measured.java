@@ -1,5 +1,6 @@
 package isonorm.cli.commands;
 
+import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import isonorm.cli.terminal.Json;
 import isonorm.score.Accuracy;
@@ -28,7 +29,7 @@ final class Measured {
         return result;
     }
 
-    static ObjectNode accuracy(List<Answered> answered, double seconds) {
+    static ObjectNode accuracy(List<Answered> answered) {
         Accuracy accuracy = Accuracy.of(answered, Answered::chosen);
         Accuracy normalized = Accuracy.of(answered, Answered::chosenByLength);
         ObjectNode result = Json.object();
@@ -38,7 +39,22 @@ final class Measured {
         Json.put(result, "accuracy_standard_error", accuracy.standardError());
         result.put("normalized_accuracy", normalized.value());
         Json.put(result, "normalized_accuracy_standard_error", normalized.standardError());
-        result.put("seconds", seconds);
         return result;
+    }
+
+    /** The mean of tasks, each counted once; its standard error is that of a sum of what is independent. */
+    static ObjectNode mean(JsonNode tasks) {
+        ObjectNode mean = Json.object();
+        for (String name : List.of("accuracy", "normalized_accuracy")) {
+            double sum = 0;
+            double squares = 0;
+            for (JsonNode task : tasks) {
+                sum += task.path(name).asDouble();
+                squares += Math.pow(task.path(name + "_standard_error").asDouble(Double.NaN), 2);
+            }
+            mean.put(name, sum / tasks.size());
+            Json.put(mean, name + "_standard_error", Math.sqrt(squares) / tasks.size());
+        }
+        return mean;
     }
 }

@@ -1,14 +1,18 @@
 package isonorm.cli.commands;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.node.ObjectNode;
 import isonorm.cli.Run;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Locale;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -92,6 +96,58 @@ class EvalTest {
         JsonNode first = Run.of("score", EXAMPLE, "--data", data, "--limit", 1, "--json").ended(0).json();
         assertEquals(1, first.path("questions").asLong());
         assertTrue(first.has("accuracy") && !first.has("accuracy_standard_error"), first.toString());
+    }
+
+    @Test
+    void scoreTakesSeveralTasksTogether() throws IOException {
+        Path one = Files.writeString(folder.resolve("one.jsonl"), """
+                {"context": "ROMEO:\\nI am", "choices": ["not", "zqxj"], "answer": 0}
+                {"context": "ROMEO:\\nI am", "choices": ["zqxj", "not"], "gold": 1}
+                {"context": "ROMEO:\\nI am", "choices": ["not", "zqxj"], "answer": 1}
+                """);
+        Path two = Files.writeString(folder.resolve("two.jsonl"), """
+                {"context": "KING RICHARD", "choices": ["III:", "zqxj zqxj"], "label": 0}
+                {"context": "KING RICHARD", "choices": ["zqxj zqxj", "III:"], "label": 1}
+                """);
+        JsonNode both = Run.of("score", EXAMPLE, "--data", one, "--data", two, "--delimiter", " ", "--json").ended(0).json();
+        JsonNode first = Run.of("score", EXAMPLE, "--data", one, "--delimiter", " ", "--json").ended(0).json();
+        assertEquals(first.path("accuracy"), both.at("/tasks/0/accuracy"));
+        assertEquals(first.path("normalized_accuracy_standard_error"), both.at("/tasks/0/normalized_accuracy_standard_error"));
+        assertEquals(2, both.at("/tasks/1/questions").asInt());
+        assertEquals((2. / 3 + 1) / 2, both.at("/mean/accuracy").asDouble(), 1e-15);
+        assertEquals(first.path("accuracy_standard_error").asDouble() / 2, both.at("/mean/accuracy_standard_error").asDouble(), 1e-15);
+        Run run = Run.of("score", EXAMPLE, "--data", one, "--data", two, "--delimiter", " ").ended(0);
+        assertTrue(run.out().contains("mean") && run.out().contains("0.8333"), run.out());
+    }
+
+    @Test
+    void scoreAsksBehindExamples() throws IOException {
+        Path dev = Files.writeString(folder.resolve("dev.jsonl"), """
+                {"context": "Q: a", "choices": ["x", "zqxj"], "answer": 1}
+                {"context": "Q: b", "choices": ["zqxj", "y"], "answer": 0}
+                """);
+        StringBuilder plain = new StringBuilder();
+        StringBuilder behind = new StringBuilder();
+        for (String word : "thou I the my lord king what not love good death night day come speak hear".split(" ")) {
+            String rest = word + "\", \"choices\": [\"zqxj is\", \"thy own life\", \"and so\"], \"answer\": " + word.length() % 3 + "}\n";
+            plain.append("{\"context\": \"Q: ").append(rest);
+            behind.append("{\"context\": \"Q: a zqxj\\n\\nQ: b zqxj\\n\\nQ: ").append(rest);
+        }
+        JsonNode none = answers(plain, "--limit", 100);
+        JsonNode shots = answers(plain, "--shots", 2, "--examples", dev);
+        assertEquals(answers(behind, "--limit", 100), shots);
+        assertNotEquals(none, shots);
+        Path data = folder.resolve("questions.jsonl");
+        refused("dev.jsonl has 2 examples, and --shots asks for 3", "score", EXAMPLE, "--data", data, "--shots", 3, "--examples", dev);
+    }
+
+    /** How many are right by either count. */
+    private JsonNode answers(CharSequence questions, Object... more) throws IOException {
+        Path data = Files.writeString(folder.resolve("questions.jsonl"), questions);
+        List<Object> arguments = new ArrayList<>(List.of("score", EXAMPLE, "--data", data, "--delimiter", " ", "--json"));
+        arguments.addAll(List.of(more));
+        ObjectNode json = (ObjectNode) Run.of(arguments.toArray()).ended(0).json();
+        return json.without(List.of("seconds", "shots"));
     }
 
     @Test
