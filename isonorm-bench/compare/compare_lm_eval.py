@@ -109,7 +109,7 @@ def forward(checkpoint, rows, folder):
     if os.path.exists(outputs):
         os.remove(outputs)
     subprocess.run([ISONORM, "forward", checkpoint, "--inputs", inputs, "--output", outputs, "--compute", "f64", "-q"], check=True, stdout=subprocess.DEVNULL)
-    logits = load_file(outputs)["logits"].astype(numpy.float64)
+    logits = load_file(outputs)["output"].astype(numpy.float64)
     logits -= logits.max(-1, keepdims=True)
     logs = logits - numpy.log(numpy.exp(logits).sum(-1, keepdims=True))
     return [[float(logs[r, t - 1, row[t]]) for t in range(1, len(row))] for r, row in enumerate(rows)]

@@ -268,6 +268,7 @@ final class Web implements AutoCloseable {
             case "GatedRepo" -> throw new HubException(GATED, name.id() + " is gated: ask its owner on " + settings.endpoint() + "/" + name.id()
                     + (token ? "; the token that was sent has no access yet" : ", and give your token by HF_TOKEN"));
             case "RevisionNotFound" -> throw new HubException(REVISION, name.id() + " has no revision '" + name.revision() + "'");
+            case "EntryNotFound" -> throw new HubException(REFUSED, host + " lists a file of " + name + " that it does not have");
             case "RepoNotFound" -> throw missing(name, host, token);
             default -> {
                 if (status == 401 && token) {
