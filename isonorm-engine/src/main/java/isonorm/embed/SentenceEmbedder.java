@@ -79,12 +79,21 @@ public final class SentenceEmbedder implements AutoCloseable {
         }
     }
 
+    /** Whether a model is an encoder of texts, so that it can embed them. */
+    public static boolean takes(LoadedModel model) {
+        return reads(Model.of(model.model()).architecture());
+    }
+
+    private static boolean reads(Architecture architecture) {
+        return architecture.companion().isEmpty() && architecture.embedding() instanceof Embedding.Tokens
+                && architecture.blocks().stream().noneMatch(block -> block.mixer().causal());
+    }
+
     /** What reads texts and gives hidden states: the model without what stands behind those. */
     private static Model encoder(LoadedModel model) {
         Model whole = Model.of(model.model());
         Architecture architecture = whole.architecture();
-        if (architecture.companion().isPresent() || !(architecture.embedding() instanceof Embedding.Tokens)
-                || architecture.blocks().stream().anyMatch(block -> block.mixer().causal())) {
+        if (!reads(architecture)) {
             throw new IllegalArgumentException("sentences are embedded by an encoder of texts, all of whose tokens see each other; this "
                     + architecture.family() + (architecture.companion().isPresent() ? " has two stacks" : architecture.embedding() instanceof Embedding.Tokens
                             ? "'s tokens see those before them" : " reads no texts"));
@@ -120,12 +129,16 @@ public final class SentenceEmbedder implements AutoCloseable {
      * The embedding of each text.
      *
      * @throws IOException if a text cannot be tokenized
+     * @throws IllegalArgumentException if a text has no tokens, nor the tokenizer any that it puts around them
      */
     public List<Embedded> embed(List<String> texts, Progress progress) throws IOException {
         List<long[]> ids = new ArrayList<>();
         List<Boolean> cut = new ArrayList<>();
         for (String text : texts) {
             long[] all = tokenizer.framed(prepared(text));
+            if (all.length == 0) {
+                throw new IllegalArgumentException("a text to embed must have tokens; number " + (ids.size() + 1) + " of " + texts.size() + " has none: leave it out");
+            }
             cut.add(all.length > longest);
             ids.add(all.length > longest ? tokenizer.framed(prepared(text), longest) : all);
         }

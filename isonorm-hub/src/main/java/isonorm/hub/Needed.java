@@ -24,12 +24,12 @@ record Needed(List<String> first, Optional<String> index) {
     private static final long LONGEST_INDEX = 100_000_000;
     private static final ObjectMapper JSON = new ObjectMapper();
     private static final Pattern COMPANION = Pattern.compile("(config|generation_config|special_tokens_map|added_tokens|preprocessor_config|adapter_config)\\.json"
-            + "|tokenizer.*|vocab\\..*|merges\\.txt|chat_template\\..*|.*\\.model|spiece\\..*");
+            + "|modules\\.json|(config_)?sentence_.*\\.json|[0-9]_\\w+/config\\.json|tokenizer[^/]*|vocab\\.[^/]*|merges\\.txt|chat_template\\.[^/]*|[^/]*\\.model|spiece\\.[^/]*");
 
     static Needed of(ModelName name, Listing listing) throws HubException {
         List<String> top = listing.top();
         List<String> safetensors = top.stream().filter(file -> file.endsWith(".safetensors")).toList();
-        List<String> needed = new ArrayList<>(top.stream().filter(file -> COMPANION.matcher(file).matches()).toList());
+        List<String> needed = new ArrayList<>(listing.files().keySet().stream().filter(file -> COMPANION.matcher(file).matches()).toList());
         if (!top.contains("config.json")) {
             throw new HubException(HubException.Reason.UNUSABLE, name + " has no config.json, so it is no checkpoint (" + some(top) + "); --include fetches files by name");
         }

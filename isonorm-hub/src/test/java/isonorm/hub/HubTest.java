@@ -153,6 +153,10 @@ class HubTest {
         Files.delete(hub().cached(large).resolve("model-2.safetensors"));
         HubException partly = assertThrows(HubException.class, () -> hub().cached(large));
         assertTrue(partly.getMessage().contains("is not whole in the Hugging Face cache, model-2.safetensors is missing"), partly.getMessage());
+        fake.put("some/sentences", Map.of("config.json", text("{}"), "model.safetensors", bytes(6, 10), "modules.json", text("[]"), "1_Pooling/config.json", text("{}"),
+                "sentence_bert_config.json", text("{}"), "config_sentence_transformers.json", text("{}"), "tokenizer/x.json", text("no"), "2_Dense/pytorch_model.bin", text("no")));
+        assertEquals(Set.of("config.json", "model.safetensors", "modules.json", "1_Pooling/config.json", "sentence_bert_config.json", "config_sentence_transformers.json"),
+                files(fetch(new ModelName("some/sentences", "main")).folder()));
         fake.put("some/torch", Map.of("config.json", text("{}"), "pytorch_model.bin", bytes(5, 10), "tf_model.h5", text("no")));
         assertEquals(Set.of("config.json", "pytorch_model.bin"), files(fetch(new ModelName("some/torch", "main")).folder()));
     }

@@ -68,10 +68,17 @@ final class Metrics {
         counter(text, "isonorm_reused_tokens_total", "Tokens of prompts that had been read before.", state.tokensReused());
         counter(text, "isonorm_generated_tokens_total", "Tokens that were generated.", state.tokensWritten());
         counter(text, "isonorm_steps_total", "Passes through the model.", state.steps());
-        counter(text, "isonorm_answers_total", "Requests answered.", answered.sum());
-        counter(text, "isonorm_refusals_total", "Requests refused.", refused.sum());
+        text.append(text());
         first.write(text, "isonorm_first_token_seconds", "From a request to its first token.");
         between.write(text, "isonorm_next_token_seconds", "From a token to the next.");
+        return text.toString();
+    }
+
+    /** What is told of any model. */
+    String text() {
+        StringBuilder text = new StringBuilder();
+        counter(text, "isonorm_answers_total", "Requests answered.", answered.sum());
+        counter(text, "isonorm_refusals_total", "Requests refused.", refused.sum());
         return text.toString();
     }
 

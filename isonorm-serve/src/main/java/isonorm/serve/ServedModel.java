@@ -25,7 +25,7 @@ import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 
 /** A model in memory with its tokenizer, and what requests about it have in common. */
-final class ServedModel implements AutoCloseable {
+final class ServedModel implements Served {
 
     /** As many as OpenAI's interface allows at the most. */
     private static final int MOST_LIKELIEST = 20;
@@ -75,15 +75,18 @@ final class ServedModel implements AutoCloseable {
         }
     }
 
-    String name() {
+    @Override
+    public String name() {
         return name;
     }
 
-    long created() {
+    @Override
+    public long created() {
         return created;
     }
 
-    int context() {
+    @Override
+    public int context() {
         return batcher.context();
     }
 
@@ -173,13 +176,6 @@ final class ServedModel implements AutoCloseable {
         return seed.map(JsonNode::longValue).orElseGet(random::nextLong);
     }
 
-    private void requireModel(Fields fields) throws Refusal {
-        Optional<String> wanted = fields.text("model");
-        if (wanted.isPresent() && !wanted.get().equals(name)) {
-            throw Refusal.of(404, "model_not_found", "the model served here is " + name);
-        }
-    }
-
     /** Continues a prompt in as many ways as are wanted. */
     List<Batcher.Answer> submit(List<int[]> prompts, Wanted wanted, boolean readsPrompt) throws Refusal {
         List<Batcher.Request> requests = new ArrayList<>();
@@ -206,23 +202,6 @@ final class ServedModel implements AutoCloseable {
     /** An answer as text. */
     Batcher.Text text(Batcher.Answer answer, Wanted wanted) {
         return Batcher.Text.of(answer, tokenizer, wanted.stops);
-    }
-
-    ObjectNode models() {
-        ObjectNode json = JsonNodeFactory.instance.objectNode();
-        json.put("object", "list");
-        json.putArray("data").add(model());
-        return json;
-    }
-
-    ObjectNode model() {
-        ObjectNode model = JsonNodeFactory.instance.objectNode();
-        model.put("id", name);
-        model.put("object", "model");
-        model.put("created", created);
-        model.put("owned_by", "isonorm");
-        model.put("max_model_len", context());
-        return model;
     }
 
     ObjectNode tokenize(Fields fields) throws Refusal, IOException {
@@ -282,14 +261,10 @@ final class ServedModel implements AutoCloseable {
         return json;
     }
 
-    void close(Duration patience) {
+    @Override
+    public void close(Duration patience) {
         batcher.close(patience);
         inference.close();
         tokenizer.close();
-    }
-
-    @Override
-    public void close() {
-        close(Duration.ZERO);
     }
 }

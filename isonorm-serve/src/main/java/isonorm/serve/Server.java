@@ -12,6 +12,7 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import com.sun.net.httpserver.HttpExchange;
 import com.sun.net.httpserver.HttpServer;
 import isonorm.convert.LoadedModel;
+import isonorm.embed.SentenceEmbedder;
 import isonorm.model.Compute;
 import java.io.IOException;
 import java.io.InputStream;
@@ -36,7 +37,7 @@ import java.util.concurrent.atomic.AtomicInteger;
  * A model that answers by OpenAI's HTTP interface, with the log probabilities of prompts that evaluations need.
  *
  * <p>{@code GET /v1/models}, {@code POST /v1/completions} and {@code /v1/chat/completions}, {@code /tokenize}, {@code /detokenize}, {@code GET /tokenizer_info},
- * {@code /health} and {@code /metrics}. Requests run together, each with the tokens that it would get alone. Where it listens on loopback, it answers only what
+ * {@code /health} and {@code /metrics}; of an encoder {@code POST /v1/embeddings}. Requests run together, each with the tokens that it would get alone. Where it listens on loopback, it answers only what
  * names a loopback address, so that no page of another site gets to it. No message says more of this machine than the request did.
  */
 public final class Server implements AutoCloseable {
@@ -45,6 +46,8 @@ public final class Server implements AutoCloseable {
     private static final int LONGEST_BODY = 8 << 20;
 
     private static final int DEEPEST_JSON = 32;
+
+    private static final String METRICS = "text/plain; version=0.0.4";
 
     /** How long an answer is tried to be written behind the last of what runs. */
     private static final Duration LAST = Duration.ofMillis(200);
@@ -95,22 +98,30 @@ public final class Server implements AutoCloseable {
     }
 
     private final Settings settings;
-    private final ServedModel model;
+    private final Served model;
     private final HttpServer server;
     private final ExecutorService threads = Executors.newVirtualThreadPerTaskExecutor();
     private final Metrics metrics = new Metrics();
-    private final Completions completions;
-    private final Chat chat;
+    private final Routes routes;
     private final boolean loopback;
     private final AtomicInteger open = new AtomicInteger();
     private volatile boolean closing;
 
-    private Server(Settings settings, ServedModel model, HttpServer server) {
+    /** What is answered depends on what is served. */
+    @FunctionalInterface
+    private interface Routes {
+        /** Answers a request, unless there is nothing under its path. */
+        boolean answer(String path, HttpExchange exchange, Reply reply) throws Refusal, IOException, InterruptedException;
+    }
+
+    private Server(Settings settings, Served model, HttpServer server) {
         this.settings = settings;
         this.model = model;
         this.server = server;
-        this.completions = new Completions(model, metrics);
-        this.chat = new Chat(model, metrics);
+        this.routes = switch (model) {
+            case ServedModel texts -> texts(texts, metrics);
+            case ServedEncoder encoder -> embeddings(encoder, metrics);
+        };
         this.loopback = server.getAddress().getAddress().isLoopbackAddress();
         server.setExecutor(threads);
         server.createContext("/", this::answer);
@@ -119,13 +130,13 @@ public final class Server implements AutoCloseable {
     /**
      * Loads a model and begins to answer.
      *
-     * @throws IllegalArgumentException if the model does not predict the next token
+     * @throws IllegalArgumentException if the model neither predicts the next token nor is an encoder of texts
      * @throws IOException if the checkpoint lacks a tokenizer that can be read, or the port is in use
      */
     public static Server start(LoadedModel model, Settings settings) throws IOException {
         HttpServer server = bound(settings);
         try {
-            Server started = new Server(settings, ServedModel.load(model, settings), server);
+            Server started = new Server(settings, SentenceEmbedder.takes(model) ? ServedEncoder.load(model, settings) : ServedModel.load(model, settings), server);
             server.start();
             return started;
         } catch (IOException | RuntimeException e) {
@@ -216,21 +227,58 @@ public final class Server implements AutoCloseable {
                 }
                 reply.json(200, model.model());
             }
-            case "/tokenizer_info" -> {
-                requireMethod(exchange, "GET");
-                reply.json(200, model.tokenizerInfo());
+            default -> {
+                if (!routes.answer(path, exchange, reply)) {
+                    throw Refusal.of(404, "not_found", "there is nothing here; see /v1/models, /v1/completions, /v1/chat/completions, /v1/embeddings, /tokenize, /detokenize, /health and /metrics");
+                }
             }
-            case "/metrics" -> {
-                requireMethod(exchange, "GET");
-                reply.text(200, "text/plain; version=0.0.4", metrics.text(model.state()));
-            }
-            case "/v1/completions" -> completions.answer(fields(exchange), reply);
-            case "/v1/chat/completions" -> chat.answer(fields(exchange), reply);
-            case "/tokenize" -> reply.json(200, model.tokenize(fields(exchange)));
-            case "/detokenize" -> reply.json(200, model.detokenize(fields(exchange)));
-            case "/v1/embeddings" -> throw Refusal.of(404, "not_found", "embeddings are of encoders, and the model served here writes texts");
-            default -> throw Refusal.of(404, "not_found", "there is nothing here; see /v1/models, /v1/completions, /v1/chat/completions, /tokenize, /detokenize, /health and /metrics");
         }
+    }
+
+    /** What is asked of a model that writes. */
+    private static Routes texts(ServedModel model, Metrics metrics) {
+        Completions completions = new Completions(model, metrics);
+        Chat chat = new Chat(model, metrics);
+        return (path, exchange, reply) -> {
+            switch (path) {
+                case "/tokenizer_info" -> {
+                    requireMethod(exchange, "GET");
+                    reply.json(200, model.tokenizerInfo());
+                }
+                case "/metrics" -> {
+                    requireMethod(exchange, "GET");
+                    reply.text(200, METRICS, metrics.text(model.state()));
+                }
+                case "/v1/completions" -> completions.answer(fields(exchange), reply);
+                case "/v1/chat/completions" -> chat.answer(fields(exchange), reply);
+                case "/tokenize" -> reply.json(200, model.tokenize(fields(exchange)));
+                case "/detokenize" -> reply.json(200, model.detokenize(fields(exchange)));
+                case "/v1/embeddings" -> throw Refusal.of(404, "not_found", "embeddings are of encoders, and the model served here writes texts");
+                default -> {
+                    return false;
+                }
+            }
+            return true;
+        };
+    }
+
+    /** What is asked of an encoder. */
+    private static Routes embeddings(ServedEncoder model, Metrics metrics) {
+        return (path, exchange, reply) -> {
+            switch (path) {
+                case "/metrics" -> {
+                    requireMethod(exchange, "GET");
+                    reply.text(200, METRICS, metrics.text());
+                }
+                case "/v1/embeddings" -> reply.json(200, model.embed(fields(exchange)));
+                case "/v1/completions", "/v1/chat/completions", "/tokenize", "/detokenize", "/tokenizer_info" ->
+                        throw Refusal.of(404, "not_found", "the model served here embeds texts (/v1/embeddings) and writes none");
+                default -> {
+                    return false;
+                }
+            }
+            return true;
+        };
     }
 
     /** On loopback, a request must name this machine: a page of another site in a browser here does not. */
