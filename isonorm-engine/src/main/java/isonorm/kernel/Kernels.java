@@ -146,6 +146,9 @@ public sealed interface Kernels permits PlainKernels, VectorKernels {
      */
     void product(Rows x, Panels weights, Rows y);
 
+    /** The same with weights of few bits; x and y are not of float64. The bits of a row are those that {@link #widen widened} weights give. */
+    void product(Rows x, QuantizedPanels weights, Rows y);
+
     /**
      * Copies a matrix into panels, exactly or rounded once if their type holds less: outputs {@code firstOutput} and on, with the zeros
      * behind their inputs. What has the last output also makes zeros of the rest of the last panel, so the panels' memory need not be
@@ -161,6 +164,9 @@ public sealed interface Kernels permits PlainKernels, VectorKernels {
      * @param from finite, of 16 bits
      */
     void widen(Panels from, Panels into);
+
+    /** The same matrix, of float32; exact. */
+    void widen(QuantizedPanels from, Panels into);
 
     /** Where a row's largest value is, the first if there are several; NaN is never the largest. */
     int argmax(Rows x, int row);

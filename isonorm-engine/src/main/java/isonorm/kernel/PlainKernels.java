@@ -344,6 +344,12 @@ public final class PlainKernels implements Kernels {
     }
 
     @Override
+    public void product(Rows x, QuantizedPanels weights, Rows y) {
+        Shapes.product(x, weights, y);
+        PlainPanels.product(x, weights, y);
+    }
+
+    @Override
     public void pack(Rows w, boolean transposed, int firstOutput, Panels into) {
         Shapes.pack(w, transposed, firstOutput, into);
         PlainPanels.pack(w, transposed, firstOutput, into);
@@ -351,6 +357,12 @@ public final class PlainKernels implements Kernels {
 
     @Override
     public void widen(Panels from, Panels into) {
+        Shapes.widen(from, into);
+        PlainPanels.widen(from, into);
+    }
+
+    @Override
+    public void widen(QuantizedPanels from, Panels into) {
         Shapes.widen(from, into);
         PlainPanels.widen(from, into);
     }

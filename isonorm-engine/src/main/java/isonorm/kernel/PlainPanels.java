@@ -2,6 +2,7 @@ package isonorm.kernel;
 
 import static isonorm.kernel.Panels.WIDTH;
 
+import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.lang.ref.Reference;
@@ -40,6 +41,19 @@ final class PlainPanels {
             product.product(x.slice(row, count), y.slice(row, count));
         }
         Reference.reachabilityFence(weights.data());
+    }
+
+    /** Some outputs after the other, widened, which is exact. */
+    static void product(Rows x, QuantizedPanels weights, Rows y) {
+        try (Arena arena = Arena.ofConfined()) {
+            Panels wide = Panels.allocate(arena, Type.F32, weights.inputs(), Math.min(WIDTH, weights.outputs()));
+            for (int output = 0; output < weights.outputs(); output += WIDTH) {
+                int count = Math.min(WIDTH, weights.outputs() - output);
+                Panels some = new Panels(wide.data(), Type.F32, weights.inputs(), count);
+                widen(weights.outputs(output, count), some);
+                product(x, some, y.sliceColumns(output, count));
+            }
+        }
     }
 
     private void product(Rows x, Rows y) {
@@ -164,6 +178,14 @@ final class PlainPanels {
         for (int o = 0; o < into.count() * WIDTH; o++) {
             for (int i = 0; i < into.depth(); i++) {
                 into.set(i, o, from.get(i, o));
+            }
+        }
+    }
+
+    static void widen(QuantizedPanels from, Panels into) {
+        for (int o = 0; o < into.count() * WIDTH; o++) {
+            for (int i = 0; i < into.depth(); i++) {
+                into.set(i, o, i < from.inputs() && o < from.outputs() ? from.get(i, o) : 0);
             }
         }
     }

@@ -164,6 +164,14 @@ final class Shapes {
         }
     }
 
+    static void product(Rows x, QuantizedPanels weights, Rows y) {
+        sameRows("x", x, "y", y);
+        if (weights.inputs() != x.columns() || weights.outputs() != y.columns() || x.type() == Type.F64 || y.type() == Type.F64) {
+            throw new IllegalArgumentException("weights must be (columns of x) x (columns of y), and neither of float64, got x " + x + ", weights "
+                    + weights + ", y " + y);
+        }
+    }
+
     static void pack(Rows w, boolean transposed, int firstOutput, Panels into) {
         int inputs = transposed ? w.columns() : w.rows();
         int outputs = transposed ? w.rows() : w.columns();
@@ -176,6 +184,12 @@ final class Shapes {
     static void widen(Panels from, Panels into) {
         if (from.type().bytes() != 2 || into.type() != Type.F32 || from.inputs() != into.inputs() || from.outputs() != into.outputs()) {
             throw new IllegalArgumentException("16-bit panels are widened to float32 ones of their size, got " + from + " and " + into);
+        }
+    }
+
+    static void widen(QuantizedPanels from, Panels into) {
+        if (into.type() != Type.F32 || from.inputs() != into.inputs() || from.outputs() != into.outputs()) {
+            throw new IllegalArgumentException("panels of few bits are widened to float32 ones of their size, got " + from + " and " + into);
         }
     }
 

@@ -148,6 +148,15 @@ public final class VectorKernels implements Kernels {
     }
 
     @Override
+    public void product(Rows x, QuantizedPanels weights, Rows y) {
+        requireNarrow(x, y);
+        Shapes.product(x, weights, y);
+        VectorPanels.product(x, weights, y);
+        keep(x, y);
+        Reference.reachabilityFence(weights.data());
+    }
+
+    @Override
     public void pack(Rows w, boolean transposed, int firstOutput, Panels into) {
         requireNarrow(w);
         requireNarrow(into);
@@ -161,6 +170,16 @@ public final class VectorKernels implements Kernels {
     public void widen(Panels from, Panels into) {
         Shapes.widen(from, into);
         VectorPacking.widen(from, into);
+        Reference.reachabilityFence(from.data());
+        Reference.reachabilityFence(into.data());
+    }
+
+    @Override
+    public void widen(QuantizedPanels from, Panels into) {
+        Shapes.widen(from, into);
+        for (int panel = 0; panel < into.count(); panel++) {
+            VectorQuantized.widen(from, panel, 0, into.depth(), into.address(panel));
+        }
         Reference.reachabilityFence(from.data());
         Reference.reachabilityFence(into.data());
     }

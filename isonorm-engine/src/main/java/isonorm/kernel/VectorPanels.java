@@ -87,8 +87,98 @@ final class VectorPanels {
         }
     }
 
+    /** A matrix as several rows read it: some inputs of a panel at once. */
+    private sealed interface Source {
+        /** The type it is stored in. */
+        Type type();
+
+        int inputs();
+
+        int outputs();
+
+        Summation summation();
+
+        /** Where inputs of a panel lie; of what is widened only the block that is multiplied. */
+        long block(int panel, int input, int count, boolean widens, Room room);
+
+        /** Where it ends in memory. */
+        long end();
+
+        /** Of 32 bits, or of 16. */
+        record Whole(Panels panels) implements Source {
+            @Override
+            public Type type() {
+                return panels.type();
+            }
+
+            @Override
+            public int inputs() {
+                return panels.inputs();
+            }
+
+            @Override
+            public int outputs() {
+                return panels.outputs();
+            }
+
+            @Override
+            public Summation summation() {
+                return panels.summation();
+            }
+
+            @Override
+            public long block(int panel, int input, int count, boolean widens, Room room) {
+                long address = panels.address(panel) + (long) input * WIDTH * type().bytes();
+                if (!widens) {
+                    return address;
+                }
+                VectorPacking.widen(type(), summation().secondFirst(), address, Math.ceilDiv(count, 2), room.widened.address(0));
+                return room.widened.address(0);
+            }
+
+            @Override
+            public long end() {
+                return panels.data().address() + panels.data().byteSize();
+            }
+        }
+
+        /** Of few bits, which are always widened. */
+        record Quantized(QuantizedPanels panels) implements Source {
+            @Override
+            public Type type() {
+                return Type.F32;
+            }
+
+            @Override
+            public int inputs() {
+                return panels.inputs();
+            }
+
+            @Override
+            public int outputs() {
+                return panels.outputs();
+            }
+
+            @Override
+            public Summation summation() {
+                return panels.summation();
+            }
+
+            @Override
+            public long block(int panel, int input, int count, boolean widens, Room room) {
+                VectorQuantized.widen(panels, panel, input, count, room.widened.address(0));
+                return room.widened.address(0);
+            }
+
+            @Override
+            public long end() {
+                return panels.data().address() + panels.data().byteSize();
+            }
+        }
+    }
+
     private final Room room = Room.OWN.get();
-    private final Panels weights;
+    private final Source weights;
     /** Whether the weights are widened before they are multiplied. */
     private final boolean widens;
     /** Whether the second input of a pair is added first. */
@@ -114,9 +204,9 @@ final class VectorPanels {
     private float[] x;
     private float[] sums;
 
-    private VectorPanels(Panels weights, int rows) {
+    private VectorPanels(Source weights, int rows) {
         this.weights = weights;
-        this.widens = rows > 1 && weights.type() != Type.F32;
+        this.widens = weights instanceof Source.Quantized || rows > 1 && weights.type() != Type.F32;
         this.secondFirst = weights.summation().secondFirst();
         this.R = rows > 2 ? TILE : rows;
         Type type = widens ? Type.F32 : weights.type();
@@ -136,10 +226,22 @@ final class VectorPanels {
     }
 
     static void product(Rows x, Panels weights, Rows y) {
-        int n = x.rows();
-        if (n == 1 && new VectorPanels(weights, 1).product(x, y)) {
-            return;
+        Source source = new Source.Whole(weights);
+        if (x.rows() != 1 || !new VectorPanels(source, 1).product(x, y)) {
+            several(x, source, y);
         }
+    }
+
+    static void product(Rows x, QuantizedPanels weights, Rows y) {
+        if (x.rows() == 1) {
+            VectorQuantized.product(x, weights, y);
+        } else {
+            several(x, new Source.Quantized(weights), y);
+        }
+    }
+
+    private static void several(Rows x, Source weights, Rows y) {
+        int n = x.rows();
         VectorPanels product = new VectorPanels(weights, Math.max(2, n));
         int most = Math.clamp(ROOM / product.K / TILE * TILE, TILE, MOST);
         for (int row = 0; row < n; row += most) {
@@ -159,7 +261,7 @@ final class VectorPanels {
                 return false;
             }
         }
-        for (int panel = 0; panel < weights.count(); panel++) {
+        for (int panel = 0; panel < Math.ceilDiv(weights.outputs(), WIDTH); panel++) {
             multiply(panel, tiles);
             int output = panel * WIDTH;
             int count = Math.min(WIDTH, weights.outputs() - output);
@@ -233,12 +335,8 @@ final class VectorPanels {
     }
 
     private void multiply(int panel, int input, int count, int tiles) {
-        long address = weights.address(panel) + (long) input * WIDTH * weights.type().bytes();
+        long address = weights.block(panel, input, count, widens, room);
         steps = count / inputs;
-        if (widens) {
-            VectorPacking.widen(weights.type(), secondFirst, address, Math.ceilDiv(count, 2), room.widened.address(0));
-            address = room.widened.address(0);
-        }
         for (int tile = 0; tile < tiles; tile++) {
             first = (tile * K + input) * R;
             for (int output = 0; output < WIDTH; output += V * L) {
@@ -252,7 +350,7 @@ final class VectorPanels {
     /** Where the part of the next block begins that is read while some outputs of this one are computed; behind the last it is the last. */
     private long ahead(long address, int output) {
         long next = address + (long) BLOCK * (STEP + output * 4);
-        return Math.min(next, weights.data().address() + weights.data().byteSize() - (long) steps * V * BYTES);
+        return Math.min(next, weights.end() - (long) steps * V * BYTES);
     }
 
     /** Numbers of as many lines of cache as two vectors are. */
