@@ -22,6 +22,7 @@ import isonorm.family.Repetition;
 import isonorm.model.Transformer;
 import isonorm.weights.Matrix;
 import isonorm.weights.Model;
+import isonorm.weights.Quantization;
 import isonorm.weights.Source;
 import isonorm.weights.Stored;
 import java.io.IOException;
@@ -104,6 +105,16 @@ public record LoadedModel(Checkpoint checkpoint, Config config, Transformer mode
                         ? "; it is of a head that is not read, save what is in front of it alone: AutoModel.from_pretrained(DIR).save_pretrained(OUT)" : ""));
             }
         }
+    }
+
+    /**
+     * The model with its linear layers, head and table rounded to few bits in groups of 32 inputs when they are read, to the nearest; a head and a
+     * table to 8 bits at the least. It is another function, near to this one.
+     *
+     * @param bits 8 or 4
+     */
+    public LoadedModel quantized(int bits) {
+        return new LoadedModel(checkpoint, config, Quantization.of(bits).applyTo(Model.of(model), Quantization.of(8), _ -> false), unused);
     }
 
     /** The keys of config.json of which nothing is known, so that they were not used. */

@@ -2,7 +2,9 @@ package isonorm.fused;
 
 import isonorm.fused.Workspace.Use;
 import isonorm.kernel.Panels;
+import isonorm.kernel.QuantizedPanels;
 import isonorm.kernel.Rows;
+import isonorm.kernel.Type;
 import isonorm.tensor.Team;
 import java.util.stream.IntStream;
 
@@ -49,6 +51,26 @@ sealed interface LookupTable {
             for (int i = first; i < first + count; i++) {
                 head.copyInputs(ids[i], found, i);
             }
+        }
+    }
+
+    /** A table of few bits, whose rows lie with gaps and are copied out. */
+    record InGroups(QuantizedPanels table) implements LookupTable {
+
+        @Override
+        public int columns() {
+            return table.inputs();
+        }
+
+        @Override
+        public Found find(int[] ids, Workspace room, Team team) {
+            Rows found = room.rows(Use.LOOKED_UP, Type.F32, ids.length, columns());
+            team.split(ids.length, 1, (first, count) -> {
+                for (int i = first; i < first + count; i++) {
+                    table.copyInputs(ids[i], found, i);
+                }
+            });
+            return new Found(found, IntStream.range(0, ids.length).toArray());
         }
     }
 }

@@ -2,6 +2,7 @@ package isonorm.fused;
 
 import isonorm.kernel.Kernels;
 import isonorm.kernel.Panels;
+import isonorm.kernel.QuantizedPanels;
 import isonorm.kernel.Rows;
 import isonorm.tensor.Finish;
 import isonorm.tensor.Products;
@@ -46,6 +47,31 @@ sealed interface Weight {
             return panels.inputs();
         }
 
+        @Override
+        public int step() {
+            return Panels.WIDTH;
+        }
+
+        @Override
+        public void multiply(Rows x, int first, Rows y, Finish finish) {
+            Products.product(x, panels.outputs(first, y.columns()), y, finish);
+        }
+    }
+
+    /** Of few bits. */
+    record InGroups(QuantizedPanels panels) implements Weight {
+
+        @Override
+        public int outputs() {
+            return panels.outputs();
+        }
+
+        @Override
+        public int inputs() {
+            return panels.inputs();
+        }
+
+        /** Two panels, which are one when they are widened. */
         @Override
         public int step() {
             return Panels.WIDTH;

@@ -9,7 +9,9 @@ import isonorm.fused.Weight.Mapped.Part;
 import isonorm.kernel.Kernels;
 import isonorm.kernel.Normalization;
 import isonorm.kernel.Panels;
+import isonorm.kernel.QuantizedPanels;
 import isonorm.kernel.Rows;
+import isonorm.kernel.Summation;
 import isonorm.kernel.Type;
 import isonorm.kernel.Values;
 import isonorm.model.Compute;
@@ -18,7 +20,10 @@ import isonorm.tensor.LargePages;
 import isonorm.tensor.MatrixReader;
 import isonorm.weights.Dense;
 import isonorm.weights.Matrix;
+import isonorm.weights.Matrix.Tile;
 import isonorm.weights.Model;
+import isonorm.weights.Quantization;
+import isonorm.weights.Quantized;
 import isonorm.weights.Slabs;
 import isonorm.weights.Stored;
 import isonorm.weights.Stored.Region;
@@ -56,6 +61,7 @@ final class Weights {
     private final LargePages pages;
     private final boolean packs;
     private final Map<Role, Panels> panels = new HashMap<>();
+    private final Map<Role, QuantizedPanels> quantized = new HashMap<>();
 
     /** @param packs whether weights are brought into panels, a copy that this process has for itself */
     Weights(Model model, Compute compute, Arena arena, boolean packs) {
@@ -96,6 +102,9 @@ final class Weights {
     }
 
     private Weight weight(Role role, Matrix matrix, int outputs, int inputs) throws IOException {
+        if (inGroups(matrix)) {
+            return new Weight.InGroups(quantized(role, (Quantized) matrix, outputs, inputs));
+        }
         if (packs) {
             if (!panels.containsKey(role)) {
                 panels.put(role, inPanels(role, matrix, outputs, inputs));
@@ -104,6 +113,53 @@ final class Weights {
         }
         List<Part> parts = mapped(matrix, outputs, inputs, PARTS, arena);
         return parts.isEmpty() ? Weight.Mapped.of(copied(role, matrix, outputs, inputs, arena)) : new Weight.Mapped(parts, outputs, inputs);
+    }
+
+    /** Activations of 16 bits are multiplied with weights of their type. */
+    private boolean inGroups(Matrix matrix) {
+        return matrix instanceof Quantized && compute != Compute.BF16;
+    }
+
+    private QuantizedPanels quantized(Role role, Quantized matrix, int outputs, int inputs) throws IOException {
+        QuantizedPanels before = quantized.get(role);
+        if (before != null) {
+            return before;
+        }
+        Quantization quantization = matrix.quantization();
+        QuantizedPanels into = new QuantizedPanels(
+                pages.allocate(QuantizedPanels.bytes(quantization, inputs, outputs)), quantization, inputs, outputs, Summation.USUAL);
+        Tile shape = matrix.shape();
+        int together = Math.ceilDiv(shape.rows(), QuantizedPanels.WIDTH) * QuantizedPanels.WIDTH;
+        matrix.prepare();
+        try {
+            Slabs.forEach(matrix.rows(), together, (first, count) -> fill(matrix, first, count, shape.columns(), into));
+        } finally {
+            matrix.release();
+        }
+        quantized.put(role, into);
+        return into;
+    }
+
+    private static void fill(Quantized matrix, int first, int count, int step, QuantizedPanels into) throws IOException {
+        int columns = matrix.columns();
+        Quantization quantization = matrix.quantization();
+        int groups = quantization.groups(into.inputs());
+        byte[] codes = new byte[count * into.inputs()];
+        short[] scales = new short[count * groups];
+        byte[] someCodes = new byte[count * step];
+        short[] someScales = new short[count * quantization.groups(step)];
+        for (int column = 0; column < columns; column += step) {
+            int width = Math.min(step, columns - column);
+            matrix.readCodes(new Tile(first, count, column, width), someCodes, someScales);
+            int some = quantization.groups(width);
+            for (int r = 0; r < count; r++) {
+                System.arraycopy(someCodes, r * width, codes, r * into.inputs() + column, width);
+                System.arraycopy(someScales, r * some, scales, r * groups + column / quantization.group(), some);
+            }
+        }
+        for (int r = 0; r < count; r++) {
+            into.set(first + r, codes, r * into.inputs(), scales, r * groups);
+        }
     }
 
     /** The file's pages are given back: only the copy stays. */
@@ -134,6 +190,9 @@ final class Weights {
     /** A table whose rows are looked up, (rows, columns); a tied head has it too. */
     LookupTable table(Role role, boolean tied) throws IOException {
         Matrix matrix = model.weight(role);
+        if (inGroups(matrix)) {
+            return new LookupTable.InGroups(quantized(role, (Quantized) matrix, matrix.rows(), matrix.columns()));
+        }
         return tied && packs
                 ? new LookupTable.OfHead(((Weight.InPanels) weight(role, matrix, matrix.rows(), matrix.columns())).panels())
                 : new LookupTable.Stored(rows(role));

@@ -3,14 +3,15 @@ package isonorm.measure;
 import isonorm.architecture.Architecture;
 import isonorm.architecture.Embedding;
 import isonorm.architecture.Output;
-import isonorm.architecture.Parameter;
 import isonorm.architecture.Part;
 import isonorm.model.Batch;
 import isonorm.model.Compute;
 import isonorm.model.Progress;
 import isonorm.model.Result;
 import isonorm.tensor.ProcessMemory;
+import isonorm.weights.Matrix;
 import isonorm.weights.Model;
+import isonorm.weights.Quantized;
 import isonorm.weights.Seed;
 import java.io.IOException;
 import java.time.Duration;
@@ -105,7 +106,7 @@ public record Generation(Loaded.Engine engine, int threads, int prompt, int toke
                 readAll = Math.min(readAll, prefillAllLogits(loaded, ids));
             }
             double bandwidth = Bandwidth.with(threads).gigabytesPerSecond();
-            return new Speed(1e9 * prompt / first, 1e9 * prompt / read, 1e9 * prompt / readAll, 1e9 / step, bandwidth, bytesPerToken(model.architecture(), compute), peak);
+            return new Speed(1e9 * prompt / first, 1e9 * prompt / read, 1e9 * prompt / readAll, 1e9 / step, bandwidth, bytesPerToken(model, compute), peak);
         }
     }
 
@@ -166,12 +167,17 @@ public record Generation(Loaded.Engine engine, int threads, int prompt, int toke
         return best;
     }
 
+    private static double bytes(Matrix matrix, Compute compute) {
+        return matrix instanceof Quantized quantized ? quantized.quantization().bitsPerWeight() / Byte.SIZE : compute.bytes();
+    }
+
     /** The bytes of all matrices, but for tables of which only a row is read, and experts that are not chosen. */
-    static long bytesPerToken(Architecture architecture, Compute compute) {
-        return architecture.parameters().stream()
+    static long bytesPerToken(Model model, Compute compute) {
+        Architecture architecture = model.architecture();
+        return (long) architecture.parameters().stream()
                 .filter(parameter -> !parameter.isVector() && architecture.usedForToken(parameter.role()))
                 .filter(parameter -> architecture.use(parameter.role().part()) != Part.Use.TABLE
                         || parameter.role().part() == Part.TOKEN_EMBEDDING && architecture.tied())
-                .mapToLong(Parameter::elements).sum() * compute.bytes();
+                .mapToDouble(parameter -> parameter.elements() * bytes(model.weight(parameter.role()), compute)).sum();
     }
 }

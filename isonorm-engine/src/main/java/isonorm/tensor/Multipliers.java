@@ -5,6 +5,7 @@ import static java.util.Objects.requireNonNull;
 import isonorm.kernel.Gradients;
 import isonorm.kernel.Kernels;
 import isonorm.kernel.Panels;
+import isonorm.kernel.QuantizedPanels;
 import isonorm.kernel.Rows;
 import isonorm.kernel.Summation;
 import isonorm.kernel.Type;
@@ -205,6 +206,23 @@ final class Multipliers {
                 inTwoSteps(y.sliceColumns(first, columns), finish.columns(first, columns),
                         product -> direct.product(Stack.of(x), some, product, Finish.NOTHING));
             }
+        }
+    }
+
+    /** {@code y = finish(x w)} of float32 with a matrix of few bits. Few rows are multiplied by our own kernels; for more it is widened, some panels at a time. */
+    void product(Rows x, QuantizedPanels w, Rows y, Finish finish) {
+        Optional<Summation> order = order(Type.F32, w.inputs());
+        if (x.rows() <= (order.isEmpty() ? FEW_APART : FEW_WIDENED)) {
+            Kernels.provider().product(x, w.summed(order.orElse(Summation.USUAL)), y);
+            finish.apply(y);
+            return;
+        }
+        int most = Math.clamp(WIDENED / w.inputs() / Panels.WIDTH, 1, COLUMNS / Panels.WIDTH) * Panels.WIDTH;
+        for (int first = 0; first < y.columns(); first += most) {
+            int columns = Math.min(most, y.columns() - first);
+            Panels b = W.panels(Type.F32, w.inputs(), columns);
+            Kernels.provider().widen(w.outputs(first, columns), b);
+            finished(Stack.of(x), b, y.sliceColumns(first, columns), false, finish.columns(first, columns));
         }
     }
 

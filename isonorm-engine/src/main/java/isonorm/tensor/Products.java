@@ -1,6 +1,7 @@
 package isonorm.tensor;
 
 import isonorm.kernel.Panels;
+import isonorm.kernel.QuantizedPanels;
 import isonorm.kernel.Rows;
 import isonorm.kernel.Type;
 import java.lang.ref.Reference;
@@ -116,6 +117,20 @@ public final class Products {
         if (x.columns() != w.inputs() || y.columns() != w.outputs() || x.rows() != y.rows() || !types) {
             throw new IllegalArgumentException("a matrix in panels of " + w.type() + " is (" + w.inputs() + ", " + w.outputs()
                     + ") and so must x and y be, got x " + x + " and y " + y);
+        }
+        multipliers.product(x, w, y, finish);
+        Reference.reachabilityFence(w.data());
+    }
+
+    /** {@code y = finish(x w)} with a matrix of few bits in panels; x and y of float32. A row's bits depend on others as those of {@link Panels} do. */
+    public static void product(Rows x, QuantizedPanels w, Rows y, Finish finish) {
+        product(x, w, y, finish, Multipliers.here());
+    }
+
+    static void product(Rows x, QuantizedPanels w, Rows y, Finish finish, Multipliers multipliers) {
+        if (x.columns() != w.inputs() || y.columns() != w.outputs() || x.rows() != y.rows() || x.type() != Type.F32 || y.type() != Type.F32) {
+            throw new IllegalArgumentException("a matrix in panels of few bits is (" + w.inputs() + ", " + w.outputs()
+                    + ") and so must x and y be, of float32, got x " + x + " and y " + y);
         }
         multipliers.product(x, w, y, finish);
         Reference.reachabilityFence(w.data());

@@ -9,6 +9,8 @@ import isonorm.architecture.Embedding;
 import isonorm.architecture.Output;
 import isonorm.model.Compute;
 import isonorm.model.Progress;
+import isonorm.weights.Model;
+import isonorm.weights.Quantization;
 import java.io.IOException;
 import java.time.Duration;
 import java.util.Optional;
@@ -33,9 +35,22 @@ class GenerationTest {
     void aStepReadsEveryMatrixOnceAndNoTable() {
         long blocks = 2 * (36 * 12 + 12 * 12 + 2 * 32 * 12);
         Architecture tied = Tiny.words();
-        assertEquals(4 * (blocks + 31 * 12), Generation.bytesPerToken(tied, Compute.F32));
-        assertEquals(2 * (blocks + 31 * 12), Generation.bytesPerToken(tied.withOutput(Output.Words.of(false)), Compute.BF16));
-        assertEquals(2 * blocks, Generation.bytesPerToken(tied.withOutput(new Output.Hidden(Output.Pooler.NONE)), Compute.BF16));
+        assertEquals(4 * (blocks + 31 * 12), bytes(tied, Compute.F32));
+        assertEquals(2 * (blocks + 31 * 12), bytes(tied.withOutput(Output.Words.of(false)), Compute.BF16));
+        assertEquals(2 * blocks, bytes(tied.withOutput(new Output.Hidden(Output.Pooler.NONE)), Compute.BF16));
+    }
+
+    @Test
+    void ofFewBitsAStepReadsCodesAndScales() {
+        Model model = RandomWeights.model(Tiny.words(), 1);
+        Quantization bits = Quantization.of(4);
+        long eight = 31 * 12 * 17 / 16; // the tied table
+        long four = 2 * (36 * 12 + 12 * 12 + 2 * 32 * 12) * 9 / 16;
+        assertEquals(four + eight, Generation.bytesPerToken(bits.applyTo(model, Quantization.of(8), _ -> false), Compute.F32), 1);
+    }
+
+    private static long bytes(Architecture architecture, Compute compute) {
+        return Generation.bytesPerToken(RandomWeights.model(architecture, 1), compute);
     }
 
     @Test
