@@ -78,7 +78,7 @@ class MainTest {
             eval a --text x --window 1           | --window and --tokens must be 2 or more
             eval a --text x --stride 0           | --stride must be 1 to the window
             eval a --text x --window 8 --stride 9 | --stride must be 1 to the window, or tokens are left out, got 9
-            eval a --text x --compute f16        | expected one of f64, f32, bf16, got 'f16'
+            eval a --text x --compute f16        | expected one of f64, f32, bf16, q8, q4, got 'f16'
             score a                              | Missing required option: '--data=FILE'
             score a --data x --limit 0           | --limit must be 1 or more, got 0
             score a --data x --shots 2           | --shots N goes with --examples FILE
@@ -97,7 +97,7 @@ class MainTest {
             bench norms --threads 0              | --runs, --tokens and --threads must be 1 or more
             bench norms --warm-up -1             | option '--warm-up': must be 0 to 3600 seconds, got '-1'
             bench generate                       | Missing required parameter: 'CHECKPOINT'
-            bench generate a --dtype f64         | expected one of f32, bf16, got 'f64'
+            bench generate a --dtype f64         | expected one of f32, bf16, q8, q4, got 'f64'
             bench generate a --tokens 0          | --prompt, --tokens and --threads must be 1 or more
             generate a                           | give a text to continue: --prompt TEXT or --prompt-file FILE
             generate a --prompt x --prompt-file y | --prompt, --prompt-file, --input-text and --input-tokens exclude each other
@@ -108,7 +108,7 @@ class MainTest {
             generate a --prompt x --top-k -1     | top-k must be 0 (all tokens) or more, got -1
             generate a --prompt x --min-p NaN    | min-p must be from 0 (all tokens) to 1 (the likeliest), got NaN
             generate a --prompt x --repetition-penalty 0 | a repetition penalty must be a number above 0
-            generate a --prompt x --compute f64  | expected one of f32, bf16, f16, got 'f64'
+            generate a --prompt x --compute f64  | expected one of f32, bf16, f16, q8, q4, got 'f64'
             serve a --port 70000                 | --port must be 0 to 65535, got 70000
             serve a --max-sequences 0            | --max-sequences, --max-waiting and --context must be 1 or more
             serve a --host 0.0.0.0               | on 0.0.0.0 others may reach it; give keys with --api-key-file, or say --insecure

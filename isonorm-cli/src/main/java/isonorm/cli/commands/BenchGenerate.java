@@ -32,8 +32,8 @@ final class BenchGenerate extends CheckpointCommand {
     @Parameters(paramLabel = "CHECKPOINT", description = "A folder, a file in it, or owner/name[@revision] in the Hugging Face cache.")
     private String checkpoint;
 
-    @Option(names = "--dtype", paramLabel = "TYPE", defaultValue = "f32", converter = Choice.Measurable.class,
-            description = "The type of weights and activations: f32 or bf16. Default: ${DEFAULT-VALUE}.")
+    @Option(names = "--dtype", paramLabel = "TYPE", defaultValue = "f32", converter = Choice.MeasurableAndBits.class,
+            description = "The type of weights and activations, f32 or bf16; or the bits of weights, q8 or q4. Default: ${DEFAULT-VALUE}.")
     private String dtype;
 
     @Option(names = "--prompt", paramLabel = "N", defaultValue = "512", description = "Tokens to read. Default: ${DEFAULT-VALUE}.")

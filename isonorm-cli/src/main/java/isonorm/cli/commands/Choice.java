@@ -149,11 +149,27 @@ public final class Choice {
         }
     }
 
+    /** The type to compute in, or the bits to keep weights in. */
+    static final class ComputesAndBits implements ITypeConverter<String> {
+        @Override
+        public String convert(String word) {
+            return oneOf(List.of("f64", "f32", "bf16", "q8", "q4"), word);
+        }
+    }
+
+    /** The type to measure in, or the bits of weights. */
+    static final class MeasurableAndBits implements ITypeConverter<String> {
+        @Override
+        public String convert(String word) {
+            return oneOf(List.of("f32", "bf16", "q8", "q4"), word);
+        }
+    }
+
     /** The type to keep weights in. */
     static final class Weights implements ITypeConverter<String> {
         @Override
         public String convert(String word) {
-            return oneOf(List.of("f32", "bf16", "f16"), word);
+            return oneOf(List.of("f32", "bf16", "f16", "q8", "q4"), word);
         }
     }
 }

@@ -7,7 +7,6 @@ import isonorm.cli.terminal.Json;
 import isonorm.cli.terminal.ProgressBar;
 import isonorm.cli.terminal.Table;
 import isonorm.convert.LoadedModel;
-import isonorm.model.Compute;
 import isonorm.verify.Likelihood;
 import isonorm.verify.TokenizedText;
 import isonorm.verify.Verification;
@@ -54,8 +53,8 @@ public final class Eval extends CheckpointCommand {
     @Option(names = "--bos", paramLabel = "WHEN", defaultValue = "auto", converter = Choice.Beginning.class, description = Beginnings.HELP)
     private String bos;
 
-    @Option(names = "--compute", paramLabel = "TYPE", defaultValue = "f32", converter = Choice.Computes.class,
-            description = "The type to compute in: f64, f32 or bf16. Default: ${DEFAULT-VALUE}.")
+    @Option(names = "--compute", paramLabel = "TYPE", defaultValue = "f32", converter = Choice.ComputesAndBits.class,
+            description = "The type to compute in: f64, f32 or bf16; or q8 or q4, weights of 8 or 4 bits in groups, rounded on loading. Default: ${DEFAULT-VALUE}.")
     private String compute;
 
     public Eval(Console console) {
@@ -70,7 +69,8 @@ public final class Eval extends CheckpointCommand {
         if (stride != null && (stride < 1 || window != null && stride > window)) {
             throw wrongUsage("--stride must be 1 to the window, or tokens are left out, got " + stride);
         }
-        LoadedModel model = open(checkpoint);
+        Precision precision = Precision.of(open(checkpoint), compute);
+        LoadedModel model = precision.model();
         int length = window != null ? window : Math.min(1024, model.model().context());
         Verification.requirePrediction(model.model(), length);
         TokenizedText words = TokenizedText.read(model.checkpoint().folder().resolve("tokenizer.json"), text, Beginnings.named(bos), length,
@@ -80,7 +80,7 @@ public final class Eval extends CheckpointCommand {
         long start = System.nanoTime();
         Likelihood likelihood;
         try (ProgressBar progress = progress()) {
-            likelihood = Verification.likelihood(model.model(), words, Compute.named(compute),
+            likelihood = Verification.likelihood(model.model(), words, precision.compute(),
                     (_, done, total) -> progress.step("predicting in " + compute, done, total));
         }
         ObjectNode result = Json.object();

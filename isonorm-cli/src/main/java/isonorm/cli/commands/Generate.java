@@ -12,7 +12,6 @@ import isonorm.convert.LoadedModel;
 import isonorm.generate.Generator;
 import isonorm.generate.Options;
 import isonorm.generate.Sampling;
-import isonorm.model.Compute;
 import isonorm.weights.Model;
 import isonorm.words.TextFile;
 import java.io.IOException;
@@ -119,7 +118,7 @@ public final class Generate extends CheckpointCommand {
     private String bos;
 
     @Option(names = "--compute", paramLabel = "TYPE", converter = Choice.Weights.class,
-            description = "The type to keep weights in: f32, bf16 or f16. Default: what they are stored in.")
+            description = "What to keep weights in: f32, bf16 or f16, or q8 or q4, 8 or 4 bits in groups, rounded on loading. Default: what they are stored in.")
     private @Nullable String compute;
 
     @Option(names = "--threads", paramLabel = "N", description = "How many threads work. Default: one for each processor.")
@@ -161,7 +160,8 @@ public final class Generate extends CheckpointCommand {
         } catch (IllegalArgumentException e) {
             throw wrongUsage(String.valueOf(e.getMessage()));
         }
-        LoadedModel model = open(checkpoint);
+        Precision precision = Precision.of(open(checkpoint), compute);
+        LoadedModel model = precision.model();
         if (inputFeatures == null) {
             Continued.requirePrediction(model);
         } else {
@@ -172,7 +172,7 @@ public final class Generate extends CheckpointCommand {
             model.checkpoint().generationConfig().flatMap(config -> SamplingDefaults.remark(config, encodes)).ifPresent(console.err()::println);
         }
         List<String> texts = !inputTexts.isEmpty() ? inputTexts : promptFile == null ? prompts : List.of(TextFile.read(promptFile).replaceFirst("\\R\\z", ""));
-        String type = compute != null ? compute : stored(model);
+        String type = precision.label();
         int workers = threads != null ? threads : Runtime.getRuntime().availableProcessors();
         announceEngine();
         ObjectNode result = Json.object();
@@ -186,20 +186,20 @@ public final class Generate extends CheckpointCommand {
             String beginning = prompts.isEmpty() ? "" : prompts.getFirst();
             long[] behind = tokens.isEmpty() ? new long[0] : tokens.getFirst();
             boolean asText = Continued.hasTokenizer(model);
-            result.setAll(Continued.sounds(model, Compute.named(type), workers, inputFeatures, beginning, behind, options, Optional.ofNullable(firstToken),
+            result.setAll(Continued.sounds(model, precision.compute(), workers, inputFeatures, beginning, behind, options, Optional.ofNullable(firstToken),
                     Generator.Listener.NONE));
             warnOfPositions(checkpoint, model, longest(result, false));
             return tell(result, asText);
         }
         if (!tokens.isEmpty()) {
-            result.setAll(Continued.tokens(model, Compute.named(type), workers, tokens, options, Optional.ofNullable(firstToken)));
+            result.setAll(Continued.tokens(model, precision.compute(), workers, tokens, options, Optional.ofNullable(firstToken)));
             return tell(result, false);
         }
         boolean streams = !json && texts.size() == 1;
         long[] pieces = {0};
         try (ProgressBar progress = ProgressBar.on(console, json || quiet || streams)) {
             long most = (long) texts.size() * maximum;
-            result.setAll(Continued.texts(model, Compute.named(type), workers, texts, options, Optional.ofNullable(firstToken), (_, piece) -> {
+            result.setAll(Continued.texts(model, precision.compute(), workers, texts, options, Optional.ofNullable(firstToken), (_, piece) -> {
                 if (streams) {
                     write((pieces[0]++ == 0 && echo ? texts.getFirst() : "") + piece);
                 } else {
@@ -272,14 +272,6 @@ public final class Generate extends CheckpointCommand {
         return DONE;
     }
 
-    /** The type that keeps weights as they are stored, of those that a model runs in. */
-    private static String stored(LoadedModel model) throws IOException {
-        return switch (Model.of(model.model()).coarsest()) {
-            case BF16 -> "bf16";
-            case F16 -> "f16";
-            default -> "f32";
-        };
-    }
 
     /** Where nobody reads any more, nothing more is generated. */
     private void write(String text) throws ClosedOutput {

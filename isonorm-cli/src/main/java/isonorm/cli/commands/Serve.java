@@ -3,9 +3,7 @@ package isonorm.cli.commands;
 import isonorm.cli.terminal.Console;
 import isonorm.cli.terminal.Json;
 import isonorm.convert.LoadedModel;
-import isonorm.model.Compute;
 import isonorm.serve.Server;
-import isonorm.weights.Model;
 import isonorm.words.TextFile;
 import java.io.IOException;
 import java.net.InetAddress;
@@ -57,7 +55,7 @@ public final class Serve extends CheckpointCommand {
     private @Nullable String name;
 
     @Option(names = "--compute", paramLabel = "TYPE", converter = Choice.Weights.class,
-            description = "The type to keep weights in: f32, bf16 or f16. Default: what they are stored in.")
+            description = "What to keep weights in: f32, bf16 or f16, or q8 or q4, 8 or 4 bits in groups, rounded on loading. Default: what they are stored in.")
     private @Nullable String compute;
 
     @Option(names = "--threads", paramLabel = "N", description = "How many threads compute. Default: one for each processor.")
@@ -95,7 +93,8 @@ public final class Serve extends CheckpointCommand {
         if (keys.isEmpty() && !insecure && !isLoopback(host)) {
             throw wrongUsage("on " + host + " others may reach it; give keys with --api-key-file, or say --insecure");
         }
-        LoadedModel model = open(checkpoint);
+        Precision precision = Precision.of(open(checkpoint), compute);
+        LoadedModel model = precision.model();
         if (context != null && context > model.model().context()) {
             throw new IllegalArgumentException("--context must be at most the model's " + model.model().context() + " tokens, got " + context);
         }
@@ -108,7 +107,7 @@ public final class Serve extends CheckpointCommand {
         announceEngine();
         Path folder = model.checkpoint().folder().toAbsolutePath().normalize();
         Server server = Server.start(model, new Server.Settings(name != null ? name : named(folder), host, port,
-                compute != null ? Compute.named(compute) : stored(model), threads != null ? threads : Runtime.getRuntime().availableProcessors(),
+                precision.compute(), threads != null ? threads : Runtime.getRuntime().availableProcessors(),
                 sequences, waiting, context == null ? OptionalInt.empty() : OptionalInt.of(context), keys));
         Runtime.getRuntime().addShutdownHook(new Thread(() -> server.close(PATIENCE)));
         try (server) {
@@ -144,13 +143,5 @@ public final class Serve extends CheckpointCommand {
         } catch (UnknownHostException e) {
             throw new IOException("there is no address of the name " + host, e);
         }
-    }
-
-    private static Compute stored(LoadedModel model) throws IOException {
-        return switch (Model.of(model.model()).coarsest()) {
-            case BF16 -> Compute.BF16;
-            case F16 -> Compute.F16;
-            default -> Compute.F32;
-        };
     }
 }

@@ -79,7 +79,8 @@ final class Speeds {
     static ObjectNode generation(String folder, LoadedModel model, String dtype, int prompt, int tokens, Duration warmUp, int threads, Progress progress)
             throws IOException {
         Generation generation = new Generation(Loaded.Engine.INFERENCE, threads, prompt, tokens, warmUp);
-        Generation.Speed speed = generation.of(Model.of(model.model()), Compute.named(dtype), progress);
+        Precision precision = Precision.of(model, dtype);
+        Generation.Speed speed = generation.of(Model.of(precision.model().model()), precision.compute(), progress);
         return generation(folder, dtype, generation, speed, Machine.here().line(threads));
     }
 
