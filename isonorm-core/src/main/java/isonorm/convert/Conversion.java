@@ -20,6 +20,7 @@ import isonorm.model.ConversionRefused;
 import isonorm.model.Progress;
 import isonorm.model.Transformer;
 import isonorm.rewrite.TensorPlan;
+import isonorm.weights.Basis;
 import isonorm.weights.Matrix;
 import isonorm.weights.Model;
 import isonorm.weights.Source;
@@ -52,6 +53,7 @@ public final class Conversion {
     private final Form form;
     private final Optional<Stock> stock;
     private final Optional<Rotation> rotation;
+    private final Optional<Basis> basis;
     private final Optional<Dtype> dtype;
     private final boolean untie;
     private final boolean overwrite;
@@ -59,12 +61,13 @@ public final class Conversion {
     private final Optional<Verifier> verifier;
     private final long largestFile;
 
-    private Conversion(LoadedModel source, Form form, Optional<Stock> stock, Optional<Rotation> rotation, Optional<Dtype> dtype, boolean untie, boolean overwrite, boolean code,
+    private Conversion(LoadedModel source, Form form, Optional<Stock> stock, Optional<Rotation> rotation, Optional<Basis> basis, Optional<Dtype> dtype, boolean untie, boolean overwrite, boolean code,
             Optional<Verifier> verifier, long largestFile) {
         this.source = source;
         this.form = form;
         this.stock = stock;
         this.rotation = rotation;
+        this.basis = basis;
         this.dtype = dtype;
         this.untie = untie;
         this.overwrite = overwrite;
@@ -75,7 +78,7 @@ public final class Conversion {
 
     /** The conversion of {@code source} to {@code form} in the type each tensor has now. */
     public static Conversion of(LoadedModel source, Form form) {
-        return new Conversion(source, form, Optional.empty(), Optional.empty(), Optional.empty(), false, false, true, Optional.empty(), ModelFiles.LARGEST);
+        return new Conversion(source, form, Optional.empty(), Optional.empty(), Optional.empty(), Optional.empty(), false, false, true, Optional.empty(), ModelFiles.LARGEST);
     }
 
     /**
@@ -85,7 +88,7 @@ public final class Conversion {
      * @throws IllegalArgumentException if there is no such family
      */
     public static Conversion as(LoadedModel source, String family) {
-        return new Conversion(source, Form.CENTRED, Optional.of(stock(family)), Optional.empty(), Optional.empty(), false, false, true, Optional.empty(), ModelFiles.LARGEST);
+        return new Conversion(source, Form.CENTRED, Optional.of(stock(family)), Optional.empty(), Optional.empty(), Optional.empty(), false, false, true, Optional.empty(), ModelFiles.LARGEST);
     }
 
     /** The model_types of the families in which some models of others can be written. */
@@ -108,19 +111,32 @@ public final class Conversion {
      * or RMSNorm before the sub-layers.
      */
     public static Conversion rotated(LoadedModel source, Rotation rotation) {
-        return new Conversion(source, Form.PRE_RMSNORM, Optional.empty(), Optional.of(rotation), Optional.empty(), false, false, true, Optional.empty(),
-                ModelFiles.LARGEST);
+        return new Conversion(source, Form.PRE_RMSNORM, Optional.empty(), Optional.of(rotation), Optional.empty(), Optional.empty(), false, false, true,
+                Optional.empty(), ModelFiles.LARGEST);
+    }
+
+    /**
+     * The same in a given basis, the principal components of what the norms of the stream give for some data, the largest first. Fewer of them than the stream
+     * has dimensions make another function, a slice: what is written is then verified against that, before it is rounded.
+     *
+     * @param columns the vectors of the basis, one behind the other
+     */
+    public static Conversion rotated(LoadedModel source, double[] columns) {
+        Basis given = Basis.given(source.model().width(), columns);
+        return new Conversion(source, Form.PRE_RMSNORM, Optional.empty(), Optional.of(new Rotation("principal", 0, OptionalInt.of(given.to()))), Optional.of(given),
+                Optional.empty(), false, false, true, Optional.empty(), ModelFiles.LARGEST);
     }
 
     /** Every reason why a model's stream cannot be rotated so; empty when it can. */
     public static List<String> refusals(LoadedModel model, Rotation rotation) {
-        return Rotating.refusals(model, rotation.value());
+        return Rotating.refusals(model, rotation.value(), rotation.kind().equals("principal"));
     }
 
     /**
      * In which basis a stream is carried, so that it can be made again: Q of {@code h Q}, h being what the stream carried before.
      *
-     * @param kind {@code random}, evenly distributed over all rotations, or {@code hadamard}, a Hadamard matrix with random signs, of widths that have one
+     * @param kind {@code random}, evenly distributed over all rotations, or {@code hadamard}, a Hadamard matrix with random signs, of widths that have one, or
+     *     {@code principal}, the principal components of data
      * @param seed of what is drawn by chance
      * @param width how many values are carried: as many as before where it isn't said, or one less of a model with LayerNorms
      */
@@ -144,7 +160,7 @@ public final class Conversion {
 
     private Plan plan() throws IOException {
         if (rotation.isPresent()) {
-            return Rotating.plan(source, rotation.get().value(), untie);
+            return Rotating.plan(source, rotation.get().value(), basis, untie);
         }
         return stock.isPresent() ? Plan.of(source, stock.get(), untie) : Plan.of(source, form, untie);
     }
@@ -170,32 +186,32 @@ public final class Conversion {
 
     /** Writes every matrix in {@code type}; in Isonorm's own forms vectors are float32 at least. */
     public Conversion inType(Dtype type) {
-        return new Conversion(source, form, stock, rotation, Optional.of(type), untie, overwrite, code, verifier, largestFile);
+        return new Conversion(source, form, stock, rotation, basis, Optional.of(type), untie, overwrite, code, verifier, largestFile);
     }
 
     /** Gives a tied head a weight of its own. */
     public Conversion untied() {
-        return new Conversion(source, form, stock, rotation, dtype, true, overwrite, code, verifier, largestFile);
+        return new Conversion(source, form, stock, rotation, basis, dtype, true, overwrite, code, verifier, largestFile);
     }
 
     /** Replaces a checkpoint that is already where the result goes. */
     public Conversion overwriting() {
-        return new Conversion(source, form, stock, rotation, dtype, untie, true, code, verifier, largestFile);
+        return new Conversion(source, form, stock, rotation, basis, dtype, untie, true, code, verifier, largestFile);
     }
 
     /** Writes no files of Python beside a checkpoint in Isonorm's own format, by which Hugging Face transformers would compute it. */
     public Conversion withoutCode() {
-        return new Conversion(source, form, stock, rotation, dtype, untie, overwrite, false, verifier, largestFile);
+        return new Conversion(source, form, stock, rotation, basis, dtype, untie, overwrite, false, verifier, largestFile);
     }
 
     /** Has the result verified before it appears; where it is not equal, nothing is left of it. */
     public Conversion verifiedBy(Verifier check) {
-        return new Conversion(source, form, stock, rotation, dtype, untie, overwrite, code, Optional.of(check), largestFile);
+        return new Conversion(source, form, stock, rotation, basis, dtype, untie, overwrite, code, Optional.of(check), largestFile);
     }
 
     /** Splits files at this size: for tests, which have no gigabytes to write. */
     Conversion splitAt(long bytes) {
-        return new Conversion(source, form, stock, rotation, dtype, untie, overwrite, code, verifier, bytes);
+        return new Conversion(source, form, stock, rotation, basis, dtype, untie, overwrite, code, verifier, bytes);
     }
 
     /**
@@ -204,6 +220,7 @@ public final class Conversion {
      * @param version of Isonorm
      * @param from the form the source was in, or that it was the family's checkpoint
      * @param rotation the basis in which the stream is carried, with its width, where that was asked for
+     * @param slice whether a part of the stream was cut off: the result is another function then, and verified against itself before it was rounded
      * @param notes what a user of the result should know, in sentences
      * @param leftOut tensors of the source that its architecture does not use and that are not in the result
      * @param code what Hugging Face transformers computes the result by; empty where it was not asked for, or not needed
@@ -215,6 +232,7 @@ public final class Conversion {
             String from,
             String to,
             Optional<Rotation> rotation,
+            boolean slice,
             long parametersBefore,
             long parametersAfter,
             List<String> notes,
@@ -226,11 +244,11 @@ public final class Conversion {
             Optional<Evidence> verification) {
 
         private Report withTensors(List<Tensor> some) {
-            return new Report(version, family, from, to, rotation, parametersBefore, parametersAfter, notes, leftOut, sourceFiles, some, resultFiles, code, verification);
+            return new Report(version, family, from, to, rotation, slice, parametersBefore, parametersAfter, notes, leftOut, sourceFiles, some, resultFiles, code, verification);
         }
 
         private Report withResult(List<HashedFile> files, Optional<Code> python, Optional<Evidence> evidence) {
-            return new Report(version, family, from, to, rotation, parametersBefore, parametersAfter, notes, leftOut, sourceFiles, tensors, files, python, evidence);
+            return new Report(version, family, from, to, rotation, slice, parametersBefore, parametersAfter, notes, leftOut, sourceFiles, tensors, files, python, evidence);
         }
     }
 
@@ -333,7 +351,7 @@ public final class Conversion {
             source.checkpoint().copyCompanionFiles(output.path());
             LoadedModel result = LoadedModel.open(output.path());
             Optional<Evidence> evidence =
-                    verifier.isPresent() ? Optional.of(verifier.get().verify(source.model(), plan.original(), plan.result(), result, progress)) : Optional.empty();
+                    verifier.isPresent() ? Optional.of(verifier.get().verify(plan.isSlice() ? plan.result() : source.model(), plan.original(), plan.result(), result, progress)) : Optional.empty();
             Report whole = report.withResult(written, python, evidence);
             OutputFolder.write(output.path().resolve("report.json"), JSON.writeValueAsBytes(Reports.json(whole)));
             source.checkpoint().requireUnchanged();
@@ -412,7 +430,7 @@ public final class Conversion {
         Set<String> written = form.isFamilyFormat() ? each.stream().map(Tensor::name).collect(Collectors.toSet()) : Set.of();
         List<String> leftOut = source.unused().stream().filter(name -> !written.contains(name)).toList();
         return new Report(Isonorm.VERSION, Model.of(source.model()).architecture().family(),
-                Plan.formOf(source), stock.map(Stock::type).orElse(form.label()), Isonorm.rotation(plan.config()).map(Rotation::of),
+                Plan.formOf(source), stock.map(Stock::type).orElse(form.label()), Isonorm.rotation(plan.config()).map(Rotation::of), plan.isSlice(),
                 Model.of(source.model()).architecture().parameterCount(), plan.result().architecture().parameterCount(),
                 plan.notes(), leftOut, sourceFiles, List.copyOf(each), List.of(), Optional.empty(), Optional.empty());
     }

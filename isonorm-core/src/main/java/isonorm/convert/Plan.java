@@ -41,6 +41,11 @@ import org.jspecify.annotations.Nullable;
 record Plan(
         LoadedModel source, Form form, Model original, List<Rewrite> rewrites, Model result, Naming naming, Config config, List<String> notes) {
 
+    /** Whether what is written is another function than the source, and held to itself before it is rounded. */
+    boolean isSlice() {
+        return original == result && !rewrites.isEmpty();
+    }
+
     private static final int NAMED = 10; // keys in a note
 
     private static final String DUAL = "it has two streams, and its sub-layers and its output read one of them without a norm, so its mean is not redundant";

@@ -95,11 +95,11 @@ final class Remaking {
     }
 
     private static Optional<Model> model(LoadedModel source, LoadedModel written, Rotation rotation) throws IOException {
-        if (!Rotating.refusals(source, rotation).isEmpty()) {
-            return Optional.empty();
+        if (!Rotating.refusals(source, rotation, false).isEmpty()) {
+            return Optional.empty(); // Of principal components too, which come of data that are not here.
         }
         Architecture result = Model.of(written.model()).architecture();
-        Model model = Rotating.plan(source, rotation, !ties(result)).result();
+        Model model = Rotating.plan(source, rotation, Optional.empty(), !ties(result)).result();
         boolean same = new HashSet<>(model.architecture().parameters()).equals(new HashSet<>(result.parameters()));
         return same ? Optional.of(model) : Optional.empty();
     }

@@ -19,6 +19,9 @@ final class Reports {
         json.put("to", report.to());
         report.rotation().ifPresent(rotation -> json.putObject("rotation").put("kind", rotation.kind()).put("seed", rotation.seed())
                 .put("width", rotation.width().orElseThrow()));
+        if (report.slice()) {
+            json.put("slice", true);
+        }
         json.put("parameters_before", report.parametersBefore());
         json.put("parameters_after", report.parametersAfter());
         report.notes().forEach(json.putArray("notes")::add);

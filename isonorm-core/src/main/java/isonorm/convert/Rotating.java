@@ -13,6 +13,7 @@ import isonorm.checkpoint.Config;
 import isonorm.family.Isonorm;
 import isonorm.model.ConversionRefused;
 import isonorm.rewrite.Rewrite;
+import isonorm.weights.Basis;
 import isonorm.weights.Model;
 import isonorm.weights.Rotation;
 import java.io.IOException;
@@ -32,7 +33,7 @@ final class Rotating {
     private Rotating() {}
 
     /** Every reason why {@code model} cannot be rotated so; empty when it can. */
-    static List<String> refusals(LoadedModel model, Rotation rotation) {
+    static List<String> refusals(LoadedModel model, Rotation rotation, boolean given) {
         Optional<String> early = Plan.rotated(model).or(() -> Plan.currentForm(model).map(form -> "it is in the " + form + " form; convert the checkpoint it came from"));
         if (early.isPresent()) {
             return List.of(early.get());
@@ -48,7 +49,7 @@ final class Rotating {
             others.stream().filter(reason -> !reasons.contains(reason)).forEach(reason -> reasons.add("of its " + beside.stack().title() + ": " + reason));
         });
         if (reasons.isEmpty()) {
-            widthReasons(main, rotation, reasons);
+            widthReasons(main, rotation, given, reasons);
         }
         return reasons;
     }
@@ -101,6 +102,10 @@ final class Rotating {
         return reasons;
     }
 
+    private static boolean layer(Architecture architecture) {
+        return architecture.blocks().getFirst().norm().kind().centres();
+    }
+
     private static long count(List<Block> blocks, Predicate<Placement> which) {
         return blocks.stream().filter(block -> which.test(block.attentionPlacement()) || which.test(block.mlpPlacement())).count();
     }
@@ -123,17 +128,20 @@ final class Rotating {
         }
     }
 
-    private static void widthReasons(Architecture main, Rotation rotation, List<String> reasons) {
+    private static void widthReasons(Architecture main, Rotation rotation, boolean given, List<String> reasons) {
         int d = main.width();
         int k = rotation.width(d);
-        boolean layer = main.blocks().getFirst().norm().kind().centres();
+        boolean layer = layer(main);
         int fewest = layer ? d - 1 : d;
         if (k > d) {
             reasons.add("its stream has a width of " + d + ", and a rotation can't make it wider, got a width of " + k);
         } else if (k < d && main.companion().isPresent()) {
             reasons.add("it has two stacks, which a width of " + k + " cannot be meant for both of; leave it out");
-        } else if (k < fewest) {
-            reasons.add("a width of " + k + " cuts off a part of the stream, which takes " + fewest + " of its " + d + " values" + (layer ? " (its mean is not needed)" : ""));
+        } else if (k < fewest && !given) {
+            reasons.add("a width of " + k + " cuts off a part of the stream, which takes " + fewest + " of its " + d + " values" + (layer ? " (its mean is not needed)" : "")
+                    + "; what can be cut off is found by principal components of data");
+        } else if (rotation.kind() == Rotation.Kind.PRINCIPAL && !given) {
+            reasons.add("principal components come of data, and none is given");
         } else if (k < 2) {
             reasons.add("a stream has 2 values or more, got a width of " + k);
         } else if (k < d && main.output() instanceof Output.Hidden) {
@@ -147,25 +155,30 @@ final class Rotating {
     /**
      * The plan that rotates {@code source}.
      *
+     * @param given the basis, where it isn't what the rotation says it is made of; of fewer vectors than the stream has dimensions it gives another function
      * @param untie whether a tied head becomes a weight of its own wherever it could stay tied
      * @throws ConversionRefused with every reason, if there is no exact way
      */
-    static Plan plan(LoadedModel source, Rotation rotation, boolean untie) throws IOException {
-        List<String> reasons = refusals(source, rotation);
+    static Plan plan(LoadedModel source, Rotation rotation, Optional<Basis> given, boolean untie) throws IOException {
+        List<String> reasons = refusals(source, rotation, given.isPresent());
         if (!reasons.isEmpty()) {
             throw new ConversionRefused(reasons);
         }
         Model original = Model.of(source.model());
-        List<Rewrite> rewrites = rewrites(original.architecture(), rotation, untie);
+        List<Rewrite> rewrites = rewrites(original.architecture(), rotation, given, untie);
         Model result = Rewrite.all(original, rewrites);
         Config config = Isonorm.rotated(result.architecture(), source.config(), rotation);
         List<String> notes = new ArrayList<>(Plan.notes(source, result.architecture()));
         notes.add("The residual stream is in another basis (" + rotation + "): hidden states are not those of the original, and there is no way back; keep it.");
-        return new Plan(source, Form.PRE_RMSNORM, original, rewrites, result, Isonorm.naming(), config, notes);
+        boolean cut = result.width() < original.width() - (layer(original.architecture()) ? 1 : 0);
+        if (cut) {
+            notes.add("It is another function: of " + original.width() + " values of the stream the " + result.width() + " that are largest over the data are left.");
+        }
+        return new Plan(source, Form.PRE_RMSNORM, cut ? result : original, rewrites, result, Isonorm.naming(), config, notes);
     }
 
-    private static List<Rewrite> rewrites(Architecture architecture, Rotation rotation, boolean untie) {
-        boolean layer = architecture.blocks().getFirst().norm().kind().centres();
+    private static List<Rewrite> rewrites(Architecture architecture, Rotation rotation, Optional<Basis> given, boolean untie) {
+        boolean layer = layer(architecture);
         boolean normed = Stream.concat(Stream.of(architecture), architecture.companion().map(Companion::architecture).stream())
                 .anyMatch(each -> each.embedding().streamNorm().filter(norm -> !commutes(norm)).isPresent());
         boolean alone = architecture.companion().isEmpty() && architecture.embedding() instanceof Embedding.Tokens tokens && tokens.positions() == 0
@@ -183,7 +196,7 @@ final class Rotating {
         }
         rewrites.add(new Rewrite.Fold());
         rewrites.add(new Rewrite.FoldOutput());
-        rewrites.add(new Rewrite.Rotate(rotation));
+        rewrites.add(new Rewrite.Rotate(rotation, given));
         return rewrites;
     }
 

@@ -278,9 +278,11 @@ public sealed interface Rewrite {
      * values for d its epsilon becomes {@code epsilon d / k}, and its readers are multiplied by {@code sqrt(d / k)} (SliceGPT, arXiv 2401.15024).
      *
      * <p>Precondition: the norms that read the stream are RMSNorms that apply nothing, and linear layers are all that read them. What was kept for the way
-     * back is let go of, for there is none.
+     * back is let go of, for there is none. With fewer columns than h has dimensions it is another function (a slice).
+     *
+     * @param given Q, where it isn't what the rotation says it is made of
      */
-    record Rotate(Rotation rotation) implements Rewrite {
+    record Rotate(Rotation rotation, Optional<Basis> given) implements Rewrite {
         @Override
         public Model apply(Model model) {
             Model rotated = Rewrite.super.apply(model);
@@ -296,7 +298,7 @@ public sealed interface Rewrite {
         }
 
         private Basis basis(Architecture architecture) {
-            return Basis.of(rotation, architecture.width(), architecture.stream() == Stream.CENTRED);
+            return given.orElseGet(() -> Basis.of(rotation, architecture.width(), architecture.stream() == Stream.CENTRED));
         }
 
         @Override

@@ -2,6 +2,7 @@ package isonorm.weights;
 
 import java.io.IOException;
 import java.util.Arrays;
+import java.util.OptionalInt;
 import java.util.SplittableRandom;
 
 /**
@@ -42,10 +43,26 @@ public final class Basis {
         if (to < fewest || to > stream) {
             throw new IllegalArgumentException("a stream of " + fewest + " dimensions is carried in a basis of " + fewest + " to " + stream + " vectors, got " + to);
         }
+        if (rotation.kind() == Rotation.Kind.PRINCIPAL) {
+            throw new IllegalArgumentException("principal components come of data and are given");
+        }
         rotation.obstacle(stream).ifPresent(why -> {
             throw new IllegalArgumentException(why);
         });
         return new Basis(rotation, stream, to, to < stream);
+    }
+
+    /** One whose columns are given, one behind the other; they need not be as many as the stream has dimensions. */
+    public static Basis given(int stream, double[] columns) {
+        int to = columns.length / stream;
+        if (to < 1 || to > stream || columns.length != to * stream) {
+            throw new IllegalArgumentException("a basis has 1 to " + stream + " vectors of " + stream + " values, got " + columns.length + " values");
+        }
+        Basis basis = new Basis(new Rotation(Rotation.Kind.PRINCIPAL, 0, OptionalInt.of(to)), stream, to, false);
+        basis.columns = columns.clone();
+        basis.rows = transposed(columns, to, stream);
+        basis.made = true;
+        return basis;
     }
 
     /** How many values a vector has before. */
@@ -74,6 +91,7 @@ public final class Basis {
                 Arrays.setAll(signs, _ -> random.nextLong() < 0 ? -1 : 1);
                 hadamard = Hadamard.find(to).orElseThrow();
             }
+            case PRINCIPAL -> throw new IllegalStateException("principal components come of data and are given");
         }
         made = true;
     }
@@ -164,7 +182,7 @@ public final class Basis {
         }
     }
 
-    private static double[] transposed(double[] of, int rows, int columns) {
+    static double[] transposed(double[] of, int rows, int columns) {
         double[] turned = new double[of.length];
         for (int r = 0; r < rows; r++) {
             for (int c = 0; c < columns; c++) {
@@ -177,7 +195,7 @@ public final class Basis {
     /** {@code into = x Q}, x having {@code count} rows. */
     public void rows(double[] x, int count, double[] into) {
         switch (rotation.kind()) {
-            case RANDOM -> Product.multiply(x, 0, count, from, rows, to, into);
+            case RANDOM, PRINCIPAL -> Product.multiply(x, 0, count, from, rows, to, into);
             case HADAMARD -> {
                 try (Scratch scratch = Scratch.borrow(from * count)) {
                     double[] turned = scratch.values();
@@ -200,7 +218,7 @@ public final class Basis {
     /** Rows {@code first} to {@code first + count - 1} of {@code Q^T x}, x having {@code n} columns. */
     public void columns(double[] x, int n, int first, int count, double[] into) {
         switch (rotation.kind()) {
-            case RANDOM -> Product.multiply(columns, first, count, from, x, n, into);
+            case RANDOM, PRINCIPAL -> Product.multiply(columns, first, count, from, x, n, into);
             case HADAMARD -> {
                 try (Scratch scratch = Scratch.borrow(from * n)) {
                     System.arraycopy(x, 0, scratch.values(), 0, from * n);

@@ -18,7 +18,9 @@ public record Rotation(Kind kind, long seed, OptionalInt width) {
         /** Evenly distributed over all rotations: normally distributed numbers, made orthonormal. */
         RANDOM("random"),
         /** A Hadamard matrix whose rows have random signs, of entries that all are as large: applied by a fast transform (QuaRot, arXiv 2404.00456). */
-        HADAMARD("hadamard");
+        HADAMARD("hadamard"),
+        /** The principal components of what the norms of the stream gave for some data, the largest first (SliceGPT, arXiv 2401.15024). */
+        PRINCIPAL("principal");
 
         private final String label;
 
@@ -64,6 +66,6 @@ public record Rotation(Kind kind, long seed, OptionalInt width) {
 
     @Override
     public String toString() {
-        return kind.label + ", seed " + seed;
+        return kind.label + (kind == Kind.PRINCIPAL ? "" : ", seed " + seed);
     }
 }

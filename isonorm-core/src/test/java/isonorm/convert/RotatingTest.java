@@ -28,6 +28,7 @@ import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.OptionalInt;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
@@ -94,7 +95,7 @@ class RotatingTest {
     void allOtherFixturesAreRotated() throws IOException {
         Map<List<String>, List<String>> reasons = new HashMap<>();
         for (String fixture : Fixtures.all()) {
-            List<String> each = Rotating.refusals(Fixtures.open(fixture), rotation(Rotation.Kind.RANDOM));
+            List<String> each = Rotating.refusals(Fixtures.open(fixture), rotation(Rotation.Kind.RANDOM), false);
             if (!each.isEmpty()) {
                 reasons.computeIfAbsent(each, _ -> new ArrayList<>()).add(fixture);
             }
@@ -103,7 +104,7 @@ class RotatingTest {
     }
 
     private static String only(LoadedModel model, Rotation rotation) {
-        List<String> reasons = Rotating.refusals(model, rotation);
+        List<String> reasons = Rotating.refusals(model, rotation, false);
         assertEquals(1, reasons.size());
         return reasons.getFirst();
     }
@@ -111,20 +112,22 @@ class RotatingTest {
     @Test
     void widthsThatCutSomethingOffOrHaveNoHadamardMatrixAreRefused() throws IOException {
         LoadedModel gpt2 = Fixtures.open("gpt2");
-        assertEquals(List.of(), Rotating.refusals(gpt2, random(47)));
-        assertEquals(List.of(), Rotating.refusals(gpt2, random(48)));
+        assertEquals(List.of(), Rotating.refusals(gpt2, random(47), false));
+        assertEquals(List.of(), Rotating.refusals(gpt2, random(48), false));
         assertEquals("its stream has a width of 48, and a rotation can't make it wider, got a width of 49", only(gpt2, random(49)));
-        assertEquals("a width of 46 cuts off a part of the stream, which takes 47 of its 48 values (its mean is not needed)", only(gpt2, random(46)));
+        assertEquals("a width of 46 cuts off a part of the stream, which takes 47 of its 48 values (its mean is not needed); what can be cut off is found by principal"
+                + " components of data", only(gpt2, random(46)));
         assertTrue(only(gpt2, new Rotation(Rotation.Kind.HADAMARD, 0, OptionalInt.of(47))).startsWith("no Hadamard matrix of 47 rows is known here"));
         LoadedModel llama = Fixtures.open("llama");
         int width = llama.model().width();
-        assertEquals("a width of " + (width - 1) + " cuts off a part of the stream, which takes " + width + " of its " + width + " values", only(llama, random(width - 1)));
+        assertEquals("a width of " + (width - 1) + " cuts off a part of the stream, which takes " + width + " of its " + width + " values; what can be cut off is found by principal components of data",
+                only(llama, random(width - 1)));
         LoadedModel t5 = Fixtures.open("t5");
         assertTrue(only(t5, random(t5.model().width() - 1)).startsWith("it has two stacks"));
     }
 
     private static List<String> steps(String fixture, Rotation rotation, boolean untie) throws IOException {
-        return Rotating.plan(Fixtures.open(fixture), rotation, untie).rewrites().stream().map(rewrite -> rewrite.getClass().getSimpleName()).toList();
+        return Rotating.plan(Fixtures.open(fixture), rotation, Optional.empty(), untie).rewrites().stream().map(rewrite -> rewrite.getClass().getSimpleName()).toList();
     }
 
     @Test
@@ -168,7 +171,7 @@ class RotatingTest {
                 String reason = Plan.refusals(written, form).getFirst();
                 assertTrue(reason.startsWith("its stream is rotated (" + rotation.kind().label() + ", seed 7)"), reason);
             }
-            assertTrue(Rotating.refusals(written, rotation).getFirst().contains("convert the checkpoint it came from"));
+            assertTrue(Rotating.refusals(written, rotation, false).getFirst().contains("convert the checkpoint it came from"));
             assertThrows(ConversionRefused.class, () -> Conversion.of(written, Form.PRE_LN).result());
         }
         SampleCheckpoint changed = SampleCheckpoint.of(folder.resolve("random"));
@@ -187,20 +190,20 @@ class RotatingTest {
     @Test
     void formsOfOursAreNotRotated() throws IOException {
         LoadedModel rms = Models.loaded(Plan.of(Fixtures.open("gpt2"), Form.PRE_RMSNORM, false));
-        assertEquals(List.of("it is in the pre-rmsnorm form; convert the checkpoint it came from"), Rotating.refusals(rms, rotation(Rotation.Kind.RANDOM)));
+        assertEquals(List.of("it is in the pre-rmsnorm form; convert the checkpoint it came from"), Rotating.refusals(rms, rotation(Rotation.Kind.RANDOM), false));
     }
 
     /** Gain and bias of the final norm go into whatever reads it: nothing is left to apply. */
     @Test
     void noNormOfTheStreamAppliesAnything() throws IOException {
         for (String fixture : List.of("gpt2", "dinov2-classifier", "deit", "roberta-prelayernorm", "siglip", "t5", "opt", "esm")) {
-            Architecture architecture = Rotating.plan(Fixtures.open(fixture), rotation(Rotation.Kind.RANDOM), false).result().architecture();
+            Architecture architecture = Rotating.plan(Fixtures.open(fixture), rotation(Rotation.Kind.RANDOM), Optional.empty(), false).result().architecture();
             assertTrue(architecture.parameters().stream().map(parameter -> parameter.role()).noneMatch(role -> List.of(Part.ATTENTION_NORM, Part.MLP_NORM, Part.FINAL_NORM,
                     Part.CROSS_NORM).contains(role.part())), fixture);
         }
-        assertTrue(Rotating.plan(Fixtures.open("gpt2"), rotation(Rotation.Kind.RANDOM), false).result().architecture().output()
+        assertTrue(Rotating.plan(Fixtures.open("gpt2"), rotation(Rotation.Kind.RANDOM), Optional.empty(), false).result().architecture().output()
                 instanceof Output.Words words && words.bias());
-        assertTrue(Rotating.plan(Fixtures.open("mbart"), rotation(Rotation.Kind.RANDOM), false).result().weights().containsKey(Role.of(Part.EMBEDDING_PROJECTION,
+        assertTrue(Rotating.plan(Fixtures.open("mbart"), rotation(Rotation.Kind.RANDOM), Optional.empty(), false).result().weights().containsKey(Role.of(Part.EMBEDDING_PROJECTION,
                 Role.Field.WEIGHT)));
     }
 }

@@ -130,6 +130,73 @@ class BasisTest {
         assertFalse(Arrays.equals(matrix(basis(Kind.RANDOM, 7, 6, 6)), matrix(basis(Kind.RANDOM, 8, 6, 6))));
     }
 
+    /** Of vectors that are known combinations of orthogonal directions, these are found, the largest first. */
+    @Test
+    void principalComponentsAreTheDirectionsOfVectors() throws IOException {
+        for (int d : List.of(2, 3, 17, 40)) {
+            double[] q = matrix(basis(Kind.RANDOM, 5, d, d));
+            Moments moments = new Moments(d);
+            for (int j = 0; j < d; j++) {
+                double[] vector = new double[d];
+                for (int i = 0; i < d; i++) {
+                    vector[i] = (d - j) * q[i * d + j];
+                }
+                moments.add(vector);
+            }
+            double[] found = moments.principal(d - 1, false);
+            assertEquals((d - 1) * d, found.length);
+            for (int j = 0; j < d - 1; j++) {
+                double product = 0;
+                for (int i = 0; i < d; i++) {
+                    product += found[j * d + i] * q[i * d + j];
+                }
+                assertEquals(1, Math.abs(product), 1e-10);
+            }
+            assertOrthonormal(Basis.given(d, moments.principal(d, false)), "principal " + d);
+        }
+    }
+
+    /** Where vectors are fewer than dimensions, those that sum to zero still come before the one that does not. */
+    @Test
+    void ofACentredStreamTheDirectionOfAllOnesIsLast() {
+        Moments moments = new Moments(9);
+        moments.add(new double[] {1, -1, 0, 0, 0, 0, 0, 0, 0});
+        moments.add(new double[] {2, 0, -2, 0, 0, 0, 0, 0, 0});
+        double[] found = moments.principal(8, true);
+        for (int j = 0; j < 8; j++) {
+            assertEquals(0, Arrays.stream(found, 9 * j, 9 * j + 9).sum(), 1e-13);
+        }
+        assertThrows(IllegalStateException.class, () -> new Moments(3).principal(1, false));
+        assertThrows(IllegalArgumentException.class, () -> Basis.given(9, new double[10]));
+    }
+
+    @Test
+    void eigenvaluesAreThoseOfAHandMadeMatrix() {
+        Symmetric two = Symmetric.of(new double[] {2, 0, 0, 0, 3, 4, 0, 4, 9}, 3);
+        assertArrayEquals(new double[] {11, 2, 1}, two.values(), 1e-13);
+        assertArrayEquals(new double[] {0, 1 / Math.sqrt(5), 2 / Math.sqrt(5)}, Arrays.stream(two.vectors(), 0, 3).map(Math::abs).toArray(), 1e-13);
+        SplittableRandom random = new SplittableRandom(6);
+        int n = 30;
+        double[] matrix = new double[n * n];
+        for (int i = 0; i < n; i++) {
+            for (int j = 0; j <= i; j++) {
+                matrix[i * n + j] = random.nextDouble(-1, 1);
+                matrix[j * n + i] = matrix[i * n + j];
+            }
+        }
+        Symmetric all = Symmetric.of(matrix, n);
+        for (int k = 0; k < n; k++) {
+            for (int i = 0; i < n; i++) {
+                double product = 0;
+                for (int j = 0; j < n; j++) {
+                    product += matrix[i * n + j] * all.vectors()[k * n + j];
+                }
+                assertEquals(all.values()[k] * all.vectors()[k * n + i], product, 1e-12);
+            }
+        }
+        assertThrows(ArithmeticException.class, () -> Symmetric.of(new double[] {1, Double.NaN, Double.NaN, 1}, 2));
+    }
+
     @Test
     void bothWaysToMultiplyAreOneProduct() {
         SplittableRandom random = new SplittableRandom(2);

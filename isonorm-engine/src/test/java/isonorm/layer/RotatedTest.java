@@ -1,6 +1,8 @@
 package isonorm.layer;
 
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import isonorm.architecture.Stream;
@@ -8,17 +10,24 @@ import isonorm.checkpoint.Dtype;
 import isonorm.convert.Comparison;
 import isonorm.convert.Conversion;
 import isonorm.convert.LoadedModel;
+import isonorm.measure.StreamBasis;
 import isonorm.model.Batch;
 import isonorm.model.Compute;
 import isonorm.model.Progress;
 import isonorm.model.Result;
+import isonorm.rewrite.Rewrite;
+import isonorm.verify.TokenizedText;
 import isonorm.verify.Verification;
+import isonorm.weights.Basis;
 import isonorm.weights.Model;
+import isonorm.weights.Rotation;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Collections;
 import java.util.List;
+import java.util.Optional;
 import java.util.OptionalInt;
 import java.util.SplittableRandom;
 import org.junit.jupiter.api.Test;
@@ -78,6 +87,63 @@ class RotatedTest {
                 .compute(Compute.F64, Compute.F64)
                 .run(Progress.NONE);
         assertTrue(comparison.within(Tolerance.SAME_FUNCTION_F64), comparison.toString());
+    }
+
+    /** Turned and turned back the source's function is there again, and a slice is another. */
+    @Test
+    void aRotationAndItsInverseChangeNothing() throws IOException {
+        for (String name : List.of("gpt2", "llama")) {
+            Fixture fixture = FixtureTest.supported().stream().filter(each -> each.name().equals(name)).findFirst().orElseThrow();
+            LoadedModel source = LoadedModel.open(fixture.folder());
+            int d = source.model().width();
+            Basis basis = Basis.of(new Rotation(Rotation.Kind.RANDOM, 9, OptionalInt.empty()), d, false);
+            basis.prepare();
+            double[] identity = new double[d * d];
+            for (int i = 0; i < d; i++) {
+                identity[i * (d + 1)] = 1;
+            }
+            double[] rows = new double[d * d];
+            basis.rows(identity, d, rows);
+            Model turned = Model.of(Conversion.rotated(source, new Conversion.Rotation("random", 9, OptionalInt.empty())).result());
+            Model back = new Rewrite.Rotate(new Rotation(Rotation.Kind.PRINCIPAL, 0, OptionalInt.of(d)), Optional.of(Basis.given(d, rows))).apply(turned);
+            assertTrue(compared(source, back, fixture).within(Tolerance.SAME_FUNCTION_F64));
+            Model twice = new Rewrite.Rotate(new Rotation(Rotation.Kind.RANDOM, 9, OptionalInt.empty()), Optional.empty()).apply(turned);
+            assertTrue(compared(source, twice, fixture).within(Tolerance.SAME_FUNCTION_F64)); // a rotated model is one that can be rotated
+
+            double[] cut = Arrays.copyOf(rows, (d - 8) * d);
+            Conversion slice = Conversion.rotated(source, cut);
+            assertEquals(d - 8, slice.result().width());
+            assertTrue(compared(source, Model.of(slice.result()), fixture).largestError() > .1, "a part that is cut off is missed");
+        }
+    }
+
+    private static StreamBasis.Inputs windows(long[] ids, int first, int end) {
+        return StreamBasis.Inputs.of(TokenizedText.of(16, ids), first, end);
+    }
+
+    private static Comparison compared(LoadedModel source, Model other, Fixture fixture) throws IOException {
+        return Verification.of(source.model(), other).withInputs(List.of(fixture.batch())).compute(Compute.F64, Compute.F64).run(Progress.NONE);
+    }
+
+    /** A slice is verified against itself before it is rounded, and cannot be made again. */
+    @Test
+    void aSliceIsVerifiedAndSaysThatItIsAnotherFunction(@TempDir Path folder) throws IOException {
+        Fixture fixture = FixtureTest.supported().stream().filter(each -> each.name().equals("gpt2")).findFirst().orElseThrow();
+        LoadedModel source = LoadedModel.open(fixture.folder());
+        double[] columns = StreamBasis.of(source.model(), windows(new SplittableRandom(4).longs(128, 0, 150).toArray(), 0, 8), 40, Progress.NONE);
+        double[] kept = StreamBasis.kept(source.model(), windows(new SplittableRandom(5).longs(128, 0, 150).toArray(), 4, 8), columns, Progress.NONE);
+        assertArrayEquals(columns, StreamBasis.of(source.model(), windows(new SplittableRandom(4).longs(128, 0, 150).toArray(), 0, 8), 40, Progress.NONE));
+        assertEquals(source.model().depth() + 1, kept.length);
+        assertTrue(Arrays.stream(kept).allMatch(part -> part > .8 && part < 1), Arrays.toString(kept));
+        Conversion.Report report = Conversion.rotated(source, columns).verifiedBy(Verification.verifier()).writeTo(folder.resolve("out"));
+        assertTrue(report.slice() && report.verification().isPresent());
+        assertTrue(report.notes().stream().anyMatch(note -> note.startsWith("It is another function: of 48 values of the stream the 40")), report.notes().toString());
+        assertTrue(Conversion.again(source, LoadedModel.open(folder.resolve("out")), Progress.NONE).isEmpty());
+        // What the principal components of d - 1 values leave is all there is.
+        double[] whole = StreamBasis.of(source.model(), windows(new SplittableRandom(4).longs(32, 0, 150).toArray(), 0, 2), 47, Progress.NONE);
+        assertTrue(compared(source, Model.of(Conversion.rotated(source, whole).result()), fixture).within(Tolerance.SAME_FUNCTION_F64));
+        IOException foreign = assertThrows(IOException.class, () -> StreamBasis.of(source.model(), StreamBasis.Inputs.of(TokenizedText.of(2, 5, 4000), 0, 1), 40, Progress.NONE));
+        assertTrue(foreign.getMessage().startsWith("the data has token 4000, and the model's vocabulary has"), foreign.getMessage());
     }
 
     /** The file itself, against the reference's outputs: rounded once to float32. */

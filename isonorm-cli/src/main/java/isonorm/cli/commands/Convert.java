@@ -26,6 +26,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Optional;
 import java.util.OptionalInt;
 import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
@@ -48,6 +49,7 @@ import picocli.CommandLine.Parameters;
             "  isonorm convert bert/ bert-rms/ --to rmsnorm --json       Post-LN",
             "  isonorm convert olmo/ olmo-llama/ --as llama              a Llama, for whatever runs one",
             "  isonorm convert gpt2/ gpt2-turned/ --to pre-rmsnorm --rotate hadamard --seed 7",
+            "  isonorm convert gpt2/ gpt2-cut/ --to pre-rmsnorm --rotate principal --data text.txt --width 640",
             "  isonorm convert vit.onnx vit-rms.onnx                     a graph of any architecture"
         })
 public final class Convert extends CheckpointCommand {
@@ -69,15 +71,23 @@ public final class Convert extends CheckpointCommand {
 
     @Option(names = "--rotate", paramLabel = "KIND", converter = Choice.Rotations.class,
             description = "With --to pre-rmsnorm, of models with LayerNorms or RMSNorms: carry the residual stream in another basis, random or hadamard, as methods "
-                    + "for fewer bits begin. The result is an ordinary RMSNorm model.")
+                    + "for fewer bits begin, or principal, the principal components of --data. The result is an ordinary RMSNorm model.")
     private @Nullable String rotation;
 
     @Option(names = "--seed", paramLabel = "N", description = "Of --rotate: where what is drawn by chance begins. Default: 0.")
     private @Nullable Long seed;
 
     @Option(names = "--width", paramLabel = "N",
-            description = "Of --rotate: how many values the stream carries. Default: as many as before; one less is enough of a model with LayerNorms.")
+            description = "Of --rotate: how many values the stream carries. Default: as many as before; one less is enough of a model with LayerNorms. Fewer, of principal alone, make "
+                    + "another function.")
     private @Nullable Integer width;
+
+    @Option(names = "--data", paramLabel = "DATA",
+            description = "Of --rotate principal: a text, a folder of tokens, or a folder of images in folders. Three quarters of it are read to find the basis, and the last is measured on.")
+    private @Nullable Path data;
+
+    @Option(names = "--tokens", paramLabel = "N", defaultValue = "65536", description = "Of --data: how many tokens are taken. Default: ${DEFAULT-VALUE}.")
+    private long tokens;
 
     @Option(names = "--keep-layernorm", description = "Of an ONNX graph: only centre its streams, and leave norms as they are.")
     private boolean keepsLayerNorm;
@@ -117,23 +127,42 @@ public final class Convert extends CheckpointCommand {
         long start = System.nanoTime();
         putBack(out);
         Conversion.Report report;
+        Optional<ObjectNode> measured = Optional.empty();
         try (ProgressBar progress = progress()) {
-            report = conversion().writeTo(out, progress);
+            LoadedModel model = open(in);
+            if (data != null) {
+                announceEngine();
+                Slicing.Sliced sliced = new Slicing(model, data, Optional.ofNullable(width), tokens).measured(progress);
+                measured = Optional.of(sliced.measured());
+                report = as(sliced.conversion(), model).writeTo(out, progress);
+            } else {
+                report = as(conversion(model), model).writeTo(out, progress);
+            }
         } catch (ConversionRefused refused) {
             refuse(refused, in + " " + words());
             return FAILED;
         }
         if (json) {
-            console.json(summary(report, System.nanoTime() - start));
+            ObjectNode summary = summary(report, System.nanoTime() - start);
+            measured.ifPresent(each -> summary.set("slice", each));
+            console.json(summary);
         } else {
             print(report);
+            measured.ifPresent(this::printSlice);
         }
         return DONE;
     }
 
     private void requireRotation() {
-        if (rotation == null && (seed != null || width != null)) {
-            throw wrongUsage("--seed and --width are of --rotate KIND");
+        if (rotation == null && (seed != null || width != null || data != null)) {
+            throw wrongUsage("--seed, --width and --data are of --rotate KIND");
+        }
+        boolean principal = "principal".equals(rotation);
+        if (rotation != null && principal != (data != null)) {
+            throw wrongUsage(principal ? "principal components come of data: say which, --data DATA" : "--data is of --rotate principal");
+        }
+        if (principal && seed != null || tokens < 2) {
+            throw wrongUsage(tokens < 2 ? "--tokens must be 2 or more, got " + tokens : "nothing of --rotate principal is drawn by chance: leave --seed out");
         }
         if (rotation != null && form != Form.PRE_RMSNORM) {
             throw wrongUsage("a rotated model is an RMSNorm model: --rotate is of --to pre-rmsnorm");
@@ -145,7 +174,7 @@ public final class Convert extends CheckpointCommand {
 
     /** A graph has one form to become, and the types that it has. */
     private int convertGraph() throws IOException {
-        if (form != null || family != null || rotation != null || seed != null || width != null || untie || withoutCode || !dtype.equals("keep")) {
+        if (form != null || family != null || rotation != null || seed != null || width != null || data != null || untie || withoutCode || !dtype.equals("keep")) {
             throw wrongUsage("a graph's norms become RMSNorm, in its own types: --to, --as, --rotate, --untie, --no-code and --dtype are of checkpoints");
         }
         OnnxConversion conversion = OnnxConversion.of(Path.of(in));
@@ -159,14 +188,18 @@ public final class Convert extends CheckpointCommand {
         }
     }
 
-    private Conversion conversion() throws IOException {
-        LoadedModel model = open(in);
+    private Conversion conversion(LoadedModel model) throws IOException {
+        return rotation != null ? Conversion.rotated(model, new Conversion.Rotation(rotation, seed == null ? 0 : seed,
+                        width == null ? OptionalInt.empty() : OptionalInt.of(width)))
+                : form == null ? Conversion.as(model, family(model)) : Conversion.of(model, form);
+    }
+
+    /** A conversion as the options want it done. */
+    private Conversion as(Conversion asked, LoadedModel model) throws IOException {
+        Conversion conversion = asked;
         if (unverified && (dtype.endsWith("16") || isInSixteenBits(model.checkpoint()))) {
             announcePlainNumbers();
         }
-        Conversion conversion = rotation != null ? Conversion.rotated(model, new Conversion.Rotation(rotation, seed == null ? 0 : seed,
-                        width == null ? OptionalInt.empty() : OptionalInt.of(width)))
-                : form == null ? Conversion.as(model, family(model)) : Conversion.of(model, form);
         conversion = dtype.equals("keep") ? conversion : conversion.inType(Dtype.named(dtype.toUpperCase(Locale.ROOT)).orElseThrow());
         conversion = untie ? conversion.untied() : conversion;
         conversion = withoutCode ? conversion.withoutCode() : conversion;
@@ -252,7 +285,7 @@ public final class Convert extends CheckpointCommand {
 
     private void print(Conversion.Report report) {
         console.out().println(console.bold(in) + " -> " + console.bold(out.toString()) + " (" + report.family() + ", " + report.to()
-                + report.rotation().map(how -> ", rotated: " + how.kind() + ", seed " + how.seed() + ", width " + how.width().orElseThrow()).orElse("") + ")");
+                + report.rotation().map(how -> ", rotated: " + how.kind() + (data == null ? ", seed " + how.seed() : "") + ", width " + how.width().orElseThrow()).orElse("") + ")");
         console.out().println();
         Table.ofFacts()
                 .row("parameters before", Table.count(report.parametersBefore()))
@@ -269,12 +302,38 @@ public final class Convert extends CheckpointCommand {
         files.row("report.json", "what was done to each tensor");
         files.print(console.out());
         console.out().println();
+        if (report.slice()) {
+            console.out().println(console.bold("Another function") + " than " + in + ": a part of the stream is cut off. What is written is verified against that, before it is rounded.");
+        }
         report.verification().ifPresentOrElse(this::print, () -> console.out().println("Not verified; 'isonorm verify' compares both."));
         report.code().ifPresent(code -> console.out().println("Note: transformers loads it as " + code.modelClass() + ", with trust_remote_code=True."));
         report.notes().forEach(note -> console.out().println("Note: " + note));
         if (!report.leftOut().isEmpty()) {
             console.out().println("Note: " + Table.count(report.leftOut().size(), "tensor")
                     + " that the model does not use were left out; report.json names them.");
+        }
+    }
+
+    /** What of the stream is left, and what that does. */
+    private void printSlice(ObjectNode measured) {
+        console.out().println();
+        Table table = Table.ofFacts();
+        List<String> parts = measured.path("kept_by_block").valueStream().map(part -> Table.percent(part.asDouble())).toList();
+        table.row("kept of the stream", "before block 0 to behind the last: " + String.join(", ", parts));
+        if (measured.has("perplexity_before")) {
+            table.row("perplexity before", Verify.perplexity(measured.path("perplexity_before").asDouble()));
+            table.row("perplexity after", Verify.perplexity(measured.path("perplexity_after").asDouble()) + ", on " + Table.count(measured.path("predicted_tokens").asLong(), "token")
+                    + " that the basis was not found by");
+        }
+        if (measured.has("kl")) {
+            table.row("KL", Table.error(measured.path("kl").asDouble()) + " nats, " + measured.path("compared").asText() + " at "
+                    + Table.count(measured.path("positions").asLong(), "position") + " that the basis was not found by");
+            table.row("top-1 agreement", Table.percent(measured.path("top1_agreement").asDouble()));
+        }
+        table.print(console.out());
+        if (!measured.path("fast_widths").isEmpty()) {
+            console.out().println("Note: kernels take columns in whole vectors; near this width are "
+                    + measured.path("fast_widths").valueStream().map(JsonNode::asText).collect(Collectors.joining(" and ")) + ".");
         }
     }
 

@@ -10,9 +10,11 @@ import isonorm.cli.terminal.Table;
 import isonorm.convert.Conversion;
 import isonorm.convert.Evidence;
 import isonorm.convert.LoadedModel;
+import isonorm.family.Isonorm;
 import isonorm.model.Compute;
 import isonorm.verify.TokenizedText;
 import isonorm.verify.Verification;
+import isonorm.weights.Model;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -106,6 +108,11 @@ public final class Verify extends CheckpointCommand {
             }
         });
         verdict.where().ifPresent(where -> result.put("where", where));
+        int cut = first.model().width() - second.model().width();
+        boolean centres = Model.of(first.model()).architecture().blocks().stream().allMatch(block -> block.norm().kind().centres());
+        if (cut > (centres ? 1 : 0) && Isonorm.rotation(second.config()).isPresent()) {
+            result.put("slice", "of " + first.model().width() + " values of A's stream it has " + second.model().width());
+        }
         result.put("equal", verdict.equal());
         result.put("a", a);
         result.put("b", b);
@@ -136,6 +143,9 @@ public final class Verify extends CheckpointCommand {
                 + Table.count(result.path("positions").asLong(), "position") + ", both computed in " + compute);
         if (result.has("as_made_from_a")) {
             printMade(result);
+        }
+        if (result.has("slice")) {
+            console.out().println("B is a slice: " + result.path("slice").asText() + ".");
         }
         if (result.has("where")) {
             String where = result.path("where").asText();

@@ -10,6 +10,7 @@ import isonorm.checkpoint.SafetensorsFile;
 import isonorm.cli.Run;
 import isonorm.layer.Tolerance;
 import isonorm.weights.Fingerprint;
+import java.awt.image.BufferedImage;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
@@ -19,6 +20,8 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.SplittableRandom;
+import javax.imageio.ImageIO;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -132,7 +135,9 @@ class ConvertTest {
 
     @Test
     void whatIsWrongWithARotationIsOneClearLine() throws IOException {
-        for (String[] wrong : new String[][] {{"--rotate", "random", "--width", "0"}, {"--seed", "3"}, {"--width", "40"}, {"--rotate", "twisted"}}) {
+        for (String[] wrong : new String[][] {{"--rotate", "random", "--width", "0"}, {"--seed", "3"}, {"--width", "40"}, {"--rotate", "twisted"},
+            {"--rotate", "principal"}, {"--rotate", "principal", "--width", "40", "--data", "a.txt", "--seed", "1"}, {"--rotate", "random", "--data", "a.txt"},
+            {"--data", "a.txt"}}) {
             List<String> arguments = new ArrayList<>(List.of("convert", Run.fixture("gpt2").toString(), folder.resolve("out").toString(), "--to", "pre-rmsnorm"));
             arguments.addAll(List.of(wrong));
             assertEquals(1, Run.of(arguments.toArray()).ended(2).errors().stream().filter(line -> line.startsWith("isonorm:")).count());
@@ -143,6 +148,46 @@ class ConvertTest {
             assertEquals(2, refused.errors().size(), refused.err());
         }
         assertEquals(List.of(), Run.names(folder));
+    }
+
+    @Test
+    void aSliceShowsWhatIsLeftAndWhatThatDoes() throws IOException {
+        Path example = Run.HOME.resolve("examples/shakespeare-gpt2");
+        Path text = Run.HOME.resolve("examples/tinyshakespeare-heldout.txt");
+        Run run = Run.of("convert", example, folder.resolve("out"), "--to", "pre-rmsnorm", "--rotate", "principal", "--width", "112", "--data", text, "--tokens", "4096", "--json").ended(0);
+        JsonNode slice = run.json().path("slice");
+        assertEquals(9, slice.path("kept_by_block").size());
+        assertEquals("[96,128]", slice.path("fast_widths").toString());
+        double before = slice.path("perplexity_before").asDouble();
+        assertTrue(Math.abs(slice.path("perplexity_after").asDouble() / before - 1) < .1, slice.toString());
+        assertTrue(run.json().path("verification").path("output_deviation").asDouble() > 0);
+        Run judged = Run.of("verify", example, folder.resolve("out"), "--text", text, "--tokens", "1024").ended(1);
+        assertTrue(judged.out().contains("B is a slice: of 128 values of A's stream it has 112."), judged.out());
+        Run other = Run.of("convert", Run.fixture("gpt2"), folder.resolve("no"), "--to", "pre-rmsnorm", "--rotate", "principal", "--width", "40", "--data", text).ended(1);
+        assertEquals(1, other.errors().size(), other.err()); // there is no tokenizer
+        Run images = Run.of("convert", Run.fixture("vit"), folder.resolve("no"), "--to", "pre-rmsnorm", "--rotate", "principal", "--width", "40", "--data", text).ended(1);
+        assertEquals(1, images.errors().size(), images.err());
+        assertEquals(List.of("out"), Run.names(folder));
+    }
+
+    @Test
+    void aSliceOfAModelOfImagesIsMeasuredByItsLogits() throws IOException {
+        SplittableRandom random = new SplittableRandom(3);
+        for (int i = 0; i < 12; i++) {
+            BufferedImage image = new BufferedImage(40, 40, BufferedImage.TYPE_INT_RGB);
+            for (int p = 0; p < 1600; p++) {
+                image.setRGB(p % 40, p / 40, random.nextInt(1 << 24));
+            }
+            Path of = Files.createDirectories(folder.resolve("images").resolve(i < 6 ? "one" : "two"));
+            ImageIO.write(image, "png", of.resolve(i + ".png").toFile());
+        }
+        Run run = Run.of("convert", Run.fixture("vit"), folder.resolve("out"), "--to", "pre-rmsnorm", "--rotate", "principal", "--width", "32", "--data", folder.resolve("images"),
+                "--json").ended(0);
+        JsonNode slice = run.json().path("slice");
+        assertTrue(slice.path("kl").asDouble() > 1e-9 && slice.path("top1_agreement").isNumber(), slice.toString());
+        assertEquals(slice.path("held_images").asInt(), slice.path("positions").asInt());
+        Run none = Run.of("convert", Run.fixture("vit"), folder.resolve("no"), "--to", "pre-rmsnorm", "--rotate", "principal", "--data", folder.resolve("images/one")).ended(1);
+        assertEquals(1, none.errors().size(), none.err()); // no folders in it
     }
 
     /** Between its two renames, which takes no time at all, a replacement has nothing under the name. */
