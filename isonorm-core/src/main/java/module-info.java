@@ -17,6 +17,7 @@ module isonorm.core {
 
     exports isonorm.architecture to isonorm.engine, isonorm.onnx, isonorm.cli, isonorm.bench;
     exports isonorm.family to isonorm.engine, isonorm.onnx, isonorm.cli, isonorm.bench;
+    exports isonorm.gguf to isonorm.cli;
     exports isonorm.rewrite to isonorm.engine;
     exports isonorm.weights to isonorm.engine, isonorm.onnx, isonorm.cli, isonorm.bench;
     exports isonorm.words to isonorm.engine, isonorm.onnx, isonorm.cli;

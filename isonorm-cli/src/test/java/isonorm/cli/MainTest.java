@@ -69,8 +69,9 @@ class MainTest {
             convert a.onnx b --to centred        | --to, --as, --rotate, --untie, --no-code and --dtype are of checkpoints
             convert a b --to pre-rms             | did you mean pre-rmsnorm?
             convert a b --to centred --dtype f8  | expected one of keep, f32, bf16, f16, got 'f8'
-            export a                             | Missing required parameter: 'OUT.onnx'
-            export a b --dtype bf16              | expected one of f32, f16, got 'bf16'
+            export a                             | Missing required parameter: 'OUT'
+            export a b --dtype bf16              | --dtype bf16 is of GGUF; graphs are f32 or f16
+            export a b.gguf --external-data      | --opset, --external-data and --no-verify are of ONNX graphs
             verify a b --compute f65             | did you mean f64?
             verify a b --tolerance -1            | --tolerance must be zero or more
             verify a b --tolerance x             | 'x' is no number

@@ -76,11 +76,11 @@ public final class Choice {
         }
     }
 
-    /** The type of a graph. */
+    /** The type of an export. */
     static final class Exportable implements ITypeConverter<String> {
         @Override
         public String convert(String word) {
-            return oneOf(List.of("f32", "f16"), word);
+            return oneOf(List.of("f32", "f16", "bf16"), word);
         }
     }
 

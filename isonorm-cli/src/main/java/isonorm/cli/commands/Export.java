@@ -2,49 +2,57 @@ package isonorm.cli.commands;
 
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import isonorm.checkpoint.Dtype;
+import isonorm.cli.report.OutputFile;
 import isonorm.cli.terminal.Console;
 import isonorm.cli.terminal.Json;
 import isonorm.cli.terminal.ProgressBar;
 import isonorm.cli.terminal.Table;
+import isonorm.gguf.GgufExport;
 import isonorm.onnx.OnnxExport;
 import isonorm.onnx.OnnxRuntime;
 import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
+import java.util.concurrent.atomic.AtomicReference;
 import java.util.stream.Collectors;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
 
-/** {@code isonorm export}: writes a checkpoint as an ONNX graph. */
+/** {@code isonorm export}: writes a checkpoint as an ONNX graph, or in GGUF. */
 @Command(
         name = "export",
         description = {
             "Write a checkpoint of any family and form as an ONNX graph.",
             "Inputs and outputs have the names that optimum gives them; a decoder has keys and values of what was read before among them. Norms are "
                     + "LayerNormalization or RMSNormalization. Where ONNX Runtime's jar is found, in the file that ISONORM_ONNXRUNTIME names or else in "
-                    + "~/.cache/isonorm/onnxruntime.jar, the graph is run and compared with the checkpoint before it appears."
+                    + "~/.cache/isonorm/onnxruntime.jar, the graph is run and compared with the checkpoint before it appears.",
+            "Where OUT ends in .gguf, a Llama (or what convert --as llama wrote) is written for llama.cpp, with its tokenizer."
         },
         footer = {
             "  isonorm export gpt2-rms/ gpt2-rms.onnx",
-            "  isonorm export llama/ llama.onnx --dtype f16 --external-data"
+            "  isonorm export llama/ llama.onnx --dtype f16 --external-data",
+            "  isonorm export llama/ llama.gguf --dtype bf16"
         })
 public final class Export extends CheckpointCommand {
+
+    private static final int OPSET = 23;
 
     @Parameters(index = "0", paramLabel = "CHECKPOINT", description = "The checkpoint to export; it is only read.")
     private String in;
 
-    @Parameters(index = "1", paramLabel = "OUT.onnx", description = "The file to write.")
+    @Parameters(index = "1", paramLabel = "OUT", description = "The file to write, .onnx or .gguf.")
     private Path out;
 
-    @Option(names = "--opset", paramLabel = "N", defaultValue = "23",
+    @Option(names = "--opset", paramLabel = "N", defaultValue = "" + OPSET,
             description = "The version of ONNX's operators, 18 to 25; RMSNorm needs 23. Default: ${DEFAULT-VALUE}.")
     private int opset;
 
     @Option(names = "--dtype", paramLabel = "TYPE", defaultValue = "f32", converter = Choice.Exportable.class,
-            description = "The type of weights and of what is computed: f32 or f16. Default: ${DEFAULT-VALUE}.")
+            description = "The type of weights and of what is computed: f32 or f16; of weights in GGUF also bf16. Default: ${DEFAULT-VALUE}.")
     private String dtype;
 
     @Option(names = "--external-data", description = "Put tensors in OUT.onnx.data; above 2 GB they are there anyway.")
@@ -62,6 +70,12 @@ public final class Export extends CheckpointCommand {
 
     @Override
     public Integer call() throws IOException {
+        if (out.toString().endsWith(".gguf")) {
+            return gguf();
+        }
+        if (dtype.equals("bf16")) {
+            throw wrongUsage("--dtype bf16 is of GGUF; graphs are f32 or f16");
+        }
         OnnxExport export = export();
         Optional<OnnxRuntime> runtime = unverified ? Optional.empty() : OnnxRuntime.find();
         if (runtime.isPresent()) {
@@ -77,6 +91,36 @@ public final class Export extends CheckpointCommand {
         } else {
             print(report, runtime);
         }
+        return DONE;
+    }
+
+    private int gguf() throws IOException {
+        if (external || unverified || opset != OPSET) {
+            throw wrongUsage("--opset, --external-data and --no-verify are of ONNX graphs");
+        }
+        GgufExport export = new GgufExport(open(in), Dtype.named(dtype.toUpperCase(Locale.ROOT)).orElseThrow());
+        if (Files.exists(out) && !overwrite) {
+            throw new IOException(out + " exists already; replace it with --overwrite");
+        }
+        AtomicReference<GgufExport.Report> report = new AtomicReference<>();
+        try (ProgressBar progress = progress()) {
+            OutputFile.write(out, temporary -> report.set(export.writeTo(temporary, progress)));
+        }
+        GgufExport.Report written = report.get();
+        ObjectNode node = Json.object().put("input", in).put("file", out.toString()).put("bytes", Files.size(out)).put("dtype", dtype)
+                .put("parameters", written.parameters()).put("tensors", written.tensors()).put("tokenizer", written.tokenizer().orElse(null)).put("verified", false);
+        written.notes().forEach(node.putArray("notes")::add);
+        if (json) {
+            console.json(node);
+            return DONE;
+        }
+        console.out().println(console.bold(in) + " -> " + console.bold(out.toString()) + " (GGUF, llama, " + dtype + ")");
+        console.out().println();
+        Table.ofFacts().row("size", Table.bytes(Files.size(out))).row("tensors", Table.count(written.tensors()))
+                .row("tokenizer", written.tokenizer().orElse("none")).print(console.out());
+        console.out().println();
+        written.notes().forEach(note -> console.out().println("Note: " + note));
+        console.out().println("Not verified: nothing here runs GGUF.");
         return DONE;
     }
 

@@ -54,6 +54,19 @@ class ExportTest {
     }
 
     @Test
+    void aLlamaIsWrittenInGguf() throws IOException {
+        Path file = folder.resolve("llama.gguf");
+        JsonNode node = Run.of("export", Run.fixture("llama"), file, "--dtype", "bf16", "--json").ended(0).json();
+        assertEquals(Files.size(file), node.path("bytes").asLong());
+        assertTrue(node.path("tokenizer").isNull() && !node.path("verified").asBoolean(true), node::toString);
+        assertTrue(Run.of("export", Run.fixture("llama"), file).ended(1).err().contains("exists already"));
+        Run run = Run.of("export", Run.fixture("llama"), file, "--overwrite", "--quiet").ended(0);
+        assertEquals("Not verified: nothing here runs GGUF.", run.out().lines().toList().getLast());
+        assertEquals(1, Run.of("export", Run.fixture("gpt2"), folder.resolve("gpt2.gguf")).ended(1).errors().size());
+        assertEquals(List.of("llama.gguf"), Run.names(folder));
+    }
+
+    @Test
     void refusalsAreOneLineAndLeaveNothing() throws IOException {
         Path file = folder.resolve("x.onnx");
         assertEquals(List.of("isonorm: opset 20 lacks RMSNormalization (23), which this model needs; ask for a later --opset, 23 for instance"),
