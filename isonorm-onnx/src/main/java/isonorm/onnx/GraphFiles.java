@@ -13,9 +13,14 @@ import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
 import java.util.List;
+import java.util.stream.Stream;
 
-/** A graph's file and that of its tensors, which appear complete or not at all. */
-record GraphFiles(Path target, Path data) {
+/**
+ * A graph's file, and what may lie beside it: its tensors, and a report of how it was made. All of it appears complete or not at all.
+ *
+ * @param beside the names of what may lie there
+ */
+record GraphFiles(Path target, List<Path> beside) {
 
     /** What is done with a graph that is written and has not appeared yet. */
     @FunctionalInterface
@@ -26,8 +31,8 @@ record GraphFiles(Path target, Path data) {
     /** Refuses a place where something is, unless that is to be replaced. */
     static GraphFiles at(Path file, boolean overwrite) throws CheckpointException {
         Path target = file.toAbsolutePath().normalize();
-        GraphFiles files = new GraphFiles(target, target.resolveSibling(Encoder.dataName(target)));
-        for (Path each : List.of(files.target, files.data)) {
+        GraphFiles files = new GraphFiles(target, List.of(target.resolveSibling(Encoder.dataName(target)), report(target)));
+        for (Path each : files.all()) {
             if (Files.isDirectory(each)) {
                 throw new CheckpointException(CheckpointException.Reason.OUTPUT_EXISTS, each + " is a folder; name a file, model.onnx in it for instance");
             }
@@ -38,8 +43,17 @@ record GraphFiles(Path target, Path data) {
         return files;
     }
 
+    /** Where the report of a graph is. */
+    static Path report(Path graph) {
+        return graph.resolveSibling(graph.getFileName() + ".report.json");
+    }
+
+    private List<Path> all() {
+        return Stream.concat(Stream.of(target), beside.stream()).toList();
+    }
+
     /**
-     * Writes under other names, syncs, has it checked, and renames; the files that there are then.
+     * Writes under other names, syncs, has it checked, which may write a report beside it, and renames; the files that there are then.
      *
      * @param outside whether tensors are in a file of their own
      */
@@ -52,20 +66,25 @@ record GraphFiles(Path target, Path data) {
             Encoder.write(graph, written, outside);
             progress.step("running " + target.getFileName(), 0, 1);
             check.check(written);
-            appear(output.path(), outside);
-            return outside ? List.of(target, data) : List.of(target);
+            appear(output.path());
+            return all().stream().filter(Files::exists).toList();
         }
     }
 
-    /** A graph is never there beside another one's tensors: it goes first and comes last. */
-    private void appear(Path from, boolean outside) throws IOException {
-        if (outside) {
+    /** A graph is never there beside another one's tensors or report: it goes first and comes last. */
+    private void appear(Path from) throws IOException {
+        List<Path> made = beside.stream().filter(each -> Files.exists(from.resolve(each.getFileName()))).toList();
+        if (!made.isEmpty()) {
             Files.deleteIfExists(target);
-            Files.move(from.resolve(data.getFileName()), data, StandardCopyOption.ATOMIC_MOVE);
+        }
+        for (Path each : made) {
+            Files.move(from.resolve(each.getFileName()), each, StandardCopyOption.ATOMIC_MOVE);
         }
         Files.move(from.resolve(target.getFileName()), target, StandardCopyOption.ATOMIC_MOVE);
-        if (!outside) {
-            Files.deleteIfExists(data); // of a graph that was replaced
+        for (Path each : beside) {
+            if (!made.contains(each)) {
+                Files.deleteIfExists(each); // of a graph that was replaced
+            }
         }
         try (FileChannel folder = FileChannel.open(target.resolveSibling("").toAbsolutePath(), StandardOpenOption.READ)) {
             folder.force(true);

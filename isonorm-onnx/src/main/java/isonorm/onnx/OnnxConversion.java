@@ -2,8 +2,13 @@ package isonorm.onnx;
 
 import static java.util.Objects.requireNonNull;
 
+import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.SerializationFeature;
+import com.fasterxml.jackson.databind.node.ObjectNode;
 import isonorm.checkpoint.CheckpointException;
 import isonorm.checkpoint.Dtype;
+import isonorm.checkpoint.OutputFolder;
+import isonorm.family.Isonorm;
 import isonorm.layer.Tolerance;
 import isonorm.model.Compute;
 import isonorm.model.Progress;
@@ -11,6 +16,7 @@ import isonorm.onnx.graph.Decoder;
 import isonorm.onnx.graph.Encoder;
 import isonorm.onnx.graph.OnnxModel;
 import isonorm.onnx.rewrite.GraphRewrite;
+import isonorm.weights.Fingerprint;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -28,6 +34,11 @@ import java.util.concurrent.atomic.AtomicReference;
  * given, before it appears.
  */
 public final class OnnxConversion {
+
+    private static final ObjectMapper JSON = new ObjectMapper().enable(SerializationFeature.INDENT_OUTPUT);
+
+    /** How far outputs may be apart, in parts of their standard deviation. */
+    private static final double LIMIT = Tolerance.written(Dtype.F32, Compute.F32);
 
     private final Path source;
     private final boolean kept;
@@ -64,14 +75,13 @@ public final class OnnxConversion {
     /**
      * A residual stream whose mean was taken out.
      *
-     * @param from the first norm that reads it
-     * @param norms how many do
-     * @param writers how many of each kind were centred
+     * @param norms those that read it
+     * @param writers what writes to it, by kind: names of constants that were centred, and of values whose mean is taken out
      */
-    public record Stream(String from, int norms, Map<String, Integer> writers) {}
+    public record Stream(List<String> norms, Map<String, List<String>> writers) {}
 
     /**
-     * What was written.
+     * What was written, as it is also in the last of the files, a report in JSON.
      *
      * @param norms how many LayerNorms the source has
      * @param changed how many of them are RMSNorms, or read what is centred
@@ -107,11 +117,40 @@ public final class OnnxConversion {
                 requireEqual(here.error);
                 outcome.set(here);
             }
+            OutputFolder.write(GraphFiles.report(temporary), JSON.writeValueAsBytes(json(model, made, requireNonNull(outcome.get()), temporary)));
         });
         Outcome ran = requireNonNull(outcome.get());
         return new Report(written, made.model().opset(), made.norms(), made.changed(), made.folded(), made.composed(),
-                made.streams().stream().map(stream -> new Stream(stream.from(), stream.norms(), stream.writers())).toList(), made.left(), ran.error,
-                ran.unrun);
+                made.streams().stream().map(stream -> new Stream(stream.norms(), stream.writers())).toList(), made.left(), ran.error, ran.unrun);
+    }
+
+    private ObjectNode json(OnnxModel model, GraphRewrite.Made made, Outcome ran, Path written) throws IOException {
+        ObjectNode json = JSON.createObjectNode();
+        json.put("isonorm_version", Isonorm.VERSION).put("to", kept ? "centred" : "rmsnorm").put("opset_before", model.opset()).put("opset", made.model().opset());
+        json.put("norms", made.norms()).put("changed", made.changed()).put("folded", made.folded()).put("composed", made.composed());
+        json.putArray("streams");
+        for (GraphRewrite.Changed stream : made.streams()) {
+            ObjectNode one = json.withArray("streams").addObject();
+            stream.norms().forEach(one.putArray("norms")::add);
+            ObjectNode writers = one.putObject("writers");
+            stream.writers().forEach((kind, names) -> names.forEach(writers.withArray(kind)::add));
+        }
+        made.left().forEach(json.putArray("left")::add);
+        json.putArray("source_files").add(hashed(source));
+        json.putArray("result_files").add(hashed(written));
+        Path data = written.resolveSibling(Encoder.dataName(written));
+        if (Files.exists(data)) {
+            json.withArray("result_files").add(hashed(data));
+        }
+        json.put("verified", ran.error.isPresent());
+        ran.error.ifPresent(error -> json.putObject("verification").put("runtime", "ONNX Runtime " + runtime.orElseThrow().version())
+                .put("largest_error", error).put("tolerance", LIMIT));
+        ran.unrun.ifPresent(reason -> json.put("not_run", reason));
+        return json;
+    }
+
+    private static ObjectNode hashed(Path file) throws IOException {
+        return JSON.createObjectNode().put("file", file.getFileName().toString()).put("sha256", Fingerprint.sha256(file));
     }
 
     /** How far outputs are apart, or why that is not known. */
@@ -126,10 +165,9 @@ public final class OnnxConversion {
     }
 
     private void requireEqual(OptionalDouble error) throws IOException {
-        double limit = Tolerance.written(Dtype.F32, Compute.F32);
-        if (error.isPresent() && !(error.getAsDouble() <= limit)) { // also NaN
+        if (error.isPresent() && !(error.getAsDouble() <= LIMIT)) { // also NaN
             throw new IOException(String.format(Locale.ROOT, "%s, converted, gives other outputs: they are off by %.1e of their spread where %.0e is rounding, so it"
-                    + " was not kept", source.getFileName(), error.getAsDouble(), limit));
+                    + " was not kept", source.getFileName(), error.getAsDouble(), LIMIT));
         }
     }
 }

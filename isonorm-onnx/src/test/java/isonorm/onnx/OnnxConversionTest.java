@@ -4,6 +4,8 @@ import static isonorm.mutation.CleanLine.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
 import isonorm.model.ConversionRefused;
 import isonorm.model.Progress;
 import isonorm.onnx.graph.Attribute;
@@ -15,6 +17,7 @@ import isonorm.onnx.graph.OnnxModel;
 import isonorm.onnx.graph.Tensor;
 import isonorm.onnx.graph.Value;
 import isonorm.onnx.rewrite.GraphRewrite;
+import isonorm.weights.Fingerprint;
 import java.io.IOException;
 import java.net.URISyntaxException;
 import java.nio.file.Files;
@@ -23,6 +26,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
+import java.util.stream.Collectors;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -61,6 +65,28 @@ class OnnxConversionTest {
         assertEquals(names(before.graph().inputs()), names(after.graph().inputs()));
         assertEquals(names(before.graph().outputs()), names(after.graph().outputs()));
         assertEquals(changed, after.graph().nodes().stream().filter(node -> node.is("RMSNormalization")).count());
+    }
+
+    /** As a checkpoint's report: everything that was done, and why the rest was not. */
+    @Test
+    void aReportLiesBesideTheGraph() throws IOException {
+        Path file = folder.resolve("out.onnx");
+        OnnxConversion.Report bert = OnnxConversion.of(graph("bert-dynamo")).verifiedBy(Here.runtime()).writeTo(file, Progress.NONE);
+        assertEquals(List.of(file, folder.resolve("out.onnx.report.json")), bert.files());
+        JsonNode report = new ObjectMapper().readTree(bert.files().getLast().toFile());
+        assertEquals(Fingerprint.sha256(graph("bert-dynamo")), report.path("source_files").path(0).path("sha256").asText());
+        assertEquals(Fingerprint.sha256(file), report.path("result_files").path(0).path("sha256").asText());
+        assertEquals(bert.left(), report.path("left").valueStream().map(JsonNode::asText).toList());
+        assertEquals(bert.error().orElseThrow(), report.path("verification").path("largest_error").asDouble());
+        assertEquals(1, report.path("streams").path(0).path("norms").size());
+        List<String> constants = Decoder.read(graph("bert-dynamo")).graph().constants().stream().map(Tensor::name).toList();
+        JsonNode writers = report.path("streams").path(0).path("writers");
+        assertEquals(bert.streams().getFirst().writers().keySet(), writers.propertyStream().map(Map.Entry::getKey).collect(Collectors.toSet()));
+        assertTrue(writers.path("table").size() > 0 && writers.path("table").valueStream().allMatch(table -> constants.contains(table.asText())), writers::toString);
+        OnnxConversion.of(graph("vit-script")).overwriting().writeTo(file, Progress.NONE);
+        JsonNode other = new ObjectMapper().readTree(bert.files().getLast().toFile());
+        assertEquals(5, other.path("streams").path(0).path("norms").size());
+        assertEquals(List.of(false, false), List.of(other.path("verified").asBoolean(true), other.has("verification")));
     }
 
     private static List<String> names(List<Value> values) {

@@ -26,18 +26,11 @@ record GraphConversion(Console console, boolean json, String in, Path out) {
         }
     }
 
-    private ObjectNode json(OnnxConversion.Report report) {
-        ObjectNode node = Json.object().put("input", in);
-        report.files().forEach(file -> node.withArray("files").add(file.toString()));
-        node.put("opset", report.opset()).put("norms", report.norms()).put("changed", report.changed()).put("folded", report.folded()).put("composed", report.composed());
-        node.putArray("streams");
-        for (OnnxConversion.Stream stream : report.streams()) {
-            ObjectNode one = node.withArray("streams").addObject().put("from", stream.from()).put("norms", stream.norms());
-            stream.writers().forEach(one.putObject("writers")::put);
-        }
-        report.left().forEach(node.putArray("left")::add);
-        node.put("verified", report.error().isPresent());
-        report.error().ifPresent(error -> node.put("error", error));
+    /** The report that lies beside the graph. */
+    private ObjectNode json(OnnxConversion.Report report) throws IOException {
+        Path file = report.files().getLast();
+        ObjectNode node = Json.read(file).put("input", in).put("report", file.toString());
+        report.files().stream().limit(report.files().size() - 1).forEach(each -> node.withArray("files").add(each.toString()));
         return node;
     }
 
@@ -48,9 +41,10 @@ record GraphConversion(Console console, boolean json, String in, Path out) {
         table.row("norms", report.changed() + " of " + report.norms() + " read centred streams" + (report.composed() > 0 ? ", " + report.composed() + " were of plain operators" : ""));
         table.row("folded", report.folded() + " of them gave gain and bias to the products behind them");
         for (OnnxConversion.Stream stream : report.streams()) {
-            table.row("stream", Table.count(stream.norms(), "norm") + " from " + stream.from() + " on; centred: "
-                    + stream.writers().entrySet().stream().map(each -> each.getValue() + " " + each.getKey()).collect(Collectors.joining(", ")));
+            table.row("stream", Table.count(stream.norms().size(), "norm") + " from " + stream.norms().getFirst() + " on; centred: "
+                    + stream.writers().entrySet().stream().map(each -> each.getValue().size() + " " + each.getKey()).collect(Collectors.joining(", ")));
         }
+        table.row("report", report.files().getLast().getFileName() + " names all of them");
         table.print(console.out());
         console.out().println();
         report.left().forEach(reason -> console.out().println("Left as it is: " + reason));

@@ -50,7 +50,10 @@ class ExportTest {
         assertEquals("[\"its norms are RMSNorm already, which see the mean of what they read\"]", refused.path("refused").toString());
         assertEquals(List.of("isonorm: " + folder.resolve("none.onnx") + " does not exist, or is no file"),
                 Run.of("convert", folder.resolve("none.onnx"), folder.resolve("again.onnx")).ended(1).errors());
-        assertEquals(List.of("pre-ln.onnx", "rms.onnx"), Run.names(folder));
+        assertEquals(List.of("pre-ln.onnx", "rms.onnx", "rms.onnx.report.json"), Run.names(folder));
+        JsonNode report = Run.of("convert", pre, rms, "--overwrite", "--keep-layernorm", "--json").ended(0).json();
+        assertEquals(List.of("centred", 7, rms.toString(), rms + ".report.json"), List.of(report.path("to").asText(), report.path("changed").asInt(),
+                report.path("files").path(0).asText(), report.path("report").asText()));
     }
 
     @Test

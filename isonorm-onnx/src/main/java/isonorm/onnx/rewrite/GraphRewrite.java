@@ -37,11 +37,10 @@ public final class GraphRewrite {
     /**
      * One stream that was changed.
      *
-     * @param from the first LayerNorm that reads it
-     * @param norms how many do
-     * @param writers how many there are of each kind
+     * @param norms the LayerNorms that read it
+     * @param writers what writes to it, by kind: names of constants that were centred, and of values whose mean is taken out
      */
-    public record Changed(String from, int norms, Map<String, Integer> writers) {}
+    public record Changed(List<String> norms, Map<String, List<String>> writers) {}
 
     /**
      * What was made.
@@ -55,7 +54,7 @@ public final class GraphRewrite {
 
         /** How many norms take no mean out any more. */
         public int changed() {
-            return streams.stream().mapToInt(Changed::norms).sum();
+            return streams.stream().mapToInt(stream -> stream.norms().size()).sum();
         }
     }
 
@@ -140,7 +139,7 @@ public final class GraphRewrite {
         void apply();
     }
 
-    private record Writer(String kind, Centring centring) {}
+    private record Writer(String kind, String name, Centring centring) {}
 
     private Changed centre(Node norm, ResidualStream stream, Shapes shapes) throws No {
         List<Writer> writers = new ArrayList<>();
@@ -152,19 +151,19 @@ public final class GraphRewrite {
             throw new No(stream.readers().size() + (stream.readers().size() == 1 ? " norm reads" : " norms read") + " what " + explicit
                     + " operators write that no constant can be centred for (" + norm.name() + ")");
         }
-        Map<String, Integer> kinds = new TreeMap<>();
+        Map<String, List<String>> kinds = new TreeMap<>();
         for (Writer writer : writers) {
             writer.centring.apply();
-            kinds.merge(writer.kind, 1, Integer::sum);
+            kinds.computeIfAbsent(writer.kind, _ -> new ArrayList<>()).add(writer.name);
         }
-        return new Changed(norm.name(), stream.readers().size(), kinds);
+        return new Changed(stream.readers().stream().map(reader -> reader.name().isEmpty() ? reader.output() : reader.name()).toList(), kinds);
     }
 
     private Writer writer(String value, int axis, ResidualStream stream, Shapes shapes) throws No {
         Optional<Tensor> constant = editor.constant(value);
         if (constant.isPresent()) {
             Tensor tensor = real(constant.get());
-            return new Writer(tensor.shape().size() == 1 ? "bias or vector" : "table", () -> {
+            return new Writer(tensor.shape().size() == 1 ? "bias or vector" : "table", value, () -> {
                 String copy = added(Computed.centred(editor.free(value + "/centred"), tensor, axis));
                 for (Use use : uses.getOrDefault(value, List.of())) {
                     if (stream.axes().containsKey(use.node().output())) {
@@ -179,12 +178,12 @@ public final class GraphRewrite {
             return explicit(value, axis, Optional.empty());
         }
         if (axis == rank - 1 && (producer.is("MatMul") || producer.is("Gemm")) && product(producer)) {
-            return new Writer("matrix", () -> centreProduct(producer, Optional.empty()));
+            return new Writer("matrix", producer.input(1), () -> centreProduct(producer, Optional.empty()));
         }
         boolean convolution = producer.is("Conv") && axis == 1 && producer.integer("group").orElse(1) == 1 && isReal(producer.input(1))
                 && (producer.input(2).isEmpty() || isReal(producer.input(2)));
         if (convolution) {
-            return new Writer("convolution", () -> {
+            return new Writer("convolution", producer.input(1), () -> {
                 replaced(producer, 1, tensor -> Computed.centred(editor.free(tensor.name() + "/centred"), tensor, 0));
                 replaced(producer, 2, tensor -> Computed.centred(editor.free(tensor.name() + "/centred"), tensor, 0));
             });
@@ -255,7 +254,7 @@ public final class GraphRewrite {
                 continue;
             }
             if ((sum.is("MatMul") || sum.is("Gemm")) && product(sum)) {
-                return Optional.of(new Writer("scaled matrix", () -> {
+                return Optional.of(new Writer("scaled matrix", sum.input(1), () -> {
                     centreProduct(sum, scales);
                     through(times, value);
                 }));
@@ -265,7 +264,7 @@ public final class GraphRewrite {
                 Node product = producers.get(sum.input(1 - bias));
                 if (isReal(sum.input(bias)) && product != null && product.is("MatMul") && product(product)
                         && uses.getOrDefault(product.output(), List.of()).size() == 1) {
-                    return Optional.of(new Writer("scaled matrix", () -> {
+                    return Optional.of(new Writer("scaled matrix", product.input(1), () -> {
                         centreProduct(product, scales);
                         replaced(sum, at, tensor -> centred(tensor, tensor.shape().size() - 1, scales));
                         through(times, value);
@@ -285,7 +284,7 @@ public final class GraphRewrite {
         if (producer.isEmpty()) {
             throw new No(value + " is an input of the graph and enters the stream");
         }
-        return new Writer("explicit mean", () -> {
+        return new Writer("explicit mean", value, () -> {
             String mean = value + "/mean";
             String centred = value + "/centred";
             Node average;
