@@ -16,6 +16,8 @@ import isonorm.family.Family;
 import isonorm.family.Isonorm;
 import isonorm.family.Naming;
 import isonorm.family.Stock;
+import isonorm.family.StockDecoder;
+import isonorm.family.StockTower;
 import isonorm.model.ConversionRefused;
 import isonorm.rewrite.Rewrite;
 import isonorm.weights.Model;
@@ -120,11 +122,16 @@ record Plan(
         Model original = Model.of(source.model());
         boolean bare = original.architecture().finalNorm().filter(norm -> norm.affine() == Affine.NONE).isPresent();
         List<Rewrite> rewrites = new ArrayList<>(List.of(new Rewrite.Centre(untie || !bare), new Rewrite.ToRmsNorm()));
-        if (stock.has(Stock.Place.PART_OF_HEADS)) {
-            rewrites.add(new Rewrite.TurnNeighbours());
-        }
-        if (stock.has(Stock.Place.CONSTANT_GATE)) {
-            rewrites.add(new Rewrite.ConstantGate());
+        switch (stock) {
+            case StockTower _ -> rewrites.add(new Rewrite.UnitScale(BranchScale.VECTOR));
+            case StockDecoder decoder -> {
+                if (decoder.has(StockDecoder.Place.PART_OF_HEADS)) {
+                    rewrites.add(new Rewrite.TurnNeighbours());
+                }
+                if (decoder.has(StockDecoder.Place.CONSTANT_GATE)) {
+                    rewrites.add(new Rewrite.ConstantGate());
+                }
+            }
         }
         Architecture target = stock.of(Rewrite.all(original, rewrites).architecture());
         rewrites.add(new Rewrite.Settle(target));

@@ -71,8 +71,8 @@ final class ErnieMoe implements Family {
     /** Without experts. */
     @Override
     public Optional<Stock> stock() {
-        return Optional.of(new Stock("ernie4_5_moe", "Ernie4_5_Moe", Wiring.SEQUENTIAL, Pairing.NEIGHBOURS,
-                Set.of(Stock.Place.MLP_BIASES, Stock.Place.HEAD_BIAS, Stock.Place.PART_OF_HEADS, Stock.Place.CONSTANT_GATE)));
+        return Optional.of(new StockDecoder("ernie4_5_moe", "Ernie4_5_Moe", Wiring.SEQUENTIAL, Pairing.NEIGHBOURS,
+                Set.of(StockDecoder.Place.MLP_BIASES, StockDecoder.Place.HEAD_BIAS, StockDecoder.Place.PART_OF_HEADS, StockDecoder.Place.CONSTANT_GATE)));
     }
 
     @Override

@@ -74,6 +74,7 @@ public final class Families {
             Map.entry("hubert", new Wav2Vec2()),
             Map.entry("hyperclovax", new Granite()),
             Map.entry("ijepa", Vit.IJEPA),
+            Map.entry("internvl_vision", new InternVlVision()),
             Map.entry("isonorm", new Isonorm()),
             Map.entry("jais2", new LlamaRelatives()),
             Map.entry("llama", new Llama()),
@@ -150,7 +151,12 @@ public final class Families {
     /** The families that models of others can be written in, those that have a place for least first: of two that fit, more programs run the plainer one. */
     public static List<Stock> stocks() {
         return BY_TYPE.values().stream().map(Family::stock).flatMap(Optional::stream).distinct()
-                .sorted(Comparator.comparingInt((Stock stock) -> stock.places().size()).thenComparing(Stock::type)).toList();
+                .sorted(Comparator.comparingInt(Families::places).thenComparing(Stock::type)).toList();
+    }
+
+    /** What reads images fits nothing that fits another. */
+    private static int places(Stock stock) {
+        return stock instanceof StockDecoder decoder ? decoder.places().size() : Integer.MAX_VALUE;
     }
 
     /** What a config's family goes by: its model_type, or, of a format that has none, a word of ours. */

@@ -71,7 +71,7 @@ final class Llama implements Family {
 
     @Override
     public Optional<Stock> stock() {
-        return Optional.of(new Stock("llama", "Llama", Wiring.SEQUENTIAL, Pairing.HALVES, Set.of(Stock.Place.MLP_BIASES)));
+        return Optional.of(new StockDecoder("llama", "Llama", Wiring.SEQUENTIAL, Pairing.HALVES, Set.of(StockDecoder.Place.MLP_BIASES)));
     }
 
     @Override

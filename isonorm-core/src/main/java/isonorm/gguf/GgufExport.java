@@ -29,7 +29,7 @@ import isonorm.architecture.Rotary;
 import isonorm.architecture.Wiring;
 import isonorm.checkpoint.Dtype;
 import isonorm.convert.LoadedModel;
-import isonorm.family.Stock;
+import isonorm.family.StockDecoder;
 import isonorm.model.ConversionRefused;
 import isonorm.model.Progress;
 import isonorm.weights.Dense;
@@ -56,7 +56,7 @@ import java.util.TreeSet;
 public record GgufExport(LoadedModel source, Dtype type) {
 
     /** What llama has a place for; how positions are scaled is looked at here. */
-    private static final Stock LLAMA = new Stock("llama", "Llama", Wiring.SEQUENTIAL, Rotary.Pairing.HALVES, Set.of(Stock.Place.MLP_BIASES));
+    private static final StockDecoder LLAMA = new StockDecoder("llama", "Llama", Wiring.SEQUENTIAL, Rotary.Pairing.HALVES, Set.of(StockDecoder.Place.MLP_BIASES));
 
     /** Factors nearer to one than this are none. */
     private static final double SAME = 1e-12;

@@ -462,7 +462,7 @@ public sealed interface Rewrite {
     }
 
     /**
-     * Gives a model the parameters of an architecture that differs from its own in where biases are: those of norms go into the layers that read them,
+     * Gives a model the parameters of an architecture that differs from its own in where biases are: those of norms go into the layers that read them, but for a last norm's that stays,
      * {@code W (gain n + bias) + b = W (gain n) + (W bias + b)}, gains stay where they are, and what has none yet gets ones and zeros. Matrices stay as they are.
      *
      * <p>Precondition: the architecture has a bias wherever the model's is not zero then.
@@ -479,7 +479,9 @@ public sealed interface Rewrite {
                     w.take(Role.of(norm, l, BIAS)).ifPresent(bias -> readers.forEach(reader -> moveBias(w, reader, bias)));
                 }
             }
-            w.take(Role.of(FINAL_NORM, BIAS)).ifPresent(bias -> moveBias(w, Role.of(HEAD, WEIGHT), bias));
+            if (target.finalNorm().filter(norm -> norm.affine().hasBias()).isEmpty()) {
+                w.take(Role.of(FINAL_NORM, BIAS)).ifPresent(bias -> moveBias(w, Role.of(HEAD, WEIGHT), bias));
+            }
             for (Parameter parameter : target.parameters()) {
                 if (!w.has(parameter.role()) && (parameter.role().field() == BIAS || parameter.role().field() == GAIN)) {
                     int length = Math.toIntExact(parameter.elements());

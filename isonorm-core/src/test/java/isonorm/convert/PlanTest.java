@@ -40,6 +40,7 @@ class PlanTest {
     private static final String POST = "its norms stand behind the sum (Post-LN, 3 of 3 blocks): the sub-layers read the stream without a norm,"
             + " so its mean is not redundant; ask for rmsnorm";
     private static final String POST_OF_TWO = POST.replace("3 of 3", "2 of 2");
+    private static final String NO_FINAL_NORM = "it has no final norm: its output reads the stream, mean included";
     private static final String PRE = "its norms stand before the sub-layers (Pre-LN, %d of %d blocks); ask for pre-rmsnorm or pre-crmsnorm";
     private static final String RMS = "its norms are rmsnorm already (%d of %d blocks): they see the mean of the stream,"
             + " so taking the mean out would change the function";
@@ -115,6 +116,8 @@ class PlanTest {
                     said(RMS, 3, 3), said(RMS, 3, 3), of(RMS.formatted(3, 3), NOT_BEHIND.formatted("pre"))),
             new Kind(of("cwm", "smollm3", "smollm3-window"), 4,
                     said(RMS, 4, 4), said(RMS, 4, 4), of(RMS.formatted(4, 4), NOT_BEHIND.formatted("pre"))),
+            new Kind(of("internvl_vision-rms"), 2, said(RMS, 2, 2), said(RMS, 2, 2), of(RMS.formatted(2, 2), NOT_BEHIND.formatted("pre"))),
+            new Kind(of("internvl_vision-bare"), 2, of(NO_FINAL_NORM), of(NO_FINAL_NORM), said(PRE, 2, 2)),
             new Kind(of("dots1", "ernie4_5_moe", "glm4_moe", "granitemoe", "granitemoeshared", "nanochat", "vaultgemma"), 2, said(RMS, 2, 2), said(RMS, 2, 2), of(RMS.formatted(2, 2), NOT_BEHIND.formatted("pre"))),
             first(4, "modernbert", "modernbert"), first(3, "modernbert", "modernbert-labels", "modernbert-mask", "modernbert-token-labels"),
             first(3, "modernbert-decoder", "modernbert-decoder"),
@@ -131,7 +134,7 @@ class PlanTest {
             new Kind(of("siglip"), 3, of(), of(), said(PRE, 3, 3)),
             new Kind(of("clip_vision-projection"), 2, said(EMBEDDING, "clip_vision_model"), of(), said(PRE, 2, 2)),
             new Kind(of("ast-base", "beit", "beit-first", "beit-shared", "data2vec-vision", "mixformer-sequential", "phi-msft", "timm", "timm-features", "vit_mae", "clip_text", "clip_text-projection", "deit-base", "deit-labels", "dinov2-registers-labels", "dinov3-gated", "esm-hidden", "esm-labels", "ijepa", "ijepa-labels", "megatron-bert",
-                    "megatron-bert-labels", "siglip_text", "siglip_vision", "vit_msn"), 2, of(), of(), said(PRE, 2, 2)),
+                    "megatron-bert-labels", "siglip_text", "siglip_vision", "vit_msn", "internvl_vision"), 2, of(), of(), said(PRE, 2, 2)),
             new Kind(of("esm-absolute"), 2, said(EMBEDDING, "esm"), of(), said(PRE, 2, 2)),
             new Kind(of("roberta-prelayernorm", "roberta-prelayernorm-labels"), 2, said(EMBEDDING, "roberta-prelayernorm"), of(), said(PRE, 2, 2)),
             new Kind(of("gemma2"), 4, of(RMS.formatted(4, 4), PERI.formatted(4, 4)), of(RMS.formatted(4, 4), PERI.formatted(4, 4)),
@@ -169,7 +172,7 @@ class PlanTest {
     @Test
     void whatHasNoFinalNormOrNoBlocksIsRefused() throws IOException {
         ObjectNode bare = Fixtures.sample("opt").config.put("_remove_final_layer_norm", true);
-        assertEquals(List.of("it has no final norm: its output reads the stream, mean included"),
+        assertEquals(List.of(NO_FINAL_NORM),
                 Plan.refusals(Models.random(bare, 1), Form.PRE_RMSNORM));
         ObjectNode empty = Fixtures.sample("gpt2").config.put("n_layer", 0);
         assertEquals(List.of("it has no blocks"), Plan.refusals(Models.random(empty, 1), Form.CENTRED));

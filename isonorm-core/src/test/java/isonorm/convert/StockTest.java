@@ -6,6 +6,8 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
 import isonorm.architecture.Activation;
 import isonorm.architecture.Affine;
 import isonorm.architecture.Architecture;
@@ -32,8 +34,11 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.SplittableRandom;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 
 /** Centred models written as ordinary ones of families with RMSNorms. */
 class StockTest {
@@ -46,8 +51,11 @@ class StockTest {
 
     private static double difference(Transformer a, Transformer b, int vocabulary) {
         int[] ids = java.util.Arrays.stream(Strategies.ids(12, 3)).map(id -> id % vocabulary).toArray();
-        double[][] one = new PlainForward(a).run(PlainForward.Input.tokens(ids)).output();
-        double[][] other = new PlainForward(b).run(PlainForward.Input.tokens(ids)).output();
+        PlainForward.Input input = Model.of(a).architecture().embedding() instanceof Embedding.Patches patches
+                ? new PlainForward.Input(null, new SplittableRandom(3).doubles(patches.channels() * patches.height() * patches.width(), -1, 1).toArray(), null)
+                : PlainForward.Input.tokens(ids);
+        double[][] one = new PlainForward(a).run(input).output();
+        double[][] other = new PlainForward(b).run(input).output();
         double largest = 0;
         double squares = 0;
         for (int i = 0; i < one.length; i++) {
@@ -90,6 +98,7 @@ class StockTest {
                 Norm norm = Norm.of(NormKind.RMS, Model.of(source.model()).architecture().finalNorm().orElseThrow().epsilon(), Affine.GAIN);
                 assertTrue(architecture.blocks().stream().allMatch(block -> block.norm().equals(norm)));
                 assertTrue(difference(source.model(), written.model(), 31) < ROUNDED, name);
+                assertEquals(family.equals("internvl_vision") ? NormKind.LAYER : NormKind.RMS, architecture.finalNorm().orElseThrow().kind());
                 assertEquals(new Conversion.Remade(true, List.of()), Conversion.again(source, written, Progress.NONE).orElseThrow());
                 Map<String, SampleCheckpoint.Tensor> before = Fixtures.sample(name).tensors;
                 SampleCheckpoint.of(out).tensors.forEach((tensor, after) -> {
@@ -103,9 +112,10 @@ class StockTest {
                 });
             }
         }
-        assertEquals(List.of("cohere cohere2_moe", "cohere2 cohere2_moe", "cohere2_moe-layernorm cohere2_moe", "gpt_neox-sequential ernie4_5_moe",
-                "gpt_neox_japanese ernie4_5_moe", "jais2 ernie4_5_moe", "nemotron ernie4_5_moe", "olmo llama", "olmo ernie4_5_moe", "stablelm ernie4_5_moe",
-                "starcoder2 ernie4_5_moe"), fit);
+        assertEquals(List.of("cohere cohere2_moe", "cohere2 cohere2_moe", "cohere2_moe-layernorm cohere2_moe", "dinov2 internvl_vision",
+                "gpt_neox-sequential ernie4_5_moe", "gpt_neox_japanese ernie4_5_moe", "internvl_vision internvl_vision", "jais2 ernie4_5_moe", "nemotron ernie4_5_moe",
+                "olmo llama", "olmo ernie4_5_moe", "stablelm ernie4_5_moe", "starcoder2 ernie4_5_moe", "timm-features internvl_vision", "vit_mae internvl_vision",
+                "vit_msn internvl_vision"), fit);
     }
 
     @Test
@@ -140,6 +150,29 @@ class StockTest {
                 List.of()), "cohere2_moe").stream().filter(reason -> reason.contains("MLP")).toList());
     }
 
+    /** The words of transformers, which are the same in every family. */
+    @ParameterizedTest
+    @CsvSource(delimiter = '|', value = {
+        "{'rope_type': 'linear', 'factor': 2.5}", "{'type': 'dynamic', 'factor': 2.5}",
+        "{'rope_type': 'llama3', 'factor': 8, 'low_freq_factor': 1, 'high_freq_factor': 4, 'original_max_position_embeddings': 16}",
+        "{'rope_type': 'yarn', 'factor': 4, 'original_max_position_embeddings': 16, 'rope_theta': 700}",
+        "{'rope_type': 'proportional', 'partial_rotary_factor': 0.5, 'factor': 2}"})
+    void scaledRotaryPositionsStayScaled(String scaling) throws IOException {
+        JsonNode words = new ObjectMapper().readTree(scaling.replace('\'', '"'));
+        for (String each : List.of("olmo llama", "olmo ernie4_5_moe", "cohere cohere2_moe", "starcoder2 ernie4_5_moe")) {
+            String[] names = each.split(" ");
+            SampleCheckpoint sample = Fixtures.sample(names[0]);
+            sample.config.remove("rope_parameters");
+            sample.config.set("rope_scaling", words);
+            LoadedModel source = LoadedModel.open(sample.save(folder.resolve("of-" + each)));
+            Conversion.as(source, names[1]).writeTo(folder.resolve(each));
+            LoadedModel written = LoadedModel.open(folder.resolve(each));
+            assertEquals(Model.of(source.model()).architecture().blocks().getFirst().mixer().attention().positions().rotary().orElseThrow().scaling(),
+                    Model.of(written.model()).architecture().blocks().getFirst().mixer().attention().positions().rotary().orElseThrow().scaling());
+            assertTrue(difference(source.model(), written.model(), 31) < ROUNDED, each);
+        }
+    }
+
     @Test
     void whatDoesNotFitIsRefusedWithEveryReason() throws IOException {
         assertEquals(List.of("it adds learned positions to its tokens", "it has no rotary positions", "its MLP has no gate",
@@ -148,11 +181,16 @@ class StockTest {
         assertEquals(List.of("norms or scales stand inside its attention"), Conversion.refusals(Fixtures.open("cohere-qknorm"), "cohere2_moe"));
         assertTrue(Conversion.refusals(Fixtures.open("mistral"), "llama").getFirst().startsWith("its norms are rmsnorm already"));
         assertTrue(Conversion.refusals(Fixtures.open("vit"), "llama").contains("it reads no tokens"));
+        assertEquals(List.of("it has a head or a pooler"), Conversion.refusals(Fixtures.open("vit"), "internvl_vision"));
+        assertEquals(List.of("before its patches stand other vectors than one class token"), Conversion.refusals(Fixtures.open("dinov2-registers"), "internvl_vision"));
+        assertEquals(List.of("its MLP is more than ViT's"), Conversion.refusals(Fixtures.open("dinov2-swiglu"), "internvl_vision"));
+        assertTrue(Conversion.refusals(Fixtures.open("dinov3"), "internvl_vision").contains("its attention is more than ViT's"));
+        assertTrue(Conversion.refusals(Fixtures.open("olmo"), "internvl_vision").contains("it reads no images"));
         Path centred = folder.resolve("form");
         Conversion.of(Fixtures.open("olmo"), Form.PRE_RMSNORM).writeTo(centred);
         ConversionRefused refused = assertThrows(ConversionRefused.class, () -> Conversion.as(LoadedModel.open(centred), "llama").writeTo(folder.resolve("no")));
         assertEquals(List.of("it is in the pre-rmsnorm form; convert the checkpoint it came from"), refused.reasons());
-        assertEquals("models of other families are not written as gpt2; known are llama, cohere2_moe, ernie4_5_moe",
+        assertEquals("models of other families are not written as gpt2; known are llama, cohere2_moe, ernie4_5_moe, internvl_vision",
                 assertThrows(IllegalArgumentException.class, () -> Conversion.as(Fixtures.open("olmo"), "gpt2")).getMessage());
     }
 }

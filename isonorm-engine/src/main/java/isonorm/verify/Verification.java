@@ -149,7 +149,9 @@ public final class Verification {
         return switch (architecture.output()) {
             case Output.Words _ -> "logits";
             case Output.Labels labels -> "scores of " + labels.labels() + " labels";
-            case Output.Hidden hidden -> "hidden states of width " + architecture.width() + " with pooler " + hidden.pooler().label();
+            case Output.Hidden(Output.Pooler pooler, _, _) -> "hidden states of width " + architecture.width() + (pooler == Output.Pooler.FIRST || pooler == Output.Pooler.NONE
+                    ? "" // the first of them, at most
+                    : " with pooler " + pooler.label());
         };
     }
 
@@ -445,7 +447,7 @@ public final class Verification {
                         yield new Outcome(Optional.empty(), Optional.of(new Tally(false)),
                                 "pooled vectors, because the hidden states are the stream itself, whose mean a conversion takes out");
                     }
-                    boolean both = pooler != Pooler.NONE;
+                    boolean both = pooler != Pooler.NONE && b.output() instanceof Output.Hidden(Pooler given, _, _) && given == pooler;
                     yield new Outcome(Optional.of(new Tally(false)), both ? Optional.of(new Tally(false)) : Optional.empty(),
                             both ? "hidden states and pooled vectors" : "hidden states");
                 }

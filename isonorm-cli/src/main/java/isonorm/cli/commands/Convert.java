@@ -66,7 +66,7 @@ public final class Convert extends CheckpointCommand {
 
     @Option(names = "--as", paramLabel = "FAMILY", converter = Choice.Families.class,
             description = "In place of a form, a family with RMSNorms in whose format some models of others can be written and run without code of ours: "
-                    + "llama, cohere2_moe, ernie4_5_moe, or auto for the plainest that fits.")
+                    + "llama, cohere2_moe, ernie4_5_moe, internvl_vision (of images), or auto for the plainest that fits.")
     private @Nullable String family;
 
     @Option(names = "--rotate", paramLabel = "KIND", converter = Choice.Rotations.class,
