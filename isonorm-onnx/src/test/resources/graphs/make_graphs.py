@@ -25,7 +25,7 @@ class Logits(torch.nn.Module):
 
     def forward(self, x):
         given = self.model(x, **({"use_cache": False} if hasattr(self.model.config, "use_cache") else {}))
-        return given.logits if hasattr(given, "logits") else given.last_hidden_state
+        return next(given[name] for name in ("logits", "image_embeds", "text_embeds", "last_hidden_state") if name in given)
 
 
 MODELS = {
@@ -42,8 +42,10 @@ MODELS = {
     "siglip_vision": lambda: t.SiglipVisionModel(t.SiglipVisionConfig(**IMAGE)),
     "whisper_encoder": lambda: t.models.whisper.modeling_whisper.WhisperEncoder(t.WhisperConfig(
         vocab_size=V, d_model=D, encoder_layers=L, encoder_attention_heads=H, encoder_ffn_dim=2 * D, num_mel_bins=4, max_source_positions=8)),
+    "clip_text": lambda: t.CLIPTextModelWithProjection(t.CLIPTextConfig(**TEXT, eos_token_id=V - 1, projection_dim=D)),
+    "clip_vision": lambda: t.CLIPVisionModelWithProjection(t.CLIPVisionConfig(**IMAGE, projection_dim=D)),
 }
-IMAGES = {"vit", "dinov2", "siglip_vision"}
+IMAGES = {"vit", "dinov2", "siglip_vision", "clip_vision"}
 
 
 def trained(model):

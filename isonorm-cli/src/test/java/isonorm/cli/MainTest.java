@@ -64,14 +64,15 @@ class MainTest {
             pull a/b --revision ..               | a revision is a branch, a tag or a commit, got '..'
             convert a b                          | say what to write: --to FORM or --as FAMILY
             convert a b --to centred --as llama  | --to and --as exclude each other
-            convert a b --as lama                | expected one of llama, cohere2_moe, ernie4_5_moe, auto, got 'lama'; did you mean llama?
+            convert a b --as lama                | expected one of llama, cohere2_moe, ernie4_5_moe, internvl_vision, auto, got 'lama'; did you mean llama?
             convert a b --to centred --keep-layernorm | --keep-layernorm is of ONNX graphs
             convert a.onnx b --to centred        | --to, --as, --rotate, --untie, --no-code and --dtype are of checkpoints
             convert a b --to pre-rms             | did you mean pre-rmsnorm?
             convert a b --to centred --dtype f8  | expected one of keep, f32, bf16, f16, got 'f8'
             export a                             | Missing required parameter: 'OUT'
             export a b --dtype bf16              | --dtype bf16 is of GGUF; graphs are f32 or f16
-            export a b.gguf --external-data      | --opset, --external-data and --no-verify are of ONNX graphs
+            export a b.gguf --external-data      | --opset, --part, --external-data and --no-verify are of ONNX graphs
+            export a b --part head               | expected one of whole, encoder, decoder, decoder-with-past, got 'head'
             verify a b --compute f65             | did you mean f64?
             verify a b --tolerance -1            | --tolerance must be zero or more
             verify a b --tolerance x             | 'x' is no number

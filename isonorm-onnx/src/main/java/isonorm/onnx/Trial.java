@@ -13,15 +13,19 @@ import isonorm.model.Result;
 import isonorm.onnx.OnnxRuntime.Values;
 import isonorm.onnx.export.Exporter;
 import isonorm.onnx.export.Feeds;
+import isonorm.onnx.graph.ElementType;
+import isonorm.onnx.graph.Encoder;
 import isonorm.onnx.graph.OnnxModel;
 import isonorm.weights.Model;
 import isonorm.weights.Seed;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.Arrays;
+import java.util.HashMap;
 import java.util.Locale;
 import java.util.Map;
 import java.util.SplittableRandom;
+import java.util.stream.LongStream;
 
 /** Runs a graph that was written, on random inputs, beside the model that it was made of, in float64. */
 final class Trial {
@@ -38,25 +42,96 @@ final class Trial {
      *
      * @throws IOException if that is more than rounding explains
      */
-    static double of(Model model, OnnxModel graph, Path file, Dtype dtype, OnnxRuntime runtime) throws IOException {
+    static double of(Model model, OnnxModel graph, Exporter.Options options, Path file, OnnxRuntime runtime) throws IOException {
+        Dtype dtype = options.real() == ElementType.FLOAT16 ? Dtype.F16 : Dtype.F32;
         Batch batch = random(model.architecture());
-        double[] expected;
-        try (ForwardPass pass = ForwardPass.fitting(model, Compute.F64); Result result = pass.run(batch)) {
-            expected = result.outputValues();
-        }
-        double worst;
-        try (OnnxRuntime.Session session = runtime.open(file, Runtime.getRuntime().availableProcessors())) {
-            worst = error(expected, first(session.run(Feeds.of(graph, batch))), dtype);
-            if (Exporter.continues(model.architecture()) && batch instanceof Batch.Tokens tokens && tokens.length() > 1) {
-                worst = Math.max(worst, error(expected, inTwo(session, graph, tokens), dtype));
-            }
-        }
+        double worst = switch (options.part()) {
+            case WHOLE -> whole(model, graph, batch, file, dtype, runtime);
+            case ENCODER -> encoder(model, graph, (Batch.Both) batch, file, dtype, runtime);
+            case DECODER, DECODER_WITH_PAST -> decoder(model, graph, options, (Batch.Both) batch, file, dtype, runtime);
+        };
         double limit = dtype == Dtype.F16 ? Tolerance.SAME_FUNCTION_RMS_F16 : Tolerance.written(Dtype.F32, Compute.F32);
         if (!(worst <= limit)) { // also NaN
             throw new IOException(String.format(Locale.ROOT, "%s gives other outputs in ONNX Runtime %s than the checkpoint: they are off by %.1e of their spread"
                     + " where %.0e is rounding, so it was not kept", file.getFileName(), runtime.version(), worst, limit));
         }
         return worst;
+    }
+
+    private static OnnxRuntime.Session open(Path file, OnnxRuntime runtime) throws IOException {
+        return runtime.open(file, Runtime.getRuntime().availableProcessors());
+    }
+
+    private static double[] expected(Model model, Batch batch) throws IOException {
+        try (ForwardPass pass = ForwardPass.fitting(model, Compute.F64); Result result = pass.run(batch)) {
+            return result.outputValues();
+        }
+    }
+
+    private static double whole(Model model, OnnxModel graph, Batch batch, Path file, Dtype dtype, OnnxRuntime runtime) throws IOException {
+        double[] expected = expected(model, batch);
+        try (OnnxRuntime.Session session = open(file, runtime)) {
+            double worst = error(expected, first(session.run(Feeds.of(graph, batch))), dtype);
+            return Exporter.continues(model.architecture()) && batch instanceof Batch.Tokens tokens && tokens.length() > 1
+                    ? Math.max(worst, error(expected, inTwo(session, graph, tokens), dtype)) : worst;
+        }
+    }
+
+    private static double encoder(Model model, OnnxModel graph, Batch.Both batch, Path file, Dtype dtype, OnnxRuntime runtime) throws IOException {
+        double[] expected = expected(model.companion().orElseThrow(), batch.companion());
+        try (OnnxRuntime.Session session = open(file, runtime)) {
+            return error(expected, first(session.run(Feeds.of(graph, batch))), dtype);
+        }
+    }
+
+    /** A decoder by itself, beside what the encoder gives in float64; where it goes on, behind what one that begins gave of the first half of its tokens. */
+    private static double decoder(Model model, OnnxModel graph, Exporter.Options options, Batch.Both batch, Path file, Dtype dtype, OnnxRuntime runtime)
+            throws IOException {
+        Batch.Tokens tokens = (Batch.Tokens) batch.main();
+        double[] expected = expected(model, batch);
+        Map<String, Values> given = new HashMap<>(encoded(model, batch, dtype));
+        if (options.part() == OnnxExport.Part.DECODER) {
+            try (OnnxRuntime.Session session = open(file, runtime)) {
+                return error(expected, first(session.run(Feeds.decoder(graph, tokens.ids(), given))), dtype);
+            }
+        }
+        int split = Math.ceilDiv(tokens.length(), 2);
+        Path begins = file.resolveSibling("begins.onnx");
+        OnnxModel beginning = Exporter.graph(model, new Exporter.Options(options.opset(), options.real(), true, OnnxExport.Part.DECODER));
+        Encoder.write(beginning, begins, Encoder.tooLarge(beginning));
+        try (OnnxRuntime.Session session = open(begins, runtime)) {
+            given.putAll(session.run(Feeds.decoder(beginning, part(tokens, 0, split), given)));
+        }
+        try (OnnxRuntime.Session session = open(file, runtime)) {
+            double[] rest = first(session.run(Feeds.decoder(graph, part(tokens, split, tokens.length()), given)));
+            return error(behind(expected, tokens, split), rest, dtype);
+        }
+    }
+
+    private static double[] behind(double[] all, Batch.Tokens tokens, int split) {
+        int words = all.length / tokens.count() / tokens.length();
+        int rest = tokens.length() - split;
+        double[] some = new double[tokens.count() * rest * words];
+        for (int row = 0; row < tokens.count(); row++) {
+            System.arraycopy(all, (row * tokens.length() + split) * words, some, row * rest * words, rest * words);
+        }
+        return some;
+    }
+
+    /** What an encoder gives, as inputs of a decoder. */
+    static Map<String, Values> encoded(Model model, Batch.Both batch, Dtype dtype) throws IOException {
+        double[] states = expected(model.companion().orElseThrow(), batch.companion());
+        int width = model.companion().orElseThrow().architecture().width();
+        long[] shape = {batch.count(), states.length / batch.count() / width, width};
+        float[] narrow = new float[states.length];
+        for (int i = 0; i < states.length; i++) {
+            narrow[i] = (float) states[i];
+        }
+        long[] mask = batch.companion() instanceof Batch.Tokens texts && texts.mask().isPresent()
+                ? Arrays.stream(texts.mask().get()).flatMapToLong(Arrays::stream).toArray()
+                : LongStream.generate(() -> 1).limit(shape[0] * shape[1]).toArray();
+        return Map.of("encoder_hidden_states", new Values.Reals(narrow, shape, dtype == Dtype.F16),
+                "encoder_attention_mask", new Values.Integers(mask, new long[] {shape[0], shape[1]}));
     }
 
     /** The output of all tokens where the second part of them is read behind the first. */

@@ -107,6 +107,20 @@ class OnnxExportTest {
     }
 
     @Test
+    void anEncoderAndADecoderAreWrittenApart() throws IOException {
+        for (OnnxExport.Part part : OnnxExport.Part.values()) {
+            for (String fixture : List.of("t5", "whisper")) {
+                assertTrue(of(fixture).part(part).verifiedBy(Here.runtime()).writeTo(folder.resolve(fixture + part + ".onnx"), Progress.NONE).error().orElseThrow() < 5e-5);
+            }
+        }
+        assertEquals(8, names().size());
+        assertEquals("a model of an encoder and a decoder has parts, and this one is none",
+                assertThrows(IllegalArgumentException.class, () -> of("gpt2").part(OnnxExport.Part.DECODER)).getMessage());
+        assertThrows(IOException.class, () -> of("t5").part(OnnxExport.Part.DECODER_WITH_PAST).verifiedBy(new Wrong(Here.runtime())).writeTo(folder.resolve("x.onnx"), Progress.NONE));
+        assertEquals(8, names().size());
+    }
+
+    @Test
     void everyVersionOfOperatorsHasWhatTheGraphSays() throws IOException {
         for (int opset : List.of(18, 22, 23, 25)) {
             Path file = folder.resolve("o" + opset + ".onnx");

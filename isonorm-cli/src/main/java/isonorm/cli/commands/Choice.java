@@ -4,12 +4,14 @@ import isonorm.convert.Conversion;
 import isonorm.convert.Form;
 import isonorm.embed.Pooling;
 import isonorm.measure.Shape;
+import isonorm.onnx.OnnxExport;
 import isonorm.weights.Rotation;
 import isonorm.words.Names;
 import java.time.Duration;
 import java.util.Arrays;
 import java.util.Collection;
 import java.util.List;
+import java.util.Locale;
 import java.util.Optional;
 import java.util.stream.Stream;
 import picocli.CommandLine.ITypeConverter;
@@ -73,6 +75,14 @@ public final class Choice {
         @Override
         public String convert(String word) {
             return oneOf(List.of("f32", "bf16"), word);
+        }
+    }
+
+    /** What of an encoder and a decoder is exported. */
+    static final class Parts implements ITypeConverter<OnnxExport.Part> {
+        @Override
+        public OnnxExport.Part convert(String word) {
+            return OnnxExport.Part.valueOf(oneOf(List.of("whole", "encoder", "decoder", "decoder-with-past"), word).replace('-', '_').toUpperCase(Locale.ROOT));
         }
     }
 

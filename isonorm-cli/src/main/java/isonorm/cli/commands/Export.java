@@ -35,6 +35,7 @@ import picocli.CommandLine.Parameters;
         footer = {
             "  isonorm export gpt2-rms/ gpt2-rms.onnx",
             "  isonorm export llama/ llama.onnx --dtype f16 --external-data",
+            "  isonorm export whisper/ encoder_model.onnx --part encoder",
             "  isonorm export llama/ llama.gguf --dtype bf16"
         })
 public final class Export extends CheckpointCommand {
@@ -54,6 +55,11 @@ public final class Export extends CheckpointCommand {
     @Option(names = "--dtype", paramLabel = "TYPE", defaultValue = "f32", converter = Choice.Exportable.class,
             description = "The type of weights and of what is computed: f32 or f16; of weights in GGUF also bf16. Default: ${DEFAULT-VALUE}.")
     private String dtype;
+
+    @Option(names = "--part", paramLabel = "PART", defaultValue = "whole", converter = Choice.Parts.class,
+            description = "Of an encoder and a decoder: whole, or encoder, decoder (which reads the first tokens) or decoder-with-past, the three graphs that optimum has. "
+                    + "Default: ${DEFAULT-VALUE}.")
+    private OnnxExport.Part part;
 
     @Option(names = "--external-data", description = "Put tensors in OUT.onnx.data; above 2 GB they are there anyway.")
     private boolean external;
@@ -95,8 +101,8 @@ public final class Export extends CheckpointCommand {
     }
 
     private int gguf() throws IOException {
-        if (external || unverified || opset != OPSET) {
-            throw wrongUsage("--opset, --external-data and --no-verify are of ONNX graphs");
+        if (external || unverified || opset != OPSET || part != OnnxExport.Part.WHOLE) {
+            throw wrongUsage("--opset, --part, --external-data and --no-verify are of ONNX graphs");
         }
         GgufExport export = new GgufExport(open(in), Dtype.named(dtype.toUpperCase(Locale.ROOT)).orElseThrow());
         if (Files.exists(out) && !overwrite) {
@@ -130,6 +136,11 @@ public final class Export extends CheckpointCommand {
             export = export.opset(opset);
         } catch (IllegalArgumentException e) {
             throw wrongUsage("--opset: " + e.getMessage());
+        }
+        try {
+            export = export.part(part);
+        } catch (IllegalArgumentException e) {
+            throw wrongUsage("--part: " + e.getMessage());
         }
         export = external ? export.externalData() : export;
         return overwrite ? export.overwriting() : export;

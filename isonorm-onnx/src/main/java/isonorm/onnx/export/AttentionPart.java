@@ -31,6 +31,7 @@ import java.io.IOException;
 import java.util.List;
 import java.util.Optional;
 import java.util.OptionalDouble;
+import java.util.function.Supplier;
 import java.util.stream.LongStream;
 
 /**
@@ -58,8 +59,16 @@ final class AttentionPart {
         };
     }
 
+    /** Keys or values of what an encoder gives, (B, K, S, D): those that are computed, or others. */
+    @FunctionalInterface
+    interface Cross {
+        String of(int block, String which, Supplier<String> computed);
+
+        Cross NONE = (_, _, computed) -> computed.get();
+    }
+
     /** What an encoder gives, and which of it is no padding. */
-    record Encoded(String states, Optional<String> mask) {}
+    record Encoded(String states, Optional<String> mask, Cross cross) {}
 
     private final Operators graph;
     private final Weights weights;
@@ -186,10 +195,10 @@ final class AttentionPart {
         int K = attention.heads().keyValue();
         int D = attention.heads().width();
         String q = graph.transpose(graph.reshape(weights.linear(x, Role.of(CROSS_QUERY, l, Field.WEIGHT), attention.bias()), 0, 0, H, D), 0, 2, 1, 3);
-        List<String> kv = graph.split(weights.linear(encoded.states, Role.of(CROSS_KEY_VALUE, l, Field.WEIGHT), attention.keyValueBias()), -1,
-                (long) K * D, (long) K * D);
-        String k = graph.transpose(graph.reshape(kv.get(0), 0, 0, K, D), 0, 2, 1, 3);
-        String v = graph.transpose(graph.reshape(kv.get(1), 0, 0, K, D), 0, 2, 1, 3);
+        List<String> kv = encoded.states.isEmpty() ? List.of() : graph.split(weights.linear(encoded.states, Role.of(CROSS_KEY_VALUE, l, Field.WEIGHT),
+                attention.keyValueBias()), -1, (long) K * D, (long) K * D);
+        String k = encoded.cross.of(l, "key", () -> graph.transpose(graph.reshape(kv.get(0), 0, 0, K, D), 0, 2, 1, 3));
+        String v = encoded.cross.of(l, "value", () -> graph.transpose(graph.reshape(kv.get(1), 0, 0, K, D), 0, 2, 1, 3));
         Optional<String> seen = encoded.mask.map(mask -> graph.unsqueeze(graph.cast(mask, ElementType.BOOL), 1, 2));
         String attended = attend(q, k, v,
                 new Meeting(attention.heads(), D, attention.scale(), OptionalDouble.empty(), Optional.empty(), seen, Optional.empty()));

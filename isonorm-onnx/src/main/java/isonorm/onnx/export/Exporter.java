@@ -7,10 +7,10 @@ import isonorm.architecture.Companion;
 import isonorm.architecture.Embedding;
 import isonorm.architecture.LatentAttention;
 import isonorm.architecture.Output;
-import isonorm.architecture.Part;
 import isonorm.architecture.Role;
 import isonorm.architecture.Role.Field;
 import isonorm.family.Isonorm;
+import isonorm.onnx.OnnxExport.Part;
 import isonorm.onnx.graph.ElementType;
 import isonorm.onnx.graph.Graph;
 import isonorm.onnx.graph.OnnxModel;
@@ -28,8 +28,8 @@ import java.util.Optional;
  * A model as a graph, from its {@link Architecture}: stack by stack what enters, the blocks, and what is made of the stream. Inputs and outputs have the
  * names that optimum's exporter gives them.
  *
- * <p>A decoder has inputs for keys and values of what was read before, and gives those of all that it has read; one beside an encoder reads its text
- * whole.
+ * <p>A decoder has inputs for keys and values of what was read before, and gives those of all that it has read; one beside an encoder
+ * does so where it is written by itself, and reads its text whole in one graph with that.
  */
 public final class Exporter {
 
@@ -41,6 +41,7 @@ public final class Exporter {
     private static final Dimension BATCH = Dimension.of("batch_size");
     private static final Dimension LENGTH = Dimension.of("sequence_length");
     private static final Dimension PAST = Dimension.of("past_sequence_length");
+    private static final Dimension ENCODED = Dimension.of("encoder_sequence_length");
     private static final Dimension ALL = Dimension.of("past_sequence_length + sequence_length");
 
     /**
@@ -49,8 +50,14 @@ public final class Exporter {
      * @param opset the version of ONNX's operators
      * @param real the type of weights and of what is computed
      * @param cache whether a decoder has inputs and outputs for keys and values
+     * @param part what is written of an encoder and a decoder
      */
-    public record Options(int opset, ElementType real, boolean cache) {}
+    public record Options(int opset, ElementType real, boolean cache, Part part) {
+
+        public Options(int opset, ElementType real, boolean cache) {
+            this(opset, real, cache, Part.WHOLE);
+        }
+    }
 
     private final Options options;
     private final Operators graph;
@@ -99,15 +106,40 @@ public final class Exporter {
             return;
         }
         switch (companion.get()) {
+            case Companion.Encoder encoder when options.part == Part.ENCODER -> output("last_hidden_state",
+                    of(model.companion().orElseThrow(), encoder.stack().prefix(), "input_ids", Optional.empty()).given.output(), BATCH, ENCODED,
+                    Dimension.of(encoder.architecture().width()));
+            case Companion.Encoder encoder when options.part != Part.WHOLE -> give(of(model, "", "input_ids", Optional.of(encoded(encoder, model.architecture()))),
+                    model.architecture());
             case Companion.Encoder encoder -> {
                 Made encoded = of(model.companion().orElseThrow(), encoder.stack().prefix(), "input_ids", Optional.empty());
-                Made decoded = of(model, "", "decoder_input_ids", Optional.of(new AttentionPart.Encoded(encoded.given.output(), encoded.mask)));
+                Made decoded = of(model, "", "decoder_input_ids", Optional.of(new AttentionPart.Encoded(encoded.given.output(), encoded.mask, AttentionPart.Cross.NONE)));
                 give(decoded, model.architecture());
-                output("encoder_last_hidden_state", encoded.given.output(), BATCH, Dimension.of("encoder_sequence_length"),
+                output("encoder_last_hidden_state", encoded.given.output(), BATCH, ENCODED,
                         Dimension.of(encoder.architecture().width()));
             }
             case Companion.ImageTower tower -> compare(model, tower);
         }
+    }
+
+    /** What an encoder gave, or keys and values of that, as inputs. */
+    private AttentionPart.Encoded encoded(Companion.Encoder encoder, Architecture architecture) {
+        boolean past = options.part == Part.DECODER_WITH_PAST;
+        String states = past ? "" : input("encoder_hidden_states", options.real, BATCH, ENCODED, Dimension.of(encoder.architecture().width()));
+        Optional<String> mask = encoder.architecture().embedding() instanceof Embedding.Tokens
+                ? Optional.of(input("encoder_attention_mask", ElementType.INT64, BATCH, ENCODED)) : Optional.empty();
+        return new AttentionPart.Encoded(states, mask, (l, which, computed) -> {
+            Attention.Heads heads = architecture.blocks().get(l).cross().orElseThrow().heads();
+            Dimension[] shape = {BATCH, Dimension.of(heads.keyValue()), ENCODED, Dimension.of(heads.width())};
+            String name = l + ".encoder." + which;
+            if (past) {
+                return input("past_key_values." + name, options.real, shape);
+            }
+            String made = computed.get();
+            output("present." + name, made, shape);
+            graph.in("blocks." + l + "/cross_attention");
+            return made;
+        });
     }
 
     /** {@code exp(scale) (x / |x|) . (y / |y|) + bias} of each image's vector x and each text's y. */
@@ -117,9 +149,9 @@ public final class Exporter {
         graph.in("similarity");
         String y = unit(texts.given.pooled().orElseThrow());
         String x = unit(images.given.pooled().orElseThrow());
-        String each = graph.times(graph.product(x, graph.transpose(y, 1, 0)), Math.exp(model.weight(Role.of(Part.SIMILARITY_SCALE, Field.WEIGHT)).vector()[0]));
+        String each = graph.times(graph.product(x, graph.transpose(y, 1, 0)), Math.exp(model.weight(Role.of(isonorm.architecture.Part.SIMILARITY_SCALE, Field.WEIGHT)).vector()[0]));
         if (tower.bias()) {
-            each = graph.add(each, graph.number(model.weight(Role.of(Part.SIMILARITY_BIAS, Field.WEIGHT)).vector()[0]));
+            each = graph.add(each, graph.number(model.weight(Role.of(isonorm.architecture.Part.SIMILARITY_BIAS, Field.WEIGHT)).vector()[0]));
         }
         String turned = graph.transpose(each, 1, 0);
         Architecture image = tower.architecture();
@@ -181,13 +213,14 @@ public final class Exporter {
         Norms norms = new Norms(graph, weights);
         FeedForwardPart feedForward = new FeedForwardPart(graph, weights, norms);
         Entrance entrance = new Entrance(graph, weights, norms, feedForward, architecture);
-        boolean cached = options.cache && continues(architecture);
+        boolean beside = encoded.isPresent();
+        boolean cached = beside ? options.part == Part.DECODER_WITH_PAST : options.cache && continues(architecture);
         String sum;
         Sight sight;
         Optional<Exit.Tokens> tokens = Optional.empty();
         switch (architecture.embedding()) {
             case Embedding.Tokens shape -> {
-                Text text = text(architecture, weights, shape, ids, cached, encoded.isPresent());
+                Text text = text(architecture, weights, shape, ids, cached, beside);
                 sight = text.sight;
                 sum = entrance.tokens(shape, ids, text.sight.mask(), text.segments, text.rows);
                 tokens = Optional.of(new Exit.Tokens(ids, text.sight.mask()));
@@ -201,7 +234,11 @@ public final class Exporter {
                 sight = whole(weights, sum);
             }
         }
-        AttentionPart attention = new AttentionPart(graph, weights, norms, sight, cached ? cache(architecture) : AttentionPart.Cache.NONE);
+        if (cached) {
+            pasts(architecture, beside ? ".decoder" : "");
+        }
+        boolean gives = cached || beside && options.part == Part.DECODER;
+        AttentionPart attention = new AttentionPart(graph, weights, norms, sight, gives ? new Presents(architecture, cached, beside ? ".decoder" : "") : AttentionPart.Cache.NONE);
         Blocks.Streams streams = new Blocks(graph, weights, norms, attention, feedForward, architecture, encoded).through(entrance.enter(sum));
         return new Made(new Exit(graph, weights, norms, feedForward, attention, architecture).of(streams, tokens), sight.mask());
     }
@@ -210,15 +247,15 @@ public final class Exporter {
     private record Text(Sight sight, Optional<String> segments, Optional<String> rows) {}
 
     private Text text(Architecture architecture, Weights weights, Embedding.Tokens shape, String ids, boolean cached, boolean beside) {
-        Dimension length = beside ? Dimension.of("decoder_sequence_length") : LENGTH;
+        Dimension length = beside && options.part == Part.WHOLE ? Dimension.of("decoder_sequence_length") : LENGTH;
         input(ids, ElementType.INT64, BATCH, length);
         Optional<String> mask = beside ? Optional.empty() : Optional.of(input("attention_mask", ElementType.INT64, BATCH, cached ? ALL : length));
         Optional<String> segments = shape.segments() > 0 ? Optional.of(input("token_type_ids", ElementType.INT64, BATCH, length)) : Optional.empty();
         graph.in("positions");
         String queries = graph.size(ids, 1);
-        String keys = cached ? graph.size(mask.orElseThrow(), 1) : queries;
+        String keys = !cached ? queries : mask.isPresent() ? graph.size(mask.get(), 1) : graph.add(graph.size("past_key_values.0.decoder.key", 2), queries);
         boolean counted = shape.maskedPositions() && mask.isPresent() || shape.special().padding().isPresent();
-        boolean told = cached && (shape.positions() > 0 && !counted || architecture.blocks().stream().anyMatch(Exporter::turns));
+        boolean told = cached && !beside && (shape.positions() > 0 && !counted || architecture.blocks().stream().anyMatch(Exporter::turns));
         String positions = told
                 ? input("position_ids", ElementType.INT64, BATCH, length)
                 : graph.unsqueeze(graph.range(cached ? graph.subtract(keys, queries) : graph.integers(0), keys), 0);
@@ -281,33 +318,45 @@ public final class Exporter {
         return shape.turned() ? graph.transpose(given, 0, 2, 1) : given;
     }
 
-    /** Inputs for keys and values of what was read before, and outputs for those of all. */
-    private AttentionPart.Cache cache(Architecture architecture) {
+    /** An input for keys and values of each block, where there are such of what was read before. */
+    private void pasts(Architecture architecture, String of) {
         for (int l = 0; l < architecture.blocks().size(); l++) {
-            Dimension[] keys = cached(architecture.blocks().get(l), false, PAST);
-            Dimension[] values = cached(architecture.blocks().get(l), true, PAST);
-            input("past_key_values." + l + ".key", options.real, keys);
-            input("past_key_values." + l + ".value", options.real, values);
+            input("past_key_values." + l + of + ".key", options.real, cached(architecture.blocks().get(l), false, PAST));
+            input("past_key_values." + l + of + ".value", options.real, cached(architecture.blocks().get(l), true, PAST));
         }
-        return new AttentionPart.Cache() {
-            @Override
-            public String keys(int block, String now) {
-                return all(block, "key", now, cached(architecture.blocks().get(block), false, ALL));
-            }
-
-            @Override
-            public String values(int block, String now) {
-                return all(block, "value", now, cached(architecture.blocks().get(block), true, ALL));
-            }
-        };
     }
 
-    private String all(int block, String which, String now, Dimension... shape) {
-        graph.in("blocks." + block + "/attention");
-        String together = graph.concat(2, "past_key_values." + block + "." + which, now);
-        output("present." + block + "." + which, together, shape);
-        graph.in("blocks." + block + "/attention");
-        return together;
+    /** Outputs for keys and values of all that was read, behind those that are inputs where {@code past} says that there are such. */
+    private final class Presents implements AttentionPart.Cache {
+
+        private final Architecture architecture;
+        private final boolean past;
+        private final String of;
+
+        private Presents(Architecture architecture, boolean past, String of) {
+            this.architecture = architecture;
+            this.past = past;
+            this.of = of;
+        }
+
+        @Override
+        public String keys(int block, String now) {
+            return all(block, "key", now, cached(architecture.blocks().get(block), false, past ? ALL : LENGTH));
+        }
+
+        @Override
+        public String values(int block, String now) {
+            return all(block, "value", now, cached(architecture.blocks().get(block), true, past ? ALL : LENGTH));
+        }
+
+        private String all(int block, String which, String now, Dimension... shape) {
+            graph.in("blocks." + block + "/attention");
+            String name = block + of + "." + which;
+            String together = past ? graph.concat(2, "past_key_values." + name, now) : now;
+            output("present." + name, together, shape);
+            graph.in("blocks." + block + "/attention");
+            return together;
+        }
     }
 
     private static Dimension[] cached(Block block, boolean values, Dimension length) {

@@ -51,6 +51,19 @@ public final class Feeds {
         return feeds;
     }
 
+    /**
+     * Those of tokens that a decoder written by itself reads.
+     *
+     * @param before what the encoder gave, as {@code encoder_hidden_states} with {@code encoder_attention_mask}, and what the decoder gave of tokens before these
+     */
+    public static Map<String, Values> decoder(OnnxModel model, long[][] ids, Map<String, Values> before) {
+        Map<String, Values> feeds = new LinkedHashMap<>();
+        for (Value input : model.graph().inputs()) {
+            feeds.put(input.name(), input.name().equals("input_ids") ? integers(ids) : requireNonNull(before.get(input.name().replace("past_key_values", "present")), input.name()));
+        }
+        return feeds;
+    }
+
     private static Values of(Value input, Batch batch) {
         Batch first = batch instanceof Batch.Both both && !(both.main() instanceof Batch.Tokens && both.companion() instanceof Batch.Images) ? both.companion() : batch;
         return switch (input.name()) {
