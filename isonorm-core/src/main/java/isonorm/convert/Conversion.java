@@ -119,12 +119,28 @@ public final class Conversion {
      * The same in a given basis, the principal components of what the norms of the stream give for some data, the largest first. Fewer of them than the stream
      * has dimensions make another function, a slice: what is written is then verified against that, before it is rounded.
      *
+     * @param rotation what else is wanted; its kind and width are those of the given basis
      * @param columns the vectors of the basis, one behind the other
      */
-    public static Conversion rotated(LoadedModel source, double[] columns) {
+    public static Conversion rotated(LoadedModel source, Rotation rotation, double[] columns) {
         Basis given = Basis.given(source.model().width(), columns);
-        return new Conversion(source, Form.PRE_RMSNORM, Optional.empty(), Optional.of(new Rotation("principal", 0, OptionalInt.of(given.to()))), Optional.of(given),
+        return new Conversion(source, Form.PRE_RMSNORM, Optional.empty(),
+                Optional.of(new Rotation("principal", rotation.seed(), OptionalInt.of(given.to()), rotation.pad(), rotation.heads())), Optional.of(given),
                 Optional.empty(), false, false, true, Optional.empty(), ModelFiles.LARGEST);
+    }
+
+    /**
+     * A rotated one written as an ordinary checkpoint of another family, which needs no code of ours.
+     *
+     * @param family its model_type, one of {@link #families}
+     */
+    public Conversion inFormatOf(String family) {
+        return new Conversion(source, Form.CENTRED, Optional.of(stock(family)), rotation, basis, dtype, untie, overwrite, code, verifier, largestFile);
+    }
+
+    /** Every reason why a model cannot be rotated so and written as one of {@code family} then, one of {@link #families}; empty when it can. */
+    public static List<String> refusals(LoadedModel model, Rotation rotation, String family) {
+        return Rotating.refusals(model, rotation.value(), rotation.kind().equals("principal"), stock(family));
     }
 
     /** Every reason why a model's stream cannot be rotated so; empty when it can. */
@@ -139,28 +155,34 @@ public final class Conversion {
      *     {@code principal}, the principal components of data
      * @param seed of what is drawn by chance
      * @param width how many values are carried: as many as before where it isn't said, or one less of a model with LayerNorms
+     * @param pad how many the stream has then, zeros behind those; none more where it isn't said
+     * @param heads whether the values of each head of attention are rotated too
      */
-    public record Rotation(String kind, long seed, OptionalInt width) {
+    public record Rotation(String kind, long seed, OptionalInt width, OptionalInt pad, boolean heads) {
+
+        public Rotation(String kind, long seed, OptionalInt width) {
+            this(kind, seed, width, OptionalInt.empty(), false);
+        }
 
         public Rotation {
             if (isonorm.weights.Rotation.Kind.named(kind).isEmpty()) {
                 throw new IllegalArgumentException("a rotation is of a kind " + isonorm.weights.Rotation.Kind.labels() + ", got " + kind);
             }
-            new isonorm.weights.Rotation(isonorm.weights.Rotation.Kind.RANDOM, seed, width); // which refuses a width of 0
+            new isonorm.weights.Rotation(isonorm.weights.Rotation.Kind.RANDOM, seed, width, pad, heads); // which refuses a width of 0
         }
 
         static Rotation of(isonorm.weights.Rotation rotation) {
-            return new Rotation(rotation.kind().label(), rotation.seed(), rotation.width());
+            return new Rotation(rotation.kind().label(), rotation.seed(), rotation.width(), rotation.pad(), rotation.heads());
         }
 
         isonorm.weights.Rotation value() {
-            return new isonorm.weights.Rotation(isonorm.weights.Rotation.Kind.named(kind).orElseThrow(), seed, width);
+            return new isonorm.weights.Rotation(isonorm.weights.Rotation.Kind.named(kind).orElseThrow(), seed, width, pad, heads);
         }
     }
 
     private Plan plan() throws IOException {
         if (rotation.isPresent()) {
-            return Rotating.plan(source, rotation.get().value(), basis, untie);
+            return Rotating.plan(source, rotation.get().value(), basis, untie, stock);
         }
         return stock.isPresent() ? Plan.of(source, stock.get(), untie) : Plan.of(source, form, untie);
     }
@@ -430,7 +452,7 @@ public final class Conversion {
         Set<String> written = form.isFamilyFormat() ? each.stream().map(Tensor::name).collect(Collectors.toSet()) : Set.of();
         List<String> leftOut = source.unused().stream().filter(name -> !written.contains(name)).toList();
         return new Report(Isonorm.VERSION, Model.of(source.model()).architecture().family(),
-                Plan.formOf(source), stock.map(Stock::type).orElse(form.label()), Isonorm.rotation(plan.config()).map(Rotation::of), plan.isSlice(),
+                Plan.formOf(source), stock.map(Stock::type).orElse(form.label()), plan.rotation().map(Rotation::of), plan.isSlice(),
                 Model.of(source.model()).architecture().parameterCount(), plan.result().architecture().parameterCount(),
                 plan.notes(), leftOut, sourceFiles, List.copyOf(each), List.of(), Optional.empty(), Optional.empty());
     }

@@ -21,6 +21,7 @@ import isonorm.family.StockTower;
 import isonorm.model.ConversionRefused;
 import isonorm.rewrite.Rewrite;
 import isonorm.weights.Model;
+import isonorm.weights.Rotation;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
@@ -36,12 +37,13 @@ import org.jspecify.annotations.Nullable;
  *
  * @param original the function that must not change: the source's, or what the source was before it was rounded where it is a centred model
  * @param result the rewritten model
+ * @param rotation in which basis its stream is, with its width
  * @param naming how the result's tensors are named
  * @param config the result's config.json
  * @param notes what a user of the result should know, in sentences
  */
 record Plan(
-        LoadedModel source, Form form, Model original, List<Rewrite> rewrites, Model result, Naming naming, Config config, List<String> notes) {
+        LoadedModel source, Form form, Model original, List<Rewrite> rewrites, Model result, Optional<Rotation> rotation, Naming naming, Config config, List<String> notes) {
 
     /** Whether what is written is another function than the source, and held to itself before it is rounded. */
     boolean isSlice() {
@@ -122,6 +124,17 @@ record Plan(
         Model original = Model.of(source.model());
         boolean bare = original.architecture().finalNorm().filter(norm -> norm.affine() == Affine.NONE).isPresent();
         List<Rewrite> rewrites = new ArrayList<>(List.of(new Rewrite.Centre(untie || !bare), new Rewrite.ToRmsNorm()));
+        rewrites.addAll(ofParts(stock));
+        Architecture target = stock.of(Rewrite.all(original, rewrites).architecture());
+        rewrites.add(new Rewrite.Settle(target));
+        Config config = stock.config(target, source.config());
+        Family.Description description = described(stock, config, target);
+        return new Plan(source, Form.CENTRED, original, rewrites, Rewrite.all(original, rewrites), Optional.empty(), description.naming(), config, notes(source, target));
+    }
+
+    /** What a stock family has besides: scales, an order of queries and keys, gates. */
+    static List<Rewrite> ofParts(Stock stock) {
+        List<Rewrite> rewrites = new ArrayList<>();
         switch (stock) {
             case StockTower _ -> rewrites.add(new Rewrite.UnitScale(BranchScale.VECTOR));
             case StockDecoder decoder -> {
@@ -133,14 +146,15 @@ record Plan(
                 }
             }
         }
-        Architecture target = stock.of(Rewrite.all(original, rewrites).architecture());
-        rewrites.add(new Rewrite.Settle(target));
-        Config config = stock.config(target, source.config());
+        return rewrites;
+    }
+
+    static Family.Description described(Stock stock, Config config, Architecture target) throws IOException {
         Family.Description description = Families.describe(config, Set.of());
         if (!description.architecture().equals(target)) {
             throw new ConversionRefused(List.of("a config.json of " + stock.type() + " cannot say what differs between its blocks"));
         }
-        return new Plan(source, Form.CENTRED, original, rewrites, Rewrite.all(original, rewrites), description.naming(), config, notes(source, target));
+        return description;
     }
 
     private static boolean sharesTable(Architecture architecture) {
@@ -334,14 +348,14 @@ record Plan(
         }
         if (!form.isFamilyFormat()) {
             Config config = Isonorm.config(result.architecture(), form.label(), familyConfig, Isonorm.VERSION);
-            return new Plan(source, form, original, rewrites, result, Isonorm.naming(), config, notes(source, result.architecture()));
+            return new Plan(source, form, original, rewrites, result, Optional.empty(), Isonorm.naming(), config, notes(source, result.architecture()));
         }
         boolean untied = result.architecture().output() instanceof Output.Words words && !words.tied();
         Config config = untied ? Family.untied(familyConfig) : familyConfig;
         Naming naming = current.isPresent()
                 ? Families.describe(config, Set.of()).naming()
                 : Families.describe(config, source.names()).naming();
-        return new Plan(source, form, original, rewrites, result, naming, config, notes(source, result.architecture()));
+        return new Plan(source, form, original, rewrites, result, Optional.empty(), naming, config, notes(source, result.architecture()));
     }
 
     /** What a model's file says of the one that it was made from may not fit what the file holds. */

@@ -8,6 +8,7 @@ import isonorm.architecture.Architecture;
 import isonorm.architecture.Output;
 import isonorm.checkpoint.Checkpoint;
 import isonorm.checkpoint.CheckpointException;
+import isonorm.checkpoint.Config;
 import isonorm.convert.Conversion.Deviation;
 import isonorm.convert.Conversion.HashedFile;
 import isonorm.convert.Conversion.Remade;
@@ -63,11 +64,14 @@ final class Remaking {
     private static Optional<Model> model(LoadedModel source, LoadedModel written, JsonNode report) throws IOException {
         Optional<Form> form = Plan.currentForm(written).or(() -> Form.named(report.path("to").asText()));
         String from = report.path("from").asText();
-        Optional<Rotation> rotation = Isonorm.rotation(written.config());
-        if (rotation.isPresent()) {
-            return model(source, written, rotation.get());
-        }
         Optional<Stock> stock = Families.stocks().stream().filter(each -> each.type().equals(report.path("to").asText())).findFirst();
+        Optional<Rotation> rotation = Isonorm.rotation(written.config());
+        if (rotation.isEmpty() && stock.isPresent() && report.path("rotation").isObject()) {
+            rotation = Isonorm.rotationOf(Config.parse(report.path("rotation").toString()));
+        }
+        if (rotation.isPresent()) {
+            return model(source, written, rotation.get(), Isonorm.rotation(written.config()).isPresent() ? Optional.empty() : stock);
+        }
         if (stock.isPresent()) {
             return model(source, written, stock.get());
         }
@@ -94,12 +98,12 @@ final class Remaking {
         return model.architecture().equals(result) ? Optional.of(model) : Optional.empty();
     }
 
-    private static Optional<Model> model(LoadedModel source, LoadedModel written, Rotation rotation) throws IOException {
-        if (!Rotating.refusals(source, rotation, false).isEmpty()) {
+    private static Optional<Model> model(LoadedModel source, LoadedModel written, Rotation rotation, Optional<Stock> stock) throws IOException {
+        if (!(stock.isPresent() ? Rotating.refusals(source, rotation, false, stock.get()) : Rotating.refusals(source, rotation, false)).isEmpty()) {
             return Optional.empty(); // Of principal components too, which come of data that are not here.
         }
         Architecture result = Model.of(written.model()).architecture();
-        Model model = Rotating.plan(source, rotation, Optional.empty(), !ties(result)).result();
+        Model model = Rotating.plan(source, rotation, Optional.empty(), !ties(result), stock).result();
         boolean same = new HashSet<>(model.architecture().parameters()).equals(new HashSet<>(result.parameters()));
         return same ? Optional.of(model) : Optional.empty();
     }

@@ -17,8 +17,7 @@ final class Reports {
         json.put("family", report.family());
         json.put("from", report.from());
         json.put("to", report.to());
-        report.rotation().ifPresent(rotation -> json.putObject("rotation").put("kind", rotation.kind()).put("seed", rotation.seed())
-                .put("width", rotation.width().orElseThrow()));
+        report.rotation().ifPresent(rotation -> put(json.putObject("rotation"), rotation));
         if (report.slice()) {
             json.put("slice", true);
         }
@@ -54,6 +53,14 @@ final class Reports {
         report.code().ifPresent(code -> put(json, code));
         report.verification().ifPresent(evidence -> json.set("verification", json(evidence)));
         return json;
+    }
+
+    private static void put(ObjectNode json, Conversion.Rotation rotation) {
+        json.put("kind", rotation.kind()).put("seed", rotation.seed()).put("width", rotation.width().orElseThrow());
+        rotation.pad().ifPresent(pad -> json.put("pad", pad));
+        if (rotation.heads()) {
+            json.put("heads", true);
+        }
     }
 
     private static void put(ObjectNode json, Conversion.Code code) {

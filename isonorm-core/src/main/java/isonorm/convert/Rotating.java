@@ -2,15 +2,19 @@ package isonorm.convert;
 
 import isonorm.architecture.Affine;
 import isonorm.architecture.Architecture;
+import isonorm.architecture.Attention;
 import isonorm.architecture.Block;
 import isonorm.architecture.Companion;
 import isonorm.architecture.Embedding;
+import isonorm.architecture.LatentAttention;
 import isonorm.architecture.Norm;
 import isonorm.architecture.NormKind;
 import isonorm.architecture.Output;
 import isonorm.architecture.Placement;
 import isonorm.checkpoint.Config;
 import isonorm.family.Isonorm;
+import isonorm.family.Naming;
+import isonorm.family.Stock;
 import isonorm.model.ConversionRefused;
 import isonorm.rewrite.Rewrite;
 import isonorm.weights.Basis;
@@ -18,8 +22,10 @@ import isonorm.weights.Model;
 import isonorm.weights.Rotation;
 import java.io.IOException;
 import java.util.ArrayList;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Optional;
+import java.util.Set;
 import java.util.function.Predicate;
 import java.util.stream.Stream;
 
@@ -31,6 +37,17 @@ final class Rotating {
     private static final String NO_MATRIX = ", and the format has no place for a matrix between the two";
 
     private Rotating() {}
+
+    /** Every reason why {@code model} cannot be rotated so and written as a stock family then; empty when it can. */
+    static List<String> refusals(LoadedModel model, Rotation rotation, boolean given, Stock stock) {
+        List<String> reasons = new ArrayList<>(refusals(model, rotation, given));
+        Architecture architecture = Model.of(model.model()).architecture();
+        stock.refusals(architecture).stream().filter(reason -> !reasons.contains(reason)).forEach(reasons::add);
+        if (reasons.isEmpty()) {
+            stock.refusal(architecture, rotation.carried(architecture.width())).ifPresent(reasons::add);
+        }
+        return reasons;
+    }
 
     /** Every reason why {@code model} cannot be rotated so; empty when it can. */
     static List<String> refusals(LoadedModel model, Rotation rotation, boolean given) {
@@ -48,10 +65,36 @@ final class Rotating {
             }
             others.stream().filter(reason -> !reasons.contains(reason)).forEach(reason -> reasons.add("of its " + beside.stack().title() + ": " + reason));
         });
+        if (rotation.heads()) {
+            headReasons(main, reasons);
+            main.companion().ifPresent(beside -> headReasons(beside.architecture(), reasons));
+        }
         if (reasons.isEmpty()) {
             widthReasons(main, rotation, given, reasons);
         }
         return reasons;
+    }
+
+    /** What stands between the values of attention and its output projection and does not commute with a rotation of them. */
+    private static void headReasons(Architecture architecture, List<String> reasons) {
+        Set<String> found = new LinkedHashSet<>();
+        for (Block block : architecture.blocks()) {
+            switch (block.mixer()) {
+                case LatentAttention _ -> found.add("its attention is latent: the heads' values are not rotated");
+                case Attention attention -> {
+                    if (attention.norms().value().isPresent()) {
+                        found.add("a norm of values stands inside its attention, which a rotation of the heads' values does not pass");
+                    }
+                    if (attention.norms().inner().isPresent()) {
+                        found.add("a norm stands before its attention's output projection, which a rotation of the heads' values does not pass");
+                    }
+                    if (attention.clip().isPresent()) {
+                        found.add("its queries, keys and values are clamped, which a rotation of the heads' values does not pass");
+                    }
+                }
+            }
+        }
+        found.stream().filter(reason -> !reasons.contains(reason)).forEach(reasons::add);
     }
 
     private static List<String> streamReasons(Architecture architecture) {
@@ -135,8 +178,10 @@ final class Rotating {
         int fewest = layer ? d - 1 : d;
         if (k > d) {
             reasons.add("its stream has a width of " + d + ", and a rotation can't make it wider, got a width of " + k);
-        } else if (k < d && main.companion().isPresent()) {
-            reasons.add("it has two stacks, which a width of " + k + " cannot be meant for both of; leave it out");
+        } else if (rotation.pad().orElse(k) < k) {
+            reasons.add("a stream of " + k + " values is padded to as many or more, got " + rotation.pad().getAsInt());
+        } else if (rotation.carried(d) != d && main.companion().isPresent()) {
+            reasons.add("it has two stacks, which a width of " + rotation.carried(d) + " cannot be meant for both of; leave it out");
         } else if (k < fewest && !given) {
             reasons.add("a width of " + k + " cuts off a part of the stream, which takes " + fewest + " of its " + d + " values" + (layer ? " (its mean is not needed)" : "")
                     + "; what can be cut off is found by principal components of data");
@@ -144,7 +189,7 @@ final class Rotating {
             reasons.add("principal components come of data, and none is given");
         } else if (k < 2) {
             reasons.add("a stream has 2 values or more, got a width of " + k);
-        } else if (k < d && main.output() instanceof Output.Hidden) {
+        } else if (rotation.carried(d) != d && main.output() instanceof Output.Hidden) {
             reasons.add("what it pools is as wide as the stream; leave the width out");
         } else {
             Stream.concat(Stream.of(main), main.companion().map(Companion::architecture).stream()).flatMap(each -> rotation.obstacle(each.width()).stream()).distinct()
@@ -157,30 +202,42 @@ final class Rotating {
      *
      * @param given the basis, where it isn't what the rotation says it is made of; of fewer vectors than the stream has dimensions it gives another function
      * @param untie whether a tied head becomes a weight of its own wherever it could stay tied
+     * @param stock as which family it is written; empty for Isonorm's own format
      * @throws ConversionRefused with every reason, if there is no exact way
      */
-    static Plan plan(LoadedModel source, Rotation rotation, Optional<Basis> given, boolean untie) throws IOException {
-        List<String> reasons = refusals(source, rotation, given.isPresent());
+    static Plan plan(LoadedModel source, Rotation rotation, Optional<Basis> given, boolean untie, Optional<Stock> stock) throws IOException {
+        List<String> reasons = stock.isPresent() ? refusals(source, rotation, given.isPresent(), stock.get()) : refusals(source, rotation, given.isPresent());
         if (!reasons.isEmpty()) {
             throw new ConversionRefused(reasons);
         }
         Model original = Model.of(source.model());
         List<Rewrite> rewrites = rewrites(original.architecture(), rotation, given, untie);
+        Config config = source.config();
+        Naming naming = Isonorm.naming();
+        if (stock.isPresent()) {
+            rewrites.addAll(Plan.ofParts(stock.get()));
+            Architecture target = stock.get().of(Rewrite.all(original, rewrites).architecture());
+            rewrites.add(new Rewrite.Settle(target));
+            config = stock.get().config(target, source.config());
+            naming = Plan.described(stock.get(), config, target).naming();
+        }
         Model result = Rewrite.all(original, rewrites);
-        Config config = Isonorm.rotated(result.architecture(), source.config(), rotation);
+        Rotation whole = rotation.of(original.width());
+        config = stock.isPresent() ? config : Isonorm.rotated(result.architecture(), config, whole);
         List<String> notes = new ArrayList<>(Plan.notes(source, result.architecture()));
         notes.add("The residual stream is in another basis (" + rotation + "): hidden states are not those of the original, and there is no way back; keep it.");
-        boolean cut = result.width() < original.width() - (layer(original.architecture()) ? 1 : 0);
+        int kept = whole.width(original.width());
+        boolean cut = kept < original.width() - (layer(original.architecture()) ? 1 : 0);
         if (cut) {
-            notes.add("It is another function: of " + original.width() + " values of the stream the " + result.width() + " that are largest over the data are left.");
+            notes.add("It is another function: of " + original.width() + " values of the stream the " + kept + " that are largest over the data are left.");
         }
-        return new Plan(source, Form.PRE_RMSNORM, cut ? result : original, rewrites, result, Isonorm.naming(), config, notes);
+        return new Plan(source, stock.isPresent() ? Form.CENTRED : Form.PRE_RMSNORM, cut ? result : original, rewrites, result, Optional.of(whole), naming, config, notes);
     }
 
     private static List<Rewrite> rewrites(Architecture architecture, Rotation rotation, Optional<Basis> given, boolean untie) {
         boolean layer = layer(architecture);
         boolean normed = Stream.concat(Stream.of(architecture), architecture.companion().map(Companion::architecture).stream())
-                .anyMatch(each -> each.embedding().streamNorm().filter(norm -> !commutes(norm)).isPresent());
+                .anyMatch(each -> each.embedding().streamNorm().filter(norm -> !commutes(norm) || rotation.carried(architecture.width()) != architecture.width()).isPresent());
         boolean alone = architecture.companion().isEmpty() && architecture.embedding() instanceof Embedding.Tokens tokens && tokens.positions() == 0
                 && tokens.segments() == 0 && tokens.special().hidden().isEmpty();
         List<Rewrite> rewrites = new ArrayList<>();
@@ -196,11 +253,14 @@ final class Rotating {
         }
         rewrites.add(new Rewrite.Fold());
         rewrites.add(new Rewrite.FoldOutput());
+        if (rotation.heads()) {
+            rewrites.add(new Rewrite.RotateHeads(rotation));
+        }
         rewrites.add(new Rewrite.Rotate(rotation, given));
         return rewrites;
     }
 
-    /** Whether a norm of what enters the stream gives a rotated vector of a rotated one. */
+    /** Whether a norm of what enters the stream gives a rotated vector of a rotated one, of as many values: that of others would have another length. */
     private static boolean commutes(Norm norm) {
         return norm.kind() == NormKind.RMS && norm.affine() == Affine.NONE;
     }
@@ -213,6 +273,6 @@ final class Rotating {
         boolean entersStream = architecture.tokensEnterStream() && (!normed || alone);
         boolean bare = architecture.finalNorm().filter(norm -> norm.affine() == Affine.NONE).isPresent();
         boolean readsStream = words.projectedWidth() == 0 && words.transform().isEmpty();
-        return readsStream ? !(bare && entersStream && !normed && rotation.width(architecture.width()) == architecture.width()) : entersStream;
+        return readsStream ? !(bare && entersStream && !normed && rotation.width(architecture.width()) == architecture.width() && rotation.carried(architecture.width()) == architecture.width()) : entersStream;
     }
 }

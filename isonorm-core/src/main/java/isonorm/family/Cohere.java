@@ -106,6 +106,6 @@ final class Cohere implements Family {
 
     @Override
     public Optional<Stock> stock() {
-        return Optional.of(new StockDecoder(DENSE, "Cohere2Moe", Wiring.PARALLEL_ONE_NORM, Pairing.NEIGHBOURS, Set.of(StockDecoder.Place.WINDOWS, StockDecoder.Place.LOGIT_SCALE)));
+        return Optional.of(new StockDecoder(DENSE, "Cohere2Moe", Wiring.PARALLEL_ONE_NORM, Pairing.NEIGHBOURS, Set.of(StockDecoder.Place.WINDOWS, StockDecoder.Place.LOGIT_SCALE, StockDecoder.Place.ANY_WIDTH)));
     }
 }

@@ -72,7 +72,7 @@ final class ErnieMoe implements Family {
     @Override
     public Optional<Stock> stock() {
         return Optional.of(new StockDecoder("ernie4_5_moe", "Ernie4_5_Moe", Wiring.SEQUENTIAL, Pairing.NEIGHBOURS,
-                Set.of(StockDecoder.Place.MLP_BIASES, StockDecoder.Place.HEAD_BIAS, StockDecoder.Place.PART_OF_HEADS, StockDecoder.Place.CONSTANT_GATE)));
+                Set.of(StockDecoder.Place.MLP_BIASES, StockDecoder.Place.HEAD_BIAS, StockDecoder.Place.PART_OF_HEADS, StockDecoder.Place.CONSTANT_GATE, StockDecoder.Place.ANY_WIDTH)));
     }
 
     @Override

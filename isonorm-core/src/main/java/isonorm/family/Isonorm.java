@@ -47,7 +47,9 @@ public final class Isonorm implements Family {
      * model, as a reader of version 1 already knows it.
      */
     public static Config rotated(Architecture architecture, Config source, Rotation rotation) {
-        Config how = Config.of(Map.of()).with("kind", rotation.kind().label()).with("seed", rotation.seed()).with("width", architecture.width());
+        Config how = Config.of(Map.of()).with("kind", rotation.kind().label()).with("seed", rotation.seed()).with("width", rotation.width(architecture.width()));
+        how = rotation.pad().isPresent() ? how.with("pad", rotation.pad().getAsInt()) : how;
+        how = rotation.heads() ? how.with("heads", true) : how;
         return config(architecture, VERSION).with("rotation", how).with("source_config", source);
     }
 
@@ -56,11 +58,19 @@ public final class Isonorm implements Family {
         if (!config.textOr("", "model_type").equals("isonorm") || !config.has("rotation")) {
             return Optional.empty();
         }
-        Config rotation = config.object("rotation");
+        return rotationOf(config.object("rotation"));
+    }
+
+    /** What says how a stream was rotated; empty where that is not of its kind. */
+    public static Optional<Rotation> rotationOf(Config rotation) {
         Optional<Rotation.Kind> kind = Rotation.Kind.named(rotation.textOr("", "kind"));
         Optional<Long> seed = rotation.find("seed").filter(Number.class::isInstance).map(value -> ((Number) value).longValue());
         Optional<Integer> width = rotation.find("width").filter(Number.class::isInstance).map(value -> ((Number) value).intValue()).filter(value -> value > 0);
-        return kind.isPresent() && seed.isPresent() && width.isPresent() ? Optional.of(new Rotation(kind.get(), seed.get(), OptionalInt.of(width.get()))) : Optional.empty();
+        Optional<Integer> pad = rotation.find("pad").filter(Number.class::isInstance).map(value -> ((Number) value).intValue());
+        boolean heads = rotation.find("heads").filter(Boolean.TRUE::equals).isPresent();
+        return kind.isPresent() && seed.isPresent() && width.isPresent() && pad.orElse(width.get()) >= width.get()
+                ? Optional.of(new Rotation(kind.get(), seed.get(), OptionalInt.of(width.get()), pad.map(OptionalInt::of).orElse(OptionalInt.empty()), heads))
+                : Optional.empty();
     }
 
     /** The config.json of a checkpoint of this architecture that came from no other, such as one that was trained so. */

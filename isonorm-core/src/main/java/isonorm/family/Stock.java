@@ -4,6 +4,7 @@ import isonorm.architecture.Activation;
 import isonorm.architecture.Architecture;
 import isonorm.checkpoint.Config;
 import java.util.List;
+import java.util.Optional;
 
 /**
  * What a family with RMSNorms has a place for: a centred model of another family that needs no more is one of this family, and runs where this runs, without
@@ -16,6 +17,9 @@ public sealed interface Stock permits StockDecoder, StockTower {
 
     /** Every reason why this family has no place for a model whose stream can be centred; empty where it has. */
     List<String> refusals(Architecture architecture);
+
+    /** Why this family has no place for a stream of so many values; empty where it has. */
+    Optional<String> refusal(Architecture architecture, int width);
 
     /** What a centred model with RMSNorms is in this family, which has no {@link #refusals} for it. */
     Architecture of(Architecture centred);

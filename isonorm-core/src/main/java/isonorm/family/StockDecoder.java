@@ -49,7 +49,9 @@ public record StockDecoder(String type, String name, Wiring wiring, Rotary.Pairi
         /** Positions that turn a part of each head, as {@code proportional} ones of neighbours, in whose order queries and keys can be brought. */
         PART_OF_HEADS,
         /** An MLP without a gate, as one whose gate multiplies a constant. */
-        CONSTANT_GATE
+        CONSTANT_GATE,
+        /** A stream of a width that its heads do not divide. */
+        ANY_WIDTH
     }
 
     public StockDecoder {
@@ -89,6 +91,15 @@ public record StockDecoder(String type, String name, Wiring wiring, Rotary.Pairi
         }
         addOfOutput(architecture, reasons);
         return List.copyOf(reasons);
+    }
+
+    @Override
+    public Optional<String> refusal(Architecture architecture, int width) {
+        int heads = architecture.blocks().getFirst().mixer().attention().heads().count();
+        int below = width / heads * heads;
+        return has(Place.ANY_WIDTH) || width == below ? Optional.empty()
+                : Optional.of("a stream of " + width + " values has no place in " + type + ", whose " + heads + " heads must divide it; the nearest that they do are "
+                        + (below > 0 ? below + " (a slice, of principal components) and " : "") + (below + heads) + " (padded)");
     }
 
     private void addOfTokens(Embedding.Tokens tokens, Set<String> reasons) {

@@ -63,6 +63,13 @@ public record StockTower(String type, String name) implements Stock {
         return List.copyOf(reasons);
     }
 
+    /** Its heads are as wide together as the stream. */
+    @Override
+    public Optional<String> refusal(Architecture architecture, int width) {
+        return width == architecture.width() ? Optional.empty()
+                : Optional.of("a stream of " + width + " values has no place in " + type + ", whose heads have " + architecture.width() + " together");
+    }
+
     private static void addOfPatches(Embedding.Patches patches, Set<String> reasons) {
         if (patches.beside().classTokens() != 1 || patches.beside().registers() > 0) {
             reasons.add("before its patches stand other vectors than one class token");

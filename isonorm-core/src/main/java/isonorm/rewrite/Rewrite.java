@@ -298,7 +298,7 @@ public sealed interface Rewrite {
         }
 
         private Basis basis(Architecture architecture) {
-            return given.orElseGet(() -> Basis.of(rotation, architecture.width(), architecture.stream() == Stream.CENTRED));
+            return given.map(basis -> basis.as(rotation)).orElseGet(() -> Basis.of(rotation, architecture.width(), architecture.stream() == Stream.CENTRED));
         }
 
         @Override
@@ -322,6 +322,29 @@ public sealed interface Rewrite {
             Optional<Norm> finalNorm = architecture.finalNorm()
                     .map(norm -> Rewriting.forgotten(w, Role.of(FINAL_NORM, GAIN), norm.withEpsilon(norm.epsilon() * part)));
             return w.model(architecture.withWidth(basis.to()).withBlocks(blocks).withFinalNorm(finalNorm));
+        }
+    }
+
+    /**
+     * Rotates the values of each head of attention: {@code o = O_h v_h} is {@code (O_h R) (R^T v_h)}. Weights over positions do not depend on it, and queries and keys, which positions may turn, stay.
+     * Attention to what an encoder gives stays too.
+     *
+     * <p>Precondition: nothing stands between values and the output projection but sums over positions and a factor of each head.
+     */
+    record RotateHeads(Rotation rotation) implements Rewrite {
+        @Override
+        public Model applyToMain(Model model) {
+            Edit w = Edit.of(model);
+            Architecture architecture = model.architecture();
+            for (int l = 0; l < architecture.blocks().size(); l++) {
+                Attention.Heads heads = architecture.blocks().get(l).mixer().attention().heads();
+                Basis basis = Basis.of(rotation.ofHeads(heads.width()), heads.width(), false);
+                int first = (heads.count() + heads.keyValue()) * heads.width();
+                w.change(Role.of(QUERY_KEY_VALUE, l, WEIGHT), of -> new RotatedValues(of, basis, first, true));
+                w.change(Role.of(QUERY_KEY_VALUE, l, BIAS), of -> new RotatedValues(of, basis, first, false));
+                w.change(Role.of(ATTENTION_OUTPUT, l, WEIGHT), of -> Rotated.heads(of, basis));
+            }
+            return w.model(architecture);
         }
     }
 

@@ -32,6 +32,11 @@ record Rotated(Matrix of, Basis basis, boolean writes, double factor) implements
         return new Rotated(of, basis, true, 1);
     }
 
+    /** An output projection, which reads the vectors of all heads one behind the other. */
+    static Matrix heads(Matrix of, Basis basis) {
+        return new Rotated(of, basis, false, 1);
+    }
+
     @Override
     public int rows() {
         return writes ? basis.to() : of.rows();
@@ -94,8 +99,8 @@ record Rotated(Matrix of, Basis basis, boolean writes, double factor) implements
     @Override
     public void describe(List<String> steps) {
         of.describe(steps);
-        steps.add((writes ? "rotated each column" : of.rows() == 1 ? "rotated it" : "rotated each row")
-                + (basis.from() == basis.to() ? "" : " to " + basis.to() + " of " + basis.from() + " values")
+        steps.add((writes ? "rotated each column" : of.rows() == 1 ? "rotated it" : of.columns() > basis.from() ? "rotated each of the vectors in a row" : "rotated each row")
+                + (basis.to() < basis.from() ? " to " + basis.to() + " of " + basis.from() + " values" : basis.to() > basis.from() ? " into " + basis.to() + " values, with zeros behind" : "")
                 + (factor == 1 ? "" : ", times the root of " + basis.from() + " / " + basis.to()));
     }
 }

@@ -6,8 +6,8 @@ import java.util.OptionalInt;
 import java.util.SplittableRandom;
 
 /**
- * A matrix Q of {@code from} rows and {@code to} orthonormal columns, by which vectors of float64 are multiplied. It is made when it is first
- * {@linkplain #prepare prepared}, and kept.
+ * A matrix Q of {@code from} rows and orthonormal columns, and columns of zeros behind them where it is padded, by which vectors of float64 are multiplied. It is made
+ * when it is first {@linkplain #prepare prepared}, and kept.
  */
 public final class Basis {
 
@@ -17,6 +17,7 @@ public final class Basis {
     private final Rotation rotation;
     private final int from;
     private final int to;
+    private final int carried;
     private final boolean centred;
     private double[] rows = {};
     private double[] columns = {};
@@ -24,10 +25,11 @@ public final class Basis {
     private Hadamard hadamard = new Hadamard(1, new byte[] {1}, 1);
     private boolean made;
 
-    private Basis(Rotation rotation, int from, int to, boolean centred) {
+    private Basis(Rotation rotation, int from, int to, int carried, boolean centred) {
         this.rotation = rotation;
         this.from = from;
         this.to = to;
+        this.carried = carried;
         this.centred = centred;
     }
 
@@ -49,7 +51,7 @@ public final class Basis {
         rotation.obstacle(stream).ifPresent(why -> {
             throw new IllegalArgumentException(why);
         });
-        return new Basis(rotation, stream, to, to < stream);
+        return new Basis(rotation, stream, to, rotation.carried(stream), to < stream);
     }
 
     /** One whose columns are given, one behind the other; they need not be as many as the stream has dimensions. */
@@ -58,11 +60,30 @@ public final class Basis {
         if (to < 1 || to > stream || columns.length != to * stream) {
             throw new IllegalArgumentException("a basis has 1 to " + stream + " vectors of " + stream + " values, got " + columns.length + " values");
         }
-        Basis basis = new Basis(new Rotation(Rotation.Kind.PRINCIPAL, 0, OptionalInt.of(to)), stream, to, false);
+        Basis basis = new Basis(new Rotation(Rotation.Kind.PRINCIPAL, 0, OptionalInt.of(to)), stream, to, to, false);
         basis.columns = columns.clone();
         basis.rows = transposed(columns, to, stream);
         basis.made = true;
         return basis;
+    }
+
+    /** The same with zeros behind what it gives, so that this is so many values. */
+    Basis padded(int values) {
+        if (values < to) {
+            throw new IllegalArgumentException("a basis of " + to + " vectors is padded to as many values or more, got " + values);
+        }
+        Basis basis = new Basis(rotation, from, to, values, centred);
+        basis.rows = rows;
+        basis.columns = columns;
+        basis.signs = signs;
+        basis.hadamard = hadamard;
+        basis.made = made;
+        return basis;
+    }
+
+    /** A given one as a rotation wants it padded. */
+    public Basis as(Rotation wanted) {
+        return padded(wanted.pad().orElse(to));
     }
 
     /** How many values a vector has before. */
@@ -70,9 +91,9 @@ public final class Basis {
         return from;
     }
 
-    /** How many it has behind. */
+    /** How many it has behind, zeros included. */
     public int to() {
-        return to;
+        return carried;
     }
 
     /** Makes it, if nobody has. */
@@ -194,6 +215,20 @@ public final class Basis {
 
     /** {@code into = x Q}, x having {@code count} rows. */
     public void rows(double[] x, int count, double[] into) {
+        if (carried == to) {
+            turnedRows(x, count, into);
+            return;
+        }
+        try (Scratch scratch = Scratch.borrow(to * count)) {
+            turnedRows(x, count, scratch.values());
+            for (int r = 0; r < count; r++) {
+                System.arraycopy(scratch.values(), r * to, into, r * carried, to);
+                Arrays.fill(into, r * carried + to, (r + 1) * carried, 0);
+            }
+        }
+    }
+
+    private void turnedRows(double[] x, int count, double[] into) {
         switch (rotation.kind()) {
             case RANDOM, PRINCIPAL -> Product.multiply(x, 0, count, from, rows, to, into);
             case HADAMARD -> {
@@ -217,6 +252,14 @@ public final class Basis {
 
     /** Rows {@code first} to {@code first + count - 1} of {@code Q^T x}, x having {@code n} columns. */
     public void columns(double[] x, int n, int first, int count, double[] into) {
+        int some = Math.clamp(to - first, 0, count);
+        if (some > 0) {
+            turnedColumns(x, n, first, some, into);
+        }
+        Arrays.fill(into, some * n, count * n, 0);
+    }
+
+    private void turnedColumns(double[] x, int n, int first, int count, double[] into) {
         switch (rotation.kind()) {
             case RANDOM, PRINCIPAL -> Product.multiply(columns, first, count, from, x, n, into);
             case HADAMARD -> {

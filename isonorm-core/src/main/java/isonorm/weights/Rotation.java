@@ -10,8 +10,14 @@ import java.util.stream.Collectors;
  *
  * @param seed of what is drawn by chance
  * @param width how many columns Q has; as many as rows where it is not said
+ * @param pad how many values the stream has then, zeros behind those; none more where it is not said
+ * @param heads whether the values of each head of attention are rotated too
  */
-public record Rotation(Kind kind, long seed, OptionalInt width) {
+public record Rotation(Kind kind, long seed, OptionalInt width, OptionalInt pad, boolean heads) {
+
+    public Rotation(Kind kind, long seed, OptionalInt width) {
+        this(kind, seed, width, OptionalInt.empty(), false);
+    }
 
     /** How Q is found. */
     public enum Kind {
@@ -48,11 +54,29 @@ public record Rotation(Kind kind, long seed, OptionalInt width) {
         if (width.isPresent() && width.getAsInt() < 1) {
             throw new IllegalArgumentException("a rotated stream carries 1 value or more, got a width of " + width.getAsInt());
         }
+        if (pad.isPresent() && pad.getAsInt() < width.orElse(1)) {
+            throw new IllegalArgumentException("a stream of " + width.orElse(1) + " values is padded to as many or more, got " + pad.getAsInt());
+        }
     }
 
     /** How many values are carried of a stream of this width. */
     public int width(int stream) {
         return width.orElse(stream);
+    }
+
+    /** How many values it has, zeros included. */
+    public int carried(int stream) {
+        return pad.orElse(width(stream));
+    }
+
+    /** The same for a stream of this width, which is said. */
+    public Rotation of(int stream) {
+        return new Rotation(kind, seed, OptionalInt.of(width(stream)), pad, heads);
+    }
+
+    /** The basis of a head's values, a Hadamard matrix where one is known and evenly distributed otherwise. */
+    public Rotation ofHeads(int head) {
+        return new Rotation(Hadamard.find(head).isPresent() ? Kind.HADAMARD : Kind.RANDOM, Seed.of(seed).at("heads").number(0), OptionalInt.empty());
     }
 
     /** Why there is no basis of this kind for a stream of this width; empty where there is one. */

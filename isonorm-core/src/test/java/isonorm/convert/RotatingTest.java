@@ -128,8 +128,60 @@ class RotatingTest {
         assertTrue(only(t5, random(t5.model().width() - 1)).startsWith("it has two stacks"));
     }
 
+    private static Rotation padded(int width, int pad) {
+        return new Rotation(Rotation.Kind.RANDOM, 7, OptionalInt.of(width), OptionalInt.of(pad), false);
+    }
+
+    @Test
+    void zerosFillAStreamUpAndNotLess() throws IOException {
+        LoadedModel gpt2 = Fixtures.open("gpt2");
+        assertEquals(List.of(), Rotating.refusals(gpt2, padded(47, 47), false));
+        assertEquals(List.of(), Rotating.refusals(gpt2, padded(48, 64), false));
+        assertEquals("a stream of 48 values is padded to as many or more, got 40",
+                only(gpt2, new Rotation(Rotation.Kind.RANDOM, 7, OptionalInt.empty(), OptionalInt.of(40), false)));
+        assertThrows(IllegalArgumentException.class, () -> padded(47, 46));
+        LoadedModel t5 = Fixtures.open("t5");
+        assertTrue(only(t5, padded(t5.model().width(), t5.model().width() + 1)).startsWith("it has two stacks"));
+    }
+
+    /** What a rotation of the heads' values would have to pass. */
+    @Test
+    void headsThatCannotBeRotatedAreRefusedByName() throws IOException {
+        Rotation heads = new Rotation(Rotation.Kind.RANDOM, 7, OptionalInt.empty(), OptionalInt.empty(), true);
+        assertEquals(List.of(), Rotating.refusals(Fixtures.open("gpt2"), heads, false));
+        assertEquals(List.of(), Rotating.refusals(Fixtures.open("qwen3"), heads, false)); // norms of queries and keys stay where they are
+        assertEquals("its attention is latent: the heads' values are not rotated", only(Fixtures.open("deepseek_v2"), heads));
+        assertEquals("its queries, keys and values are clamped, which a rotation of the heads' values does not pass", only(Fixtures.open("olmo-clip"), heads));
+        assertEquals(List.of("Untie", "Centre", "ToRmsNorm", "Fold", "FoldOutput", "RotateHeads", "Rotate"), steps("gpt2", heads, false));
+    }
+
+    /** Llama's heads must divide its width, and what is written as one is made again from its report. */
+    @Test
+    void aRotatedModelIsWrittenAsAnotherFamilyWhereItsWidthHasAPlace(@TempDir Path folder) throws IOException {
+        LoadedModel olmo = Fixtures.open("olmo");
+        Conversion.Rotation narrow = Conversion.Rotation.of(random(47));
+        String why = "a stream of 47 values has no place in llama, whose 4 heads must divide it; the nearest that they do are 44 (a slice, of principal components) and 48 (padded)";
+        assertEquals(List.of(why), Conversion.refusals(olmo, narrow, "llama"));
+        assertEquals(List.of(), Conversion.refusals(olmo, narrow, "ernie4_5_moe"));
+        assertEquals(List.of(), Conversion.refusals(Fixtures.open("cohere2"), narrow, "cohere2_moe"));
+        assertTrue(Conversion.refusals(Fixtures.open("gpt2"), narrow, "llama").contains("it adds learned positions to its tokens"));
+        Conversion.Rotation padded = new Conversion.Rotation("random", 3, OptionalInt.of(47), OptionalInt.of(52), true);
+        Conversion.Report report = Conversion.rotated(olmo, padded).inFormatOf("llama").writeTo(folder.resolve("llama"));
+        assertEquals("llama", report.to());
+        assertEquals(padded, report.rotation().orElseThrow());
+        LoadedModel written = LoadedModel.open(folder.resolve("llama"));
+        assertEquals("llama", written.config().textOr("", "model_type"));
+        assertEquals(52, written.model().width());
+        assertTrue(Conversion.again(olmo, written, Progress.NONE).orElseThrow().exact());
+        assertFalse(Files.exists(folder.resolve("llama/modeling_isonorm.py")));
+        Path own = folder.resolve("own");
+        Conversion.rotated(olmo, padded).writeTo(own);
+        assertEquals(JSON.readTree("{\"kind\": \"random\", \"seed\": 3, \"width\": 47, \"pad\": 52, \"heads\": true}"), JSON.readTree(own.resolve("config.json").toFile()).get("rotation"));
+        assertTrue(Conversion.again(olmo, LoadedModel.open(own), Progress.NONE).orElseThrow().exact());
+    }
+
     private static List<String> steps(String fixture, Rotation rotation, boolean untie) throws IOException {
-        return Rotating.plan(Fixtures.open(fixture), rotation, Optional.empty(), untie).rewrites().stream().map(rewrite -> rewrite.getClass().getSimpleName()).toList();
+        return Rotating.plan(Fixtures.open(fixture), rotation, Optional.empty(), untie, Optional.empty()).rewrites().stream().map(rewrite -> rewrite.getClass().getSimpleName()).toList();
     }
 
     @Test
@@ -199,13 +251,13 @@ class RotatingTest {
     @Test
     void noNormOfTheStreamAppliesAnything() throws IOException {
         for (String fixture : List.of("gpt2", "dinov2-classifier", "deit", "roberta-prelayernorm", "siglip", "t5", "opt", "esm")) {
-            Architecture architecture = Rotating.plan(Fixtures.open(fixture), rotation(Rotation.Kind.RANDOM), Optional.empty(), false).result().architecture();
+            Architecture architecture = Rotating.plan(Fixtures.open(fixture), rotation(Rotation.Kind.RANDOM), Optional.empty(), false, Optional.empty()).result().architecture();
             assertTrue(architecture.parameters().stream().map(parameter -> parameter.role()).noneMatch(role -> List.of(Part.ATTENTION_NORM, Part.MLP_NORM, Part.FINAL_NORM,
                     Part.CROSS_NORM).contains(role.part())), fixture);
         }
-        assertTrue(Rotating.plan(Fixtures.open("gpt2"), rotation(Rotation.Kind.RANDOM), Optional.empty(), false).result().architecture().output()
+        assertTrue(Rotating.plan(Fixtures.open("gpt2"), rotation(Rotation.Kind.RANDOM), Optional.empty(), false, Optional.empty()).result().architecture().output()
                 instanceof Output.Words words && words.bias());
-        assertTrue(Rotating.plan(Fixtures.open("mbart"), rotation(Rotation.Kind.RANDOM), Optional.empty(), false).result().weights().containsKey(Role.of(Part.EMBEDDING_PROJECTION,
+        assertTrue(Rotating.plan(Fixtures.open("mbart"), rotation(Rotation.Kind.RANDOM), Optional.empty(), false, Optional.empty()).result().weights().containsKey(Role.of(Part.EMBEDDING_PROJECTION,
                 Role.Field.WEIGHT)));
     }
 }

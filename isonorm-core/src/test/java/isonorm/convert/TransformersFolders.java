@@ -83,8 +83,9 @@ final class TransformersFolders {
                 Files.copy(Fixtures.folder(name).resolve("golden.safetensors"), folder.resolve("golden.safetensors.inputs"));
             }
         }
-        Optional<Conversion.Rotation> rotation = Stream.of(OptionalInt.of(model.model().width() - 1), OptionalInt.empty())
-                .map(width -> new Conversion.Rotation("random", 1, width)).filter(each -> Conversion.refusals(model, each).isEmpty()).findFirst();
+        OptionalInt same = OptionalInt.empty();
+        Optional<Conversion.Rotation> rotation = Stream.of(OptionalInt.of(model.model().width() - 1), same)
+                .flatMap(width -> Stream.of(true, false).map(heads -> new Conversion.Rotation("random", 1, width, same, heads))).filter(each -> Conversion.refusals(model, each).isEmpty()).findFirst();
         if (rotation.isPresent()) {
             Path folder = out.resolve(name + "--rotated");
             Conversion.rotated(model, rotation.get()).inType(Dtype.F32).writeTo(folder);

@@ -171,6 +171,33 @@ class BasisTest {
     }
 
     @Test
+    void zerosStandBehindWhatAPaddedBasisGives() throws IOException {
+        for (Kind kind : List.of(Kind.RANDOM, Kind.HADAMARD)) {
+            Basis plain = Basis.of(new Rotation(kind, 3, OptionalInt.of(12)), 12, false);
+            Basis padded = Basis.of(new Rotation(kind, 3, OptionalInt.of(12), OptionalInt.of(15), false), 12, false);
+            plain.prepare();
+            padded.prepare();
+            assertEquals(15, padded.to());
+            double[] x = new SplittableRandom(1).doubles(36).toArray();
+            double[] expected = new double[36];
+            double[] rows = new double[45];
+            Arrays.fill(rows, Double.NaN);
+            plain.rows(x, 3, expected);
+            padded.rows(x, 3, rows);
+            for (int r = 0; r < 3; r++) {
+                assertArrayEquals(Arrays.copyOfRange(expected, 12 * r, 12 * r + 12), Arrays.copyOfRange(rows, 15 * r, 15 * r + 12), 0);
+                assertArrayEquals(new double[3], Arrays.copyOfRange(rows, 15 * r + 12, 15 * r + 15), 0);
+            }
+            double[] columns = new double[15];
+            Arrays.fill(columns, Double.NaN);
+            plain.columns(x, 3, 10, 2, expected);
+            padded.columns(x, 3, 10, 5, columns); // two of them and three zeros
+            assertArrayEquals(Arrays.copyOf(expected, 6), Arrays.copyOf(columns, 6), 0);
+            assertArrayEquals(new double[9], Arrays.copyOfRange(columns, 6, 15), 0);
+        }
+    }
+
+    @Test
     void eigenvaluesAreThoseOfAHandMadeMatrix() {
         Symmetric two = Symmetric.of(new double[] {2, 0, 0, 0, 3, 4, 0, 4, 9}, 3);
         assertArrayEquals(new double[] {11, 2, 1}, two.values(), 1e-13);

@@ -38,10 +38,13 @@ import org.junit.jupiter.params.provider.MethodSource;
 /** A model and itself in a rotated stream are one function, as {@link ConvertedTest} has it of forms. */
 class RotatedTest {
 
+    private static final Conversion.Rotation PRINCIPAL = new Conversion.Rotation("principal", 0, OptionalInt.empty());
+
     record Case(Fixture fixture, Conversion.Rotation rotation) {
         @Override
         public String toString() {
-            return fixture.name() + ", " + rotation.kind() + (rotation.width().isPresent() ? " to " + rotation.width().getAsInt() : "");
+            return fixture.name() + ", " + rotation.kind() + (rotation.width().isPresent() ? " to " + rotation.width().getAsInt() : "")
+                    + (rotation.pad().isPresent() ? " in " + rotation.pad().getAsInt() : "") + (rotation.heads() ? ", heads" : "");
         }
 
         Conversion conversion() throws IOException {
@@ -53,9 +56,12 @@ class RotatedTest {
         List<Case> cases = new ArrayList<>();
         for (Fixture fixture : FixtureTest.supported()) {
             LoadedModel model = LoadedModel.open(fixture.folder());
-            List<Conversion.Rotation> some = new ArrayList<>(List.of(new Conversion.Rotation("random", 1, OptionalInt.of(model.model().width() - 1)),
-                    new Conversion.Rotation("hadamard", 2, OptionalInt.empty()), new Conversion.Rotation("random", 3, OptionalInt.empty())));
-            Collections.rotate(some, -(cases.size() % 3));
+            int d = model.model().width();
+            OptionalInt same = OptionalInt.empty();
+            List<Conversion.Rotation> some = new ArrayList<>(List.of(new Conversion.Rotation("random", 1, OptionalInt.of(d - 1), same, false),
+                    new Conversion.Rotation("hadamard", 2, same, same, true), new Conversion.Rotation("random", 3, same, OptionalInt.of(d + 5), true),
+                    new Conversion.Rotation("random", 4, OptionalInt.of(d - 1), OptionalInt.of(d), true), new Conversion.Rotation("hadamard", 5, same, same, false)));
+            Collections.rotate(some, -(cases.size() % 5));
             some.stream().filter(rotation -> Conversion.refusals(model, rotation).isEmpty()).findFirst().ifPresent(rotation -> cases.add(new Case(fixture, rotation)));
         }
         return cases;
@@ -73,6 +79,8 @@ class RotatedTest {
         assertTrue(cases.size() >= 100, () -> "only " + cases.size() + " models were compared");
         assertTrue(cases.stream().filter(one -> one.rotation().width().isPresent()).count() >= 20);
         assertTrue(cases.stream().filter(one -> one.rotation().kind().equals("hadamard")).count() >= 40);
+        assertTrue(cases.stream().filter(one -> one.rotation().pad().isPresent()).count() >= 20);
+        assertTrue(cases.stream().filter(one -> one.rotation().heads()).count() >= 40);
     }
 
     @ParameterizedTest
@@ -81,7 +89,7 @@ class RotatedTest {
         LoadedModel source = LoadedModel.open(one.fixture().folder());
         Model rotated = Model.of(one.conversion().result());
         assertEquals(Stream.FREE, rotated.architecture().stream());
-        assertEquals(one.rotation().width().orElse(source.model().width()), rotated.width());
+        assertEquals(one.rotation().pad().orElse(one.rotation().width().orElse(source.model().width())), rotated.width());
         Comparison comparison = Verification.of(source.model(), rotated)
                 .withInputs(List.of(one.fixture().batch()))
                 .compute(Compute.F64, Compute.F64)
@@ -111,7 +119,7 @@ class RotatedTest {
             assertTrue(compared(source, twice, fixture).within(Tolerance.SAME_FUNCTION_F64)); // a rotated model is one that can be rotated
 
             double[] cut = Arrays.copyOf(rows, (d - 8) * d);
-            Conversion slice = Conversion.rotated(source, cut);
+            Conversion slice = Conversion.rotated(source, PRINCIPAL, cut);
             assertEquals(d - 8, slice.result().width());
             assertTrue(compared(source, Model.of(slice.result()), fixture).largestError() > .1, "a part that is cut off is missed");
         }
@@ -135,13 +143,13 @@ class RotatedTest {
         assertArrayEquals(columns, StreamBasis.of(source.model(), windows(new SplittableRandom(4).longs(128, 0, 150).toArray(), 0, 8), 40, Progress.NONE));
         assertEquals(source.model().depth() + 1, kept.length);
         assertTrue(Arrays.stream(kept).allMatch(part -> part > .8 && part < 1), Arrays.toString(kept));
-        Conversion.Report report = Conversion.rotated(source, columns).verifiedBy(Verification.verifier()).writeTo(folder.resolve("out"));
+        Conversion.Report report = Conversion.rotated(source, PRINCIPAL, columns).verifiedBy(Verification.verifier()).writeTo(folder.resolve("out"));
         assertTrue(report.slice() && report.verification().isPresent());
         assertTrue(report.notes().stream().anyMatch(note -> note.startsWith("It is another function: of 48 values of the stream the 40")), report.notes().toString());
         assertTrue(Conversion.again(source, LoadedModel.open(folder.resolve("out")), Progress.NONE).isEmpty());
         // What the principal components of d - 1 values leave is all there is.
         double[] whole = StreamBasis.of(source.model(), windows(new SplittableRandom(4).longs(32, 0, 150).toArray(), 0, 2), 47, Progress.NONE);
-        assertTrue(compared(source, Model.of(Conversion.rotated(source, whole).result()), fixture).within(Tolerance.SAME_FUNCTION_F64));
+        assertTrue(compared(source, Model.of(Conversion.rotated(source, PRINCIPAL, whole).result()), fixture).within(Tolerance.SAME_FUNCTION_F64));
         IOException foreign = assertThrows(IOException.class, () -> StreamBasis.of(source.model(), StreamBasis.Inputs.of(TokenizedText.of(2, 5, 4000), 0, 1), 40, Progress.NONE));
         assertTrue(foreign.getMessage().startsWith("the data has token 4000, and the model's vocabulary has"), foreign.getMessage());
     }

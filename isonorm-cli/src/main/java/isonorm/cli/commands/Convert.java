@@ -50,6 +50,7 @@ import picocli.CommandLine.Parameters;
             "  isonorm convert olmo/ olmo-llama/ --as llama              a Llama, for whatever runs one",
             "  isonorm convert gpt2/ gpt2-turned/ --to pre-rmsnorm --rotate hadamard --seed 7",
             "  isonorm convert gpt2/ gpt2-cut/ --to pre-rmsnorm --rotate principal --data text.txt --width 640",
+            "  isonorm convert olmo/ olmo-llama/ --as llama --rotate random --width 2047 --pad 2048",
             "  isonorm convert vit.onnx vit-rms.onnx                     a graph of any architecture"
         })
 public final class Convert extends CheckpointCommand {
@@ -70,7 +71,7 @@ public final class Convert extends CheckpointCommand {
     private @Nullable String family;
 
     @Option(names = "--rotate", paramLabel = "KIND", converter = Choice.Rotations.class,
-            description = "With --to pre-rmsnorm, of models with LayerNorms or RMSNorms: carry the residual stream in another basis, random or hadamard, as methods "
+            description = "With --to pre-rmsnorm or --as FAMILY, of models with LayerNorms or RMSNorms: carry the residual stream in another basis, random or hadamard, as methods "
                     + "for fewer bits begin, or principal, the principal components of --data. The result is an ordinary RMSNorm model.")
     private @Nullable String rotation;
 
@@ -81,6 +82,12 @@ public final class Convert extends CheckpointCommand {
             description = "Of --rotate: how many values the stream carries. Default: as many as before; one less is enough of a model with LayerNorms. Fewer, of principal alone, make "
                     + "another function.")
     private @Nullable Integer width;
+
+    @Option(names = "--pad", paramLabel = "N", description = "Of --rotate: zeros behind the values that the stream carries, so that it is N values wide.")
+    private @Nullable Integer pad;
+
+    @Option(names = "--rotate-heads", description = "Of --rotate: rotate the values of each head of attention too, into its output projection; queries and keys stay.")
+    private boolean rotatesHeads;
 
     @Option(names = "--data", paramLabel = "DATA",
             description = "Of --rotate principal: a text, a folder of tokens, or a folder of images in folders. Three quarters of it are read to find the basis, and the last is measured on.")
@@ -132,7 +139,7 @@ public final class Convert extends CheckpointCommand {
             LoadedModel model = open(in);
             if (data != null) {
                 announceEngine();
-                Slicing.Sliced sliced = new Slicing(model, data, Optional.ofNullable(width), tokens).measured(progress);
+                Slicing.Sliced sliced = new Slicing(model, data, rotation(model), family == null ? Optional.empty() : Optional.of(family(model)), tokens).measured(progress);
                 measured = Optional.of(sliced.measured());
                 report = as(sliced.conversion(), model).writeTo(out, progress);
             } else {
@@ -154,18 +161,21 @@ public final class Convert extends CheckpointCommand {
     }
 
     private void requireRotation() {
-        if (rotation == null && (seed != null || width != null || data != null)) {
-            throw wrongUsage("--seed, --width and --data are of --rotate KIND");
+        if (rotation == null && (seed != null || width != null || pad != null || rotatesHeads || data != null)) {
+            throw wrongUsage("--seed, --width, --pad, --rotate-heads and --data are of --rotate KIND");
         }
         boolean principal = "principal".equals(rotation);
         if (rotation != null && principal != (data != null)) {
             throw wrongUsage(principal ? "principal components come of data: say which, --data DATA" : "--data is of --rotate principal");
         }
-        if (principal && seed != null || tokens < 2) {
+        if (principal && seed != null && !rotatesHeads || tokens < 2) {
             throw wrongUsage(tokens < 2 ? "--tokens must be 2 or more, got " + tokens : "nothing of --rotate principal is drawn by chance: leave --seed out");
         }
-        if (rotation != null && form != Form.PRE_RMSNORM) {
-            throw wrongUsage("a rotated model is an RMSNorm model: --rotate is of --to pre-rmsnorm");
+        if (rotation != null && form != null && form != Form.PRE_RMSNORM) {
+            throw wrongUsage("a rotated model is an RMSNorm model: --rotate is of --to pre-rmsnorm and --as FAMILY");
+        }
+        if (pad != null && pad < (width == null ? 2 : width)) {
+            throw wrongUsage("--pad must be " + (width == null ? "2" : "the width, " + width + ",") + " or more, got " + pad);
         }
         if (width != null && width < 2) {
             throw wrongUsage("--width must be 2 or more, got " + width);
@@ -174,7 +184,7 @@ public final class Convert extends CheckpointCommand {
 
     /** A graph has one form to become, and the types that it has. */
     private int convertGraph() throws IOException {
-        if (form != null || family != null || rotation != null || seed != null || width != null || data != null || untie || withoutCode || !dtype.equals("keep")) {
+        if (form != null || family != null || rotation != null || seed != null || width != null || pad != null || rotatesHeads || data != null || untie || withoutCode || !dtype.equals("keep")) {
             throw wrongUsage("a graph's norms become RMSNorm, in its own types: --to, --as, --rotate, --untie, --no-code and --dtype are of checkpoints");
         }
         OnnxConversion conversion = OnnxConversion.of(Path.of(in));
@@ -189,9 +199,16 @@ public final class Convert extends CheckpointCommand {
     }
 
     private Conversion conversion(LoadedModel model) throws IOException {
-        return rotation != null ? Conversion.rotated(model, new Conversion.Rotation(rotation, seed == null ? 0 : seed,
-                        width == null ? OptionalInt.empty() : OptionalInt.of(width)))
-                : form == null ? Conversion.as(model, family(model)) : Conversion.of(model, form);
+        if (rotation != null) {
+            Conversion rotated = Conversion.rotated(model, rotation(model));
+            return family == null ? rotated : rotated.inFormatOf(family(model));
+        }
+        return form == null ? Conversion.as(model, family(model)) : Conversion.of(model, form);
+    }
+
+    private Conversion.Rotation rotation(LoadedModel model) {
+        OptionalInt carried = width == null ? "principal".equals(rotation) ? OptionalInt.of(model.model().width()) : OptionalInt.empty() : OptionalInt.of(width);
+        return new Conversion.Rotation(requireNonNull(rotation), seed == null ? 0 : seed, carried, pad == null ? OptionalInt.empty() : OptionalInt.of(pad), rotatesHeads);
     }
 
     /** A conversion as the options want it done. */
@@ -215,7 +232,7 @@ public final class Convert extends CheckpointCommand {
         }
         List<String> reasons = new ArrayList<>();
         for (String other : Conversion.families()) {
-            List<String> each = Conversion.refusals(model, other);
+            List<String> each = rotation == null ? Conversion.refusals(model, other) : Conversion.refusals(model, rotation(model), other);
             if (each.isEmpty()) {
                 return other;
             }
@@ -242,7 +259,7 @@ public final class Convert extends CheckpointCommand {
     }
 
     private String words() {
-        return rotation != null ? "to " + form + ", rotated" : form != null ? "to " + form : Choice.Families.AUTO.equals(family) ? "to another family" : "to a checkpoint of " + family;
+        return (form != null ? "to " + form : Choice.Families.AUTO.equals(family) ? "to another family" : "to a checkpoint of " + family) + (rotation != null ? ", rotated" : "");
     }
 
     private void refuse(ConversionRefused refused, String what) {
@@ -285,7 +302,8 @@ public final class Convert extends CheckpointCommand {
 
     private void print(Conversion.Report report) {
         console.out().println(console.bold(in) + " -> " + console.bold(out.toString()) + " (" + report.family() + ", " + report.to()
-                + report.rotation().map(how -> ", rotated: " + how.kind() + (data == null ? ", seed " + how.seed() : "") + ", width " + how.width().orElseThrow()).orElse("") + ")");
+                + report.rotation().map(how -> ", rotated: " + how.kind() + (data == null ? ", seed " + how.seed() : "") + ", width " + how.width().orElseThrow()
+                        + (how.pad().isPresent() ? " of " + how.pad().getAsInt() : "")).orElse("") + ")");
         console.out().println();
         Table.ofFacts()
                 .row("parameters before", Table.count(report.parametersBefore()))

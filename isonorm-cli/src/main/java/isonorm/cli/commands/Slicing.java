@@ -27,7 +27,6 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
-import java.util.OptionalInt;
 
 /** A stream in the principal components of data: found in three quarters of it, and measured on the last one. */
 final class Slicing {
@@ -38,13 +37,15 @@ final class Slicing {
 
     private final LoadedModel model;
     private final Path data;
-    private final int width;
+    private final Conversion.Rotation rotation;
+    private final Optional<String> family;
     private final long tokens;
 
-    Slicing(LoadedModel model, Path data, Optional<Integer> width, long tokens) {
+    Slicing(LoadedModel model, Path data, Conversion.Rotation rotation, Optional<String> family, long tokens) {
         this.model = model;
         this.data = data;
-        this.width = width.orElse(model.model().width());
+        this.rotation = rotation;
+        this.family = family;
         this.tokens = tokens;
     }
 
@@ -55,20 +56,22 @@ final class Slicing {
     private record Parts(StreamBasis.Inputs found, StreamBasis.Inputs held, Optional<TokenizedText> words, ObjectNode told) {}
 
     Sliced measured(ProgressBar progress) throws IOException {
-        List<String> reasons = Conversion.refusals(model, new Conversion.Rotation("principal", 0, OptionalInt.of(width)));
+        List<String> reasons = family.isPresent() ? Conversion.refusals(model, rotation, family.get()) : Conversion.refusals(model, rotation);
         if (!reasons.isEmpty()) {
             throw new ConversionRefused(reasons);
         }
         StreamBasis.require(model.model());
         Architecture architecture = Model.of(model.model()).architecture();
         Parts parts = architecture.embedding() instanceof Embedding.Patches patches ? images(patches, architecture) : text(architecture);
-        double[] columns = StreamBasis.of(model.model(), parts.found(), width, progress);
-        Conversion conversion = Conversion.rotated(model, columns);
+        double[] columns = StreamBasis.of(model.model(), parts.found(), rotation.width().orElseThrow(), progress);
+        Conversion rotated = Conversion.rotated(model, rotation, columns);
+        Conversion conversion = family.map(rotated::inFormatOf).orElse(rotated);
         ObjectNode measured = parts.told();
         ArrayNode kept = measured.putArray("kept_by_block");
         for (double part : StreamBasis.kept(model.model(), parts.held(), columns, progress)) {
             kept.add(part);
         }
+        int width = rotation.pad().orElse(rotation.width().orElseThrow());
         if (width % LIKED != 0) {
             ArrayNode liked = measured.putArray("fast_widths");
             for (int near : new int[] {width / LIKED * LIKED, width / LIKED * LIKED + LIKED}) {

@@ -136,6 +136,7 @@ class ConvertTest {
     @Test
     void whatIsWrongWithARotationIsOneClearLine() throws IOException {
         for (String[] wrong : new String[][] {{"--rotate", "random", "--width", "0"}, {"--seed", "3"}, {"--width", "40"}, {"--rotate", "twisted"},
+            {"--pad", "64"}, {"--rotate-heads"}, {"--rotate", "random", "--width", "47", "--pad", "46"},
             {"--rotate", "principal"}, {"--rotate", "principal", "--width", "40", "--data", "a.txt", "--seed", "1"}, {"--rotate", "random", "--data", "a.txt"},
             {"--data", "a.txt"}}) {
             List<String> arguments = new ArrayList<>(List.of("convert", Run.fixture("gpt2").toString(), folder.resolve("out").toString(), "--to", "pre-rmsnorm"));
@@ -148,6 +149,21 @@ class ConvertTest {
             assertEquals(2, refused.errors().size(), refused.err());
         }
         assertEquals(List.of(), Run.names(folder));
+    }
+
+    @Test
+    void aRotatedModelIsWrittenAsTheFamilyThatHasAPlaceForItsWidth() throws IOException {
+        String[] rotation = {"--rotate", "random", "--width", "47", "--rotate-heads"};
+        List<String> arguments = new ArrayList<>(List.of("convert", Run.fixture("olmo").toString(), folder.resolve("out").toString(), "--as", "auto"));
+        arguments.addAll(List.of(rotation));
+        Run.of(arguments.toArray()).ended(0);
+        assertTrue(Files.readString(folder.resolve("out/config.json")).contains("\"ernie4_5_moe\""));
+        arguments.set(4, "llama");
+        assertTrue(Run.of(arguments.toArray()).ended(1).err().contains("whose 4 heads must divide it; the nearest that they do are 44"));
+        arguments.addAll(List.of("--pad", "48", "--overwrite"));
+        Run padded = Run.of(arguments.toArray()).ended(0);
+        assertTrue(padded.out().contains("(olmo, llama, rotated: random, seed 0, width 47 of 48)"), padded.out());
+        assertTrue(Run.of("verify", Run.fixture("olmo"), folder.resolve("out")).ended(0).out().contains("each of its values is the rounding of what A gives"));
     }
 
     @Test
