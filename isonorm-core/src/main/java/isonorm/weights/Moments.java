@@ -50,6 +50,28 @@ public final class Moments {
     }
 
     /**
+     * How many directions the vectors take up: {@code exp(entropy)} of the eigenvalues' parts of their sum (Roy and Vetterli, 2007), the width at most, and 1 where all
+     * are multiples of one.
+     */
+    public synchronized double effectiveRank() {
+        if (vectors == 0) {
+            return Double.NaN;
+        }
+        multiply();
+        double[] values = Symmetric.of(sums, width).values();
+        double all = 0;
+        for (double value : values) {
+            all += Math.max(0, value);
+        }
+        double entropy = 0;
+        for (double value : values) {
+            double part = value / all;
+            entropy -= part > 0 ? part * Math.log(part) : 0;
+        }
+        return Math.exp(entropy);
+    }
+
+    /**
      * The {@code k} directions in which the vectors are largest, one behind the other.
      *
      * @param centred whether all of them sum to zero, so that the direction of all ones is the last of all

@@ -171,6 +171,25 @@ class BasisTest {
     }
 
     @Test
+    void theEffectiveRankIsTheNumberOfDirectionsThatAreTakenUpAsMuch() throws IOException {
+        double[] q = matrix(basis(Kind.RANDOM, 5, 6, 6));
+        Moments moments = new Moments(6);
+        for (int j = 0; j < 3; j++) {
+            double[] vector = new double[6];
+            for (int i = 0; i < 6; i++) {
+                vector[i] = 7 * q[i * 6 + j];
+            }
+            moments.add(vector);
+        }
+        assertEquals(3, moments.effectiveRank(), 1e-9);
+        Moments two = new Moments(2);
+        two.add(new double[] {Math.sqrt(3), 0});
+        two.add(new double[] {0, 1});
+        assertEquals(Math.exp(-.75 * Math.log(.75) - .25 * Math.log(.25)), two.effectiveRank(), 1e-12);
+        assertTrue(Double.isNaN(new Moments(2).effectiveRank()));
+    }
+
+    @Test
     void zerosStandBehindWhatAPaddedBasisGives() throws IOException {
         for (Kind kind : List.of(Kind.RANDOM, Kind.HADAMARD)) {
             Basis plain = Basis.of(new Rotation(kind, 3, OptionalInt.of(12)), 12, false);

@@ -16,8 +16,13 @@ import isonorm.verify.TokenizedText;
 import isonorm.weights.Basis;
 import isonorm.weights.Model;
 import isonorm.weights.Moments;
+import isonorm.weights.Rotation;
 import java.io.IOException;
+import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.List;
+import java.util.OptionalInt;
+import java.util.stream.IntStream;
 
 /**
  * What the norms before sub-layers, and the final one, make of a model's residual stream, before gain and bias: its principal components over some inputs, and how much
@@ -81,6 +86,120 @@ public final class StreamBasis {
         return parts;
     }
 
+    /**
+     * What the norms of a block give, or the final norm behind the last block, before gain and bias: its length is about the root of the width, whatever the stream's is.
+     *
+     * @param effectiveRank how many directions it takes up, {@code exp(entropy)} of the parts that its principal components have
+     * @param kurtosis of all values; 3 of normally distributed ones, and large where a few are outliers
+     * @param largest the largest magnitude beside the root of the mean square
+     * @param rotatedKurtosis the same of the values in a rotated basis, Hadamard's where there is one of this width
+     * @param rotatedLargest likewise
+     */
+    public record Shape(double effectiveRank, double kurtosis, double largest, double rotatedKurtosis, double rotatedLargest) {}
+
+    /** Blocks whose second moments are no more than this are looked at together. */
+    private static final long MOMENTS_BYTES = 1L << 29;
+
+    /** Of each block, and of the final norm behind the last. */
+    public static List<Shape> shapes(Transformer model, Inputs inputs, Progress progress) throws IOException {
+        Architecture architecture = Model.of(model).architecture();
+        int d = architecture.width();
+        int all = architecture.blocks().size() + 1;
+        int together = Math.clamp(MOMENTS_BYTES / ((long) d * d * Double.BYTES), 1, all);
+        Rotation hadamard = new Rotation(Rotation.Kind.HADAMARD, 0, OptionalInt.empty());
+        Basis rotated = Basis.of(hadamard.obstacle(d).isEmpty() ? hadamard : new Rotation(Rotation.Kind.RANDOM, 0, OptionalInt.empty()), d, false);
+        rotated.prepare();
+        List<Shape> shapes = new ArrayList<>();
+        for (int first = 0; first < all; first += together) {
+            int from = first;
+            List<Look> looks = IntStream.range(first, Math.min(all, first + together)).mapToObj(_ -> new Look(d, rotated)).toList();
+            each(Model.of(model), inputs, (block, normalized) -> {
+                if (block >= from && block < from + looks.size()) {
+                    looks.get(block - from).add(normalized);
+                }
+            }, progress);
+            looks.forEach(look -> shapes.add(look.shape()));
+        }
+        return shapes;
+    }
+
+    /** Looks at vectors as they are and rotated, some together. */
+    private static final class Look {
+
+        private static final int TOGETHER = 64;
+
+        private final int width;
+        private final Basis rotated;
+        private final Moments moments;
+        private final double[] waiting;
+        private final double[] turned;
+        private final Powers plain = new Powers();
+        private final Powers behind = new Powers();
+        private int count;
+
+        Look(int width, Basis rotated) {
+            this.width = width;
+            this.rotated = rotated;
+            this.moments = new Moments(width);
+            this.waiting = new double[TOGETHER * width];
+            this.turned = new double[TOGETHER * width];
+        }
+
+        void add(double[] vector) {
+            moments.add(vector);
+            System.arraycopy(vector, 0, waiting, count * width, width);
+            if (++count == TOGETHER) {
+                turn();
+            }
+        }
+
+        private void turn() {
+            if (count > 0) {
+                rotated.rows(waiting, count, turned);
+                plain.add(waiting, count * width);
+                behind.add(turned, count * width);
+            }
+            count = 0;
+        }
+
+        Shape shape() {
+            turn();
+            return new Shape(moments.effectiveRank(), plain.kurtosis(), plain.largestOverRms(), behind.kurtosis(), behind.largestOverRms());
+        }
+    }
+
+    /** Sums of powers of values. */
+    private static final class Powers {
+
+        private final double[] sums = new double[4];
+        private long count;
+        private double largest;
+
+        void add(double[] values, int some) {
+            for (int i = 0; i < some; i++) {
+                double value = values[i];
+                double square = value * value;
+                sums[0] += value;
+                sums[1] += square;
+                sums[2] += square * value;
+                sums[3] += square * square;
+                largest = Math.max(largest, Math.abs(value));
+            }
+            count += some;
+        }
+
+        double kurtosis() {
+            double mean = sums[0] / count;
+            double square = sums[1] / count;
+            double variance = square - mean * mean;
+            return (sums[3] / count - 4 * mean * sums[2] / count + 6 * mean * mean * square - 3 * Math.pow(mean, 4)) / (variance * variance);
+        }
+
+        double largestOverRms() {
+            return largest / Math.sqrt(sums[1] / count);
+        }
+    }
+
     private static double squares(double[] values) {
         double sum = 0;
         for (double value : values) {
@@ -114,7 +233,7 @@ public final class StreamBasis {
         double[] row = new double[architecture.width()];
         try (Runner runner = FusedModel.orLayers(model, Compute.F32)) {
             for (int number = 0; number < inputs.count(); number++) {
-                Streams streams = new Streams(blocks, architecture.width());
+                Streams streams = new Streams(blocks, architecture.width(), architecture.streamWidth());
                 Batch batch = inputs.batch(number);
                 require(architecture, batch);
                 runner.observe(batch, streams);
@@ -147,11 +266,14 @@ public final class StreamBasis {
     private static final class Streams implements Observer {
 
         private final int width;
+        private final int carried;
         private final float[][] rows;
         private final int[] counts;
 
-        Streams(int blocks, int width) {
+        /** @param carried how many of the values rows have; the last of a compressed stream is minus the sum of these */
+        Streams(int blocks, int width, int carried) {
             this.width = width;
+            this.carried = carried;
             this.rows = new float[2 * blocks + 1][];
             this.counts = new int[rows.length];
             Arrays.setAll(rows, _ -> new float[0]);
@@ -183,7 +305,11 @@ public final class StreamBasis {
             double[] row = new double[width];
             float[] some = new float[h.rows() * width];
             for (int r = 0; r < h.rows(); r++) {
-                h.read(r, 0, width, row);
+                h.read(r, 0, carried, row);
+                if (carried < width) {
+                    row[carried] = 0;
+                    row[carried] = -Arrays.stream(row).sum();
+                }
                 for (int i = 0; i < width; i++) {
                     some[r * width + i] = (float) row[i]; // which is what was computed with
                 }

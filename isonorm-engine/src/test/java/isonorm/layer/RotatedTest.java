@@ -9,6 +9,7 @@ import isonorm.architecture.Stream;
 import isonorm.checkpoint.Dtype;
 import isonorm.convert.Comparison;
 import isonorm.convert.Conversion;
+import isonorm.convert.Form;
 import isonorm.convert.LoadedModel;
 import isonorm.measure.StreamBasis;
 import isonorm.model.Batch;
@@ -152,6 +153,26 @@ class RotatedTest {
         assertTrue(compared(source, Model.of(Conversion.rotated(source, PRINCIPAL, whole).result()), fixture).within(Tolerance.SAME_FUNCTION_F64));
         IOException foreign = assertThrows(IOException.class, () -> StreamBasis.of(source.model(), StreamBasis.Inputs.of(TokenizedText.of(2, 5, 4000), 0, 1), 40, Progress.NONE));
         assertTrue(foreign.getMessage().startsWith("the data has token 4000, and the model's vocabulary has"), foreign.getMessage());
+    }
+
+    /** What is measured of a model as if it were rotated is what is measured of the rotated one, and a compressed stream counts with the value that it implies. */
+    @Test
+    void theShapeOfARotatedStreamIsThatOfTheRotatedModel() throws IOException {
+        Fixture fixture = FixtureTest.supported().stream().filter(each -> each.name().equals("gpt2")).findFirst().orElseThrow();
+        LoadedModel source = LoadedModel.open(fixture.folder());
+        StreamBasis.Inputs inputs = windows(new SplittableRandom(4).longs(128, 0, 150).toArray(), 0, 8);
+        List<StreamBasis.Shape> plain = StreamBasis.shapes(source.model(), inputs, Progress.NONE);
+        List<StreamBasis.Shape> rotated = StreamBasis.shapes(Conversion.rotated(source, new Conversion.Rotation("hadamard", 0, OptionalInt.empty())).result(), inputs, Progress.NONE);
+        List<StreamBasis.Shape> compressed = StreamBasis.shapes(Conversion.of(source, Form.PRE_CRMSNORM).result(), inputs, Progress.NONE);
+        assertEquals(source.model().depth() + 1, plain.size());
+        for (int l = 0; l < plain.size(); l++) {
+            assertEquals(plain.get(l).effectiveRank(), rotated.get(l).effectiveRank(), 1e-3);
+            assertEquals(plain.get(l).rotatedKurtosis(), rotated.get(l).kurtosis(), 1e-3);
+            assertEquals(plain.get(l).rotatedLargest(), rotated.get(l).largest(), 1e-3);
+            assertEquals(plain.get(l).effectiveRank(), compressed.get(l).effectiveRank(), 1e-3);
+            assertEquals(plain.get(l).kurtosis(), compressed.get(l).kurtosis(), 1e-3);
+            assertEquals(plain.get(l).largest(), compressed.get(l).largest(), 1e-3);
+        }
     }
 
     /** The file itself, against the reference's outputs: rounded once to float32. */

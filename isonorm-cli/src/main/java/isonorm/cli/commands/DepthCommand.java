@@ -59,8 +59,11 @@ public final class DepthCommand extends CheckpointCommand {
     @Option(names = "--gradients", description = "Also measure the gradient's norm of each block and kind of parameter.")
     private boolean gradients;
 
+    @Option(names = "--basis", description = "Also measure the effective rank of what each block's norms give, and its outliers before and after a rotation.")
+    private boolean basis;
+
     @Option(names = "--sensitivity-tokens", paramLabel = "N", defaultValue = "16384",
-            description = "With --sensitivity and --gradients: how many tokens are predicted. Default: ${DEFAULT-VALUE}.")
+            description = "With --sensitivity, --gradients and --basis: how many tokens are read. Default: ${DEFAULT-VALUE}.")
     private long sensitivityTokens;
 
     @Option(names = "--out", paramLabel = "DIR", description = "Write report.html, report.json, CSV files and an SVG of each plot there.")
@@ -90,7 +93,7 @@ public final class DepthCommand extends CheckpointCommand {
         DepthReport report;
         try (ProgressBar progress = progress()) {
             report = new Depths(Optional.ofNullable(text), tokens, Optional.ofNullable(window), compute, sensitivity,
-                    Optional.ofNullable(spans), sensitivityTokens, gradients).measure(checkpoints, this::open, this::warnOfPositions, this::announceEngine,
+                    Optional.ofNullable(spans), sensitivityTokens, gradients, basis).measure(checkpoints, this::open, this::warnOfPositions, this::announceEngine,
                             progress);
         }
         // Printed first: what was measured is not lost where it cannot be written.

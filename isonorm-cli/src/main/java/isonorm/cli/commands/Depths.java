@@ -10,6 +10,7 @@ import isonorm.depth.Depth;
 import isonorm.depth.DepthSurvey;
 import isonorm.depth.MassiveActivation;
 import isonorm.generate.Generator;
+import isonorm.measure.StreamBasis;
 import isonorm.measure.TextGradient;
 import isonorm.model.Compute;
 import isonorm.text.Tokenizer;
@@ -37,7 +38,8 @@ record Depths(
         boolean sensitivity,
         Optional<List<Integer>> spans,
         long sensitivityTokens,
-        boolean gradients) {
+        boolean gradients,
+        boolean basis) {
 
     static final int LONGEST = 1024;
 
@@ -70,6 +72,9 @@ record Depths(
         DepthSurvey.require(model.model());
         int length = length(window, tokens, architecture);
         Path tokenizer = model.checkpoint().folder().resolve("tokenizer.json");
+        if (basis) {
+            StreamBasis.require(model.model());
+        }
         if (sensitivity || gradients) {
             Verification.requirePrediction(model.model(), length);
         }
@@ -77,7 +82,7 @@ record Depths(
         if (architecture.companion().orElse(null) instanceof Companion.Encoder) {
             words = new TokenizedText(words.ids(), new long[] {Generator.start(model)}, length, length - 1, 0);
         }
-        TokenizedText predicted = sensitivity || gradients
+        TokenizedText predicted = sensitivity || gradients || basis
                 ? SampleText.read(tokenizer, text, length, Math.max(length, Math.min(tokens, sensitivityTokens)))
                 : words;
         reading.windows(name, model, length);
@@ -111,6 +116,10 @@ record Depths(
                 depth = depth.withGradients(TextGradient.of(task.model.model(), task.predicted,
                         (what, done, total) -> progress.step(task.name + ": " + what, done, total)));
             }
+            List<StreamBasis.Shape> shapes = basis
+                    ? StreamBasis.shapes(task.model.model(), StreamBasis.Inputs.of(task.predicted, 0, task.predicted.windows()),
+                            (what, done, total) -> progress.step(task.name + ": " + what, done, total))
+                    : List.of();
             Architecture architecture = Model.of(task.model.model()).architecture();
             Optional<Companion> beside = architecture.companion();
             List<DepthReport.Measured> measured = new ArrayList<>();
@@ -118,10 +127,10 @@ record Depths(
                 Depth other = depth.companion().orElseThrow();
                 Architecture stack = beside.get().architecture();
                 measured.add(new DepthReport.Measured(task.name, Optional.of(beside.get().stack().title()), task.checkpoint, stack,
-                        input(stack, task.text.window() - task.text.beginning().length, task.text.window()), seconds, other, words(task.model, other)));
+                        input(stack, task.text.window() - task.text.beginning().length, task.text.window()), seconds, other, List.of(), words(task.model, other)));
             }
             measured.add(new DepthReport.Measured(task.name, beside.map(Companion::mainTitle), task.checkpoint, architecture,
-                    DepthReport.Input.text(task.text.window()), seconds, depth, words(task.model, depth)));
+                    DepthReport.Input.text(task.text.window()), seconds, depth, shapes, words(task.model, depth)));
             return measured;
         }
     }

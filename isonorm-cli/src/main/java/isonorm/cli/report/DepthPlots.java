@@ -10,10 +10,12 @@ import isonorm.depth.GradientNorms;
 import isonorm.depth.Growth;
 import isonorm.depth.Position;
 import isonorm.depth.Sensitivity;
+import isonorm.measure.StreamBasis;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
+import java.util.Optional;
 import java.util.Set;
 import java.util.function.IntToDoubleFunction;
 import java.util.function.ToDoubleFunction;
@@ -41,6 +43,15 @@ record DepthPlots(List<DepthReport.Measured> all) {
         List<DepthReport.Measured> withExperts = all.stream().filter(one -> !one.depth().experts().isEmpty()).toList();
         if (!withExperts.isEmpty()) {
             groups.add(new Page.Group("Experts", Stream.concat(withExperts.stream().map(this::loads), Stream.of(effective())).toList()));
+        }
+        if (all.stream().anyMatch(one -> !one.shapes().isEmpty())) {
+            groups.add(new Page.Group("The stream's basis", List.of(
+                    shapes("Effective rank", "exp(entropy) of the principal components of what norms give; the last is the final norm.", "directions", StreamBasis.Shape::effectiveRank,
+                            Optional.empty()),
+                    shapes("Outliers: kurtosis", "Of what norms give, as it is and (dashed) rotated; 3 is a normal distribution.", "kurtosis", StreamBasis.Shape::kurtosis,
+                            Optional.of(StreamBasis.Shape::rotatedKurtosis)),
+                    shapes("Outliers: the largest value", "Beside the root of the mean square, as it is and (dashed) rotated.", "largest / rms", StreamBasis.Shape::largest,
+                            Optional.of(StreamBasis.Shape::rotatedLargest)))));
         }
         if (all.stream().anyMatch(one -> one.depth().gradients().isPresent())) {
             groups.add(new Page.Group("Gradients", List.of(gradients())));
@@ -132,6 +143,18 @@ record DepthPlots(List<DepthReport.Measured> all) {
         for (int c = 0; c < all.size(); c++) {
             DepthReport.Measured one = all.get(c);
             curves.add(curve(one.title(), c, false, one.depth().blocks(), l -> value.of(one.depth(), l)));
+        }
+        return new Plot.Lines(title, note, new Plot.Axes("block", y), curves);
+    }
+
+    private Plot shapes(String title, String note, String y, ToDoubleFunction<StreamBasis.Shape> value, Optional<ToDoubleFunction<StreamBasis.Shape>> rotated) {
+        List<Plot.Curve> curves = new ArrayList<>();
+        for (int c = 0; c < all.size(); c++) {
+            DepthReport.Measured one = all.get(c);
+            curves.add(curve(named(one, "as it is"), c, false, one.shapes().size(), l -> value.applyAsDouble(one.shapes().get(l))));
+            if (rotated.isPresent()) {
+                curves.add(curve(named(one, "rotated"), all.size() == 1 ? 1 : c, true, one.shapes().size(), l -> rotated.get().applyAsDouble(one.shapes().get(l))));
+            }
         }
         return new Plot.Lines(title, note, new Plot.Axes("block", y), curves);
     }

@@ -17,6 +17,7 @@ import isonorm.depth.Growth;
 import isonorm.depth.MassiveActivation;
 import isonorm.depth.Position;
 import isonorm.depth.Sensitivity;
+import isonorm.measure.StreamBasis;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -29,7 +30,9 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
 import java.util.function.IntPredicate;
+import java.util.function.ToDoubleFunction;
 import java.util.stream.IntStream;
+import java.util.stream.Stream;
 
 /** What was measured of some checkpoints on one text: as a table, as JSON, and as a folder of files. */
 public record DepthReport(String text, List<Measured> all) {
@@ -39,11 +42,12 @@ public record DepthReport(String text, List<Measured> all) {
      *
      * @param stack which of two
      * @param seconds how long it took, both stacks together
+     * @param shapes what the norms of each block give, and the final one; none where that was not asked for
      * @param words the text of tokens that are named
      */
     public record Measured(
             String name, Optional<String> stack, String checkpoint, Architecture architecture, Input input, double seconds, Depth depth,
-            Map<Long, String> words) {
+            List<StreamBasis.Shape> shapes, Map<Long, String> words) {
 
         /** What people read. */
         String title() {
@@ -100,6 +104,7 @@ public record DepthReport(String text, List<Measured> all) {
         ArrayNode experts = json.putArray("experts");
         ArrayNode sensitivity = json.putArray("sensitivity");
         ArrayNode gradients = json.putArray("gradients");
+        ArrayNode basis = json.putArray("basis");
         for (Measured one : all) {
             blocks(one, blocks);
             Depth depth = one.depth;
@@ -111,6 +116,10 @@ public record DepthReport(String text, List<Measured> all) {
                     Json.put(distance, "cosine", depth.cosine()[l][n - 1]);
                     Json.put(distance, "cka", depth.cka()[l][n - 1]);
                 }
+            }
+            for (int l = 0; l < one.shapes.size(); l++) {
+                ObjectNode row = row(one, basis).put("block", l);
+                SHAPES.forEach((name, value) -> Json.put(row, name.replace(' ', '_'), value.applyAsDouble(one.shapes.get(row.path("block").asInt()))));
             }
             depth.massive().forEach(each -> massive.add(massive(one, each)));
             depth.experts().forEach((block, load) -> {
@@ -215,6 +224,16 @@ public record DepthReport(String text, List<Measured> all) {
         STATISTICS.put("kurtosis", Activations::kurtosis);
     }
 
+    private static final Map<String, ToDoubleFunction<StreamBasis.Shape>> SHAPES = new LinkedHashMap<>();
+
+    static {
+        SHAPES.put("effective rank", StreamBasis.Shape::effectiveRank);
+        SHAPES.put("kurtosis", StreamBasis.Shape::kurtosis);
+        SHAPES.put("rotated kurtosis", StreamBasis.Shape::rotatedKurtosis);
+        SHAPES.put("largest over rms", StreamBasis.Shape::largest);
+        SHAPES.put("rotated largest over rms", StreamBasis.Shape::rotatedLargest);
+    }
+
     // Terminal
 
     public void print(Console console) {
@@ -242,6 +261,13 @@ public record DepthReport(String text, List<Measured> all) {
             loads(depth).forEach(row -> loads.row(row.toArray(String[]::new)));
             loads.print(console.out());
             console.out().println("  Shares are parts of the tokens; effective experts are exp(entropy) of the choices, all of them where they are even.");
+            console.out().println();
+        }
+        if (!one.shapes.isEmpty()) {
+            Table shapes = Table.ofNumbers(SHAPE_HEADS.toArray(String[]::new));
+            shapes(one).forEach(row -> shapes.row(row.toArray(String[]::new)));
+            shapes.print(console.out());
+            console.out().println("  What the norms of a block give, of " + one.depth.width() + " values, before gain and bias; rotated by a Hadamard matrix where there is one.");
             console.out().println();
         }
         facts(one).forEach((what, value) -> console.out().println("  " + what + ": " + value));
@@ -283,6 +309,13 @@ public record DepthReport(String text, List<Measured> all) {
             rows.add(row);
         }
         return rows;
+    }
+
+    private static final List<String> SHAPE_HEADS = Stream.concat(Stream.of("block"), SHAPES.keySet().stream()).toList();
+
+    private static List<List<String>> shapes(Measured one) {
+        return IntStream.range(0, one.shapes.size()).mapToObj(l -> Stream.concat(Stream.of(l == one.depth.blocks() ? "final norm" : String.valueOf(l)),
+                SHAPES.values().stream().map(value -> number(value.applyAsDouble(one.shapes.get(l))))).toList()).toList();
     }
 
     private static final List<String> LOAD_HEADS = List.of("block", "experts", "effective", "most chosen", "share", "least chosen", "share", "unused");
@@ -386,7 +419,7 @@ public record DepthReport(String text, List<Measured> all) {
     /** Writes all files; each of them is complete or not there. */
     public void write(Path folder) throws IOException {
         ReportFolder.write(folder, json(), List.of("blocks", "angular_distance", "influence", "massive_activations", "expert_load",
-                "experts", "sensitivity", "gradients"),
+                "experts", "sensitivity", "gradients", "basis"),
                 page(new DepthPlots(all)));
     }
 
@@ -404,6 +437,9 @@ public record DepthReport(String text, List<Measured> all) {
             facts.putAll(facts(one));
             cards.add(new Page.Card(one.title(), one.depth.verdict(), facts));
             tables.add(new Page.Grid(one.title() + ", block by block", heads(one.depth), rows(one.depth)));
+            if (!one.shapes.isEmpty()) {
+                tables.add(new Page.Grid(one.title() + ", what norms give", SHAPE_HEADS, shapes(one)));
+            }
             if (!one.depth.experts().isEmpty()) {
                 tables.add(new Page.Grid(one.title() + ", experts block by block", LOAD_HEADS, loads(one.depth)));
             }

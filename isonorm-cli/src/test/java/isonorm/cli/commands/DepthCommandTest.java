@@ -113,6 +113,19 @@ class DepthCommandTest {
     }
 
     @Test
+    void theBasisOfEachBlockIsMeasured() throws IOException {
+        Path out = folder.resolve("basis");
+        JsonNode json = Run.of("depth", EXAMPLE, "--tokens", 256, "--window", 64, "--sensitivity-tokens", 256, "--basis", "--out", out, "--json").ended(0).json();
+        assertEquals(BLOCKS + 1, json.path("basis").size());
+        json.path("basis").forEach(row -> {
+            assertTrue(row.path("effective_rank").asDouble() > 10 && row.path("effective_rank").asDouble() < 128, row.toString());
+            assertTrue(row.path("rotated_kurtosis").asDouble() < 3.3 && row.path("largest_over_rms").asDouble() > 3, row.toString());
+        });
+        assertTrue(Files.exists(out.resolve("basis.csv")) && Files.exists(out.resolve("effective-rank.svg")));
+        refused(1, "of a model of one stack", Run.fixture("t5"), "--basis");
+    }
+
+    @Test
     void gradientsAreMeasuredOfEveryPartOfEveryBlock() throws IOException {
         Path out = folder.resolve("report");
         JsonNode json = Run.of("depth", EXAMPLE, "--tokens", 256, "--window", 64, "--sensitivity-tokens", 128, "--gradients", "--out", out, "--json")
