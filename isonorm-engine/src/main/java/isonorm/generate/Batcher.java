@@ -26,8 +26,8 @@ import org.jspecify.annotations.Nullable;
  * Continues prompts of many threads with one model, all that run together in each step through its weights.
  *
  * <p>A prompt joins at the next step. Long ones are read in pieces between the steps of the others, shared out among all that are being read, so that
- * nobody waits for another's prompt. What two texts begin with is read once while there is room for it. Each gets exactly the tokens that it would
- * get alone, whatever runs beside it, wherever {@link Inference} gives the same logits.
+ * nobody waits for another's prompt. What two texts begin with is read once while there is room for it, also where they come together. Each gets
+ * exactly the tokens that it would get alone, whatever runs beside it, wherever {@link Inference} gives the same logits.
  *
  * <p>A thread of its own steps; any others may {@link #submit}.
  */
@@ -218,6 +218,7 @@ public final class Batcher implements AutoCloseable {
     private final Thread thread;
     private final Deque<Answer> waiting = new ArrayDeque<>();
     private final List<Running> running = new ArrayList<>(); // of the stepping thread alone, but for its size
+    private final List<Following> following = new ArrayList<>(); // and so this
     private final Deque<Kept> kept = new ArrayDeque<>(); // the oldest first
     private long read;
     private long reused;
@@ -305,7 +306,7 @@ public final class Batcher implements AutoCloseable {
     /** What it does now. */
     public State state() {
         synchronized (waiting) {
-            return new State(waiting.size(), running.size(), kept.size(), read, reused, written, steps, kept.stream().mapToInt(each -> each.tokens.length).sum());
+            return new State(waiting.size(), running.size() + following.size(), kept.size(), read, reused, written, steps, kept.stream().mapToInt(each -> each.tokens.length).sum());
         }
     }
 
@@ -349,39 +350,68 @@ public final class Batcher implements AutoCloseable {
     /** Waits for something to do; whether there is. */
     private boolean await() throws InterruptedException {
         synchronized (waiting) {
-            while (waiting.isEmpty() && running.isEmpty() && !closing) {
+            while (waiting.isEmpty() && running.isEmpty() && following.isEmpty() && !closing) {
                 waiting.wait();
             }
             if (Thread.interrupted()) {
                 throw new InterruptedException();
             }
-            return !(waiting.isEmpty() && running.isEmpty());
+            return !(waiting.isEmpty() && running.isEmpty() && following.isEmpty());
         }
     }
 
-    /** Begins those that have waited longest, as long as there is room. */
+    /** Begins those that have what they waited for, then those that have waited longest, as long as there is room. */
     private void admit() {
         synchronized (waiting) {
-            while (running.size() < most && !waiting.isEmpty()) {
+            List<Following> ready = following.stream().filter(each -> each.leader.ended || each.leader.sequence.length() >= each.common).toList();
+            following.removeAll(ready);
+            ready.forEach(each -> begin(each.answer));
+            while (running.size() + following.size() < most && !waiting.isEmpty()) {
                 Answer answer = waiting.poll();
                 if (!answer.closed) {
-                    running.add(begin(answer));
+                    begin(answer);
                 }
             }
         }
     }
 
-    private Running begin(Answer answer) {
+    private void begin(Answer answer) {
         int[] prompt = answer.request.prompt;
         if (!answer.request.readsPrompt && Products.keepsRows()) { // else what was read in other pieces is not the same to the bit
+            Optional<Following> follows = follows(answer);
+            if (follows.isPresent()) {
+                following.add(follows.get());
+                return;
+            }
             Optional<Sequence> begun = begun(prompt);
             if (begun.isPresent()) {
                 reused += begun.get().length();
-                return new Running(answer, begun.get());
+                running.add(new Running(answer, begun.get()));
+                return;
             }
         }
         room();
-        return new Running(answer, inference.start());
+        running.add(new Running(answer, inference.start()));
+    }
+
+    /** What waits for another that reads what both begin with, if that is more than what somebody has read already: to read it beside that one is no faster. */
+    private Optional<Following> follows(Answer answer) {
+        int[] prompt = answer.request.prompt;
+        int there = 0;
+        for (Kept each : kept) {
+            there = Math.max(there, common(each.tokens, prompt, each.tokens.length));
+        }
+        Optional<Following> best = Optional.empty();
+        int longest = 0;
+        for (Running each : running) {
+            there = Math.max(there, common(each.text(), prompt, each.sequence.length()));
+            int common = common(each.request.prompt, prompt, each.request.prompt.length);
+            if (!each.ended && common > longest) {
+                longest = common;
+                best = Optional.of(new Following(answer, each, common));
+            }
+        }
+        return longest - there >= SHORTEST_BEGINNING ? best : Optional.empty();
     }
 
     /** A sequence of what the prompt begins with, where one was read that begins so. */
@@ -430,7 +460,7 @@ public final class Batcher implements AutoCloseable {
 
     /** Lets go of what was kept, the oldest first, until there is room for another sequence. */
     private void room() {
-        while (running.size() + kept.size() >= most && !kept.isEmpty()) {
+        while (running.size() + following.size() + kept.size() >= most && !kept.isEmpty()) {
             kept.removeFirst().sequence.close();
         }
     }
@@ -483,6 +513,12 @@ public final class Batcher implements AutoCloseable {
     /** Takes out what has ended or was given up, and keeps what it read. */
     private void dismiss() {
         synchronized (waiting) {
+            for (Following each : List.copyOf(following)) {
+                if (each.answer.closed) {
+                    following.remove(each);
+                    each.answer.events.add(new Event.End(Ending.LISTENER));
+                }
+            }
             for (Iterator<Running> each = running.iterator(); each.hasNext(); ) {
                 Running one = each.next();
                 if (one.answer.closed && !one.ended) {
@@ -497,7 +533,7 @@ public final class Batcher implements AutoCloseable {
                     }
                 }
             }
-            while (running.size() + kept.size() > most) {
+            while (running.size() + following.size() + kept.size() > most) {
                 kept.removeFirst().sequence.close();
             }
         }
@@ -511,11 +547,11 @@ public final class Batcher implements AutoCloseable {
                 each.end(new Event.Failure(closed));
                 each.sequence.close();
             }
-            for (Answer each : waiting) {
-                each.events.add(new Event.Failure(closed));
-            }
+            following.forEach(each -> each.answer.events.add(new Event.Failure(closed)));
+            waiting.forEach(each -> each.events.add(new Event.Failure(closed)));
             kept.forEach(each -> each.sequence.close());
             running.clear();
+            following.clear();
             waiting.clear();
             kept.clear();
         }
@@ -523,6 +559,9 @@ public final class Batcher implements AutoCloseable {
 
     /** A sequence that has ended, whose beginning others may have. */
     private record Kept(int[] tokens, Sequence sequence) {}
+
+    /** A request that begins when another has read so many tokens, which its prompt begins with too. */
+    private record Following(Answer answer, Running leader, int common) {}
 
     /** A request that takes part in steps. */
     private final class Running {

@@ -141,6 +141,40 @@ class BatcherTest {
         }
     }
 
+    /** Rows of one prompt, prompts with one beginning, and the first of them given up before it has read that. */
+    @Test
+    void whatPromptsThatComeTogetherBeginWithIsReadOnce() throws Exception {
+        assumeTrue(Products.keepsRows());
+        SplittableRandom random = new SplittableRandom(6);
+        int[] common = tokens(random, 250);
+        List<Request> requests = new ArrayList<>();
+        for (int row = 0; row < 4; row++) {
+            requests.add(new Request(common, 6, new Sampling(1, 0, 1, 0, 1, 7), row, Set.of(), -1, row == 0));
+        }
+        for (int length : new int[] {210, 240, 249}) {
+            int[] prompt = Arrays.copyOf(common, length + 10);
+            System.arraycopy(tokens(random, 10), 0, prompt, length, 10);
+            requests.add(request(prompt, 6));
+        }
+        try (Inference inference = Inference.load(model(), Compute.F32, 1)) {
+            for (boolean givesUp : new boolean[] {false, true}) {
+                try (Batcher batcher = Batcher.of(inference, 8, 16, CONTEXT)) {
+                    List<Batcher.Answer> answers = batcher.submit(requests);
+                    if (givesUp) {
+                        answers.getFirst().close();
+                    }
+                    for (int i = givesUp ? 1 : 0; i < requests.size(); i++) {
+                        Outcome outcome = outcome(answers.get(i));
+                        assertArrayEquals(alone(inference, requests.get(i)).ids(), Arrays.stream(outcome.ids()).asLongStream().toArray(), "request " + i + ", " + outcome.last());
+                    }
+                    Batcher.State state = batcher.state();
+                    assertTrue(state.tokensRead() < 2 * common.length, "of seven prompts with 250 tokens the beginning is read once, " + state);
+                    assertEquals(0, state.running());
+                }
+            }
+        }
+    }
+
     @Test
     void logProbabilitiesAreThoseOfTheWholeText() throws Exception {
         int[] prompt = tokens(new SplittableRandom(8), 150);
