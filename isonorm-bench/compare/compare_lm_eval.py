@@ -18,6 +18,7 @@ import json
 import math
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -231,20 +232,45 @@ def with_lm_eval(a, folder, texts):
             out.write(TASK.format(name=name, file=os.path.join(folder, file), kind=kind, rest=rest))
     with open(os.path.join(folder, "texts.jsonl"), "w") as out:
         out.writelines(json.dumps({"text": each}) + "\n" for each in texts)
-    server = Server(a.checkpoint, "f32")
-    results = {}
+    # A chat needs a template, so the checkpoint has one there.
+    chat = os.path.join(folder, "chat")
+    shutil.copytree(a.checkpoint, chat)
+    config = os.path.join(chat, "tokenizer_config.json")
+    said = json.load(open(config)) if os.path.exists(config) else {}
+    said["chat_template"] = "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}{% if add_generation_prompt %}assistant:{% endif %}"
+    json.dump(said, open(config, "w"))
+    server = Server(chat, "f32")
+    results, texts_of = {}, {}
+    all_tasks = "isonorm_mc,isonorm_ppl,isonorm_gen"
+    remote = f"tokenizer_backend=remote,max_length={server.context},num_concurrent=4"
+    local = f"pretrained={os.path.abspath(chat)},dtype=float32,trust_remote_code=True,max_length={server.context}"
     try:
-        for kind, arguments in [
-            ("local-completions", f"model=model,base_url={server.url}/v1/completions,tokenizer_backend=remote,max_length={server.context},num_concurrent=4"),
-            ("hf", f"pretrained={os.path.abspath(a.checkpoint)},dtype=float32,trust_remote_code=True,max_length={server.context}")]:
-            out = os.path.join(folder, kind)
-            subprocess.run([sys.executable, "-m", "lm_eval", "--model", kind, "--model_args", arguments, "--include_path", folder, "--tasks", "isonorm_mc,isonorm_ppl,isonorm_gen",
+        for name, kind, arguments, tasks, more in [
+            ("local-completions", "local-completions", f"model=model,base_url={server.url}/v1/completions,{remote}", all_tasks, []),
+            ("hf", "hf", local, all_tasks, []),
+            ("local-chat-completions", "local-chat-completions", f"model=model,base_url={server.url}/v1/chat/completions,num_concurrent=4", "isonorm_gen", ["--apply_chat_template"]),
+            ("hf chat", "hf", local, "isonorm_gen", ["--apply_chat_template"])]:
+            out = os.path.join(folder, "out " + name)
+            subprocess.run([sys.executable, "-m", "lm_eval", "--model", kind, "--model_args", arguments, "--include_path", folder, "--tasks", tasks, *more,
                             "--device", "cpu", "--batch_size", "1", "--output_path", out, "--log_samples"], check=True, env={**os.environ, "HF_DATASETS_OFFLINE": "1"})
-            file = max((os.path.join(d, f) for d, _, fs in os.walk(out) for f in fs if f.startswith("results")), key=os.path.getmtime)
-            results[kind] = json.load(open(file))["results"]
+            files = [os.path.join(d, f) for d, _, fs in os.walk(out) for f in fs]
+            results[name] = json.load(open(next(f for f in files if os.path.basename(f).startswith("results"))))["results"]
+            samples = next(f for f in files if os.path.basename(f).startswith("samples_isonorm_gen"))
+            texts_of[name] = {each["doc_id"]: each["resps"][0][0].split("\n\n")[0] for each in map(json.loads, open(samples))}
     finally:
         server.close()
     wrong = []
+    data = os.path.join(folder, "questions.jsonl")
+    score = json.loads(subprocess.run([ISONORM, "score", a.checkpoint, "--data", data, "--delimiter", a.delimiter, "--json"], check=True, stdout=subprocess.PIPE).stdout)
+    asked = results["local-completions"]["isonorm_mc"]
+    holds = (asked["acc,none"], asked["acc_norm,none"]) == (score["accuracy"], score["normalized_accuracy"])
+    print(f"isonorm_mc: isonorm score {score['accuracy']:.6f}, by length {score['normalized_accuracy']:.6f}{'' if holds else '   DIFFERS'}")
+    wrong += [] if holds else ["isonorm score"]
+    for name, other in (("local-completions", "hf"), ("local-chat-completions", "hf chat")):
+        ours, theirs = texts_of[name], texts_of[other]
+        same = sum(text == theirs[doc] for doc, text in ours.items())
+        print(f"isonorm_gen: {same} of {len(theirs)} texts of {name} are those of {other}{'' if same == len(theirs) == len(ours) else '   DIFFERS'}")
+        wrong += [] if same == len(theirs) == len(ours) else [name]
     for task, metrics in results["hf"].items():
         for name, value in metrics.items():
             if isinstance(value, float) and "stderr" not in name:

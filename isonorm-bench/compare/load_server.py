@@ -1,21 +1,22 @@
 #!/usr/bin/env python3
-"""How a server answers many requests at once: load_server.py URL [--requests 32] [--prompt 128] [--tokens 64] [--rounds 3]
+"""How a server answers many requests at once: load_server.py URL [--requests 32] [--some 8] [--prompt 128] [--tokens 64] [--rounds 3] [--steps 3]
 
-One request alone, then so many at once, in turn; then a short prompt sent 50 ms behind a long one. Prints tokens generated a second of each round, the ratio, and
-when the two first tokens came.
+One request alone, then --some (0 for none) and --requests at once, in turn; then --steps rounds of --requests streams, of which the time from each token to the next is
+taken; then a short prompt sent 50 ms behind a long one. Prints tokens generated a second of each round, the ratio, the median and the 99th percentile of the times
+between tokens, and when the two first tokens came.
 """
 import argparse, http.client, json, random, statistics, threading, time, urllib.parse
 
 p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 p.add_argument("url"); p.add_argument("--requests", type=int, default=32); p.add_argument("--prompt", type=int, default=128)
 p.add_argument("--tokens", type=int, default=64); p.add_argument("--rounds", type=int, default=3); p.add_argument("--long", type=int, default=900)
-p.add_argument("--vocabulary", type=int, default=1000)
+p.add_argument("--vocabulary", type=int, default=1000); p.add_argument("--some", type=int, default=8); p.add_argument("--steps", type=int, default=3)
 a = p.parse_args()
 u = urllib.parse.urlparse(a.url)
 rnd = random.Random(1)
 
 
-def ask(prompt, tokens, stream=False):
+def ask(prompt, tokens, stream=False, between=None):
     c = http.client.HTTPConnection(u.hostname, u.port)
     begin = time.time()
     c.request("POST", "/v1/completions", json.dumps({"prompt": [rnd.randrange(a.vocabulary) for _ in range(prompt)], "max_tokens": tokens, "temperature": 0,
@@ -23,7 +24,12 @@ def ask(prompt, tokens, stream=False):
     r = c.getresponse()
     if stream:
         r.read1(1)
-        first = time.time()
+        first = last = time.time()
+        while (piece := r.read1(1 << 16)) and between is not None:
+            now = time.time()
+            if b"[DONE]" not in piece:
+                between.append(now - last)
+            last = now
         r.read()
         return first - begin
     n = json.loads(r.read())["usage"]["completion_tokens"]
@@ -41,10 +47,18 @@ def many(count):
 many(4)
 alone, together = [], []
 for r in range(a.rounds):
-    alone.append(many(1)); together.append(many(a.requests))
-    print(f"round {r + 1}: alone {alone[-1]:.1f} tokens/s, {a.requests} at once {together[-1]:.1f}, ratio {together[-1] / alone[-1]:.2f}", flush=True)
-print(f"median ratio {statistics.median(t / o for t, o in zip(together, alone)):.2f}")
-for r in range(a.rounds):
+    alone.append(many(1)); some = f"{a.some} at once {many(a.some):.1f}, " if a.some else ""; together.append(many(a.requests))
+    print(f"round {r + 1}: alone {alone[-1]:.1f} tokens/s, {some}{a.requests} at once {together[-1]:.1f}, ratio {together[-1] / alone[-1]:.2f}", flush=True)
+if a.rounds:
+    print(f"median ratio {statistics.median(t / o for t, o in zip(together, alone)):.2f}")
+for r in range(a.steps):
+    between = []
+    threads = [threading.Thread(target=ask, args=(a.prompt, a.tokens, True, between)) for _ in range(a.requests)]
+    [t.start() for t in threads]; [t.join() for t in threads]
+    between.sort()
+    median, late = statistics.median(between), between[int(len(between) * .99)]
+    print(f"{a.requests} streams: from a token to the next {median * 1000:.1f} ms in the median, {late * 1000:.1f} ms at the 99th percentile, {late / median:.2f} times", flush=True)
+for r in range(max(1, a.rounds)):
     firsts = {}
     threads = [threading.Thread(target=lambda: firsts.__setitem__("long", ask(a.long, 1, True))), threading.Thread(target=lambda: (time.sleep(.05), firsts.__setitem__("short", ask(16, 1, True))))]
     [t.start() for t in threads]; [t.join() for t in threads]

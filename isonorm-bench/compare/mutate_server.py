@@ -152,7 +152,7 @@ def memory():
     jcmd = os.path.join(os.environ["JAVA_HOME"], "bin/jcmd") if "JAVA_HOME" in os.environ else "jcmd"
     subprocess.run([jcmd, str(server.pid), "GC.run"], stdout=subprocess.DEVNULL, check=True)
     heap = subprocess.run([jcmd, str(server.pid), "GC.heap_info"], stdout=subprocess.PIPE, text=True, check=True).stdout
-    used = sum(int(line.split("used ")[1].split("K")[0]) for line in heap.splitlines() if "generation" in line and "used " in line)
+    used = sum(int(line.split("used ")[1].split("K")[0]) for line in heap.splitlines() if "total" in line and "used " in line)
     status = open(f"/proc/{server.pid}/status").read()
     resident = int(status.split("VmRSS:")[1].split()[0])
     threads = int(status.split("Threads:")[1].split()[0])
@@ -169,9 +169,9 @@ try:
     print("behind 1,000 good requests:", memory(), flush=True)
     before = speed()
     begin = time.time()
-    together(a.same, good)
-    if a.same:
-        print(f"behind {a.same:,} more:", memory(), f"({a.same / (time.time() - begin):.0f} a second)", flush=True)
+    for part in range(4 if a.same else 0):
+        together(a.same // 4, good)
+        print(f"behind {(part + 1) * (a.same // 4):,} more:", memory(), f"({(part + 1) * (a.same // 4) / (time.time() - begin):.0f} a second)", flush=True)
     waiting = []
     for i in range(a.open):
         s = socket.create_connection(("127.0.0.1", port))
