@@ -17,6 +17,7 @@ import isonorm.text.Tokenizer;
 import java.io.IOException;
 import java.io.InputStream;
 import java.net.Socket;
+import java.net.SocketException;
 import java.net.URI;
 import java.net.http.HttpClient;
 import java.net.http.HttpRequest;
@@ -253,6 +254,75 @@ class ServerTest {
             HttpResponse<String> response = client.send(HttpRequest.newBuilder(URI.create(server.url() + "/v1/completions")).timeout(Duration.ofSeconds(20))
                     .POST(HttpRequest.BodyPublishers.ofByteArray(bytes)).build(), HttpResponse.BodyHandlers.ofString());
             assertTrue(response.statusCode() == 200 || response.statusCode() == 400 || response.statusCode() == 404, new String(bytes, StandardCharsets.UTF_8) + ": " + response.body());
+        }
+    }
+
+    /** What mutate_server.py beside the benchmarks does at length: ends in the middle, noise, depth, long heads and bytes that are no text. */
+    @Test
+    void whatNoClientShouldSendIsAnsweredOrClosed() throws Exception {
+        URI url = URI.create(server.url());
+        SplittableRandom random = new SplittableRandom(13);
+        for (int i = 0; i < 150 * Integer.getInteger("isonorm.mutations", 1); i++) {
+            byte[] raw = odd(random, i);
+            try (Socket socket = new Socket(url.getHost(), url.getPort())) {
+                socket.setSoTimeout(20_000);
+                String answer;
+                try {
+                    socket.getOutputStream().write(raw);
+                    socket.shutdownOutput();
+                    answer = new String(socket.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
+                } catch (SocketException e) { // closed before all was read
+                    answer = "";
+                }
+                assertTrue(answer.isEmpty() || answer.matches("(?s)HTTP/1.1 [1234]\\d\\d .*"), i + ": " + answer);
+            }
+        }
+        assertEquals(200, get("/health").statusCode());
+    }
+
+    private static byte[] odd(SplittableRandom random, int kind) {
+        byte[] body = "{\"prompt\": \"a\", \"max_tokens\": 1, \"temperature\": 0}".getBytes(StandardCharsets.US_ASCII);
+        byte[] noise = new byte[random.nextInt(1, 2000)];
+        random.nextBytes(noise);
+        byte[] whole = post(body.length, "", body);
+        return switch (kind % 8) {
+            case 0 -> noise;
+            case 1 -> Arrays.copyOf(whole, random.nextInt(1, whole.length));
+            case 2 -> post(body.length + random.nextInt(1, 10_000_000), "", body);
+            case 3 -> post(body.length, "X: " + "y".repeat(random.nextInt(100_000)) + "\r\n", body);
+            case 4 -> post(body.length, "A: b\r\n".repeat(random.nextInt(1000)), body);
+            case 5 -> post(noise.length, "", noise);
+            case 6 -> {
+                byte[] deep = ("{\"prompt\": " + "[".repeat(random.nextInt(100_000))).getBytes(StandardCharsets.US_ASCII);
+                yield post(deep.length, "", deep);
+            }
+            default -> post(body.length, List.of("Content-Length: -1\r\n", "Transfer-Encoding: chunked\r\n", "Expect: 100-continue\r\n", "no colon\r\n", ": x\r\n")
+                    .get(random.nextInt(5)), body);
+        };
+    }
+
+    private static byte[] post(int length, String headers, byte[] body) {
+        byte[] head = ("POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: " + length + "\r\n" + headers + "\r\n").getBytes(StandardCharsets.US_ASCII);
+        byte[] all = Arrays.copyOf(head, head.length + body.length);
+        System.arraycopy(body, 0, all, head.length, body.length);
+        return all;
+    }
+
+    @Test
+    void connectionsThatSendHalfARequestKeepNobodyWaiting() throws Exception {
+        URI url = URI.create(server.url());
+        List<Socket> slow = new ArrayList<>();
+        try {
+            for (int i = 0; i < 200; i++) {
+                Socket socket = new Socket(url.getHost(), url.getPort());
+                slow.add(socket);
+                socket.getOutputStream().write(Arrays.copyOf(post(1000, "", new byte[100]), i + 1));
+            }
+            ask("/v1/completions", "{\"prompt\": \"a\", \"max_tokens\": 1}");
+        } finally {
+            for (Socket socket : slow) {
+                socket.close();
+            }
         }
     }
 
