@@ -24,7 +24,7 @@ import picocli.CommandLine.Parameters;
         name = "serve",
         description = {
             "Serve a checkpoint by OpenAI's HTTP interface: /v1/completions, with log probabilities of prompts as evaluations need them, "
-                    + "/v1/chat/completions, /v1/models, /tokenize, /detokenize, /tokenizer_info, /health, /metrics.",
+                    + "/v1/chat/completions, /v1/models, /tokenize, /detokenize, /tokenizer_info, /health, /metrics; an encoder of texts answers /v1/embeddings.",
             "Many requests run together, each with the tokens that it would get alone. Ctrl-C or SIGTERM takes no more and gives those that run 30 s to end. "
                     + "It listens on this machine alone unless told otherwise."
         },
