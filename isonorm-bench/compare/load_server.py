@@ -23,15 +23,10 @@ def ask(prompt, tokens, stream=False, between=None):
                                                      "ignore_eos": True, "stream": stream}))
     r = c.getresponse()
     if stream:
-        r.read1(1)
-        first = last = time.time()
-        while (piece := r.read1(1 << 16)) and between is not None:
-            now = time.time()
-            if b"[DONE]" not in piece:
-                between.append(now - last)
-            last = now
-        r.read()
-        return first - begin
+        came = [time.time() for line in r if line.startswith(b"data: {")]
+        if between is not None:
+            between += [later - earlier for earlier, later in zip(came, came[1:-1])]  # the last one tells the end
+        return came[0] - begin
     n = json.loads(r.read())["usage"]["completion_tokens"]
     assert n == tokens, n
     return time.time() - begin
