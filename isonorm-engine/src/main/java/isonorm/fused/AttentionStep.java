@@ -89,7 +89,7 @@ record AttentionStep(
     private static final int FEW = 16;
 
     /** Sums over keys begin anew at multiples of so many positions: one that libraries and our kernels add up input by input. */
-    private static final int SPAN = 512;
+    private static final int SPAN = KvCache.PAGE;
 
     /** Fewer queries than these make its products slow, however many keys they see. */
     private static final int QUERIES = 32;
@@ -270,7 +270,7 @@ record AttentionStep(
      * Against the keys and values of a sequence. What a query gets depends on nothing but its own position and those before it: products add up
      * input by input, hidden keys add zeros, and sums over keys begin anew at every multiple of {@value #SPAN}.
      */
-    private void attend(Rows qkv, Rows attended, Task task, KvCache.Cache cache) {
+    private void attend(Rows qkv, Rows attended, Task task, KvCache.KeysAndValues cache) {
         int N = task.heads;
         int n = task.queries;
         int D = attention.heads().width();
@@ -283,7 +283,12 @@ record AttentionStep(
         Rows scores = scores(Type.F32, N * n, keys);
         for (int i = 0; i < N; i++) {
             int head = task.head + i;
-            Products.product(queries.sliceColumns(head * D, D), cache.keys(head / group(), from, keys), scores.slice(i * n, n), Finish.NOTHING);
+            for (int first = from; first < from + keys; ) {
+                int count = Math.min(from + keys, (first / SPAN + 1) * SPAN) - first;
+                Products.product(queries.sliceColumns(head * D, D), cache.keys(head / group(), first, count), scores.slice(i * n, n).sliceColumns(first - from, count),
+                        Finish.NOTHING);
+                first += count;
+            }
         }
         Rows weights = Rows.of(scores.data(), qkv.type(), N * n, keys, scores.stride() * (Float.BYTES / qkv.type().bytes()));
         weigh(scores, task, position - from, from, weights);
@@ -360,7 +365,7 @@ record AttentionStep(
     }
 
     /** {@code out = weights v} of some columns of a head's values from position {@code from} on, rounded once. */
-    static void sum(Rows weights, KvCache.Cache cache, int head, int panel, int from, Rows out) {
+    static void sum(Rows weights, KvCache.KeysAndValues cache, int head, int panel, int from, Rows out) {
         int keys = weights.columns();
         int end = from + keys;
         if (from / SPAN == (end - 1) / SPAN) {

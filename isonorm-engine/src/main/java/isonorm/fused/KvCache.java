@@ -13,21 +13,73 @@ import java.lang.foreign.ValueLayout;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
-import org.jspecify.annotations.Nullable;
+import java.util.concurrent.atomic.AtomicInteger;
 
-/** The keys and values of every token that a model has read so far, in every block; for one thread at a time. */
+/**
+ * The keys and values of every token that a model has read so far, in every block; for one thread at a time. They lie in pages, of which those that
+ * are full are never written again: sequences that begin alike share them.
+ */
 public final class KvCache implements AutoCloseable {
 
-    /** Room for so many tokens at first; twice as many whenever that is full. */
+    /** A page has room for so many tokens at first; twice as many whenever that is full, up to a whole page. */
     private static final int FIRST = 64;
 
+    /** The tokens of a page: sums over keys begin anew at its end. */
+    static final int PAGE = 512;
+
     private static final int WIDTH = Panels.WIDTH;
+
+    /** One block's keys and values, read in parts none of which goes on behind a multiple of {@value #PAGE}. */
+    sealed interface KeysAndValues {
+
+        /** Keys {@code from}, where a panel begins, to {@code from + count - 1} of a head. */
+        Panels keys(int head, int from, int count);
+
+        /** Columns {@code WIDTH * panel} on of values {@code from}, an even number, to {@code from + count - 1} of a head. */
+        Panels values(int head, int panel, int from, int count);
+    }
+
+    /** Those of block {@code l} in pages. */
+    private record Paged(List<Page> pages, int l) implements KeysAndValues {
+
+        @Override
+        public Panels keys(int head, int from, int count) {
+            return pages.get(from / PAGE).caches.get(l).keys(head, from % PAGE, count);
+        }
+
+        @Override
+        public Panels values(int head, int panel, int from, int count) {
+            return pages.get(from / PAGE).caches.get(l).values(head, panel, from % PAGE, count);
+        }
+    }
+
+    /** A page of all blocks; whoever holds it lets it go. */
+    private record Page(Arena arena, int capacity, List<Cache> caches, AtomicInteger holders) {
+
+        static Page allocate(List<Attention> blocks, Type type, int capacity) {
+            Arena arena = Arena.ofShared();
+            LargePages pages = LargePages.of(arena);
+            return new Page(arena, capacity, blocks.stream().map(attention -> Cache.allocate(pages, type, attention.heads(), capacity)).toList(), new AtomicInteger(1));
+        }
+
+        /** The same for one more holder. */
+        Page held() {
+            holders.incrementAndGet();
+            return this;
+        }
+
+        void close() {
+            if (holders.decrementAndGet() == 0) {
+                arena.close();
+            }
+        }
+    }
 
     /**
      * One block's keys and values in panels, as products read them: of each key-value head the keys are a matrix (head width, positions), and some
      * of the values' columns, as many as a panel has, one of (positions, columns).
      */
-    record Cache(Type type, int capacity, int headWidth, MemorySegment keys, MemorySegment values) {
+    record Cache(Type type, int capacity, int headWidth, MemorySegment keys, MemorySegment values) implements KeysAndValues {
 
         /** Touched first when something is kept: a long cache takes as long to clear as a tenth of a prompt to read. */
         static Cache allocate(LargePages pages, Type type, Attention.Heads shape, int capacity) {
@@ -44,15 +96,15 @@ public final class KvCache implements AutoCloseable {
             return Math.ceilDiv(D, WIDTH) * Panels.bytes(type, capacity, WIDTH);
         }
 
-        /** Keys {@code from}, where a panel begins, to {@code from + count - 1} of a head. */
-        Panels keys(int head, int from, int count) {
+        @Override
+        public Panels keys(int head, int from, int count) {
             long panel = Panels.bytes(type, headWidth, WIDTH);
             long at = head * keyBytes(type, headWidth, capacity) + from / WIDTH * panel;
             return new Panels(keys.asSlice(at, Math.ceilDiv(count, WIDTH) * panel), type, headWidth, count);
         }
 
-        /** Columns {@code WIDTH * panel} on of values {@code from}, an even number, to {@code from + count - 1} of a head. */
-        Panels values(int head, int panel, int from, int count) {
+        @Override
+        public Panels values(int head, int panel, int from, int count) {
             return new Panels(values.asSlice(valuesAt(head, panel, from), Panels.bytes(type, count, WIDTH)), type, count,
                     Math.min(WIDTH, headWidth - WIDTH * panel));
         }
@@ -69,18 +121,6 @@ public final class KvCache implements AutoCloseable {
                 MemorySegment.copy(other.keys, head * keyBytes(type, headWidth, other.capacity), keys, head * keyBytes(type, headWidth, capacity), panels);
                 for (int panel = 0; panel < Math.ceilDiv(headWidth, WIDTH); panel++) {
                     MemorySegment.copy(other.values, other.valuesAt(head, panel, 0), values, valuesAt(head, panel, 0), Panels.bytes(type, positions, WIDTH));
-                }
-            }
-        }
-
-        /** The first positions of another one, which has not more. */
-        private void copy(Cache other, int heads) {
-            for (int head = 0; head < heads; head++) {
-                long bytes = keyBytes(type, headWidth, other.capacity);
-                MemorySegment.copy(other.keys, head * bytes, keys, head * keyBytes(type, headWidth, capacity), bytes);
-                for (int panel = 0; panel < Math.ceilDiv(headWidth, WIDTH); panel++) {
-                    MemorySegment.copy(other.values, other.valuesAt(head, panel, 0), values, valuesAt(head, panel, 0),
-                            Panels.bytes(type, other.capacity, WIDTH));
                 }
             }
         }
@@ -129,9 +169,7 @@ public final class KvCache implements AutoCloseable {
     private final Type type;
     private final int context;
     private final Optional<Encoded> encoded;
-    private List<Cache> caches = List.of();
-    private @Nullable Arena arena;
-    private int capacity;
+    private final List<Page> pages = new ArrayList<>();
     private int length;
     private volatile boolean closed;
 
@@ -147,7 +185,7 @@ public final class KvCache implements AutoCloseable {
         this.encoded = encoded;
     }
 
-    /** Another sequence of the first tokens of this one, to be continued differently; close it too. */
+    /** Another sequence of the first tokens of this one, to be continued differently, which shares its full pages; close it too. */
     public KvCache copy(int tokens) {
         if (closed) {
             throw new IllegalStateException("this sequence was closed, and its memory freed");
@@ -156,12 +194,26 @@ public final class KvCache implements AutoCloseable {
             throw new IllegalArgumentException("of " + length + " tokens the first 0 to " + length + " can be copied, got " + tokens);
         }
         KvCache copy = new KvCache(blocks, encoded.map(Encoded::held), type, context);
-        copy.reserve(Math.max(tokens, 1));
-        for (int l = 0; l < blocks.size() && tokens > 0; l++) {
-            copy.caches.get(l).copyTokens(caches.get(l), blocks.get(l).heads().keyValue(), tokens);
+        int full = tokens / PAGE;
+        pages.subList(0, full).forEach(page -> copy.pages.add(page.held()));
+        copy.reserve(tokens);
+        if (tokens % PAGE > 0) {
+            copy(pages.get(full), copy.pages.get(full), tokens % PAGE);
         }
         copy.length = tokens;
         return copy;
+    }
+
+    /** The first positions of a page into another. */
+    private void copy(Page from, Page to, int tokens) {
+        for (int l = 0; l < blocks.size(); l++) {
+            to.caches.get(l).copyTokens(from.caches.get(l), blocks.get(l).heads().keyValue(), tokens);
+        }
+    }
+
+    /** How many of its pages are another's too. */
+    int shared() {
+        return (int) pages.stream().filter(page -> page.holders.get() > 1).count();
     }
 
     Optional<Encoded> encoded() {
@@ -173,8 +225,8 @@ public final class KvCache implements AutoCloseable {
         return length;
     }
 
-    Cache cache(int l) {
-        return caches.get(l);
+    KeysAndValues cache(int l) {
+        return new Paged(pages, l);
     }
 
     /** Makes room for a length. */
@@ -182,39 +234,44 @@ public final class KvCache implements AutoCloseable {
         if (closed) {
             throw new IllegalStateException("this sequence was closed, and its memory freed");
         }
-        if (tokens <= capacity) {
-            return;
-        }
-        int larger = Math.max(FIRST, capacity);
-        while (larger < tokens) {
-            larger = Math.multiplyExact(larger, 2);
-        }
-        larger = Math.ceilDiv(Math.clamp(context, tokens, Math.max(tokens, larger)), WIDTH) * WIDTH;
-        Arena opened = Arena.ofShared();
-        LargePages pages = LargePages.of(opened);
-        List<Cache> copies = new ArrayList<>();
-        for (int l = 0; l < blocks.size(); l++) {
-            Attention attention = blocks.get(l);
-            Cache copy = Cache.allocate(pages, type, attention.heads(), larger);
-            if (length > 0) {
-                copy.copy(caches.get(l), attention.heads().keyValue());
+        for (int first = length / PAGE * PAGE; first < tokens; first += PAGE) {
+            int index = first / PAGE;
+            int wanted = Math.min(PAGE, tokens - first);
+            if (index == pages.size()) {
+                pages.add(Page.allocate(blocks, type, capacity(first, wanted)));
+            } else if (pages.get(index).capacity < wanted) { // not full, so that nobody else holds it
+                Page old = pages.get(index);
+                Page larger = Page.allocate(blocks, type, capacity(first, wanted));
+                if (length > first) {
+                    copy(old, larger, length - first);
+                }
+                pages.set(index, larger);
+                old.close();
             }
-            copies.add(copy);
         }
-        if (arena != null) {
-            arena.close();
+    }
+
+    /** The capacity of a page from token {@code first} on, in whole panels; none has room behind the context. */
+    private int capacity(int first, int wanted) {
+        int larger = FIRST;
+        while (larger < wanted) {
+            larger *= 2;
         }
-        arena = opened;
-        caches = copies;
-        capacity = larger;
+        return Math.ceilDiv(Math.clamp(context - first, wanted, larger), WIDTH) * WIDTH;
     }
 
     /** Keeps the keys and values of tokens {@code position} on: (tokens, heads * head width) each. */
     void keep(int l, int position, Rows keys, Rows values) {
         Attention attention = blocks.get(l);
         int D = attention.heads().width();
-        for (int head = 0; head < attention.heads().keyValue(); head++) {
-            caches.get(l).keep(head, position, keys.sliceColumns(head * D, D), values.sliceColumns(head * D, D));
+        for (int done = 0; done < keys.rows(); ) {
+            int at = position + done;
+            int count = Math.min(keys.rows() - done, PAGE - at % PAGE);
+            Cache cache = pages.get(at / PAGE).caches.get(l);
+            for (int head = 0; head < attention.heads().keyValue(); head++) {
+                cache.keep(head, at % PAGE, keys.slice(done, count).sliceColumns(head * D, D), values.slice(done, count).sliceColumns(head * D, D));
+            }
+            done += count;
         }
     }
 
@@ -228,10 +285,7 @@ public final class KvCache implements AutoCloseable {
             encoded.ifPresent(Encoded::close);
         }
         closed = true;
-        caches = List.of();
-        if (arena != null) {
-            arena.close();
-            arena = null;
-        }
+        pages.forEach(Page::close);
+        pages.clear();
     }
 }
