@@ -35,7 +35,7 @@ import org.junit.jupiter.params.provider.EnumSource;
 class KvCacheTest {
 
     private static final int VOCABULARY = 31;
-    private static final int CONTEXT = 1100;
+    private static final int CONTEXT = 640;
 
     /** One block sees all tokens before, one some of them; two heads share a key-value head whose width is not that of a panel. */
     private static Model model() {
@@ -60,14 +60,14 @@ class KvCacheTest {
         int[] other = random.ints(CONTEXT, 0, VOCABULARY).toArray();
         try (FusedModel model = FusedModel.load(model(), compute, 2); KvCache whole = model.start()) {
             float[] expected = read(model, whole, tokens);
-            for (int common : new int[] {70, 512, 1050}) {
+            for (int common : new int[] {70, 512, 590}) {
                 KvCache begun = model.start();
-                read(model, begun, Arrays.copyOf(tokens, 1050));
+                read(model, begun, Arrays.copyOf(tokens, 600));
                 try (KvCache copy = begun.copy(common)) {
                     assertEquals(common / KvCache.PAGE, copy.shared(), common + " tokens");
                     assertEquals(copy.shared(), begun.shared());
                     KvCache further = begun.copy(common);
-                    read(model, begun, Arrays.copyOfRange(other, 1050, 1060));
+                    read(model, begun, Arrays.copyOfRange(other, 600, 610));
                     read(model, further, Arrays.copyOfRange(other, common, common + 40)); // goes another way
                     begun.close();
                     further.close();
