@@ -195,6 +195,8 @@ try:
     for kind in sorted({k for k, _ in counts}):
         print(f"  {kind:<12}", ", ".join(f"{status} {n:,}" for (k, status), n in sorted(counts.items()) if k == kind))
     print("behind them:", memory(), flush=True)
+    time.sleep(40)  # requests that break off are let go after 30 s
+    print("40 s later:", memory(), flush=True)
     after = speed()
     print(f"a good request takes {after * 1000:.1f} ms, before {before * 1000:.1f} ms")
     if after > 2 * before + .005:
