@@ -90,6 +90,6 @@ public record Rotation(Kind kind, long seed, OptionalInt width, OptionalInt pad,
 
     @Override
     public String toString() {
-        return kind.label + (kind == Kind.PRINCIPAL ? "" : ", seed " + seed);
+        return kind.label + (kind == Kind.PRINCIPAL ? "" : ", seed " + seed) + (pad.isPresent() ? ", padded to " + pad.getAsInt() : "") + (heads ? ", heads too" : "");
     }
 }

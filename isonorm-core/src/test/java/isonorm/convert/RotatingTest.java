@@ -178,6 +178,7 @@ class RotatingTest {
         Conversion.rotated(olmo, padded).writeTo(own);
         assertEquals(JSON.readTree("{\"kind\": \"random\", \"seed\": 3, \"width\": 47, \"pad\": 52, \"heads\": true}"), JSON.readTree(own.resolve("config.json").toFile()).get("rotation"));
         assertTrue(Conversion.again(olmo, LoadedModel.open(own), Progress.NONE).orElseThrow().exact());
+        assertTrue(Plan.refusals(LoadedModel.open(own), Form.PRE_LN).getFirst().startsWith("its stream is rotated (random, seed 3, padded to 52, heads too)"));
     }
 
     private static List<String> steps(String fixture, Rotation rotation, boolean untie) throws IOException {
