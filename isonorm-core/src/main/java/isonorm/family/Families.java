@@ -141,6 +141,12 @@ public final class Families {
     /** Types that older files call otherwise. */
     private static final Map<String, String> OTHER_NAMES = Map.of("RefinedWeb", "falcon", "RefinedWebModel", "falcon", "stablelm_epoch", "stablelm");
 
+    /** Why some that look like one that is read are none of them. */
+    private static final Map<String, String> NOT_READ = Map.of(
+            "wavlm", "each head weighs its relative positions by what it reads of the stream, which nothing here does; wav2vec2, hubert and unispeech-sat are read",
+            "internlm3", "no release of transformers has it to be compared with; a file whose bias and qkv_bias are false is a Llama:"
+                    + " give it model_type llama and the class LlamaForCausalLM");
+
     private Families() {}
 
     /** Every model_type that can be read. */
@@ -175,7 +181,7 @@ public final class Families {
         Family family = BY_TYPE.get(type);
         if (family == null) {
             throw new CheckpointException(Reason.UNKNOWN_MODEL_TYPE, "config.json has model_type " + (type.isEmpty() ? "missing" : "'" + type + "'")
-                    + "; " + part(config).or(() -> otherTool(config)).orElseGet(() -> "known are " + String.join(", ", types())
+                    + "; " + part(config).or(() -> otherTool(config)).or(() -> Optional.ofNullable(NOT_READ.get(type))).orElseGet(() -> "known are " + String.join(", ", types())
                     + sameSpelling(type).map(near -> "; did you mean " + near + "?").orElse("")));
         }
         return family;

@@ -670,6 +670,17 @@ class LoadedModelTest {
     }
 
     @Test
+    void whyARelativeIsNotReadIsSaid() throws IOException {
+        SampleCheckpoint sample = Fixtures.sample("llama");
+        sample.config.put("model_type", "wavlm");
+        refused(Reason.UNKNOWN_MODEL_TYPE, () -> open(sample), "'wavlm'", "relative positions", "wav2vec2");
+        sample.config.put("model_type", "internlm3").put("bias", false).put("qkv_bias", false);
+        refused(Reason.UNKNOWN_MODEL_TYPE, () -> open(sample), "'internlm3'", "model_type llama", "LlamaForCausalLM");
+        sample.config.put("model_type", "llama").putArray("architectures").add("LlamaForCausalLM");
+        open(sample); // as was said
+    }
+
+    @Test
     void anotherToolsConfigIsNamed() throws IOException {
         SampleCheckpoint sample = Fixtures.sample("vit");
         sample.config.removeAll();
