@@ -34,6 +34,8 @@ public record Growth(Shape shape, double factor, double quality, double evidence
         CONSTANT("constant"),
         LINEAR("linear"),
         EXPONENTIAL("exponential"),
+        /** A norm stands behind every block and sets the variance, so it tells nothing of how the stream grows. */
+        NORMALIZED("normalized"),
         /** Too few blocks, or variances that are zero or not finite. */
         UNKNOWN("unknown");
 
@@ -50,6 +52,12 @@ public record Growth(Shape shape, double factor, double quality, double evidence
     }
 
     private record Fit(Shape shape, double start, double rate, double error) {}
+
+    /** Of the variances behind blocks that each end with a norm of the sum, as Post-LN's do. */
+    static Growth normalized(double... variances) {
+        Growth fitted = of(variances);
+        return new Growth(Shape.NORMALIZED, fitted.factor, Double.NaN, Double.NaN, Double.NaN, Double.NaN, variances.length);
+    }
 
     /** Of the variances behind each block. */
     public static Growth of(double... variances) {
@@ -144,13 +152,13 @@ public record Growth(Shape shape, double factor, double quality, double evidence
             case CONSTANT -> start;
             case LINEAR -> start * (1 + rate * l);
             case EXPONENTIAL -> start * Math.exp(rate * l);
-            case UNKNOWN -> Double.NaN;
+            case NORMALIZED, UNKNOWN -> Double.NaN;
         };
     }
 
     /** How sure one can be of the curve, in a word. */
     public String certainty() {
-        if (shape == Shape.UNKNOWN) {
+        if (shape == Shape.UNKNOWN || shape == Shape.NORMALIZED) {
             return "unknown";
         }
         if (shape == Shape.CONSTANT && evidence == 1) {

@@ -30,7 +30,8 @@ final class Verdict {
             case UNKNOWN -> depth.blocks() < Growth.POINTS
                     ? "How the stream's variance grows cannot be told from " + depth.blocks() + (depth.blocks() == 1 ? " block" : " blocks") + from + "."
                     : "How the stream's variance grows cannot be told: it is zero or no finite number behind some block" + from + ".";
-            case CONSTANT -> "The stream's variance stays about the same" + from + ", as Post-LN keeps it; " + certainty(growth) + ".";
+            case NORMALIZED -> "A norm stands behind every block, so the stream's variance there is what the norm makes it" + from + ", and says nothing of how it grows.";
+            case CONSTANT -> "The stream's variance stays about the same" + from + "; " + certainty(growth) + ".";
             case LINEAR -> "The stream's variance " + grows + " about linearly with depth" + from + ", "
                     + (growth.factor() < 1 ? "which no strategy is known for" : "as with Peri-LN or LayerNorm Scaling") + "; " + certainty(growth) + ".";
             case EXPONENTIAL -> "The stream's variance " + grows + " exponentially with depth, times " + String.format(Locale.ROOT, "%.2f", Math.exp(growth.rate()))

@@ -65,4 +65,13 @@ class GrowthTest {
         assertEquals(Shape.UNKNOWN, of(6, 0, l -> l == 4 ? Double.NaN : l).shape());
         assertEquals("unknown", of(3, 0, l -> l).certainty());
     }
+
+    @Test
+    void whatNormsSetIsNoGrowth() {
+        Growth growth = Growth.normalized(1, 2, 4, 8);
+        assertEquals(Shape.NORMALIZED, growth.shape());
+        assertEquals(8, growth.factor());
+        assertEquals("unknown", growth.certainty());
+        assertTrue(Double.isNaN(growth.at(1)));
+    }
 }
