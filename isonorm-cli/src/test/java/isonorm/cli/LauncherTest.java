@@ -23,7 +23,7 @@ import org.junit.jupiter.api.io.TempDir;
 @DisabledOnOs(OS.WINDOWS)
 class LauncherTest {
 
-    private static final Set<String> QUICK = Set.of("info", "watch");
+    private static final Set<String> QUICK = Set.of("info", "watch", "completion");
 
     @TempDir
     private Path folder;

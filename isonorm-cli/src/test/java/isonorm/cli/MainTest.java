@@ -12,8 +12,11 @@ import java.io.PrintStream;
 import java.io.UncheckedIOException;
 import java.nio.file.AccessDeniedException;
 import java.nio.file.FileSystemException;
+import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
+import java.util.List;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -24,7 +27,7 @@ import org.junit.jupiter.params.provider.ValueSource;
 class MainTest {
 
     @ParameterizedTest
-    @ValueSource(strings = {"tour", "info", "pull", "convert", "export", "verify", "eval", "score", "generate", "serve", "forward", "embed", "doctor"})
+    @ValueSource(strings = {"tour", "info", "pull", "convert", "export", "verify", "eval", "score", "generate", "serve", "forward", "embed", "doctor", "completion"})
     void everyCommandHasHelpWithAnExample(String command) {
         assertTrue(Run.of("--help").ended(0).out().contains("\n  " + command + " "));
         String help = Run.of(command, "--help").ended(0).out();
@@ -73,6 +76,7 @@ class MainTest {
             export a b --dtype bf16              | --dtype bf16 is of GGUF; graphs are f32 or f16
             export a b.gguf --external-data      | --opset, --part, --external-data and --no-verify are of ONNX graphs
             export a b --part head               | expected one of whole, encoder, decoder, decoder-with-past, got 'head'
+            eval a --text x --compute fp16       | , got 'fp16'
             verify a b --compute f65             | did you mean f64?
             verify a b --tolerance -1            | --tolerance must be zero or more
             verify a b --tolerance x             | 'x' is no number
@@ -106,9 +110,13 @@ class MainTest {
             generate a --prompt x --max-tokens 0 | --max-tokens and --threads must be 1 or more
             generate a --prompt x --threads 0    | --max-tokens and --threads must be 1 or more
             generate a --prompt x --temperature -1 | a temperature must be a number of 0 (the likeliest token) or more, got -1.0
-            generate a --prompt x --top-p 0      | top-p must be above 0 and at most 1
-            generate a --prompt x --top-k -1     | top-k must be 0 (all tokens) or more, got -1
-            generate a --prompt x --min-p NaN    | min-p must be from 0 (all tokens) to 1 (the likeliest), got NaN
+            generate a --prompt x --top-k 5      | --top-k says what is drawn from, and without --temperature the likeliest token is taken
+            generate a --prompt x --top-p 0.5    | --top-p says what is drawn from
+            generate a --prompt x --min-p 0.1    | --min-p says what is drawn from
+            generate a --prompt x --max-tokens 1e99 | Invalid value for option '--max-tokens'
+            generate a --prompt x --temperature 1 --top-p 0 | top-p must be above 0 and at most 1
+            generate a --prompt x --temperature 1 --top-k -1 | top-k must be 0 (all tokens) or more, got -1
+            generate a --prompt x --temperature 1 --min-p NaN | min-p must be from 0 (all tokens) to 1 (the likeliest), got NaN
             generate a --prompt x --repetition-penalty 0 | a repetition penalty must be a number above 0
             generate a --prompt x --compute f64  | expected one of f32, bf16, f16, q8, q4, got 'f64'
             serve a --port 70000                 | --port must be 0 to 65535, got 70000
@@ -129,8 +137,48 @@ class MainTest {
     }
 
     @Test
-    void noCommandIsWrongUsage() {
-        assertTrue(Run.of().ended(2).err().contains("name a command: tour, info, pull, convert, export, verify, eval, score, generate, serve, forward, embed, train, watch, data, compare, depth, prune, bench, doctor"));
+    void helpAndVersionsAreWordsToo() {
+        String help = Run.of("--help").ended(0).out();
+        assertEquals(help, Run.of().ended(0).out());
+        assertEquals(help, Run.of("help").ended(0).out());
+        assertEquals(Run.of("bench", "norms", "--help").ended(0).out(), Run.of("help", "bench", "norms").ended(0).out());
+        assertEquals(Run.of("--version").ended(0).out(), Run.of("version").ended(0).out());
+        assertTrue(Run.of("help", "inof").ended(2).err().contains("unknown command 'inof'; did you mean info?"));
+        for (String command : List.of("tour", "info", "pull", "convert", "export", "verify", "eval", "score", "generate", "serve", "forward", "embed", "train", "watch", "data",
+                "compare", "depth", "prune", "bench", "doctor", "completion")) {
+            assertTrue(help.contains("\n  " + command + " "), command);
+        }
+    }
+
+    @Test
+    void shellsCompleteEveryCommandAndItsOptions() {
+        String script = Run.of("completion").ended(0).out();
+        assertTrue(script.contains("complete -F _complete_isonorm") && script.contains("--max-tokens") && script.contains("norms"), script.substring(0, 500));
+    }
+
+    /** Eighty columns where nobody says how many there are. */
+    @Test
+    void helpIsNoWiderThanATerminal() {
+        Stream<String[]> commands = Stream.concat(Stream.of("tour", "info", "pull", "convert", "export", "verify", "eval", "score", "generate", "serve", "forward", "embed", "train",
+                "watch", "data", "compare", "depth", "prune", "bench", "doctor", "completion").map(name -> new String[] {name, "--help"}),
+                Stream.of(new String[] {"--help"}, new String[] {"bench", "norms", "--help"}, new String[] {"bench", "train", "--help"},
+                        new String[] {"bench", "generate", "--help"}, new String[] {"data", "build", "--help"}, new String[] {"data", "show", "--help"}));
+        commands.forEach(command -> Run.of((Object[]) command).ended(0).out().lines().forEach(line ->
+                assertTrue(line.length() <= 80, String.join(" ", command) + ": " + line)));
+    }
+
+    @Test
+    void numbersAndTypesAreTakenAsHandsWriteThem() {
+        assertTrue(Run.of("eval", "nowhere", "--text", "x", "--tokens", "1e3", "--compute", "bfloat16").ended(1).err().contains("nowhere"));
+        assertTrue(Run.of("generate", "nowhere", "-p", "x", "-n", "1_0", "--compute", "fp16").ended(1).err().contains("nowhere"));
+    }
+
+    /** And not as a file of options. */
+    @Test
+    void aPromptMayBeginWithAnAt(@TempDir Path folder) throws IOException {
+        Path options = Files.writeString(folder.resolve("options"), "--version");
+        assertTrue(Run.of("generate", "nowhere", "--prompt", "@" + options).ended(1).err().contains("nowhere"));
+        assertTrue(Run.of("generate", "nowhere", "--prompt", "@user hello").ended(1).err().contains("nowhere"));
     }
 
     @Test

@@ -12,6 +12,9 @@ import java.util.stream.IntStream;
 /** {@link Results} in sentences. Each says what was seen in these runs, and nothing of others. */
 record Findings(Results results) {
 
+    /** Of fewer seeds a difference has to be several times their deviation to be told. */
+    private static final int FEW = 5;
+
     List<String> all() {
         List<String> sentences = new ArrayList<>();
         Map<String, List<Group>> settings = results.settings();
@@ -37,34 +40,47 @@ record Findings(Results results) {
         if (Double.isNaN(first.loss().mean())) {
             return "Nothing wins: every run diverged.";
         }
-        String best = "The winner is " + results.contender(first) + " with a validation loss of " + loss(first) + rate(first)
-                + String.format(Locale.ROOT, ", a perplexity of %.2f", first.perplexity().mean());
-        List<Group> others = ranking.subList(1, ranking.size()).stream().filter(group -> !Double.isNaN(group.loss().mean())).toList();
-        if (others.isEmpty()) {
-            return best + (ranking.size() > 1 ? "; every run of the others diverged." : ".");
+        double best = results.best();
+        if (ranking.stream().allMatch(group -> group.stuck(best) == group.trials().size() - group.diverged())) {
+            return "Nothing wins: none learned more than how frequent tokens are" + frequencies(first) + "; the lowest validation loss is " + loss(first) + ", of "
+                    + results.contender(first) + rate(first) + ".";
         }
-        Group second = others.getFirst();
-        String rest = others.stream().skip(1).map(group -> results.contender(group) + " " + loss(group) + rate(group)).collect(Collectors.joining(", "));
-        return best + "; next is " + results.contender(second) + " with " + loss(second) + rate(second) + ", " + clear(first, second) + "."
-                + (rest.isEmpty() ? "" : " Then: " + rest + ".");
+        String lowest = results.contender(first) + " with a validation loss of " + loss(first) + rate(first)
+                + String.format(Locale.ROOT, ", a perplexity of %.2f", first.perplexity().mean());
+        List<Results.Compared> compared = results.compared(groups);
+        if (compared.isEmpty()) {
+            return (ranking.size() > 1 ? "The winner is " + lowest + "; every run of the others diverged." : lowest + ".");
+        }
+        Map<Difference.Verdict, List<Results.Compared>> by = compared.stream().collect(Collectors.groupingBy(each -> each.difference().verdict()));
+        List<Results.Compared> higher = by.getOrDefault(Difference.Verdict.LOWER, List.of());
+        List<Results.Compared> same = by.getOrDefault(Difference.Verdict.NO_DIFFERENCE, List.of());
+        List<Results.Compared> unknown = by.getOrDefault(Difference.Verdict.UNKNOWN, List.of());
+        if (same.isEmpty() && unknown.isEmpty()) {
+            return "The winner is " + lowest + "; next is " + others(higher, " with ") + ".";
+        }
+        return "No winner: the lowest is " + lowest + (same.isEmpty() ? "" : "; no difference can be told from " + others(same, " with ") + more(same))
+                + (unknown.isEmpty() ? "" : "; nothing tells what is chance, of one seed, beside " + others(unknown, " with "))
+                + (higher.isEmpty() ? "" : ". It is lower than " + others(higher, " with ")) + ".";
     }
 
-    /** Runs of one seed begin with the same data in the same order, so seeds are compared one by one. */
-    private static String clear(Group first, Group second) {
-        int seeds = 0;
-        int better = 0;
-        for (int i = 0; i < first.trials().size(); i++) {
-            double one = first.outcomes().get(i).validation();
-            double other = second.outcomes().get(i).validation();
-            if (!Double.isNaN(one) && !Double.isNaN(other)) {
-                seeds++;
-                better += one < other ? 1 : 0;
-            }
-        }
-        String by = String.format(Locale.ROOT, "%.4f more", second.loss().mean() - first.loss().mean());
-        return seeds < 2 ? by + ", from one seed, so another may turn it around"
-                : better == seeds ? by + ", and more for each of " + seeds + " seeds"
-                : by + ", but for " + (seeds - better) + " of " + seeds + " seeds less, so this is no clear win";
+    /** Contenders, and by how much they are higher. */
+    private String others(List<Results.Compared> some, String with) {
+        return some.stream().map(each -> results.contender(each.other()) + with + loss(each.other()) + rate(each.other()) + ", " + by(each.difference()))
+                .collect(Collectors.joining("; then "));
+    }
+
+    /** Of few seeds the interval is wide whatever there is. */
+    private static String more(List<Results.Compared> same) {
+        return same.stream().anyMatch(each -> each.difference().seeds() < FEW) ? ", for which it takes more seeds" : "";
+    }
+
+    private static String by(Difference difference) {
+        return difference.seeds() == 0 ? "of other seeds" : String.format(Locale.ROOT, "%.4f more", difference.mean())
+                + (difference.seeds() < 2 ? "" : String.format(Locale.ROOT, " (%.4f to %.4f, of %d seeds)", difference.low(), difference.high(), difference.seeds()));
+    }
+
+    private static String frequencies(Group group) {
+        return String.format(Locale.ROOT, " (a loss of %.2f)", group.outcomes().getFirst().frequencies());
     }
 
     private static String loss(Group group) {
@@ -93,8 +109,7 @@ record Findings(Results results) {
         double best = results.best();
         List<Group> stuck = groups.stream().filter(group -> group.stuck(best) > 0).toList();
         if (!stuck.isEmpty()) {
-            sentences.add("Came to an end having learned next to nothing but how frequent tokens are (a loss of "
-                    + String.format(Locale.ROOT, "%.2f", stuck.getFirst().outcomes().getFirst().frequencies()) + "): "
+            sentences.add("Came to an end having learned next to nothing but how frequent tokens are" + frequencies(stuck.getFirst()) + ": "
                     + stuck.stream().map(group -> group.name() + " (" + group.stuck(best) + " of " + group.trials().size() + ")")
                             .collect(Collectors.joining(", ")) + ".");
         }
@@ -127,7 +142,7 @@ record Findings(Results results) {
     private Optional<String> growth(List<Group> groups) {
         List<String> parts = new ArrayList<>();
         for (Group group : results.ranking(groups)) {
-            if (group.after().isPresent() && group.before().isPresent()) {
+            if (!group.normalizesStream() && group.after().isPresent() && group.before().isPresent()) {
                 parts.add(results.contender(group) + " " + factor(group.after().get()) + " (" + factor(group.before().get()) + ")");
             }
         }

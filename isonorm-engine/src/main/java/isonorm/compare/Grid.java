@@ -84,7 +84,7 @@ public record Grid(Map<String, String> base, Map<String, List<String>> axes) {
     }
 
     private static String once(String written, Set<String> given) {
-        String key = written.startsWith(BASE) ? written.substring(BASE.length()) : written;
+        String key = Configuration.keyOf(written.startsWith(BASE) ? written.substring(BASE.length()) : written);
         if (!given.add(key)) {
             throw new IllegalArgumentException(key + " stands in the grid twice, under base and beside it; leave one of them out");
         }
@@ -96,7 +96,8 @@ public record Grid(Map<String, String> base, Map<String, List<String>> axes) {
      *
      * @throws IllegalArgumentException as {@link #read}
      */
-    public Grid with(String key, List<String> values) {
+    public Grid with(String name, List<String> values) {
+        String key = Configuration.keyOf(name);
         List<String> plain = values.stream().map(value -> NAMES.contains(key) ? value : Trial.plain(value)).toList();
         if (plain.isEmpty()) {
             throw new IllegalArgumentException(key + " has no value; a list in a grid needs one or more");

@@ -1,6 +1,7 @@
 package isonorm.compare;
 
 import isonorm.train.Trainer;
+import isonorm.train.TrainingRun;
 import java.util.Collection;
 import java.util.List;
 import java.util.Map;
@@ -30,6 +31,11 @@ public record Group(Map<String, String> place, List<Trial> trials, List<Outcome>
     /** The highest learning rate of its runs. */
     public double rate() {
         return trials.getFirst().run().learning().rate();
+    }
+
+    /** Whether a norm behind every block sets the stream's variance, which then says nothing of how it grows. */
+    boolean normalizesStream() {
+        return trials.getFirst().run().start() instanceof TrainingRun.Start.New model && model.strategy().normalizesStream(model.depth());
     }
 
     /** How many of its runs diverged. */

@@ -38,6 +38,9 @@ public record Outcome(Trainer.End end, long parameters, double frequencies, List
     /** The part of what is to be learned beyond frequencies that a run must have learned, or it is stuck. */
     static final double LITTLE = 0.05;
 
+    /** The part of the loss of frequencies that it must have learned at least, whatever the others did: where none learns, the best of them has not either. */
+    static final double LEAST = 0.01;
+
     private static final String FILE = "outcome.json";
     private static final ObjectMapper JSON = new ObjectMapper();
 
@@ -111,9 +114,9 @@ public record Outcome(Trainer.End end, long parameters, double frequencies, List
         return lines.stream().mapToDouble(Metrics.Line::seconds).sum();
     }
 
-    /** Whether it has learned next to nothing but how frequent tokens are, {@code best} being what there is to be learned. */
+    /** Whether it has learned next to nothing but how frequent tokens are, {@code best} being the lowest loss of all. */
     boolean stuck(double best) {
-        return whole() && frequencies - validation() < LITTLE * (frequencies - best);
+        return whole() && frequencies - validation() < Math.max(LITTLE * (frequencies - best), LEAST * frequencies);
     }
 
     /** Whether a run's folder has one. */

@@ -55,6 +55,24 @@ public record Results(Grid grid, List<Outcome> outcomes) {
         return best.values().stream().sorted(order).toList(); // NaN, of no run that came to an end, comes last
     }
 
+    /**
+     * The best group of a contender beside the best of all.
+     *
+     * @param difference by how much the other is higher
+     */
+    public record Compared(Group lowest, Group other, Difference difference) {}
+
+    /** The best of some groups of one setting beside those of every other contender of which a run came to its end, the lowest first. */
+    public List<Compared> compared(List<Group> some) {
+        List<Group> ranking = ranking(some).stream().filter(group -> !Double.isNaN(group.loss().mean())).toList();
+        return ranking.stream().skip(1).map(other -> new Compared(ranking.getFirst(), other,
+                Difference.of(losses(ranking.getFirst()), losses(other), ranking.size() - 1))).toList();
+    }
+
+    private static double[] losses(Group group) {
+        return group.outcomes().stream().mapToDouble(Outcome::validation).toArray();
+    }
+
     /** The lowest validation loss of all; NaN if all diverged. */
     public double best() {
         return outcomes.stream().mapToDouble(Outcome::validation).filter(loss -> !Double.isNaN(loss)).min().orElse(Double.NaN);

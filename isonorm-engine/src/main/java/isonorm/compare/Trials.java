@@ -44,6 +44,11 @@ public final class Trials {
         /** Behind every window of steps. */
         default void metrics(Trial trial, Metrics.Line line) {}
 
+        /** Asked before every run and behind every step: whether all runs are to end, each with a checkpoint from which it goes on. */
+        default boolean interrupts() {
+            return false;
+        }
+
         /** Something to be told of a run. */
         default void note(Trial trial, String text) {}
 
@@ -133,6 +138,7 @@ public final class Trials {
      * Runs what has not ended, the lowest seed first.
      *
      * @param jobs how many at once; the processors are shared between them
+     * @throws CancellationException if who watches asked for an end before all had ended; the same call goes on
      */
     public Results run(int jobs, Watcher watcher) throws IOException {
         int threads = Math.max(1, Runtime.getRuntime().availableProcessors() / jobs);
@@ -143,6 +149,9 @@ public final class Trials {
                 workers.execute(() -> {
                     if (failure.get() == null) {
                         try {
+                            if (watcher.interrupts()) {
+                                throw interrupted();
+                            }
                             ended(trial, threads, watcher, failure);
                         } catch (Throwable e) {
                             failure.compareAndSet(null, e);
@@ -159,6 +168,10 @@ public final class Trials {
             case Throwable e -> throw new IllegalStateException(e);
         }
         return new Results(grid, trials.stream().map(ended::get).toList());
+    }
+
+    private static CancellationException interrupted() {
+        return new CancellationException("a grid was interrupted, and the same call goes on with it");
     }
 
     private void ended(Trial trial, int threads, Watcher watcher, AtomicReference<Throwable> failure) throws IOException {
@@ -186,6 +199,9 @@ public final class Trials {
         Optional<Depth> first = Trainer.depthBefore(told, Progress.NONE);
         try (Trainer trainer = fresh(run) ? Trainer.begin(told, watcher) : Trainer.resume(run, watcher)) {
             Trainer.End end = trainer.run();
+            if (end == Trainer.End.INTERRUPTED) {
+                throw interrupted();
+            }
             Outcome outcome = new Outcome(end, trainer.parameters(), trainer.lossOfFrequencies(), Metrics.read(run), first.map(Outcome.Stream::of),
                     trainer.depth(Progress.NONE).map(Outcome.Stream::of));
             outcome.write(run);
@@ -209,9 +225,14 @@ public final class Trials {
             @Override
             public void step(long done, long total) {
                 watcher.step(trial, done, total);
-                if (failure.get() != null) {
+                if (failure.get() != null && !watcher.interrupts()) {
                     throw new CancellationException();
                 }
+            }
+
+            @Override
+            public boolean interrupts() {
+                return watcher.interrupts();
             }
         };
     }

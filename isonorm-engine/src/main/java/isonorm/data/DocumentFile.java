@@ -84,7 +84,7 @@ sealed interface DocumentFile extends AutoCloseable {
     void close() throws IOException;
 
     /** How names of files end that are read. */
-    String ENDINGS = ".txt, .jsonl, .ndjson, .json (of lines) or .parquet; all but the last may be packed as .gz or .zst";
+    String ENDINGS = ".txt, .md, .jsonl, .ndjson, .json (of lines) or .parquet; all but the last may be packed as .gz or .zst";
 
     /** The most bytes of text that a document has where nothing else is said. */
     int LONGEST = 256_000_000;
@@ -153,7 +153,7 @@ sealed interface DocumentFile extends AutoCloseable {
             return Optional.of(Kind.PARQUET);
         }
         return switch (lower.replaceFirst("\\.(gz|zst)$", "").replaceFirst(".*(\\.[^.]*)$", "$1")) {
-            case ".txt" -> Optional.of(Kind.TEXT);
+            case ".txt", ".text", ".md" -> Optional.of(Kind.TEXT);
             case ".jsonl", ".ndjson", ".json" -> Optional.of(Kind.LINES);
             default -> Optional.empty();
         };

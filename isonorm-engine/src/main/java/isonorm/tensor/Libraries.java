@@ -35,6 +35,17 @@ public final class Libraries {
                 new Library("OpenBLAS", OpenBlas.isOnClassPath() ? version("openblas") : Optional.empty(), openBlas));
     }
 
+    /** The folder into which the first use of a library will unpack it; nothing where none is on the class path, or one is there already. */
+    public static Optional<Path> toUnpack() {
+        if (version("dnnl").isEmpty() && !OpenBlas.isOnClassPath()) {
+            return Optional.empty();
+        }
+        return cache().filter(folder -> {
+            String[] unpacked = folder.toFile().list((_, name) -> name.startsWith("openblas") || name.startsWith("dnnl"));
+            return unpacked == null || unpacked.length == 0;
+        });
+    }
+
     /** The instruction sets oneDNN may use, a bit each, as {@code dnnl_cpu_isa_t} has them; empty where products are not its. */
     public static OptionalInt oneDnnInstructions() {
         return Multipliers.here().oneDnn().map(library -> OptionalInt.of(library.instructions())).orElse(OptionalInt.empty());

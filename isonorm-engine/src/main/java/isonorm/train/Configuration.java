@@ -69,7 +69,7 @@ public final class Configuration {
         add("model.hidden", "", "the MLP's width in place of the preset's");
         add("init.deviation", "0.02", "the standard deviation of matrices and tables");
         add("from", "", "a checkpoint to go on from, in place of a preset");
-        add("data", EMBEDDED, "shakespeare, a folder that isonorm data build made, a .jsonl file of prompts and completions, or a folder "
+        add("data", EMBEDDED, "shakespeare, a file of text (.txt, .md), a folder that isonorm data build made, a .jsonl file of prompts and completions, or a folder "
                 + "with a folder of images for each class");
         add("data.bos", "auto", "what stands in front of a prompt whose completion is learned: auto (what its tokenizer puts there), always, never");
         add("data.validation", "0.05", "the share of completions or images that is not learned from");
@@ -103,6 +103,25 @@ public final class Configuration {
         add("stop.patience", "0", "ends a run after so many evaluations without a lower loss; 0 for never");
     }
 
+    /** What other programs call a key. */
+    private static final Map<String, String> OTHER_NAMES = Map.ofEntries(Map.entry("output_dir", "out"), Map.entry("output", "out"), Map.entry("max_steps", "steps"),
+            Map.entry("max_iters", "steps"), Map.entry("learning_rate", "lr"), Map.entry("lr_scheduler_type", "schedule"), Map.entry("warmup_steps", "warmup"),
+            Map.entry("warmup_ratio", "warmup"), Map.entry("weight_decay", "decay"), Map.entry("adam_beta1", "beta1"), Map.entry("adam_beta2", "beta2"),
+            Map.entry("adam_epsilon", "epsilon"), Map.entry("eps", "epsilon"), Map.entry("grad_clip", "clip"), Map.entry("max_grad_norm", "clip"),
+            Map.entry("batch_size", "batch"), Map.entry("per_device_train_batch_size", "batch"), Map.entry("gradient_accumulation_steps", "accumulate"),
+            Map.entry("seq_len", "sequence"), Map.entry("seq_length", "sequence"), Map.entry("sequence_length", "sequence"), Map.entry("max_seq_length", "sequence"),
+            Map.entry("block_size", "sequence"), Map.entry("gradient_checkpointing", "recompute"), Map.entry("logging_steps", "log.every"),
+            Map.entry("eval_steps", "eval.every"), Map.entry("save_steps", "checkpoint.every"), Map.entry("save_total_limit", "checkpoint.keep"),
+            Map.entry("n_layer", "model.blocks"), Map.entry("num_hidden_layers", "model.blocks"), Map.entry("layers", "model.blocks"),
+            Map.entry("n_embd", "model.width"), Map.entry("hidden_size", "model.width"), Map.entry("d_model", "model.width"), Map.entry("n_head", "model.heads"),
+            Map.entry("num_attention_heads", "model.heads"), Map.entry("intermediate_size", "model.hidden"), Map.entry("preset", "model.preset"),
+            Map.entry("precision", "dtype"));
+
+    /** The key that a name means, which may be what other programs call it, with hyphens for its underscores; the name itself where it means none. */
+    public static String keyOf(String name) {
+        return KEYS.containsKey(name) ? name : OTHER_NAMES.getOrDefault(name.replace('-', '_'), name);
+    }
+
     private static void add(String name, String standard, String meaning) {
         KEYS.put(name, new Key(name, standard, meaning));
     }
@@ -126,7 +145,14 @@ public final class Configuration {
     public static Configuration of(Map<String, String> given) {
         Map<String, String> values = new LinkedHashMap<>();
         KEYS.values().stream().filter(key -> !key.name.startsWith(BLOCKS)).forEach(key -> values.put(key.name, key.standard));
+        Map<String, String> asked = new LinkedHashMap<>();
         given.forEach((name, value) -> {
+            if (asked.put(keyOf(name), value) != null) {
+                throw new IllegalArgumentException(keyOf(name) + " is given twice, as " + String.join(" and as ", given.keySet().stream().filter(each -> keyOf(each).equals(keyOf(name))).toList())
+                        + "; leave one of them out");
+            }
+        });
+        asked.forEach((name, value) -> {
             if (name.startsWith(BLOCKS)) {
                 requirePart(name);
             } else if (!values.containsKey(name)) {

@@ -21,6 +21,7 @@ import java.nio.file.Path;
 import java.util.Comparator;
 import java.util.List;
 import java.util.Optional;
+import java.util.function.BooleanSupplier;
 import java.util.stream.Stream;
 
 /**
@@ -42,11 +43,13 @@ public final class Healing {
     private final Pruning pruning;
     private final Path text;
     private final long steps;
+    private final BooleanSupplier interrupts;
 
-    private Healing(Pruning pruning, Path text, long steps) {
+    private Healing(Pruning pruning, Path text, long steps, BooleanSupplier interrupts) {
         this.pruning = pruning;
         this.text = text;
         this.steps = steps;
+        this.interrupts = interrupts;
     }
 
     /**
@@ -56,13 +59,19 @@ public final class Healing {
      */
     public static Healing of(Pruning pruning, Path text, long steps) {
         Range.STEPS.require(steps);
-        return new Healing(pruning, text, steps);
+        return new Healing(pruning, text, steps, () -> false);
+    }
+
+    /** The same that asks behind every step whether to end there, and then writes what it has until then. */
+    public Healing interruptedBy(BooleanSupplier asked) {
+        return new Healing(pruning, text, steps, asked);
     }
 
     /**
      * What was done.
      *
      * @param pruning what was done before the first step; files have changed since
+     * @param steps how many were taken; fewer than were told where it was interrupted
      * @param likelihood of the tokens that were measured, behind the last step
      */
     public record Report(Pruning.Report pruning, long steps, Likelihood likelihood) {}
@@ -80,15 +89,15 @@ public final class Healing {
             Path pruned = work.resolve("pruned");
             Pruning.Report report = pruning.writeTo(pruned, progress);
             Path run = work.resolve("run");
-            train(run, pruned, tokens(work.resolve("tokens"), progress), progress);
-            move(run.resolve("model"), output.path(), true);
+            Steps taken = new Steps(progress, interrupts);
+            move(train(run, pruned, tokens(work.resolve("tokens"), progress), taken), output.path(), true);
             move(pruned, output.path(), false);
             Likelihood likelihood = Verification.likelihood(LoadedModel.open(output.path()).model(), measured, Compute.F32,
                     (_, done, total) -> progress.step("predicting healed", done, total));
-            report(output.path().resolve("report.json"), likelihood);
+            report(output.path().resolve("report.json"), taken.done, likelihood);
             delete(work);
             output.commit();
-            return new Report(report, steps, likelihood);
+            return new Report(report, taken.done, likelihood);
         }
     }
 
@@ -102,14 +111,17 @@ public final class Healing {
         return folder;
     }
 
-    private void train(Path run, Path pruned, Path tokens, Progress progress) throws IOException {
+    /** The folder with the model, and with more where training was interrupted. */
+    private Path train(Path run, Path pruned, Path tokens, Steps watcher) throws IOException {
         TrainingRun told = TrainingRun.in(run).withCheckpoint(pruned).withData(tokens).withSteps(steps).withBatch(BATCH)
                 .withSequence(Math.min(SEQUENCE, Model.of(pruning.result()).architecture().steadySequence())).withRate(RATE)
                 .withEvaluation(0, 1).withDepthEvery(0).withCheckpoints(0, 1);
-        try (Trainer trainer = Trainer.begin(told, new Steps(progress))) {
-            if (trainer.run() == Trainer.End.DIVERGED) {
-                throw new IOException("healing diverged; the pruned model is too far from what it was, or the text too short");
-            }
+        try (Trainer trainer = Trainer.begin(told, watcher)) {
+            return switch (trainer.run()) {
+                case DIVERGED -> throw new IOException("healing diverged; the pruned model is too far from what it was, or the text too short");
+                case INTERRUPTED -> RunCheckpoints.all(run).getFirst();
+                case FINISHED, STOPPED -> run.resolve("model");
+            };
         }
     }
 
@@ -118,14 +130,14 @@ public final class Healing {
         try (Stream<Path> files = Files.list(from)) {
             for (Path file : files.filter(each -> weights || !each.getFileName().toString().matches("model.*\\.safetensors.*")).toList()) {
                 Path target = into.resolve(file.getFileName());
-                if (!Files.exists(target)) {
+                if (!Files.exists(target) && !file.getFileName().toString().startsWith("trainer.")) {
                     Files.move(file, target);
                 }
             }
         }
     }
 
-    private void report(Path file, Likelihood likelihood) throws IOException {
+    private static void report(Path file, long steps, Likelihood likelihood) throws IOException {
         ObjectNode json = (ObjectNode) JSON.readTree(file.toFile());
         json.remove("result_files"); // they were healed since
         json.put("healed_steps", steps);
@@ -145,10 +157,26 @@ public final class Healing {
     }
 
     /** Shows steps, and nothing else of a run. */
-    private record Steps(Progress progress) implements Trainer.Watcher {
+    private static final class Steps implements Trainer.Watcher {
+
+        private final Progress progress;
+        private final BooleanSupplier interrupts;
+        private long done;
+
+        private Steps(Progress progress, BooleanSupplier interrupts) {
+            this.progress = progress;
+            this.interrupts = interrupts;
+        }
+
         @Override
-        public void step(long done, long total) {
-            progress.step("healing", done, total);
+        public void step(long number, long total) {
+            done = number;
+            progress.step("healing", number, total);
+        }
+
+        @Override
+        public boolean interrupts() {
+            return interrupts.getAsBoolean();
         }
     }
 }

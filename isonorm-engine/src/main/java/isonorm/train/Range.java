@@ -1,5 +1,7 @@
 package isonorm.train;
 
+import java.math.BigDecimal;
+
 /**
  * The numbers that a key of a configuration can have.
  *
@@ -62,11 +64,11 @@ record Range(String key, double least, double below, boolean whole) {
     /** The whole number that a text is. */
     long parseWhole(String text) {
         try {
-            long value = Long.parseLong(text.replace("_", ""));
+            long value = new BigDecimal(text.replace("_", "")).longValueExact(); // 1e3 too
             if (value >= least) {
                 return value;
             }
-        } catch (NumberFormatException e) {
+        } catch (ArithmeticException | NumberFormatException e) {
             // said below
         }
         throw refused(text);

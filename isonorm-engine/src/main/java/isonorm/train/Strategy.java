@@ -260,6 +260,11 @@ public final class Strategy {
         return blocks;
     }
 
+    /** Whether each of L blocks ends with a norm of the stream itself, which sets its variance there. */
+    public boolean normalizesStream(int L) {
+        return blocks(L).stream().allMatch(each -> each.mlp().normalizesSum());
+    }
+
     /** What speaks against a combination, which is trained all the same, in a model of L blocks. */
     public List<String> warnings(int L) {
         Map<String, SortedSet<Integer>> warned = new LinkedHashMap<>();

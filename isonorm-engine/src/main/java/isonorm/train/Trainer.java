@@ -35,7 +35,9 @@ public final class Trainer implements AutoCloseable {
         /** The loss was no number or rose far above what it had been. */
         DIVERGED,
         /** Evaluations had not become better for long. */
-        STOPPED
+        STOPPED,
+        /** Who watches asked for an end; a checkpoint was written, from which the run goes on. */
+        INTERRUPTED
     }
 
     /** Follows a run. */
@@ -48,6 +50,11 @@ public final class Trainer implements AutoCloseable {
 
         /** Called behind every step. */
         default void step(long done, long total) {}
+
+        /** Asked behind every step: whether the run is to end here, with a checkpoint from which it goes on as if it never had. */
+        default boolean interrupts() {
+            return false;
+        }
     }
 
     static final Watcher NOBODY = new Watcher() {};
@@ -302,9 +309,13 @@ public final class Trainer implements AutoCloseable {
                     return End.DIVERGED;
                 }
                 boolean tired = watching.patience() > 0 && position.sinceLowest() >= watching.patience();
-                if (watching.checkpointEvery() > 0 && number % watching.checkpointEvery() == 0 || number == steps || tired) {
+                boolean interrupted = number < steps && !tired && watcher.interrupts();
+                if (watching.checkpointEvery() > 0 && number % watching.checkpointEvery() == 0 || number == steps || tired || interrupted) {
                     checkpoints.write(learner, position, watching.checkpointsKept());
                     metrics.sync();
+                }
+                if (interrupted) {
+                    return End.INTERRUPTED;
                 }
                 if (tired) {
                     break;

@@ -5,6 +5,7 @@ import isonorm.text.BeginningToken;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalInt;
@@ -122,8 +123,16 @@ public record TrainingRun(Optional<Path> folder, long seed, int threads, Start s
             return compute;
         }
 
+        /** The one of a word, which may be what other programs call it. */
         static Precision named(String word) {
-            return Arrays.stream(values()).filter(one -> one.label.equals(word)).findFirst().orElseThrow(() -> new IllegalArgumentException(
+            String label = switch (word.toLowerCase(Locale.ROOT)) {
+                case "fp16", "float16" -> F16.label;
+                case "bfloat16" -> BF16.label;
+                case "fp32", "float32" -> F32.label;
+                case "fp64", "float64" -> F64.label;
+                default -> word;
+            };
+            return Arrays.stream(values()).filter(one -> one.label.equals(label)).findFirst().orElseThrow(() -> new IllegalArgumentException(
                     "dtype must be " + Arrays.stream(values()).limit(values().length - 1).map(Precision::label).collect(Collectors.joining(", "))
                             + " or " + F64.label + ", got " + word));
         }

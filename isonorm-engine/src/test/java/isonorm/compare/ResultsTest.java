@@ -1,6 +1,7 @@
 package isonorm.compare;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import isonorm.train.Metrics;
@@ -43,39 +44,83 @@ class ResultsTest {
                 1.5, 1.7, 1.2, NONE, // pre-ln, which is lower at the rate at which it may diverge
                 1.4, 1.8, 1.3, 1.5); // lns
         List<String> findings = results.findings();
-        assertEquals("The winner is lns with a validation loss of 1.4000 ± 0.1414 at lr 2, a perplexity of 4.08; next is pre-ln with 1.6000 ± 0.1414 at lr 1, "
-                + "0.2000 more, and more for each of 2 seeds. Then: post-ln 2.9850 ± 0.0071 at lr 1.", findings.getFirst());
+        assertEquals("No winner: the lowest is lns with a validation loss of 1.4000 ± 0.1414 at lr 2, a perplexity of 4.08; no difference can be told from"
+                + " post-ln with 2.9850 ± 0.0071 at lr 1, 1.5850 more (-1.0874 to 4.2574, of 2 seeds), for which it takes more seeds. It is lower than pre-ln with"
+                + " 1.6000 ± 0.1414 at lr 1, 0.2000 more (0.2000 to 0.2000, of 2 seeds).", findings.getFirst());
         assertEquals("3 of 12 runs diverged: post-ln, lr 2 (2 of 2), pre-ln, lr 2 (1 of 2).", findings.get(1));
         assertEquals("Came to an end having learned next to nothing but how frequent tokens are (a loss of 3.00): post-ln, lr 1 (2 of 2).", findings.get(2));
         assertEquals("Between the learning rates (1, 2) the mean loss differs by: post-ln diverged at lr 2, pre-ln diverged at lr 2, lns 0.200.",
                 findings.get(3));
         assertTrue(findings.get(4).contains("lns 4.00 (4.00), pre-ln 4.00"), findings.get(4));
+        assertFalse(findings.get(4).contains("post-ln"), "its norms make its variance what it is");
         assertTrue(findings.get(5).contains("lns 0.300"), findings.get(5));
         assertEquals(1.2, results.best());
     }
 
     @Test
-    void aWinOfSomeSeedsAloneIsNoClearOne() {
+    void aWinnerIsNamedWhereSeedsTellItFromChance() {
+        Map<String, List<String>> axes = Map.of("strategy", List.of("pre-ln", "lns", "peri-ln"), "seed", List.of("1", "2", "3"));
+        assertEquals("The winner is pre-ln with a validation loss of 1.1000 ± 0.1000, a perplexity of 3.01; next is lns with 1.3000 ± 0.1114, 0.2000 more"
+                + " (0.1283 to 0.2717, of 3 seeds); then peri-ln with 1.5000 ± 0.1000, 0.4000 more (0.4000 to 0.4000, of 3 seeds).",
+                results(axes, 1, 1.1, 1.2, 1.18, 1.32, 1.4, 1.4, 1.5, 1.6).findings().getFirst());
+        assertEquals("No winner: the lowest is pre-ln with a validation loss of 1.1000 ± 0.1000, a perplexity of 3.01; no difference can be told from lns with"
+                + " 1.1333 ± 0.0577, 0.0333 more (-0.3804 to 0.4470, of 3 seeds), for which it takes more seeds. It is lower than peri-ln with 1.5000 ± 0.1000, 0.4000 more (0.4000 to 0.4000, of 3"
+                + " seeds).", results(axes, 1, 1.1, 1.2, 1.1, 1.2, 1.1, 1.4, 1.5, 1.6).findings().getFirst());
+    }
+
+    @Test
+    void whatNothingTellsIsNoWinner() {
         Map<String, List<String>> axes = Map.of("strategy", List.of("pre-ln", "lns"), "seed", List.of("1", "2", "3"));
-        assertTrue(results(axes, 1.0, 2.0, 1.0, 1.1, 1.9, 1.3).findings().getFirst().endsWith("but for 1 of 3 seeds less, so this is no clear win."));
-        assertTrue(results(Map.of("strategy", List.of("pre-ln", "lns")), 1.0, 1.5).findings().getFirst()
-                .endsWith("0.5000 more, from one seed, so another may turn it around."));
+        assertEquals("No winner: the lowest is pre-ln with a validation loss of 1.0000, a perplexity of 2.72; nothing tells what is chance, of one seed, beside lns"
+                + " with 1.5000, 0.5000 more.", results(Map.of("strategy", List.of("pre-ln", "lns")), 1.0, 1.5).findings().getFirst());
         assertEquals("Nothing wins: every run diverged.", results(axes, NONE, NONE, NONE, NONE, NONE, NONE).findings().getFirst());
+        assertTrue(results(axes, 1, 1, 1, NONE, NONE, NONE).findings().getFirst().startsWith("The winner is pre-ln"));
         assertTrue(results(axes, 1, 1, 1, NONE, NONE, NONE).findings().getFirst().endsWith("; every run of the others diverged."));
+        assertTrue(results(axes, 1, NONE, NONE, NONE, 2, NONE).findings().getFirst().endsWith("beside lns with 2.0000, of other seeds."));
+    }
+
+    /** The best of runs that have all learned nothing has won nothing. */
+    @Test
+    void whereNoneLearnedNothingWins() {
+        Results stuck = results(Map.of("strategy", List.of("pre-ln", "lns"), "seed", List.of("1", "2")), 2.9911, 2.9918, 2.9915, 2.9922);
+        assertEquals("Nothing wins: none learned more than how frequent tokens are (a loss of 3.00); the lowest validation loss is 2.9915 ± 0.0005, of pre-ln.",
+                stuck.findings().getFirst());
+        assertTrue(stuck.findings().get(2).endsWith("pre-ln (2 of 2), lns (2 of 2)."), stuck.findings().get(2));
+    }
+
+    /** From tables of Student's t at 95 % and 99 %. */
+    @Test
+    void quantilesAreStudents() {
+        assertEquals(12.7062, Difference.quantile(0.95, 1), 1e-4);
+        assertEquals(4.3027, Difference.quantile(0.95, 2), 1e-4);
+        assertEquals(2.7764, Difference.quantile(0.95, 4), 1e-4);
+        assertEquals(2.5706, Difference.quantile(0.95, 5), 1e-4);
+        assertEquals(3.1693, Difference.quantile(0.99, 10), 1e-4);
+        assertEquals(1.9840, Difference.quantile(0.95, 100), 1e-4);
+    }
+
+    /** Of two differences looked at together each is held to more: at 97.5 %, t(2) is 6.2053. */
+    @Test
+    void moreComparisonsTakeSurerOnes() {
+        Difference alone = Difference.of(new double[] {1, 1, 1}, new double[] {1.1, 1.2, 1.3}, 1);
+        Difference oneOfTwo = Difference.of(new double[] {1, 1, 1}, new double[] {1.1, 1.2, 1.3}, 2);
+        assertEquals(0.2 - 4.3027 * 0.1 / Math.sqrt(3), alone.low(), 1e-5);
+        assertEquals(0.2 - 6.2053 * 0.1 / Math.sqrt(3), oneOfTwo.low(), 1e-5);
+        assertEquals(Difference.Verdict.NO_DIFFERENCE, alone.verdict());
     }
 
     @Test
     void everyDepthHasItsWinner() {
         List<String> findings = results(Map.of("model.blocks", List.of("4", "8"), "strategy", List.of("pre-ln", "lns")), 1.0, 1.5, 1.5, 1.0).findings();
-        assertTrue(findings.get(0).startsWith("With 4 blocks: The winner is pre-ln with") && findings.get(1).startsWith("With 8 blocks: The winner is lns with"),
+        assertTrue(findings.get(0).startsWith("With 4 blocks: No winner: the lowest is pre-ln with") && findings.get(1).startsWith("With 8 blocks: No winner: the lowest is lns with"),
                 findings.toString());
     }
 
     @Test
     void whereStrategiesDoNotVaryRatesOrDepthsAreCompared() {
-        assertTrue(results(Map.of("lr", List.of("1", "2")), 1.0, 1.5).findings().getFirst().startsWith("The winner is lr 1 with a validation loss of 1.0000, a"));
+        assertTrue(results(Map.of("lr", List.of("1", "2")), 1.0, 1.5).findings().getFirst().startsWith("No winner: the lowest is lr 1 with a validation loss of 1.0000, a"));
         assertTrue(results(Map.of("model.blocks", List.of("4", "8"), "lr", List.of("1", "2")), 1.0, 1.5, 0.9, 2.0).findings().getFirst()
-                .startsWith("The winner is 8 blocks with a validation loss of 0.9000 at lr 1"));
-        assertEquals("The winner is pre-ln with a validation loss of 1.0000, a perplexity of 2.72.", results(Map.of(), 1.0).findings().getFirst());
+                .startsWith("No winner: the lowest is 8 blocks with a validation loss of 0.9000 at lr 1"));
+        assertEquals("pre-ln with a validation loss of 1.0000, a perplexity of 2.72.", results(Map.of(), 1.0).findings().getFirst());
     }
 }

@@ -15,6 +15,7 @@ import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.CancellationException;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
@@ -73,7 +74,7 @@ class TrialsTest {
         }
         String findings = String.join(" ", whole.findings());
         assertTrue(findings.contains("2 of 4 runs diverged: pre-ln, lr 1000 (1 of 1), peri-ln, lr 1000 (1 of 1)."), findings);
-        assertTrue(findings.contains("The winner is"), findings);
+        assertTrue(findings.contains("Nothing wins: none learned more than"), findings);
 
         Path killed = folder.resolve("killed");
         for (int at : new int[] {1, STEPS + 7}) { // before the first checkpoint of the first run, and behind that of the third
@@ -101,6 +102,29 @@ class TrialsTest {
             IntStream.range(0, whole.outcomes().size()).forEach(i -> assertSame(whole.outcomes().get(i), again.outcomes().get(i)));
             assertEquals(whole.findings(), again.findings());
         }
+    }
+
+    @Test
+    void anInterruptedGridGoesOnWhereItWas() throws IOException {
+        Grid small = grid().with("lr", List.of("0.01"));
+        Results whole = Trials.of(small, folder.resolve("whole")).run(1, Trials.NOBODY);
+        AtomicInteger steps = new AtomicInteger();
+        Trials.Watcher impatient = new Trials.Watcher() {
+            @Override
+            public void step(Trial trial, long done, long total) {
+                steps.incrementAndGet();
+            }
+
+            @Override
+            public boolean interrupts() {
+                return steps.get() >= STEPS + 5;
+            }
+        };
+        Path out = folder.resolve("out");
+        assertThrows(CancellationException.class, () -> Trials.of(small, out).run(1, impatient));
+        assertTrue(Files.exists(out.resolve("pre-ln/outcome.json")) && Files.exists(out.resolve("peri-ln/checkpoint-0000005")));
+        Results again = Trials.of(small, out).run(1, Trials.NOBODY);
+        IntStream.range(0, 2).forEach(i -> assertSame(whole.outcomes().get(i), again.outcomes().get(i)));
     }
 
     @Test

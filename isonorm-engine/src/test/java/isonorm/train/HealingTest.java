@@ -53,6 +53,19 @@ class HealingTest {
     }
 
     @Test
+    void whatIsInterruptedIsWrittenAsFarAsItIsHealed() throws IOException {
+        Path healed = folder.resolve("healed");
+        Healing.Report report = Healing.of(pruning(), TEXT, 100).interruptedBy(() -> true).writeTo(healed, words, Progress.NONE);
+        assertEquals(1, report.steps());
+        assertEquals(report.likelihood(), Verification.likelihood(LoadedModel.open(healed).model(), words, Compute.F32, Progress.NONE));
+        assertTrue(Files.readString(healed.resolve("report.json")).contains("\"healed_steps\" : 1,"));
+        Healing.of(pruning(), TEXT, 1).writeTo(folder.resolve("whole"), words, Progress.NONE);
+        try (var one = Files.list(healed); var other = Files.list(folder.resolve("whole"))) {
+            assertEquals(other.map(Path::getFileName).sorted().toList(), one.map(Path::getFileName).sorted().toList());
+        }
+    }
+
+    @Test
     void nothingIsLeftOfWhatFails() throws IOException {
         Path empty = Files.writeString(folder.resolve("empty.txt"), "");
         Healing healing = Healing.of(pruning(), empty, 1);

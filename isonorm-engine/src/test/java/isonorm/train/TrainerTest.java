@@ -100,6 +100,37 @@ class TrainerTest {
         }
     }
 
+    @Test
+    void anInterruptedRunEndsWithACheckpointAndGoesOnAsIfItHadNot() throws IOException {
+        Map<String, String> values = small(folder.resolve("whole"));
+        try (Trainer trainer = Trainer.begin(Configuration.of(values).run(), Trainer.NOBODY)) {
+            assertEquals(Trainer.End.FINISHED, trainer.run());
+        }
+        Path run = folder.resolve("run");
+        values.put("out", run.toString());
+        values.put("checkpoint.every", "0");
+        Trainer.Watcher impatient = new Trainer.Watcher() {
+            private long at;
+
+            @Override
+            public void step(long done, long total) {
+                at = done;
+            }
+
+            @Override
+            public boolean interrupts() {
+                return at == 5;
+            }
+        };
+        try (Trainer trainer = Trainer.begin(Configuration.of(values).run(), impatient)) {
+            assertEquals(Trainer.End.INTERRUPTED, trainer.run());
+        }
+        assertTrue(Files.exists(run.resolve("checkpoint-0000005")) && !Files.exists(run.resolve("model")));
+        assertEquals("going on from " + run.resolve("checkpoint-0000005"), resume(run).notes.getFirst());
+        assertArrayEquals(Files.readAllBytes(folder.resolve("whole/model/model.safetensors")), Files.readAllBytes(run.resolve("model/model.safetensors")));
+        assertEquals(Metrics.read(folder.resolve("whole")).stream().map(Metrics.Line::loss).toList(), Metrics.read(run).stream().map(Metrics.Line::loss).toList());
+    }
+
     static Map<String, String> small(Path out) {
         Map<String, String> values = new LinkedHashMap<>();
         values.put("out", out.toString());

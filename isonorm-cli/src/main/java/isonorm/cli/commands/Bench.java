@@ -13,7 +13,6 @@ import picocli.CommandLine.Spec;
         name = "bench",
         mixinStandardHelpOptions = true,
         versionProvider = Version.class,
-        usageHelpWidth = 100,
         synopsisHeading = "Usage: ",
         descriptionHeading = "%n",
         description = "Measure speed: what norms cost, how fast a checkpoint reads and writes, how long a step of training takes.",

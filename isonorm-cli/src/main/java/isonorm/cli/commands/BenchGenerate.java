@@ -4,8 +4,10 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import isonorm.cli.terminal.Console;
 import isonorm.cli.terminal.ProgressBar;
 import isonorm.convert.LoadedModel;
+import isonorm.weights.Model;
 import java.io.IOException;
 import java.time.Duration;
+import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
@@ -36,11 +38,11 @@ final class BenchGenerate extends CheckpointCommand {
             description = "The type of weights and activations, f32 or bf16; or the bits of weights, q8 or q4. Default: ${DEFAULT-VALUE}.")
     private String dtype;
 
-    @Option(names = "--prompt", paramLabel = "N", defaultValue = "512", description = "Tokens to read. Default: ${DEFAULT-VALUE}.")
-    private int prompt;
+    @Option(names = "--prompt", paramLabel = "N", description = "Tokens to read. Default: 512, or what the context leaves.")
+    private @Nullable Integer prompt;
 
-    @Option(names = "--tokens", paramLabel = "N", defaultValue = "64", description = "Tokens to generate. Default: ${DEFAULT-VALUE}.")
-    private int tokens;
+    @Option(names = "--tokens", paramLabel = "N", description = "Tokens to generate. Default: 64, or a quarter of a shorter context.")
+    private @Nullable Integer tokens;
 
     @Option(names = "--warm-up", paramLabel = "SECONDS", defaultValue = "5", converter = Choice.WarmUp.class,
             description = "How long it reads, and then continues, before that counts. Default: ${DEFAULT-VALUE}.")
@@ -55,14 +57,17 @@ final class BenchGenerate extends CheckpointCommand {
 
     @Override
     public Integer call() throws IOException {
-        if (prompt < 1 || tokens < 1 || threads < 1) {
+        if (prompt != null && prompt < 1 || tokens != null && tokens < 1 || threads < 1) {
             throw wrongUsage("--prompt, --tokens and --threads must be 1 or more");
         }
         LoadedModel model = open(checkpoint);
+        int context = Model.of(model.model()).architecture().context();
+        int written = tokens != null ? tokens : Math.min(64, Math.max(1, prompt != null ? context - prompt : context / 4));
+        int read = prompt != null ? prompt : Math.clamp(context - written, 1, 512);
         announceEngine();
         ObjectNode result;
         try (ProgressBar progress = ProgressBar.on(console, quiet)) {
-            result = Speeds.generation(checkpoint, model, dtype, prompt, tokens, warmUp, threads, progress);
+            result = Speeds.generation(checkpoint, model, dtype, read, written, warmUp, threads, progress);
         }
         console.jsonLine(result);
         return DONE;

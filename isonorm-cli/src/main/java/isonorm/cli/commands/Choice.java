@@ -12,6 +12,7 @@ import java.util.Arrays;
 import java.util.Collection;
 import java.util.List;
 import java.util.Locale;
+import java.util.Map;
 import java.util.Optional;
 import java.util.stream.Stream;
 import picocli.CommandLine.ITypeConverter;
@@ -33,6 +34,21 @@ public final class Choice {
             throw new TypeConversionException("expected one of " + String.join(", ", known) + ", got '" + word + "'" + didYouMean(word, known));
         }
         return word;
+    }
+
+    /** What else hands write for types of numbers. */
+    private static final Map<String, String> TYPES = Map.ofEntries(Map.entry("fp16", "f16"), Map.entry("float16", "f16"), Map.entry("half", "f16"),
+            Map.entry("bfloat16", "bf16"), Map.entry("fp32", "f32"), Map.entry("float32", "f32"), Map.entry("float", "f32"), Map.entry("fp64", "f64"),
+            Map.entry("float64", "f64"), Map.entry("double", "f64"));
+
+    /** A type of numbers under any of its names. What looks like one is another one, so nothing near is offered in its place. */
+    private static String type(List<String> known, String word) {
+        String type = TYPES.getOrDefault(word.toLowerCase(Locale.ROOT), word);
+        if (!known.contains(type)) {
+            boolean another = TYPES.containsValue(type);
+            throw new TypeConversionException("expected one of " + String.join(", ", known) + ", got '" + word + "'" + (another ? "" : didYouMean(word, known)));
+        }
+        return type;
     }
 
     /** The form to convert to. */
@@ -66,7 +82,7 @@ public final class Choice {
     static final class Dtypes implements ITypeConverter<String> {
         @Override
         public String convert(String word) {
-            return oneOf(List.of("keep", "f32", "bf16", "f16"), word);
+            return type(List.of("keep", "f32", "bf16", "f16"), word);
         }
     }
 
@@ -74,7 +90,7 @@ public final class Choice {
     static final class Measurable implements ITypeConverter<String> {
         @Override
         public String convert(String word) {
-            return oneOf(List.of("f32", "bf16"), word);
+            return type(List.of("f32", "bf16"), word);
         }
     }
 
@@ -90,7 +106,7 @@ public final class Choice {
     static final class Exportable implements ITypeConverter<String> {
         @Override
         public String convert(String word) {
-            return oneOf(List.of("f32", "f16", "bf16"), word);
+            return type(List.of("f32", "f16", "bf16"), word);
         }
     }
 
@@ -155,7 +171,7 @@ public final class Choice {
     static final class Computes implements ITypeConverter<String> {
         @Override
         public String convert(String word) {
-            return oneOf(List.of("f64", "f32", "bf16"), word);
+            return type(List.of("f64", "f32", "bf16"), word);
         }
     }
 
@@ -163,7 +179,7 @@ public final class Choice {
     static final class ComputesAndBits implements ITypeConverter<String> {
         @Override
         public String convert(String word) {
-            return oneOf(List.of("f64", "f32", "bf16", "q8", "q4"), word);
+            return type(List.of("f64", "f32", "bf16", "q8", "q4"), word);
         }
     }
 
@@ -171,7 +187,7 @@ public final class Choice {
     static final class MeasurableAndBits implements ITypeConverter<String> {
         @Override
         public String convert(String word) {
-            return oneOf(List.of("f32", "bf16", "q8", "q4"), word);
+            return type(List.of("f32", "bf16", "q8", "q4"), word);
         }
     }
 
@@ -179,7 +195,7 @@ public final class Choice {
     static final class Weights implements ITypeConverter<String> {
         @Override
         public String convert(String word) {
-            return oneOf(List.of("f32", "bf16", "f16", "q8", "q4"), word);
+            return type(List.of("f32", "bf16", "f16", "q8", "q4"), word);
         }
     }
 }

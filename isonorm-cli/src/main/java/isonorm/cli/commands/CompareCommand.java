@@ -3,18 +3,23 @@ package isonorm.cli.commands;
 import isonorm.cli.report.CompareReport;
 import isonorm.cli.terminal.CompareProgress;
 import isonorm.cli.terminal.Console;
+import isonorm.cli.terminal.Interruption;
+import isonorm.cli.terminal.ProgressBar;
 import isonorm.cli.terminal.Table;
 import isonorm.compare.Grid;
 import isonorm.compare.Results;
 import isonorm.compare.Trial;
 import isonorm.compare.Trials;
+import isonorm.data.Manifest;
 import isonorm.data.RunLock;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
+import java.util.concurrent.CancellationException;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
@@ -24,18 +29,23 @@ import picocli.CommandLine.Parameters;
 @Command(
         name = "compare",
         description = {
-            "Train a grid of models that differ in strategy, learning rate, depth, size or seed and read the same, and say who wins. Without a "
-                    + "grid, a small one of Post-LN, Pre-LN, Peri-LN and LayerNorm Scaling, for some six minutes on two cores.",
-            "A grid is YAML with the keys of isonorm train: one value is what all runs have, a list is what they differ in. A run that diverges "
+            "Train a grid of models that differ in strategy, learning rate, depth, size or seed and read the same, and say who wins, if anyone does. "
+                    + "Without a word, or as 'small', a small one of Post-LN, Pre-LN, Peri-LN and LayerNorm Scaling, for some six minutes on two cores.",
+            "A grid is YAML with the keys of isonorm train, or words: one value is what all runs have, several are what they differ in, and what is not "
+                    + "named is as isonorm train has it, so that each run is what train does with the same words. A run that diverges "
                     + "is a result. The same command again goes on where it was killed; runs that have ended are kept."
         },
         footer = {
             "  isonorm compare                                   the small grid, in isonorm-compare",
             "  isonorm compare --list > grid.yaml                its YAML, to begin one's own with",
+            "  isonorm compare small steps=100                   the same grid, with fewer steps",
             "  isonorm compare grid.yaml --out depths --jobs 2",
             "  isonorm compare strategy=pre-ln,lns lr=1e-3,3e-3 model.blocks=8,16 seed=1,2,3 --out depths"
         })
 public final class CompareCommand extends Subcommand {
+
+    /** Names the grid that comes along. */
+    private static final String SMALL = "small";
 
     @Parameters(paramLabel = "GRID | key=value,...", arity = "0..*",
             description = "A YAML file, and values in the place of its own, several of them with commas between.")
@@ -46,7 +56,7 @@ public final class CompareCommand extends Subcommand {
     private Path out;
 
     @Option(names = "--jobs", paramLabel = "N",
-            description = "How many runs at once; the cores are shared between them. Default: 1, and one a core for the grid that comes along.")
+            description = "How many runs at once; the cores are shared between them. Default: 1, and one a core for the small grid.")
     private @Nullable Integer jobs;
 
     @Option(names = "--list", description = "Print the grid and its runs, and train nothing.")
@@ -70,25 +80,47 @@ public final class CompareCommand extends Subcommand {
             list(grid);
             return DONE;
         }
+        String data = grid.base().getOrDefault("data", "");
+        if (!data.isEmpty() && TextToTokens.isText(data)) {
+            CompareReport.requireFolder(out);
+            Path tokens = Path.of(out + "-tokens");
+            if (!Files.exists(tokens.resolve(Manifest.FILE))) { // the same command goes on with what it built
+                String built;
+                try (ProgressBar progress = progress()) {
+                    built = TextToTokens.build(Path.of(data), tokens, Optional.ofNullable(grid.base().get("from")).map(Path::of), progress);
+                }
+                if (!quiet) {
+                    console.err().println(built);
+                }
+            }
+            grid = grid.with("data", List.of(tokens.toString()));
+        }
         Trials trials = Trials.of(grid, out);
         CompareReport.requireFolder(out);
         try (RunLock _ = RunLock.of(out)) {
-            compare(grid, trials);
+            return compare(grid, trials);
         }
-        return DONE;
     }
 
-    private void compare(Grid grid, Trials trials) throws IOException {
+    private int compare(Grid grid, Trials trials) throws IOException {
         int processors = Runtime.getRuntime().availableProcessors();
         announceEngine();
         if (!json && !quiet) {
-            console.out().println(Table.count(trials.all().size(), "run") + " in " + console.bold(out.toString()) + ": " + axes(grid) + "; "
+            console.say(Table.count(trials.all().size(), "run") + " in " + console.bold(out.toString()) + ": " + axes(grid) + "; "
                     + steps(trials.all().getFirst()));
         }
-        int together = jobs != null ? jobs : file().isPresent() ? 1 : processors;
+        int together = jobs != null ? jobs : comesAlong() ? processors : 1;
         Results results;
-        try (CompareProgress progress = new CompareProgress(console, trials, together, json || quiet)) {
-            results = trials.run(together, progress);
+        try (Interruption interruption = Interruption.listen(() -> console.err().println("finishing a step of each run, then writing checkpoints; once more ends at once"))) {
+            try (CompareProgress progress = new CompareProgress(console, trials, together, json || quiet, interruption)) {
+                results = trials.run(together, progress);
+            } catch (CancellationException e) {
+                if (!interruption.getAsBoolean()) {
+                    throw e;
+                }
+                console.err().println("Interrupted. The runs that have ended and the checkpoints of those that have not are in " + out + "; the same command goes on");
+                return interruption.code();
+            }
         }
         CompareReport report = new CompareReport(results, trials);
         // Printed first: what was learned is not lost where it cannot be written.
@@ -101,21 +133,28 @@ public final class CompareCommand extends Subcommand {
         report.write(out);
         if (!json) {
             console.out().println();
-            console.out().println("Written: " + console.bold(out.resolve("report.html").toString()) + ", report.json, CSV and SVG files");
+            console.say("Written: " + console.bold(out.resolve("report.html").toString()) + ", report.json, CSV and SVG files");
         }
+        return DONE;
     }
 
-    /** The file, or the grid that is there without one, and values in the place of theirs. */
+    /** Whether it is the grid that comes along, changed or not. */
+    private boolean comesAlong() {
+        return given.isEmpty() || given.contains(SMALL) && !Files.exists(Path.of(SMALL));
+    }
+
+    /** The file, or the grid that comes along, and values in the place of theirs; words alone begin with nothing, so that no run has what nobody said. */
     private Grid grid() throws IOException {
         Optional<Path> file = file();
         try {
-            Grid grid = file.isPresent() ? Grid.read(file.get()) : Grid.embedded();
+            Grid grid = comesAlong() ? Grid.embedded() : file.isPresent() ? Grid.read(file.get()) : new Grid(Map.of(), Map.of());
             for (String word : given) {
                 int equals = word.indexOf('=');
                 if (equals > 0) {
                     grid = grid.with(word.substring(0, equals).strip(), List.of(word.substring(equals + 1).strip().split("\\s*,\\s*", -1)));
                 }
             }
+            grid.trials().forEach(Trial::run); // a value that makes no sense is wrong usage, and what does not fit together is found later
             return grid;
         } catch (IllegalArgumentException e) {
             throw wrongUsage(String.valueOf(e.getMessage()));
@@ -128,8 +167,8 @@ public final class CompareCommand extends Subcommand {
             throw wrongUsage("a grid is one file, got " + String.join(" and ", files));
         }
         for (String word : files) {
-            if (!Files.exists(Path.of(word)) && !word.endsWith(".yaml") && !word.endsWith(".yml")) {
-                throw wrongUsage("'" + word + "' is no file and no key=value");
+            if (!word.equals(SMALL) && !Files.exists(Path.of(word)) && !word.endsWith(".yaml") && !word.endsWith(".yml")) {
+                throw wrongUsage("'" + word + "' is no file and no key=value; the grid that comes along is called " + SMALL);
             }
         }
         return files.stream().findFirst().map(Path::of);

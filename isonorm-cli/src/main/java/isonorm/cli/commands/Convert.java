@@ -301,7 +301,7 @@ public final class Convert extends CheckpointCommand {
     }
 
     private void print(Conversion.Report report) {
-        console.out().println(console.bold(in) + " -> " + console.bold(out.toString()) + " (" + report.family() + ", " + report.to()
+        console.say(console.bold(in) + " -> " + console.bold(out.toString()) + " (" + report.family() + ", " + report.to()
                 + report.rotation().map(how -> ", rotated: " + how.kind() + (data == null ? ", seed " + how.seed() : "") + ", width " + how.width().orElseThrow()
                         + (how.pad().isPresent() ? " of " + how.pad().getAsInt() : "")).orElse("") + ")");
         console.out().println();
@@ -321,13 +321,13 @@ public final class Convert extends CheckpointCommand {
         files.print(console.out());
         console.out().println();
         if (report.slice()) {
-            console.out().println(console.bold("Another function") + " than " + in + ": a part of the stream is cut off. What is written is verified against that, before it is rounded.");
+            console.say(console.bold("Another function") + " than " + in + ": a part of the stream is cut off. What is written is verified against that, before it is rounded.");
         }
-        report.verification().ifPresentOrElse(this::print, () -> console.out().println("Not verified; 'isonorm verify' compares both."));
-        report.code().ifPresent(code -> console.out().println("Note: transformers loads it as " + code.modelClass() + ", with trust_remote_code=True."));
-        report.notes().forEach(note -> console.out().println("Note: " + note));
+        report.verification().ifPresentOrElse(this::print, () -> console.say("Not verified; 'isonorm verify' compares both."));
+        report.code().ifPresent(code -> console.say("Note: transformers loads it as " + code.modelClass() + ", with trust_remote_code=True."));
+        report.notes().forEach(note -> console.say("Note: " + note));
         if (!report.leftOut().isEmpty()) {
-            console.out().println("Note: " + Table.count(report.leftOut().size(), "tensor")
+            console.say("Note: " + Table.count(report.leftOut().size(), "tensor")
                     + " that the model does not use were left out; report.json names them.");
         }
     }
@@ -363,7 +363,7 @@ public final class Convert extends CheckpointCommand {
                     Double.isNaN(comparison.kl()) ? "-" : Table.error(comparison.kl()),
                     Double.isNaN(comparison.top1Agreement()) ? "-" : Table.percent(comparison.top1Agreement()));
         }
-        console.out().println(verified(console, evidence) + "; errors are parts of their standard deviation.");
+        console.say(verified(console, evidence) + "; errors are parts of their standard deviation.");
         table.print(console.out());
     }
 

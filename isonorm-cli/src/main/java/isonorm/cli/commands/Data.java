@@ -13,7 +13,6 @@ import picocli.CommandLine.Spec;
         name = "data",
         mixinStandardHelpOptions = true,
         versionProvider = Version.class,
-        usageHelpWidth = 100,
         synopsisHeading = "Usage: ",
         descriptionHeading = "%n",
         description = "Make tokens of texts to train on, and look at them.",

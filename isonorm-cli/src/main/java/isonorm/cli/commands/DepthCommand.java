@@ -107,7 +107,7 @@ public final class DepthCommand extends CheckpointCommand {
             report.write(out);
             if (!json) {
                 console.out().println();
-                console.out().println("Written: " + console.bold(out.resolve("report.html").toString()) + ", report.json, CSV and SVG files");
+                console.say("Written: " + console.bold(out.resolve("report.html").toString()) + ", report.json, CSV and SVG files");
             }
         }
         return DONE;

@@ -160,7 +160,7 @@ public final class Export extends CheckpointCommand {
     }
 
     private void print(OnnxExport.Report report, Optional<OnnxRuntime> runtime) {
-        console.out().println(console.bold(in) + " -> " + console.bold(out.toString()) + " (ONNX, opset " + report.opset() + ", " + dtype + ")");
+        console.say(console.bold(in) + " -> " + console.bold(out.toString()) + " (ONNX, opset " + report.opset() + ", " + dtype + ")");
         console.out().println();
         Table table = Table.ofFacts();
         report.files().forEach(file -> table.row("written", file.getFileName().toString()));
@@ -172,12 +172,12 @@ public final class Export extends CheckpointCommand {
         table.row("outputs", shortened(report.outputs()));
         table.print(console.out());
         console.out().println();
-        report.notes().forEach(note -> console.out().println("Note: " + note));
+        report.notes().forEach(note -> console.say("Note: " + note));
         if (report.error().isPresent()) {
-            console.out().println(console.green("Verified") + " by ONNX Runtime " + runtime.orElseThrow().version() + ": its outputs are the checkpoint's but for "
+            console.say(console.green("Verified") + " by ONNX Runtime " + runtime.orElseThrow().version() + ": its outputs are the checkpoint's but for "
                     + Table.error(report.error().getAsDouble()) + " of their standard deviation.");
         } else {
-            console.out().println("Not verified" + (unverified ? "." : ": ONNX Runtime was not found; " + OnnxRuntime.howToGet() + "."));
+            console.say("Not verified" + (unverified ? "." : ": ONNX Runtime was not found; " + OnnxRuntime.howToGet() + "."));
         }
     }
 

@@ -49,10 +49,13 @@ public final class Generate extends CheckpointCommand {
 
     private static final int HEADING = 76; // characters
 
+    /** A prompt of so many tokens takes longer than starting does. */
+    private static final int LONG = 512;
+
     @Parameters(paramLabel = "CHECKPOINT", description = "A folder, a file in it, or owner/name[@revision] in the Hugging Face cache.")
     private String checkpoint;
 
-    @Option(names = "--prompt", paramLabel = "TEXT", description = "The text to continue. Several make a batch.")
+    @Option(names = {"-p", "--prompt"}, paramLabel = "TEXT", description = "The text to continue. Several make a batch.")
     private List<String> prompts = List.of();
 
     @Option(names = "--prompt-file", paramLabel = "FILE", description = "The UTF-8 text to continue, without the line break at its end.")
@@ -79,7 +82,7 @@ public final class Generate extends CheckpointCommand {
             description = "Follow the N likeliest texts together, and give the best. Default: ${DEFAULT-VALUE}, one token after the other.")
     private int beams;
 
-    @Option(names = "--max-tokens", paramLabel = "N", defaultValue = "128",
+    @Option(names = {"-n", "--max-tokens"}, paramLabel = "N", defaultValue = "128",
             description = "How many tokens to generate at most. Default: ${DEFAULT-VALUE}.")
     private int maximum;
 
@@ -146,6 +149,10 @@ public final class Generate extends CheckpointCommand {
         }
         if (beams > 1 && temperature > 0) {
             throw wrongUsage("--beams follows the likeliest texts and draws nothing; leave out --temperature");
+        }
+        if (temperature == 0 && (topK > 0 || topP < 1 && topP > 0 || minP > 0)) {
+            throw wrongUsage((topK > 0 ? "--top-k" : minP > 0 ? "--min-p" : "--top-p") + " says what is drawn from, and without --temperature the likeliest token is taken;"
+                    + " give --temperature 1, or leave it out");
         }
         List<long[]> tokens = inputTokens.stream().map(this::ids).toList();
         if (maximum < 1 || threads != null && threads < 1) {
@@ -292,7 +299,7 @@ public final class Generate extends CheckpointCommand {
     }
 
     private static String speed(JsonNode result) {
-        StringBuilder line = new StringBuilder("prompt ").append(rate(result, "prompt"))
+        StringBuilder line = new StringBuilder("prompt ").append(reading(result))
                 .append(result.path("beginning").isEmpty() ? "" : ", " + Beginnings.named(result)).append("; generated ").append(rate(result, "generated"));
         if (result.has("seed")) {
             line.append("; seed ").append(result.path("seed"));
@@ -301,6 +308,12 @@ public final class Generate extends CheckpointCommand {
             line.append("; the context is full");
         }
         return line.toString();
+    }
+
+    /** What is read first is read while the program still starts, so of a short prompt it says how long that took, and no rate. */
+    private static String reading(JsonNode result) {
+        return result.path("prompt_tokens").asLong() >= LONG ? rate(result, "prompt") : Table.count(result.path("prompt_tokens").asLong(), "token")
+                + String.format(Locale.ROOT, " in %.2f s", result.path("prompt_seconds").asDouble());
     }
 
     private static String rate(JsonNode result, String what) {

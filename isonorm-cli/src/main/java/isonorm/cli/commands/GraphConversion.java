@@ -35,7 +35,7 @@ record GraphConversion(Console console, boolean json, String in, Path out) {
     }
 
     private void print(OnnxConversion.Report report, boolean unverified, Optional<OnnxRuntime> runtime) {
-        console.out().println(console.bold(in) + " -> " + console.bold(out.toString()) + " (ONNX, opset " + report.opset() + ")");
+        console.say(console.bold(in) + " -> " + console.bold(out.toString()) + " (ONNX, opset " + report.opset() + ")");
         console.out().println();
         Table table = Table.ofFacts();
         table.row("norms", report.changed() + " of " + report.norms() + " read centred streams" + (report.composed() > 0 ? ", " + report.composed() + " were of plain operators" : ""));
@@ -47,14 +47,14 @@ record GraphConversion(Console console, boolean json, String in, Path out) {
         table.row("report", report.files().getLast().getFileName() + " names all of them");
         table.print(console.out());
         console.out().println();
-        report.left().forEach(reason -> console.out().println("Left as it is: " + reason));
+        report.left().forEach(reason -> console.say("Left as it is: " + reason));
         if (report.error().isPresent()) {
-            console.out().println(console.green("Verified") + " by ONNX Runtime " + runtime.orElseThrow().version() + ": on random inputs outputs differ by "
+            console.say(console.green("Verified") + " by ONNX Runtime " + runtime.orElseThrow().version() + ": on random inputs outputs differ by "
                     + Table.error(report.error().getAsDouble()) + " of their standard deviation at the most.");
         } else if (report.unrun().isPresent()) {
-            console.out().println("Not verified: on inputs made up from names and dimensions it does not run; " + report.unrun().get());
+            console.say("Not verified: on inputs made up from names and dimensions it does not run; " + report.unrun().get());
         } else {
-            console.out().println("Not verified" + (unverified ? "." : ": ONNX Runtime was not found; " + OnnxRuntime.howToGet() + "."));
+            console.say("Not verified" + (unverified ? "." : ": ONNX Runtime was not found; " + OnnxRuntime.howToGet() + "."));
         }
     }
 }

@@ -5,6 +5,7 @@ import static java.util.Objects.requireNonNull;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import isonorm.cli.terminal.Console;
+import isonorm.cli.terminal.Interruption;
 import isonorm.cli.terminal.ProgressBar;
 import isonorm.cli.terminal.Table;
 import isonorm.model.ConversionRefused;
@@ -65,7 +66,8 @@ public final class Prune extends CheckpointCommand {
     @Option(names = "--window", paramLabel = "N", description = "Tokens in a window of the text. Default: the context, 1024 at most.")
     private @Nullable Integer window;
 
-    @Option(names = "--heal", paramLabel = "STEPS", description = "Go on training the result on --text for so many steps.")
+    @Option(names = "--heal", paramLabel = "STEPS", description = "Go on training the result on --text for so many steps. A tenth of a file, or what a folder of tokens has for validation, "
+                    + "is not learned from, and perplexities are of that.")
     private @Nullable Integer heal;
 
     public Prune(Console console) {
@@ -100,7 +102,7 @@ public final class Prune extends CheckpointCommand {
         ObjectNode result;
         AtomicReference<ObjectNode> measured = new AtomicReference<>();
         try (ProgressBar progress = progress()) {
-            result = new Pruner(Optional.ofNullable(text), tokens, Optional.ofNullable(window), Optional.ofNullable(heal))
+            result = new Pruner(Optional.ofNullable(text), tokens, Optional.ofNullable(window), Optional.ofNullable(heal), () -> Interruption.listen(() -> finishing(progress)))
                     .prune(checkpoint, this::open, out, named, count == null ? 0 : count, by == null ? "angular" : by, this::warnOfPositions,
                             this::announceEngine, measured::set, progress);
         } catch (ConversionRefused refused) {
@@ -119,6 +121,11 @@ public final class Prune extends CheckpointCommand {
         return DONE;
     }
 
+    private void finishing(ProgressBar progress) {
+        progress.close();
+        console.err().println("ending with the next step of healing, then writing what it has until then; once more ends at once and leaves nothing");
+    }
+
     private Set<Integer> parsed() {
         try {
             return BlockNumbers.parse("--blocks", requireNonNull(blocks));
@@ -128,7 +135,7 @@ public final class Prune extends CheckpointCommand {
     }
 
     private void print(JsonNode result) {
-        console.out().println(console.bold(checkpoint) + " -> " + console.bold(out.toString()) + " (" + result.path("family").asText() + ")");
+        console.say(console.bold(checkpoint) + " -> " + console.bold(out.toString()) + " (" + result.path("family").asText() + ")");
         console.out().println();
         Table table = Table.ofFacts()
                 .row("removed", removed(result))
@@ -137,9 +144,14 @@ public final class Prune extends CheckpointCommand {
                         + Table.count(result.path("parameters_after").asLong()) + " after");
         perplexities(table, result);
         table.print(console.out());
+        if (result.path("healed_steps").asLong() < (heal == null ? 0 : heal)) {
+            console.out().println();
+            console.say("Interrupted: " + result.path("healed_steps") + " of " + heal + " steps. More of them: isonorm train --from " + out + " data=" + text
+                    + " steps=" + (heal - result.path("healed_steps").asLong()));
+        }
         if (result.has("not_measured")) {
             console.out().println();
-            console.out().println("Note: no perplexity: " + result.path("not_measured").asText());
+            console.say("Note: no perplexity: " + result.path("not_measured").asText());
         }
     }
 
@@ -169,7 +181,7 @@ public final class Prune extends CheckpointCommand {
                             + Table.count(result.path("healed_steps").asLong(), "step") : ""));
             table.row("measured on", Table.count(result.path("predicted_tokens").asLong(), "token") + " of " + result.path("text").asText()
                     + " in windows of " + Table.count(result.path("window").asLong())
-                    + (result.has("perplexity_healed") ? ", which it was healed on" : ""));
+                    + (result.has("perplexity_healed") ? ", which it never learned from" : ""));
         }
     }
 

@@ -3,10 +3,14 @@ package isonorm.cli.commands;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import isonorm.architecture.Architecture;
+import isonorm.checkpoint.OutputFolder;
+import isonorm.cli.terminal.Interruption;
 import isonorm.cli.terminal.Json;
 import isonorm.cli.terminal.ProgressBar;
 import isonorm.convert.LoadedModel;
 import isonorm.convert.Pruning;
+import isonorm.data.TokenDataBuilder;
+import isonorm.data.Vocabulary;
 import isonorm.depth.Depth;
 import isonorm.depth.DepthSurvey;
 import isonorm.model.Compute;
@@ -16,6 +20,8 @@ import isonorm.verify.Likelihood;
 import isonorm.verify.TokenizedText;
 import isonorm.verify.Verification;
 import isonorm.weights.Model;
+import isonorm.words.TextFile;
+import java.io.Closeable;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -24,18 +30,25 @@ import java.util.List;
 import java.util.Optional;
 import java.util.Set;
 import java.util.function.Consumer;
+import java.util.function.Supplier;
 
 /**
  * Prunes a checkpoint: chooses blocks, measures before and after. Apart from the command, so that listing commands loads nothing of
  * the engine.
  */
-record Pruner(Optional<Path> text, long tokens, Optional<Integer> window, Optional<Integer> heal) {
+record Pruner(Optional<Path> text, long tokens, Optional<Integer> window, Optional<Integer> heal, Supplier<Interruption> healing) {
 
     static final List<String> MEASURES = List.of("angular", "influence", "sensitivity");
 
+    /** The part of a text that healing doesn't learn from. */
+    private static final double HELD_OUT = 0.1;
 
-    /** What perplexities are of, or why there are none. */
-    private record Measure(Optional<TokenizedText> words, String lacking) {}
+    /**
+     * What perplexities are of, or why there are none.
+     *
+     * @param chooses what blocks are chosen on: the same, or, where there is healing, what that learns from
+     */
+    private record Measure(Optional<TokenizedText> words, Optional<TokenizedText> chooses, String lacking) {}
 
     /**
      * Chooses, measures and writes.
@@ -53,12 +66,32 @@ record Pruner(Optional<Path> text, long tokens, Optional<Integer> window, Option
         }
         Optional<Pruning> known = named.isPresent() ? Optional.of(Pruning.of(source, named.get())) : Optional.empty();
         Pruning.requireTarget(source, out);
-        Measure measure = measure(source, named.isEmpty());
+        if (heal.isEmpty() || Files.isDirectory(text.orElseThrow())) {
+            return prune(checkpoint, source, text, known, out, named.isEmpty() ? count : 0, by, reading, announcement, measured, progress);
+        }
+        Path file = text.get();
+        TextFile.read(file); // whatever is wrong with it is said before anything else
+        try (OutputFolder scratch = OutputFolder.create(Path.of(out.toAbsolutePath().normalize() + ".tokens"), false); Closeable _ = scratch.closedAtExit()) {
+            Path tokens = scratch.path().resolve("tokens");
+            try (Vocabulary vocabulary = Vocabulary.open(source.checkpoint().folder(), Optional.empty())) {
+                TokenDataBuilder.of(List.of(file), vocabulary).validation(HELD_OUT, 0).writeTo(tokens, progress);
+            }
+            return prune(checkpoint, source, Optional.of(tokens), known, out, named.isEmpty() ? count : 0, by, reading, announcement, measured, progress);
+        }
+    }
+
+    /**
+     * @param read the text, or where there is healing its tokens, of which a part is held out
+     * @param count how many are chosen; 0 where they are known
+     */
+    private ObjectNode prune(String checkpoint, LoadedModel source, Optional<Path> read, Optional<Pruning> known, Path out, int count, String by,
+            Depths.Reading reading, Runnable announcement, Consumer<ObjectNode> measured, ProgressBar progress) throws IOException {
+        Measure measure = measure(source, read, count > 0);
         if (measure.words.isPresent()) {
             reading.windows(checkpoint, source, measure.words.get().window());
         }
         announcement.run();
-        Pruning pruning = (known.isPresent() ? known.get() : Pruning.of(source, chosen(source.model(), measure.words.orElseThrow(), count, by, progress)))
+        Pruning pruning = (known.isPresent() ? known.get() : Pruning.of(source, chosen(source.model(), measure.chooses.orElseThrow(), count, by, progress)))
                 .verifiedBy(Verification.verifier());
         ObjectNode result = Json.object();
         if (measure.words.isPresent()) {
@@ -72,19 +105,19 @@ record Pruner(Optional<Path> text, long tokens, Optional<Integer> window, Option
         } else {
             result.put("not_measured", measure.lacking);
         }
-        if (named.isEmpty()) {
+        if (count > 0) {
             result.put("chosen_by", by);
         }
         ArrayNode removed = result.putArray("removed_blocks");
         pruning.removed().forEach(removed::add);
         measured.accept(result);
-        ObjectNode report = heal.isPresent() ? healed(pruning, out, measure.words.orElseThrow(), result, progress) : written(pruning, out, progress);
+        ObjectNode report = heal.isPresent() ? healed(pruning, read.orElseThrow(), out, measure.words.orElseThrow(), result, progress) : written(pruning, out, progress);
         report.setAll(result);
         return report.put("output", out.toString());
     }
 
     /** The text, if the model predicts texts; what was asked for is refused without. */
-    private Measure measure(LoadedModel source, boolean needed) throws IOException {
+    private Measure measure(LoadedModel source, Optional<Path> read, boolean needed) throws IOException {
         Architecture architecture = Model.of(source.model()).architecture();
         Path tokenizer = source.checkpoint().folder().resolve("tokenizer.json");
         boolean asked = needed || window.isPresent() || text.isPresent() || heal.isPresent();
@@ -97,14 +130,19 @@ record Pruner(Optional<Path> text, long tokens, Optional<Integer> window, Option
             int length = Depths.length(window, tokens, architecture);
             Verification.requirePrediction(source.model(), length);
             if (!asked && !Files.exists(tokenizer)) {
-                return new Measure(Optional.empty(), tokenizer + " does not exist");
+                return new Measure(Optional.empty(), Optional.empty(), tokenizer + " does not exist");
             }
-            return new Measure(Optional.of(SampleText.read(tokenizer, text, length, tokens)), "");
+            if (heal.isPresent()) {
+                return new Measure(Optional.of(SampleText.part(tokenizer, read.orElseThrow(), text.orElseThrow(), SampleText.Part.HELD_OUT, length, tokens)),
+                        Optional.of(SampleText.part(tokenizer, read.get(), text.get(), SampleText.Part.LEARNED, length, tokens)), "");
+            }
+            Optional<TokenizedText> words = Optional.of(SampleText.read(tokenizer, read, length, tokens));
+            return new Measure(words, words, "");
         } catch (IllegalArgumentException e) {
             if (asked) {
                 throw e;
             }
-            return new Measure(Optional.empty(), String.valueOf(e.getMessage()));
+            return new Measure(Optional.empty(), Optional.empty(), String.valueOf(e.getMessage()));
         }
     }
 
@@ -128,8 +166,11 @@ record Pruner(Optional<Path> text, long tokens, Optional<Integer> window, Option
         return report(folder);
     }
 
-    private ObjectNode healed(Pruning pruning, Path folder, TokenizedText words, ObjectNode result, ProgressBar progress) throws IOException {
-        Healing.Report healed = Healing.of(pruning, text.orElseThrow(), heal.orElseThrow()).writeTo(folder, words, progress);
+    private ObjectNode healed(Pruning pruning, Path read, Path folder, TokenizedText words, ObjectNode result, ProgressBar progress) throws IOException {
+        Healing.Report healed;
+        try (Interruption interruption = healing.get()) {
+            healed = Healing.of(pruning, read, heal.orElseThrow()).interruptedBy(interruption).writeTo(folder, words, progress);
+        }
         result.put("healed_steps", healed.steps());
         Json.put(result, "perplexity_healed", healed.likelihood().perplexity());
         return report(folder);

@@ -18,6 +18,16 @@ final class SampleText {
     /** What the embedded text is called. */
     static final String NAME = "the embedded sample";
 
+    /** Which part of a folder of tokens is a text. */
+    enum Part {
+        /** What is learned from, and what is for validation behind it. */
+        ALL,
+        /** What is learned from. */
+        LEARNED,
+        /** What is for validation. */
+        HELD_OUT
+    }
+
     private static final String RESOURCE = "tinyshakespeare-heldout.txt";
 
     private SampleText() {}
@@ -34,29 +44,42 @@ final class SampleText {
         TokenizedText text = file.isEmpty()
                 ? TokenizedText.of(tokenizerJson, embedded(), NAME, window, window, limit)
                 : Files.isDirectory(file.get())
-                        ? tokens(tokenizerJson, file.get(), window, limit)
+                        ? tokens(tokenizerJson, file.get(), file.get(), Part.ALL, window, limit)
                         : TokenizedText.read(tokenizerJson, file.get(), window, limit);
+        return wholeWindow(text, window, file.map(Path::toString).orElse(NAME) + " has ");
+    }
+
+    private static TokenizedText wholeWindow(TokenizedText text, int window, String whose) throws IOException {
         if (text.window() < window) {
-            throw new IOException(file.map(Path::toString).orElse(NAME) + " has " + text.ids().length + " tokens, fewer than one window of "
-                    + window + "; take a shorter window or a longer text");
+            throw new IOException(whose + text.ids().length + " tokens, fewer than one window of " + window + "; take a shorter window or a longer text");
         }
         return text;
     }
 
-    private static TokenizedText tokens(Path tokenizerJson, Path folder, int window, long limit) throws IOException {
+    /**
+     * The same of one part of a folder of tokens.
+     *
+     * @param name what an error calls it
+     */
+    static TokenizedText part(Path tokenizerJson, Path folder, Path name, Part part, int window, long limit) throws IOException {
+        return wholeWindow(tokens(tokenizerJson, folder, name, part, window, limit), window,
+                name + (part == Part.HELD_OUT ? " has for validation, which is never learned from, " : " has to learn from "));
+    }
+
+    private static TokenizedText tokens(Path tokenizerJson, Path folder, Path name, Part part, int window, long limit) throws IOException {
         TokenData data = TokenData.open(folder);
         if (!Files.isRegularFile(tokenizerJson)) {
             throw new NoSuchFileException(tokenizerJson.toString());
         }
         if (!Arrays.equals(data.tokenizerJson(), Files.readAllBytes(tokenizerJson))) {
-            throw new IOException(folder + " was not tokenized as the model's texts were; build it with --tokenizer " + tokenizerJson);
+            throw new IOException(name + " was not tokenized as the model's texts were; build it with --tokenizer " + tokenizerJson);
         }
         int most = (int) Math.min(limit, Integer.MAX_VALUE - 8);
-        int first = (int) Math.min(most, data.train().tokens());
-        int second = (int) Math.min(most - first, data.validation().tokens());
+        int first = part == Part.HELD_OUT ? 0 : (int) Math.min(most, data.train().tokens());
+        int second = part == Part.LEARNED ? 0 : (int) Math.min(most - first, data.validation().tokens());
         long[] ids = IntStream.concat(Arrays.stream(data.train().read(0, first)), Arrays.stream(data.validation().read(0, second))).asLongStream().toArray();
         if (ids.length < 2) {
-            throw new IOException(folder + " has " + ids.length + " tokens; two or more are needed");
+            throw new IOException(name + " has " + ids.length + " tokens" + (part == Part.HELD_OUT ? " for validation" : "") + "; two or more are needed");
         }
         return TokenizedText.of(Math.min(window, ids.length), ids);
     }

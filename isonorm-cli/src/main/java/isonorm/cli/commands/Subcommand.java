@@ -6,6 +6,7 @@ import isonorm.cli.terminal.Logs;
 import isonorm.cli.terminal.ProgressBar;
 import isonorm.cli.terminal.Version;
 import isonorm.convert.LoadedModel;
+import isonorm.tensor.Libraries;
 import isonorm.tensor.Slowness;
 import isonorm.weights.Model;
 import isonorm.weights.Positions;
@@ -25,7 +26,6 @@ import picocli.CommandLine.Spec;
         mixinStandardHelpOptions = true,
         versionProvider = Version.class,
         sortOptions = false,
-        usageHelpWidth = 100,
         optionListHeading = "%nOptions:%n",
         parameterListHeading = "%nParameters:%n",
         descriptionHeading = "%n",
@@ -75,10 +75,8 @@ public abstract class Subcommand implements Callable<Integer> {
     /** The engine's jars bring their native code packed. */
     void announceUnpacking() {
         Logs.hush();
-        String cache = System.getProperty("org.bytedeco.javacpp.cachedir", System.getProperty("user.home") + "/.javacpp/cache");
-        String[] unpacked = Path.of(cache).toFile().list((_, name) -> name.startsWith("openblas") || name.startsWith("dnnl"));
-        if (!quiet && (unpacked == null || unpacked.length == 0)) {
-            console.err().println("unpacking native code to " + cache + " (first use, up to 130 MB) ...");
+        if (!quiet) {
+            Libraries.toUnpack().ifPresent(folder -> console.err().println("unpacking native code to " + folder + " (first use, up to 130 MB) ..."));
         }
     }
 

@@ -2,6 +2,7 @@ package isonorm.cli.commands;
 
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import isonorm.cli.terminal.Console;
+import isonorm.cli.terminal.Interruption;
 import isonorm.cli.terminal.Json;
 import isonorm.cli.terminal.ProgressBar;
 import isonorm.cli.terminal.Table;
@@ -19,6 +20,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
@@ -69,48 +71,75 @@ public final class Train extends CheckpointCommand {
         if (resume != null && (!given.isEmpty() || from != null)) {
             throw wrongUsage("--resume goes on with what the run was told; leave out everything else");
         }
+        Optional<TrainingRun> told = resume == null ? Optional.of(configuration()) : Optional.empty();
         announceEngine();
         Trainer.End end;
-        try (ProgressBar progress = progress(); Trainer trainer = resume != null
-                ? Trainer.resume(resume, new Printer(progress))
-                : Trainer.begin(configuration().run(), new Printer(progress))) {
+        int interrupted;
+        try (ProgressBar progress = progress(); Interruption interruption = Interruption.listen(() -> finishing(progress)); Trainer trainer = resume != null
+                ? Trainer.resume(resume, new Printer(progress, interruption))
+                : Trainer.begin(told.orElseThrow(), new Printer(progress, interruption))) {
             if (!json) {
                 console.out().printf(Locale.ROOT, "%,d parameters%n", trainer.parameters());
                 console.out().printf("%9s %8s %10s %9s %9s %9s %8s %9s%n", "step", "loss", "perplexity", "gradient", "rate", "tokens/s", "memory", "left");
             }
             end = trainer.run();
+            interrupted = interruption.code();
         }
-        return ended(end);
+        return ended(end, interrupted);
     }
 
-    private int ended(Trainer.End end) {
+    private void finishing(ProgressBar progress) {
+        progress.close();
+        console.err().println("finishing the step, then writing a checkpoint; once more ends at once");
+    }
+
+    private int ended(Trainer.End end, int interrupted) {
         Path run = resume != null ? resume : folder;
         if (json) {
             console.jsonLine(Json.object().put("end", end.name().toLowerCase(Locale.ROOT)).put("run", run.toString()));
         } else {
             switch (end) {
-                case FINISHED -> console.out().println("The model is in " + run.resolve("model") + ", its metrics in " + run.resolve("metrics.jsonl"));
-                case STOPPED -> console.out().println("Stopped: evaluations did not become better. The model is in " + run.resolve("model"));
+                case FINISHED -> {
+                    console.say("The model is in " + run.resolve("model") + ", its metrics in " + run.resolve("metrics.jsonl"));
+                    next(run);
+                }
+                case STOPPED -> {
+                    console.say("Stopped: evaluations did not become better. The model is in " + run.resolve("model"));
+                    next(run);
+                }
+                case INTERRUPTED -> console.out().println("Interrupted. Its last checkpoint is in " + run + "; go on with\n  isonorm train --resume " + run);
                 case DIVERGED -> console.error("the run diverged; " + run + " has what it saw. A lower lr or a longer warmup may help");
             }
         }
-        return end == Trainer.End.DIVERGED ? FAILED : DONE;
+        return end == Trainer.End.DIVERGED ? FAILED : end == Trainer.End.INTERRUPTED ? interrupted : DONE;
+    }
+
+    /** What one may want to do with a model that has just been trained. */
+    private void next(Path run) {
+        Path model = run.resolve("model");
+        console.out().println("  isonorm watch " + run + "   its curves");
+        if (Files.exists(model.resolve("tokenizer.json"))) {
+            console.out().println("  isonorm generate " + model + " --prompt TEXT --temperature 0.8   what it writes");
+            console.out().println("  isonorm depth " + model + "   how it uses its blocks");
+            console.out().println("  isonorm eval " + model + " --text FILE   its perplexity");
+        }
     }
 
     /** Defaults, then the file, then the values, the last of each counting. */
-    private Configuration configuration() throws IOException {
+    private TrainingRun configuration() throws IOException {
         Map<String, String> values = new LinkedHashMap<>();
         for (String word : given) {
             int equals = word.indexOf('=');
             if (equals > 0) {
-                values.put(word.substring(0, equals).strip(), word.substring(equals + 1).strip());
+                values.put(Configuration.keyOf(word.substring(0, equals).strip()), word.substring(equals + 1).strip());
             } else {
                 Path file = Path.of(word);
                 if (!Files.exists(file) && !word.endsWith(".yaml") && !word.endsWith(".yml")) {
                     throw wrongUsage("'" + word + "' is no file and no key=value");
                 }
                 Map<String, String> read = Configuration.read(file);
-                read.forEach(values::putIfAbsent);
+                requireKeys(read);
+                read.forEach((key, value) -> values.putIfAbsent(Configuration.keyOf(key), value));
             }
         }
         if (from != null) {
@@ -120,8 +149,33 @@ public final class Train extends CheckpointCommand {
             values.put("out", free("isonorm-run").toString());
         }
         folder = Path.of(values.get("out"));
+        requireKeys(values);
+        String data = values.getOrDefault("data", "");
+        if (!data.isEmpty() && TextToTokens.isText(data)) {
+            if (!Trainer.isFresh(folder)) {
+                throw new IOException(folder + " exists already; take another folder, or go on with --resume " + folder);
+            }
+            Path tokens = Path.of(folder + "-tokens");
+            Optional<Path> tokenizer = values.getOrDefault("from", "").isEmpty() ? Optional.empty() : Optional.of(Path.of(values.get("from")));
+            String built;
+            try (ProgressBar progress = progress()) {
+                built = TextToTokens.build(Path.of(data), tokens, tokenizer, progress);
+            }
+            if (!quiet) {
+                console.err().println(built);
+            }
+            values.put("data", tokens.toString());
+        }
         try {
-            return Configuration.of(values);
+            return Configuration.of(values).run();
+        } catch (IllegalArgumentException e) {
+            throw wrongUsage(String.valueOf(e.getMessage()));
+        }
+    }
+
+    private void requireKeys(Map<String, String> read) {
+        try {
+            Configuration.of(read);
         } catch (IllegalArgumentException e) {
             throw wrongUsage(String.valueOf(e.getMessage()));
         }
@@ -148,9 +202,16 @@ public final class Train extends CheckpointCommand {
     private final class Printer implements Trainer.Watcher {
 
         private final ProgressBar progress;
+        private final Interruption interruption;
 
-        private Printer(ProgressBar progress) {
+        private Printer(ProgressBar progress, Interruption interruption) {
             this.progress = progress;
+            this.interruption = interruption;
+        }
+
+        @Override
+        public boolean interrupts() {
+            return interruption.getAsBoolean();
         }
 
         @Override

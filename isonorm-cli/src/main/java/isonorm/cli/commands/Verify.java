@@ -139,7 +139,7 @@ public final class Verify extends CheckpointCommand {
         String verdict = result.path("equal").asBoolean()
                 ? console.green("E" + equal.substring(1)) + (equal.contains(":") ? "; " : ": ")
                 : console.bold("Different") + ": ";
-        console.out().println(verdict + result.path("compared").asText() + " at "
+        console.say(verdict + result.path("compared").asText() + " at "
                 + Table.count(result.path("positions").asLong(), "position") + ", both computed in " + compute);
         if (result.has("as_made_from_a")) {
             printMade(result);
@@ -149,7 +149,7 @@ public final class Verify extends CheckpointCommand {
         }
         if (result.has("where")) {
             String where = result.path("where").asText();
-            console.out().println(where.substring(0, 1).toUpperCase(Locale.ROOT) + where.substring(1) + ".");
+            console.say(where.substring(0, 1).toUpperCase(Locale.ROOT) + where.substring(1) + ".");
         }
         console.out().println();
         Table table = Table.ofFacts()
@@ -175,10 +175,10 @@ public final class Verify extends CheckpointCommand {
     /** Whether B is what A gives, or which of its tensors are not. */
     private void printMade(JsonNode result) {
         if (result.path("as_made_from_a").asBoolean()) {
-            console.out().println("B says that it was converted, and each of its values is the rounding of what A gives.");
+            console.say("B says that it was converted, and each of its values is the rounding of what A gives.");
         }
         for (JsonNode deviation : result.path("deviations")) {
-            console.out().println("Tensor " + deviation.path("tensor").asText() + " is not the rounding of what A gives: "
+            console.say("Tensor " + deviation.path("tensor").asText() + " is not the rounding of what A gives: "
                     + Table.count(deviation.path("different").asLong()) + " of " + Table.count(deviation.path("values").asLong(), "value") + " differ.");
         }
     }

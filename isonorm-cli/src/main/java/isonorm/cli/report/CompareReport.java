@@ -6,6 +6,7 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import isonorm.cli.terminal.Console;
 import isonorm.cli.terminal.Json;
 import isonorm.cli.terminal.Table;
+import isonorm.compare.Difference;
 import isonorm.compare.Grid;
 import isonorm.compare.Group;
 import isonorm.compare.Outcome;
@@ -40,6 +41,8 @@ public record CompareReport(Results results, Trials trials) {
         results.findings().forEach(json.putArray("findings")::add);
         ArrayNode summary = json.putArray("summary");
         results.groups().forEach(group -> summary.add(summary(group)));
+        ArrayNode differences = json.putArray("differences");
+        results.settings().forEach((setting, groups) -> results.compared(groups).forEach(compared -> differences.add(difference(setting, compared))));
         ArrayNode runs = json.putArray("runs");
         ArrayNode curves = json.putArray("curves");
         ArrayNode variance = json.putArray("variance");
@@ -69,6 +72,17 @@ public record CompareReport(Results results, Trials trials) {
         put(row, "perplexity", group.perplexity());
         put(row, "seconds", group.seconds());
         return row;
+    }
+
+    /** By how much a contender is higher than the lowest, and whether chance is told from it. */
+    private ObjectNode difference(String setting, Results.Compared compared) {
+        Difference difference = compared.difference();
+        ObjectNode row = Json.object().put("setting", setting).put("lowest", results.contender(compared.lowest())).put("other", results.contender(compared.other()))
+                .put("seeds", difference.seeds());
+        Json.put(row, "difference", difference.mean());
+        Json.put(row, "interval_low", difference.low());
+        Json.put(row, "interval_high", difference.high());
+        return row.put("verdict", difference.verdict().label());
     }
 
     private static void put(ObjectNode row, String name, Spread spread) {
@@ -107,11 +121,11 @@ public record CompareReport(Results results, Trials trials) {
         rows().forEach(row -> table.row(row.toArray(String[]::new)));
         table.print(console.out());
         if (repeated()) {
-            console.out().println("  Means over seeds of the runs that did not diverge, and their standard deviations.");
+            console.say("  Means over seeds of the runs that did not diverge, and their standard deviations.");
         }
         console.out().println();
         List<String> findings = results.findings();
-        findings.forEach(sentence -> console.out().println(sentence.equals(findings.getFirst()) ? console.bold(sentence) : sentence));
+        findings.forEach(sentence -> console.say(sentence.equals(findings.getFirst()) ? console.bold(sentence) : sentence));
     }
 
     private boolean repeated() {
@@ -169,7 +183,7 @@ public record CompareReport(Results results, Trials trials) {
 
     /** Writes all files; each of them is complete or not there. */
     public void write(Path folder) throws IOException {
-        ReportFolder.write(folder, json(), List.of("summary", "runs", "curves", "variance", "angular_distance"), page());
+        ReportFolder.write(folder, json(), List.of("summary", "differences", "runs", "curves", "variance", "angular_distance"), page());
     }
 
     private Page page() {

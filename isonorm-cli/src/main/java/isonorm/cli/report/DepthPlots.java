@@ -87,11 +87,11 @@ record DepthPlots(List<DepthReport.Measured> all) {
             curves.add(curve(named(one, "behind the block"), c, false, one.depth().blocks(),
                     l -> requireNonNull(one.depth().activations().get(l).get(Position.BLOCK_OUTPUT)).variance()));
             Growth growth = one.depth().growth();
-            if (growth.shape() != Growth.Shape.UNKNOWN) {
+            if (growth.shape() != Growth.Shape.UNKNOWN && growth.shape() != Growth.Shape.NORMALIZED) {
                 curves.add(curve(named(one, growth.shape().label() + " fit"), all.size() == 1 ? 1 : c, true, one.depth().blocks(), l -> growth.at(l + 1)));
             }
         }
-        return new Plot.Lines("Variance of the stream", "Pre-LN's can grow exponentially with depth, Peri-LN's grows about linearly, Post-LN's stays.",
+        return new Plot.Lines("Variance of the stream", "Pre-LN's can grow exponentially with depth, Peri-LN's grows about linearly; Post-LN's is what its norms make it.",
                 VARIANCE, curves);
     }
 

@@ -247,33 +247,33 @@ public record DepthReport(String text, List<Measured> all) {
 
     private void print(Measured one, Console console) {
         Depth depth = one.depth;
-        console.out().println(console.bold(one.title()) + " (" + one.architecture.family() + ", " + one.strategy() + ") on " + (one.input.noise() ? "noise" : text)
+        console.say(console.bold(one.title()) + " (" + one.architecture.family() + ", " + one.strategy() + ") on " + (one.input.noise() ? "noise" : text)
                 + ": " + one.input.of(depth.tokens()) + ", computed in " + depth.compute().label()
                 + String.format(Locale.ROOT, ", %.1f s", one.seconds));
         console.out().println();
         Table table = Table.ofNumbers(heads(depth).toArray(String[]::new));
         rows(depth).forEach(row -> table.row(row.toArray(String[]::new)));
         table.print(console.out());
-        console.out().println("  The stream behind each block; writes are norms beside the stream's; distances are to the next block's input, 0 to 1.");
+        console.say("  The stream behind each block; writes are norms beside the stream's; distances are to the next block's input, 0 to 1.");
         console.out().println();
         if (!depth.experts().isEmpty()) {
             Table loads = Table.ofNumbers(LOAD_HEADS.toArray(String[]::new));
             loads(depth).forEach(row -> loads.row(row.toArray(String[]::new)));
             loads.print(console.out());
-            console.out().println("  Shares are parts of the tokens; effective experts are exp(entropy) of the choices, all of them where they are even.");
+            console.say("  Shares are parts of the tokens; effective experts are exp(entropy) of the choices, all of them where they are even.");
             console.out().println();
         }
         if (!one.shapes.isEmpty()) {
             Table shapes = Table.ofNumbers(SHAPE_HEADS.toArray(String[]::new));
             shapes(one).forEach(row -> shapes.row(row.toArray(String[]::new)));
             shapes.print(console.out());
-            console.out().println("  What the norms of a block give, of " + one.depth.width() + " values, before gain and bias; rotated by a Hadamard matrix where there is one.");
+            console.say("  What the norms of a block give, of " + one.depth.width() + " values, before gain and bias; rotated by a Hadamard matrix where there is one.");
             console.out().println();
         }
-        facts(one).forEach((what, value) -> console.out().println("  " + what + ": " + value));
+        facts(one).forEach((what, value) -> console.say("  " + what + ": " + value));
         console.out().println();
         for (String sentence : depth.verdict().split("(?<=\\.) (?=[A-Z])")) {
-            console.out().println(console.bold(sentence));
+            console.say(console.bold(sentence));
         }
     }
 

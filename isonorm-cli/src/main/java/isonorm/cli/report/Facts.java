@@ -24,6 +24,7 @@ import isonorm.convert.Conversion;
 import isonorm.convert.Form;
 import isonorm.convert.LoadedModel;
 import isonorm.family.Isonorm;
+import isonorm.model.Transformer;
 import isonorm.text.Tokenizer;
 import isonorm.weights.Model;
 import isonorm.weights.Sinusoids;
@@ -277,7 +278,8 @@ public final class Facts {
         ObjectNode json = Json.object();
         json.put("possible", reasons.isEmpty());
         if (reasons.isEmpty()) {
-            json.put("parameters", conversion.get().result().parameterCount());
+            Transformer result = conversion.get().result();
+            json.put("parameters", result.parameterCount()).put("tied", Model.of(result).architecture().tied());
         } else {
             json.set("reasons", Json.of(reasons));
         }
@@ -299,7 +301,8 @@ public final class Facts {
             if (entry.getValue().path("possible").asBoolean()) {
                 anything = true;
                 possible.row(entry.getKey(), Table.count(entry.getValue().path("parameters").asLong(), "parameter") + "; "
-                        + meaning(entry.getKey()));
+                        + meaning(entry.getKey()) + (json.path("tied").asBoolean() && !entry.getValue().path("tied").asBoolean()
+                                ? "; its head is a matrix of its own, for the token table is centred and the head is not" : ""));
             } else {
                 everything = false;
                 String name = entry.getKey();

@@ -12,6 +12,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.function.BooleanSupplier;
 
 /** Shows the runs of a grid while they run: as a table that changes on a terminal, as a line for each that has ended anywhere else. */
 public final class CompareProgress implements Trials.Watcher, AutoCloseable {
@@ -33,6 +34,7 @@ public final class CompareProgress implements Trials.Watcher, AutoCloseable {
 
     private final Console console;
     private final boolean silent;
+    private final BooleanSupplier interrupts;
     private final int jobs;
     private final ProgressBar lines;
     private final Map<Trial, State> states = new LinkedHashMap<>();
@@ -43,8 +45,9 @@ public final class CompareProgress implements Trials.Watcher, AutoCloseable {
     private int shown;
     private long shownAt;
 
-    public CompareProgress(Console console, Trials trials, int jobs, boolean silent) {
+    public CompareProgress(Console console, Trials trials, int jobs, boolean silent, BooleanSupplier interrupts) {
         this.console = console;
+        this.interrupts = interrupts;
         this.silent = silent;
         this.jobs = jobs;
         this.lines = ProgressBar.on(console, silent || console.live());
@@ -54,6 +57,11 @@ public final class CompareProgress implements Trials.Watcher, AutoCloseable {
             width = Math.max(width, trial.name().length());
             states.put(trial, state);
         }
+    }
+
+    @Override
+    public boolean interrupts() {
+        return interrupts.getAsBoolean();
     }
 
     private State state(Trial trial) {

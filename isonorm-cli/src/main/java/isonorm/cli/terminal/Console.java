@@ -5,6 +5,7 @@ import java.io.FileDescriptor;
 import java.io.FileOutputStream;
 import java.io.IOException;
 import java.io.PrintStream;
+import java.util.Map;
 import java.util.Optional;
 
 /**
@@ -30,8 +31,19 @@ public record Console(PrintStream out, PrintStream err, boolean live, boolean co
 
     /** The process's own streams; the launcher knows which of them are terminals. */
     public static Console system() {
-        boolean colour = Boolean.getBoolean("isonorm.stdout.terminal") && System.getenv("NO_COLOR") == null;
-        return new Console(System.out, System.err, Boolean.getBoolean("isonorm.stderr.terminal"), colour);
+        Map<String, String> environment = System.getenv();
+        return new Console(System.out, System.err, Boolean.getBoolean("isonorm.stderr.terminal") && moves(environment),
+                Boolean.getBoolean("isonorm.stdout.terminal") && colours(environment));
+    }
+
+    /** Whether a terminal can show a line that changes: one that says it is dumb cannot. */
+    static boolean moves(Map<String, String> environment) {
+        return !"dumb".equals(environment.get("TERM"));
+    }
+
+    /** Whether a terminal is to be given colours: not where NO_COLOR is there and not empty (no-color.org). */
+    static boolean colours(Map<String, String> environment) {
+        return moves(environment) && environment.getOrDefault("NO_COLOR", "").isEmpty();
     }
 
     /** Prints a result for programs. */
@@ -43,6 +55,11 @@ public record Console(PrintStream out, PrintStream err, boolean live, boolean co
     public void jsonLine(JsonNode node) {
         out.println(Json.line(node));
         out.flush();
+    }
+
+    /** Prints a sentence, on a terminal in lines that end between words. */
+    public void say(String sentence) {
+        Width.known().ifPresentOrElse(width -> out.println(Width.wrapped(sentence, 0, width)), () -> out.println(sentence));
     }
 
     /** Prints one line that says what went wrong. */

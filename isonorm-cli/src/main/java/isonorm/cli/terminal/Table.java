@@ -3,13 +3,14 @@ package isonorm.cli.terminal;
 import java.io.PrintStream;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
+import java.util.OptionalInt;
+import java.util.stream.Stream;
 
 /** Rows of cells in columns as wide as their widest cell, and numbers in words. */
 public final class Table {
-
-    private static final int WIDTH = 110;
 
     private final List<String[]> rows = new ArrayList<>();
     private final boolean numbers;
@@ -33,45 +34,92 @@ public final class Table {
         return this;
     }
 
-    /** Prints the rows, two spaces from the left; a long last cell of facts goes on below itself. */
+    /**
+     * Prints the rows, two spaces from the left. A long last cell of facts goes on below itself. Of numbers that are too wide for the terminal, heads go on
+     * below themselves, and columns that find no place come in another table below, beside the same names.
+     */
     public void print(PrintStream out) {
-        int columns = rows.stream().mapToInt(row -> row.length).max().orElse(0);
+        print(out, Width.known());
+    }
+
+    void print(PrintStream out, OptionalInt known) {
+        if (!numbers) {
+            lines(rows, known.orElse(Width.USUAL)).forEach(out::println);
+            return;
+        }
+        List<String> whole = lines(rows, Integer.MAX_VALUE);
+        if (known.isEmpty() || longest(whole) <= known.getAsInt()) {
+            whole.forEach(out::println);
+            return;
+        }
+        List<String[]> folded = folded();
+        int columns = folded.getFirst().length;
+        for (int from = 1; from < columns;) {
+            int to = from + 1;
+            while (to < columns && longest(lines(part(folded, from, to + 1), Integer.MAX_VALUE)) <= known.getAsInt()) {
+                to++;
+            }
+            if (from > 1) {
+                out.println();
+            }
+            lines(part(folded, from, to), Integer.MAX_VALUE).forEach(out::println);
+            from = to;
+        }
+    }
+
+    private static int longest(List<String> lines) {
+        return lines.stream().mapToInt(String::length).max().orElse(0);
+    }
+
+    /** The first column and some of the others. */
+    private static List<String[]> part(List<String[]> rows, int from, int to) {
+        return rows.stream().map(row -> Stream.concat(Stream.of(row[0]), Arrays.stream(row, from, to)).toArray(String[]::new)).toList();
+    }
+
+    /** The same with each head in as many lines as make it no wider than what stands below it. */
+    private List<String[]> folded() {
+        String[] heads = rows.getFirst();
+        List<String[]> lines = new ArrayList<>();
+        for (int c = 0; c < heads.length; c++) {
+            int column = c;
+            int width = rows.stream().skip(1).mapToInt(row -> row[column].length()).max().orElse(0);
+            String[] words = Width.wrapped(heads[c], 0, width).split("\n");
+            while (lines.size() < words.length) {
+                String[] empty = new String[heads.length];
+                Arrays.fill(empty, "");
+                lines.add(empty);
+            }
+            for (int l = 0; l < words.length; l++) {
+                lines.get(l)[c] = words[l];
+            }
+        }
+        lines.addAll(rows.subList(1, rows.size()));
+        return lines;
+    }
+
+    private List<String> lines(List<String[]> some, int width) {
+        int columns = some.stream().mapToInt(row -> row.length).max().orElse(0);
         int[] widths = new int[columns];
-        for (String[] row : rows) {
+        for (String[] row : some) {
             for (int c = 0; c < row.length; c++) {
                 widths[c] = Math.max(widths[c], c == row.length - 1 && !numbers ? 0 : row[c].length());
             }
         }
-        for (String[] row : rows) {
+        List<String> lines = new ArrayList<>();
+        for (String[] row : some) {
             StringBuilder line = new StringBuilder(" ");
             for (int c = 0; c < row.length; c++) {
                 line.append(' ');
                 if (c == row.length - 1 && !numbers) {
-                    line.append(wrapped(row[c], line.length()));
+                    line.append(Width.wrapped(row[c], line.length(), width));
                 } else {
                     String space = " ".repeat(widths[c] - row[c].length());
                     line.append(numbers && c > 0 ? space + row[c] : row[c] + space).append(' ');
                 }
             }
-            out.println(line.toString().stripTrailing());
+            lines.add(line.toString().stripTrailing());
         }
-    }
-
-    private static String wrapped(String text, int indent) {
-        StringBuilder lines = new StringBuilder();
-        int column = indent;
-        for (String word : text.split(" ")) {
-            if (column > indent && column + 1 + word.length() > WIDTH) {
-                lines.append('\n').append(" ".repeat(indent));
-                column = indent;
-            } else if (column > indent) {
-                lines.append(' ');
-                column++;
-            }
-            lines.append(word);
-            column += word.length();
-        }
-        return lines.toString();
+        return lines;
     }
 
     /** 1,752,320. */

@@ -20,10 +20,15 @@ import java.util.stream.DoubleStream;
 /** One run that is followed: what its files said so far, and what it means. */
 final class WatchedRun {
 
-    /** A spike is judged by this many windows of steps before it, and by no fewer than the least. */
+    /** A spike is judged by this many windows of steps before it; by fewer than the least only where it is plain. */
     private static final int BEFORE = 20;
 
     private static final int LEAST = 5;
+
+    /** How many times the largest before a gradient's norm is that spikes whatever comes, and a loss. */
+    private static final double PLAIN_TIMES = 10;
+
+    private static final double PLAIN_RISE = 1.25;
 
     /** How far above the mean loss before, in standard deviations and as a factor, a loss is that spikes. */
     private static final double DEVIATIONS = 4;
@@ -124,12 +129,15 @@ final class WatchedRun {
         double[] before = before(Metrics.Line::loss);
         double mean = Arrays.stream(before).average().orElse(0);
         double deviation = Math.sqrt(Arrays.stream(before).map(loss -> (loss - mean) * (loss - mean)).average().orElse(0));
-        return before.length >= LEAST && line.loss() > mean + DEVIATIONS * deviation && line.loss() > RISE * mean;
+        double largest = Arrays.stream(before).max().orElse(Double.POSITIVE_INFINITY);
+        return line.loss() > PLAIN_RISE * largest
+                || before.length >= LEAST && line.loss() > mean + DEVIATIONS * deviation && line.loss() > RISE * mean;
     }
 
     private boolean gradientSpikes(Metrics.Line line) {
         double[] before = Arrays.stream(before(Metrics.Line::gradientNorm)).sorted().toArray();
-        return before.length >= LEAST && line.gradientNorm() > TIMES * before[before.length / 2];
+        return before.length > 0 && line.gradientNorm() > PLAIN_TIMES * before[before.length - 1]
+                || before.length >= LEAST && line.gradientNorm() > TIMES * before[before.length / 2];
     }
 
     private double[] before(ToDoubleFunction<Metrics.Line> value) {

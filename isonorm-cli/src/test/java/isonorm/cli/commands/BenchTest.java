@@ -152,7 +152,7 @@ class BenchTest {
         refused("this one gives scores", "bench", "generate", Run.fixture("vit"));
         refused("this one sees the tokens it would predict", "bench", "generate", Run.fixture("bert"));
         refused("this one gives hidden states", "bench", "generate", Run.fixture("gpt2-base"));
-        refused("this model has 64 positions, got a prompt of 512 tokens", "bench", "generate", Run.fixture("gpt2"));
+        refused("this model has 64 positions, got a prompt of 512 tokens", "bench", "generate", Run.fixture("gpt2"), "--prompt", 512);
         refused("gpt2-small has 1024 positions, got prompts of 1025 tokens", "bench", "norms", "--model", "vit-ti,gpt2-small", "--tokens", 1025);
     }
 

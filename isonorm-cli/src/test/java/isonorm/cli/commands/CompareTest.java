@@ -1,5 +1,6 @@
 package isonorm.cli.commands;
 
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
@@ -20,6 +21,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
+import java.util.stream.Stream;
 import javax.xml.parsers.DocumentBuilderFactory;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -83,7 +85,7 @@ class CompareTest {
         assertTrue(run.out().contains("8 runs in " + out + ": strategy (pre-ln, lns) x lr (0.01, 1000) x seed (1, 2); 6 steps of 2 examples each"), run.out());
         assertTrue(run.out().contains("1/8  pre-ln, lr 0.01, seed 1: validation loss 5."), run.out());
         assertTrue(run.out().lines().anyMatch(line -> line.matches("  lns +1000 +- +- +- +- +- +2 of 2 +0 of 2")), run.out());
-        assertTrue(run.out().contains("The winner is") && run.out().contains("4 of 8 runs diverged"), run.out());
+        assertTrue(run.out().contains("Nothing wins: none learned more than how frequent tokens are") && run.out().contains("4 of 8 runs diverged"), run.out());
 
         JsonNode json = new ObjectMapper().readTree(out.resolve("report.json").toFile());
         assertEquals(8, json.path("runs").size());
@@ -141,8 +143,22 @@ class CompareTest {
     void whatIsAskedForInWordsIsAGridToo() {
         String out = Run.of("compare", "strategy=lns,deepnorm", "lr=1e-3", "seed=3", "model.blocks=2,4", "--list").ended(0).out();
         assertEquals(List.of("lns, 2 blocks", "lns, 4 blocks", "deepnorm, 2 blocks", "deepnorm, 4 blocks"), out.lines().toList());
+        assertEquals("lns", Run.of("compare", "strategy=lns", "--list").ended(0).out().strip(), "no axis is there that nobody named");
+        assertEquals(8, Run.of("compare", "small", "strategy=lns,deepnorm", "--list").ended(0).out().lines().count());
         String yaml = Run.of("compare", "--list").ended(0).out();
         assertTrue(yaml.contains("strategy: [post-ln, pre-ln, peri-ln, lns]") && yaml.contains("# peri-ln, lr"), yaml);
+    }
+
+    @Test
+    void aRunOfAGridIsWhatTrainDoesWithTheSameWords() throws IOException {
+        List<String> words = List.of("strategy=lns", "steps=3", "model.width=16", "model.heads=2", "model.blocks=2", "batch=2", "sequence=16", "lr=1e-2", "log.every=1",
+                "eval.every=3", "eval.batches=1", "threads=1");
+        Path out = folder.resolve("out");
+        Path run = folder.resolve("run");
+        Run.of(Stream.of(List.of("compare"), words, List.of("--out", out, "--quiet")).flatMap(List::stream).toArray()).ended(0);
+        Run.of(Stream.of(List.of("train"), words, List.of("out=" + run, "--quiet")).flatMap(List::stream).toArray()).ended(0);
+        assertArrayEquals(Files.readAllBytes(run.resolve("model/model.safetensors")), Files.readAllBytes(out.resolve("lns/model/model.safetensors")));
+        assertEquals(Files.readString(run.resolve("config.yaml")), Files.readString(out.resolve("lns/config.yaml")).replace(out.resolve("lns").toString(), run.toString()));
     }
 
     @Test
@@ -153,7 +169,7 @@ class CompareTest {
         refused(2, "steps must have one value in a grid, got 2", tiny(), "steps=3,4");
         refused(2, "'nothing' is no file and no key=value", "nothing");
         refused(2, "--jobs must be 1 to", tiny(), "--jobs", 0);
-        refused(1, "there is no strategy peri-n; did you mean peri-ln?", tiny(), "strategy=peri-n,lns");
+        refused(2, "there is no strategy peri-n; did you mean peri-ln?", tiny(), "strategy=peri-n,lns");
         refused(1, folder.resolve("no.yaml") + " does not exist", folder.resolve("no.yaml"));
         refused(1, "is no YAML", Files.writeString(folder.resolve("broken.yaml"), "lr: [1"));
         assertFalse(Files.exists(out));

@@ -45,7 +45,7 @@ class GenerateTest {
     void greedyTextIsThatOfTransformers() {
         Run run = generate("--prompt", "ROMEO:", "--max-tokens", 20).ended(0);
         assertEquals(ROMEO + System.lineSeparator(), run.out());
-        assertTrue(run.err().matches("prompt 2 tokens, [\\d.,]+ tokens/s; generated 20 tokens, [\\d.,]+ tokens/s\\R"), run.err());
+        assertTrue(run.err().matches("prompt 2 tokens in [\\d.,]+ s; generated 20 tokens, [\\d.,]+ tokens/s\\R"), run.err());
         run = generate("--prompt", "ROMEO:", "--max-tokens", 20, "--repetition-penalty", 1.3, "--echo", "--quiet").ended(0);
         assertEquals("ROMEO:" + PENALIZED + System.lineSeparator(), run.out());
         assertEquals("", run.err());

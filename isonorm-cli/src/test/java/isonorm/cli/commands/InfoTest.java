@@ -47,6 +47,14 @@ class InfoTest {
         }
     }
 
+    @Test
+    void whyAFormHasMoreParametersIsSaid() {
+        String shown = Run.of("info", Run.fixture("gpt2")).ended(0).out().replaceAll("\\s+", " ");
+        assertTrue(shown.contains("so every other tool loads it; its head is a matrix of its own"), shown);
+        assertEquals(1, shown.split("matrix of its own", -1).length - 1, shown);
+        assertFalse(Run.of("info", Run.fixture("gpt2-untied")).ended(0).out().contains("matrix of its"));
+    }
+
     @ParameterizedTest
     @CsvSource({
         "gpt2, layernorm, pre, true, centred pre-rmsnorm pre-crmsnorm",

@@ -216,12 +216,27 @@ class PruneTest {
                 Run.names(folder.resolve("out")).stream().filter(name -> !name.equals("training.json")).toList().toString());
     }
 
+    /** Perplexities of what is healed are of the last tenth of the text, and blocks are chosen on the rest. */
+    @Test
+    void whatIsHealedIsMeasuredOnWhatItNeverLearnedFrom() throws IOException {
+        String lines = Files.readString(Run.HOME.resolve("examples/tinyshakespeare-heldout.txt")).substring(0, 20_000);
+        Path noise = Files.writeString(folder.resolve("noise.txt"), lines + "z q x j k v w ".repeat(1000));
+        JsonNode ofNoise = healed(noise, folder.resolve("a"));
+        Path own = Files.writeString(folder.resolve("own.txt"), lines);
+        JsonNode ofOwn = healed(own, folder.resolve("b"));
+        assertTrue(ofNoise.path("perplexity_before").asDouble() > 10 * ofOwn.path("perplexity_before").asDouble(), ofNoise + " and " + ofOwn);
+        assertEquals(List.of("a", "b", "noise.txt", "own.txt"), Run.names(folder));
+        Path tokens = folder.resolve("tokens");
+        Run.of("data", "build", own, "--tokenizer", EXAMPLE, "--out", tokens, "--validation", "0", "--quiet").ended(0);
+        refused(1, tokens + " has 0 tokens for validation", EXAMPLE, folder.resolve("c"), "--blocks", 1, "--text", tokens, "--heal", 1);
+    }
+
     /** A folder of tokens is a text too, and the tokens are the same. */
     @Test
     void whatWasPrunedIsHealedOnTokens() throws IOException {
         Path text = Run.HOME.resolve("examples/tinyshakespeare-heldout.txt");
         Path tokens = folder.resolve("tokens");
-        Run.of("data", "build", text, "--tokenizer", EXAMPLE, "--out", tokens, "--quiet").ended(0);
+        Run.of("data", "build", text, "--tokenizer", EXAMPLE, "--out", tokens, "--validation", "0.1", "--quiet").ended(0);
         JsonNode ofTokens = healed(tokens, folder.resolve("a"));
         assertTrue(ofTokens.path("perplexity_healed").asDouble() < ofTokens.path("perplexity_after").asDouble(), ofTokens.toString());
         JsonNode ofText = healed(text, folder.resolve("b"));

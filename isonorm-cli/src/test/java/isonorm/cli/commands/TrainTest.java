@@ -7,8 +7,10 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import com.fasterxml.jackson.databind.JsonNode;
 import isonorm.cli.Run;
 import java.io.IOException;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -39,13 +41,49 @@ class TrainTest {
     @Test
     void aRunLeavesAModelThatOtherCommandsRead() throws IOException {
         Path run = folder.resolve("run");
-        String out = Run.of("train", tiny(), "out=" + run, "lr=0.01", "--quiet").ended(0).out();
+        String out = Run.of("train", tiny(), "out=" + run, "learning_rate=0.01", "max_steps=0.6e1", "dtype=float32", "--quiet").ended(0).out();
         assertTrue(out.contains("validation"), out);
         assertTrue(out.contains("The model is in " + run.resolve("model")), out);
         assertTrue(Files.readString(run.resolve("config.yaml")).contains("strategy.scaling: 'lns'"));
         assertEquals("gpt2", Run.of("info", run.resolve("model"), "--json").ended(0).json().at("/family").asText());
         assertTrue(Run.of("generate", run.resolve("model"), "--prompt", "ROMEO:", "--max-tokens", 5).ended(0).err().contains("generated 5 tokens"));
         Run.of("convert", run.resolve("model"), folder.resolve("converted"), "--to", "pre-crmsnorm", "--quiet").ended(0);
+    }
+
+    @Test
+    void aSignalLeavesACheckpointAndSaysHowToGoOn() throws Exception {
+        Path run = folder.resolve("run");
+        Process process = new ProcessBuilder(Path.of(System.getProperty("java.home"), "bin", "java").toString(), "--add-modules=jdk.incubator.vector", "-cp",
+                System.getProperty("java.class.path"), "isonorm.cli.Main", "train", tiny().toString(), "out=" + run, "steps=1000000", "eval.every=1000", "checkpoint.every=0",
+                "--quiet").redirectErrorStream(true).start();
+        for (int wait = 0; wait < 600 && process.isAlive() && !(Files.exists(run.resolve("metrics.jsonl")) && Files.size(run.resolve("metrics.jsonl")) > 0); wait++) {
+            Thread.sleep(50);
+        }
+        process.toHandle().destroy(); // SIGTERM; that of the process would close its output too
+        String said = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
+        assertEquals(143, process.waitFor(), said);
+        assertTrue(said.contains("finishing the step, then writing a checkpoint") && said.contains("isonorm train --resume " + run), said);
+        String checkpoint = Run.names(run).stream().filter(name -> name.startsWith("checkpoint-")).findFirst().orElseThrow();
+        Files.writeString(run.resolve("config.yaml"), Files.readString(run.resolve("config.yaml")).replaceAll("steps: .*", "steps: "
+                + (Long.parseLong(checkpoint.substring("checkpoint-".length())) + 1)));
+        assertTrue(Run.of("train", "--resume", run, "--quiet").ended(0).err().contains("going on from " + run.resolve(checkpoint)));
+    }
+
+    @Test
+    void aFileOfTextIsTrainedOn() throws IOException {
+        Path run = folder.resolve("run");
+        Path book = Files.writeString(folder.resolve("book.md"), "# A book\n" + "It has some lines, and they are much alike.\n".repeat(200));
+        Run first = Run.of("train", tiny(), "data=" + book, "out=" + run).ended(0);
+        assertTrue(first.err().contains(book + " as tokens is in " + run + "-tokens: 7,929 bytes to learn from, 881 for validation"), first.err());
+        assertTrue(first.out().contains("  isonorm generate " + run.resolve("model") + " --prompt"), first.out());
+        Run.of("train", "--resume", run, "--quiet").ended(0);
+        List<String> before = Run.names(folder);
+        refused(1, run + " exists already", tiny(), "data=" + book, "out=" + run);
+        assertEquals(before, Run.names(folder));
+        refused(1, "is of no kind that is read; names must end in .txt, .md", tiny(), "data=" + Files.writeString(folder.resolve("book.doc"), "words"), "out=" + folder.resolve("b"));
+        Path example = Run.HOME.resolve("examples/shakespeare-gpt2");
+        Run.of("train", "data=" + book, "--from", example, "out=" + folder.resolve("more"), "steps=1", "batch=1", "sequence=16", "eval.batches=1", "--quiet").ended(0);
+        assertEquals(Files.readString(example.resolve("tokenizer.json")), Files.readString(folder.resolve("more-tokens/tokenizer.json")));
     }
 
     @Test
@@ -78,14 +116,16 @@ class TrainTest {
     @Test
     void whatCannotBeTrainedIsRefusedInOneLine() throws IOException {
         Path out = folder.resolve("run");
+        refused(2, "lr must be a number from 0.0 on, got high", tiny(), "learning_rate=high", "out=" + out);
+        refused(2, "steps is given twice, as steps and as max_steps", Files.writeString(folder.resolve("twice.yaml"), "steps: 3\nmax_steps: 1e3"), "out=" + out);
         refused(2, "there is no key stepz; did you mean steps?", tiny(), "stepz=3", "out=" + out);
         refused(2, "there is no key strategy.blocks.0.knd; did you mean strategy.blocks.0.kind?", tiny(), "strategy.blocks.0.knd=rmsnorm", "out=" + out);
         refused(2, "block 1 is named by strategy.blocks.0-1 and by strategy.blocks.1", tiny(), "strategy.blocks.0-1=lns", "strategy.blocks.1=keel", "out=" + out);
         refused(2, "got '1-0'; a range begins with its lower number", tiny(), "strategy.blocks.1-0=lns", "out=" + out);
         refused(1, "there is no block 2 that could have another strategy; the model has blocks 0 to 1", tiny(), "strategy.blocks.0-2=lns", "out=" + out);
-        refused(1, "scaling deepnorm and keel both say the factor of the skip", tiny(), "strategy.scaling=deepnorm+keel", "out=" + out);
-        refused(1, "steps must be a whole number of 1 or more, got none", tiny(), "steps=none", "out=" + out);
-        refused(1, "there is no strategy peri-n; did you mean peri-ln?", tiny(), "strategy=peri-n", "out=" + out);
+        refused(2, "scaling deepnorm and keel both say the factor of the skip", tiny(), "strategy.scaling=deepnorm+keel", "out=" + out);
+        refused(2, "steps must be a whole number of 1 or more, got none", tiny(), "steps=none", "out=" + out);
+        refused(2, "there is no strategy peri-n; did you mean peri-ln?", tiny(), "strategy=peri-n", "out=" + out);
         refused(2, "'nothing' is no file and no key=value", "nothing");
         refused(1, folder.resolve("no.yaml") + " does not exist", folder.resolve("no.yaml"));
         refused(1, "is no YAML", Files.writeString(folder.resolve("broken.yaml"), "steps: [1"), "out=" + out);

@@ -206,6 +206,18 @@ class WatchTest {
     }
 
     @Test
+    void aSpikeThatIsPlainTakesNoManyWindows() throws IOException {
+        Path run = run("run");
+        add(run, line(10, "5.4", 2.4) + line(20, "5.1", 2.1));
+        watch(run);
+        String cursor = load();
+        add(run, line(30, "5.2", 204.9) + line(40, "5.0", 1.3));
+        JsonNode news = since(cursor);
+        assertEquals("[{\"x\":30.0,\"y\":204.9,\"end\":false,\"text\":\"run spiked\"}]", news.path("groups").get(1).get(0).path("marks").toString());
+        assertEquals("1", news.path("table").get(0).get(9).asText());
+    }
+
+    @Test
     void spikesAndTheEndOfARunThatDivergedAreMarked() throws IOException {
         Path run = run("run");
         add(run, line(1, 5) + line(2, 4.9) + line(3, 4.8) + line(4, 4.8) + line(5, 4.7) + line(6, 4.7));
