@@ -23,19 +23,24 @@ import isonorm.rewrite.TensorPlan;
 import isonorm.weights.Basis;
 import isonorm.weights.Matrix;
 import isonorm.weights.Model;
+import isonorm.weights.Quantization;
+import isonorm.weights.QuantizedParts;
 import isonorm.weights.Source;
 import isonorm.weights.Stored;
+import isonorm.weights.StoredCodes;
 import java.io.Closeable;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalInt;
 import java.util.Set;
+import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 
@@ -50,10 +55,7 @@ public final class Conversion {
     private static final ObjectMapper JSON = new ObjectMapper().enable(SerializationFeature.INDENT_OUTPUT);
 
     private final LoadedModel source;
-    private final Form form;
-    private final Optional<Stock> stock;
-    private final Optional<Rotation> rotation;
-    private final Optional<Basis> basis;
+    private final Aim aim;
     private final Optional<Dtype> dtype;
     private final boolean untie;
     private final boolean overwrite;
@@ -61,13 +63,9 @@ public final class Conversion {
     private final Optional<Verifier> verifier;
     private final long largestFile;
 
-    private Conversion(LoadedModel source, Form form, Optional<Stock> stock, Optional<Rotation> rotation, Optional<Basis> basis, Optional<Dtype> dtype, boolean untie, boolean overwrite, boolean code,
-            Optional<Verifier> verifier, long largestFile) {
+    private Conversion(LoadedModel source, Aim aim, Optional<Dtype> dtype, boolean untie, boolean overwrite, boolean code, Optional<Verifier> verifier, long largestFile) {
         this.source = source;
-        this.form = form;
-        this.stock = stock;
-        this.rotation = rotation;
-        this.basis = basis;
+        this.aim = aim;
         this.dtype = dtype;
         this.untie = untie;
         this.overwrite = overwrite;
@@ -78,7 +76,11 @@ public final class Conversion {
 
     /** The conversion of {@code source} to {@code form} in the type each tensor has now. */
     public static Conversion of(LoadedModel source, Form form) {
-        return new Conversion(source, form, Optional.empty(), Optional.empty(), Optional.empty(), Optional.empty(), false, false, true, Optional.empty(), ModelFiles.LARGEST);
+        return of(source, new Aim.InForm(form));
+    }
+
+    private static Conversion of(LoadedModel source, Aim aim) {
+        return new Conversion(source, aim, Optional.empty(), false, false, true, Optional.empty(), ModelFiles.LARGEST);
     }
 
     /**
@@ -88,7 +90,7 @@ public final class Conversion {
      * @throws IllegalArgumentException if there is no such family
      */
     public static Conversion as(LoadedModel source, String family) {
-        return new Conversion(source, Form.CENTRED, Optional.of(stock(family)), Optional.empty(), Optional.empty(), Optional.empty(), false, false, true, Optional.empty(), ModelFiles.LARGEST);
+        return of(source, new Aim.AsFamily(stock(family)));
     }
 
     /** The model_types of the families in which some models of others can be written. */
@@ -111,8 +113,7 @@ public final class Conversion {
      * or RMSNorm before the sub-layers.
      */
     public static Conversion rotated(LoadedModel source, Rotation rotation) {
-        return new Conversion(source, Form.PRE_RMSNORM, Optional.empty(), Optional.of(rotation), Optional.empty(), Optional.empty(), false, false, true,
-                Optional.empty(), ModelFiles.LARGEST);
+        return of(source, new Aim.Rotated(rotation.value(), Optional.empty(), Optional.empty()));
     }
 
     /**
@@ -124,24 +125,91 @@ public final class Conversion {
      */
     public static Conversion rotated(LoadedModel source, Rotation rotation, double[] columns) {
         Basis given = Basis.given(source.model().width(), columns);
-        return new Conversion(source, Form.PRE_RMSNORM, Optional.empty(),
-                Optional.of(new Rotation("principal", rotation.seed(), OptionalInt.of(given.to()), rotation.pad(), rotation.heads())), Optional.of(given),
-                Optional.empty(), false, false, true, Optional.empty(), ModelFiles.LARGEST);
+        Rotation whole = new Rotation("principal", rotation.seed(), OptionalInt.of(given.to()), rotation.pad(), rotation.heads());
+        return of(source, new Aim.Rotated(whole.value(), Optional.of(given), Optional.empty()));
     }
 
     /**
      * A rotated one written as an ordinary checkpoint of another family, which needs no code of ours.
      *
      * @param family its model_type, one of {@link #families}
+     * @throws IllegalStateException if this is no conversion to a rotated model
      */
     public Conversion inFormatOf(String family) {
-        return new Conversion(source, Form.CENTRED, Optional.of(stock(family)), rotation, basis, dtype, untie, overwrite, code, verifier, largestFile);
+        if (!(aim instanceof Aim.Rotated rotated)) {
+            throw new IllegalStateException("only a rotated model is written in another family's format by this, got one " + aim.label());
+        }
+        return new Conversion(source, new Aim.Rotated(rotated.rotation(), rotated.given(), Optional.of(stock(family))), dtype, untie, overwrite, code, verifier, largestFile);
     }
 
     /** Every reason why a model cannot be rotated so and written as one of {@code family} then, one of {@link #families}; empty when it can. */
     public static List<String> refusals(LoadedModel model, Rotation rotation, String family) {
         return Rotating.refusals(model, rotation.value(), rotation.kind().equals("principal"), stock(family));
     }
+
+    /**
+     * {@code source} with its linear layers, head and table in few bits, another function near to it, in Isonorm's own format. What is written is verified
+     * against that function.
+     *
+     * @param chosen codes and scales by the paths of their matrices, where they are not to be roundings to the nearest
+     * @param method the word for how they were chosen
+     * @throws IllegalArgumentException if a pattern of what is kept fits nothing
+     */
+    public static Conversion quantized(LoadedModel source, Bits bits, Map<String, Codes> chosen, String method) {
+        return of(source, new Aim.InFewBits(bits.parts(source), Map.copyOf(chosen), method));
+    }
+
+    /** Every reason why a model can't be quantized; empty when it can. */
+    public static List<String> quantizingRefusals(LoadedModel model) {
+        return Aim.InFewBits.refusals(model);
+    }
+
+    /**
+     * How many bits matrices are written in.
+     *
+     * @param layers of linear layers of blocks, 8 or 4
+     * @param ends of head and table, 8 or 4
+     * @param group how many inputs share a scale, a multiple of 32
+     * @param kept names of matrices that stay, as tensors are named in Isonorm's format without their last part, {@code *} standing for any letters
+     */
+    public record Bits(int layers, int ends, int group, List<String> kept) {
+
+        public Bits {
+            kept = List.copyOf(kept);
+            new Quantization(layers, group); // which refuses what there isn't
+            new Quantization(ends, group);
+        }
+
+        /** The names of the matrices of blocks' layers that a model has and that are written so. */
+        public Set<String> layersOf(LoadedModel source) {
+            QuantizedParts parts = parts(source);
+            return Model.of(source.model()).weights().keySet().stream().filter(role -> QuantizedParts.isLayer(role) && parts.of(role).isPresent()).map(Role::path)
+                    .collect(Collectors.toCollection(LinkedHashSet::new));
+        }
+
+        QuantizedParts parts(LoadedModel source) {
+            Set<String> paths = new LinkedHashSet<>();
+            List<Role> all = Model.of(source.model()).weights().keySet().stream().filter(QuantizedParts::applies).toList();
+            for (String pattern : kept) {
+                Pattern names = Pattern.compile(Stream.of(pattern.split("\\*", -1)).map(Pattern::quote).collect(Collectors.joining(".*")));
+                List<String> fit = all.stream().filter(role -> names.matcher(StoredCodes.name(role)).matches()).map(Role::path).toList();
+                if (fit.isEmpty()) {
+                    throw new IllegalArgumentException("no matrix that would be quantized is called " + pattern + "; one is called " + StoredCodes.name(all.getFirst()));
+                }
+                paths.addAll(fit);
+            }
+            return new QuantizedParts(new Quantization(layers, group), new Quantization(ends, group), paths);
+        }
+    }
+
+    /**
+     * A matrix in few bits.
+     *
+     * @param codes (rows, columns), of 8 bits -128 to 127 and of 4 bits -8 to 7
+     * @param scales (rows, groups), the bits of float16 numbers
+     */
+    @SuppressWarnings("ArrayRecordComponent") // as large as a model: nobody copies or compares them
+    public record Codes(byte[] codes, short[] scales) {}
 
     /** Every reason why a model's stream cannot be rotated so; empty when it can. */
     public static List<String> refusals(LoadedModel model, Rotation rotation) {
@@ -181,10 +249,7 @@ public final class Conversion {
     }
 
     private Plan plan() throws IOException {
-        if (rotation.isPresent()) {
-            return Rotating.plan(source, rotation.get().value(), basis, untie, stock);
-        }
-        return stock.isPresent() ? Plan.of(source, stock.get(), untie) : Plan.of(source, form, untie);
+        return aim.plan(source, untie);
     }
 
     /** The form a model is in already; empty for an ordinary checkpoint of a family. */
@@ -208,32 +273,32 @@ public final class Conversion {
 
     /** Writes every matrix in {@code type}; in Isonorm's own forms vectors are float32 at least. */
     public Conversion inType(Dtype type) {
-        return new Conversion(source, form, stock, rotation, basis, Optional.of(type), untie, overwrite, code, verifier, largestFile);
+        return new Conversion(source, aim, Optional.of(type), untie, overwrite, code, verifier, largestFile);
     }
 
     /** Gives a tied head a weight of its own. */
     public Conversion untied() {
-        return new Conversion(source, form, stock, rotation, basis, dtype, true, overwrite, code, verifier, largestFile);
+        return new Conversion(source, aim, dtype, true, overwrite, code, verifier, largestFile);
     }
 
     /** Replaces a checkpoint that is already where the result goes. */
     public Conversion overwriting() {
-        return new Conversion(source, form, stock, rotation, basis, dtype, untie, true, code, verifier, largestFile);
+        return new Conversion(source, aim, dtype, untie, true, code, verifier, largestFile);
     }
 
     /** Writes no files of Python beside a checkpoint in Isonorm's own format, by which Hugging Face transformers would compute it. */
     public Conversion withoutCode() {
-        return new Conversion(source, form, stock, rotation, basis, dtype, untie, overwrite, false, verifier, largestFile);
+        return new Conversion(source, aim, dtype, untie, overwrite, false, verifier, largestFile);
     }
 
     /** Has the result verified before it appears; where it is not equal, nothing is left of it. */
     public Conversion verifiedBy(Verifier check) {
-        return new Conversion(source, form, stock, rotation, basis, dtype, untie, overwrite, code, Optional.of(check), largestFile);
+        return new Conversion(source, aim, dtype, untie, overwrite, code, Optional.of(check), largestFile);
     }
 
     /** Splits files at this size: for tests, which have no gigabytes to write. */
     Conversion splitAt(long bytes) {
-        return new Conversion(source, form, stock, rotation, basis, dtype, untie, overwrite, code, verifier, bytes);
+        return new Conversion(source, aim, dtype, untie, overwrite, code, verifier, bytes);
     }
 
     /**
@@ -356,8 +421,9 @@ public final class Conversion {
     public Report writeTo(Path folder, Progress progress) throws IOException {
         Plan plan = plan();
         Map<Role, Source> sources = plan.naming().sources(plan.result().architecture());
-        List<TensorPlan> needed = TensorPlan.all(plan.result().architecture(), plan.result().weights(), sources, this::typeOf);
-        boolean sameFamily = form.isFamilyFormat() && stock.isEmpty() && formOf(source).isEmpty();
+        List<TensorPlan> needed = TensorPlan.all(plan.result().architecture(), plan.result().weights(), sources, this::typeOf).stream()
+                .flatMap(tensor -> tensor.inFewBits().stream()).toList();
+        boolean sameFamily = aim instanceof Aim.InForm && aim.isFamilyFormat() && formOf(source).isEmpty();
         List<TensorPlan> tensors = Besides.with(needed, plan.naming(), sameFamily ? Optional.of(source) : Optional.empty(), dtype);
         requireApart(source.checkpoint().folder(), folder);
         try (OutputFolder output = OutputFolder.create(folder, overwrite); Closeable _ = output.closedAtExit()) {
@@ -366,14 +432,14 @@ public final class Conversion {
             List<HashedFile> written =
                     ModelFiles.write(output.path(), tensors, largestFile, infos -> metadata(report, infos), "converting", progress);
             Architecture architecture = plan.result().architecture();
-            boolean coded = code && !form.isFamilyFormat();
+            boolean coded = code && !aim.isFamilyFormat();
             Config config = withType(plan.config());
             (coded ? RemoteCode.named(config, architecture) : config).writeTo(output.path().resolve("config.json"));
             Optional<Code> python = coded ? Optional.of(ModelFiles.writeCode(output.path(), architecture)) : Optional.empty();
             source.checkpoint().copyCompanionFiles(output.path());
             LoadedModel result = LoadedModel.open(output.path());
             Optional<Evidence> evidence =
-                    verifier.isPresent() ? Optional.of(verifier.get().verify(plan.isSlice() ? plan.result() : source.model(), plan.original(), plan.result(), result, progress)) : Optional.empty();
+                    verifier.isPresent() ? Optional.of(verifier.get().verify(plan.original() == plan.result() ? plan.result() : source.model(), plan.original(), plan.result(), result, progress)) : Optional.empty();
             Report whole = report.withResult(written, python, evidence);
             OutputFolder.write(output.path().resolve("report.json"), JSON.writeValueAsBytes(Reports.json(whole)));
             source.checkpoint().requireUnchanged();
@@ -397,7 +463,7 @@ public final class Conversion {
 
     private Dtype typeOf(Parameter parameter) {
         Dtype wanted = dtype.orElseGet(() -> storedType(parameter.role()));
-        boolean widen = parameter.isVector() && !form.isFamilyFormat() && wanted.bytes() < Dtype.F32.bytes();
+        boolean widen = parameter.isVector() && !aim.isFamilyFormat() && wanted.bytes() < Dtype.F32.bytes();
         return widen ? Dtype.F32 : wanted;
     }
 
@@ -435,11 +501,11 @@ public final class Conversion {
             case BF16 -> "bfloat16";
             default -> throw new IllegalArgumentException("weights cannot be of type " + dtype.get());
         };
-        Config family = form.isFamilyFormat() ? config : config.object("source_config");
+        Config family = aim.isFamilyFormat() ? config : config.object("source_config");
         for (String key : List.of("dtype", "torch_dtype")) {
             family = family.has(key) ? family.with(key, word) : family;
         }
-        return form.isFamilyFormat() ? family : config.with("source_config", family);
+        return aim.isFamilyFormat() ? family : config.with("source_config", family);
     }
 
     private Report report(Plan plan, List<TensorPlan> tensors, List<HashedFile> sourceFiles) {
@@ -449,10 +515,10 @@ public final class Conversion {
             tensor.parts().stream().map(TensorPlan.Part::matrix).distinct().forEach(matrix -> matrix.describe(steps));
             each.add(new Tensor(tensor.info().name(), tensor.info().dtype(), tensor.info().shape(), List.copyOf(steps)));
         }
-        Set<String> written = form.isFamilyFormat() ? each.stream().map(Tensor::name).collect(Collectors.toSet()) : Set.of();
+        Set<String> written = aim.isFamilyFormat() ? each.stream().map(Tensor::name).collect(Collectors.toSet()) : Set.of();
         List<String> leftOut = source.unused().stream().filter(name -> !written.contains(name)).toList();
         return new Report(Isonorm.VERSION, Model.of(source.model()).architecture().family(),
-                Plan.formOf(source), stock.map(Stock::type).orElse(form.label()), plan.rotation().map(Rotation::of), plan.isSlice(),
+                Plan.formOf(source), aim.label(), plan.rotation().map(Rotation::of), plan.isSlice(),
                 Model.of(source.model()).architecture().parameterCount(), plan.result().architecture().parameterCount(),
                 plan.notes(), leftOut, sourceFiles, List.copyOf(each), List.of(), Optional.empty(), Optional.empty());
     }

@@ -16,6 +16,7 @@ import isonorm.checkpoint.CheckpointException.Reason;
 import isonorm.checkpoint.Config;
 import isonorm.family.Families;
 import isonorm.family.Family;
+import isonorm.family.Isonorm;
 import isonorm.family.LanguagePart;
 import isonorm.family.Naming;
 import isonorm.family.Repetition;
@@ -23,8 +24,10 @@ import isonorm.model.Transformer;
 import isonorm.weights.Matrix;
 import isonorm.weights.Model;
 import isonorm.weights.Quantization;
+import isonorm.weights.QuantizedParts;
 import isonorm.weights.Source;
 import isonorm.weights.Stored;
+import isonorm.weights.StoredCodes;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.HashSet;
@@ -70,11 +73,19 @@ public record LoadedModel(Checkpoint checkpoint, Config config, Transformer mode
         requireValues(checkpoint, architecture);
         List<Parameter> parameters = parameters(checkpoint, architecture);
         Map<Role, Source> sources = description.naming().sources(architecture);
-        MissingTensors.require(checkpoint, description.naming(), architecture, sources.values());
         Map<Role, Matrix> weights = new LinkedHashMap<>();
         Set<String> used = new HashSet<>();
+        Optional<QuantizedParts> quantized = Isonorm.quantized(config);
+        if (quantized.isPresent()) {
+            addQuantized(checkpoint, parameters, quantized.get(), weights, used);
+            sources.keySet().removeAll(weights.keySet());
+        }
+        MissingTensors.require(checkpoint, description.naming(), architecture, sources.values());
         for (Parameter parameter : parameters) {
             Optional<Matrix> computed = description.naming().computed(parameter);
+            if (weights.containsKey(parameter.role())) {
+                continue;
+            }
             if (computed.isPresent()) {
                 weights.put(parameter.role(), computed.get());
                 continue;
@@ -86,6 +97,20 @@ public record LoadedModel(Checkpoint checkpoint, Config config, Transformer mode
         List<String> unused = checkpoint.names().stream().filter(name -> !used.contains(name)).toList();
         requireRepetitions(checkpoint, description.naming(), architecture, unused);
         return new LoadedModel(checkpoint, config, new Model(architecture, weights), unused);
+    }
+
+    /** The matrices that are in few bits, and the names of their two tensors each. */
+    private static void addQuantized(Checkpoint checkpoint, List<Parameter> parameters, QuantizedParts parts, Map<Role, Matrix> weights, Set<String> used)
+            throws CheckpointException {
+        for (Parameter parameter : parameters) {
+            Optional<Quantization> quantization = parts.of(parameter.role());
+            if (quantization.isPresent()) {
+                String name = StoredCodes.name(parameter.role());
+                used.add(StoredCodes.codes(name));
+                used.add(StoredCodes.scales(name));
+                weights.put(parameter.role(), StoredCodes.open(checkpoint, name, quantization.get(), parameter.rows(), parameter.columns()));
+            }
+        }
     }
 
     /** What no role claims must say once more what is known already. */
@@ -114,7 +139,7 @@ public record LoadedModel(Checkpoint checkpoint, Config config, Transformer mode
      * @param bits 8 or 4
      */
     public LoadedModel quantized(int bits) {
-        return new LoadedModel(checkpoint, config, Quantization.of(bits).applyTo(Model.of(model), Quantization.of(8), _ -> false), unused);
+        return new LoadedModel(checkpoint, config, QuantizedParts.of(Quantization.of(bits)).applyTo(Model.of(model)), unused);
     }
 
     /** The keys of config.json of which nothing is known, so that they were not used. */

@@ -21,6 +21,7 @@ import isonorm.family.StockTower;
 import isonorm.model.ConversionRefused;
 import isonorm.rewrite.Rewrite;
 import isonorm.weights.Model;
+import isonorm.weights.Quantized;
 import isonorm.weights.Rotation;
 import java.io.IOException;
 import java.util.ArrayList;
@@ -63,8 +64,16 @@ record Plan(
                 : Optional.empty();
     }
 
-    /** Why a rotated model has no other form; empty where it is none. */
-    static Optional<String> rotated(LoadedModel model) {
+    /** Whether matrices of a model are in few bits. */
+    static boolean isQuantized(LoadedModel model) {
+        return Model.of(model.model()).weights().values().stream().anyMatch(Quantized.class::isInstance);
+    }
+
+    /** Why a model that is rotated or in few bits is converted no further; empty where it is neither. */
+    static Optional<String> last(LoadedModel model) {
+        if (isQuantized(model)) {
+            return Optional.of("its weights are in few bits, and what they were rounded from is gone; convert the checkpoint it came from, and quantize that");
+        }
         return Isonorm.rotation(model.config()).map(rotation -> "its stream is rotated (" + rotation + "), and of a rotated one no mean is known and nothing kept for"
                 + " a way back; convert the checkpoint it came from");
     }
@@ -76,8 +85,8 @@ record Plan(
 
     /** Every reason why {@code model} cannot become {@code form}; empty when it can. */
     static List<String> refusals(LoadedModel model, Form form) {
-        if (rotated(model).isPresent()) {
-            return List.of(rotated(model).get());
+        if (last(model).isPresent()) {
+            return List.of(last(model).get());
         }
         Architecture main = architecture(model);
         List<String> reasons = new ArrayList<>(refusals(main, currentForm(model), form));
@@ -100,8 +109,8 @@ record Plan(
     /** Every reason why {@code model} cannot be written as one of a stock family; empty when it can. */
     static List<String> refusals(LoadedModel model, Stock stock) {
         Architecture architecture = architecture(model);
-        if (rotated(model).isPresent()) {
-            return List.of(rotated(model).get());
+        if (last(model).isPresent()) {
+            return List.of(last(model).get());
         }
         if (currentForm(model).isPresent()) {
             return List.of("it is in the " + currentForm(model).get() + " form; convert the checkpoint it came from");

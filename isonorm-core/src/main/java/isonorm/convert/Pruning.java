@@ -71,6 +71,9 @@ public final class Pruning {
     public static Pruning of(LoadedModel source, Collection<Integer> blocks) throws IOException {
         Architecture whole = Model.of(source.model()).architecture();
         int count = whole.blocks().size();
+        if (Plan.isQuantized(source)) {
+            throw new ConversionRefused(List.of("its weights are in few bits; prune the checkpoint it came from, and quantize that"));
+        }
         Set<Integer> removed = new TreeSet<>(blocks);
         for (int block : removed) {
             if (block < 0 || block >= count) {

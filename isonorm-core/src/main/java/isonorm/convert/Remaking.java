@@ -46,6 +46,9 @@ final class Remaking {
 
     /** Makes {@code written} from {@code source} again; empty where nothing says that it was converted, or from another form or model. */
     static Optional<Remade> remade(LoadedModel source, LoadedModel written, Progress progress) throws IOException {
+        if (Plan.isQuantized(written)) {
+            return Optional.empty(); // It is another function.
+        }
         JsonNode report = report(written.checkpoint());
         Optional<Model> model = model(source, written, report);
         if (model.isEmpty()) {

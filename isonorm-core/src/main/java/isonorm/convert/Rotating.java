@@ -51,7 +51,7 @@ final class Rotating {
 
     /** Every reason why {@code model} cannot be rotated so; empty when it can. */
     static List<String> refusals(LoadedModel model, Rotation rotation, boolean given) {
-        Optional<String> early = Plan.rotated(model).or(() -> Plan.currentForm(model).map(form -> "it is in the " + form + " form; convert the checkpoint it came from"));
+        Optional<String> early = Plan.last(model).or(() -> Plan.currentForm(model).map(form -> "it is in the " + form + " form; convert the checkpoint it came from"));
         if (early.isPresent()) {
             return List.of(early.get());
         }

@@ -26,7 +26,7 @@ final class AnyConfig {
     /** Refuses what would make another model of any architecture. */
     static void require(Config config) throws CheckpointException {
         for (String key : QUANTIZED) {
-            if (!config.object(key).isEmpty()) {
+            if (!config.object(key).isEmpty() && !Isonorm.isQuantized(config)) {
                 throw new CheckpointException(Reason.CONFIG_UNSUPPORTED, "config.json has " + key + ": the weights are quantized, by " + method(config.object(key))
                         + ", and only weights of F64, F32, F16 or BF16 are read; take the checkpoint that it was made from");
             }

@@ -4,6 +4,8 @@ import isonorm.architecture.Architecture;
 import isonorm.architecture.Placement;
 import isonorm.checkpoint.CheckpointException;
 import isonorm.checkpoint.Config;
+import isonorm.weights.Quantization;
+import isonorm.weights.QuantizedParts;
 import isonorm.weights.Rotation;
 import java.io.IOException;
 import java.io.InputStream;
@@ -14,6 +16,7 @@ import java.util.Optional;
 import java.util.OptionalInt;
 import java.util.Properties;
 import java.util.Set;
+import java.util.stream.Collectors;
 
 /**
  * Isonorm's own checkpoints: the architecture is written out in config.json, every tensor is named by its role, linear weights
@@ -26,6 +29,8 @@ public final class Isonorm implements Family {
 
     /** The version of Isonorm, which is written into every file; the build fills it in. */
     public static final String VERSION = version();
+
+    private static final String QUANT_METHOD = "isonorm";
 
     private static String version() {
         Properties properties = new Properties();
@@ -71,6 +76,43 @@ public final class Isonorm implements Family {
         return kind.isPresent() && seed.isPresent() && width.isPresent() && pad.orElse(width.get()) >= width.get()
                 ? Optional.of(new Rotation(kind.get(), seed.get(), OptionalInt.of(width.get()), pad.map(OptionalInt::of).orElse(OptionalInt.empty()), heads))
                 : Optional.empty();
+    }
+
+    /**
+     * The config.json of a checkpoint with matrices in few bits. Readers of version 1 would miss them.
+     *
+     * @param config of the same model with all its values
+     * @param method how codes were chosen
+     */
+    public static Config quantized(Config config, QuantizedParts parts, String method) {
+        return config.with("format_version", FORMAT_VERSION).with("dtype", "float32").with("quantization_config", Config.of(Map.of()).with("quant_method", QUANT_METHOD)
+                .with("bits", parts.layers().bits()).with("group_size", parts.layers().group()).with("head_bits", parts.ends().bits()).with("method", method)
+                .with("modules_to_not_convert", parts.kept().stream().sorted().map(path -> path.substring(0, path.lastIndexOf('.'))).toList()));
+    }
+
+    /**
+     * Which matrices of a checkpoint are in few bits; empty where none is.
+     *
+     * @throws CheckpointException if a key of quantization_config is missing or asks for what there isn't
+     */
+    public static Optional<QuantizedParts> quantized(Config config) throws CheckpointException {
+        if (!isQuantized(config)) {
+            return Optional.empty();
+        }
+        Config how = config.object("quantization_config");
+        Set<String> kept = how.words("modules_to_not_convert").stream().map(name -> name + ".weight").collect(Collectors.toSet());
+        how.textOr("", "method");
+        try {
+            int group = how.integer("group_size");
+            return Optional.of(new QuantizedParts(new Quantization(how.integer("bits"), group), new Quantization(how.integer("head_bits"), group), kept));
+        } catch (IllegalArgumentException e) {
+            throw Config.unsupported("quantization_config", how, String.valueOf(e.getMessage()));
+        }
+    }
+
+    /** Whether a config.json is of this format and says that matrices are in few bits as it defines them. */
+    static boolean isQuantized(Config config) {
+        return config.textOr("", "model_type").equals("isonorm") && config.object("quantization_config").textOr("", "quant_method").equals(QUANT_METHOD);
     }
 
     /** The config.json of a checkpoint of this architecture that came from no other, such as one that was trained so. */

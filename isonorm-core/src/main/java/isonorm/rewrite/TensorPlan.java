@@ -8,8 +8,10 @@ import isonorm.architecture.Role;
 import isonorm.checkpoint.Dtype;
 import isonorm.checkpoint.TensorInfo;
 import isonorm.weights.Matrix;
+import isonorm.weights.Quantized;
 import isonorm.weights.Source;
 import isonorm.weights.Source.Piece;
+import isonorm.weights.StoredCodes;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -45,6 +47,23 @@ public record TensorPlan(TensorInfo info, boolean vector, boolean transposed, do
     public static TensorPlan whole(TensorInfo info, boolean vector, Matrix matrix) {
         int rows = vector ? matrix.columns() : matrix.rows();
         return new TensorPlan(info, vector, false, 0, List.of(new Part(matrix, 0, new Piece(info.name(), 0, rows))));
+    }
+
+    /** The tensors of codes and scales, where it holds a matrix in few bits as it stands; else itself. */
+    public List<TensorPlan> inFewBits() {
+        if (vector || parts.isEmpty() || !(parts.getFirst().matrix() instanceof Quantized quantized)) {
+            return List.of(this);
+        }
+        String name = info.name().substring(0, info.name().lastIndexOf('.'));
+        Matrix codes = quantized.storedCodes();
+        Matrix scales = quantized.storedScales();
+        Dtype dtype = quantized.quantization().bits() == 8 ? Dtype.I8 : Dtype.U8;
+        return List.of(whole(new TensorInfo(StoredCodes.codes(name), dtype, shape(codes)), false, codes),
+                whole(new TensorInfo(StoredCodes.scales(name), Dtype.F16, shape(scales)), false, scales));
+    }
+
+    private static List<Long> shape(Matrix matrix) {
+        return List.of((long) matrix.rows(), (long) matrix.columns());
     }
 
     /** Whether the tensor's rows are rows of matrices, which can be written slab after slab. */

@@ -130,6 +130,9 @@ public final class Numbers {
         if (dtype == Dtype.F32) {
             return encodeFloats(from, at, count, into, first);
         }
+        if (dtype == Dtype.I8 || dtype == Dtype.U8) {
+            return encodeBytes(from, at, count, into, first);
+        }
         short[] halves = Buffers.OWN.get().halves;
         int largest = 0;
         for (int done = 0; done < count; done += CHUNK) {
@@ -143,6 +146,14 @@ public final class Numbers {
             MemorySegment.copy(halves, 0, into, SHORT, (first + done) * Short.BYTES, n);
         }
         return magnitude(largest, dtype);
+    }
+
+    /** Whole numbers of codes, which fit. */
+    private static double encodeBytes(double[] from, int at, int count, MemorySegment into, long first) {
+        for (int i = 0; i < count; i++) {
+            into.set(ValueLayout.JAVA_BYTE, first + i, (byte) (int) from[at + i]);
+        }
+        return largest(from, at, count);
     }
 
     private static double encodeFloats(double[] from, int at, int count, MemorySegment into, long first) {

@@ -1,13 +1,5 @@
 package isonorm.weights;
 
-import isonorm.architecture.Part;
-import isonorm.architecture.Role;
-import java.util.EnumSet;
-import java.util.LinkedHashMap;
-import java.util.Map;
-import java.util.Set;
-import java.util.function.Predicate;
-
 /**
  * How a matrix is written in few bits: the inputs of each output in groups, of each group one scale in float16 and of each value a whole
  * number, {@code value = code * scale}.
@@ -19,11 +11,6 @@ import java.util.function.Predicate;
  * @param group how many inputs share a scale, a multiple of 32
  */
 public record Quantization(int bits, int group) {
-
-    private static final Set<Part> ENDS = EnumSet.of(Part.TOKEN_EMBEDDING, Part.HEAD);
-
-    private static final Set<Part> LINEAR = EnumSet.of(Part.QUERY_KEY_VALUE, Part.QUERY_UP, Part.KEY_VALUE_UP, Part.ATTENTION_OUTPUT, Part.CROSS_QUERY,
-            Part.CROSS_KEY_VALUE, Part.CROSS_OUTPUT, Part.MLP_GATE, Part.MLP_UP, Part.MLP_DOWN, Part.SHARED_GATE, Part.SHARED_UP, Part.SHARED_DOWN);
 
     /** The group that is taken where nobody asks for another. */
     public static final int GROUP = 32;
@@ -40,25 +27,6 @@ public record Quantization(int bits, int group) {
     /** Groups of {@value #GROUP}. */
     public static Quantization of(int bits) {
         return new Quantization(bits, GROUP);
-    }
-
-    /**
-     * The model with the matrices that most of its memory goes to rounded to this when they are read: the linear layers of blocks, the head and the
-     * table of tokens. Those that choose experts, positions, patches, poolers, norms and biases stay what they are.
-     *
-     * @param ends of the head and the table of tokens
-     * @param kept what stays besides
-     */
-    public Model applyTo(Model model, Quantization ends, Predicate<Role> kept) {
-        Map<Role, Matrix> weights = new LinkedHashMap<>(model.weights());
-        weights.replaceAll((role, matrix) -> applies(role) && !kept.test(role) && !(matrix instanceof Quantized)
-                ? Quantized.of(matrix, ENDS.contains(role.part()) ? ends : this) : matrix);
-        return new Model(model.architecture(), weights);
-    }
-
-    /** Whether a parameter is one that is rounded. */
-    public static boolean applies(Role role) {
-        return role.field() == Role.Field.WEIGHT && (ENDS.contains(role.part()) || LINEAR.contains(role.part()));
     }
 
     /** The groups of so many inputs; the last one may be shorter. */

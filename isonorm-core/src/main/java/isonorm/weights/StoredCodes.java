@@ -2,6 +2,7 @@ package isonorm.weights;
 
 import static java.util.Objects.requireNonNull;
 
+import isonorm.architecture.Role;
 import isonorm.checkpoint.Checkpoint;
 import isonorm.checkpoint.CheckpointException;
 import isonorm.checkpoint.CheckpointException.Reason;
@@ -39,6 +40,12 @@ public final class StoredCodes implements Quantized {
         this.columns = columns;
     }
 
+    /** The name of a parameter's matrix: its path without the field. */
+    public static String name(Role role) {
+        String path = role.path();
+        return path.substring(0, path.lastIndexOf('.'));
+    }
+
     /** The tensor of the codes of a matrix of this name. */
     public static String codes(String name) {
         return name + ".codes";
@@ -47,14 +54,6 @@ public final class StoredCodes implements Quantized {
     /** The tensor of its scales. */
     public static String scales(String name) {
         return name + ".scales";
-    }
-
-    /** How many bits the codes have that a checkpoint holds for a matrix; 0 where it holds none. */
-    public static int bits(Checkpoint checkpoint, String name) throws CheckpointException {
-        if (!checkpoint.names().contains(codes(name))) {
-            return 0;
-        }
-        return checkpoint.info(codes(name)).dtype() == Dtype.I8 ? 8 : 4;
     }
 
     /**
