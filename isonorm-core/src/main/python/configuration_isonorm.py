@@ -162,6 +162,9 @@ class IsonormConfig(PreTrainedConfig):
                              "a newer Isonorm writes newer ones")
         self.derive()
         super().__post_init__(**kwargs)
+        how = getattr(self, "quantization_config", None)
+        if how and how.get("quant_method") != "isonorm":
+            raise ValueError(f"config.json: quantization_config.quant_method = {how.get('quant_method')!r} is not known to these files; Isonorm's own is 'isonorm'")
 
     def derive(self):
         """What transformers asks for, from what the architecture says."""

@@ -5,6 +5,7 @@ Modules have the names of the format's tensors, so that what `save_pretrained` w
 
 import copy
 import math
+import re
 from dataclasses import dataclass
 
 import torch
@@ -94,6 +95,52 @@ class Reader(nn.Linear):
         super().__init__(inputs, outputs, bias=bias)
         if column:
             self.register_buffer("column", torch.zeros(outputs))
+
+
+class FewBits:
+    """The weight of a module as codes times the scales of their groups: exact in float32, and rounded once to what the module computes in."""
+
+    @property
+    def weight(self):
+        codes = self.codes
+        if codes.dtype == torch.uint8:
+            codes = torch.stack([codes & 15, codes >> 4], -1).flatten(1)[:, :self.inputs].to(torch.int8) - 8
+        scales = self.scales.float().repeat_interleave(self.group, 1)[:, :self.inputs]
+        return (codes * scales).to(self.like.dtype)
+
+
+class TableAsHead:
+    """The weight of a tied head whose table is in few bits."""
+
+    @property
+    def weight(self):
+        return self.table[0].weight
+
+
+LAYERS = re.compile(r"(.*\.)?blocks\.\d+\.(attention\.(query_key_value|query_up|key_value_up|output)|cross_attention\.(query|key_value|output)"
+                    r"|mlp\.(shared\.)?(gate|up|down)(\.\d+)?)")
+
+
+def become(module, part):
+    module.__class__ = type(part.__name__ + type(module).__name__, (part, type(module)), {})
+
+
+def to_few_bits(root, config):
+    """Gives the modules of `root` that config.json says codes and scales in place of weights."""
+    how = getattr(config, "quantization_config", None)
+    if not how:
+        return
+    for name, module in list(root.named_modules()):
+        end = name == "head" or name.endswith("embedding.token")
+        if isinstance(module, (FewBits, nn.ModuleList)) or name in how["modules_to_not_convert"] or not (end or LAYERS.fullmatch(name)) or getattr(module, "tied", False):
+            continue
+        (rows, inputs), bits = module.weight.shape, how["head_bits" if end else "bits"]
+        del module.weight
+        module.inputs, module.group = inputs, how["group_size"]
+        module.register_buffer("codes", torch.zeros(rows, -(-inputs * bits // 8), dtype=torch.int8 if bits == 8 else torch.uint8))
+        module.register_buffer("scales", torch.zeros(rows, -(-inputs // module.group), dtype=torch.float16))
+        module.register_buffer("like", torch.zeros(0), persistent=False)  # has the type that is computed in
+        become(module, FewBits)
 
 
 class IsonormNorm(nn.Module):
@@ -916,6 +963,8 @@ class IsonormPreTrainedModel(PreTrainedModel):
     _can_record_outputs = {"hidden_states": IsonormBlock, "attentions": [IsonormAttention, IsonormLatentAttention]}
 
     def _init_weights(self, module):
+        if isinstance(module, (FewBits, TableAsHead)):
+            return
         super()._init_weights(module)
         if isinstance(module, IsonormNorm):
             for name, value in (("gain", 1), ("bias", 0), ("alpha", .5), ("folded_gain", 1), ("folded_bias", 0)):
@@ -1020,6 +1069,7 @@ class IsonormModel(IsonormPreTrainedModel):
         build(self, config, stack, "architecture", encoder.final_width if encoder else None)
         if encoder:
             self.encoder = IsonormEncoder(config, self.embedding.token if config.architecture["companion"].get("shares_table") else None)
+        to_few_bits(self, config)
         self.post_init()
 
     def get_encoder(self, modality=None):
@@ -1079,6 +1129,7 @@ class IsonormTwoTowerModel(IsonormPreTrainedModel):
         self.similarity = nn.Module()
         self.similarity.scale = Vector(1)
         self.similarity.bias = Vector(1) if config.architecture["companion"].get("bias") else None
+        to_few_bits(self, config)
         self.post_init()
 
     def get_text_features(self, input_ids=None, attention_mask=None, position_ids=None, inputs_embeds=None, token_type_ids=None, **kwargs):
@@ -1161,6 +1212,11 @@ class IsonormWithHead(IsonormPreTrainedModel):
         self.head = IsonormHead(self.model.stack)
         if self.model.stack.output["kind"] == "words":
             self.vocab_size = config.vocab_size
+        to_few_bits(self, config)
+        if self.head.tied and isinstance(self.model.embedding.token, FewBits):
+            del self.head.weight
+            self.head.table, self._tied_weights_keys = [self.model.embedding.token], {}
+            become(self.head, TableAsHead)
         self.post_init()
 
     def get_encoder(self, modality=None):

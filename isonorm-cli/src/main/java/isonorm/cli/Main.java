@@ -16,6 +16,7 @@ import isonorm.cli.commands.Generate;
 import isonorm.cli.commands.Info;
 import isonorm.cli.commands.Prune;
 import isonorm.cli.commands.Pull;
+import isonorm.cli.commands.Quantize;
 import isonorm.cli.commands.Score;
 import isonorm.cli.commands.Serve;
 import isonorm.cli.commands.Subcommand;
@@ -101,6 +102,7 @@ public final class Main implements Runnable {
         COMMANDS.put("compare", CompareCommand::new);
         COMMANDS.put("depth", DepthCommand::new);
         COMMANDS.put("prune", Prune::new);
+        COMMANDS.put("quantize", Quantize::new);
         COMMANDS.put("bench", Bench::line);
         COMMANDS.put("doctor", Doctor::new);
         COMMANDS.put("completion", Completion::new);

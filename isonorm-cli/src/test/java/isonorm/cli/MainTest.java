@@ -145,7 +145,7 @@ class MainTest {
         assertEquals(Run.of("--version").ended(0).out(), Run.of("version").ended(0).out());
         assertTrue(Run.of("help", "inof").ended(2).err().contains("unknown command 'inof'; did you mean info?"));
         for (String command : List.of("tour", "info", "pull", "convert", "export", "verify", "eval", "score", "generate", "serve", "forward", "embed", "train", "watch", "data",
-                "compare", "depth", "prune", "bench", "doctor", "completion")) {
+                "compare", "depth", "prune", "quantize", "bench", "doctor", "completion")) {
             assertTrue(help.contains("\n  " + command + " "), command);
         }
     }
@@ -160,7 +160,7 @@ class MainTest {
     @Test
     void helpIsNoWiderThanATerminal() {
         Stream<String[]> commands = Stream.concat(Stream.of("tour", "info", "pull", "convert", "export", "verify", "eval", "score", "generate", "serve", "forward", "embed", "train",
-                "watch", "data", "compare", "depth", "prune", "bench", "doctor", "completion").map(name -> new String[] {name, "--help"}),
+                "watch", "data", "compare", "depth", "prune", "quantize", "bench", "doctor", "completion").map(name -> new String[] {name, "--help"}),
                 Stream.of(new String[] {"--help"}, new String[] {"bench", "norms", "--help"}, new String[] {"bench", "train", "--help"},
                         new String[] {"bench", "generate", "--help"}, new String[] {"data", "build", "--help"}, new String[] {"data", "show", "--help"}));
         commands.forEach(command -> Run.of((Object[]) command).ended(0).out().lines().forEach(line ->

@@ -24,6 +24,7 @@ import isonorm.model.Transformer;
 import isonorm.weights.Matrix;
 import isonorm.weights.Model;
 import isonorm.weights.Quantization;
+import isonorm.weights.Quantized;
 import isonorm.weights.QuantizedParts;
 import isonorm.weights.Source;
 import isonorm.weights.Stored;
@@ -35,6 +36,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.OptionalInt;
 import java.util.Set;
 import java.util.regex.Pattern;
 
@@ -140,6 +142,11 @@ public record LoadedModel(Checkpoint checkpoint, Config config, Transformer mode
      */
     public LoadedModel quantized(int bits) {
         return new LoadedModel(checkpoint, config, QuantizedParts.of(Quantization.of(bits)).applyTo(Model.of(model)), unused);
+    }
+
+    /** How few bits a value of its matrices has at the least; empty where they are in floating point. */
+    public OptionalInt bits() {
+        return Model.of(model).weights().values().stream().filter(Quantized.class::isInstance).mapToInt(matrix -> ((Quantized) matrix).quantization().bits()).min();
     }
 
     /** The keys of config.json of which nothing is known, so that they were not used. */

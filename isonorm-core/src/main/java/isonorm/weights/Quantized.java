@@ -31,6 +31,11 @@ public sealed interface Quantized extends Matrix permits Quantized.Rounding, Qua
         }
     }
 
+    /** How many bits codes and scales take. */
+    default long bits() {
+        return (long) rows() * (Byte.SIZE * (long) quantization().codeBytes(columns()) + Short.SIZE * (long) quantization().groups(columns()));
+    }
+
     /** The tile of whole groups that a tile lies in. */
     private Tile groupsAround(Tile tile) {
         int group = quantization().group();

@@ -24,7 +24,7 @@ import java.util.stream.Stream;
 
 /**
  * Writes what check_remote_code.py loads into transformers: {@code OUT} gets a folder for every fixture in every form of Isonorm's own, and as it is
- * ({@code own}), rotated where it can be, and for every strategy, each with the inputs and outputs that it must give. With {@code --stock} first, what check_hf.py loads instead:
+ * ({@code own}), rotated where it can be, in few bits and beside that with the same values as numbers, and for every strategy, each with the inputs and outputs that it must give. With {@code --stock} first, what check_hf.py loads instead:
  * every fixture in its family's own format, centred, and back from both forms of Isonorm's own.
  */
 final class TransformersFolders {
@@ -91,6 +91,11 @@ final class TransformersFolders {
             Conversion.rotated(model, rotation.get()).inType(Dtype.F32).writeTo(folder);
             Files.copy(Fixtures.folder(name).resolve("golden.safetensors"), folder.resolve("golden.safetensors.inputs"));
         }
+        Conversion few = Conversion.quantized(model, new Conversion.Bits(4, 8, 32, List.of()), Map.of(), "rtn").inType(Dtype.F32);
+        Path bits = out.resolve(name + "--few-bits");
+        few.writeTo(bits);
+        Files.copy(Fixtures.folder(name).resolve("golden.safetensors"), bits.resolve("golden.safetensors.inputs"));
+        writeOwn(bits.resolve("as-numbers"), few.result());
         Path own = writeOwn(out.resolve(name + "--own"), model.model());
         Files.copy(Fixtures.folder(name).resolve("golden.safetensors"), own.resolve("golden.safetensors.inputs"));
     }

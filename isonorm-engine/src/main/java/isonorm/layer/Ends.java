@@ -37,7 +37,7 @@ public final class Ends implements AutoCloseable {
     public static Ends load(Model model, Compute compute, boolean entered, Team team) throws IOException {
         Architecture architecture = model.architecture();
         Space space = new Space(team);
-        Loader loader = new Loader(model, compute, true, space);
+        Loader loader = new Loader(model, compute, true, space, InputListener.NONE);
         try {
             return new Ends(
                     space,

@@ -41,6 +41,7 @@ public final class ForwardPass implements Runner {
     private final Compute compute;
     private final Team team = Team.of(Runtime.getRuntime().availableProcessors());
     private final Space space = new Space(team);
+    private final InputListener listener;
     private final Loader held;
     private final Optional<ForwardPass> companion;
     private Optional<Ends> ends = Optional.empty();
@@ -49,22 +50,28 @@ public final class ForwardPass implements Runner {
     /** The layers around the blocks. */
     private record Ends(EmbeddingLayer embedding, OutputLayer output) {}
 
-    private ForwardPass(Model model, Compute compute, boolean resident) {
+    private ForwardPass(Model model, Compute compute, boolean resident, InputListener listener) {
         this.model = model;
         this.architecture = model.architecture();
         this.compute = compute;
-        this.held = new Loader(model, compute, resident, space);
-        this.companion = model.companion().map(other -> new ForwardPass(other, compute, resident));
+        this.listener = listener;
+        this.held = new Loader(model, compute, resident, space, listener);
+        this.companion = model.companion().map(other -> new ForwardPass(other, compute, resident, InputListener.NONE));
     }
 
     /** A pass that holds no more than one block's weights. */
     public static ForwardPass streaming(Model model, Compute compute) {
-        return new ForwardPass(model, compute, false);
+        return new ForwardPass(model, compute, false, InputListener.NONE);
+    }
+
+    /** A streaming pass of the main stack that shows what linear layers read: all batches of one block, and then of the next. */
+    public static ForwardPass listening(Model model, Compute compute, InputListener listener) {
+        return new ForwardPass(model, compute, false, listener);
     }
 
     /** A pass that loads all weights now. */
     public static ForwardPass resident(Model model, Compute compute) throws IOException {
-        ForwardPass pass = new ForwardPass(model, compute, true);
+        ForwardPass pass = new ForwardPass(model, compute, true, InputListener.NONE);
         try {
             pass.load();
             if (pass.companion.isPresent()) {
@@ -213,7 +220,7 @@ public final class ForwardPass implements Runner {
             if (ends.isPresent()) {
                 return work.run(ends.get(), streams);
             }
-            try (Loader loader = new Loader(model, compute, false, space)) {
+            try (Loader loader = new Loader(model, compute, false, space, listener)) {
                 return work.run(ends(loader, architecture), streams);
             }
         }
@@ -246,7 +253,7 @@ public final class ForwardPass implements Runner {
             }
             return;
         }
-        try (Loader loader = new Loader(model, compute, false, space)) {
+        try (Loader loader = new Loader(model, compute, false, space, listener)) {
             BlockLayer block = BlockLayer.load(loader, architecture, l);
             for (Passage passage : passages) {
                 passage.through(block, space);

@@ -24,6 +24,7 @@ final class Loader implements AutoCloseable {
     private final Compute compute;
     private final boolean resident;
     private final Space space;
+    private final InputListener listener;
     private final Arena arena = Arena.ofShared();
     private final LargePages pages = LargePages.of(arena);
     private final List<VocabularyMatrix> tables = new ArrayList<>();
@@ -31,12 +32,14 @@ final class Loader implements AutoCloseable {
     /**
      * @param resident whether large tables are loaded whole, or read where they are needed
      * @param space where the layers compute
+     * @param listener is shown what linear layers read
      */
-    Loader(Model model, Compute compute, boolean resident, Space space) {
+    Loader(Model model, Compute compute, boolean resident, Space space, InputListener listener) {
         this.model = model;
         this.compute = compute;
         this.resident = resident;
         this.space = space;
+        this.listener = listener;
     }
 
     Compute compute() {
@@ -50,7 +53,7 @@ final class Loader implements AutoCloseable {
 
     /** One for some layers of the same model, which are let go before those of this one. */
     Loader another() {
-        return new Loader(model, compute, resident, space);
+        return new Loader(model, compute, resident, space, listener);
     }
 
     /** A vector as it is stored. */
@@ -115,7 +118,8 @@ final class Loader implements AutoCloseable {
 
     Linear linear(Role weight, boolean bias) throws IOException {
         Tensor matrix = matrix(weight);
-        return new Linear(matrix, bias ? Optional.of(matrix(weight.field(Field.BIAS))) : Optional.empty());
+        return new Linear(matrix, bias ? Optional.of(matrix(weight.field(Field.BIAS))) : Optional.empty(),
+                x -> listener.reads(weight, x.rows()));
     }
 
     /** A norm whose gain and bias, where it has them, have {@code columns} values, or as many for each head. */

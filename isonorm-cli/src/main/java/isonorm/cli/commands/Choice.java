@@ -86,6 +86,14 @@ public final class Choice {
         }
     }
 
+    /** How values become codes. */
+    static final class Roundings implements ITypeConverter<String> {
+        @Override
+        public String convert(String word) {
+            return oneOf(List.of("rtn", "gptq"), word);
+        }
+    }
+
     /** The type to measure in. */
     static final class Measurable implements ITypeConverter<String> {
         @Override

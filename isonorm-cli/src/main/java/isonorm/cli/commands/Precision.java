@@ -5,6 +5,7 @@ import isonorm.model.Compute;
 import isonorm.weights.Model;
 import java.io.IOException;
 import java.util.Map;
+import java.util.OptionalInt;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -25,6 +26,10 @@ record Precision(LoadedModel model, Compute compute, String label) {
     }
 
     private static String stored(LoadedModel model) throws IOException {
+        OptionalInt bits = model.bits();
+        if (bits.isPresent()) {
+            return "q" + bits.getAsInt();
+        }
         return switch (Model.of(model.model()).coarsest()) {
             case BF16 -> "bf16";
             case F16 -> "f16";

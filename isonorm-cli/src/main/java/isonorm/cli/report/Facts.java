@@ -26,8 +26,11 @@ import isonorm.convert.LoadedModel;
 import isonorm.family.Isonorm;
 import isonorm.model.Transformer;
 import isonorm.text.Tokenizer;
+import isonorm.weights.Matrix;
 import isonorm.weights.Model;
+import isonorm.weights.Quantized;
 import isonorm.weights.Sinusoids;
+import isonorm.weights.Stored;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -62,6 +65,9 @@ public final class Facts {
         Isonorm.rotation(model.config()).ifPresent(rotation -> json.put("rotated", rotation.toString()));
         json.put("parameters", architecture.parameterCount());
         json.set("stored", stored(model.checkpoint()));
+        if (model.bits().isPresent()) {
+            json.put("bits_per_weight", bitsPerWeight(model));
+        }
         json.set("input", input(Model.of(model.model())));
         json.put("width", architecture.width());
         json.put("stream", architecture.stream().label());
@@ -100,6 +106,30 @@ public final class Facts {
 
     public ObjectNode json() {
         return json;
+    }
+
+    /** How many bits a value of a matrix takes in the files, its share of scales included. */
+    public static double bitsPerWeight(LoadedModel model) throws IOException {
+        double bits = 0;
+        double values = 0;
+        for (Map.Entry<Role, Matrix> weight : Model.of(model.model()).weights().entrySet()) {
+            double count = (double) weight.getValue().rows() * weight.getValue().columns();
+            int each = switch (weight.getValue()) {
+                case Quantized _ -> 0;
+                case Stored stored -> stored.dtype().bytes() * Byte.SIZE;
+                default -> -1; // In no file.
+            };
+            if (weight.getKey().field() == Role.Field.WEIGHT && weight.getValue().rows() > 1 && each >= 0) {
+                values += count;
+                bits += weight.getValue() instanceof Quantized quantized ? quantized.bits() : each * count;
+            }
+        }
+        return bits / values;
+    }
+
+    /** Bits per weight as they are printed. */
+    public static String bits(double each) {
+        return String.format(Locale.ROOT, "%.2f", each);
     }
 
     private static ObjectNode stored(Checkpoint checkpoint) throws IOException {
@@ -343,7 +373,8 @@ public final class Facts {
                 .row("parameters", Table.count(json.path("parameters").asLong()) + (json.has("parameters_for_token")
                         ? ", of which a token uses " + Table.count(json.path("parameters_for_token").asLong()) : ""))
                 .row("stored", Table.count(stored.path("tensors").asLong(), "tensor") + " of " + String.join(" and ", dtypes) + " in "
-                        + Table.count(stored.path("files").asLong(), "file") + ", " + Table.bytes(stored.path("bytes").asLong()))
+                        + Table.count(stored.path("files").asLong(), "file") + ", " + Table.bytes(stored.path("bytes").asLong())
+                        + (json.has("bits_per_weight") ? "; " + bits(json.path("bits_per_weight").asDouble()) + " bits per weight" : ""))
                 .row("input", inputInWords(json.path("input")))
                 .row("stream", Table.count(json.path("blocks").asLong(), "block") + ", width " + json.path("width").asText()
                         + switch (json.path("stream").asText()) {
