@@ -27,6 +27,7 @@ import isonorm.architecture.Role;
 import isonorm.architecture.Role.Field;
 import isonorm.architecture.Rotary;
 import isonorm.architecture.Wiring;
+import isonorm.checkpoint.Config;
 import isonorm.checkpoint.Dtype;
 import isonorm.convert.LoadedModel;
 import isonorm.family.StockDecoder;
@@ -35,6 +36,7 @@ import isonorm.model.Progress;
 import isonorm.weights.Dense;
 import isonorm.weights.Matrix;
 import isonorm.weights.Model;
+import isonorm.weights.Quantized;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -51,12 +53,14 @@ import java.util.TreeSet;
  * A Llama, or a model of another family that is one but for its name (Mistral, Qwen 2, OLMo written as Llama), in GGUF's architecture {@code llama}:
  * RMSNorms before attention and a gated MLP, rotary positions of whole heads, whose halves become neighbours.
  *
- * @param type of the matrices; vectors are float32
+ * @param type of the matrices; vectors are float32. Without one, matrices in few bits keep their codes and scales, as Q8_0 or Q4_0, and others are float32
  */
-public record GgufExport(LoadedModel source, Dtype type) {
+public record GgufExport(LoadedModel source, Optional<Dtype> type) {
 
     /** What llama has a place for; how positions are scaled is looked at here. */
     private static final StockDecoder LLAMA = new StockDecoder("llama", "Llama", Wiring.SEQUENTIAL, Rotary.Pairing.HALVES, Set.of(StockDecoder.Place.MLP_BIASES));
+
+    private static final int GGUF_GROUP = 32;
 
     /** Factors nearer to one than this are none. */
     private static final double SAME = 1e-12;
@@ -81,13 +85,16 @@ public record GgufExport(LoadedModel source, Dtype type) {
     public Report writeTo(Path file, Progress progress) throws IOException {
         Model model = Model.of(source.model());
         Architecture architecture = model.architecture();
-        List<String> reasons = refusals(architecture);
+        List<String> reasons = new ArrayList<>(refusals(architecture));
+        if (type.isEmpty()) {
+            reasons.addAll(groupReasons(model));
+        }
         if (!reasons.isEmpty()) {
             throw new ConversionRefused(reasons);
         }
         List<String> notes = new ArrayList<>();
-        Map<String, Object> metadata = metadata(architecture);
-        Optional<GgufTokenizer> tokenizer = GgufTokenizer.read(source.checkpoint().folder(), source.config(), vocabulary(architecture));
+        Map<String, Object> metadata = metadata(model);
+        Optional<GgufTokenizer> tokenizer = GgufTokenizer.read(source.checkpoint().folder(), familyConfig(), vocabulary(architecture));
         if (tokenizer.isPresent()) {
             metadata.putAll(tokenizer.get().metadata());
             notes.addAll(tokenizer.get().notes());
@@ -101,8 +108,25 @@ public record GgufExport(LoadedModel source, Dtype type) {
         return new Report(tensors.size(), model.parameterCount(), tokenizer.map(GgufTokenizer::kind), notes);
     }
 
-    private GgufType matrices() {
-        return GgufType.of(type);
+    /** The config that knows special tokens. */
+    private Config familyConfig() {
+        Config within = source.config().object("source_config");
+        return within.isEmpty() ? source.config() : within;
+    }
+
+    private GgufType typeOf(Matrix matrix) {
+        return type.isEmpty() && matrix instanceof Quantized quantized ? GgufType.of(quantized.quantization()) : GgufType.of(type.orElse(Dtype.F32));
+    }
+
+    private static List<String> groupReasons(Model model) {
+        Set<String> reasons = new TreeSet<>();
+        model.weights().forEach((role, matrix) -> {
+            if (matrix instanceof Quantized quantized && (quantized.quantization().group() != GGUF_GROUP || matrix.columns() % GGUF_GROUP != 0)) {
+                reasons.add("its groups are of " + quantized.quantization().group() + " inputs of " + matrix.columns() + ", and Q8_0 and Q4_0 have groups of " + GGUF_GROUP
+                        + " alone, all of them whole; ask for --dtype f32, f16 or bf16, or quantize its source with --group " + GGUF_GROUP);
+            }
+        });
+        return List.copyOf(reasons);
     }
 
     private static int vocabulary(Architecture architecture) {
@@ -158,13 +182,14 @@ public record GgufExport(LoadedModel source, Dtype type) {
         return new Rotary(rotary.width(), rotary.divisor(), rotary.base(), Rotary.Pairing.HALVES, new Rotary.Scaling.None(), rotary.grid());
     }
 
-    private Map<String, Object> metadata(Architecture architecture) {
+    private Map<String, Object> metadata(Model model) {
+        Architecture architecture = model.architecture();
         Block block = architecture.blocks().getFirst();
         Attention attention = block.mixer().attention();
         Map<String, Object> metadata = new LinkedHashMap<>();
         metadata.put("general.architecture", "llama");
         metadata.put("general.name", String.valueOf(source.checkpoint().folder().toAbsolutePath().normalize().getFileName()));
-        metadata.put("general.file_type", matrices().fileType());
+        metadata.put("general.file_type", typeOf(model.weight(Role.of(QUERY_KEY_VALUE, 0, Field.WEIGHT))).fileType());
         metadata.put("llama.vocab_size", vocabulary(architecture));
         metadata.put("llama.context_length", architecture.context());
         metadata.put("llama.embedding_length", architecture.width());
@@ -242,7 +267,7 @@ public record GgufExport(LoadedModel source, Dtype type) {
     }
 
     private GgufFile.Tensor part(String name, Matrix matrix, int first, int count, int turned) {
-        return new GgufFile.Tensor(name, matrix.rows() == 1 ? GgufType.F32 : matrices(), matrix, first, count, turned);
+        return new GgufFile.Tensor(name, matrix.rows() == 1 ? GgufType.F32 : typeOf(matrix), matrix, first, count, turned);
     }
 
     private static GgufFile.Tensor vector(String name, Matrix vector) {

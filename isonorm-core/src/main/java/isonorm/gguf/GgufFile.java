@@ -4,6 +4,8 @@ import static java.nio.charset.StandardCharsets.UTF_8;
 
 import isonorm.model.Progress;
 import isonorm.weights.Matrix;
+import isonorm.weights.Matrix.Tile;
+import isonorm.weights.Quantized;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
@@ -113,6 +115,10 @@ final class GgufFile {
             write(channel, tensor, values, values.length);
             return;
         }
+        if (tensor.type.block() > 1) {
+            writeCodes(channel, tensor, (Quantized) tensor.matrix);
+            return;
+        }
         int columns = tensor.matrix.columns();
         int step = tensor.turned > 0 ? tensor.turned : Math.max(1, BAND / columns);
         double[] read = new double[Math.multiplyExact(Math.min(step, tensor.count), columns)];
@@ -129,6 +135,28 @@ final class GgufFile {
             }
         } finally {
             tensor.matrix.release();
+        }
+    }
+
+    /** The codes and scales that a matrix has, which would not all come back from its values. */
+    private static void writeCodes(FileChannel channel, Tensor tensor, Quantized matrix) throws IOException {
+        int columns = matrix.columns();
+        byte[] codes = new byte[columns];
+        short[] scales = new short[matrix.quantization().groups(columns)];
+        matrix.prepare();
+        try {
+            int step = Math.max(1, BAND / columns);
+            for (int from = 0; from < tensor.count; from += step) {
+                int rows = Math.min(step, tensor.count - from);
+                ByteBuffer bytes = ByteBuffer.allocate(Math.toIntExact(tensor.type.bytes((long) rows * columns))).order(ByteOrder.LITTLE_ENDIAN);
+                for (int row = from; row < from + rows; row++) {
+                    matrix.readCodes(new Tile(tensor.first + tensor.source(row), 1, 0, columns), codes, scales);
+                    tensor.type.encode(codes, scales, columns, bytes);
+                }
+                write(channel, bytes.array());
+            }
+        } finally {
+            matrix.release();
         }
     }
 

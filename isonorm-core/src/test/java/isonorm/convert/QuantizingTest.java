@@ -64,6 +64,29 @@ class QuantizingTest {
         assertEquals(Math.min(bits, ends), written.bits().orElseThrow());
     }
 
+    @ParameterizedTest
+    @CsvSource({"4", "8"})
+    void aTileIsReadFromAnyColumnOn(int bits) throws IOException {
+        Role role = Role.of(Part.MLP_DOWN, 1, Role.Field.WEIGHT);
+        Matrix stored = Model.of(written("gpt2", new Conversion.Bits(bits, 8, 32, List.of())).model()).weight(role);
+        double[] all = stored.all();
+        Matrix rounded = Quantized.of(Model.of(Fixtures.open("gpt2").model()).weight(role), Quantization.of(bits));
+        for (int column : new int[] {0, 31, 33, 64, 95}) {
+            Matrix.Tile tile = new Matrix.Tile(3, 5, column, Math.min(40, stored.columns() - column));
+            double[] expected = new double[tile.size()];
+            for (int r = 0; r < tile.rows(); r++) {
+                System.arraycopy(all, (tile.row() + r) * stored.columns() + column, expected, r * tile.columns(), tile.columns());
+            }
+            for (Matrix matrix : List.of(stored, rounded)) {
+                double[] values = new double[tile.size()];
+                matrix.prepare();
+                matrix.read(tile, values);
+                matrix.release();
+                assertArrayEquals(expected, values, "from column " + column);
+            }
+        }
+    }
+
     @Test
     void noValueIsOffByMoreThanHalfAScaleOrAWholeOneOppositeTheLargest() throws IOException {
         Quantization quantization = Quantization.of(4);
@@ -71,6 +94,7 @@ class QuantizingTest {
         for (int i = 0; i < values.length; i++) {
             values[i] = Math.sin(3.7 * i) * (1 + i / 32 * 10);
         }
+        values[31] = 9; // the last of a group counts too
         byte[] codes = new byte[75];
         short[] scales = new short[3];
         quantization.round(values, 0, 75, codes, 0, scales, 0);
@@ -79,7 +103,9 @@ class QuantizingTest {
             double most = codes[i] == 7 ? 1 : .51; // the scale itself is rounded to float16
             assertEquals(values[i], codes[i] * scale, Math.abs(scale) * most, "value " + i);
         }
-        assertTrue(Math.abs(Float.float16ToFloat(scales[0])) < Math.abs(Float.float16ToFloat(scales[2])) / 10, "groups have scales of their own");
+        assertEquals(-8, codes[31], "the largest has the code of the largest size");
+        assertEquals(-9. / 8, Float.float16ToFloat(scales[0]));
+        assertTrue(Math.abs(Float.float16ToFloat(scales[1])) < Math.abs(Float.float16ToFloat(scales[2])) / 1.5, "groups have scales of their own");
     }
 
     @Test

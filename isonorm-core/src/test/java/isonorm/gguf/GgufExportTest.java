@@ -1,6 +1,7 @@
 package isonorm.gguf;
 
 import static isonorm.mutation.CleanLine.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
@@ -16,6 +17,7 @@ import isonorm.model.Progress;
 import isonorm.mutation.Mutations;
 import isonorm.mutation.Mutator;
 import isonorm.weights.Numbers;
+import isonorm.weights.SampleCheckpoint;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
@@ -28,6 +30,8 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
+import java.util.SplittableRandom;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -40,6 +44,59 @@ class GgufExportTest {
 
     @TempDir
     private Path folder;
+
+    private static final int Q4 = 2;
+    private static final int Q8 = 8;
+
+    /** The values of blocks as ggml defines them: a scale d, then q d of 8 bits, or of 4 bits (q - 8) d, of a byte's lower half for the first 16 values. */
+    private static double[] blocks(ByteBuffer in, int at, int type, int count) {
+        double[] values = new double[count];
+        for (int i = 0; i < count; i++) {
+            int block = at + i / 32 * (type == Q8 ? 34 : 18);
+            double d = Float.float16ToFloat(in.getShort(block));
+            int j = i % 32;
+            values[i] = d * (type == Q8 ? in.get(block + 2 + j) : (in.get(block + 2 + j % 16) >> 4 * (j / 16) & 15) - 8);
+        }
+        return values;
+    }
+
+    /** A Llama whose widths are multiples of 32. */
+    private LoadedModel wide() throws IOException {
+        SampleCheckpoint model = Fixtures.sample("llama");
+        SplittableRandom random = new SplittableRandom(2);
+        Map<Long, Long> wider = Map.of(48L, 64L, 24L, 32L);
+        Map.copyOf(model.tensors).forEach((name, tensor) -> {
+            List<Long> shape = tensor.shape().stream().map(each -> wider.getOrDefault(each, each)).toList();
+            model.put(name, Dtype.F32, shape, random.doubles(shape.stream().reduce(1L, Math::multiplyExact), -1, 1).toArray());
+        });
+        model.config.put("hidden_size", 64).put("head_dim", 16);
+        return LoadedModel.open(model.save(Files.createDirectory(folder.resolve("wide"))));
+    }
+
+    @ParameterizedTest
+    @CsvSource({"4, 8", "8, 4"})
+    void whatIsInFewBitsKeepsItsCodes(int bits, int ends) throws IOException {
+        Path few = folder.resolve("few");
+        Conversion.quantized(wide(), new Conversion.Bits(bits, ends, 32, List.of("blocks.1.mlp.down")), Map.of(), "rtn").writeTo(few);
+        Path file = folder.resolve("few.gguf");
+        new GgufExport(LoadedModel.open(few), Optional.empty()).writeTo(file, Progress.NONE);
+        Path numbers = folder.resolve("numbers.gguf");
+        new GgufExport(LoadedModel.open(few), Optional.of(Dtype.F32)).writeTo(numbers, Progress.NONE);
+        Read read = Read.of(file);
+        Read.of(numbers).tensors.forEach((name, values) -> assertArrayEquals(values, read.tensors.get(name), name));
+        assertEquals(bits == 8 ? Q8 : Q4, read.types.get("blk.0.attn_q.weight"));
+        assertEquals(ends == 8 ? Q8 : Q4, read.types.get("token_embd.weight"));
+        assertEquals(0, read.types.get("blk.1.ffn_down.weight"));
+        assertEquals(bits == 8 ? 7 : 2, read.metadata.get("general.file_type"));
+    }
+
+    @Test
+    void groupsOfAnotherSizeAreRefused() throws IOException {
+        Path few = folder.resolve("few");
+        Conversion.quantized(wide(), new Conversion.Bits(8, 8, 64, List.of()), Map.of(), "rtn").writeTo(few);
+        GgufExport export = new GgufExport(LoadedModel.open(few), Optional.empty());
+        assertTrue(assertThrows(ConversionRefused.class, () -> export.writeTo(folder.resolve("few.gguf"), Progress.NONE)).getMessage().contains("groups of 32 alone"));
+    }
 
     /** A file read back: GGUF's tensors have their dimensions from the inside out. */
     private record Read(Map<String, Object> metadata, Map<String, List<Long>> shapes, Map<String, double[]> tensors, Map<String, Integer> types) {
@@ -70,6 +127,10 @@ class GgufExportTest {
             int data = Math.ceilDiv(in.position(), 32) * 32;
             offsets.forEach((name, offset) -> {
                 assertEquals(0, offset % 32, name);
+                if (read.types.get(name) == Q8 || read.types.get(name) == Q4) {
+                    read.tensors.put(name, blocks(in, data + offset.intValue(), read.types.get(name), read.shapes.get(name).stream().mapToInt(Long::intValue).reduce(1, (a, b) -> a * b)));
+                    return;
+                }
                 Dtype dtype = Map.of(0, Dtype.F32, 1, Dtype.F16, 30, Dtype.BF16).get(read.types.get(name));
                 double[] values = new double[read.shapes.get(name).stream().mapToInt(Long::intValue).reduce(1, (a, b) -> a * b)];
                 Numbers.decode(MemorySegment.ofArray(in.array()).asSlice(data + offset, (long) values.length * dtype.bytes()), dtype, 0, values.length, values, 0);
@@ -106,7 +167,7 @@ class GgufExportTest {
     private Read export(Path checkpoint, Dtype dtype) throws IOException {
         Path file = folder.resolve("out.gguf");
         Files.deleteIfExists(file);
-        new GgufExport(LoadedModel.open(checkpoint), dtype).writeTo(file, Progress.NONE);
+        new GgufExport(LoadedModel.open(checkpoint), Optional.of(dtype)).writeTo(file, Progress.NONE);
         return Read.of(file);
     }
 

@@ -7,6 +7,7 @@ import isonorm.cli.terminal.Console;
 import isonorm.cli.terminal.Json;
 import isonorm.cli.terminal.ProgressBar;
 import isonorm.cli.terminal.Table;
+import isonorm.convert.LoadedModel;
 import isonorm.gguf.GgufExport;
 import isonorm.onnx.OnnxExport;
 import isonorm.onnx.OnnxRuntime;
@@ -18,6 +19,7 @@ import java.util.Locale;
 import java.util.Optional;
 import java.util.concurrent.atomic.AtomicReference;
 import java.util.stream.Collectors;
+import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
@@ -36,7 +38,8 @@ import picocli.CommandLine.Parameters;
             "  isonorm export gpt2-rms/ gpt2-rms.onnx",
             "  isonorm export llama/ llama.onnx --dtype f16 --external-data",
             "  isonorm export whisper/ encoder_model.onnx --part encoder",
-            "  isonorm export llama/ llama.gguf --dtype bf16"
+            "  isonorm export llama/ llama.gguf --dtype bf16",
+            "  isonorm export llama-q4/ llama-q4.gguf                     what 'isonorm quantize' wrote, as Q4_0 and Q8_0"
         })
 public final class Export extends CheckpointCommand {
 
@@ -52,9 +55,9 @@ public final class Export extends CheckpointCommand {
             description = "The version of ONNX's operators, 18 to 25; RMSNorm needs 23. Default: ${DEFAULT-VALUE}.")
     private int opset;
 
-    @Option(names = "--dtype", paramLabel = "TYPE", defaultValue = "f32", converter = Choice.Exportable.class,
-            description = "The type of weights and of what is computed: f32 or f16; of weights in GGUF also bf16. Default: ${DEFAULT-VALUE}.")
-    private String dtype;
+    @Option(names = "--dtype", paramLabel = "TYPE", converter = Choice.Exportable.class,
+            description = "The type of weights and of what is computed: f32 or f16; of weights in GGUF also bf16. Default: f32; in GGUF what is in few bits stays so, as Q8_0 and Q4_0.")
+    private @Nullable String dtype;
 
     @Option(names = "--part", paramLabel = "PART", defaultValue = "whole", converter = Choice.Parts.class,
             description = "Of an encoder and a decoder: whole, or encoder, decoder (which reads the first tokens) or decoder-with-past, the three graphs that optimum has. "
@@ -79,7 +82,7 @@ public final class Export extends CheckpointCommand {
         if (out.toString().endsWith(".gguf")) {
             return gguf();
         }
-        if (dtype.equals("bf16")) {
+        if (type().equals("bf16")) {
             throw wrongUsage("--dtype bf16 is of GGUF; graphs are f32 or f16");
         }
         OnnxExport export = export();
@@ -104,7 +107,9 @@ public final class Export extends CheckpointCommand {
         if (external || unverified || opset != OPSET || part != OnnxExport.Part.WHOLE) {
             throw wrongUsage("--opset, --part, --external-data and --no-verify are of ONNX graphs");
         }
-        GgufExport export = new GgufExport(open(in), Dtype.named(dtype.toUpperCase(Locale.ROOT)).orElseThrow());
+        LoadedModel model = open(in);
+        String word = dtype == null && model.bits().isPresent() ? "q" + model.bits().getAsInt() : type();
+        GgufExport export = new GgufExport(model, Optional.ofNullable(dtype).map(Export::named));
         if (Files.exists(out) && !overwrite) {
             throw new IOException(out + " exists already; replace it with --overwrite");
         }
@@ -113,14 +118,14 @@ public final class Export extends CheckpointCommand {
             OutputFile.write(out, temporary -> report.set(export.writeTo(temporary, progress)));
         }
         GgufExport.Report written = report.get();
-        ObjectNode node = Json.object().put("input", in).put("file", out.toString()).put("bytes", Files.size(out)).put("dtype", dtype)
+        ObjectNode node = Json.object().put("input", in).put("file", out.toString()).put("bytes", Files.size(out)).put("dtype", word)
                 .put("parameters", written.parameters()).put("tensors", written.tensors()).put("tokenizer", written.tokenizer().orElse(null)).put("verified", false);
         written.notes().forEach(node.putArray("notes")::add);
         if (json) {
             console.json(node);
             return DONE;
         }
-        console.out().println(console.bold(in) + " -> " + console.bold(out.toString()) + " (GGUF, llama, " + dtype + ")");
+        console.out().println(console.bold(in) + " -> " + console.bold(out.toString()) + " (GGUF, llama, " + word + ")");
         console.out().println();
         Table.ofFacts().row("size", Table.bytes(Files.size(out))).row("tensors", Table.count(written.tensors()))
                 .row("tokenizer", written.tokenizer().orElse("none")).print(console.out());
@@ -130,8 +135,16 @@ public final class Export extends CheckpointCommand {
         return DONE;
     }
 
+    private String type() {
+        return dtype == null ? "f32" : dtype;
+    }
+
+    private static Dtype named(String word) {
+        return Dtype.named(word.toUpperCase(Locale.ROOT)).orElseThrow();
+    }
+
     private OnnxExport export() throws IOException {
-        OnnxExport export = OnnxExport.of(open(in)).inType(Dtype.named(dtype.toUpperCase(Locale.ROOT)).orElseThrow());
+        OnnxExport export = OnnxExport.of(open(in)).inType(named(type()));
         try {
             export = export.opset(opset);
         } catch (IllegalArgumentException e) {
@@ -149,7 +162,7 @@ public final class Export extends CheckpointCommand {
     private ObjectNode json(OnnxExport.Report report) {
         ObjectNode node = Json.object().put("input", in);
         report.files().forEach(file -> node.withArray("files").add(file.toString()));
-        node.put("bytes", report.bytes()).put("opset", report.opset()).put("dtype", dtype).put("parameters", report.parameters()).put("nodes", report.nodes());
+        node.put("bytes", report.bytes()).put("opset", report.opset()).put("dtype", type()).put("parameters", report.parameters()).put("nodes", report.nodes());
         report.operators().forEach(node.putObject("norms")::put);
         report.inputs().forEach(node.putArray("inputs")::add);
         report.outputs().forEach(node.putArray("outputs")::add);
@@ -160,7 +173,7 @@ public final class Export extends CheckpointCommand {
     }
 
     private void print(OnnxExport.Report report, Optional<OnnxRuntime> runtime) {
-        console.say(console.bold(in) + " -> " + console.bold(out.toString()) + " (ONNX, opset " + report.opset() + ", " + dtype + ")");
+        console.say(console.bold(in) + " -> " + console.bold(out.toString()) + " (ONNX, opset " + report.opset() + ", " + type() + ")");
         console.out().println();
         Table table = Table.ofFacts();
         report.files().forEach(file -> table.row("written", file.getFileName().toString()));
