@@ -6,7 +6,7 @@
                                             [--checkpoints CK] [--lbench FILE] [--gguf GGUF] [--onnx ONNX] [--rounds 3] [--avx2 LLAMA,ORT]
 
 PEERS is the folder with ort_time.py, PYTHON an interpreter that has onnxruntime. CK holds a checkpoint of each model, MODEL and MODEL-bf16,
-GGUF the same as MODEL-f32.gguf and MODEL-bf16.gguf, ONNX gpt2-last-WAY.onnx and vit-SIZE-BATCH-WAY.onnx; of several ways the faster of
+GGUF the same as MODEL-f32.gguf, MODEL-bf16.gguf, and for --dtypes q8,q4 MODEL-q8_0.gguf and MODEL-q4_0.gguf, ONNX gpt2-last-WAY.onnx and vit-SIZE-BATCH-WAY.onnx; of several ways the faster of
 each round counts. LBENCH is the program that times llama.cpp. --avx2 plays a processor with AVX2 alone on one that has more: LLAMA is a
 folder with llama.cpp's libraries for such a one, and ORT a folder with an onnxruntime that sees no more. Ratios are of times, or of
 memory, Isonorm's over the peer's: medians over rounds with their quartiles, paired by round; below 1, Isonorm is faster, or takes less.
@@ -42,9 +42,12 @@ def ours(options, *words):
     return run([*env, ISONORM, "bench", *words, "--threads", str(THREADS), "--quiet"])
 
 
+QUANTIZED = {"q8": "q8_0", "q4": "q4_0"}  # llama.cpp's words for groups of 32
+
+
 def llama(options, model, dtype):
     env = ["env", "LIBS=" + options.avx2[0]] if options.avx2 else []
-    return last([*env, options.lbench, os.path.join(options.gguf, f"{model}-{dtype}.gguf"), str(PROMPT), str(TOKENS), str(THREADS), "4", "3", "-1", "0"])
+    return last([*env, options.lbench, os.path.join(options.gguf, f"{model}-{QUANTIZED.get(dtype, dtype)}.gguf"), str(PROMPT), str(TOKENS), str(THREADS), "4", "3", "-1", "0"])
 
 
 def generation(options, model, dtype):

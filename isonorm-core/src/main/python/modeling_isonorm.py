@@ -962,6 +962,16 @@ class IsonormPreTrainedModel(PreTrainedModel):
     _supports_attention_backend = True
     _can_record_outputs = {"hidden_states": IsonormBlock, "attentions": [IsonormAttention, IsonormLatentAttention]}
 
+    # With norms that apply nothing and all matrices in few bits there is no parameter that transformers could ask.
+    @property
+    def device(self):
+        return next(value for values in (self.parameters(), self.buffers()) for value in values).device
+
+    @property
+    def dtype(self):
+        few = next((module for module in self.modules() if isinstance(module, FewBits)), None)
+        return super().dtype if few is None else few.like.dtype
+
     def _init_weights(self, module):
         if isinstance(module, (FewBits, TableAsHead)):
             return
