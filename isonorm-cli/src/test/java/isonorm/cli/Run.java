@@ -47,6 +47,11 @@ public record Run(int code, String out, String err) {
         return new ObjectMapper().readTree(out);
     }
 
+    /** What was printed as words with one space between, however its lines are broken. */
+    public String words() {
+        return out.strip().replaceAll("\\s+", " ");
+    }
+
     /** The lines of stderr. */
     public List<String> errors() {
         return err.lines().toList();
