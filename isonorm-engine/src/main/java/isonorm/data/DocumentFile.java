@@ -84,7 +84,7 @@ sealed interface DocumentFile extends AutoCloseable {
     void close() throws IOException;
 
     /** How names of files end that are read. */
-    String ENDINGS = ".txt, .md, .jsonl, .ndjson, .json (of lines) or .parquet; all but the last may be packed as .gz or .zst";
+    String ENDINGS = ".txt, .md, .csv, .jsonl, .ndjson, .json (of lines) or .parquet; all but the last may be packed as .gz or .zst";
 
     /** The most bytes of text that a document has where nothing else is said. */
     int LONGEST = 256_000_000;
@@ -114,19 +114,20 @@ sealed interface DocumentFile extends AutoCloseable {
     /**
      * Opens a file by what its name ends in.
      *
-     * @param key of the text in lines of JSON, or the column of Parquet; a dot leads into what is nested
+     * @param key of the text in lines of JSON, or the column of CSV or Parquet; a dot leads into what is nested
      * @param longest the most bytes of a document that is held at once or comes out of something packed
      */
     static DocumentFile open(Path file, String key, int longest) throws IOException {
         return switch (kind(file)) {
             case TEXT -> new Text(file, new Input(file), longest);
             case LINES -> new Lines(file, List.of(key), new Input(file), Bound.of(longest));
+            case CSV -> Csv.open(file, key, Bound.of(longest));
             case PARQUET -> Parquet.open(file, key, Bound.of(longest));
         };
     }
 
     /** What a file holds. */
-    enum Kind { TEXT, LINES, PARQUET }
+    enum Kind { TEXT, LINES, CSV, PARQUET }
 
     /** Says what a file is, and refuses one that is none or empty. */
     static Kind kind(Path file) throws IOException {
@@ -155,6 +156,7 @@ sealed interface DocumentFile extends AutoCloseable {
         return switch (lower.replaceFirst("\\.(gz|zst)$", "").replaceFirst(".*(\\.[^.]*)$", "$1")) {
             case ".txt", ".text", ".md" -> Optional.of(Kind.TEXT);
             case ".jsonl", ".ndjson", ".json" -> Optional.of(Kind.LINES);
+            case ".csv" -> Optional.of(Kind.CSV);
             default -> Optional.empty();
         };
     }
@@ -420,6 +422,94 @@ sealed interface DocumentFile extends AutoCloseable {
         }
     }
 
+    /** A document a row, in the column of a name that the first row has. */
+    final class Csv implements DocumentFile {
+
+        private static final int ROWS = 64;
+
+        private static final int NAMED = 20; // columns in an error
+
+        private final Path file;
+        private final Input in;
+        private final CsvRows rows;
+        private final Bound bound;
+        private final int columns;
+        private final int column;
+        private long row = 1; // that of the names is the first, as in spreadsheets
+
+        private Csv(Path file, String name, Input in, Bound bound) throws IOException {
+            this.file = file;
+            this.in = in;
+            this.bound = bound;
+            this.rows = new CsvRows(in.unpacked, bound.allowed);
+            List<String> names = row(rows::first).orElseThrow(() -> new IOException(file + " has no row; the first must name the columns")).stream()
+                    .map(field -> new String(field, StandardCharsets.UTF_8)).toList();
+            this.columns = names.size();
+            this.column = names.indexOf(name);
+            if (column < 0) {
+                throw new IOException(file + " has no column " + name + "; its columns are " + String.join(", ", names.subList(0, Math.min(NAMED, columns)))
+                        + (columns > NAMED ? ", ..." : ""));
+            }
+        }
+
+        private static Csv open(Path file, String name, Bound bound) throws IOException {
+            Input in = new Input(file);
+            try {
+                return new Csv(file, name, in, bound);
+            } catch (IOException | RuntimeException e) {
+                in.end();
+                throw e;
+            }
+        }
+
+        private Optional<List<byte[]>> row(Reading<Optional<List<byte[]>>> reading) throws IOException {
+            try {
+                return named(file, reading);
+            } catch (CsvRows.LongField e) {
+                throw bound.refusal(file + " row " + row);
+            } catch (CsvRows.Broken e) {
+                throw new IOException(file + " row " + row + " is not CSV: " + e.getMessage(), e);
+            }
+        }
+
+        @Override
+        public Optional<Work> next() throws IOException {
+            List<byte[]> texts = new ArrayList<>();
+            long first = row + 1;
+            long bytes = 0;
+            while (texts.size() < ROWS && bytes < Blocks.SIZE) {
+                row++;
+                Optional<List<byte[]>> fields = row(rows::next);
+                if (fields.isEmpty()) {
+                    break;
+                }
+                if (fields.get().size() != columns) {
+                    throw new IOException(file + " row " + row + " must have " + columns + " fields, as the first, got " + fields.get().size()
+                            + "; a field with a comma or a line break stands in quotes");
+                }
+                texts.add(fields.get().get(column));
+                bytes += texts.getLast().length;
+            }
+            return texts.isEmpty() ? Optional.empty() : Optional.of(new Work(bytes, () -> {
+                List<Part> parts = new ArrayList<>();
+                for (int i = 0; i < texts.size(); i++) {
+                    add(parts, file + " row " + (first + i), texts.get(i));
+                }
+                return parts;
+            }));
+        }
+
+        @Override
+        public long read() {
+            return in.read;
+        }
+
+        @Override
+        public void close() throws IOException {
+            in.end();
+        }
+    }
+
     /** A document a row. */
     final class Parquet implements DocumentFile {
 
@@ -635,7 +725,7 @@ sealed interface DocumentFile extends AutoCloseable {
     private static <T> T named(Path file, Reading<T> reading) throws IOException {
         try {
             return reading.read();
-        } catch (Blocks.LongLine e) {
+        } catch (Blocks.LongLine | CsvRows.LongField | CsvRows.Broken e) {
             throw e;
         } catch (ZipException | EOFException | ZstdIOException e) {
             throw new IOException(file + " is damaged, or not packed as its name says: " + SystemFault.of(e), e);

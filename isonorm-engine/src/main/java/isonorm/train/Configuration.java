@@ -38,6 +38,7 @@ public final class Configuration {
 
     /** The data that the engine has in itself. */
     private static final String EMBEDDED = "shakespeare";
+    private static final String COLUMN = "data.column";
 
     private static final Map<String, Key> KEYS = new LinkedHashMap<>();
 
@@ -69,8 +70,9 @@ public final class Configuration {
         add("model.hidden", "", "the MLP's width in place of the preset's");
         add("init.deviation", "0.02", "the standard deviation of matrices and tables");
         add("from", "", "a checkpoint to go on from, in place of a preset");
-        add("data", EMBEDDED, "shakespeare, a file of text (.txt, .md), a folder that isonorm data build made, a .jsonl file of prompts and completions, or a folder "
+        add("data", EMBEDDED, "shakespeare, a file of text (.txt, .md, .csv, .parquet), a folder that isonorm data build made, a .jsonl file of prompts and completions, or a folder "
                 + "with a folder of images for each class");
+        add(COLUMN, "text", "the column of the text in a .csv or .parquet file");
         add("data.bos", "auto", "what stands in front of a prompt whose completion is learned: auto (what its tokenizer puts there), always, never");
         add("data.validation", "0.05", "the share of completions or images that is not learned from");
         add("image", "224", "pixels of an image's side");
@@ -114,7 +116,8 @@ public final class Configuration {
             Map.entry("eval_steps", "eval.every"), Map.entry("save_steps", "checkpoint.every"), Map.entry("save_total_limit", "checkpoint.keep"),
             Map.entry("n_layer", "model.blocks"), Map.entry("num_hidden_layers", "model.blocks"), Map.entry("layers", "model.blocks"),
             Map.entry("n_embd", "model.width"), Map.entry("hidden_size", "model.width"), Map.entry("d_model", "model.width"), Map.entry("n_head", "model.heads"),
-            Map.entry("num_attention_heads", "model.heads"), Map.entry("intermediate_size", "model.hidden"), Map.entry("preset", "model.preset"),
+            Map.entry("num_attention_heads", "model.heads"), Map.entry("intermediate_size", "model.hidden"), Map.entry("preset", "model.preset"), Map.entry("column", COLUMN),
+            Map.entry("text_column", COLUMN),
             Map.entry("precision", "dtype"));
 
     /** The key that a name means, which may be what other programs call it, with hyphens for its underscores; the name itself where it means none. */
@@ -302,6 +305,9 @@ public final class Configuration {
     }
 
     private TrainingRun.Reading reading() {
+        if (!text(COLUMN).equals(KEYS.get(COLUMN).standard) && !text("data").matches("(?i).*\\.(csv(\\.(gz|zst))?|parquet)")) {
+            throw new IllegalArgumentException(COLUMN + " names the text of a .csv or .parquet file, and data is " + text("data") + "; leave it out");
+        }
         return new TrainingRun.Reading(text("data").equals(EMBEDDED) ? Optional.empty() : Optional.of(path("data")), real(Range.VALIDATION),
                 word("data.bos", BeginningToken.values(), token -> token.name().toLowerCase(Locale.ROOT)), number(Range.IMAGE), number(Range.BATCH), number(Range.SEQUENCE), number(Range.ACCUMULATE));
     }

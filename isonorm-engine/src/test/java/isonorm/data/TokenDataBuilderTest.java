@@ -409,8 +409,8 @@ class TokenDataBuilderTest {
         assertEquals(missing + " does not exist", refusal(missing));
         Path empty = Files.createFile(folder.resolve("empty.txt"));
         assertEquals(empty + " is empty", refusal(empty));
-        Path table = Files.writeString(folder.resolve("a.csv"), "a");
-        assertEquals(table + " is of no kind that is read; names must end in .txt, .jsonl, .ndjson, .json (of lines) or .parquet; "
+        Path table = Files.writeString(folder.resolve("a.tsv"), "a");
+        assertEquals(table + " is of no kind that is read; names must end in .txt, .md, .csv, .jsonl, .ndjson, .json (of lines) or .parquet; "
                 + "all but the last may be packed as .gz or .zst", refusal(table));
         byte[] text = "naïve\n".repeat(20_000).getBytes(StandardCharsets.UTF_8);
         text[100_000] = (byte) 0xff;
@@ -448,6 +448,40 @@ class TokenDataBuilderTest {
         }
         Files.write(damaged, whole);
         assertTrue(refusal(damaged).startsWith(damaged + " "), refusal(damaged));
+    }
+
+    @Test
+    void aTableIsADocumentARow() throws IOException {
+        String quoted = "one, \"two\"\r\nand three é";
+        String rows = "\uFEFFid,\"body, of it\",text\r\n1,,plain\r\n\r\n\"2\",x,\"" + quoted.replace("\"", "\"\"") + "\"\n3,a\"b,\n4,y,last";
+        Path table = Files.writeString(folder.resolve("a.csv"), rows);
+        TokenData data = built(bytes(table).validation(0, 0));
+        assertEquals(List.of("plain", quoted, "last"), texts(data.train()));
+        assertEquals(List.of("x", "a\"b", "y"), texts(built(bytes(table).key("body, of it").validation(0, 0)).train()));
+        ByteArrayOutputStream packed = new ByteArrayOutputStream();
+        try (GZIPOutputStream out = new GZIPOutputStream(packed)) {
+            out.write(("text\n" + "\"long\n\"\n".repeat(50_000)).getBytes(StandardCharsets.UTF_8));
+        }
+        List<String> many = texts(built(bytes(Files.write(folder.resolve("a.csv.gz"), packed.toByteArray())).validation(0, 0)).train());
+        assertEquals(Collections.nCopies(50_000, "long\n"), many);
+    }
+
+    @Test
+    void aTableThatIsNoneIsRefusedByItsRow() throws IOException {
+        Path table = folder.resolve("a.csv");
+        Files.writeString(table, "id,body\n1,a\n");
+        assertEquals(table + " has no column text; its columns are id, body", refusal(table));
+        Files.writeString(table, "id,text\n1,a\n2,b,c\n");
+        assertEquals(table + " row 3 must have 2 fields, as the first, got 3; a field with a comma or a line break stands in quotes", refusal(table));
+        Files.writeString(table, "id,text\n1,\"a\n2,b\n");
+        assertEquals(table + " row 2 is not CSV: a quote that begins a field does not end it", refusal(table));
+        Files.writeString(table, "id,text\n1,\"a\"b\n");
+        assertEquals(table + " row 2 is not CSV: something stands behind the quote that ends a field", refusal(table));
+        Files.writeString(table, "\n\n");
+        assertEquals(table + " has no row; the first must name the columns", refusal(table));
+        Files.writeString(table, "text\n" + "a".repeat(11) + "\n");
+        assertTrue(assertThrows(IOException.class, () -> bytes(table).longest(10).writeTo(folder.resolve("no"), Progress.NONE)).getMessage()
+                .startsWith(table + " row 2 has more than 10 bytes of text"));
     }
 
     private String refusal(Path file) throws IOException {

@@ -4,14 +4,13 @@ import isonorm.cli.report.CompareReport;
 import isonorm.cli.terminal.CompareProgress;
 import isonorm.cli.terminal.Console;
 import isonorm.cli.terminal.Interruption;
-import isonorm.cli.terminal.ProgressBar;
 import isonorm.cli.terminal.Table;
 import isonorm.compare.Grid;
 import isonorm.compare.Results;
 import isonorm.compare.Trial;
 import isonorm.compare.Trials;
-import isonorm.data.Manifest;
 import isonorm.data.RunLock;
+import isonorm.train.Trainer;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -80,26 +79,32 @@ public final class CompareCommand extends Subcommand {
             list(grid);
             return DONE;
         }
-        String data = grid.base().getOrDefault("data", "");
-        if (!data.isEmpty() && TextToTokens.isText(data)) {
+        Optional<TextToTokens> text = TextToTokens.of(grid.base());
+        if (text.isPresent()) {
             CompareReport.requireFolder(out);
-            Path tokens = Path.of(out + "-tokens");
-            if (!Files.exists(tokens.resolve(Manifest.FILE))) { // the same command goes on with what it built
-                String built;
-                try (ProgressBar progress = progress()) {
-                    built = TextToTokens.build(Path.of(data), tokens, Optional.ofNullable(grid.base().get("from")).map(Path::of), progress);
-                }
-                if (!quiet) {
-                    console.err().println(built);
-                }
+            Path tokens = TextToTokens.beside(out);
+            if (!begun(grid)) {
+                text.get().build(tokens, console, json || quiet);
+            } else if (!text.get().isIn(tokens)) {
+                throw new IOException(out + " has runs on another text than " + text.get().text() + " is now; take another folder, or delete it to run them again");
             }
-            grid = grid.with("data", List.of(tokens.toString()));
+            grid = grid.with(TextToTokens.DATA, List.of(tokens.toString())).with(TextToTokens.COLUMN, List.of(TextToTokens.USUAL));
         }
         Trials trials = Trials.of(grid, out);
         CompareReport.requireFolder(out);
         try (RunLock _ = RunLock.of(out)) {
             return compare(grid, trials);
         }
+    }
+
+    /** Whether any run has begun. */
+    private boolean begun(Grid grid) throws IOException {
+        for (Trial trial : grid.trials()) {
+            if (!Trainer.isFresh(out.resolve(trial.folder()))) {
+                return true;
+            }
+        }
+        return false;
     }
 
     private int compare(Grid grid, Trials trials) throws IOException {

@@ -51,7 +51,7 @@ final class DataBuild extends Subcommand {
     private Path out;
 
     @Option(names = "--key", paramLabel = "NAME", defaultValue = "text",
-            description = "The key of the text in JSON, or its column in Parquet; meta.text is text within meta, where nothing is called meta.text. "
+            description = "The key of the text in JSON, or its column in CSV or Parquet; meta.text is text within meta, where nothing is called meta.text. "
                     + "Default: ${DEFAULT-VALUE}.")
     private String key;
 

@@ -150,21 +150,15 @@ public final class Train extends CheckpointCommand {
         }
         folder = Path.of(values.get("out"));
         requireKeys(values);
-        String data = values.getOrDefault("data", "");
-        if (!data.isEmpty() && TextToTokens.isText(data)) {
+        Optional<TextToTokens> text = TextToTokens.of(values);
+        if (text.isPresent()) {
             if (!Trainer.isFresh(folder)) {
                 throw new IOException(folder + " exists already; take another folder, or go on with --resume " + folder);
             }
-            Path tokens = Path.of(folder + "-tokens");
-            Optional<Path> tokenizer = values.getOrDefault("from", "").isEmpty() ? Optional.empty() : Optional.of(Path.of(values.get("from")));
-            String built;
-            try (ProgressBar progress = progress()) {
-                built = TextToTokens.build(Path.of(data), tokens, tokenizer, progress);
-            }
-            if (!quiet) {
-                console.err().println(built);
-            }
-            values.put("data", tokens.toString());
+            Path tokens = TextToTokens.beside(folder);
+            text.get().build(tokens, console, json || quiet);
+            values.put(TextToTokens.DATA, tokens.toString());
+            values.remove(TextToTokens.COLUMN);
         }
         try {
             return Configuration.of(values).run();

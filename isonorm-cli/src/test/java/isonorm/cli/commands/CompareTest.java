@@ -162,6 +162,20 @@ class CompareTest {
     }
 
     @Test
+    void aGridIsTrainedOnATextAndOnNoOtherOne() throws IOException {
+        Path out = folder.resolve("out");
+        Path table = Files.writeString(folder.resolve("a.csv"), "body\n" + "It has some lines and they are much alike.\n".repeat(200));
+        Object[] words = {"compare", "strategy=lns", "steps=1", "model.width=16", "model.heads=2", "model.blocks=2", "batch=2", "sequence=16", "eval.every=1", "eval.batches=1",
+                "threads=1", "data=" + table, "column=body", "--out", out};
+        assertTrue(Run.of(words).ended(0).err().contains(table + " as tokens is in " + out + "-tokens: "));
+        assertFalse(Run.of(words).ended(0).err().contains(" as tokens is in "));
+        Files.writeString(table, "body\n" + "It has other lines that are much alike too.\n".repeat(200));
+        assertTrue(Run.of(words).ended(1).err().contains(out + " has runs on another text than " + table + " is now; take another folder"));
+        words[words.length - 1] = Files.move(out, folder.resolve("other")).resolveSibling("out");
+        assertTrue(Run.of(words).ended(0).err().contains(" as tokens is in "), "of what it is now");
+    }
+
+    @Test
     void whatIsNoGridIsSaidInOneLine() throws IOException {
         Path out = folder.resolve("out");
         refused(2, "there is no key stepz; did you mean steps?", tiny(), "stepz=3");

@@ -12,6 +12,8 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.condition.DisabledOnOs;
+import org.junit.jupiter.api.condition.OS;
 import org.junit.jupiter.api.io.TempDir;
 
 /** {@code isonorm train} and {@code isonorm bench train}. */
@@ -51,6 +53,7 @@ class TrainTest {
     }
 
     @Test
+    @DisabledOnOs(OS.WINDOWS) // which ends a process at once
     void aSignalLeavesACheckpointAndSaysHowToGoOn() throws Exception {
         Path run = folder.resolve("run");
         Process process = new ProcessBuilder(Path.of(System.getProperty("java.home"), "bin", "java").toString(), "--add-modules=jdk.incubator.vector", "-cp",
@@ -84,6 +87,17 @@ class TrainTest {
         Path example = Run.HOME.resolve("examples/shakespeare-gpt2");
         Run.of("train", "data=" + book, "--from", example, "out=" + folder.resolve("more"), "steps=1", "batch=1", "sequence=16", "eval.batches=1", "--quiet").ended(0);
         assertEquals(Files.readString(example.resolve("tokenizer.json")), Files.readString(folder.resolve("more-tokens/tokenizer.json")));
+    }
+
+    @Test
+    void aColumnOfATableIsTrainedOn() throws IOException {
+        Path run = folder.resolve("run");
+        Path table = Files.writeString(folder.resolve("mails.csv"), "id,body\n" + "7,\"It has some lines, and they are much alike.\"\n".repeat(200));
+        Run first = Run.of("train", tiny(), "data=" + table, "column=body", "out=" + run).ended(0);
+        assertTrue(first.err().contains(table + " as tokens is in " + run + "-tokens: "), first.err());
+        Run.of("train", "--resume", run, "--quiet").ended(0);
+        refused(1, table + " has no column text; its columns are id, body", tiny(), "data=" + table, "out=" + folder.resolve("b"));
+        refused(2, "data.column names the text of a .csv or .parquet file, and data is shakespeare; leave it out", tiny(), "column=body", "out=" + folder.resolve("b"));
     }
 
     @Test
