@@ -82,4 +82,13 @@ class LauncherTest {
         assertEquals(List.of("-Xmx5g", "-Done=1", "-cp", home.resolve("isonorm-cli/target/isonorm.jar").toString(), "isonorm.cli.Main",
                 "generate", "a b", "--prompt", "@c"), given.subList(given.indexOf("-Xmx5g"), given.size()));
     }
+
+    /** That of Windows cannot be run here. */
+    @Test
+    void theLauncherOfWindowsKnowsTheSameCommands() throws IOException {
+        String script = Files.readString(Run.HOME.resolve("isonorm.cmd"));
+        List<String> named = List.of(script.replaceAll("(?s).* in \\((.*?)\\) do if .*", "$1").split(" "));
+        assertEquals(Main.COMMANDS.keySet().stream().filter(command -> !QUICK.contains(command)).toList(), named);
+        assertTrue(script.contains("isonorm-engine\\src\\main\\resources\\isonorm\\jvm.args") && script.endsWith("exit /b %errorlevel%\r\n"), script);
+    }
 }
