@@ -71,7 +71,7 @@ record Findings(Results results) {
 
     /** Of few seeds the interval is wide whatever there is. */
     private static String more(List<Results.Compared> same) {
-        return same.stream().anyMatch(each -> each.difference().seeds() < FEW) ? ", for which it takes more seeds" : "";
+        return same.stream().anyMatch(each -> each.difference().seeds() < FEW) ? ", nor could a small one from so few seeds" : "";
     }
 
     private static String by(Difference difference) {

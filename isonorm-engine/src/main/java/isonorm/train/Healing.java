@@ -32,7 +32,7 @@ import java.util.stream.Stream;
 public final class Healing {
 
     /** A tenth of what training from nothing would begin with, and sequences that most texts fill. */
-    private static final double RATE = 1e-4;
+    public static final double RATE = 1e-4;
 
     private static final int BATCH = 8;
 

@@ -45,7 +45,7 @@ class ResultsTest {
                 1.4, 1.8, 1.3, 1.5); // lns
         List<String> findings = results.findings();
         assertEquals("No winner: the lowest is lns with a validation loss of 1.4000 ± 0.1414 at lr 2, a perplexity of 4.08; no difference can be told from"
-                + " post-ln with 2.9850 ± 0.0071 at lr 1, 1.5850 more (-1.0874 to 4.2574, of 2 seeds), for which it takes more seeds. It is lower than pre-ln with"
+                + " post-ln with 2.9850 ± 0.0071 at lr 1, 1.5850 more (-1.0874 to 4.2574, of 2 seeds), nor could a small one from so few seeds. It is lower than pre-ln with"
                 + " 1.6000 ± 0.1414 at lr 1, 0.2000 more (0.2000 to 0.2000, of 2 seeds).", findings.getFirst());
         assertEquals("3 of 12 runs diverged: post-ln, lr 2 (2 of 2), pre-ln, lr 2 (1 of 2).", findings.get(1));
         assertEquals("Came to an end having learned next to nothing but how frequent tokens are (a loss of 3.00): post-ln, lr 1 (2 of 2).", findings.get(2));
@@ -64,7 +64,7 @@ class ResultsTest {
                 + " (0.1283 to 0.2717, of 3 seeds); then peri-ln with 1.5000 ± 0.1000, 0.4000 more (0.4000 to 0.4000, of 3 seeds).",
                 results(axes, 1, 1.1, 1.2, 1.18, 1.32, 1.4, 1.4, 1.5, 1.6).findings().getFirst());
         assertEquals("No winner: the lowest is pre-ln with a validation loss of 1.1000 ± 0.1000, a perplexity of 3.01; no difference can be told from lns with"
-                + " 1.1333 ± 0.0577, 0.0333 more (-0.3804 to 0.4470, of 3 seeds), for which it takes more seeds. It is lower than peri-ln with 1.5000 ± 0.1000, 0.4000 more (0.4000 to 0.4000, of 3"
+                + " 1.1333 ± 0.0577, 0.0333 more (-0.3804 to 0.4470, of 3 seeds), nor could a small one from so few seeds. It is lower than peri-ln with 1.5000 ± 0.1000, 0.4000 more (0.4000 to 0.4000, of 3"
                 + " seeds).", results(axes, 1, 1.1, 1.2, 1.1, 1.2, 1.1, 1.4, 1.5, 1.6).findings().getFirst());
     }
 

@@ -21,6 +21,11 @@ import picocli.CommandLine.TypeConversionException;
 /** Words of which there are a few, as option values and elsewhere. */
 public final class Choice {
 
+    /** What else hands write for types of numbers. */
+    private static final Map<String, String> TYPES = Map.ofEntries(Map.entry("fp16", "f16"), Map.entry("float16", "f16"), Map.entry("half", "f16"),
+            Map.entry("bfloat16", "bf16"), Map.entry("fp32", "f32"), Map.entry("float32", "f32"), Map.entry("float", "f32"), Map.entry("fp64", "f64"),
+            Map.entry("float64", "f64"), Map.entry("double", "f64"));
+
     private Choice() {}
 
     /** The nearest of what is known, else the first that begins like the word; nothing where neither is near. */
@@ -35,11 +40,6 @@ public final class Choice {
         }
         return word;
     }
-
-    /** What else hands write for types of numbers. */
-    private static final Map<String, String> TYPES = Map.ofEntries(Map.entry("fp16", "f16"), Map.entry("float16", "f16"), Map.entry("half", "f16"),
-            Map.entry("bfloat16", "bf16"), Map.entry("fp32", "f32"), Map.entry("float32", "f32"), Map.entry("float", "f32"), Map.entry("fp64", "f64"),
-            Map.entry("float64", "f64"), Map.entry("double", "f64"));
 
     /** A type of numbers under any of its names. What looks like one is another one, so nothing near is offered in its place. */
     private static String type(List<String> known, String word) {

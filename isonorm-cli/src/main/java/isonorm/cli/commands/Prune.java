@@ -9,8 +9,10 @@ import isonorm.cli.terminal.Interruption;
 import isonorm.cli.terminal.ProgressBar;
 import isonorm.cli.terminal.Table;
 import isonorm.model.ConversionRefused;
+import isonorm.train.Healing;
 import isonorm.words.BlockNumbers;
 import java.io.IOException;
+import java.math.BigDecimal;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -70,6 +72,8 @@ public final class Prune extends CheckpointCommand {
                     + "is not learned from, and perplexities are of that.")
     private @Nullable Integer heal;
 
+    private @Nullable Interruption interruption;
+
     public Prune(Console console) {
         super(console);
     }
@@ -102,7 +106,7 @@ public final class Prune extends CheckpointCommand {
         ObjectNode result;
         AtomicReference<ObjectNode> measured = new AtomicReference<>();
         try (ProgressBar progress = progress()) {
-            result = new Pruner(Optional.ofNullable(text), tokens, Optional.ofNullable(window), Optional.ofNullable(heal), () -> Interruption.listen(() -> finishing(progress)))
+            result = new Pruner(Optional.ofNullable(text), tokens, Optional.ofNullable(window), Optional.ofNullable(heal), () -> listening(progress))
                     .prune(checkpoint, this::open, out, named, count == null ? 0 : count, by == null ? "angular" : by, this::warnOfPositions,
                             this::announceEngine, measured::set, progress);
         } catch (ConversionRefused refused) {
@@ -118,12 +122,20 @@ public final class Prune extends CheckpointCommand {
         } else {
             print(result);
         }
-        return DONE;
+        return interrupted(result) ? requireNonNull(interruption).code() : DONE;
     }
 
-    private void finishing(ProgressBar progress) {
-        progress.close();
-        console.err().println("ending with the next step of healing, then writing what it has until then; once more ends at once and leaves nothing");
+    /** Whether it healed fewer steps than it was told. */
+    private boolean interrupted(JsonNode result) {
+        return heal != null && result.path("healed_steps").asLong() < heal;
+    }
+
+    private Interruption listening(ProgressBar progress) {
+        interruption = Interruption.listen(() -> {
+            progress.close();
+            console.err().println("ending with the next step of healing, then writing what it has until then; once more ends at once and leaves nothing");
+        });
+        return interruption;
     }
 
     private Set<Integer> parsed() {
@@ -144,10 +156,10 @@ public final class Prune extends CheckpointCommand {
                         + Table.count(result.path("parameters_after").asLong()) + " after");
         perplexities(table, result);
         table.print(console.out());
-        if (result.path("healed_steps").asLong() < (heal == null ? 0 : heal)) {
+        if (interrupted(result)) {
             console.out().println();
             console.say("Interrupted: " + result.path("healed_steps") + " of " + heal + " steps. More of them: isonorm train --from " + out + " data=" + text
-                    + " steps=" + (heal - result.path("healed_steps").asLong()));
+                    + " steps=" + (requireNonNull(heal) - result.path("healed_steps").asLong()) + " lr=" + BigDecimal.valueOf(Healing.RATE).stripTrailingZeros().toPlainString());
         }
         if (result.has("not_measured")) {
             console.out().println();

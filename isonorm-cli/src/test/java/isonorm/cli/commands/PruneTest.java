@@ -20,6 +20,7 @@ import isonorm.model.Progress;
 import isonorm.model.Result;
 import isonorm.weights.Model;
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -29,6 +30,7 @@ import java.util.Set;
 import java.util.TreeSet;
 import java.util.function.IntPredicate;
 import java.util.stream.LongStream;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.condition.DisabledOnOs;
 import org.junit.jupiter.api.condition.EnabledOnOs;
@@ -229,6 +231,35 @@ class PruneTest {
         Path tokens = folder.resolve("tokens");
         Run.of("data", "build", own, "--tokenizer", EXAMPLE, "--out", tokens, "--validation", "0", "--quiet").ended(0);
         refused(1, tokens + " has 0 tokens for validation", EXAMPLE, folder.resolve("c"), "--blocks", 1, "--text", tokens, "--heal", 1);
+    }
+
+    @Test
+    @DisabledOnOs(OS.WINDOWS) // which ends a process at once
+    void aSignalLeavesWhatIsHealedUntilThen() throws Exception {
+        Path out = folder.resolve("out");
+        Path text = Files.writeString(folder.resolve("text.txt"), Files.readString(Run.HOME.resolve("examples/tinyshakespeare-heldout.txt")).substring(0, 20_000));
+        Process process = new ProcessBuilder(Path.of(System.getProperty("java.home"), "bin", "java").toString(), "--add-modules=jdk.incubator.vector", "-cp",
+                System.getProperty("java.class.path"), "isonorm.cli.Main", "prune", EXAMPLE.toString(), out.toString(), "--blocks", "1", "--text", text.toString(),
+                "--tokens", "2000", "--window", "64", "--heal", "1000000").redirectErrorStream(true).start();
+        for (int wait = 0; wait < 600 && process.isAlive() && !begun(); wait++) {
+            Thread.sleep(50);
+        }
+        process.toHandle().destroy(); // SIGTERM; that of the process would close its output too
+        String said = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
+        assertEquals(143, process.waitFor(), said);
+        assertTrue(said.contains("ending with the next step of healing"), said);
+        assertTrue(said.replaceAll("\\s+", " ").matches("(?s).*Interrupted: \\d+ of 1000000 steps. More of them: isonorm train --from " + out
+                + " data=" + text + " steps=\\d+ lr=0.0001 ?"), said);
+        Run.of("info", out).ended(0);
+    }
+
+    /** Whether there is a run in any folder. */
+    private boolean begun() throws IOException {
+        try (Stream<Path> files = Files.find(folder, 5, (file, _) -> file.endsWith("config.yaml"))) {
+            return files.findAny().isPresent();
+        } catch (UncheckedIOException e) {
+            return false; // a folder went away meanwhile
+        }
     }
 
     /** A folder of tokens is a text too, and the tokens are the same. */
