@@ -13,6 +13,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.BitSet;
 import java.util.Deque;
+import java.util.HashSet;
 import java.util.Iterator;
 import java.util.List;
 import java.util.Optional;
@@ -26,18 +27,21 @@ import org.jspecify.annotations.Nullable;
  * Continues prompts of many threads with one model, all that run together in each step through its weights.
  *
  * <p>A prompt joins at the next step. Long ones are read in pieces between the steps of the others, shared out among all that are being read, so that
- * nobody waits for another's prompt. What two texts begin with is read once while there is room for it, also where they come together. Each gets
+ * nobody waits for another's prompt; the pieces are the shorter, the fewer write, and longest where nobody does. What two texts begin with is read once while there is room for it, also where they come together. Each gets
  * exactly the tokens that it would get alone, whatever runs beside it, wherever {@link Inference} gives the same logits.
  *
  * <p>A thread of its own steps; any others may {@link #submit}.
  */
 public final class Batcher implements AutoCloseable {
 
-    /** So many tokens of prompts are read in a step, which keeps the others waiting. */
+    /** So many tokens of prompts are read in a step at most. */
     private static final int PIECE = 128;
 
     /** And so many of each at least, that is, a share of fewer is as slow. */
     private static final int LEAST = 16;
+
+    /** So many tokens of prompts are read for each that is written, and {@link #LEAST} besides: a step that reads takes up to three times one that does not. */
+    private static final int READ_FOR_A_WRITTEN = 2;
 
     /** A beginning of fewer tokens is read as fast as it is copied. */
     private static final int SHORTEST_BEGINNING = 16;
@@ -470,21 +474,27 @@ public final class Batcher implements AutoCloseable {
         List<Running> some = new ArrayList<>();
         List<int[]> tokens = new ArrayList<>();
         List<Running> reading = running.stream().filter(each -> each.left() > 1).toList();
-        int share = reading.isEmpty() ? 0 : Math.max(LEAST, PIECE / reading.size());
-        int room = PIECE;
+        long writing = running.stream().filter(each -> each.left() == 1).count();
+        int room = writing == 0 ? PIECE : (int) Math.min(PIECE, LEAST + READ_FOR_A_WRITTEN * writing);
+        int share = reading.isEmpty() ? 0 : Math.max(LEAST, room / reading.size());
+        Set<Running> served = new HashSet<>();
         for (Running each : running) {
             int count = each.left();
             if (count > 1) {
-                count = Math.min(Math.min(count, share), room);
+                int whole = Math.min(count, share);
+                count = Math.min(whole, room);
                 room -= count;
+                if (count == whole) {
+                    served.add(each);
+                }
             }
             if (count > 0) {
                 some.add(each);
                 tokens.add(each.part(count));
             }
         }
-        // Whoever had no part of this step has the first of the next.
-        running.sort((a, b) -> Boolean.compare(some.contains(a) && a.left() > 1, some.contains(b) && b.left() > 1));
+        // Whoever had no whole part of this step has the first of the next.
+        running.sort((a, b) -> Boolean.compare(served.contains(a), served.contains(b)));
         if (some.isEmpty()) {
             return;
         }

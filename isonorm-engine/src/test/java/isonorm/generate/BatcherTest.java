@@ -44,6 +44,7 @@ import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.EnumSource;
 
 /** Requests of many threads, continued together. */
@@ -214,6 +215,32 @@ class BatcherTest {
             outcome(answers.get(0));
             assertTrue(steps < batcher.state().steps(), steps + " of " + batcher.state().steps() + " steps");
             assertTrue(batcher.state().steps() >= 3, "290 tokens are read in pieces, " + batcher.state());
+        }
+    }
+
+    /** The steps that a prompt of 290 tokens takes beside some that write three each, and behind them alone: 128 a step, 16 and two for each writer beside them. */
+    @ParameterizedTest
+    @CsvSource({"0, 3", "1, 5", "8, 5", "24, 4", "60, 3"})
+    void thePromptsOfAStepAreBoundedByHowManyWrite(int writers, int steps) throws Exception {
+        SplittableRandom random = new SplittableRandom(9);
+        List<Request> requests = new ArrayList<>(Collections.nCopies(writers, request(new int[] {1}, 3)));
+        requests.add(request(tokens(random, 290), 1));
+        assertEquals(steps, stepsOf(requests), writers + " write");
+    }
+
+    /** Two are read beside one that writes two tokens: the short one is done with the second, so that the other has 20 of its 148 tokens then, and the rest in a third. */
+    @Test
+    void whoeverHadACutPartOfAStepComesFirstInTheNext() throws Exception {
+        SplittableRandom random = new SplittableRandom(10);
+        assertEquals(3, stepsOf(List.of(request(tokens(random, 148), 1), request(tokens(random, 16), 1), request(new int[] {1}, 2))));
+    }
+
+    private static long stepsOf(List<Request> requests) throws Exception {
+        try (Inference inference = inference(); Batcher batcher = Batcher.of(inference, 64, 64, CONTEXT)) {
+            for (Batcher.Answer answer : batcher.submit(requests)) {
+                assertInstanceOf(Event.End.class, outcome(answer).last());
+            }
+            return batcher.state().steps();
         }
     }
 
