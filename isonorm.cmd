@@ -27,7 +27,7 @@ if not exist "%jar%" (
 )
 
 set "engine="
-for %%c in (tour pull convert export verify eval score generate serve forward embed train data compare depth prune bench doctor) do if "%~1"=="%%c" set "engine=yes"
+for %%c in (tour pull convert export verify eval score generate serve forward embed train data compare depth prune quantize bench doctor) do if "%~1"=="%%c" set "engine=yes"
 set flags=-XX:TieredStopAtLevel=1
 if defined engine set flags="@%home%\isonorm-engine\src\main\resources\isonorm\jvm.args" -Djava.awt.headless=true
 
