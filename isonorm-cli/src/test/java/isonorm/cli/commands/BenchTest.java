@@ -148,6 +148,14 @@ class BenchTest {
     }
 
     @Test
+    void whatIsReadAndWrittenFitsAShortContext() throws IOException {
+        JsonNode all = Run.of("bench", "generate", Run.fixture("gpt2"), "--warm-up", 0, "--quiet").ended(0).json();
+        assertEquals("48 and 16", all.path("prompt") + " and " + all.path("tokens"));
+        JsonNode most = Run.of("bench", "generate", Run.fixture("gpt2"), "--prompt", 60, "--warm-up", 0, "--quiet").ended(0).json();
+        assertEquals("60 and 4", most.path("prompt") + " and " + most.path("tokens"));
+    }
+
+    @Test
     void whatCannotBeMeasuredIsSaidInOneLine() {
         refused("this one gives scores", "bench", "generate", Run.fixture("vit"));
         refused("this one sees the tokens it would predict", "bench", "generate", Run.fixture("bert"));

@@ -218,6 +218,18 @@ class WatchTest {
     }
 
     @Test
+    void aLossThatIsPlainlyHigherTakesNoManyWindowsEither() throws IOException {
+        Path run = run("run");
+        add(run, line(10, "2.4", 2.4) + line(20, "2.0", 2.1));
+        watch(run);
+        String cursor = load();
+        add(run, line(30, "2.9", 2.2) + line(40, "3.7", 2.3));
+        JsonNode news = since(cursor);
+        assertEquals("1", news.path("table").get(0).get(9).asText(), "a quarter above 2.9 is 3.63, above 2.4 it is 3");
+        assertEquals("[{\"x\":40.0,\"y\":3.7,\"end\":false,\"text\":\"run spiked\"}]", news.path("groups").get(0).get(0).path("marks").toString());
+    }
+
+    @Test
     void spikesAndTheEndOfARunThatDivergedAreMarked() throws IOException {
         Path run = run("run");
         add(run, line(1, 5) + line(2, 4.9) + line(3, 4.8) + line(4, 4.8) + line(5, 4.7) + line(6, 4.7));
