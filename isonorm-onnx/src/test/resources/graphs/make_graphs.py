@@ -39,6 +39,7 @@ MODELS = {
     "gpt_neox": lambda: t.GPTNeoXForCausalLM(t.GPTNeoXConfig(**TEXT)),
     "phi": lambda: t.PhiForCausalLM(t.PhiConfig(**TEXT)),
     "falcon": lambda: t.FalconForCausalLM(t.FalconConfig(vocab_size=V, hidden_size=D, num_hidden_layers=L, num_attention_heads=H)),
+    "cohere": lambda: t.CohereForCausalLM(t.CohereConfig(**TEXT)),
     "llama": lambda: t.LlamaForCausalLM(t.LlamaConfig(**TEXT)),
     "bert": lambda: t.BertModel(t.BertConfig(**TEXT)),
     "vit": lambda: t.ViTForImageClassification(t.ViTConfig(**IMAGE, num_labels=5)),

@@ -10,6 +10,7 @@ import isonorm.model.ConversionRefused;
 import isonorm.model.Progress;
 import isonorm.onnx.graph.Attribute;
 import isonorm.onnx.graph.Decoder;
+import isonorm.onnx.graph.ElementType;
 import isonorm.onnx.graph.Encoder;
 import isonorm.onnx.graph.Graph;
 import isonorm.onnx.graph.Node;
@@ -26,6 +27,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
+import java.util.function.Function;
 import java.util.stream.Collectors;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -51,7 +53,8 @@ class OnnxConversionTest {
         "gpt2-dynamo, 5, 5", "opt-dynamo, 5, 5", "opt-script, 5, 5", "bloom-dynamo, 6, 6", "bloom-script, 6, 6", "gpt_neox-dynamo, 5, 5", "phi-dynamo, 3, 3", "falcon-dynamo, 3, 3",
         "falcon-script, 3, 3", "vit-dynamo, 5, 5", "vit-script, 5, 5", "vit-old, 5, 5", "vit-fused, 5, 5", "dinov2-dynamo, 5, 5", "dinov2-script, 5, 5",
         "siglip_vision-dynamo, 5, 5", "siglip_vision-script, 5, 5", "whisper_encoder-dynamo, 5, 5", "whisper_encoder-script, 5, 5", "whisper_decoder-dynamo, 7, 7",
-        "whisper_decoder-script, 7, 7", "clip_text-dynamo, 5, 5", "clip_text-script, 5, 5", "clip_vision-dynamo, 6, 6", "clip_vision-script, 6, 6", "opt_cached-script, 5, 5", "gpt_neox_cached-dynamo, 5, 5"})
+        "whisper_decoder-script, 7, 7", "clip_text-dynamo, 5, 5", "clip_text-script, 5, 5", "clip_vision-dynamo, 6, 6", "clip_vision-script, 6, 6", "opt_cached-script, 5, 5", "gpt_neox_cached-dynamo, 5, 5",
+        "cohere-dynamo, 3, 3"})
     void normsThatCanBeAreRmsNorm(String name, int norms, int changed) throws IOException {
         OnnxConversion.Report report = OnnxConversion.of(graph(name)).verifiedBy(Here.runtime()).writeTo(folder.resolve("out.onnx"), Progress.NONE);
         assertEquals(norms, report.norms());
@@ -153,6 +156,35 @@ class OnnxConversionTest {
         nodes.add(more);
         return new OnnxModel(model.format(), "", "", Map.of("", opset), Map.of(),
                 new Graph(graph.name(), nodes, graph.constants(), graph.inputs(), graph.outputs(), graph.values(), graph.rest()), List.of());
+    }
+
+    /** Cohere's graph with another operator instead of one kind. */
+    private static OnnxModel cohere(String op, Function<Node, Node> instead) throws IOException {
+        OnnxModel model = Decoder.read(graph("cohere-dynamo"));
+        Graph graph = model.graph();
+        List<Tensor> constants = new ArrayList<>(graph.constants());
+        constants.add(Tensor.of("one", ElementType.FLOAT, List.of(), 1));
+        return new OnnxModel(model.format(), "", "", model.opsets(), Map.of(), new Graph(graph.name(),
+                graph.nodes().stream().map(node -> node.is(op) ? instead.apply(node) : node).toList(), constants, graph.inputs(), graph.outputs(), graph.values(), graph.rest()), List.of());
+    }
+
+    /** As torch's older exporter writes it, whose graph of Cohere ONNX Runtime does not run. */
+    @Test
+    void oneOverARootIsAQuotientToo() throws IOException {
+        Path file = folder.resolve("quotients.onnx");
+        Encoder.write(cohere("Reciprocal", node -> Node.of("Div", node.name(), List.of("one", node.input(0)), node.outputs(), Map.of())), file, false);
+        OnnxConversion.Report report = OnnxConversion.of(file).verifiedBy(Here.runtime()).writeTo(folder.resolve("out.onnx"), Progress.NONE);
+        assertEquals(3, report.changed(), report::toString);
+        assertTrue(report.error().orElse(1) < 5e-5, report.toString());
+    }
+
+    /** Norms of which none is recognized take a mean out all the same. */
+    @Test
+    void whatTakesAMeanOutIsNotSaidToBeRmsNorm() throws IOException {
+        assertEquals(List.of("it has no LayerNormalization, neither as an operator nor of plain ones as exporters write it"),
+                refused(cohere("Sqrt", node -> Node.of("Exp", node.name(), node.inputs(), node.outputs(), Map.of()))));
+        assertEquals(List.of("it has no LayerNormalization, neither as an operator nor of plain ones as exporters write it"),
+                refused(cohere("Reciprocal", node -> Node.of("Div", node.name(), List.of(node.input(0), "one"), node.outputs(), Map.of()))));
     }
 
     private List<String> refused(OnnxModel model) {

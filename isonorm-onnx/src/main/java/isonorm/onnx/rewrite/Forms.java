@@ -18,6 +18,7 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
 import java.util.TreeSet;
+import org.jspecify.annotations.Nullable;
 
 /** Brings what other programs write into one form: constants that are constants, LayerNorms that are one operator, and an opset that has what is wanted. */
 final class Forms {
@@ -137,13 +138,13 @@ final class Forms {
         }
     }
 
-    /** {@code (x - mean(x)) / sqrt(mean((x - mean(x))^2) + epsilon) gain + bias} of plain operators as one. */
+    /** {@code (x - mean(x)) / sqrt(mean((x - mean(x))^2) + epsilon) gain + bias} of plain operators as one, with or without the bias. */
     static int composed(Editor editor) throws IOException {
         Map<String, Node> made = editor.producers();
         Map<String, List<Use>> uses = editor.uses();
         int found = 0;
         for (Node node : editor.nodes()) {
-            Optional<Plain> norm = node.is("Div") ? Plain.of(editor, made, node) : Optional.empty();
+            Optional<Plain> norm = Plain.of(editor, made, node);
             if (norm.isEmpty()) {
                 continue;
             }
@@ -175,9 +176,24 @@ final class Forms {
     /** A norm of plain operators, without its gain and bias. */
     private record Plain(String x, double epsilon) {
 
-        static Optional<Plain> of(Editor editor, Map<String, Node> made, Node division) throws IOException {
-            Node centred = made.get(division.input(0));
-            Node root = made.get(division.input(1));
+        /** What is centred divided by a root, or times one over it, on either side. */
+        static Optional<Plain> of(Editor editor, Map<String, Node> made, Node scaling) throws IOException {
+            if (scaling.is("Div")) {
+                return of(editor, made, made.get(scaling.input(0)), made.get(scaling.input(1)));
+            }
+            for (int place = 0; scaling.is("Mul") && place < 2; place++) {
+                Node inverse = made.get(scaling.input(place));
+                if (inverse != null && inverse.is("Reciprocal")) {
+                    return of(editor, made, made.get(scaling.input(1 - place)), made.get(inverse.input(0)));
+                }
+                if (inverse != null && inverse.is("Div") && isNumber(editor, inverse.input(0), 1)) {
+                    return of(editor, made, made.get(scaling.input(1 - place)), made.get(inverse.input(1)));
+                }
+            }
+            return Optional.empty();
+        }
+
+        private static Optional<Plain> of(Editor editor, Map<String, Node> made, @Nullable Node centred, @Nullable Node root) throws IOException {
             if (centred == null || root == null || !centred.is("Sub") || !root.is("Sqrt")) {
                 return Optional.empty();
             }
@@ -194,16 +210,16 @@ final class Forms {
             }
             Node square = made.get(variance.input(0));
             boolean squares = square != null && square.input(0).equals(centred.output())
-                    && (square.is("Mul") && square.input(1).equals(centred.output()) || square.is("Pow") && isTwo(editor, square.input(1)));
+                    && (square.is("Mul") && square.input(1).equals(centred.output()) || square.is("Pow") && isNumber(editor, square.input(1), 2));
             return squares ? Optional.of(new Plain(centred.input(0), epsilon.get().reals()[0])) : Optional.empty();
         }
 
-        private static boolean isTwo(Editor editor, String value) throws IOException {
-            Optional<Tensor> power = editor.constant(value).filter(tensor -> tensor.elements() == 1);
-            if (power.isEmpty()) {
+        private static boolean isNumber(Editor editor, String value, int number) throws IOException {
+            Optional<Tensor> constant = editor.constant(value).filter(tensor -> tensor.elements() == 1);
+            if (constant.isEmpty()) {
                 return false;
             }
-            return power.get().type().dtype().isPresent() ? power.get().reals()[0] == 2 : power.get().integers()[0] == 2;
+            return constant.get().type().dtype().isPresent() ? constant.get().reals()[0] == number : constant.get().integers()[0] == number;
         }
 
         private static boolean overLast(Editor editor, Node node) throws IOException {

@@ -97,7 +97,7 @@ public final class GraphRewrite {
         List<Node> norms = editor.nodes().stream().filter(node -> node.is(NORM)).toList();
         if (norms.isEmpty()) {
             throw new ConversionRefused(List.of(hasRmsNorm() ? "its norms are RMSNorm already, which see the mean of what they read"
-                    : "it has no LayerNormalization, neither as an operator nor of plain ones"));
+                    : "it has no LayerNormalization, neither as an operator nor of plain ones as exporters write it"));
         }
         Set<String> done = new HashSet<>();
         Set<String> left = new LinkedHashSet<>();
@@ -130,7 +130,14 @@ public final class GraphRewrite {
     private boolean hasRmsNorm() {
         return editor.nodes().stream().anyMatch(node -> node.op().equals("RMSNormalization") || node.op().equals("SimplifiedLayerNormalization")
                 || node.op().equals("SkipSimplifiedLayerNormalization")
-                || node.is("ReduceMean") && Optional.ofNullable(producers.get(node.input(0))).filter(square -> square.is("Pow")).isPresent());
+                || node.is("ReduceMean") && Optional.ofNullable(producers.get(node.input(0))).filter(square -> square.is("Pow") && !isCentred(square.input(0))).isPresent());
+    }
+
+    /** Whether a mean was taken out of a value: what is squared then is a LayerNorm's, and not RMSNorm's. */
+    private boolean isCentred(String value) {
+        Node difference = producers.get(value);
+        return difference != null && difference.is("Sub")
+                && Optional.ofNullable(producers.get(difference.input(1))).filter(mean -> mean.is("ReduceMean")).isPresent();
     }
 
     /** How a writer is centred; a step that changes the graph. */
