@@ -458,6 +458,7 @@ class TokenDataBuilderTest {
         TokenData data = built(bytes(table).validation(0, 0));
         assertEquals(List.of("plain", quoted, "last"), texts(data.train()));
         assertEquals(List.of("x", "a\"b", "y"), texts(built(bytes(table).key("body, of it").validation(0, 0)).train()));
+        assertEquals(List.of("1", "2", "3", "4"), texts(built(bytes(table).key("id").validation(0, 0)).train()), "behind the byte order mark");
         ByteArrayOutputStream packed = new ByteArrayOutputStream();
         try (GZIPOutputStream out = new GZIPOutputStream(packed)) {
             out.write(("text\n" + "\"long\n\"\n".repeat(50_000)).getBytes(StandardCharsets.UTF_8));
