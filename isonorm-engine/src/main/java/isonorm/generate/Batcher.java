@@ -40,7 +40,7 @@ public final class Batcher implements AutoCloseable {
     /** And so many of each at least, that is, a share of fewer is as slow. */
     private static final int LEAST = 16;
 
-    /** So many tokens of prompts are read for each that is written, and {@link #LEAST} besides: a step that reads takes up to three times one that does not. */
+    /** So many tokens of prompts are read for each that is written, and {@link #LEAST} besides: where many write, a step that reads takes two to three times one that does not. */
     private static final int READ_FOR_A_WRITTEN = 2;
 
     /** A beginning of fewer tokens is read as fast as it is copied. */
