@@ -1,6 +1,7 @@
 package isonorm.weights;
 
 import static isonorm.mutation.CleanLine.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
@@ -9,12 +10,17 @@ import isonorm.checkpoint.Dtype;
 import java.lang.foreign.MemorySegment;
 import java.math.BigDecimal;
 import java.util.Arrays;
+import java.util.EnumSet;
 import java.util.List;
+import java.util.Set;
 import java.util.SplittableRandom;
 import org.junit.jupiter.api.Test;
 
 /** Against definitions in integers and exact decimals; the 16-bit types have few enough values to try them all. */
 class NumbersTest {
+
+    /** What codes in few bits are written as. */
+    private static final Set<Dtype> CODES = EnumSet.of(Dtype.I8, Dtype.U8);
 
     private static final int[] SIZES = {1, 7, 15, 16, 17, 191, 192, 767, 768, 1023, 1025, 4097};
     private static final List<Dtype> TYPES = List.of(Dtype.F64, Dtype.F32, Dtype.F16, Dtype.BF16);
@@ -321,12 +327,23 @@ class NumbersTest {
     }
 
     @Test
+    void codesAreWrittenAsTheWholeNumbersThatTheyAre() {
+        byte[] bytes = new byte[5];
+        assertEquals(255, Numbers.encode(new double[] {9, 0, 200, 255, 128}, 1, 4, MemorySegment.ofArray(bytes), Dtype.U8, 1));
+        assertArrayEquals(new byte[] {0, 0, (byte) 200, -1, -128}, bytes);
+        Numbers.encode(new double[] {-128, 127}, 0, 2, MemorySegment.ofArray(bytes), Dtype.I8, 0);
+        assertArrayEquals(new byte[] {-128, 127, (byte) 200, -1, -128}, bytes);
+    }
+
+    @Test
     void onlyFloatingTypesAreWeights() {
         MemorySegment bytes = MemorySegment.ofArray(new byte[64]);
         for (Dtype dtype : Dtype.values()) {
             assertEquals(TYPES.contains(dtype), Numbers.readable(dtype));
             if (!TYPES.contains(dtype)) {
                 assertThrows(IllegalArgumentException.class, () -> Numbers.decode(bytes, dtype, 0, 1, new double[1], 0));
+            }
+            if (!TYPES.contains(dtype) && !CODES.contains(dtype)) {
                 assertThrows(IllegalArgumentException.class, () -> Numbers.encode(new double[1], 0, 1, bytes, dtype, 0));
             }
         }

@@ -5,8 +5,8 @@ import isonorm.kernel.QuantizedPanels;
 import isonorm.kernel.Rows;
 import isonorm.kernel.Type;
 import isonorm.weights.Quantization;
+import isonorm.weights.Seed;
 import java.lang.foreign.Arena;
-import java.util.SplittableRandom;
 import java.util.concurrent.TimeUnit;
 import org.openjdk.jmh.annotations.Benchmark;
 import org.openjdk.jmh.annotations.BenchmarkMode;
@@ -61,7 +61,7 @@ public class QuantizedBenchmark {
         weights = new QuantizedPanels[(int) (BYTES / QuantizedPanels.bytes(quantization, in, out))];
         byte[] codes = new byte[in];
         short[] scales = new short[quantization.groups(in)];
-        double[] values = new SplittableRandom(1).doubles(in, -1, 1).toArray();
+        double[] values = Seed.of(1).random().doubles(in, -1, 1).toArray();
         quantization.round(values, 0, in, codes, 0, scales, 0);
         for (int i = 0; i < weights.length; i++) {
             weights[i] = QuantizedPanels.allocate(Arena.ofAuto(), quantization, in, out);
