@@ -9,8 +9,8 @@ import isonorm.architecture.Embedding;
 import isonorm.architecture.Role;
 import isonorm.convert.Conversion;
 import isonorm.convert.LoadedModel;
-import isonorm.family.Fixtures;
 import isonorm.inference.Inference;
+import isonorm.layer.Fixture;
 import isonorm.model.Batch;
 import isonorm.model.Compute;
 import isonorm.model.ConversionRefused;
@@ -155,7 +155,7 @@ class GptqTest {
     @ParameterizedTest
     @CsvSource({"gpt2, 4, 32", "gpt2, 8, 32", "llama, 4, 64", "mixtral, 4, 32", "bloom, 8, 64"})
     void everyLayerIsNearerThanByRoundingToTheNearest(String name, int bits, int group) throws IOException {
-        LoadedModel model = Fixtures.open(name);
+        LoadedModel model = LoadedModel.open(Fixture.named(name).folder());
         Conversion.Bits wanted = new Conversion.Bits(bits, 8, group, List.of());
         Gptq.Chosen chosen = Gptq.of(model, wanted, inputs(model), Progress.NONE);
         assertEquals(wanted.layersOf(model), chosen.codes().keySet(), "every layer reads something");
@@ -187,7 +187,7 @@ class GptqTest {
     @ParameterizedTest
     @CsvSource({"gpt2, 4", "llama, 8", "gpt2-untied, 8", "mixtral, 4"})
     void aFileGivesTheBitsThatRoundingOnOpeningGives(String name, int bits) throws IOException {
-        LoadedModel model = Fixtures.open(name);
+        LoadedModel model = LoadedModel.open(Fixture.named(name).folder());
         Path out = folder.resolve("out");
         Conversion.quantized(model, new Conversion.Bits(bits, 8, 32, List.of()), Map.of(), "rtn").verifiedBy(Verification.verifier()).writeTo(out);
         long[] prompt = LongStream.range(1, 12).toArray();
@@ -204,7 +204,7 @@ class GptqTest {
     void whatIsQuantizedIsNotQuantizedAgain() throws IOException {
         Path out = folder.resolve("out");
         Conversion.Bits bits = new Conversion.Bits(8, 8, 32, List.of());
-        Conversion.quantized(Fixtures.open("gpt2"), bits, Map.of(), "rtn").writeTo(out);
+        Conversion.quantized(LoadedModel.open(Fixture.named("gpt2").folder()), bits, Map.of(), "rtn").writeTo(out);
         LoadedModel few = LoadedModel.open(out);
         assertTrue(assertThrows(ConversionRefused.class, () -> Conversion.quantized(few, bits, Map.of(), "rtn").writeTo(folder.resolve("again")))
                 .getMessage().contains("in few bits"));

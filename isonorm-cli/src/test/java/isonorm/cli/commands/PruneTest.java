@@ -238,7 +238,7 @@ class PruneTest {
     void aSignalLeavesWhatIsHealedUntilThen() throws Exception {
         Path out = folder.resolve("out");
         Path text = Files.writeString(folder.resolve("text.txt"), Files.readString(Run.HOME.resolve("examples/tinyshakespeare-heldout.txt")).substring(0, 20_000));
-        Process process = new ProcessBuilder(Path.of(System.getProperty("java.home"), "bin", "java").toString(), "--add-modules=jdk.incubator.vector", "-cp",
+        Process process = new ProcessBuilder(Path.of(System.getProperty("java.home"), "bin", "java").toString(), "@" + Run.HOME.resolve("isonorm-engine/src/main/resources/isonorm/jvm.args"), "-cp",
                 System.getProperty("java.class.path"), "isonorm.cli.Main", "prune", EXAMPLE.toString(), out.toString(), "--blocks", "1", "--text", text.toString(),
                 "--tokens", "2000", "--window", "64", "--heal", "1000000").redirectErrorStream(true).start();
         for (int wait = 0; wait < 600 && process.isAlive() && !begun(); wait++) {
