@@ -21,7 +21,11 @@ import java.util.Optional;
 /** What a checkpoint is to become. */
 sealed interface Aim {
 
-    /** @param untie whether a tied head becomes a weight of its own wherever it could stay tied */
+    /**
+     * How a source becomes that.
+     *
+     * @param untie whether a tied head becomes a weight of its own wherever it could stay tied
+     */
     Plan plan(LoadedModel source, boolean untie) throws IOException;
 
     /** The word for it in reports. */

@@ -123,7 +123,7 @@ record GgufTokenizer(String kind, Map<String, Object> metadata, List<String> not
                     String regex = step.path("pattern").path("Regex").asText();
                     require(name.isEmpty() && SPLITS.containsKey(regex) && step.path("behavior").asText().equals("Isolated") && !step.path("invert").asBoolean(),
                             file, "a rule of splitting texts that llama.cpp has no name for here");
-                    name = SPLITS.get(regex);
+                    name = SPLITS.getOrDefault(regex, "");
                 }
                 default -> require(false, file, "a splitting of texts by " + step.path("type").asText("nothing"));
             }

@@ -305,7 +305,7 @@ public final class Configuration {
     }
 
     private TrainingRun.Reading reading() {
-        if (!text(COLUMN).equals(KEYS.get(COLUMN).standard) && !text("data").matches("(?i).*\\.(csv(\\.(gz|zst))?|parquet)")) {
+        if (!text(COLUMN).equals(requireNonNull(KEYS.get(COLUMN)).standard) && !text("data").matches("(?i).*\\.(csv(\\.(gz|zst))?|parquet)")) {
             throw new IllegalArgumentException(COLUMN + " names the text of a .csv or .parquet file, and data is " + text("data") + "; leave it out");
         }
         return new TrainingRun.Reading(text("data").equals(EMBEDDED) ? Optional.empty() : Optional.of(path("data")), real(Range.VALIDATION),

@@ -1,5 +1,7 @@
 package isonorm.hub;
 
+import static java.util.Objects.requireNonNull;
+
 import java.io.IOException;
 import java.nio.channels.FileChannel;
 import java.nio.channels.FileLock;
@@ -26,8 +28,12 @@ import java.util.stream.Stream;
  */
 record Cache(Path hub, Path folder, boolean links) {
 
-    private static final String TAG = "Signature: 8a477f597d28d172789f06886806bc55\n# This file is a cache directory tag created by huggingface_hub.\n"
-            + "# For information about cache directory tags, see:\n#\thttps://bford.info/cachedir/\n";
+    private static final String TAG = """
+            Signature: 8a477f597d28d172789f06886806bc55
+            # This file is a cache directory tag created by huggingface_hub.
+            # For information about cache directory tags, see:
+            #\thttps://bford.info/cachedir/
+            """;
     private static final Map<Path, ReentrantLock> LOCKS = new ConcurrentHashMap<>();
 
     static Cache of(Settings settings, ModelName name) {
@@ -91,11 +97,12 @@ record Cache(Path hub, Path folder, boolean links) {
         if (Files.exists(shown)) {
             return;
         }
-        Files.createDirectories(shown.getParent());
+        Path parent = requireNonNull(shown.getParent());
+        Files.createDirectories(parent);
         Files.deleteIfExists(shown); // a link that leads nowhere
         if (links) {
             try {
-                Files.createSymbolicLink(shown, shown.getParent().relativize(blob));
+                Files.createSymbolicLink(shown, parent.relativize(blob));
                 return;
             } catch (FileAlreadyExistsException e) {
                 return; // somebody was faster

@@ -1,6 +1,7 @@
 package isonorm.hub;
 
 import static isonorm.hub.HubException.Reason.DAMAGED;
+import static java.util.Objects.requireNonNull;
 
 import java.io.IOException;
 import java.io.InputStream;
@@ -134,7 +135,7 @@ record Download(Web web, Settings settings, ModelName name, String commit, Listi
         Map<String, String> headers = new HashMap<>();
         if (have > 0) {
             headers.put("Range", "bytes=" + have + "-");
-            version.get().ifPresent(etag -> headers.put("If-Range", etag));
+            requireNonNull(version.get()).ifPresent(etag -> headers.put("If-Range", etag));
         }
         URI address = web.hub("/" + name.id() + "/resolve/" + commit + "/" + Web.encoded(file.path(), true));
         try (Web.Answer answer = web.get(address, headers)) {

@@ -31,7 +31,7 @@ final class Completions {
     }
 
     /** A choice with what came of it so far. */
-    private final class Choice {
+    private static final class Choice {
         private final int index;
         private final int[] prompt;
         private final Batcher.Text answer;

@@ -5,6 +5,7 @@ import com.fasterxml.jackson.databind.ObjectMapper;
 import isonorm.serve.Jinja.Function;
 import isonorm.serve.Jinja.Wrong;
 import java.math.BigDecimal;
+import java.time.ZoneId;
 import java.time.ZonedDateTime;
 import java.time.format.DateTimeFormatter;
 import java.util.ArrayList;
@@ -69,7 +70,7 @@ final class JinjaValues {
 
     /** Now, as C's strftime writes it. */
     private static String now(String format) {
-        ZonedDateTime now = ZonedDateTime.now();
+        ZonedDateTime now = ZonedDateTime.now(ZoneId.systemDefault());
         StringBuilder text = new StringBuilder();
         for (int i = 0; i < format.length(); i++) {
             if (format.charAt(i) != '%' || i + 1 == format.length()) {
@@ -431,7 +432,8 @@ final class JinjaValues {
             default -> {
                 StringBuilder title = new StringBuilder();
                 boolean begins = true;
-                for (char c : text.toCharArray()) {
+                for (int i = 0; i < text.length(); i++) {
+                    char c = text.charAt(i);
                     title.append(begins ? Character.toUpperCase(c) : Character.toLowerCase(c));
                     begins = !Character.isLetter(c);
                 }

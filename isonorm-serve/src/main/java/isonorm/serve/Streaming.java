@@ -1,5 +1,7 @@
 package isonorm.serve;
 
+import static java.util.Objects.requireNonNull;
+
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
@@ -36,7 +38,7 @@ final class Streaming {
                     each.get();
                 } catch (ExecutionException e) {
                     threads.shutdownNow();
-                    switch (e.getCause()) {
+                    switch (requireNonNull(e.getCause())) {
                         case IOException io -> throw io;
                         case RuntimeException runtime -> throw runtime;
                         default -> throw new IllegalStateException(e.getCause());

@@ -1,5 +1,7 @@
 package isonorm.cli.commands;
 
+import static java.util.Objects.requireNonNull;
+
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import isonorm.checkpoint.Dtype;
 import isonorm.cli.report.OutputFile;
@@ -117,7 +119,7 @@ public final class Export extends CheckpointCommand {
         try (ProgressBar progress = progress()) {
             OutputFile.write(out, temporary -> report.set(export.writeTo(temporary, progress)));
         }
-        GgufExport.Report written = report.get();
+        GgufExport.Report written = requireNonNull(report.get());
         ObjectNode node = Json.object().put("input", in).put("file", out.toString()).put("bytes", Files.size(out)).put("dtype", word)
                 .put("parameters", written.parameters()).put("tensors", written.tensors()).put("tokenizer", written.tokenizer().orElse(null)).put("verified", false);
         written.notes().forEach(node.putArray("notes")::add);
