@@ -84,10 +84,10 @@ public record LoadedModel(Checkpoint checkpoint, Config config, Transformer mode
         }
         MissingTensors.require(checkpoint, description.naming(), architecture, sources.values());
         for (Parameter parameter : parameters) {
-            Optional<Matrix> computed = description.naming().computed(parameter);
             if (weights.containsKey(parameter.role())) {
                 continue;
             }
+            Optional<Matrix> computed = description.naming().computed(parameter);
             if (computed.isPresent()) {
                 weights.put(parameter.role(), computed.get());
                 continue;

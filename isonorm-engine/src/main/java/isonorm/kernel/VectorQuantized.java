@@ -60,8 +60,8 @@ final class VectorQuantized {
     private final QuantizedPanels weights;
     private final int perStep;
     private final int groupBytes;
-    /** The bits of a code, where they are in an int when they are converted, and what makes a float16 with its bits moved and a code up there the weight. */
     private final Loop<VectorQuantized> loop;
+    /** The bits of a code, where they are in an int when they are converted, and what makes a float16 with its bits moved and a code up there the weight. */
     private final int bits;
     private final int mask;
     private final float unit;
@@ -74,6 +74,8 @@ final class VectorQuantized {
     private float[] x = {};
     private float[] sums = {};
     private float[] scaleOf = {};
+    /** Where the scales of the first group are. */
+    private long scales;
     /** Where is widened to, and the bytes from an input to the next. */
     private long to;
     private long stride;
@@ -141,9 +143,6 @@ final class VectorQuantized {
             input += inputs;
         }
     }
-
-    /** Where the scales of the first group are. */
-    private long scales;
 
     /** All outputs of a panel at eight lanes. It is more than the compiler inlines of other methods than the Vector API's own: so nothing else is called here. */
     private static float bytesForOne(VectorQuantized on, int ignored) {

@@ -200,7 +200,7 @@ public final class Gptq {
                 }
                 double[] original = permuted.clone();
                 double[] near = new double[count * d];
-                double[] q = through(permuted, scale, inverse, d, count, quantization);
+                double[] q = rounded(permuted, scale, inverse, d, count, quantization);
                 for (int r = 0; r < count; r++) {
                     for (int i = 0; i < d; i++) {
                         int at = r * d + i;
@@ -288,8 +288,8 @@ public final class Gptq {
         return inverse;
     }
 
-    /** The values that rows of weights get, which are overwritten. */
-    private static double[] through(double[] w, double[] scale, double[] inverse, int d, int count, Quantization quantization) {
+    /** What rows of weights become, input by input, each error put right on the inputs behind; the weights are overwritten. */
+    private static double[] rounded(double[] w, double[] scale, double[] inverse, int d, int count, Quantization quantization) {
         double[] q = new double[count * d];
         for (int i = 0; i < d; i++) {
             for (int r = 0; r < count; r++) {
