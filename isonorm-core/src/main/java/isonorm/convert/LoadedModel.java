@@ -77,7 +77,7 @@ public record LoadedModel(Checkpoint checkpoint, Config config, Transformer mode
         Map<Role, Source> sources = description.naming().sources(architecture);
         Map<Role, Matrix> weights = new LinkedHashMap<>();
         Set<String> used = new HashSet<>();
-        Optional<QuantizedParts> quantized = Isonorm.quantized(config);
+        Optional<QuantizedParts> quantized = quantizedParts(checkpoint, config);
         if (quantized.isPresent()) {
             addQuantized(checkpoint, parameters, quantized.get(), weights, used);
             sources.keySet().removeAll(weights.keySet());
@@ -99,6 +99,14 @@ public record LoadedModel(Checkpoint checkpoint, Config config, Transformer mode
         List<String> unused = checkpoint.names().stream().filter(name -> !used.contains(name)).toList();
         requireRepetitions(checkpoint, description.naming(), architecture, unused);
         return new LoadedModel(checkpoint, config, new Model(architecture, weights), unused);
+    }
+
+    private static Optional<QuantizedParts> quantizedParts(Checkpoint checkpoint, Config config) throws CheckpointException {
+        try {
+            return Isonorm.quantized(config);
+        } catch (CheckpointException e) {
+            throw new CheckpointException(e.reason(), checkpoint.folder() + ": " + e.getMessage(), e);
+        }
     }
 
     /** The matrices that are in few bits, and the names of their two tensors each. */

@@ -141,11 +141,13 @@ class QuantizingTest {
         SampleCheckpoint changed = SampleCheckpoint.of(folder.resolve("out"));
         change.accept(changed);
         Path at = changed.save(Files.createTempDirectory(folder, "changed"));
-        return assertThrows(CheckpointException.class, () -> {
+        String message = assertThrows(CheckpointException.class, () -> {
             for (Matrix matrix : Model.of(LoadedModel.open(at).model()).weights().values()) {
                 matrix.all();
             }
         }).getMessage();
+        contains(at.toString(), message);
+        return message;
     }
 
     private static Consumer<SampleCheckpoint> says(String method, int bits, int group) {

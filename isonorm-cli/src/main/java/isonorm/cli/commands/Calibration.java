@@ -7,6 +7,7 @@ import isonorm.architecture.Architecture;
 import isonorm.architecture.Embedding;
 import isonorm.cli.terminal.Json;
 import isonorm.cli.terminal.ProgressBar;
+import isonorm.cli.terminal.Table;
 import isonorm.convert.Comparison;
 import isonorm.convert.LoadedModel;
 import isonorm.data.ImageFolder;
@@ -48,7 +49,7 @@ record Calibration(LoadedModel model, StreamBasis.Inputs found, StreamBasis.Inpu
         TokenizedText text = SampleText.read(model.checkpoint().folder().resolve("tokenizer.json"), Optional.of(data), window, tokens);
         int first = text.windows() * 3 / 4;
         if (first == 0) {
-            throw new IOException(data + " has " + text.windows() + " windows of " + window + " tokens; two or more are needed, the last quarter to measure on");
+            throw new IOException(data + " has " + Table.count(text.windows(), "window") + " of " + window + " tokens; two or more are needed, the last quarter to measure on");
         }
         ObjectNode told = Json.object().put("data", data.toString()).put("window", window).put("calibration_tokens", (long) first * window);
         TokenizedText held = TokenizedText.of(window, Arrays.copyOfRange(text.ids(), first * window, text.ids().length));
