@@ -51,7 +51,11 @@ class LauncherTest {
     }
 
     private List<String> given(String... arguments) throws IOException, InterruptedException {
-        List<String> command = new ArrayList<>(List.of(home.resolve("isonorm").toString()));
+        return given(home.resolve("isonorm"), arguments);
+    }
+
+    private List<String> given(Path launcher, String... arguments) throws IOException, InterruptedException {
+        List<String> command = new ArrayList<>(List.of(launcher.toString()));
         command.addAll(List.of(arguments));
         ProcessBuilder builder = new ProcessBuilder(command).redirectErrorStream(true);
         builder.environment().putAll(Map.of("JAVA_HOME", folder.resolve("jdk").toString(), "ISONORM_JAVA_OPTS", "-Xmx5g -Done=1"));
@@ -83,12 +87,48 @@ class LauncherTest {
                 "generate", "a b", "--prompt", "@c"), given.subList(given.indexOf("-Xmx5g"), given.size()));
     }
 
-    /** That of Windows cannot be run here. */
+    /** The archive's, behind a link, with a java that prints what it is given; it gives the same but for where its files lie. */
     @Test
-    void theLauncherOfWindowsKnowsTheSameCommands() throws IOException {
-        String script = Files.readString(Run.HOME.resolve("isonorm.cmd"));
-        List<String> named = List.of(script.replaceAll("(?s).* in \\((.*?)\\) do if .*", "$1").split(" "));
-        assertEquals(Main.COMMANDS.keySet().stream().filter(command -> !QUICK.contains(command)).toList(), named);
-        assertTrue(script.contains("isonorm-engine\\src\\main\\resources\\isonorm\\jvm.args") && script.endsWith("exit /b %errorlevel%\r\n"), script);
+    void theArchivesLauncherGivesItsOwnJavaTheSame() throws Exception {
+        Path archive = Files.createDirectories(folder.resolve("an archive")).toRealPath();
+        Files.copy(Run.HOME.resolve("isonorm-cli/src/archive/isonorm"), archive.resolve("isonorm"), StandardCopyOption.COPY_ATTRIBUTES);
+        Files.copy(folder.resolve("jdk/bin/java"), Files.createDirectories(archive.resolve("runtime/bin")).resolve("java"), StandardCopyOption.COPY_ATTRIBUTES);
+        Path link = Files.createSymbolicLink(folder.resolve("linked"), Path.of("an archive/isonorm"));
+        for (String command : Main.COMMANDS.keySet()) {
+            List<String> given = given(link, command);
+            boolean quick = QUICK.contains(command);
+            assertEquals(!quick, given.contains("@" + archive.resolve("app/jvm.args")), command + ": " + given);
+            assertEquals(!quick, given.contains("-XX:SharedArchiveFile=" + archive.resolve("app/engine.jsa")), command + ": " + given);
+            assertEquals(quick, given.contains("-XX:AOTCache=" + archive.resolve("app/start.aot")), command + ": " + given);
+            assertTrue(given.contains("-Disonorm.natives=" + archive.resolve("app/natives")), command + ": " + given);
+            assertEquals(given(command).contains("-Xmn24m"), given.contains("-Xmn24m"), command + ": " + given);
+            assertFalse(given(link, command, "--help").contains("@" + archive.resolve("app/jvm.args")), command + " --help");
+        }
+        List<String> given = given(link, "generate", "a b", "--prompt", "@c *");
+        assertTrue(given.indexOf("-Xmx5g") > given.indexOf("-Xmn24m"), given.toString());
+        assertEquals(List.of("-Xmx5g", "-Done=1", "-cp", archive.resolve("app/isonorm.jar").toString(), "isonorm.cli.Main",
+                "generate", "a b", "--prompt", "@c *"), given.subList(given.indexOf("-Xmx5g"), given.size()));
+    }
+
+    /** Those of Windows cannot be run here. */
+    @Test
+    void theLaunchersOfWindowsKnowTheSameCommands() throws IOException {
+        for (String launcher : List.of("isonorm.cmd", "isonorm-cli/src/archive/isonorm.cmd")) {
+            String script = Files.readString(Run.HOME.resolve(launcher));
+            List<String> named = List.of(script.replaceAll("(?s).* in \\((.*?)\\) do if .*", "$1").split(" "));
+            assertEquals(Main.COMMANDS.keySet().stream().filter(command -> !QUICK.contains(command)).toList(), named, launcher);
+            assertTrue(script.contains("jvm.args") && script.endsWith("exit /b %errorlevel%\r\n"), script);
+        }
+        assertTrue(Files.readString(Run.HOME.resolve("isonorm.cmd")).contains("isonorm-engine\\src\\main\\resources\\isonorm\\jvm.args"));
+    }
+
+    /** Whoever gets the archive gets what NOTICE names, and the licences of it. */
+    @Test
+    void theArchiveHasTheLicencesThatItNeeds() throws IOException {
+        Path licences = Run.HOME.resolve("isonorm-cli/src/archive/licences");
+        for (String file : List.of("bsd.txt", "mit.txt", "gpl-3.0.txt", "gcc-runtime-exception.txt", "lgpl-2.1.txt")) {
+            assertTrue(Files.size(licences.resolve(file)) > 1000, file);
+            assertTrue(Files.readString(Run.HOME.resolve("NOTICE")).contains(file), file);
+        }
     }
 }

@@ -4,6 +4,7 @@ import static isonorm.checkpoint.CheckpointException.Reason.NO_SPACE;
 import static isonorm.checkpoint.CheckpointException.Reason.WRITE_FAILED;
 
 import isonorm.words.SystemFault;
+import java.io.File;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.channels.FileChannel;
@@ -30,13 +31,9 @@ final class Disk {
         while (existing.getParent() != null && !Files.exists(existing)) {
             existing = existing.getParent();
         }
-        long available;
-        try {
-            available = Files.getFileStore(existing).getUsableSpace();
-        } catch (IOException e) {
-            throw writeFailed(path, e);
-        }
-        if (available < bytes) {
+        File file = existing.toFile(); // its file store could say the same, but not where the system lists no mount for it, as in a bare chroot
+        long available = file.getUsableSpace();
+        if (available < bytes && file.getTotalSpace() > 0) {
             throw new CheckpointException(NO_SPACE, String.format(Locale.ROOT,
                     "%s needs %d bytes, and its file system has %d available", path, bytes, available));
         }

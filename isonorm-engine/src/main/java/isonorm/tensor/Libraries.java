@@ -2,12 +2,15 @@ package isonorm.tensor;
 
 import java.io.IOException;
 import java.io.InputStream;
+import java.net.JarURLConnection;
 import java.net.URL;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Optional;
 import java.util.OptionalInt;
 import java.util.Properties;
+import java.util.function.Consumer;
 import org.bytedeco.javacpp.Loader;
 
 /** The native libraries that come with Isonorm: which of them this process has loaded, and from where. */
@@ -15,6 +18,11 @@ public final class Libraries {
 
     /** JavaCPP's names of the platforms for which there is an isonorm-natives. */
     private static final List<String> PLATFORMS = List.of("linux-x86_64", "linux-arm64", "macosx-arm64", "macosx-x86_64", "windows-x86_64");
+
+    /** Where native code lies unpacked already, under the names that it has in jars; the command line's archive has such a folder. */
+    private static final Optional<Path> UNPACKED = Optional.ofNullable(System.getProperty("isonorm.natives")).map(Path::of);
+
+    private static volatile Consumer<Path> listener = _ -> {};
 
     private Libraries() {}
 
@@ -35,15 +43,9 @@ public final class Libraries {
                 new Library("OpenBLAS", OpenBlas.isOnClassPath() ? version("openblas") : Optional.empty(), openBlas));
     }
 
-    /** The folder into which the first use of a library will unpack it; nothing where none is on the class path, or one is there already. */
-    public static Optional<Path> toUnpack() {
-        if (version("dnnl").isEmpty() && !OpenBlas.isOnClassPath()) {
-            return Optional.empty();
-        }
-        return cache().filter(folder -> {
-            String[] unpacked = folder.toFile().list((_, name) -> name.startsWith("openblas") || name.startsWith("dnnl"));
-            return unpacked == null || unpacked.length == 0;
-        });
+    /** Who is to be told of the folder, before any native code is unpacked to it. */
+    public static void beforeUnpacking(Consumer<Path> listener) {
+        Libraries.listener = listener;
     }
 
     /** The instruction sets oneDNN may use, a bit each, as {@code dnnl_cpu_isa_t} has them; empty where products are not its. */
@@ -67,9 +69,35 @@ public final class Libraries {
                 : library + " is not on this platform";
     }
 
+    /** A file that lies unpacked already. */
+    public static Optional<Path> unpacked(String name) {
+        return UNPACKED.map(folder -> folder.resolve(name)).filter(Files::exists);
+    }
+
     /** A file of another jar, which a class of a module finds by its class loader alone. */
-    static URL resource(String file) {
-        return Libraries.class.getClassLoader().getResource(file);
+    static Optional<URL> packed(String name) {
+        return Optional.ofNullable(Libraries.class.getClassLoader().getResource(name));
+    }
+
+    /** A file as native code is loaded from: where it lies unpacked, or into the cache it is; empty where no jar has it. */
+    static Optional<Path> file(String name) throws IOException {
+        Optional<Path> unpacked = unpacked(name);
+        Optional<URL> packed = packed(name);
+        if (unpacked.isPresent() || packed.isEmpty()) {
+            return unpacked;
+        }
+        if (packed.get().openConnection() instanceof JarURLConnection jar) {
+            tellBeforeUnpacking(Loader.getCacheDir().toPath().resolve(Path.of(jar.getJarFileURL().getPath()).getFileName()).resolve(name));
+        }
+        return Optional.of(Loader.cacheResource(packed.get()).toPath());
+    }
+
+    /** Once, and where the file is not there yet. */
+    static synchronized void tellBeforeUnpacking(Path file) throws IOException {
+        if (!Files.exists(file)) {
+            listener.accept(Loader.getCacheDir().toPath());
+            listener = _ -> {};
+        }
     }
 
     /** The library's own, in front of JavaCPP's. */

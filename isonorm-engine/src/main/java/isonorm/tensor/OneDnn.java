@@ -21,7 +21,6 @@ import java.lang.foreign.SymbolLookup;
 import java.lang.invoke.MethodHandle;
 import java.lang.ref.Cleaner;
 import java.lang.ref.Reference;
-import java.net.URL;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.EnumMap;
@@ -277,22 +276,17 @@ final class OneDnn implements Multiplier {
         if (!Loader.getPlatform().equals(PLATFORM)) {
             return new Found(Optional.empty(), "oneDNN comes with Isonorm for Linux on x86-64 alone");
         }
-        URL openMp = Libraries.resource(FOLDER + "libgomp.so.1");
-        URL library = Libraries.resource(FOLDER + "libdnnl.so.3");
-        if (openMp == null || library == null) {
-            return new Found(Optional.empty(), Libraries.missing("oneDNN", PLATFORM));
-        }
         try {
-            SymbolLookup.libraryLookup(cached(openMp), Arena.global());
-            Path place = cached(library);
-            return new Found(Optional.of(new OneDnn(SymbolLookup.libraryLookup(place, Arena.global()), place)), "");
+            Optional<Path> openMp = Libraries.file(FOLDER + "libgomp.so.1");
+            Optional<Path> library = Libraries.file(FOLDER + "libdnnl.so.3");
+            if (openMp.isEmpty() || library.isEmpty()) {
+                return new Found(Optional.empty(), Libraries.missing("oneDNN", PLATFORM));
+            }
+            SymbolLookup.libraryLookup(openMp.get(), Arena.global());
+            return new Found(Optional.of(new OneDnn(SymbolLookup.libraryLookup(library.get(), Arena.global()), library.get())), "");
         } catch (IOException | IllegalArgumentException e) { // such as a C library that cannot load it
             return new Found(Optional.empty(), "oneDNN could not be loaded: " + e.getMessage());
         }
-    }
-
-    private static Path cached(URL resource) throws IOException {
-        return Loader.cacheResource(resource).toPath();
     }
 
     /** The instruction sets it may use, a bit each, as {@code dnnl_cpu_isa_t} has them. */

@@ -20,7 +20,6 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.SymbolLookup;
 import java.lang.invoke.MethodHandle;
 import java.lang.ref.Reference;
-import java.net.URL;
 import java.net.URLConnection;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -85,27 +84,24 @@ final class OpenBlas implements Multiplier {
         return Here.FOUND;
     }
 
-    /** Where it lies packed; nothing where the jar with this platform's native code is not there. */
-    private static Optional<URL> packed() {
-        return NAMES.stream().flatMap(name -> Optional.ofNullable(Libraries.resource(FOLDER + name)).stream()).findFirst();
+    /** Its name in this platform's jar, or where that lies unpacked; nothing where neither is there. */
+    private static Optional<String> name() {
+        return NAMES.stream().map(name -> FOLDER + name).filter(name -> Libraries.unpacked(name).isPresent() || Libraries.packed(name).isPresent()).findFirst();
     }
 
     /** Whether the jar with this platform's native code is there. */
     static boolean isOnClassPath() {
-        return packed().isPresent();
+        return name().isPresent();
     }
 
     private static Found open() {
-        Optional<URL> library = packed();
+        Optional<String> library = name();
         if (library.isEmpty()) {
             return new Found(Optional.empty(), Libraries.missing("OpenBLAS", PLATFORM));
         }
         try {
             for (String name : CALLED) {
-                URL called = Libraries.resource(FOLDER + name);
-                if (called != null) {
-                    SymbolLookup.libraryLookup(Loader.cacheResource(called).toPath(), Arena.global());
-                }
+                Libraries.file(FOLDER + name).ifPresent(called -> SymbolLookup.libraryLookup(called, Arena.global()));
             }
             Path place = ownFile(library.get());
             return new Found(Optional.of(new OpenBlas(SymbolLookup.libraryLookup(place, Arena.global()), place)), "");
@@ -114,15 +110,20 @@ final class OpenBlas implements Multiplier {
         }
     }
 
-    /** The library in a file of our own, which is written once and never changed. */
-    private static Path ownFile(URL library) throws IOException {
+    /** The library in a file of our own, which is written once and never changed; where it lies unpacked it is that. */
+    private static Path ownFile(String library) throws IOException {
+        Optional<Path> unpacked = Libraries.unpacked(library);
+        if (unpacked.isPresent()) {
+            return unpacked.get();
+        }
         String version = Libraries.version("openblas").orElse("unknown");
         Path file = Loader.getCacheDir().toPath().resolve("openblas-" + version + "-isonorm-" + PLATFORM + NAMES.stream()
-                .filter(name -> library.getPath().endsWith("/" + name)).map(name -> name.substring("libopenblas".length())).findFirst().orElse(""));
-        URLConnection connection = library.openConnection();
+                .filter(name -> library.endsWith("/" + name)).map(name -> name.substring("libopenblas".length())).findFirst().orElse(""));
+        URLConnection connection = Libraries.packed(library).orElseThrow().openConnection();
         if (Files.exists(file) && Files.size(file) == connection.getContentLengthLong()) {
             return file;
         }
+        Libraries.tellBeforeUnpacking(file);
         byte[] bytes;
         try (InputStream in = connection.getInputStream()) {
             bytes = in.readAllBytes();

@@ -3,10 +3,12 @@ package isonorm.text;
 import ai.djl.huggingface.tokenizers.Encoding;
 import ai.djl.huggingface.tokenizers.HuggingFaceTokenizer;
 import ai.djl.huggingface.tokenizers.jni.LibUtils;
+import isonorm.tensor.Libraries;
 import java.io.ByteArrayInputStream;
 import java.io.IOException;
 import java.io.InputStream;
 import java.nio.charset.StandardCharsets;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 
@@ -15,7 +17,7 @@ record OwnTokenizer(HuggingFaceTokenizer tokenizer) implements NativeTokenizer {
 
     /** Options, and what the tokenizers' library reads of system properties while it is loaded and whenever it opens a file. */
     private static final Map<String, String> OPTIONS = Map.of("addSpecialTokens", "false", "truncation", "false", "padding", "false");
-    static final Map<String, String> PROPERTIES = Map.of("ai.djl.offline", "true", "RUST_FLAVOR", "cpu", "slf4j.internal.verbosity", "ERROR");
+    static final Map<String, String> PROPERTIES = properties();
 
     /**
      * Left alone, the library would ask the network where it runs, look there for a build of itself for CUDA, and write about logging to stderr.
@@ -32,6 +34,14 @@ record OwnTokenizer(HuggingFaceTokenizer tokenizer) implements NativeTokenizer {
         } finally {
             own.forEach(System::clearProperty);
         }
+    }
+
+    /** Where the library lies unpacked already, it is told so. */
+    private static Map<String, String> properties() {
+        Map<String, String> properties = new HashMap<>(Map.of("ai.djl.offline", "true", "RUST_FLAVOR", "cpu", "slf4j.internal.verbosity", "ERROR"));
+        Libraries.unpacked("tokenizers/" + System.mapLibraryName("tokenizers"))
+                .ifPresent(file -> properties.put("RUST_LIBRARY_PATH", file.toAbsolutePath().toString()));
+        return Map.copyOf(properties);
     }
 
     private static void requireLibrary() throws NotLoaded {

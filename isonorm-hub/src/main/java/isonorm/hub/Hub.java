@@ -241,8 +241,8 @@ public final class Hub {
 
         private void requireRoom(List<Listing.Entry> files) throws IOException {
             long needed = files.stream().filter(file -> !Files.exists(cache.blob(file.etag()))).mapToLong(Listing.Entry::size).sum();
-            long room = Files.getFileStore(cache.folder()).getUsableSpace();
-            if (needed > room) {
+            long room = cache.folder().toFile().getUsableSpace();
+            if (needed > room && cache.folder().toFile().getTotalSpace() > 0) {
                 throw new IOException(cache.hub() + " has room for " + room + " bytes, and " + name + " needs " + needed);
             }
         }

@@ -72,11 +72,11 @@ public abstract class Subcommand implements Callable<Integer> {
         console.err().println("slow here: " + why + " (isonorm doctor has more)");
     }
 
-    /** The engine's jars bring their native code packed. */
+    /** The engine's jars bring their native code packed; said when it is unpacked. */
     void announceUnpacking() {
         Logs.hush();
         if (!quiet) {
-            Libraries.toUnpack().ifPresent(folder -> console.err().println("unpacking native code to " + folder + " (first use, up to 130 MB) ..."));
+            Libraries.beforeUnpacking(folder -> console.err().println("unpacking native code to " + folder + " (first use, up to 130 MB) ..."));
         }
     }
 
