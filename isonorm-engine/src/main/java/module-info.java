@@ -26,6 +26,8 @@ module isonorm.engine {
     exports isonorm.train;
     exports isonorm.verify;
 
+    uses isonorm.train.ProcessGroup.Provider; // of isonorm-cluster
+
     opens isonorm.data to com.fasterxml.jackson.databind; // their records are files
     opens isonorm.train to com.fasterxml.jackson.databind;
 

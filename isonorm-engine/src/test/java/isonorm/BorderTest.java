@@ -37,7 +37,7 @@ import org.junit.jupiter.api.io.TempDir;
 class BorderTest {
 
     /** How many public types users may have to know. */
-    private static final int TYPES = 52;
+    private static final int TYPES = 53;
 
     @TempDir
     Path folder;

@@ -11,6 +11,7 @@ import java.lang.foreign.Arena;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.function.IntConsumer;
 
 /**
  * A model that can be learned: its loss on a batch, and the gradient of the loss with respect to each parameter.
@@ -20,6 +21,8 @@ import java.util.List;
 public final class Network implements AutoCloseable {
 
     private static final Pad.Mark START = new Pad.Mark(0, 0);
+
+    private static final IntConsumer NOBODY = _ -> {};
 
     private final Arena arena = Arena.ofShared();
     private final Pad pad = new Pad();
@@ -33,9 +36,11 @@ public final class Network implements AutoCloseable {
     private final List<Entered> entered = new ArrayList<>();
     private boolean watched;
     private boolean recomputed;
+    private int rank;
+    private int ranks = 1;
 
     /** The variance of what enters a block over its values, the mean over tokens, and the largest value. */
-    public record Entered(int block, double variance, double largest) {
+    public record Entered(int block, double variance, double largest, int tokens) {
 
         static Entered of(int block, Rows h, Team team) {
             int parts = Math.ceilDiv(h.rows(), 64);
@@ -55,7 +60,7 @@ public final class Network implements AutoCloseable {
                     variances[part] += squares / h.columns() - mean * mean;
                 }
             });
-            return new Entered(block, Arrays.stream(variances).sum() / h.rows(), Arrays.stream(largest).max().orElse(0));
+            return new Entered(block, Arrays.stream(variances).sum() / h.rows(), Arrays.stream(largest).max().orElse(0), h.rows());
         }
     }
 
@@ -89,6 +94,15 @@ public final class Network implements AutoCloseable {
         recomputed = again;
     }
 
+    /**
+     * Which examples it learns: of each {@code ranks} that follow each other the one with number {@code rank}, others having the rest. What is dropped by chance
+     * is what one network would drop that has them all.
+     */
+    public void among(int rank, int ranks) {
+        this.rank = rank;
+        this.ranks = ranks;
+    }
+
     /** The bytes that what a step computes has taken so far. */
     public long memory() {
         return pad.bytes();
@@ -111,8 +125,18 @@ public final class Network implements AutoCloseable {
      * @return the sum of the losses
      */
     public double learn(Examples examples, double factor, Seed seed) {
+        return learn(examples, factor, seed, NOBODY);
+    }
+
+    /**
+     * The same.
+     *
+     * @param complete called on the way back with the number of each block, from the last, whose matrices nothing more is added to; those of the head are
+     *     complete before
+     */
+    public double learn(Examples examples, double factor, Seed seed, IntConsumer complete) {
         Step step = step(examples, seed, true);
-        HeadFunction.Scored scored = forward(examples, factor, step);
+        HeadFunction.Scored scored = forward(examples, factor, step, complete);
         step.goBack();
         pad.release(START);
         return scored.loss();
@@ -120,12 +144,12 @@ public final class Network implements AutoCloseable {
 
     /** What the model as it is gives. */
     public HeadFunction.Scored score(Examples examples) {
-        HeadFunction.Scored scored = forward(examples, 1, step(examples, Seed.of(0), false));
+        HeadFunction.Scored scored = forward(examples, 1, step(examples, Seed.of(0), false), NOBODY);
         pad.release(START);
         return scored;
     }
 
-    private HeadFunction.Scored forward(Examples examples, double factor, Step step) {
+    private HeadFunction.Scored forward(Examples examples, double factor, Step step, IntConsumer complete) {
         TracedResidual h = embedding.forward(examples, step);
         TracedResidual second = dual ? new TracedResidual(step, h.settled(), architecture.streamWidth()) : null;
         if (dual) {
@@ -138,6 +162,8 @@ public final class Network implements AutoCloseable {
             if (watched && step.learning()) {
                 entered.add(Entered.of(l, h.carried(h.settled()), team));
             }
+            int block = l;
+            step.back(() -> complete.accept(block)); // behind all that the block puts off
             if (recomputed && step.learning()) {
                 twice(blocks.get(l), h, second, step);
             } else {
@@ -178,7 +204,7 @@ public final class Network implements AutoCloseable {
             case Examples.Images _ -> ((Embedding.Patches) architecture.embedding()).tokens();
         };
         Type wide = parameters.compute() == Type.F64 ? Type.F64 : Type.F32;
-        return new Step(team, pad, parameters.compute(), wide, examples.count(), length, seed, learning);
+        return new Step(team, pad, parameters.compute(), wide, new Step.Sequences(examples.count(), length, rank, ranks), seed, learning);
     }
 
     @Override

@@ -39,6 +39,9 @@ public final class Parameters implements AutoCloseable {
     private final Map<Role, Entry> entries = new LinkedHashMap<>();
     private final List<Entry> own;
     private final long count;
+    private final MemorySegment weights;
+    private final MemorySegment gradient;
+    private final MemorySegment used;
 
     /**
      * One parameter. A vector has one row.
@@ -76,6 +79,13 @@ public final class Parameters implements AutoCloseable {
             return all.slice(0, Math.max(1, shape.rows())).sliceColumns(0, shape.columns());
         }
 
+        /** Makes the gradient zero where nothing was added to it. */
+        public void settle() {
+            if (begins()) {
+                zero(gradient);
+            }
+        }
+
         /** Whether something was added to the gradient in this step; if not, it may be overwritten. Asking makes it so. */
         public boolean begins() {
             boolean first = !begun[0];
@@ -92,10 +102,10 @@ public final class Parameters implements AutoCloseable {
         order.addAll(own.stream().filter(Parameter::isVector).toList());
         long values = order.stream().mapToLong(each -> (long) rows(architecture, each) * columns(architecture, each)).sum();
         this.count = values;
-        MemorySegment weights = arena.allocate(values * type.bytes(), 64);
-        Type exact = type == Type.F64 ? Type.F64 : Type.F32;
-        MemorySegment gradient = arena.allocate(values * exact.bytes(), 64);
-        MemorySegment used = compute == type ? weights : arena.allocate(values * compute.bytes(), 64);
+        this.weights = arena.allocate(values * type.bytes(), 64);
+        Type exact = gradientType();
+        this.gradient = arena.allocate(values * exact.bytes(), 64);
+        this.used = compute == type ? weights : arena.allocate(values * compute.bytes(), 64);
         long at = 0;
         for (Parameter each : order) {
             int rows = rows(architecture, each);
@@ -157,6 +167,43 @@ public final class Parameters implements AutoCloseable {
         return count;
     }
 
+    /** Some values of all, which lie one behind the other from the first matrix to the last vector. */
+    public record Span(long first, long length) {
+
+        public long end() {
+            return first + length;
+        }
+    }
+
+    /** All of them. */
+    public Span whole() {
+        return new Span(0, count);
+    }
+
+    /** The memory of some weights. */
+    public MemorySegment weights(Span span) {
+        return slice(weights, type, span);
+    }
+
+    /** The memory of their gradient. */
+    public MemorySegment gradient(Span span) {
+        return slice(gradient, gradientType(), span);
+    }
+
+    /** The memory of what is computed with in their place. */
+    public MemorySegment used(Span span) {
+        return slice(used, compute, span);
+    }
+
+    /** The type of gradients: float32, or float64 where weights are. */
+    public Type gradientType() {
+        return type == Type.F64 ? Type.F64 : Type.F32;
+    }
+
+    private static MemorySegment slice(MemorySegment all, Type type, Span span) {
+        return all.asSlice(span.first * type.bytes(), span.length * type.bytes());
+    }
+
     /** Every parameter that is not another model's. */
     public List<Entry> all() {
         return own;
@@ -185,7 +232,7 @@ public final class Parameters implements AutoCloseable {
 
     /** Makes what is computed with from the weights, after they have changed. */
     public void refresh(Team team) {
-        each(team, this::refresh);
+        each(team, List.of(whole()), this::refresh);
         refreshValues();
     }
 
@@ -213,18 +260,18 @@ public final class Parameters implements AutoCloseable {
 
     private record Piece(Entry entry, long first, int length) {}
 
-    /** Runs {@code chunk} on all parameters, in parts. */
-    public void each(Team team, Chunk chunk) {
-        List<Piece> pieces = pieces();
+    /** Runs {@code chunk} on the parameters in some spans, which are in order, in parts. */
+    public void each(Team team, List<Span> spans, Chunk chunk) {
+        List<Piece> pieces = pieces(spans);
         team.each(pieces.size(), number -> {
             Piece piece = pieces.get(number);
             chunk.run(piece.entry, piece.first, piece.length);
         });
     }
 
-    /** The sum of what {@code measure} gives for every part, added in one order whoever computes it. */
-    public double sum(Team team, ToDoubleFunction<Rows> measure) {
-        List<Piece> pieces = pieces();
+    /** The sum of what {@code measure} gives for every part of the gradient in some spans, added in one order whoever computes it. */
+    public double sum(Team team, List<Span> spans, ToDoubleFunction<Rows> measure) {
+        List<Piece> pieces = pieces(spans);
         double[] sums = new double[pieces.size()];
         team.each(pieces.size(), number -> {
             Piece piece = pieces.get(number);
@@ -237,12 +284,22 @@ public final class Parameters implements AutoCloseable {
         return sum;
     }
 
-    private List<Piece> pieces() {
+    private List<Piece> pieces(List<Span> spans) {
         List<Piece> pieces = new ArrayList<>();
+        int next = 0;
         for (Entry entry : own) {
-            long values = (long) entry.weights.rows() * entry.weights.columns();
-            for (long first = 0; first < values; first += CHUNK) {
-                pieces.add(new Piece(entry, first, (int) Math.min(CHUNK, values - first)));
+            long at = entry.weights.offset();
+            long end = at + (long) entry.weights.rows() * entry.weights.columns();
+            for (long first = at; first < end; first += CHUNK) {
+                long last = Math.min(first + CHUNK, end);
+                while (next < spans.size() && spans.get(next).end() <= first) {
+                    next++;
+                }
+                for (int i = next; i < spans.size() && spans.get(i).first < last; i++) {
+                    long from = Math.max(first, spans.get(i).first);
+                    long to = Math.min(last, spans.get(i).end());
+                    pieces.add(new Piece(entry, from - at, (int) (to - from)));
+                }
             }
         }
         return pieces;
@@ -266,11 +323,7 @@ public final class Parameters implements AutoCloseable {
 
     /** Makes gradients zero to which nothing was added: those of parts that took no part. */
     public void settleGradients() {
-        for (Entry entry : own) {
-            if (entry.begins()) {
-                zero(entry.gradient);
-            }
-        }
+        own.forEach(Entry::settle);
     }
 
     public static void zero(Rows rows) {

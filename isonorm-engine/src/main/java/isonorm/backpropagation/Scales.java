@@ -47,14 +47,22 @@ public record Scales(double[] norms, double[] branches, double dropout, double d
                 return;
             }
             Seed seed = step.seed().at(number);
+            Step.Sequences all = step.sequences();
             if (values > 0) {
-                step.each(x.rows(), (first, rows) -> step.gradients().dropout(x.slice(first, rows), values, seed.at("values"), first));
+                Seed drawn = seed.at("values");
+                step.team().each(all.count(), sequence -> step.gradients().dropout(x.slice(sequence * all.length(), all.length()), values, drawn,
+                        (long) all.number(sequence) * all.length()));
             }
             if (sequences > 0) {
                 SplittableRandom chances = seed.at("sequences").random();
-                for (int sequence = 0; sequence < step.count(); sequence++) {
-                    Rows some = x.slice(sequence * step.length(), step.length());
+                int drawn = 0;
+                for (int sequence = 0; sequence < all.count(); sequence++) {
+                    for (; drawn < all.number(sequence); drawn++) {
+                        chances.nextDouble(); // of a sequence that another rank has
+                    }
+                    Rows some = x.slice(sequence * all.length(), all.length());
                     double draw = chances.nextDouble();
+                    drawn++;
                     step.scale(some, draw < sequences ? 0 : 1 / (1 - sequences));
                 }
             }

@@ -27,8 +27,7 @@ final class Step {
     private final Pad pad;
     private final Type type;
     private final Type wide;
-    private final int count;
-    private final int length;
+    private final Sequences sequences;
     private final Seed seed;
     private final boolean learning;
     private final Kernels kernels;
@@ -37,20 +36,33 @@ final class Step {
     private boolean forgetting;
 
     /**
+     * What goes through the model.
+     *
+     * @param count of them
+     * @param length of each
+     * @param first the number of the first among those of the whole batch
+     * @param stride of the next ones
+     */
+    record Sequences(int count, int length, int first, int stride) {
+
+        /** The number of one of them in the whole batch. */
+        int number(int sequence) {
+            return first + sequence * stride;
+        }
+    }
+
+    /**
      * @param type of activations
      * @param wide of the stream and its gradient
-     * @param count sequences
-     * @param length of each
      * @param seed of what is drawn by chance
      * @param learning whether there is a backward pass; without one nothing is dropped by chance
      */
-    Step(Team team, Pad pad, Type type, Type wide, int count, int length, Seed seed, boolean learning) {
+    Step(Team team, Pad pad, Type type, Type wide, Sequences sequences, Seed seed, boolean learning) {
         this.team = team;
         this.pad = pad;
         this.type = type;
         this.wide = wide;
-        this.count = count;
-        this.length = length;
+        this.sequences = sequences;
         this.seed = seed;
         this.learning = learning;
         this.kernels = Kernels.of(type);
@@ -83,17 +95,21 @@ final class Step {
 
     /** How many sequences there are. */
     int count() {
-        return count;
+        return sequences.count;
     }
 
     /** How long each is. */
     int length() {
-        return length;
+        return sequences.length;
+    }
+
+    Sequences sequences() {
+        return sequences;
     }
 
     /** How many rows the stream has. */
     int rows() {
-        return count * length;
+        return sequences.count * sequences.length;
     }
 
     Seed seed() {

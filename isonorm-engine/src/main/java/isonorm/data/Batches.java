@@ -30,11 +30,17 @@ public record Batches(Split split, int length, long seed) {
 
     /** The windows {@code position} to {@code position + count - 1} of an endless order: (count, length + 1). */
     public int[][] rows(long position, int count) {
+        return rows(position, count, 1);
+    }
+
+    /** Every {@code stride}th window from {@code position} on, so many of them. */
+    public int[][] rows(long position, int count, int stride) {
         int[][] rows = new int[count][];
         Seed drawn = Seed.of(seed);
         for (int i = 0; i < count; i++) {
-            long place = Permutation.endless(windows(), drawn.at("order"), position + i);
-            long epoch = (position + i) / windows();
+            long at = position + (long) i * stride;
+            long place = Permutation.endless(windows(), drawn.at("order"), at);
+            long epoch = at / windows();
             rows[i] = split.read(new Permutation(length, drawn.at("moved")).at(epoch % length) + place * length, length + 1);
         }
         return rows;

@@ -9,6 +9,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
+import java.util.stream.IntStream;
 
 /**
  * Pairs of a prompt and its completion, of which the completion is to be learned: lines of JSON with the keys {@code prompt} and
@@ -111,20 +112,29 @@ public final class Completions {
 
     /** The pairs {@code position} to {@code position + count - 1} of an endless order, as long as the longest of them. */
     public Rows rows(long position, int count) {
+        return rows(position, count, 0, 1);
+    }
+
+    /** Of these the one with number {@code first} and every {@code stride}th behind it, as long as the longest of all. */
+    public Rows rows(long position, int count, int first, int stride) {
         Pair[] pairs = new Pair[count];
         for (int i = 0; i < count; i++) {
             pairs[i] = train.get((int) Permutation.endless(train.size(), Seed.of(seed).at("order"), position + i));
         }
-        return rows(pairs);
+        return rows(IntStream.iterate(first, i -> i < count, i -> i + stride).mapToObj(i -> pairs[i]).toArray(Pair[]::new), longest(pairs));
     }
 
     /** The pairs {@code first} to {@code first + count - 1} of those that are not learned from. */
     public Rows validation(int first, int count) {
-        return rows(validation.subList(first, first + count).toArray(Pair[]::new));
+        Pair[] pairs = validation.subList(first, first + count).toArray(Pair[]::new);
+        return rows(pairs, longest(pairs));
     }
 
-    private Rows rows(Pair[] pairs) {
-        int length = Arrays.stream(pairs).mapToInt(pair -> pair.ids.length - 1).max().orElseThrow();
+    private static int longest(Pair[] pairs) {
+        return Arrays.stream(pairs).mapToInt(pair -> pair.ids.length - 1).max().orElseThrow();
+    }
+
+    private Rows rows(Pair[] pairs, int length) {
         int[][] ids = new int[pairs.length][length];
         int[][] targets = new int[pairs.length][length];
         for (int row = 0; row < pairs.length; row++) {

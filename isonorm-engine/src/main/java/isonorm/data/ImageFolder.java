@@ -205,10 +205,15 @@ public final class ImageFolder {
      * @throws IOException naming an image that cannot be read
      */
     public Labelled rows(long position, int count) throws IOException {
+        return rows(position, count, 1);
+    }
+
+    /** Every {@code stride}th image from {@code position} on, so many of them. */
+    public Labelled rows(long position, int count, int stride) throws IOException {
         Image[] images = new Image[count];
         boolean[] mirrored = new boolean[count];
         for (int i = 0; i < count; i++) {
-            long at = position + i;
+            long at = position + (long) i * stride;
             images[i] = train.get((int) Permutation.endless(train.size(), Seed.of(seed).at("order"), at));
             mirrored[i] = (Seed.of(seed).at("mirrored").number(at) & 1) == 1;
         }

@@ -51,7 +51,8 @@ public final class Configuration {
     static {
         add("out", "", "the folder of the run");
         add("seed", "1", "of weights, data and dropout");
-        add("threads", "0", "0 for one a processor");
+        add("threads", "0", "0 for one a processor; ranks on one machine share them");
+        add("group.timeout", "60", "seconds that a step of several ranks waits for one of them");
         add("steps", "450", "how many steps");
         add("strategy", "pre-ln", "one of the named strategies");
         add("strategy.kind", "", "layernorm, rmsnorm, crmsnorm or dyt in place of the strategy's");
@@ -194,6 +195,7 @@ public final class Configuration {
         run.folder().ifPresent(folder -> values.put("out", folder.toString()));
         values.put("seed", text(run.seed()));
         values.put("threads", text(run.threads()));
+        values.put("group.timeout", text(run.timeout()));
         switch (run.start()) {
             case TrainingRun.Start.New model -> {
                 values.putAll(StrategyText.write(model.strategy(), model.depth()));
@@ -283,7 +285,7 @@ public final class Configuration {
      * @throws IllegalArgumentException naming the key whose value makes no sense
      */
     public TrainingRun run() {
-        return new TrainingRun(has("out") ? Optional.of(path("out")) : Optional.empty(), whole(Range.SEED), number(Range.THREADS),
+        return new TrainingRun(has("out") ? Optional.of(path("out")) : Optional.empty(), whole(Range.SEED), number(Range.THREADS), number(Range.TIMEOUT),
                 has("from") ? ofCheckpoint() : ofPreset(), reading(), learning(),
                 new TrainingRun.Watching(whole(Range.LOG), whole(Range.DEPTH), whole(Range.EVALUATION), number(Range.EVALUATION_BATCHES),
                         whole(Range.CHECKPOINT), number(Range.KEEP), real(Range.ABOVE), whole(Range.PATIENCE)));

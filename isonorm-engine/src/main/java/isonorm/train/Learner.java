@@ -22,12 +22,17 @@ final class Learner implements AutoCloseable {
     private final Parameters parameters;
     private final Optional<Equivalent> equivalent;
     private final Network network;
+    private final DataParallel parallel;
     private final Optimizer optimizer;
     private final Team team;
     private double scale = 1;
 
-    /** What a step saw. */
-    record Seen(double loss, double gradientNorm) {
+    /**
+     * What a step saw.
+     *
+     * @param targets how many all ranks learned from
+     */
+    record Seen(double loss, double gradientNorm, long targets) {
 
         boolean finite() {
             return Double.isFinite(loss) && Double.isFinite(gradientNorm);
@@ -39,6 +44,11 @@ final class Learner implements AutoCloseable {
      * @param compute what matrices are multiplied in
      */
     Learner(Architecture architecture, Strategy.Running running, Scales scales, OptimizerRule rule, Type type, Type compute, Team team) {
+        this(architecture, running, scales, rule, type, compute, team, ProcessGroup.alone());
+    }
+
+    /** The same that learns together with others; each has other rows of every batch. */
+    Learner(Architecture architecture, Strategy.Running running, Scales scales, OptimizerRule rule, Type type, Type compute, Team team, ProcessGroup group) {
         this.architecture = architecture;
         this.team = team;
         this.parameters = Parameters.of(architecture, type, compute);
@@ -50,7 +60,10 @@ final class Learner implements AutoCloseable {
         this.network = equivalent.isPresent()
                 ? new Network(equivalent.get().architecture(), equivalent.get().phi(), scales, team)
                 : new Network(architecture, parameters, scales, team);
-        this.optimizer = new Optimizer(rule, parameters);
+        network.among(group.rank(), group.size());
+        boolean plain = equivalent.isEmpty();
+        this.parallel = new DataParallel(group, parameters, !plain, plain);
+        this.optimizer = new Optimizer(rule, parameters, parallel.own());
     }
 
     Architecture architecture() {
@@ -86,9 +99,36 @@ final class Learner implements AutoCloseable {
         }
         List<Metrics.BlockLine> lines = new ArrayList<>();
         for (Network.Entered entered : network.entered()) {
-            lines.add(new Metrics.BlockLine(entered.block(), entered.variance(), entered.largest(), Math.sqrt(squares[entered.block()]) / scale));
+            lines.add(ofAll(entered, Math.sqrt(squares[entered.block()]) / scale));
         }
         return lines;
+    }
+
+    /** The variance is a mean over tokens, of which a rank may have more than another. */
+    private Metrics.BlockLine ofAll(Network.Entered entered, double gradientNorm) {
+        double[][] all = parallel.all(ProcessGroup.Patience.STEP, entered.variance(), entered.tokens(), entered.largest());
+        if (all.length == 1) {
+            return new Metrics.BlockLine(entered.block(), entered.variance(), entered.largest(), gradientNorm);
+        }
+        double variance = 0;
+        double tokens = 0;
+        double largest = 0;
+        for (double[] each : all) {
+            variance += each[0] * each[1];
+            tokens += each[1];
+            largest = Math.max(largest, each[2]);
+        }
+        return new Metrics.BlockLine(entered.block(), variance / tokens, largest, gradientNorm);
+    }
+
+    /** What it does together with others. */
+    DataParallel parallel() {
+        return parallel;
+    }
+
+    /** Brings all weights here that others have changed; every rank of a group calls it. */
+    void gather() {
+        parallel.gatherWeights(team);
     }
 
     /** What is needed after weights were set from outside. */
@@ -114,30 +154,35 @@ final class Learner implements AutoCloseable {
         Seen seen = gradient(batches, seed);
         if (seen.finite()) {
             double factor = clip > 0 && seen.gradientNorm > clip ? clip / seen.gradientNorm : 1;
-            optimizer.step(rate, number, factor / scale, team);
+            double scaling = factor / scale;
+            parallel.change(spans -> optimizer.step(rate, number, scaling, spans, team), team);
             equivalent.ifPresent(equal -> equal.push(team));
         }
         return seen;
     }
 
     private Seen gradient(List<Examples> batches, Seed seed) {
-        int targets = batches.stream().mapToInt(Examples::targets).sum();
+        long targets = (long) parallel.sums(batches.stream().mapToLong(Examples::targets).sum())[0];
         if (targets == 0) {
             throw new IllegalArgumentException("a step needs a target to learn from, got none in " + batches.size() + " batches");
         }
         parameters.forgetGradients();
         equivalent.ifPresent(equal -> equal.phi().forgetGradients());
+        parallel.begin();
         double loss = 0;
         for (int i = 0; i < batches.size(); i++) {
-            loss += network.learn(batches.get(i), scale / targets, seed.at(i));
+            boolean last = i == batches.size() - 1; // others add to the gradient first
+            loss += network.learn(batches.get(i), scale / targets, seed.at(i), last && equivalent.isEmpty() ? parallel::complete : _ -> {});
         }
         equivalent.ifPresent(equal -> {
             equal.phi().settleGradients();
             equal.pull(team);
         });
         parameters.settleGradients();
-        double squares = parameters.sum(team, Gradients.of(parameters.type())::sumOfSquares);
-        return new Seen(loss / targets, Math.sqrt(squares) / scale);
+        parallel.reduce();
+        double squares = parameters.sum(team, parallel.own(), Gradients.of(parameters.type())::sumOfSquares);
+        double[] sums = parallel.sums(loss, squares);
+        return new Seen(sums[0] / targets, Math.sqrt(sums[1]) / scale, targets);
     }
 
     /**
@@ -150,16 +195,27 @@ final class Learner implements AutoCloseable {
         static final Evaluation NONE = new Evaluation(Double.NaN, Double.NaN);
     }
 
-    /** Evaluates some batches, with nothing dropped. */
+    /** Evaluates some batches, with nothing dropped. Ranks share them out. */
     Evaluation evaluate(List<Examples> batches) {
+        int ranks = parallel.group().size();
+        int share = Math.ceilDiv(batches.size(), ranks);
+        double[] scores = new double[2 * share];
+        for (int i = 0; i < share; i++) {
+            int number = i * ranks + parallel.group().rank();
+            if (number < batches.size()) {
+                HeadFunction.Scored scored = network.score(batches.get(number));
+                scores[2 * i] = scored.loss();
+                scores[2 * i + 1] = scored.right();
+            }
+        }
+        double[][] all = parallel.all(ProcessGroup.Patience.LONG, scores);
         double loss = 0;
         long right = 0;
         long targets = 0;
-        for (Examples batch : batches) {
-            HeadFunction.Scored scored = network.score(batch);
-            loss += scored.loss();
-            right += scored.right();
-            targets += batch.targets();
+        for (int number = 0; number < batches.size(); number++) { // in their order: the same sum whoever had them
+            loss += all[number % ranks][2 * (number / ranks)];
+            right += (long) all[number % ranks][2 * (number / ranks) + 1];
+            targets += batches.get(number).targets();
         }
         boolean images = batches.stream().allMatch(Examples.Images.class::isInstance);
         return new Evaluation(loss / targets, images ? (double) right / targets : Double.NaN);

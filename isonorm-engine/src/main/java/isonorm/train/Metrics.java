@@ -15,6 +15,7 @@ import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.stream.Collectors;
 
@@ -110,6 +111,15 @@ public final class Metrics implements AutoCloseable {
     }
 
     void write(Line line) throws IOException {
+        write(line, new double[0]);
+    }
+
+    /**
+     * The same.
+     *
+     * @param rankSeconds what each rank of a group worked a step, in seconds, without what it waited for others; none of one that is alone
+     */
+    void write(Line line, double[] rankSeconds) throws IOException {
         ObjectNode json = JSON.createObjectNode();
         json.put("step", line.step).put("loss", line.loss).put("perplexity", line.perplexity()).put("gradient_norm", line.gradientNorm)
                 .put("learning_rate", line.rate);
@@ -124,6 +134,10 @@ public final class Metrics implements AutoCloseable {
         }
         json.put("tokens_per_second", line.tokensPerSecond).put("memory_bytes", line.memory)
                 .put("seconds", line.seconds);
+        if (rankSeconds.length > 0) {
+            ArrayNode seconds = json.putArray("rank_seconds");
+            Arrays.stream(rankSeconds).forEach(seconds::add);
+        }
         append(json);
         events.scalar(line.step, "loss", line.loss);
         events.scalar(line.step, "gradient_norm", line.gradientNorm);

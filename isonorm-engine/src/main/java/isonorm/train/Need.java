@@ -18,14 +18,18 @@ record Need(long parameters, int ofParameter, double activations) {
     private static final int STREAMS = 4;
     private static final double GIGABYTE = 1 << 30;
 
-    static Need of(Recipe recipe, boolean recompute, long tokens) {
+    /**
+     * @param tokens of a batch
+     * @param ranks that share the optimizer's moments
+     */
+    static Need of(Recipe recipe, boolean recompute, long tokens, int ranks) {
         Architecture architecture = recipe.architecture();
         int gradient = Math.max(Float.BYTES, recipe.type().bytes());
         int used = recipe.compute() == recipe.type() ? 0 : recipe.compute().bytes();
         DoubleStream blocks = architecture.blocks().stream()
                 .mapToDouble(block -> (double) STREAMS * architecture.streamWidth() + (block.feedForward() instanceof Mlp mlp ? mlp.hidden() : 0));
         double values = recompute ? blocks.max().orElse(0) : blocks.sum();
-        return new Need(architecture.parameterCount(), recipe.type().bytes() * (1 + recipe.rule().moments()) + gradient + used,
+        return new Need(architecture.parameterCount(), recipe.type().bytes() + Math.ceilDiv(recipe.type().bytes() * recipe.rule().moments(), ranks) + gradient + used,
                 tokens * values * recipe.compute().bytes());
     }
 

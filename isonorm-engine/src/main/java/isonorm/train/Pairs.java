@@ -10,8 +10,8 @@ import java.util.Optional;
 record Pairs(Completions completions, int vocabulary, int context, byte[] tokenizerJson) implements TrainingData {
 
     @Override
-    public Examples batch(long position, int count) {
-        return examples(completions.rows(position, count));
+    public Examples batch(long position, int count, int first, int stride) {
+        return examples(completions.rows(position, count, first, stride));
     }
 
     @Override

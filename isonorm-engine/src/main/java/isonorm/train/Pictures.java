@@ -26,9 +26,9 @@ record Pictures(ImageFolder images, int context) implements TrainingData {
     }
 
     @Override
-    public Examples batch(long position, int count) {
+    public Examples batch(long position, int count, int first, int stride) {
         try {
-            return examples(images.rows(position, count));
+            return examples(images.rows(position + first, Math.ceilDiv(count - first, stride), stride));
         } catch (IOException e) {
             throw new UncheckedIOException(e.getMessage(), e);
         }

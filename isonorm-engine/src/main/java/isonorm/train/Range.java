@@ -14,6 +14,7 @@ record Range(String key, double least, double below, boolean whole) {
 
     static final Range SEED = whole("seed", 0);
     static final Range THREADS = whole("threads", 0);
+    static final Range TIMEOUT = whole("group.timeout", 1);
     static final Range WIDTH = whole("model.width", 1);
     static final Range BLOCKS = new Range("model.blocks", 1, 100_000, true); // each is an object, before there is any memory to ask for
     static final Range HEADS = whole("model.heads", 1);

@@ -44,12 +44,17 @@ record Recipe(
         Optional<Model> from) {
 
     static Recipe of(TrainingRun run, TrainingData data) throws IOException {
+        return of(run, data, 1);
+    }
+
+    /** What is told to several ranks, each of which has some rows of a batch and some of the optimizer's moments. */
+    static Recipe of(TrainingRun run, TrainingData data, int ranks) throws IOException {
         Recipe recipe = switch (run.start()) {
             case TrainingRun.Start.New model -> ofNew(model, run.learning(), data);
             case TrainingRun.Start.Checkpoint checkpoint -> ofCheckpoint(checkpoint, run.learning(), data);
         };
         long positions = data instanceof Pictures ? recipe.architecture().context() : data.context();
-        Need.of(recipe, run.learning().recompute(), run.reading().batch() * positions).require();
+        Need.of(recipe, run.learning().recompute(), Math.ceilDiv(run.reading().batch(), ranks) * positions, ranks).require();
         return recipe;
     }
 

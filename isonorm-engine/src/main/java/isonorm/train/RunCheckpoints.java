@@ -6,6 +6,7 @@ import isonorm.architecture.Block;
 import isonorm.architecture.Part;
 import isonorm.architecture.Role;
 import isonorm.backpropagation.Parameters;
+import isonorm.backpropagation.Parameters.Span;
 import isonorm.checkpoint.CheckpointException;
 import isonorm.checkpoint.Config;
 import isonorm.checkpoint.Dtype;
@@ -29,9 +30,14 @@ import java.nio.file.LinkOption;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Comparator;
+import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import java.util.stream.IntStream;
 import java.util.stream.LongStream;
 import java.util.stream.Stream;
 
@@ -46,20 +52,27 @@ final class RunCheckpoints {
     private static final String HASHES = "sha256";
     /** Among the hashes, that of what trainer.json says beside them. */
     private static final String POSITION = "position";
-    private static final List<String> HASHED = List.of("trainer.safetensors", "model.safetensors", "config.json");
+    private static final List<String> HASHED = List.of("model.safetensors", "config.json");
+
+    /** What a process that is alone keeps of its parameters, and what a rank of a group does. */
+    private static final String TENSORS = "trainer.safetensors";
+    private static final Pattern SHARD = Pattern.compile("trainer-(\\d+)-of-(\\d+)\\.safetensors");
     private static final double SMOOTHING = 0.98;
 
     private final Path run;
     private final Recipe recipe;
     private final Map<String, byte[]> files;
+    private final Ranks ranks;
 
     /**
      * @param files what every checkpoint has beside the model
+     * @param ranks who writes them together
      */
-    RunCheckpoints(Path run, Recipe recipe, Map<String, byte[]> files) {
+    RunCheckpoints(Path run, Recipe recipe, Map<String, byte[]> files, Ranks ranks) {
         this.run = run;
         this.recipe = recipe;
         this.files = files;
+        this.ranks = ranks;
     }
 
     /**
@@ -143,19 +156,62 @@ final class RunCheckpoints {
         return Long.parseLong(folder.getFileName().toString().substring(PREFIX.length()));
     }
 
-    /** Writes one, and takes away the oldest beyond {@code keep}. */
+    /** Writes one, each rank its part, and takes away the oldest beyond {@code keep}. */
     void write(Learner learner, Position position, int keep) throws IOException {
+        learner.gather();
         Path target = run.resolve(String.format("%s%07d", PREFIX, position.step));
-        try (OutputFolder folder = OutputFolder.create(target, true)) {
-            writeModel(folder.path(), learner);
-            writeState(folder.path(), learner, position);
-            folder.commit();
+        try (Writing writing = begin(target)) {
+            Path folder = writing.folder();
+            List<String> shards = ranks.alone() ? List.of() : ranks.texts(ranks.together(() -> writeShard(folder, learner)));
+            ranks.leading(() -> {
+                writeModel(folder, learner);
+                writeState(folder, learner, position, shards);
+                writing.commit();
+                List<Path> all = all(run);
+                for (Path old : all.subList(Math.min(keep, all.size()), all.size())) {
+                    delete(old);
+                }
+            });
         } catch (IOException e) {
             throw notWritten(target, e);
         }
-        List<Path> all = all(run);
-        for (Path old : all.subList(Math.min(keep, all.size()), all.size())) {
-            delete(old);
+    }
+
+    /**
+     * A checkpoint that is being written.
+     *
+     * @param ours what the leading rank made and renames; the others write into it
+     */
+    private record Writing(Path folder, Optional<OutputFolder> ours) implements AutoCloseable {
+
+        void commit() throws IOException {
+            ours.orElseThrow().commit();
+        }
+
+        @Override
+        public void close() {
+            ours.ifPresent(OutputFolder::close);
+        }
+    }
+
+    private Writing begin(Path target) throws IOException {
+        Optional<OutputFolder> ours = ranks.together(() -> ranks.leads() ? Optional.of(OutputFolder.create(target, true)) : Optional.empty());
+        boolean begun = false;
+        try {
+            String name = ranks.alone() ? "" : ranks.ofFirst(ours.map(folder -> String.valueOf(folder.path().getFileName())).orElse(""));
+            Path folder = ours.map(OutputFolder::path).orElseGet(() -> target.resolveSibling(name));
+            ranks.together(() -> {
+                if (!Files.isDirectory(folder)) {
+                    throw new IOException(folder + " is not there; out must be a folder that all ranks share");
+                }
+                return folder;
+            });
+            begun = true;
+            return new Writing(folder, ours);
+        } finally {
+            if (!begun) {
+                ours.ifPresent(OutputFolder::close);
+            }
         }
     }
 
@@ -174,6 +230,11 @@ final class RunCheckpoints {
 
     /** The model alone, as any other checkpoint, in the place of one there may be. */
     void writeModel(Learner learner) throws IOException {
+        learner.gather();
+        ranks.leading(() -> writeAlone(learner));
+    }
+
+    private void writeAlone(Learner learner) throws IOException {
         try (OutputFolder folder = OutputFolder.create(run.resolve("model"), true)) {
             writeModel(folder.path(), learner);
             folder.commit();
@@ -267,39 +328,98 @@ final class RunCheckpoints {
         }
     }
 
-    /** What is kept of each parameter, by the name of its tensor. */
-    private static Map<String, Rows> state(Learner learner) {
-        Map<String, Rows> state = new LinkedHashMap<>();
+    /** A tensor of a checkpoint: of a whole parameter in its shape, or of a part of one, which is a row. */
+    private record Kept(TensorInfo info, MemorySegment values) {}
+
+    private static String moment(int number) {
+        return "moment" + number + ".";
+    }
+
+    private static final String WEIGHTS = "weights.";
+
+    /** What stands between the name of a parameter and the number of the value at which a part of it begins. */
+    private static final String AT = "@";
+
+    /** What is kept of parameters as a whole: weights and moments. */
+    private static List<Kept> whole(Learner learner) {
+        List<Kept> kept = new ArrayList<>();
         for (Parameters.Entry entry : learner.parameters().all()) {
-            state.put("weights." + entry.role().path(), entry.weights());
-            for (int i = 0; i < learner.optimizer().moments(); i++) {
-                state.put("moment" + i + "." + entry.role().path(), learner.optimizer().moment(i, entry));
+            Rows weights = entry.weights();
+            keep(kept, learner, entry.role().path(), List.of((long) weights.rows(), (long) weights.columns()), span(entry));
+        }
+        return kept;
+    }
+
+    /** What is kept of the parts of parameters that are this rank's. */
+    private static List<Kept> parts(Learner learner) {
+        List<Kept> kept = new ArrayList<>();
+        for (Parameters.Entry entry : learner.parameters().all()) {
+            Span all = span(entry);
+            for (Span own : learner.optimizer().own()) {
+                long first = Math.max(all.first(), own.first());
+                long length = Math.min(all.end(), own.end()) - first;
+                if (length > 0) {
+                    keep(kept, learner, entry.role().path() + AT + (first - all.first()), List.of(length), new Span(first, length));
+                }
             }
         }
-        return state;
+        return kept;
     }
 
-    private static MemorySegment bytes(Rows rows) {
-        long size = rows.type().bytes();
-        return rows.data().asSlice(rows.offset() * size, (long) rows.rows() * rows.columns() * size);
+    private static Span span(Parameters.Entry entry) {
+        Rows weights = entry.weights();
+        return new Span(weights.offset(), (long) weights.rows() * weights.columns());
     }
 
-    private void writeState(Path folder, Learner learner, Position position) throws IOException {
-        Map<String, Rows> state = state(learner);
-        List<TensorInfo> infos = new ArrayList<>();
-        state.forEach((name, rows) -> infos.add(new TensorInfo(name, dtype(learner), List.of((long) rows.rows(), (long) rows.columns()))));
-        Path tensors = folder.resolve("trainer.safetensors");
-        try (SafetensorsWriter writer = SafetensorsWriter.create(tensors, infos, Map.of())) {
-            for (Map.Entry<String, Rows> each : state.entrySet()) {
-                writer.write(each.getKey(), 0, bytes(each.getValue()));
+    private static void keep(List<Kept> kept, Learner learner, String name, List<Long> shape, Span span) {
+        kept.add(new Kept(new TensorInfo(WEIGHTS + name, dtype(learner), shape), learner.parameters().weights(span)));
+        for (int i = 0; i < learner.optimizer().moments(); i++) {
+            kept.add(new Kept(new TensorInfo(moment(i) + name, dtype(learner), shape), learner.optimizer().moment(i, span)));
+        }
+    }
+
+    private static void write(Path file, List<Kept> kept) throws IOException {
+        try (SafetensorsWriter writer = SafetensorsWriter.create(file, kept.stream().map(Kept::info).toList(), Map.of())) {
+            for (Kept each : kept) {
+                writer.write(each.info.name(), 0, each.values);
             }
+        }
+    }
+
+    /** Writes this rank's part, and gives its hash. */
+    private String writeShard(Path folder, Learner learner) throws IOException {
+        Path file = folder.resolve(shard(ranks.group().rank(), ranks.group().size()));
+        try {
+            write(file, parts(learner));
+        } catch (IOException e) {
+            throw notWritten(file, e);
+        }
+        return Fingerprint.sha256(file);
+    }
+
+    private static String shard(int rank, int ranks) {
+        return String.format("trainer-%05d-of-%05d.safetensors", rank, ranks);
+    }
+
+    /**
+     * @param shards the hashes of what ranks have written; none where there is one process
+     */
+    private void writeState(Path folder, Learner learner, Position position, List<String> shards) throws IOException {
+        Map<String, String> written = new HashMap<>();
+        for (int rank = 0; rank < shards.size(); rank++) {
+            written.put(shard(rank, shards.size()), shards.get(rank));
+        }
+        if (shards.isEmpty()) {
+            write(folder.resolve(TENSORS), whole(learner));
         }
         ObjectNode json = JsonRecords.of(position);
         Map<String, String> hashes = new LinkedHashMap<>();
         hashes.put(POSITION, Fingerprint.sha256(json.toString()));
         try (Stream<Path> files = Files.list(folder)) {
             for (Path file : files.sorted().toList()) {
-                hashes.put(file.getFileName().toString(), Fingerprint.sha256(file));
+                String name = file.getFileName().toString();
+                String hash = written.get(name);
+                hashes.put(name, hash == null ? Fingerprint.sha256(file) : hash);
             }
         }
         ObjectNode all = json.putObject(HASHES);
@@ -308,35 +428,103 @@ final class RunCheckpoints {
     }
 
     /**
-     * Brings a learner to where a checkpoint left it.
+     * Brings a learner to where a checkpoint left it, however many ranks wrote it.
      *
      * @throws IOException naming what is damaged; the learner may then hold anything
      */
     Position read(Path folder, Learner learner) throws IOException {
-        Position position = position(folder);
-        try (Arena arena = Arena.ofConfined()) {
-            SafetensorsFile file = SafetensorsFile.open(folder.resolve("trainer.safetensors"));
-            for (Map.Entry<String, Rows> each : state(learner).entrySet()) {
-                MemorySegment to = bytes(each.getValue());
-                MemorySegment from = file.map(each.getKey(), arena);
-                if (from.byteSize() != to.byteSize()) {
-                    throw new IOException(folder + ": " + each.getKey() + " has another size than this run's configuration asks for");
-                }
-                to.copyFrom(from);
+        Position position = position(folder, ranks.group().rank(), ranks.group().size());
+        Taking taking = new Taking(folder, learner);
+        for (Path file : tensors(folder)) {
+            try (Arena arena = Arena.ofConfined()) {
+                taking.all(SafetensorsFile.open(file), arena);
             }
         }
+        taking.requireAll();
         learner.begin();
         return position;
     }
 
+    private static List<Path> tensors(Path folder) throws IOException {
+        try (Stream<Path> files = Files.list(folder)) {
+            return files.filter(file -> file.getFileName().toString().equals(TENSORS) || SHARD.matcher(file.getFileName().toString()).matches()).sorted().toList();
+        }
+    }
+
+    /** Takes of the tensors of a checkpoint what a learner has room for: all weights, and the moments of those that it changes. */
+    private static final class Taking {
+
+        private final Path folder;
+        private final Learner learner;
+        private final Map<String, Span> spans = new HashMap<>();
+        private final long[] taken;
+
+        Taking(Path folder, Learner learner) {
+            this.folder = folder;
+            this.learner = learner;
+            this.taken = new long[1 + learner.optimizer().moments()];
+            learner.parameters().all().forEach(entry -> spans.put(entry.role().path(), span(entry)));
+        }
+
+        void all(SafetensorsFile file, Arena arena) throws IOException {
+            for (Map.Entry<String, TensorInfo> each : file.tensors().entrySet()) {
+                String name = each.getKey();
+                int dot = name.indexOf('.');
+                int at = name.lastIndexOf(AT);
+                Span all = spans.get(name.substring(dot + 1, at < 0 ? name.length() : at));
+                int kind = name.startsWith(WEIGHTS) ? 0 : IntStream.range(0, taken.length - 1).filter(i -> name.startsWith(moment(i))).findFirst().orElse(-2) + 1;
+                long first = at < 0 ? 0 : Long.parseLong(name.substring(at + 1));
+                long length = each.getValue().elements();
+                if (all == null || kind < 0 || each.getValue().dtype() != dtype(learner) || first + length > all.length() || at < 0 && length != all.length()) {
+                    throw new IOException(folder + ": " + name + " has another size than this run's configuration asks for");
+                }
+                take(file.map(name, arena), kind, new Span(all.first() + first, length));
+            }
+        }
+
+        private void take(MemorySegment from, int kind, Span span) {
+            long bytes = learner.parameters().type().bytes();
+            for (Span own : kind == 0 ? List.of(learner.parameters().whole()) : learner.optimizer().own()) {
+                long first = Math.max(span.first(), own.first());
+                long length = Math.min(span.end(), own.end()) - first;
+                if (length > 0) {
+                    Span some = new Span(first, length);
+                    MemorySegment to = kind == 0 ? learner.parameters().weights(some) : learner.optimizer().moment(kind - 1, some);
+                    to.copyFrom(from.asSlice((first - span.first()) * bytes, length * bytes));
+                    taken[kind] += length;
+                }
+            }
+        }
+
+        void requireAll() throws IOException {
+            long own = learner.optimizer().own().stream().mapToLong(Span::length).sum();
+            for (int kind = 0; kind < taken.length; kind++) {
+                long asked = kind == 0 ? learner.parameters().count() : own;
+                if (taken[kind] != asked) {
+                    throw new IOException(folder + " has " + taken[kind] + " values of " + (kind == 0 ? WEIGHTS : moment(kind - 1)) + ", and this run's configuration asks for "
+                            + asked);
+                }
+            }
+        }
+    }
+
     /** What a checkpoint says of itself, once it and all files beside it are found to be what was written. */
     static Position position(Path folder) throws IOException {
+        return position(folder, 0, 1);
+    }
+
+    /** The same where some ranks share the files out, and each finds its own to be what was written. */
+    private static Position position(Path folder, int rank, int ranks) throws IOException {
         Path state = folder.resolve(STATE);
         ObjectNode json = JsonRecords.object(state);
-        if (!(json.remove(HASHES) instanceof ObjectNode hashes) || !HASHED.stream().allMatch(hashes::has)) {
-            throw new IOException(state + " must have the hashes of " + String.join(", ", HASHED));
+        if (!(json.remove(HASHES) instanceof ObjectNode hashes) || !HASHED.stream().allMatch(hashes::has) || !hasTensors(hashes)) {
+            throw new IOException(state + " must have the hashes of " + String.join(", ", HASHED) + " and " + TENSORS + ", or of the parts of all ranks");
         }
+        int number = 0;
         for (Map.Entry<String, JsonNode> hash : hashes.properties()) {
+            if (number++ % ranks != rank) {
+                continue;
+            }
             Path file = folder.resolve(hash.getKey());
             boolean same = hash.getKey().equals(POSITION)
                     ? Fingerprint.sha256(json.toString()).equals(hash.getValue().asText())
@@ -352,5 +540,20 @@ final class RunCheckpoints {
                     + " and a count of " + counted);
         }
         return position;
+    }
+
+    private static boolean hasTensors(ObjectNode hashes) {
+        if (hashes.has(TENSORS)) {
+            return true;
+        }
+        Iterable<String> names = hashes::fieldNames;
+        for (String name : names) {
+            Matcher shard = SHARD.matcher(name);
+            if (shard.matches()) {
+                int ranks = Integer.parseInt(shard.group(2));
+                return IntStream.range(0, ranks).allMatch(rank -> hashes.has(shard(rank, ranks)));
+            }
+        }
+        return false;
     }
 }

@@ -24,7 +24,8 @@ final class RunFiles {
             return !Files.exists(run);
         }
         try (Stream<Path> files = Files.list(run)) {
-            return files.map(file -> file.getFileName().toString()).allMatch(name -> name.equals(RunLock.FILE) || name.equals(TEMPORARY));
+            return files.map(file -> file.getFileName().toString()).allMatch(name -> name.equals(RunLock.FILE) || name.equals(TEMPORARY)
+                    || RankLog.isName(name));
         }
     }
 

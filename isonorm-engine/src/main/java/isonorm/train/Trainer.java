@@ -18,7 +18,9 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Locale;
 import java.util.Optional;
+import org.jspecify.annotations.Nullable;
 
 /**
  * A run: trains what a {@link TrainingRun} says, and leaves a folder with its configuration as text, metrics, checkpoints and the model.
@@ -70,23 +72,28 @@ public final class Trainer implements AutoCloseable {
     private final RunCheckpoints checkpoints;
     private final Watcher watcher;
     private final boolean scaled;
+    private final Ranks ranks;
     private RunCheckpoints.Position position;
     /** Of the run's folder; none where nothing is written. */
     private Optional<RunLock> lock = Optional.empty();
+    /** Of this rank; none of one that is alone. */
+    private Optional<RankLog> log = Optional.empty();
 
-    private Trainer(TrainingRun told, Watcher watcher) throws IOException {
+    private Trainer(TrainingRun told, Watcher watcher, Ranks ranks) throws IOException {
+        ProcessGroup group = ranks.group();
         this.told = told;
+        this.ranks = ranks;
         this.reading = told.reading();
         this.watching = told.watching();
         this.watcher = watcher;
         this.out = told.folder().orElse(Path.of(""));
         this.data = DataOfRun.of(told);
-        this.recipe = Recipe.of(told, data);
-        this.team = Team.of(told.threads() == 0 ? Runtime.getRuntime().availableProcessors() : told.threads());
+        this.recipe = Recipe.of(told, data, group.size());
+        this.team = Team.of(told.threads() == 0 ? Math.max(1, Runtime.getRuntime().availableProcessors() / group.local()) : told.threads());
         this.learner = new Learner(recipe.architecture(), recipe.strategy().running(), recipe.scales(), recipe.rule(), recipe.type(),
-                recipe.compute(), team);
+                recipe.compute(), team, group);
         learner.recompute(told.learning().recompute());
-        this.checkpoints = new RunCheckpoints(out, recipe, data.files());
+        this.checkpoints = new RunCheckpoints(out, recipe, data.files(), ranks);
         this.scaled = recipe.compute() == Type.F16;
         this.position = RunCheckpoints.Position.begin(
                 scaled ? new LossScale(told.learning().lossScale(), 0) : LossScale.NONE);
@@ -104,16 +111,29 @@ public final class Trainer implements AutoCloseable {
      * @throws IOException if its folder is not empty, or data cannot be read
      */
     public static Trainer begin(TrainingRun told, Watcher watcher) throws IOException {
-        Path out = told.folder().orElseThrow(() -> new IllegalArgumentException("out, the folder of the run, is missing"));
-        requireFresh(out);
-        Trainer trainer = new Trainer(told, watcher);
+        return begin(told, watcher, new Ranks(ProcessGroup.alone()));
+    }
+
+    private static Path folder(TrainingRun told) {
+        return told.folder().orElseThrow(() -> new IllegalArgumentException("out, the folder of the run, is missing"));
+    }
+
+    private static Trainer begin(TrainingRun told, Watcher watcher, Ranks ranks) throws IOException {
+        Path out = folder(told);
+        ranks.leading(() -> requireFresh(out));
+        Trainer trainer = ranks.together(() -> new Trainer(told, watcher, ranks));
         boolean begun = false;
         try {
-            trainer.requireEvaluation();
-            trainer.recipe.begin(told, trainer.learner, trainer.team);
-            trainer.lock = Optional.of(RunLock.of(out));
-            requireFresh(out); // nobody else has begun meanwhile
-            RunFiles.writeConfiguration(out, Configuration.of(told));
+            ranks.together(() -> {
+                trainer.requireEvaluation();
+                trainer.recipe.begin(told, trainer.learner, trainer.team);
+                return trainer;
+            });
+            ranks.leading(() -> {
+                trainer.lock = Optional.of(RunLock.of(out));
+                requireFresh(out); // nobody else has begun meanwhile
+                RunFiles.writeConfiguration(out, Configuration.of(told));
+            });
             trainer.recipe.warnings().forEach(watcher::note);
             trainer.data.notes().forEach(watcher::note);
             begun = true;
@@ -143,38 +163,116 @@ public final class Trainer implements AutoCloseable {
 
     /** Goes on with a run from its newest checkpoint that is whole, or from its begin. */
     public static Trainer resume(Path run, Watcher watcher) throws IOException {
-        TrainingRun told = Configuration.ofRun(run).run().withFolder(run);
-        RunLock lock = RunLock.of(run);
+        return resume(Configuration.ofRun(run).run().withFolder(run), watcher, new Ranks(ProcessGroup.alone()));
+    }
+
+    private static Trainer resume(TrainingRun told, Watcher watcher, Ranks ranks) throws IOException {
+        Path run = folder(told);
+        Optional<RunLock> lock = ranks.together(() -> ranks.leads() ? Optional.of(RunLock.of(run)) : Optional.empty());
         boolean resumed = false;
         try {
-            Trainer trainer = resume(run, told, watcher);
-            trainer.lock = Optional.of(lock);
-            resumed = true;
-            return trainer;
+            ranks.leading(() -> RunCheckpoints.clear(run));
+            Trainer trainer = ranks.together(() -> new Trainer(told, watcher, ranks));
+            try {
+                trainer.restore(run);
+                trainer.lock = lock;
+                resumed = true;
+                return trainer;
+            } finally {
+                if (!resumed) {
+                    trainer.close();
+                }
+            }
         } finally {
             if (!resumed) {
-                lock.close();
+                lock.ifPresent(RunLock::close);
             }
         }
     }
 
-    private static Trainer resume(Path run, TrainingRun told, Watcher watcher) throws IOException {
-        RunCheckpoints.clear(run);
-        Trainer trainer = new Trainer(told, watcher);
-        for (Path folder : RunCheckpoints.all(run)) {
+    private void restore(Path run) throws IOException {
+        for (Path folder : newestFirst(run)) {
             try {
-                trainer.position = trainer.checkpoints.read(folder, trainer.learner);
+                position = ranks.together(() -> checkpoints.read(folder, learner));
                 watcher.note("going on from " + folder);
-                return trainer;
-            } catch (AccessDeniedException e) {
-                throw e; // nothing is known to be damaged
+                return;
             } catch (IOException e) {
-                watcher.note(folder + " is damaged and left out: " + SystemFault.named(e) + "; it is " + RunCheckpoints.putAside(folder).getFileName() + " now");
+                if (ranks.any(e instanceof AccessDeniedException)) {
+                    throw e; // nothing is known to be damaged
+                }
+                ranks.leading(() -> watcher.note(folder + " is damaged and left out: " + SystemFault.named(e) + "; it is "
+                        + RunCheckpoints.putAside(folder).getFileName() + " now"));
             }
         }
-        trainer.recipe.begin(told, trainer.learner, trainer.team);
+        recipe.begin(told, learner, team);
         watcher.note("there is no whole checkpoint in " + run + ", so it begins again");
-        return trainer;
+    }
+
+    /** The checkpoints of a run as the leading rank sees them. */
+    private List<Path> newestFirst(Path run) throws IOException {
+        if (ranks.alone()) {
+            return RunCheckpoints.all(run);
+        }
+        List<Path> there = ranks.together(() -> ranks.leads() ? RunCheckpoints.all(run) : List.of());
+        return ranks.ofFirst(String.join("\n", there.stream().map(folder -> String.valueOf(folder.getFileName())).toList()))
+                .lines().map(run::resolve).toList();
+    }
+
+    /**
+     * What every rank of a group calls with the same run. Begins where its folder is missing or empty, and goes on where it has a run of the same
+     * configuration: a launcher repeats its command after a failure. What one rank fails at ends all of them.
+     *
+     * @throws IllegalArgumentException naming the key in which ranks differ, or what is told and what the folder has
+     * @throws IOException naming the rank that failed and why, or that was lost
+     */
+    public static Trainer join(TrainingRun told, Watcher watcher, ProcessGroup group) throws IOException {
+        Path out = folder(told);
+        Ranks ranks = new Ranks(group);
+        Optional<RankLog> log = ranks.alone() ? Optional.empty() : Optional.of(RankLog.begin(out, group));
+        return Agreement.logged(log, ranks, told.timeout(), () -> {
+            Agreement.requireSame(told, ranks);
+            Watcher watching = log.isEmpty() ? watcher : new Logged(watcher, log.get());
+            String fresh = ranks.ofFirst(ranks.together(() -> ranks.leads() && isFresh(out) ? "fresh" : "begun"));
+            if (!fresh.equals("fresh")) {
+                ranks.leading(() -> Agreement.requireSame(told, Configuration.ofRun(out).run()));
+            }
+            Trainer trainer = fresh.equals("fresh") ? begin(told, watching, ranks) : resume(told, watching, ranks);
+            trainer.log = log;
+            boolean joined = false;
+            try {
+                Agreement.requireSameData(trainer.data, ranks);
+                joined = true;
+                return trainer;
+            } finally {
+                if (!joined) {
+                    trainer.close();
+                }
+            }
+        });
+    }
+
+    /** Writes notes into the log of a rank too. */
+    private record Logged(Watcher watcher, RankLog log) implements Watcher {
+        @Override
+        public void metrics(Metrics.Line line) {
+            watcher.metrics(line);
+        }
+
+        @Override
+        public void note(String text) {
+            log.note(text);
+            watcher.note(text);
+        }
+
+        @Override
+        public void step(long done, long total) {
+            watcher.step(done, total);
+        }
+
+        @Override
+        public boolean interrupts() {
+            return watcher.interrupts();
+        }
     }
 
     /**
@@ -192,7 +290,7 @@ public final class Trainer implements AutoCloseable {
 
     /** What {@link #depth} gives of a run's model before its first step. */
     public static Optional<Depth> depthBefore(TrainingRun told, Progress progress) throws IOException {
-        try (Trainer trainer = new Trainer(told, NOBODY)) {
+        try (Trainer trainer = new Trainer(told, NOBODY, new Ranks(ProcessGroup.alone()))) {
             trainer.recipe.begin(told, trainer.learner, trainer.team);
             return trainer.depth(progress);
         }
@@ -252,6 +350,9 @@ public final class Trainer implements AutoCloseable {
      * @throws IOException if a disk is full, for instance; the checkpoints there are stay whole
      */
     public End run() throws IOException {
+        if (log.isPresent()) {
+            return Agreement.logged(log, ranks, told.timeout(), this::steps);
+        }
         try {
             return steps();
         } catch (IOException e) {
@@ -265,14 +366,16 @@ public final class Trainer implements AutoCloseable {
         if (diverged()) { // already when it was killed
             return End.DIVERGED;
         }
-        try (Metrics metrics = Metrics.open(out, position.step(), scaled)) {
+        try (@Nullable Metrics metrics = ranks.together(() -> ranks.leads() ? Metrics.open(out, position.step(), scaled) : null)) {
             Window window = new Window();
             while (position.step() < steps) {
                 long number = position.step() + 1;
                 List<Examples> batches = new ArrayList<>();
                 for (int i = 0; i < reading.accumulate(); i++) {
-                    batches.add(data.batch(position.examples() + (long) i * reading.batch(), reading.batch()));
+                    batches.add(data.batch(position.examples() + (long) i * reading.batch(), reading.batch(), ranks.group().rank(), ranks.group().size()));
                 }
+                long begun = System.nanoTime();
+                learner.parallel().waited();
                 boolean measured = watching.depthEvery() > 0 && (number % watching.depthEvery() == 0 || number == 1);
                 double rate = recipe.schedule().rate(number);
                 learner.watch(measured);
@@ -280,7 +383,7 @@ public final class Trainer implements AutoCloseable {
                         Network.chances(told.seed(), number), position.scale());
                 LossScale next = scaled ? position.scale().after(!seen.finite(), told.learning().lossScaleEvery()) : position.scale();
                 position = position.after(seen, (long) reading.batch() * reading.accumulate(), next);
-                window.add(batches);
+                window.add(seen.targets(), System.nanoTime() - begun - learner.parallel().waited());
                 watcher.step(number, steps);
                 boolean broken = !Double.isFinite(seen.loss()) || !Double.isFinite(seen.gradientNorm()) && (!scaled || next.vanished());
                 boolean diverged = broken || diverged();
@@ -293,12 +396,19 @@ public final class Trainer implements AutoCloseable {
                 if (number % watching.logEvery() == 0 || number == steps || evaluated || diverged) {
                     Metrics.Line line = window.line(position, rate, validated, steps);
                     position = position.said();
-                    metrics.write(line);
+                    double[] worked = window.worked();
+                    if (metrics != null) {
+                        metrics.write(line, worked);
+                    }
                     watcher.metrics(line);
+                    tellSlow(worked);
                     window = new Window();
                 }
                 if (measured) {
-                    metrics.write(number, learner.blocks());
+                    List<Metrics.BlockLine> blocks = learner.blocks();
+                    if (metrics != null) {
+                        metrics.write(number, blocks);
+                    }
                 }
                 if (diverged) {
                     watcher.note(broken ? "step " + number + " gave a loss of " + seen.loss() + " and a gradient of norm " + seen.gradientNorm()
@@ -309,10 +419,12 @@ public final class Trainer implements AutoCloseable {
                     return End.DIVERGED;
                 }
                 boolean tired = watching.patience() > 0 && position.sinceLowest() >= watching.patience();
-                boolean interrupted = number < steps && !tired && watcher.interrupts();
+                boolean interrupted = number < steps && !tired && ranks.any(watcher.interrupts());
                 if (watching.checkpointEvery() > 0 && number % watching.checkpointEvery() == 0 || number == steps || tired || interrupted) {
                     checkpoints.write(learner, position, watching.checkpointsKept());
-                    metrics.sync();
+                    if (metrics != null) {
+                        metrics.sync();
+                    }
                 }
                 if (interrupted) {
                     return End.INTERRUPTED;
@@ -330,16 +442,42 @@ public final class Trainer implements AutoCloseable {
         return watching.stopAbove() > 0 && position.mean() > position.calmest() + watching.stopAbove();
     }
 
+    /** Names the slowest rank where the others wait for it. */
+    private void tellSlow(double[] worked) {
+        double[] sorted = worked.clone();
+        Arrays.sort(sorted);
+        for (int rank = 0; rank < worked.length; rank++) {
+            if (worked[rank] > SLOW * sorted[(sorted.length - 1) / 2] && worked[rank] == sorted[sorted.length - 1] && ranks.leads()) {
+                watcher.note(String.format(Locale.ROOT, "%s is slow: it works %.2f s a step, others %.2f", RankLog.named(ranks.group(), rank), worked[rank],
+                        sorted[(sorted.length - 1) / 2]));
+            }
+        }
+    }
+
+    /** A rank that works so many times as long as half of the others do is named. */
+    private static final double SLOW = 1.5;
+
     /** How fast some steps were. */
-    private static final class Window {
+    private final class Window {
 
         private final long began = System.nanoTime();
         private long tokens;
+        private long nanos;
         private int steps;
 
-        void add(List<Examples> batches) {
-            tokens += batches.stream().mapToLong(Examples::targets).sum();
+        /**
+         * @param worked nanoseconds that this rank did not wait for others
+         */
+        void add(long targets, long worked) {
+            tokens += targets;
+            nanos += worked;
             steps++;
+        }
+
+        /** The seconds a step that each rank of a group worked; none of one that is alone. */
+        double[] worked() {
+            double[][] all = ranks.alone() ? new double[0][] : ranks.group().gather(ProcessGroup.Patience.STEP, nanos / 1e9 / steps);
+            return Arrays.stream(all).mapToDouble(each -> each[0]).toArray();
         }
 
         Metrics.Line line(RunCheckpoints.Position position, double rate, Learner.Evaluation validated, long total) {

@@ -18,7 +18,12 @@ interface TrainingData {
     int context();
 
     /** The examples {@code position} to {@code position + count - 1} of an endless order. */
-    Examples batch(long position, int count);
+    default Examples batch(long position, int count) {
+        return batch(position, count, 0, 1);
+    }
+
+    /** Of these the one with number {@code first} and every {@code stride}th behind it. */
+    Examples batch(long position, int count, int first, int stride);
 
     /** Batches of examples that are never learned from, at most so many; empty where there are none. */
     List<Examples> validation(int batches, int count);

@@ -18,8 +18,9 @@ import java.util.stream.Collectors;
  * @param folder where the run writes; a run begins only with one
  * @param seed of weights, data and dropout
  * @param threads 0 for one a processor
+ * @param timeout seconds that a step of several ranks waits for one of them
  */
-public record TrainingRun(Optional<Path> folder, long seed, int threads, Start start, Reading reading, Learning learning, Watching watching) {
+public record TrainingRun(Optional<Path> folder, long seed, int threads, int timeout, Start start, Reading reading, Learning learning, Watching watching) {
 
     /** What is trained. */
     public sealed interface Start {
@@ -208,6 +209,7 @@ public record TrainingRun(Optional<Path> folder, long seed, int threads, Start s
     public TrainingRun {
         Range.SEED.require(seed);
         Range.THREADS.require(threads);
+        Range.TIMEOUT.require(timeout);
     }
 
     /** The names of the shapes that a new model can have. */
@@ -221,20 +223,25 @@ public record TrainingRun(Optional<Path> folder, long seed, int threads, Start s
     }
 
     public TrainingRun withFolder(Path other) {
-        return new TrainingRun(Optional.of(other), seed, threads, start, reading, learning, watching);
+        return new TrainingRun(Optional.of(other), seed, threads, timeout, start, reading, learning, watching);
     }
 
     public TrainingRun withSeed(long other) {
-        return new TrainingRun(folder, other, threads, start, reading, learning, watching);
+        return new TrainingRun(folder, other, threads, timeout, start, reading, learning, watching);
     }
 
     public TrainingRun withThreads(int other) {
-        return new TrainingRun(folder, seed, other, start, reading, learning, watching);
+        return new TrainingRun(folder, seed, other, timeout, start, reading, learning, watching);
+    }
+
+    /** The same with another time that a step of several ranks waits for one of them, in seconds. */
+    public TrainingRun withTimeout(int seconds) {
+        return new TrainingRun(folder, seed, threads, seconds, start, reading, learning, watching);
     }
 
     /** The same, training something else. */
     public TrainingRun withStart(Start other) {
-        return new TrainingRun(folder, seed, threads, other, reading, learning, watching);
+        return new TrainingRun(folder, seed, threads, timeout, other, reading, learning, watching);
     }
 
     /** The same with a new model of another preset, in its size. */
@@ -375,14 +382,14 @@ public record TrainingRun(Optional<Path> folder, long seed, int threads, Start s
     }
 
     private TrainingRun with(Reading other) {
-        return new TrainingRun(folder, seed, threads, start, other, learning, watching);
+        return new TrainingRun(folder, seed, threads, timeout, start, other, learning, watching);
     }
 
     private TrainingRun with(Learning other) {
-        return new TrainingRun(folder, seed, threads, start, reading, other, watching);
+        return new TrainingRun(folder, seed, threads, timeout, start, reading, other, watching);
     }
 
     private TrainingRun with(Watching other) {
-        return new TrainingRun(folder, seed, threads, start, reading, learning, other);
+        return new TrainingRun(folder, seed, threads, timeout, start, reading, learning, other);
     }
 }

@@ -29,8 +29,8 @@ record Windows(TokenData tokens, Batches batches) implements TrainingData {
     }
 
     @Override
-    public Examples batch(long position, int count) {
-        return Examples.Tokens.ofWindows(batches.rows(position, count));
+    public Examples batch(long position, int count, int first, int stride) {
+        return Examples.Tokens.ofWindows(batches.rows(position + first, Math.ceilDiv(count - first, stride), stride));
     }
 
     @Override

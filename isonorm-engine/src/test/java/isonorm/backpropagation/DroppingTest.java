@@ -86,7 +86,7 @@ class DroppingTest {
     void nothingIsDroppedOutsideOfTraining() {
         try (Arena arena = Arena.ofConfined(); Team team = Team.of(1)) {
             Rows x = ones(arena, COUNT, 8);
-            new Scales.Dropping(0, 0.5, 0.5).apply(x, new Step(team, null, Type.F32, Type.F32, COUNT, 1, Network.chances(1, 1), false));
+            new Scales.Dropping(0, 0.5, 0.5).apply(x, new Step(team, null, Type.F32, Type.F32, new Step.Sequences(COUNT, 1, 0, 1), Network.chances(1, 1), false));
             for (int row = 0; row < COUNT; row++) {
                 assertTrue(x.get(row, 0) == 1 && x.get(row, 7) == 1);
             }
@@ -94,7 +94,7 @@ class DroppingTest {
     }
 
     private static Step step(Team team, long run, long number, int length) {
-        return new Step(team, null, Type.F32, Type.F32, COUNT, length, Network.chances(run, number).at(0), true);
+        return new Step(team, null, Type.F32, Type.F32, new Step.Sequences(COUNT, length, 0, 1), Network.chances(run, number).at(0), true);
     }
 
     private static double[] values(long run, long number, int branch) {

@@ -59,7 +59,7 @@ class TrainingRunTest {
 
     @Test
     void everyKeyIsRead() {
-        Map<String, String> values = Map.ofEntries(Map.entry("out", "x"), Map.entry("seed", "7"), Map.entry("threads", "3"), Map.entry("steps", "21"),
+        Map<String, String> values = Map.ofEntries(Map.entry("out", "x"), Map.entry("seed", "7"), Map.entry("threads", "3"), Map.entry("group.timeout", "9"), Map.entry("steps", "21"),
                 Map.entry("model.preset", "llama-60m"), Map.entry("model.width", "32"), Map.entry("model.blocks", "4"), Map.entry("model.heads", "4"),
                 Map.entry("model.hidden", "48"), Map.entry("init.deviation", "0.01"), Map.entry("data", "tokens"), Map.entry("data.validation", "0.1"), Map.entry("data.bos", "never"),
                 Map.entry("image", "32"), Map.entry("batch", "3"), Map.entry("sequence", "5"), Map.entry("accumulate", "2"), Map.entry("lr", "0.0005"),

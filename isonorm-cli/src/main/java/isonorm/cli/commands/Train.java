@@ -1,5 +1,7 @@
 package isonorm.cli.commands;
 
+import static java.util.Objects.requireNonNull;
+
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import isonorm.cli.terminal.Console;
 import isonorm.cli.terminal.Interruption;
@@ -8,6 +10,7 @@ import isonorm.cli.terminal.ProgressBar;
 import isonorm.cli.terminal.Table;
 import isonorm.train.Configuration;
 import isonorm.train.Metrics;
+import isonorm.train.ProcessGroup;
 import isonorm.train.Strategy;
 import isonorm.train.Trainer;
 import isonorm.train.TrainingRun;
@@ -39,7 +42,8 @@ import picocli.CommandLine.Parameters;
             "  isonorm train",
             "  isonorm train run.yaml strategy=peri-ln lr=1e-3",
             "  isonorm train model.preset=llama-60m strategy=lns data=tokens/ out=lns-60m",
-            "  isonorm train --resume lns-60m"
+            "  isonorm train --resume lns-60m",
+            "  torchrun --no-python --nproc-per-node 2 isonorm train out=run"
         })
 public final class Train extends CheckpointCommand {
 
@@ -71,21 +75,60 @@ public final class Train extends CheckpointCommand {
         if (resume != null && (!given.isEmpty() || from != null)) {
             throw wrongUsage("--resume goes on with what the run was told; leave out everything else");
         }
-        Optional<TrainingRun> told = resume == null ? Optional.of(configuration()) : Optional.empty();
+        boolean launched = ProcessGroup.Launch.of(System.getenv()).isPresent();
+        Optional<TrainingRun> told = resume == null ? Optional.of(configuration(launched)) : Optional.empty();
+        if (launched) {
+            return inGroup(told.isPresent() ? told.get() : Configuration.ofRun(requireNonNull(resume)).run().withFolder(resume));
+        }
         announceEngine();
         Trainer.End end;
         int interrupted;
         try (ProgressBar progress = progress(); Interruption interruption = Interruption.listen(() -> finishing(progress)); Trainer trainer = resume != null
                 ? Trainer.resume(resume, new Printer(progress, interruption))
                 : Trainer.begin(told.orElseThrow(), new Printer(progress, interruption))) {
-            if (!json) {
-                console.out().printf(Locale.ROOT, "%,d parameters%n", trainer.parameters());
-                console.out().printf("%9s %8s %10s %9s %9s %9s %8s %9s%n", "step", "loss", "perplexity", "gradient", "rate", "tokens/s", "memory", "left");
-            }
+            head(trainer);
             end = trainer.run();
             interrupted = interruption.code();
         }
         return ended(end, interrupted);
+    }
+
+    /** What every process of a group does: the leading one shows it, and all of them end with the same code. */
+    private int inGroup(TrainingRun told) throws IOException {
+        folder = told.folder().orElseThrow();
+        try (ProcessGroup group = ProcessGroup.join(System.getenv(), Duration.ofSeconds(told.timeout()))) {
+            boolean leads = group.rank() == 0;
+            if (leads) {
+                announceEngine();
+            }
+            Trainer.End end;
+            int interrupted;
+            try (ProgressBar progress = progress(); Interruption interruption = Interruption.listen(() -> finishing(progress));
+                    Trainer trainer = Trainer.join(told, leads ? new Printer(progress, interruption) : new Silent(interruption), group)) {
+                if (leads) {
+                    head(trainer);
+                }
+                end = trainer.run();
+                interrupted = interruption.code();
+            }
+            int code = leads || end == Trainer.End.DIVERGED ? ended(end, interrupted) : end == Trainer.End.INTERRUPTED ? interrupted : DONE;
+            return end == Trainer.End.INTERRUPTED && code == 0 ? FAILED : code; // another rank was interrupted
+        }
+    }
+
+    private void head(Trainer trainer) {
+        if (!json) {
+            console.out().printf(Locale.ROOT, "%,d parameters%n", trainer.parameters());
+            console.out().printf("%9s %8s %10s %9s %9s %9s %8s %9s%n", "step", "loss", "perplexity", "gradient", "rate", "tokens/s", "memory", "left");
+        }
+    }
+
+    /** Shows nothing, as all ranks but the leading one do. */
+    private record Silent(Interruption interruption) implements Trainer.Watcher {
+        @Override
+        public boolean interrupts() {
+            return interruption.getAsBoolean();
+        }
     }
 
     private void finishing(ProgressBar progress) {
@@ -126,7 +169,7 @@ public final class Train extends CheckpointCommand {
     }
 
     /** Defaults, then the file, then the values, the last of each counting. */
-    private TrainingRun configuration() throws IOException {
+    private TrainingRun configuration(boolean launched) throws IOException {
         Map<String, String> values = new LinkedHashMap<>();
         for (String word : given) {
             int equals = word.indexOf('=');
@@ -145,12 +188,19 @@ public final class Train extends CheckpointCommand {
         if (from != null) {
             values.put("from", open(from).checkpoint().folder().toString());
         }
+        if (launched && !values.containsKey("out")) {
+            throw wrongUsage("processes of a group write to one folder, which all of them must be told; add out=FOLDER");
+        }
         if (!values.containsKey("out")) {
             values.put("out", free("isonorm-run").toString());
         }
         folder = Path.of(values.get("out"));
         requireKeys(values);
         Optional<TextToTokens> text = TextToTokens.of(values);
+        if (text.isPresent() && launched) {
+            throw wrongUsage("processes of a group read data that is there before they start, got the text " + text.get().text() + "; build it with isonorm data build "
+                    + text.get().text() + " --out FOLDER, and set data to that");
+        }
         if (text.isPresent()) {
             if (!Trainer.isFresh(folder)) {
                 throw new IOException(folder + " exists already; take another folder, or go on with --resume " + folder);

@@ -1,0 +1,61 @@
+package isonorm.cluster;
+
+import isonorm.train.ProcessGroup;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.channels.FileChannel;
+import java.nio.channels.FileLock;
+import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
+import java.time.Duration;
+import org.bytedeco.javacpp.Loader;
+import org.bytedeco.pytorch.ProcessGroupGloo;
+import org.jspecify.annotations.Nullable;
+
+/** Joins groups of processes that speak by gloo. */
+public final class GlooProvider implements ProcessGroup.Provider {
+
+    @Override
+    public ProcessGroup join(ProcessGroup.Launch launch, Duration step) throws IOException {
+        unpack();
+        return Joining.of(launch, step).join();
+    }
+
+    /** Whether the native code for this platform is on the class path. */
+    static boolean isHere() {
+        return Loader.class.getClassLoader().getResource("org/bytedeco/pytorch/" + Loader.getPlatform() + "/") != null
+                || Loader.class.getClassLoader().getResource("org/bytedeco/pytorch/" + Loader.getPlatform() + "/" + System.mapLibraryName("jnitorch")) != null;
+    }
+
+    /**
+     * Unpacks the native code, the processes of a machine one after the other: one that loads a file while another writes it crashes. Who cannot lock
+     * a file goes on without.
+     */
+    private static void unpack() throws IOException {
+        if (!isHere()) {
+            throw new IOException("the processes of a group speak by libtorch, and org.bytedeco:pytorch for " + Loader.getPlatform()
+                    + " is not on the class path; add it where there is one, or train in one process");
+        }
+        Path file = Loader.getCacheDir().toPath().resolve(".isonorm-cluster.lock");
+        try (FileChannel channel = FileChannel.open(file, StandardOpenOption.CREATE, StandardOpenOption.WRITE)) {
+            FileLock lock = lock(channel);
+            try {
+                NativeOutput.silently(() -> Loader.load(ProcessGroupGloo.class));
+            } finally {
+                if (lock != null) {
+                    lock.release();
+                }
+            }
+        } catch (UncheckedIOException e) {
+            throw e.getCause();
+        }
+    }
+
+    private static @Nullable FileLock lock(FileChannel channel) {
+        try {
+            return channel.lock();
+        } catch (IOException e) {
+            return null; // a file system without locks
+        }
+    }
+}

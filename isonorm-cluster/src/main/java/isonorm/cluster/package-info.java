@@ -1,0 +1,2 @@
+/** Processes that speak to each other by gloo. */
+package isonorm.cluster;

@@ -1,0 +1,57 @@
+package isonorm.train;
+
+import java.lang.foreign.MemorySegment;
+
+/** The group of one process. */
+record Alone(boolean launched) implements ProcessGroup {
+
+    static final Alone UNLAUNCHED = new Alone(false);
+
+    private static final Pending ENDED = () -> {};
+
+    @Override
+    public int rank() {
+        return 0;
+    }
+
+    @Override
+    public int size() {
+        return 1;
+    }
+
+    @Override
+    public int local() {
+        return 1;
+    }
+
+    @Override
+    public String address(int rank) {
+        return "localhost";
+    }
+
+    @Override
+    public Pending sum(MemorySegment values, Element element) {
+        return ENDED;
+    }
+
+    @Override
+    public Pending gather(MemorySegment part, MemorySegment all) {
+        all.copyFrom(part);
+        return ENDED;
+    }
+
+    @Override
+    public double[][] gather(Patience patience, double... values) {
+        return new double[][] {values.clone()};
+    }
+
+    @Override
+    public byte[][] gather(Patience patience, byte[] bytes) {
+        return new byte[][] {bytes.clone()};
+    }
+
+    @Override
+    public void close() {
+        // there is nothing to leave
+    }
+}

@@ -1,0 +1,278 @@
+package isonorm.train;
+
+import static isonorm.mutation.CleanLine.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import isonorm.data.RunLock;
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/** Several ranks, here threads, train what one process does. */
+class DataParallelTest {
+
+    @TempDir
+    Path folder;
+
+    private static final Map<String, String> TINY = Map.ofEntries(Map.entry("model.width", "16"), Map.entry("model.blocks", "3"), Map.entry("model.heads", "2"),
+            Map.entry("batch", "6"), Map.entry("sequence", "12"), Map.entry("steps", "8"), Map.entry("log.every", "1"), Map.entry("eval.every", "4"),
+            Map.entry("eval.batches", "3"), Map.entry("checkpoint.every", "4"), Map.entry("depth.every", "4"), Map.entry("threads", "1"), Map.entry("dtype", "f64"),
+            Map.entry("lr", "0.01"), Map.entry("clip", "0.5"));
+
+    private TrainingRun told(String name, Map<String, String> other) {
+        Map<String, String> values = new LinkedHashMap<>(TINY);
+        values.putAll(other);
+        values.put("out", folder.resolve(name).toString());
+        return Configuration.of(values).run();
+    }
+
+    private static void train(TrainingRun told, int ranks) throws Exception {
+        if (ranks == 1) {
+            try (Trainer trainer = Trainer.join(told, Trainer.NOBODY, ProcessGroup.alone())) {
+                trainer.run();
+            }
+            return;
+        }
+        GroupOfThreads.run(ranks, group -> {
+            try (Trainer trainer = Trainer.join(told, Trainer.NOBODY, group)) {
+                return trainer.run();
+            }
+        });
+    }
+
+    private List<Metrics.Line> lines(String name) throws IOException {
+        return Metrics.read(folder.resolve(name));
+    }
+
+    private void assertSame(String one, String other, double tolerance) throws IOException {
+        List<Metrics.Line> lines = lines(one);
+        List<Metrics.Line> others = lines(other);
+        assertEquals(lines.size(), others.size());
+        for (int i = 0; i < lines.size(); i++) {
+            assertEquals(lines.get(i).loss(), others.get(i).loss(), tolerance * lines.get(i).loss(), "loss of line " + i);
+            assertEquals(lines.get(i).gradientNorm(), others.get(i).gradientNorm(), 100 * tolerance * lines.get(i).gradientNorm(), "norm of line " + i);
+            assertEquals(lines.get(i).validation(), others.get(i).validation(), tolerance * lines.get(i).loss(), "validation of line " + i);
+        }
+        assertTrue(lines.getFirst().loss() - lines.getLast().loss() > 0.05, "nothing is learned");
+    }
+
+    private byte[] weights(String name) throws IOException {
+        return Files.readAllBytes(folder.resolve(name).resolve("model/model.safetensors"));
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"", "strategy=gpas", "strategy=residual", "dropout=0.2 stochastic-depth=0.4", "accumulate=3", "strategy.running=equivalent-rmsnorm",
+        "strategy.running=equivalent-crmsnorm", "recompute=true", "optimizer=sgd beta1=0.5 lr=0.5", "batch=5", "model.preset=llama-60m model.hidden=24"})
+    void ranksLearnWhatOneProcessLearns(String words) throws Exception {
+        Map<String, String> other = new LinkedHashMap<>(Map.of("checkpoint.every", "0", "steps", "6"));
+        for (String word : words.isEmpty() ? new String[0] : words.split(" ")) {
+            other.put(word.split("=")[0], word.split("=")[1]);
+        }
+        for (int ranks : new int[] {1, 2, 4}) {
+            train(told("of" + ranks, other), ranks);
+        }
+        assertSame("of1", "of2", 1e-9);
+        assertSame("of1", "of4", 1e-9);
+    }
+
+    @Test
+    void blocksAreMeasuredOverAllRows() throws Exception {
+        train(told("of1", Map.of("batch", "5")), 1);
+        train(told("of2", Map.of("batch", "5")), 2);
+        List<Metrics.BlockLine> one = blocks("of1");
+        List<Metrics.BlockLine> two = blocks("of2");
+        assertEquals(9, one.size());
+        for (int i = 0; i < one.size(); i++) {
+            assertEquals(one.get(i).variance(), two.get(i).variance(), 1e-9 * one.get(i).variance());
+            assertEquals(one.get(i).largest(), two.get(i).largest(), 1e-9 * one.get(i).largest());
+            assertEquals(one.get(i).gradientNorm(), two.get(i).gradientNorm(), 1e-7 * one.get(i).gradientNorm());
+        }
+    }
+
+    private List<Metrics.BlockLine> blocks(String name) throws IOException {
+        List<Metrics.BlockLine> lines = new ArrayList<>();
+        for (MetricsTail.Entry entry : MetricsTail.of(folder.resolve(name)).read().entries()) {
+            if (entry instanceof MetricsTail.Blocks(long _, List<Metrics.BlockLine> blocks)) {
+                lines.addAll(blocks);
+            }
+        }
+        return lines;
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"f32", "bf16", "f16", "bf16-pure"})
+    void inFewerBitsTheyDoToRounding(String type) throws Exception {
+        Map<String, String> other = Map.of("dtype", type, "lr", "0.003");
+        train(told("of1", other), 1);
+        train(told("of3", other), 3);
+        double tolerance = switch (type) {
+            case "f32" -> 1e-4;
+            case "f16" -> 2e-3;
+            default -> 1e-2; // eight bits
+        };
+        List<Metrics.Line> one = lines("of1");
+        List<Metrics.Line> three = lines("of3");
+        for (int i = 0; i < one.size(); i++) {
+            assertEquals(one.get(i).loss(), three.get(i).loss(), tolerance * one.get(i).loss());
+        }
+    }
+
+    @Test
+    void theSameNumberOfRanksGivesTheSameBytesAndGoesOnWithThem() throws Exception {
+        for (String type : List.of("f32", "bf16")) {
+            Map<String, String> other = Map.of("dtype", type);
+            train(told(type, other), 2);
+            train(told(type + "again", other), 2);
+            assertArrayEquals(weights(type), weights(type + "again"));
+            GroupOfThreads.run(2, group -> {
+                try (Trainer trainer = Trainer.join(told(type + "later", other), interruptedAt(5), group)) {
+                    return trainer.run();
+                }
+            });
+            assertFalse(Files.exists(folder.resolve(type + "later/model")));
+            train(told(type + "later", other), 2);
+            assertArrayEquals(weights(type), weights(type + "later"));
+        }
+    }
+
+    /** Only one rank is told to end, and all do. */
+    private static Trainer.Watcher interruptedAt(long step) {
+        return new Trainer.Watcher() {
+            private long done;
+
+            @Override
+            public void step(long number, long total) {
+                done = number;
+            }
+
+            @Override
+            public boolean interrupts() {
+                return done == step && Thread.currentThread().getName().endsWith("-2");
+            }
+        };
+    }
+
+    @Test
+    void anotherNumberOfRanksGoesOn() throws Exception {
+        train(told("alone", Map.of()), 1);
+        TrainingRun told = told("moving", Map.of("checkpoint.every", "1"));
+        for (int[] each : new int[][] {{2, 2}, {4, 4}, {1, 5}, {3, 8}}) {
+            GroupOfThreads.run(each[0], group -> {
+                try (Trainer trainer = Trainer.join(told, until(each[1]), group)) {
+                    return trainer.run();
+                }
+            });
+        }
+        assertSame("alone", "moving", 1e-9);
+    }
+
+    private static Trainer.Watcher until(long step) {
+        return new Trainer.Watcher() {
+            private long done;
+
+            @Override
+            public void step(long number, long total) {
+                done = number;
+            }
+
+            @Override
+            public boolean interrupts() {
+                return done == step;
+            }
+        };
+    }
+
+    @Test
+    void aCheckpointOfRanksHasAPartOfEachAndTheModelOnce() throws Exception {
+        train(told("run", Map.of()), 2);
+        Path checkpoint = folder.resolve("run/checkpoint-0000008");
+        try (Stream<Path> files = Files.list(checkpoint)) {
+            List<String> names = files.map(file -> file.getFileName().toString()).sorted().toList();
+            assertTrue(names.containsAll(List.of("config.json", "model.safetensors", "trainer-00000-of-00002.safetensors", "trainer-00001-of-00002.safetensors",
+                    "trainer.json")) && !names.contains("trainer.safetensors"), names::toString);
+        }
+        long parts = Files.size(checkpoint.resolve("trainer-00000-of-00002.safetensors")) + Files.size(checkpoint.resolve("trainer-00001-of-00002.safetensors"));
+        assertTrue(Math.abs(parts - 3 * Files.size(checkpoint.resolve("model.safetensors"))) < parts / 3, () -> parts + " bytes");
+        assertTrue(Files.readString(folder.resolve("run/metrics.jsonl")).contains("\"rank_seconds\":["));
+        assertTrue(Files.readString(folder.resolve("run/rank-1.log")).contains(" began as rank 1 of 2 at thread 1"));
+    }
+
+    private String failure(int ranks, GroupOfThreads.Task<?> task) {
+        return assertThrows(Exception.class, () -> GroupOfThreads.run(ranks, task)).getMessage();
+    }
+
+    @Test
+    void ranksThatAreToldDifferentThingsAreRefused() {
+        assertEquals("the configuration must be one and the same, got lr 0.01 of rank 0 and 0.02 of rank 1 (thread 1); start all ranks with the same command",
+                failure(2, group -> {
+                    Trainer.join(told("run", group.rank() == 1 ? Map.of("lr", "0.02") : Map.of()), Trainer.NOBODY, group).close();
+                    return 0;
+                }));
+        assertFalse(Files.exists(folder.resolve("run/config.yaml")));
+        assertEquals("batch must have a row for each of the 3 ranks, got 2; make batch larger or start fewer", failure(3, group -> {
+            Trainer.join(told("other", Map.of("batch", "2")), Trainer.NOBODY, group).close();
+            return 0;
+        }));
+    }
+
+    @Test
+    void aFolderOfAnotherRunIsRefused() throws Exception {
+        train(told("run", Map.of()), 2);
+        byte[] before = weights("run");
+        assertEquals("the configuration must be one and the same, got lr 0.01 of " + folder.resolve("run") + " and 0.02 of the command; take another out, or the same"
+                + " configuration", failure(2, group -> {
+                    Trainer.join(told("run", Map.of("lr", "0.02")), Trainer.NOBODY, group).close();
+                    return 0;
+                }));
+        train(told("run", Map.of()), 2); // has ended, and ends again
+        assertArrayEquals(before, weights("run"));
+    }
+
+    @Test
+    void aDamagedPartIsLeftOut() throws Exception {
+        train(told("run", Map.of()), 2);
+        byte[] before = weights("run");
+        Path part = folder.resolve("run/checkpoint-0000008/trainer-00001-of-00002.safetensors");
+        byte[] bytes = Files.readAllBytes(part);
+        bytes[bytes.length - 1] ^= 1;
+        Files.write(part, bytes);
+        train(told("run", Map.of()), 2);
+        assertTrue(Files.exists(folder.resolve("run/checkpoint-0000008.damaged")));
+        assertTrue(Files.readString(folder.resolve("run/rank-0.log"), StandardCharsets.UTF_8).contains(part + " is not what was written"));
+        assertArrayEquals(before, weights("run"));
+        Files.delete(folder.resolve("run/checkpoint-0000008/trainer-00001-of-00002.safetensors"));
+        train(told("run", Map.of()), 1);
+        assertTrue(Files.exists(folder.resolve("run/checkpoint-0000008.damaged-2")));
+    }
+
+    @Test
+    void whatOneRankFailsAtEndsAll() throws Exception {
+        String message = failure(2, group -> {
+            try (Trainer trainer = Trainer.join(told("run", Map.of()), Trainer.NOBODY, group)) {
+                if (group.rank() == 0) { // who writes where nothing can be written any more
+                    Files.writeString(folder.resolve("run/checkpoint-0000004"), "no folder");
+                }
+                return trainer.run();
+            }
+        });
+        assertTrue(message.contains("run/checkpoint-0000004"), message);
+        try (Stream<Path> files = Files.list(folder.resolve("run"))) {
+            assertEquals(List.of(), files.map(file -> file.getFileName().toString()).filter(name -> name.contains(".tmp-")).toList());
+        }
+        assertTrue(Files.readString(folder.resolve("run/rank-1.log")).contains(" failed: "));
+        RunLock.of(folder.resolve("run")).close();
+    }
+}
