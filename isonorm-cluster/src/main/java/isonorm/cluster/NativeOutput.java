@@ -4,7 +4,6 @@ import java.io.File;
 import java.lang.foreign.Arena;
 import java.lang.foreign.FunctionDescriptor;
 import java.lang.foreign.Linker;
-import java.lang.foreign.MemorySegment;
 import java.lang.foreign.SymbolLookup;
 import java.lang.foreign.ValueLayout;
 import java.lang.invoke.MethodHandle;
@@ -64,7 +63,7 @@ final class NativeOutput {
 
     private static int nowhere() {
         try (Arena arena = Arena.ofConfined()) {
-            return (int) CALLS.orElseThrow().open.invokeExact((MemorySegment) arena.allocateFrom("/dev/null"), WRITE_ONLY);
+            return (int) CALLS.orElseThrow().open.invokeExact(arena.allocateFrom("/dev/null"), WRITE_ONLY);
         } catch (Throwable e) {
             throw new IllegalStateException(e);
         }

@@ -31,7 +31,7 @@ class CleanLineTest {
     void noTestUsesTheOneOfJUnit() throws IOException {
         List<String> others = new ArrayList<>();
         int seen = 0;
-        for (String module : List.of("isonorm-core", "isonorm-engine", "isonorm-onnx", "isonorm-serve", "isonorm-hub", "isonorm-cli")) {
+        for (String module : List.of("isonorm-core", "isonorm-engine", "isonorm-onnx", "isonorm-serve", "isonorm-hub", "isonorm-cli", "isonorm-cluster")) {
             try (Stream<Path> files = Files.walk(Path.of("..", module, "src", "test", "java"))) {
                 for (Path file : files.filter(each -> each.toString().endsWith(".java") && !each.endsWith("CleanLine.java") && !each.endsWith("CleanLineTest.java")).toList()) {
                     String source = Files.readString(file);

@@ -76,6 +76,8 @@ public final class Trainer implements AutoCloseable {
     private RunCheckpoints.Position position;
     /** Of the run's folder; none where nothing is written. */
     private Optional<RunLock> lock = Optional.empty();
+    private int slow = NONE;
+    private int slowFor;
     /** Of this rank; none of one that is alone. */
     private Optional<RankLog> log = Optional.empty();
 
@@ -442,20 +444,29 @@ public final class Trainer implements AutoCloseable {
         return watching.stopAbove() > 0 && position.mean() > position.calmest() + watching.stopAbove();
     }
 
-    /** Names the slowest rank where the others wait for it. */
+    /** Names the rank for which the others wait, once it has been the slowest for some windows. */
     private void tellSlow(double[] worked) {
         double[] sorted = worked.clone();
         Arrays.sort(sorted);
+        int slowest = NONE;
         for (int rank = 0; rank < worked.length; rank++) {
-            if (worked[rank] > SLOW * sorted[(sorted.length - 1) / 2] && worked[rank] == sorted[sorted.length - 1] && ranks.leads()) {
-                watcher.note(String.format(Locale.ROOT, "%s is slow: it works %.2f s a step, others %.2f", RankLog.named(ranks.group(), rank), worked[rank],
-                        sorted[(sorted.length - 1) / 2]));
-            }
+            slowest = worked[rank] == sorted[sorted.length - 1] && worked[rank] > SLOW * sorted[(sorted.length - 1) / 2] ? rank : slowest;
+        }
+        slowFor = slowest != NONE && slowest == slow ? slowFor + 1 : 1;
+        slow = slowest;
+        if (slowest != NONE && slowFor == SLOW_WINDOWS && ranks.leads()) {
+            watcher.note(String.format(Locale.ROOT, "%s is slow: it works %.3f s a step, others %.3f", RankLog.named(ranks.group(), slowest), worked[slowest],
+                    sorted[(sorted.length - 1) / 2]));
         }
     }
 
+    private static final int NONE = -1;
+
     /** A rank that works so many times as long as half of the others do is named. */
     private static final double SLOW = 1.5;
+
+    /** If it was in so many windows one behind the other: in one, the system may have given its processor away. */
+    private static final int SLOW_WINDOWS = 5;
 
     /** How fast some steps were. */
     private final class Window {
