@@ -51,14 +51,16 @@ class LauncherTest {
     }
 
     private List<String> given(String... arguments) throws IOException, InterruptedException {
-        return given(home.resolve("isonorm"), arguments);
+        return given(home.resolve("isonorm"), Map.of(), arguments);
     }
 
-    private List<String> given(Path launcher, String... arguments) throws IOException, InterruptedException {
+    private List<String> given(Path launcher, Map<String, String> environment, String... arguments) throws IOException, InterruptedException {
         List<String> command = new ArrayList<>(List.of(launcher.toString()));
         command.addAll(List.of(arguments));
         ProcessBuilder builder = new ProcessBuilder(command).redirectErrorStream(true);
         builder.environment().putAll(Map.of("JAVA_HOME", folder.resolve("jdk").toString(), "ISONORM_JAVA_OPTS", "-Xmx5g -Done=1"));
+        List.of("RANK", "SLURM_STEP_NUM_TASKS").forEach(builder.environment()::remove);
+        builder.environment().putAll(environment);
         Process process = builder.start();
         List<String> given = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8).lines().toList();
         assertEquals(0, process.waitFor(), given.toString());
@@ -87,6 +89,24 @@ class LauncherTest {
                 "generate", "a b", "--prompt", "@c"), given.subList(given.indexOf("-Xmx5g"), given.size()));
     }
 
+    /** Only a process that has others to speak to gets what it speaks by. */
+    @Test
+    void aRankOfAGroupGetsWhatItSpeaksBy() throws Exception {
+        Path target = Files.createDirectories(home.resolve("isonorm-cluster/target/lib")).getParent();
+        Files.createDirectories(home.resolve("isonorm-cluster/src/main"));
+        Files.createFile(home.resolve("isonorm-cluster/pom.xml"));
+        Files.createFile(target.resolve("isonorm-cluster.jar"));
+        String alone = home.resolve("isonorm-cli/target/isonorm.jar").toString();
+        for (String variable : List.of("RANK", "SLURM_STEP_NUM_TASKS")) {
+            List<String> given = given(home.resolve("isonorm"), Map.of(variable, "1"), "train", "out=x");
+            assertEquals(alone + ":" + target.resolve("isonorm-cluster.jar") + ":" + target.resolve("lib/*"), given.get(given.indexOf("-cp") + 1));
+            List<String> other = given(home.resolve("isonorm"), Map.of(variable, "1"), "eval");
+            assertEquals(alone, other.get(other.indexOf("-cp") + 1));
+        }
+        List<String> given = given("train");
+        assertEquals(alone, given.get(given.indexOf("-cp") + 1));
+    }
+
     /** The archive's, behind a link, with a java that prints what it is given; it gives the same but for where its files lie. */
     @Test
     void theArchivesLauncherGivesItsOwnJavaTheSame() throws Exception {
@@ -95,7 +115,7 @@ class LauncherTest {
         Files.copy(folder.resolve("jdk/bin/java"), Files.createDirectories(archive.resolve("runtime/bin")).resolve("java"), StandardCopyOption.COPY_ATTRIBUTES);
         Path link = Files.createSymbolicLink(folder.resolve("linked"), Path.of("an archive/isonorm"));
         for (String command : Main.COMMANDS.keySet()) {
-            List<String> given = given(link, command);
+            List<String> given = given(link, Map.of(), command);
             boolean quick = QUICK.contains(command);
             assertEquals(!quick, given.contains("@" + archive.resolve("app/jvm.args")), command + ": " + given);
             assertEquals(!quick, given.contains("-XX:SharedArchiveFile=" + archive.resolve("app/engine.jsa")), command + ": " + given);
