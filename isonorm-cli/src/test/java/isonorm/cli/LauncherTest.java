@@ -122,9 +122,9 @@ class LauncherTest {
             assertEquals(quick, given.contains("-XX:AOTCache=" + archive.resolve("app/start.aot")), command + ": " + given);
             assertTrue(given.contains("-Disonorm.natives=" + archive.resolve("app/natives")), command + ": " + given);
             assertEquals(given(command).contains("-Xmn24m"), given.contains("-Xmn24m"), command + ": " + given);
-            assertFalse(given(link, command, "--help").contains("@" + archive.resolve("app/jvm.args")), command + " --help");
+            assertFalse(given(link, Map.of(), command, "--help").contains("@" + archive.resolve("app/jvm.args")), command + " --help");
         }
-        List<String> given = given(link, "generate", "a b", "--prompt", "@c *");
+        List<String> given = given(link, Map.of(), "generate", "a b", "--prompt", "@c *");
         assertTrue(given.indexOf("-Xmx5g") > given.indexOf("-Xmn24m"), given.toString());
         assertEquals(List.of("-Xmx5g", "-Done=1", "-cp", archive.resolve("app/isonorm.jar").toString(), "isonorm.cli.Main",
                 "generate", "a b", "--prompt", "@c *"), given.subList(given.indexOf("-Xmx5g"), given.size()));
