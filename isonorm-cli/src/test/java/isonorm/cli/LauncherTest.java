@@ -13,6 +13,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.condition.DisabledOnOs;
@@ -105,6 +106,30 @@ class LauncherTest {
         }
         List<String> given = given("train");
         assertEquals(alone, given.get(given.indexOf("-cp") + 1));
+    }
+
+    /** It is made by what runs a model, once, and given where there is one. */
+    @Test
+    void whatComputesIsGivenTheEnginesCache() throws Exception {
+        Path target = home.resolve("isonorm-cli/target");
+        for (String command : List.of("info", "doctor", "convert")) {
+            assertFalse(String.join(" ", given(command)).contains(".jsa"), command);
+        }
+        assertEquals(List.of(), caches(target));
+        assertTrue(given("generate").getFirst().startsWith("preparing faster starts"));
+        Path cache = caches(target).getFirst();
+        assertEquals(0, Files.size(cache), "the java of this test makes none");
+        assertFalse(String.join(" ", given("generate")).contains("preparing"));
+        Files.writeString(cache, "a cache");
+        for (String command : Main.COMMANDS.keySet()) {
+            assertEquals(!QUICK.contains(command), given(command).contains("-XX:SharedArchiveFile=" + cache), command);
+        }
+    }
+
+    private static List<Path> caches(Path target) throws IOException {
+        try (Stream<Path> files = Files.list(target)) {
+            return files.filter(file -> file.toString().endsWith(".jsa")).toList();
+        }
     }
 
     /** The archive's, behind a link, with a java that prints what it is given; it gives the same but for where its files lie. */

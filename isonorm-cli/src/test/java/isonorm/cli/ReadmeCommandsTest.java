@@ -193,4 +193,13 @@ class ReadmeCommandsTest {
         }
         assertTrue(Files.readString(Run.HOME.resolve("README.md")).contains(PROCESSOR), "the processor whose text it is");
     }
+
+    /** It has no key that is not one, and wants nothing but its data. */
+    @Test
+    void theRecipeLacksItsDataAlone() {
+        Path recipe = Run.HOME.resolve("docs/experiments/llama-130m.yaml");
+        Run run = Run.of("train", recipe, "out=" + work.resolve("pre-130m"), "data=" + work.resolve("c4")).ended(1);
+        assertTrue(run.err().contains("c4 does not exist"), run.err());
+        Run.of("train", recipe, "stepps=3").ended(2);
+    }
 }

@@ -4,6 +4,7 @@ import static java.util.Objects.requireNonNull;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import isonorm.architecture.Embedding;
 import isonorm.checkpoint.Checkpoint;
 import isonorm.checkpoint.Dtype;
 import isonorm.cli.terminal.Console;
@@ -18,8 +19,11 @@ import isonorm.convert.LoadedModel;
 import isonorm.convert.Verifier;
 import isonorm.model.ConversionRefused;
 import isonorm.onnx.OnnxConversion;
+import isonorm.text.Tokenizer;
 import isonorm.verify.Verification;
+import isonorm.weights.Model;
 import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
@@ -300,7 +304,7 @@ public final class Convert extends CheckpointCommand {
         return words.isEmpty() ? "unchanged" : words;
     }
 
-    private void print(Conversion.Report report) {
+    private void print(Conversion.Report report) throws IOException {
         console.say(console.bold(in) + " -> " + console.bold(out.toString()) + " (" + report.family() + ", " + report.to()
                 + report.rotation().map(how -> ", rotated: " + how.kind() + (data == null ? ", seed " + how.seed() : "") + ", width " + how.width().orElseThrow()
                         + (how.pad().isPresent() ? " of " + how.pad().getAsInt() : "")).orElse("") + ")");
@@ -315,7 +319,9 @@ public final class Convert extends CheckpointCommand {
         work.print(console.out());
         console.out().println();
         Table files = Table.ofFacts();
-        report.resultFiles().forEach(file -> files.row(file.name(), "sha256 " + file.sha256()));
+        for (var file : report.resultFiles()) {
+            files.row(file.name(), Table.bytes(Files.size(out.resolve(file.name()))) + ", sha256 " + file.sha256());
+        }
         report.code().ifPresent(code -> code.files().forEach(file -> files.row(file.name(), "sha256 " + file.sha256())));
         files.row("report.json", "what was done to each tensor");
         files.print(console.out());
@@ -326,6 +332,9 @@ public final class Convert extends CheckpointCommand {
         report.verification().ifPresentOrElse(this::print, () -> console.say("Not verified; 'isonorm verify' compares both."));
         report.code().ifPresent(code -> console.say("Note: transformers loads it as " + code.modelClass() + ", with trust_remote_code=True."));
         report.notes().forEach(note -> console.say("Note: " + note));
+        if (Model.of(LoadedModel.open(out).model()).architecture().embedding() instanceof Embedding.Tokens) {
+            Tokenizer.obstacle(out.resolve("tokenizer.json")).ifPresent(why -> console.say("Note: it reads and writes tokens, and no text: " + why));
+        }
         if (!report.leftOut().isEmpty()) {
             console.say("Note: " + Table.count(report.leftOut().size(), "tensor")
                     + " that the model does not use were left out; report.json names them.");

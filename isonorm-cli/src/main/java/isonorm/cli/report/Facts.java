@@ -65,6 +65,7 @@ public final class Facts {
         Isonorm.rotation(model.config()).ifPresent(rotation -> json.put("rotated", rotation.toString()));
         json.put("parameters", architecture.parameterCount());
         json.set("stored", stored(model.checkpoint()));
+        json.set("memory", memory(architecture, json.path("stored").path("bytes").asLong(), dtypes(model.checkpoint())));
         if (model.bits().isPresent()) {
             json.put("bits_per_weight", bitsPerWeight(model));
         }
@@ -143,6 +144,21 @@ public final class Facts {
         json.put("tensors", checkpoint.names().size());
         ObjectNode dtypes = json.putObject("dtypes");
         dtypes(checkpoint).forEach((dtype, count) -> dtypes.put(dtype.name(), count));
+        return json;
+    }
+
+    /** What running it takes at least: its weights as they are stored, and keys and values of each token that a text is continued from. */
+    private static ObjectNode memory(Architecture architecture, long weights, Map<Dtype, Long> dtypes) {
+        ObjectNode json = Json.object();
+        json.put("weights", weights);
+        if (architecture.output() instanceof Output.Words && architecture.blocks().stream().allMatch(block -> attention(block).causal())) {
+            long each = dtypes.containsKey(Dtype.F32) ? Float.BYTES : Short.BYTES;
+            long token = architecture.blocks().stream().mapToLong(block -> 2L * attention(block).heads().keyValue() * attention(block).heads().width()).sum() * each;
+            json.put("for_token", token);
+            if (architecture.context() > 0) {
+                json.put("for_context", token * architecture.context());
+            }
+        }
         return json;
     }
 
@@ -375,6 +391,9 @@ public final class Facts {
                 .row("stored", Table.count(stored.path("tensors").asLong(), "tensor") + " of " + String.join(" and ", dtypes) + " in "
                         + Table.count(stored.path("files").asLong(), "file") + ", " + Table.bytes(stored.path("bytes").asLong())
                         + (json.has("bits_per_weight") ? "; " + bits(json.path("bits_per_weight").asDouble()) + " bits per weight" : ""))
+                .row("memory", "at least " + Table.bytes(json.path("memory").path("weights").asLong()) + (json.path("memory").has("for_token")
+                        ? ", and " + Table.bytes(json.path("memory").path("for_token").asLong()) + " for each token that it continues" : "")
+                        + (json.path("memory").has("for_context") ? ", " + Table.bytes(json.path("memory").path("for_context").asLong()) + " for its context" : ""))
                 .row("input", inputInWords(json.path("input")))
                 .row("stream", Table.count(json.path("blocks").asLong(), "block") + ", width " + json.path("width").asText()
                         + switch (json.path("stream").asText()) {
