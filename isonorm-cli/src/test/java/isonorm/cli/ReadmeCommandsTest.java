@@ -199,7 +199,7 @@ class ReadmeCommandsTest {
     void theRecipeLacksItsDataAlone() {
         Path recipe = Run.HOME.resolve("docs/experiments/llama-130m.yaml");
         Run run = Run.of("train", recipe, "out=" + work.resolve("pre-130m"), "data=" + work.resolve("c4")).ended(1);
-        assertTrue(run.err().contains("c4 does not exist"), run.err());
+        assertTrue(run.err().contains("c4, which does not exist"), run.err());
         Run.of("train", recipe, "stepps=3").ended(2);
     }
 }

@@ -234,6 +234,14 @@ public final class Train extends CheckpointCommand {
     }
 
     private void list() {
+        if (json) {
+            ObjectNode listed = Json.object();
+            Configuration.keys().forEach(key -> listed.withArray("keys").addObject().put("name", key.name()).put("default", key.standard()).put("meaning", key.meaning()));
+            listed.set("strategies", Json.of(Strategy.names()));
+            listed.set("presets", Json.of(TrainingRun.presets()));
+            console.json(listed);
+            return;
+        }
         for (Configuration.Key key : Configuration.keys()) {
             console.out().printf("  %-27s %-12s %s%n", key.name(), key.standard().isEmpty() ? "-" : key.standard(), key.meaning());
         }

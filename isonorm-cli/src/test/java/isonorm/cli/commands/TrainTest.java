@@ -170,8 +170,11 @@ class TrainTest {
     }
 
     @Test
-    void keysStrategiesAndPresetsAreListed() {
+    void keysStrategiesAndPresetsAreListed() throws IOException {
         String out = Run.of("train", "--keys").ended(0).out();
+        JsonNode listed = Run.of("train", "--keys", "--json").ended(0).json();
+        listed.path("keys").forEach(key -> assertTrue(out.contains("  " + key.path("name").asText() + " "), key.toString()));
+        assertTrue(listed.path("keys").size() > 50 && listed.path("strategies").size() > 20 && !listed.path("presets").isEmpty(), listed.toString());
         assertTrue(out.contains("checkpoint.every") && out.contains("strategy.blocks.BLOCKS.PART") && out.contains("peri-ln") && out.contains("llama-60m"), out);
     }
 
