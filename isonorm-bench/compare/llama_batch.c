@@ -2,8 +2,8 @@
  * How fast llama.cpp writes several sequences in one batch: llama_batch MODEL.gguf PROMPT TOKENS THREADS ROUNDS SEQUENCES...
  *
  * So many sequences at once, each with a prompt of its own and greedy tokens behind it, through llama.cpp's C interface (0.5.0: libllama and ggml,
- * whose folder LIBS names). Prints tokens generated a second, the prompts' time included, as load_server.py counts them, and without. Each count runs once shortly
- * before it is timed.
+ * whose folder LIBS names; one with libggml-cpu-haswell.so alone plays AVX2). Prints tokens generated a second, the prompts' time included, as load_server.py counts them, and without,
+ * and how long a step takes that reads no prompt. Each count runs once shortly before it is timed.
  *
  *   cc -O2 llama_batch.c -o llama_batch -L$LIBS -l:libllama.v0.5.0.so -l:libggml.v0.5.0.so -l:libggml-base.so -Wl,-rpath,$LIBS
  */
@@ -36,7 +36,7 @@ int32_t llama_vocab_n_tokens(const void *);
 uint32_t llama_n_seq_max(void *);
 void llama_log_set(void (*)(int, const char *, void *), void *);
 
-enum { MOST = 64, BATCH = 2048, VOCABULARY = 1000 };
+enum { MOST = 64, BATCH = 2048, VOCABULARY = 1000, STEPS = 4096 };
 
 static void quiet(int level, const char *text, void *data) { (void)level, (void)text, (void)data; }
 
@@ -51,6 +51,11 @@ static int likeliest(const float *logits, int n) {
     for (int i = 1; i < n; i++)
         if (logits[i] > logits[best]) best = i;
     return best;
+}
+
+static int ascending(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
 }
 
 static void add(batch *b, int token, int position, int sequence, int wanted) {
@@ -75,6 +80,10 @@ int main(int count, char **words) {
     llama_log_set(quiet, 0);
     ggml_backend_load_all_from_path(getenv("LIBS"));
     llama_backend_init();
+    if (tokens < 2 || tokens > STEPS) {
+        printf("2 to %d tokens\n", STEPS);
+        return 2;
+    }
     void *model = llama_model_load_from_file(words[1], llama_model_default_params());
     if (!model) {
         puts("the model cannot be loaded");
@@ -99,7 +108,7 @@ int main(int count, char **words) {
             }
             llama_set_n_threads(context, threads, threads);
             int last[MOST], row[MOST];
-            double begin = 0, read = 0, end = 0;
+            double begin = 0, read = 0, end = 0, step[STEPS];
             for (int timed = 0; timed < 2; timed++) {
                 llama_memory_clear(llama_get_memory(context), 0);
                 srand(1 + round);
@@ -116,14 +125,18 @@ int main(int count, char **words) {
                 }
                 read = now();
                 for (int k = 1; k < (timed ? tokens : 4); k++) {
+                    double from = now();
                     b.n_tokens = 0;
                     for (int s = 0; s < sequences; s++) add(&b, last[s], prompt + k - 1, s, 1);
                     decode(context, b);
                     for (int s = 0; s < sequences; s++) last[s] = likeliest(llama_get_logits_ith(context, s), vocabulary);
+                    step[k - 1] = now() - from;
                 }
                 end = now();
             }
-            printf("%d at once %.1f tokens/s, without the prompts %.1f\n", sequences, sequences * tokens / (end - begin), sequences * (tokens - 1) / (end - read));
+            qsort(step, tokens - 1, sizeof *step, ascending);
+            printf("%d at once %.1f tokens/s, without the prompts %.1f, a step %.1f ms in the median, %.1f at the 99th percentile\n", sequences,
+                   sequences * tokens / (end - begin), sequences * (tokens - 1) / (end - read), 1e3 * step[(tokens - 1) / 2], 1e3 * step[(tokens - 1) * 99 / 100]);
             fflush(stdout);
             llama_free(context);
         }
