@@ -27,7 +27,7 @@ import org.jspecify.annotations.Nullable;
  * Continues prompts of many threads with one model, all that run together in each step through its weights.
  *
  * <p>A prompt joins at the next step. Long ones are read in pieces between the steps of the others, shared out among all that are being read, so that
- * nobody waits for another's prompt; the pieces are the shorter, the fewer write, and longest where nobody does. What two texts begin with is read once while there is room for it, also where they come together. Each gets
+ * nobody waits for another's prompt; beside those that write, pieces are as long as a step may take by what steps took before, and longest where nobody writes. What two texts begin with is read once while there is room for it, also where they come together. Each gets
  * exactly the tokens that it would get alone, whatever runs beside it, wherever {@link Inference} gives the same logits.
  *
  * <p>A thread of its own steps; any others may {@link #submit}.
@@ -37,11 +37,8 @@ public final class Batcher implements AutoCloseable {
     /** So many tokens of prompts are read in a step at most. */
     private static final int PIECE = 128;
 
-    /** And so many of each at least, that is, a share of fewer is as slow. */
+    /** And so many of each at least while there is room, since a share of fewer is as slow. */
     private static final int LEAST = 16;
-
-    /** So many tokens of prompts are read for each that is written, and {@link #LEAST} besides: where many write, a step that reads takes two to three times one that does not. */
-    private static final int READ_FOR_A_WRITTEN = 2;
 
     /** A beginning of fewer tokens is read as fast as it is copied. */
     private static final int SHORTEST_BEGINNING = 16;
@@ -212,13 +209,20 @@ public final class Batcher implements AutoCloseable {
         }
     }
 
-    /** What it has done so far, and does now. */
-    public record State(int waiting, int running, int kept, long tokensRead, long tokensReused, long tokensWritten, long steps, int keptTokens) {}
+    /**
+     * What it has done so far, and does now.
+     *
+     * @param runningTokens whose keys and values those that run have
+     * @param keptTokens and those that are kept for what other texts begin with
+     * @param mostTokens and how many there may be
+     */
+    public record State(int waiting, int running, int kept, long tokensRead, long tokensReused, long tokensWritten, long steps, int runningTokens, int keptTokens, long mostTokens) {}
 
     private final Inference inference;
     private final int most;
     private final int mostWaiting;
     private final int context;
+    private final Pace pace = new Pace();
     private final Thread thread;
     private final Deque<Answer> waiting = new ArrayDeque<>();
     private final List<Running> running = new ArrayList<>(); // of the stepping thread alone, but for its size
@@ -228,6 +232,7 @@ public final class Batcher implements AutoCloseable {
     private long reused;
     private long written;
     private long steps;
+    private int held;
     private boolean closing;
 
     private Batcher(Inference inference, int most, int mostWaiting, int context) {
@@ -310,7 +315,8 @@ public final class Batcher implements AutoCloseable {
     /** What it does now. */
     public State state() {
         synchronized (waiting) {
-            return new State(waiting.size(), running.size() + following.size(), kept.size(), read, reused, written, steps, kept.stream().mapToInt(each -> each.tokens.length).sum());
+            return new State(waiting.size(), running.size() + following.size(), kept.size(), read, reused, written, steps, held,
+                    kept.stream().mapToInt(each -> each.tokens.length).sum(), (long) most * context);
         }
     }
 
@@ -474,9 +480,9 @@ public final class Batcher implements AutoCloseable {
         List<Running> some = new ArrayList<>();
         List<int[]> tokens = new ArrayList<>();
         List<Running> reading = running.stream().filter(each -> each.left() > 1).toList();
-        long writing = running.stream().filter(each -> each.left() == 1).count();
-        int room = writing == 0 ? PIECE : (int) Math.min(PIECE, LEAST + READ_FOR_A_WRITTEN * writing);
-        int share = reading.isEmpty() ? 0 : Math.max(LEAST, room / reading.size());
+        int writing = (int) running.stream().filter(each -> each.left() == 1).count();
+        int room = writing == 0 ? PIECE : Math.min(PIECE, pace.room(writing));
+        int share = reading.isEmpty() ? 0 : Math.max(Math.min(LEAST, room), room / reading.size());
         Set<Running> served = new HashSet<>();
         for (Running each : running) {
             int count = each.left();
@@ -499,7 +505,11 @@ public final class Batcher implements AutoCloseable {
             return;
         }
         try {
+            long begin = System.nanoTime();
             List<float[]> logits = inference.next(some.stream().map(each -> each.sequence).toList(), tokens, some.stream().map(Running::reader).toList());
+            if (writing > 0) {
+                pace.took(writing, tokens.stream().mapToInt(each -> each.length).sum() - writing, System.nanoTime() - begin);
+            }
             count(some, tokens); // before anybody hears of it
             for (int i = 0; i < some.size(); i++) {
                 some.get(i).took(tokens.get(i).length, logits.get(i));
@@ -546,6 +556,7 @@ public final class Batcher implements AutoCloseable {
             while (running.size() + following.size() + kept.size() > most) {
                 kept.removeFirst().sequence.close();
             }
+            held = running.stream().mapToInt(each -> each.sequence.length()).sum();
         }
     }
 
@@ -561,6 +572,7 @@ public final class Batcher implements AutoCloseable {
             waiting.forEach(each -> each.events.add(new Event.Failure(closed)));
             kept.forEach(each -> each.sequence.close());
             running.clear();
+            held = 0;
             following.clear();
             waiting.clear();
             kept.clear();

@@ -218,9 +218,9 @@ class BatcherTest {
         }
     }
 
-    /** The steps that a prompt of 290 tokens takes beside some that write three each, and behind them alone: 128 a step, 16 and two for each writer beside them. */
+    /** The steps that a prompt of 290 tokens takes beside some that write three each, and behind them alone: 128 a step, 12 and one and a half for each writer beside them. */
     @ParameterizedTest
-    @CsvSource({"0, 3", "1, 5", "8, 5", "24, 4", "60, 3"})
+    @CsvSource({"0, 3", "1, 5", "8, 5", "24, 5", "60, 3"})
     void thePromptsOfAStepAreBoundedByHowManyWrite(int writers, int steps) throws Exception {
         SplittableRandom random = new SplittableRandom(9);
         List<Request> requests = new ArrayList<>(Collections.nCopies(writers, request(new int[] {1}, 3)));
@@ -228,11 +228,27 @@ class BatcherTest {
         assertEquals(steps, stepsOf(requests), writers + " write");
     }
 
-    /** Two are read beside one that writes two tokens: the short one is done with the second, so that the other has 20 of its 148 tokens then, and the rest in a third. */
+    /** Two are read, 18 tokens a step, beside four that write two tokens: the short one is done with the second, so that the other has 20 of its 148 tokens then, and the rest in a third. */
     @Test
     void whoeverHadACutPartOfAStepComesFirstInTheNext() throws Exception {
         SplittableRandom random = new SplittableRandom(10);
-        assertEquals(3, stepsOf(List.of(request(tokens(random, 148), 1), request(tokens(random, 16), 1), request(new int[] {1}, 2))));
+        List<Request> requests = new ArrayList<>(List.of(request(tokens(random, 148), 1), request(tokens(random, 16), 1)));
+        requests.addAll(Collections.nCopies(4, request(new int[] {1}, 2)));
+        assertEquals(3, stepsOf(requests));
+    }
+
+    /** Beside one that writes a step reads 13 tokens, which are fewer than the least share. */
+    @Test
+    void whereAStepReadsLessThanAShareThoseThatReadTakeTurns() throws Exception {
+        SplittableRandom random = new SplittableRandom(11);
+        try (Inference inference = inference(); Batcher batcher = Batcher.of(inference, 64, 64, CONTEXT)) {
+            List<Batcher.Answer> answers = batcher.submit(List.of(request(tokens(random, 200), 1), request(tokens(random, 13), 1), request(new int[] {1}, 9)));
+            outcome(answers.get(1));
+            assertTrue(batcher.state().steps() <= 4, "the second prompt is read in the second step, " + batcher.state());
+            for (int i : new int[] {0, 2}) {
+                assertInstanceOf(Event.End.class, outcome(answers.get(i)).last());
+            }
+        }
     }
 
     private static long stepsOf(List<Request> requests) throws Exception {
@@ -307,8 +323,15 @@ class BatcherTest {
         try (Inference inference = inference()) {
             Batcher batcher = Batcher.of(inference, 2, 4, CONTEXT);
             Batcher.Answer answer = batcher.submit(request(new int[] {1, 2, 3}, 100));
+            assertInstanceOf(Event.Read.class, answer.next());
+            for (int i = 0; i < 10; i++) {
+                assertInstanceOf(Event.Token.class, answer.next());
+            }
+            int tokens = batcher.state().runningTokens();
+            assertTrue(tokens >= 3 + 8 && tokens <= 103, "behind the tenth token keys and values of those before it are there, of " + tokens);
             batcher.close(Duration.ofSeconds(60));
-            assertEquals(100, outcome(answer).ids().length);
+            assertEquals(90, outcome(answer).ids().length);
+            assertEquals(0, batcher.state().runningTokens());
         }
     }
 }

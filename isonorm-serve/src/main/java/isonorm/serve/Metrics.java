@@ -64,6 +64,8 @@ final class Metrics {
         gauge(text, "isonorm_requests_running", "Requests that run.", state.running());
         gauge(text, "isonorm_sequences_kept", "Sequences kept for what other texts begin with.", state.kept());
         gauge(text, "isonorm_kept_tokens", "Tokens whose keys and values are kept so.", state.keptTokens());
+        gauge(text, "isonorm_cache_tokens", "Tokens whose keys and values are in memory, of requests that run and of kept sequences.", state.runningTokens() + (long) state.keptTokens());
+        gauge(text, "isonorm_cache_tokens_limit", "How many there may be: the context times the sequences.", state.mostTokens());
         counter(text, "isonorm_prompt_tokens_total", "Tokens of prompts that were read.", state.tokensRead());
         counter(text, "isonorm_reused_tokens_total", "Tokens of prompts that had been read before.", state.tokensReused());
         counter(text, "isonorm_generated_tokens_total", "Tokens that were generated.", state.tokensWritten());

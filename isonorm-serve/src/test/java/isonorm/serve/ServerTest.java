@@ -205,6 +205,7 @@ class ServerTest {
         assertEquals("ok", JSON.readTree(get("/health").body()).path("status").asText());
         ask("/v1/completions", "{\"prompt\": \"a\", \"max_tokens\": 3}");
         String metrics = get("/metrics").body();
+        assertTrue(metrics.contains("\nisonorm_cache_tokens_limit 4096\n"), "16 sequences of 256 tokens: " + metrics);
         assertTrue(metrics.contains("\nisonorm_requests_running 0\n") && metrics.contains("# TYPE isonorm_first_token_seconds histogram"), metrics);
     }
 
