@@ -1,9 +1,12 @@
 #!/usr/bin/env python3
-"""How fast `isonorm serve` and `transformers serve` write the same texts, with its continuous batching and without: all servers up, asked in turn.
+"""How fast `isonorm serve`, `transformers serve` and llama.cpp's library write so many texts at once, all in turn.
 
-  compare_serving.py CHECKPOINT PYTHON [--dtype bf16] [--requests 1,8,32] [--prompt 128] [--tokens 64] [--rounds 3] [--threads 2] [--modes batching,alone]
+  compare_serving.py CHECKPOINT [--peers batching,alone,llama] [--dtype bf16] [--requests 1,8,32] [--prompt 128] [--tokens 64] [--rounds 3] [--threads 2]
+                     [--python PYTHON] [--llama PROGRAM,FILE.gguf] [--avx2 LIBS]
 
-CHECKPOINT is a decoder in transformers' format, PYTHON an interpreter with transformers[serving], accelerate and psutil. Both are given the same tokenizer, of one word for each
+CHECKPOINT is a decoder in transformers' format. Peers are transformers' server with its continuous batching and without, and llama.cpp without a server (llama_batch.c beside this file,
+which finds the library by LIBS; FILE.gguf has the same weights). --avx2 plays a processor without AVX-512: LIBS is a folder that has llama.cpp's libggml-cpu-haswell.so alone.
+PYTHON is an interpreter with transformers[serving], accelerate and psutil. Both servers are given the same tokenizer, of one word for each
 token, and no token that ends a text, so that the same prompts are the same tokens and each answer has as many. The cache of continuous batching is given a size that
 holds all requests (2 blocks of 256 tokens each). Prints tokens generated a second, the prompts' time included, how many times as many Isonorm's are, and how many texts are the same.
 """
@@ -92,16 +95,34 @@ class Server:
             self.process.wait()
 
 
+class Library:
+    """llama.cpp, in a process for each answer, which runs once before it is timed."""
+
+    def __init__(self, program, file, threads, libraries):
+        self.name, self.command, self.environment = "llama.cpp", [program, file], dict(os.environ, **({"LIBS": libraries} if libraries else {}))
+        self.threads = threads
+
+    def many(self, prompts, tokens):
+        said = subprocess.run([*self.command, str(len(prompts[0].split())), str(tokens), str(self.threads), "1", str(len(prompts))], stdout=subprocess.PIPE, text=True, check=True, env=self.environment)
+        return float(said.stdout.split(" tokens/s")[0].split()[-1]), []
+
+    def close(self):
+        pass
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("checkpoint"); p.add_argument("python"); p.add_argument("--dtype", choices=["f32", "bf16"], default="bf16"); p.add_argument("--requests", default="1,8,32")
+    p.add_argument("checkpoint"); p.add_argument("--peers", default="batching,alone"); p.add_argument("--python", default=sys.executable)
+    p.add_argument("--llama", default=""); p.add_argument("--avx2", default=""); p.add_argument("--dtype", choices=["f32", "bf16"], default="bf16"); p.add_argument("--requests", default="1,8,32")
     p.add_argument("--prompt", type=int, default=128); p.add_argument("--tokens", type=int, default=64); p.add_argument("--rounds", type=int, default=3)
-    p.add_argument("--threads", type=int, default=2); p.add_argument("--modes", default="batching,alone")
+    p.add_argument("--threads", type=int, default=2)
     a = p.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the servers end too
     rnd = random.Random(1)
     kind = {"f32": "float32", "bf16": "bfloat16"}[a.dtype]
     counts = [int(count) for count in a.requests.split(",")]
+    if a.avx2:
+        os.environ.update(ISONORM_JAVA_OPTS="-XX:UseAVX=2", ONEDNN_MAX_CPU_ISA="AVX2", ATEN_CPU_CAPABILITY="avx2")
     serve = [a.python, "-c", "from transformers.cli.transformers import main; main()", "serve"]
     with tempfile.TemporaryDirectory() as folder:
         folder_of(a.checkpoint, folder)
@@ -111,10 +132,13 @@ def main():
         servers = []
         try:
             servers.append(Server("isonorm serve", [ISONORM, "serve", folder, "--compute", a.dtype, "--threads", str(a.threads), "--max-sequences", str(max(counts) + 8)], {}, a.threads))
-            for mode in a.modes.split(","):
-                name, flags = ways[mode]
-                servers.append(Server(name, [*theirs, *flags], {}, a.threads))
-            print(f"{a.dtype}, {a.prompt} tokens in, {a.tokens} out", flush=True)
+            for peer in a.peers.split(","):
+                if peer == "llama":
+                    servers.append(Library(*a.llama.split(","), a.threads, a.avx2))
+                else:
+                    name, flags = ways[peer]
+                    servers.append(Server(name, [*theirs, *flags], {}, a.threads))
+            print(f"{a.dtype}, {a.prompt} tokens in, {a.tokens} out{', AVX2' if a.avx2 else ''}", flush=True)
             rates = {}
             for r in range(a.rounds + 1):
                 for count in counts:
@@ -128,7 +152,7 @@ def main():
                     same = {name: sum(x == y for x, y in zip(ours, theirs)) for name, theirs in texts.items()}
                     if r > 0:
                         print(f"round {r}, {count} at once: " + "; ".join(f"{s.name} {rates[count, s.name][-1]:.1f} tokens/s"
-                              + ("" if s is servers[0] else f", {rates[count, servers[0].name][-1] / rates[count, s.name][-1]:.2f} times as many, {same[s.name]} of {count} texts the same")
+                              + ("" if s is servers[0] else f", {rates[count, servers[0].name][-1] / rates[count, s.name][-1]:.2f} times as many" + (f", {same[s.name]} of {count} texts the same" if texts[s.name] else ""))
                               for s in servers), flush=True)
             for count in counts:
                 for server in servers[1:]:
