@@ -146,7 +146,7 @@ record Findings(Results results) {
                 parts.add(results.contender(group) + " " + factor(group.after().get()) + " (" + factor(group.before().get()) + ")");
             }
         }
-        return parts.isEmpty() ? Optional.empty() : Optional.of("The stream's variance behind the last block over that behind the first, at the end of "
+        return parts.isEmpty() ? Optional.empty() : Optional.of("The residual stream's variance behind the last block over that behind the first, at the end of "
                 + "training (before it): " + String.join(", ", parts) + ".");
     }
 
@@ -164,7 +164,7 @@ record Findings(Results results) {
                 parts.add(String.format(Locale.ROOT, "%s %.3f", results.contender(group), mean));
             });
         }
-        return parts.isEmpty() ? Optional.empty() : Optional.of("A block of the second half turns the stream, in half turns and on average, by: "
+        return parts.isEmpty() ? Optional.empty() : Optional.of("The mean angular distance of the blocks of the second half: "
                 + String.join(", ", parts) + ".");
     }
 }

@@ -12,6 +12,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
+import java.util.HexFormat;
 import java.util.List;
 import java.util.zip.GZIPInputStream;
 
@@ -110,8 +111,17 @@ public record TokenData(Split train, Split validation, int vocabulary, int endOf
 
     /** The plays of Shakespeare that come with Isonorm, a megabyte; the last twentieth is for validation. */
     public static TokenData shakespeare() throws IOException {
+        return ofBytes(plays(), 0.05);
+    }
+
+    /** The SHA-256 of the bytes of {@link #shakespeare}, in hexadecimal digits. */
+    public static String shakespeareSha256() throws IOException {
+        return HexFormat.of().formatHex(Fingerprint.sha256().digest(plays()));
+    }
+
+    private static byte[] plays() throws IOException {
         try (InputStream packed = TokenData.class.getResourceAsStream("shakespeare.txt.gz"); InputStream text = new GZIPInputStream(packed)) {
-            return ofBytes(text.readAllBytes(), 0.05);
+            return text.readAllBytes();
         }
     }
 }

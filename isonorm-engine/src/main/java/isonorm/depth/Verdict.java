@@ -28,13 +28,13 @@ final class Verdict {
         String grows = growth.factor() < 1 ? "falls" : "grows";
         return switch (growth.shape()) {
             case UNKNOWN -> depth.blocks() < Growth.POINTS
-                    ? "How the stream's variance grows cannot be told from " + depth.blocks() + (depth.blocks() == 1 ? " block" : " blocks") + from + "."
-                    : "How the stream's variance grows cannot be told: it is zero or no finite number behind some block" + from + ".";
-            case NORMALIZED -> "A norm stands behind every block, so the stream's variance there is what the norm makes it" + from + ", and says nothing of how it grows.";
-            case CONSTANT -> "The stream's variance stays about the same" + from + "; " + certainty(growth) + ".";
-            case LINEAR -> "The stream's variance " + grows + " about linearly with depth" + from + ", "
+                    ? "How the residual stream's variance grows cannot be told from " + depth.blocks() + (depth.blocks() == 1 ? " block" : " blocks") + from + "."
+                    : "How the residual stream's variance grows cannot be told: it is zero or no finite number behind some block" + from + ".";
+            case NORMALIZED -> "A norm stands behind every block, so the residual stream's variance there is what the norm makes it" + from + ", and says nothing of how it grows.";
+            case CONSTANT -> "The residual stream's variance stays about the same" + from + "; " + certainty(growth) + ".";
+            case LINEAR -> "The residual stream's variance " + grows + " about linearly with depth" + from + ", "
                     + (growth.factor() < 1 ? "which no strategy is known for" : "as with Peri-LN or LayerNorm Scaling") + "; " + certainty(growth) + ".";
-            case EXPONENTIAL -> "The stream's variance " + grows + " exponentially with depth, times " + String.format(Locale.ROOT, "%.2f", Math.exp(growth.rate()))
+            case EXPONENTIAL -> "The residual stream's variance " + grows + " exponentially with depth, times " + String.format(Locale.ROOT, "%.2f", Math.exp(growth.rate()))
                     + " a block" + from + ", " + (growth.factor() < 1 ? "which no strategy is known for" : "as Pre-LN's does in the Curse of Depth")
                     + "; " + certainty(growth) + ".";
         };
@@ -56,21 +56,20 @@ final class Verdict {
     private static String idle(Depth depth) {
         List<Integer> idle = depth.idle();
         List<Integer> still = IntStream.range(0, depth.blocks()).filter(l -> depth.distance(l, 1) < Depth.IDLE).boxed().toList();
-        String little = " the stream by less than " + Depth.IDLE + " of a half turn";
         String part = Math.round(100 * Depth.IDLE_PERPLEXITY) + " %";
         if (!idle.isEmpty()) {
             boolean one = idle.size() == 1;
-            return blocks(idle) + (one ? " is idle: it turns" : " are idle: they turn") + little + (depth.sensitivity().isPresent()
+            return blocks(idle) + (one ? " is idle: its angular distance is" : " are idle: their angular distances are") + " below " + Depth.IDLE + (depth.sensitivity().isPresent()
                     ? ", and leaving " + (one ? "it" : "any one of them") + " out was seen to cost no more than " + part + " of perplexity."
                     : ", which is likely to mean that " + (one ? "it" : "each") + " can go, and sure only where the perplexity without "
                             + (one ? "it" : "them") + " agrees.");
         }
         if (!still.isEmpty()) {
-            return "No block is idle: " + blocks(still).replaceFirst("B", "b") + (still.size() == 1 ? " turns" : " turn") + little
-                    + ", but leaving one out was seen to cost more than " + part + " of perplexity.";
+            return "No block is idle: " + (still.size() == 1 ? "the angular distance of " : "the angular distances of ") + blocks(still).replaceFirst("B", "b")
+                    + (still.size() == 1 ? " is" : " are") + " below " + Depth.IDLE + ", but leaving one out was seen to cost more than " + part + " of perplexity.";
         }
         int least = IntStream.range(0, depth.blocks()).boxed().min(Comparator.comparingDouble(l -> depth.distance(l, 1))).orElseThrow();
-        return "No block is idle: each turns the stream by " + Depth.IDLE + " of a half turn or more, block " + least + " least, by "
+        return "No block is idle: every angular distance is " + Depth.IDLE + " or more, the smallest that of block " + least + ", "
                 + number(depth.distance(least, 1)) + ".";
     }
 

@@ -115,8 +115,17 @@ public record Machine(
         return read(SystemFiles.here());
     }
 
+    /** What the processor is called, without loading anything. */
+    public static String processorName() {
+        return processor(SystemFiles.here(), system()).name;
+    }
+
+    private static Host system() {
+        return new Host(property("os.name"), property("os.version"), property("os.arch"));
+    }
+
     static Machine read(SystemFiles files) {
-        Host host = new Host(property("os.name"), property("os.version"), property("os.arch"));
+        Host host = system();
         Optional<String> failure = Optional.empty();
         Computing kernels = new Computing(OptionalInt.empty(), UNKNOWN, VectorSupport.obstacle());
         List<Product> products = List.of();

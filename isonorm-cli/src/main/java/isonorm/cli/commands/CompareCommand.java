@@ -1,6 +1,7 @@
 package isonorm.cli.commands;
 
 import isonorm.cli.report.CompareReport;
+import isonorm.cli.report.Provenance;
 import isonorm.cli.terminal.CompareProgress;
 import isonorm.cli.terminal.Console;
 import isonorm.cli.terminal.Interruption;
@@ -10,6 +11,7 @@ import isonorm.compare.Results;
 import isonorm.compare.Trial;
 import isonorm.compare.Trials;
 import isonorm.data.RunLock;
+import isonorm.data.TokenData;
 import isonorm.train.Trainer;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -127,7 +129,7 @@ public final class CompareCommand extends Subcommand {
                 return interruption.code();
             }
         }
-        CompareReport report = new CompareReport(results, trials);
+        CompareReport report = new CompareReport(results, trials, Provenance.now(arguments(), List.of(data(trials))));
         // Printed first: what was learned is not lost where it cannot be written.
         if (json) {
             console.json(report.json());
@@ -141,6 +143,12 @@ public final class CompareCommand extends Subcommand {
             console.say("Written: " + console.bold(out.resolve("report.html").toString()) + ", report.json, CSV and SVG files");
         }
         return DONE;
+    }
+
+    /** What all runs read. */
+    private static Provenance.Source data(Trials trials) throws IOException {
+        Optional<Path> data = trials.all().getFirst().run().reading().data();
+        return data.isPresent() ? Provenance.Source.data(data.get()) : new Provenance.Source("data", "the embedded plays of Shakespeare", TokenData.shakespeareSha256());
     }
 
     /** Whether it is the grid that comes along, changed or not. */

@@ -4,6 +4,7 @@ import isonorm.architecture.Architecture;
 import isonorm.architecture.Companion;
 import isonorm.architecture.Embedding;
 import isonorm.cli.report.DepthReport;
+import isonorm.cli.report.Provenance;
 import isonorm.cli.terminal.ProgressBar;
 import isonorm.convert.LoadedModel;
 import isonorm.depth.Depth;
@@ -51,7 +52,8 @@ record Depths(
     /** A checkpoint and all that is known before it is run. */
     private record Task(String name, String checkpoint, LoadedModel model, TokenizedText text, TokenizedText predicted) {}
 
-    DepthReport measure(List<String> checkpoints, Checkpoints.Opener opener, Reading reading, Runnable announcement, ProgressBar progress) throws IOException {
+    DepthReport measure(List<String> checkpoints, Checkpoints.Opener opener, Reading reading, Runnable announcement, ProgressBar progress,
+            List<String> arguments) throws IOException {
         List<Task> tasks = new ArrayList<>();
         List<String> names = names(checkpoints);
         for (int c = 0; c < checkpoints.size(); c++) {
@@ -62,7 +64,12 @@ record Depths(
         for (Task task : tasks) {
             measured.addAll(measure(task, progress));
         }
-        return new DepthReport(text.map(Path::toString).orElse(SampleText.NAME), measured);
+        List<Provenance.Source> sources = new ArrayList<>();
+        for (Task task : tasks) {
+            sources.addAll(Provenance.Source.of(task.model.checkpoint()));
+        }
+        sources.add(text.isPresent() ? Provenance.Source.data(text.get()) : SampleText.source());
+        return new DepthReport(text.map(Path::toString).orElse(SampleText.NAME), measured, Provenance.now(arguments, sources));
     }
 
     /** Everything that can be wrong with a checkpoint or a text is found before anything is run. */

@@ -33,7 +33,7 @@ import picocli.CommandLine.Parameters;
             "Write a checkpoint without some of its blocks, in the format it came in. The blocks that stay keep every value and are numbered anew. "
                     + "Before the result appears it is run and compared with the source without these blocks.",
             "Blocks are counted from 0, as their tensors are; 9-11 is 9, 10 and 11. With --count they are chosen on a text: angular, the ones that "
-                    + "follow each other and together turn the stream least; influence, those that each turn it least (ShortGPT); sensitivity, the ones "
+                    + "follow each other with the least angular distance between the first's input and the last's output; influence, those with the least Block Influence (ShortGPT); sensitivity, the ones "
                     + "that follow each other without which the perplexity is lowest."
         },
         footer = {

@@ -1,7 +1,9 @@
 package isonorm.cli.commands;
 
+import isonorm.cli.report.Provenance;
 import isonorm.data.TokenData;
 import isonorm.verify.TokenizedText;
+import isonorm.weights.Fingerprint;
 import java.io.IOException;
 import java.io.InputStream;
 import java.nio.charset.StandardCharsets;
@@ -82,6 +84,11 @@ final class SampleText {
             throw new IOException(name + " has " + ids.length + " tokens" + (part == Part.HELD_OUT ? " for validation" : "") + "; two or more are needed");
         }
         return TokenizedText.of(Math.min(window, ids.length), ids);
+    }
+
+    /** The embedded sample's bytes. */
+    static Provenance.Source source() throws IOException {
+        return new Provenance.Source("data", NAME, Fingerprint.sha256(embedded()));
     }
 
     private static String embedded() throws IOException {

@@ -13,6 +13,7 @@ import isonorm.weights.Positions;
 import isonorm.weights.VectorSupport;
 import java.io.IOException;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.OptionalInt;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
@@ -98,6 +99,11 @@ public abstract class Subcommand implements Callable<Integer> {
     /** Says that an option's value makes no sense. */
     ParameterException wrongUsage(String message) {
         return new ParameterException(spec.commandLine(), message);
+    }
+
+    /** The words of the command line behind the program's name. */
+    List<String> arguments() {
+        return spec.root().commandLine().getParseResult().originalArgs();
     }
 
     ProgressBar progress() {

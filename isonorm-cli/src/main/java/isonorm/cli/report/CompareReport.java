@@ -26,14 +26,19 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Optional;
 
 /** What the runs of a grid gave: as a table and sentences, as JSON, and as a folder of files. */
-public record CompareReport(Results results, Trials trials) {
+public record CompareReport(Results results, Trials trials, Provenance provenance) {
+
+    /** How many contenders a title names. */
+    private static final int NAMED = 6;
 
     // JSON
 
     public JsonNode json() {
         ObjectNode json = Json.object();
+        json.set("made", provenance.json());
         ObjectNode grid = json.putObject("grid");
         results.grid().base().forEach(grid.putObject("base")::put);
         ObjectNode axes = grid.putObject("axes");
@@ -134,13 +139,17 @@ public record CompareReport(Results results, Trials trials) {
 
     private List<String> heads() {
         List<String> heads = new ArrayList<>();
-        results.groups().getFirst().place().keySet().forEach(key -> heads.add(key.startsWith("strategy.") ? key : key.substring(key.lastIndexOf('.') + 1)));
+        results.groups().getFirst().place().keySet().forEach(key -> heads.add(head(key)));
         if (heads.isEmpty()) {
             heads.add("strategy");
         }
         heads.addAll(repeated() ? List.of("validation loss", "±", "perplexity", "±", "time", "diverged", "stuck")
                 : List.of("validation loss", "perplexity", "time", "diverged", "stuck"));
         return heads;
+    }
+
+    private static String head(String key) {
+        return key.startsWith("strategy.") ? key : key.substring(key.lastIndexOf('.') + 1);
     }
 
     private List<List<String>> rows() {
@@ -198,10 +207,92 @@ public record CompareReport(Results results, Trials trials) {
                 facts.put(key, told.text(key));
             }
         }
-        List<String> findings = results.findings();
-        List<Page.Card> cards = List.of(new Page.Card("Who wins", findings.getFirst(), facts),
-                new Page.Card("What the runs show", String.join("\n", findings.subList(1, findings.size())), Map.of()));
-        return new Page("Comparison of " + Table.count(results.outcomes().size(), "run"), "Equal data and tokens for all; seeds share the order of the data",
-                cards, new ComparePlots(results).groups(), List.of(new Page.Grid("All runs", heads(), rows())));
+        List<Page.Part> parts = new ArrayList<>();
+        parts.add(verdicts());
+        parts.add(new Page.Card("In sentences", String.join("\n", results.findings()), facts));
+        parts.addAll(new ComparePlots(results).groups());
+        parts.add(new Page.Grid(repeated() ? "Means over seeds" : "Places of the grid", Optional.of("summary"), heads(), rows()));
+        parts.add(runs());
+        return new Page("Comparison of " + subjects(), Table.count(results.outcomes().size(), "run") + ", equal data and tokens for all; seeds share the order of the data. "
+                + provenance.date() + ", on " + provenance.processor(), provenance, "compare.md", parts);
+    }
+
+    private String subjects() {
+        List<String> contenders = results.contenders();
+        return contenders.size() <= NAMED ? String.join(", ", contenders) : String.join(", ", contenders.subList(0, NAMED)) + " and " + (contenders.size() - NAMED) + " more";
+    }
+
+    /** Each contender at the rate that is best for it, beside the lowest of its setting. */
+    private Page.Grid verdicts() {
+        boolean several = results.settings().size() > 1;
+        boolean rated = results.groups().getFirst().place().containsKey(Grid.RATE) && !results.grid().contenders().contains(Grid.RATE);
+        List<String> heads = new ArrayList<>(List.of("contender", "verdict"));
+        if (several) {
+            heads.addFirst("setting");
+        }
+        if (rated) {
+            heads.add("best lr");
+        }
+        heads.addAll(repeated() ? List.of("validation loss", "±", "paired difference", "interval", "seeds") : List.of("validation loss", "difference"));
+        List<List<String>> rows = new ArrayList<>();
+        results.settings().forEach((setting, groups) -> {
+            List<Results.Compared> compared = results.compared(groups);
+            for (Group group : results.ranking(groups)) {
+                Optional<Difference> difference = compared.stream().filter(each -> each.other().equals(group)).map(Results.Compared::difference).findFirst();
+                List<String> row = new ArrayList<>(List.of(results.contender(group), verdict(group, difference, compared)));
+                if (several) {
+                    row.addFirst(setting);
+                }
+                if (rated) {
+                    row.add(String.valueOf(group.place().get(Grid.RATE)));
+                }
+                add(row, group.loss(), "%.4f");
+                row.add(difference.filter(each -> each.seeds() > 0).map(each -> String.format(Locale.ROOT, "%+.4f", each.mean())).orElse("-"));
+                if (repeated()) {
+                    row.add(difference.filter(each -> each.seeds() > 1).map(each -> String.format(Locale.ROOT, "%+.4f to %+.4f", each.low(), each.high())).orElse("-"));
+                    row.add(difference.map(each -> String.valueOf(each.seeds())).orElse(String.valueOf(group.trials().size() - group.diverged())));
+                }
+                rows.add(row);
+            }
+        });
+        return new Page.Grid("Verdicts", Optional.of("differences"), heads, rows);
+    }
+
+    private String verdict(Group group, Optional<Difference> difference, List<Results.Compared> compared) {
+        if (group.diverged() == group.trials().size()) {
+            return "diverged";
+        }
+        String also = group.diverged() > 0 ? "; " + group.diverged() + " of " + group.trials().size() + " diverged" : "";
+        if (group.stuck(results.best()) == group.trials().size() - group.diverged()) {
+            return "stuck" + also;
+        }
+        return difference.map(each -> switch (each.verdict()) {
+            case LOWER -> "higher than the lowest";
+            case NO_DIFFERENCE -> "no difference from the lowest";
+            case UNKNOWN -> "unknown, of one seed";
+        }).orElse(!compared.isEmpty() && compared.stream().allMatch(each -> each.difference().verdict() == Difference.Verdict.LOWER) ? "winner" : "lowest, no winner") + also;
+    }
+
+    /** A row for each run. */
+    private Page.Grid runs() {
+        List<String> keys = List.copyOf(trials.all().getFirst().place().keySet());
+        List<String> heads = new ArrayList<>(List.of("run"));
+        keys.forEach(key -> heads.add(head(key)));
+        heads.addAll(List.of("end", "steps", "validation loss", "perplexity", "time"));
+        List<List<String>> rows = new ArrayList<>();
+        for (int t = 0; t < trials.all().size(); t++) {
+            Trial trial = trials.all().get(t);
+            Outcome outcome = results.outcomes().get(t);
+            List<String> row = new ArrayList<>(List.of(trial.folder()));
+            keys.forEach(key -> row.add(String.valueOf(trial.place().get(key))));
+            row.addAll(List.of(outcome.end().name().toLowerCase(Locale.ROOT), Table.count(outcome.steps()), number("%.4f", outcome.validation()),
+                    number("%.3f", Math.exp(outcome.validation())), Table.time(outcome.seconds())));
+            rows.add(row);
+        }
+        return new Page.Grid("Runs", Optional.of("runs"), heads, rows);
+    }
+
+    private static String number(String format, double value) {
+        return Double.isFinite(value) ? String.format(Locale.ROOT, format, value) : "-";
     }
 }

@@ -35,7 +35,7 @@ import java.util.stream.IntStream;
 import java.util.stream.Stream;
 
 /** What was measured of some checkpoints on one text: as a table, as JSON, and as a folder of files. */
-public record DepthReport(String text, List<Measured> all) {
+public record DepthReport(String text, List<Measured> all, Provenance provenance) {
 
     /**
      * A checkpoint, or one of its two stacks, and how it uses its depth.
@@ -94,6 +94,7 @@ public record DepthReport(String text, List<Measured> all) {
     public JsonNode json() {
         ObjectNode json = Json.object();
         json.put("text", text);
+        json.set("made", provenance.json());
         ArrayNode checkpoints = json.putArray("checkpoints");
         all.forEach(one -> checkpoints.add(summary(one)));
         ArrayNode blocks = json.putArray("blocks");
@@ -254,7 +255,7 @@ public record DepthReport(String text, List<Measured> all) {
         Table table = Table.ofNumbers(heads(depth).toArray(String[]::new));
         rows(depth).forEach(row -> table.row(row.toArray(String[]::new)));
         table.print(console.out());
-        console.say("  The stream behind each block; writes are norms beside the stream's; distances are to the next block's input, 0 to 1.");
+        console.say("  The residual stream behind each block; sub-layer outputs as their norm over the stream's; angular distances of a block's output from its input, 0 to 1.");
         console.out().println();
         if (!depth.experts().isEmpty()) {
             Table loads = Table.ofNumbers(LOAD_HEADS.toArray(String[]::new));
@@ -279,11 +280,11 @@ public record DepthReport(String text, List<Measured> all) {
 
     /** What is said of each block: of what it reads from an encoder where there is one, of the model without it where that was measured. */
     private static List<String> heads(Depth depth) {
-        List<String> heads = new ArrayList<>(List.of("block", "variance", "rms", "p50", "p99.9", "largest", "kurtosis", "attention writes"));
+        List<String> heads = new ArrayList<>(List.of("block", "variance", "rms", "p50", "p99.9", "largest", "kurtosis", "attention / stream"));
         if (crosses(depth)) {
-            heads.add("cross-attention writes");
+            heads.add("cross-attention / stream");
         }
-        heads.addAll(List.of("MLP writes", "distance", "influence"));
+        heads.addAll(List.of("MLP / stream", "angular distance", "influence"));
         if (depth.sensitivity().isPresent()) {
             heads.add("without it");
         }
@@ -424,7 +425,7 @@ public record DepthReport(String text, List<Measured> all) {
     }
 
     private Page page(DepthPlots plots) {
-        List<Page.Card> cards = new ArrayList<>();
+        List<Page.Part> parts = new ArrayList<>();
         List<Page.Grid> tables = new ArrayList<>();
         for (Measured one : all) {
             Map<String, String> facts = new LinkedHashMap<>();
@@ -435,17 +436,18 @@ public record DepthReport(String text, List<Measured> all) {
             facts.put("read", one.input.of(one.depth.tokens()));
             facts.put("computed in", one.depth.compute().label());
             facts.putAll(facts(one));
-            cards.add(new Page.Card(one.title(), one.depth.verdict(), facts));
-            tables.add(new Page.Grid(one.title() + ", block by block", heads(one.depth), rows(one.depth)));
+            parts.add(new Page.Card(one.title(), one.depth.verdict(), facts));
+            tables.add(new Page.Grid(one.title() + ", block by block", Optional.of("blocks"), heads(one.depth), rows(one.depth)));
             if (!one.shapes.isEmpty()) {
-                tables.add(new Page.Grid(one.title() + ", what norms give", SHAPE_HEADS, shapes(one)));
+                tables.add(new Page.Grid(one.title() + ", outputs of the norms", Optional.of("basis"), SHAPE_HEADS, shapes(one)));
             }
             if (!one.depth.experts().isEmpty()) {
-                tables.add(new Page.Grid(one.title() + ", experts block by block", LOAD_HEADS, loads(one.depth)));
+                tables.add(new Page.Grid(one.title() + ", experts block by block", Optional.of("expert_load"), LOAD_HEADS, loads(one.depth)));
             }
         }
-        List<String> checkpoints = all.stream().map(Measured::name).distinct().toList();
-        String title = checkpoints.size() == 1 ? "Depth of " + checkpoints.getFirst() : "Depth of " + checkpoints.size() + " checkpoints";
-        return new Page(title, "Measured on " + text, cards, plots.groups(), tables);
+        parts.addAll(plots.groups());
+        parts.addAll(tables);
+        String names = String.join(" and ", all.stream().map(Measured::name).distinct().toList());
+        return new Page("Depth of " + names, "Measured on " + text + ", " + provenance.date() + ", on " + provenance.processor(), provenance, "depth.md", parts);
     }
 }

@@ -1,12 +1,15 @@
 package isonorm.cli.report;
 
+import isonorm.cli.terminal.Width;
 import java.math.BigDecimal;
 import java.math.MathContext;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
+import java.util.OptionalDouble;
 import java.util.stream.DoubleStream;
+import java.util.stream.IntStream;
 import javax.xml.stream.XMLStreamException;
 
 /** A {@link Plot} as an SVG image, on white. */
@@ -29,68 +32,114 @@ final class PlotSvg {
     private static final int FOOT = 50;
     private static final int LETTER = 7;
 
+    /** Dashes and gaps of the styles of curves. */
+    private static final List<String> STYLES = List.of("none", "6 4", "2 3", "9 3 2 3", "13 4", "1 5");
+
+    /** The width of a small frame, and its height. */
+    private static final int SMALL = 330;
+    private static final int SMALL_PANEL = 170;
+    private static final int BETWEEN = 30;
+
+    private static final int LINE = 16;
+
     private PlotSvg() {}
 
     static String of(Plot plot) {
         return switch (plot) {
             case Plot.Lines lines -> Pen.svg(pen -> lines(pen, lines));
             case Plot.Heat heat -> Pen.svg(pen -> heat(pen, heat));
+            case Plot.Bars bars -> Pen.svg(pen -> bars(pen, bars));
         };
     }
 
-    private static void open(Pen pen, Plot plot, int height) throws XMLStreamException {
-        int width = Math.max(WIDTH, LEFT + LETTER * plot.note().length());
-        pen.open("svg", "xmlns", "http://www.w3.org/2000/svg", "width", width, "height", height, "viewBox", "0 0 " + width + " " + height,
+    /** Begins the image with its title and what there is to see. */
+    private static void open(Pen pen, Plot plot, List<String> caption, int height) throws XMLStreamException {
+        pen.open("svg", "xmlns", "http://www.w3.org/2000/svg", "width", WIDTH, "height", height, "viewBox", "0 0 " + WIDTH + " " + height,
                 "role", "img", "aria-labelledby", "title description", "font-family", "system-ui, Helvetica, Arial, sans-serif", "font-size", 12,
                 "fill", TEXT);
         pen.text("title", plot.title(), "id", "title");
-        pen.text("desc", plot.note(), "id", "description");
-        pen.empty("rect", "width", width, "height", height, "fill", "#ffffff");
+        pen.text("desc", plot.caption(), "id", "description");
+        pen.empty("rect", "width", WIDTH, "height", height, "fill", "#ffffff");
         pen.text("text", plot.title(), "x", LEFT, "y", 26, "font-size", 16);
-        pen.text("text", plot.note(), "x", LEFT, "y", 46);
+        for (int l = 0; l < caption.size(); l++) {
+            pen.text("text", caption.get(l), "x", LEFT, "y", 46 + l * LINE);
+        }
     }
 
-    private static void axes(Pen pen, Plot.Axes axes, int top) throws XMLStreamException {
-        pen.text("text", axes.x(), "x", (LEFT + WIDTH - RIGHT) / 2, "y", top + PANEL + 40, "text-anchor", "middle");
-        int middle = top + PANEL / 2;
+    private static List<String> caption(Plot plot) {
+        return List.of(Width.wrapped(plot.caption(), 0, (WIDTH - LEFT - RIGHT) / LETTER + 8).split("\n\\s*"));
+    }
+
+    private static int head(List<String> caption) {
+        return HEAD + (caption.size() - 1) * LINE;
+    }
+
+    private static void axes(Pen pen, Plot.Axes axes, int left, int right, int top, int bottom) throws XMLStreamException {
+        pen.text("text", axes.x(), "x", (left + right) / 2, "y", bottom + 40, "text-anchor", "middle");
+        int middle = (top + bottom) / 2;
         pen.text("text", axes.y(), "x", 18, "y", middle, "text-anchor", "middle", "transform", "rotate(-90 18 " + middle + ")");
     }
 
     // Lines
 
     private static void lines(Pen pen, Plot.Lines plot) throws XMLStreamException {
-        List<List<Plot.Curve>> keys = keys(plot.curves());
-        int top = HEAD + keys.size() * KEY + 6;
-        open(pen, plot, top + PANEL + FOOT);
+        List<String> caption = caption(plot);
+        List<List<Plot.Curve>> keys = keys(plot.legend());
+        int head = head(caption);
+        int top = head + keys.size() * KEY + 6;
+        int panels = plot.panels().size();
+        int across = panels == 1 ? 1 : (WIDTH - LEFT - RIGHT + BETWEEN) / SMALL;
+        int rows = Math.ceilDiv(panels, across);
+        int tall = panels == 1 ? PANEL : SMALL_PANEL;
+        open(pen, plot, caption, top + rows * (tall + FOOT));
         for (int row = 0; row < keys.size(); row++) {
             int x = LEFT;
             for (Plot.Curve curve : keys.get(row)) {
-                int y = HEAD + row * KEY;
-                pen.empty("line", "x1", x, "x2", x + 22, "y1", y, "y2", y, "stroke", colour(curve), "stroke-width", 2,
-                        "stroke-dasharray", curve.dashed() ? "5 4" : "none");
+                int y = head + row * KEY;
+                pen.empty("line", "class", "key", "x1", x, "x2", x + 22, "y1", y, "y2", y, "stroke", colour(curve), "stroke-width", 2, "stroke-dasharray", style(curve));
                 pen.text("text", curve.name(), "x", x + 28, "y", y + 4);
                 x += keyWidth(curve);
             }
         }
-        axes(pen, plot.axes(), top);
-        Scale across = Scale.of(plot.curves().stream().flatMapToDouble(curve -> Arrays.stream(curve.x())), plot.axes().logarithmicX(), LEFT, WIDTH - RIGHT);
-        Scale up = Scale.of(plot.curves().stream().flatMapToDouble(curve -> Arrays.stream(curve.y())), plot.logarithmic(), top + PANEL, top);
-        if (plot.axes().near()) {
-            up = up.near(plot.curves().stream().flatMapToDouble(curve -> Arrays.stream(curve.y())));
+        int wide = (WIDTH - LEFT - RIGHT - (across - 1) * BETWEEN) / across;
+        for (int p = 0; p < panels; p++) {
+            int left = LEFT + p % across * (wide + BETWEEN);
+            int above = top + p / across * (tall + FOOT);
+            panel(pen, plot, plot.panels().get(p), left, left + wide, above, above + tall);
+        }
+        for (int row = 0; row < rows; row++) {
+            int above = top + row * (tall + FOOT);
+            axes(pen, plot.axes(), LEFT, LEFT + wide, above, above + tall);
+        }
+        pen.close();
+    }
+
+    /** Its scales are those of all panels. */
+    private static void panel(Pen pen, Plot.Lines plot, Plot.Panel panel, int left, int right, int top, int bottom) throws XMLStreamException {
+        List<Plot.Curve> all = plot.curves();
+        Scale across = Scale.of(all.stream().flatMapToDouble(curve -> Arrays.stream(curve.x())), plot.axes().logarithmicX(), left, right);
+        Scale up = Scale.of(all.stream().flatMapToDouble(Plot.Curve::values).map(value -> Math.min(value, plot.limit().orElse(value))), plot.logarithmic(), bottom, top);
+        if (plot.axes().range() == Plot.Range.NEAR) {
+            up = up.near(all.stream().flatMapToDouble(Plot.Curve::values));
+        }
+        if (!panel.name().isEmpty()) {
+            pen.text("text", panel.name(), "x", left, "y", top - 4, "font-weight", "bold");
         }
         for (double tick : up.ticks()) {
-            pen.empty("line", "x1", LEFT, "x2", WIDTH - RIGHT, "y1", up.at(tick), "y2", up.at(tick), "stroke", FAINT);
-            pen.text("text", label(tick), "x", LEFT - 8, "y", up.at(tick) + 4, "text-anchor", "end");
+            pen.empty("line", "x1", left, "x2", right, "y1", up.at(tick), "y2", up.at(tick), "stroke", FAINT);
+            if (left == LEFT) {
+                pen.text("text", label(tick), "x", left - 8, "y", up.at(tick) + 4, "text-anchor", "end");
+            }
         }
         for (double tick : across.ticks()) {
             if (plot.axes().logarithmicX() || tick == Math.rint(tick)) {
-                pen.text("text", label(tick), "x", across.at(tick), "y", top + PANEL + 18, "text-anchor", "middle");
+                pen.text("text", label(tick), "x", across.at(tick), "y", bottom + 18, "text-anchor", "middle");
             }
         }
-        for (Plot.Curve curve : plot.curves()) {
-            draw(pen, curve, across, up);
+        for (Plot.Curve curve : panel.curves()) {
+            draw(pen, curve, across, up, plot.limit());
         }
-        for (Plot.Mark mark : plot.marks()) {
+        for (Plot.Mark mark : panel.marks()) {
             if (up.has(mark.y())) {
                 pen.open("text", "x", across.at(mark.x()), "y", up.at(mark.y()) - 4, "text-anchor", "middle");
                 pen.text("title", mark.text());
@@ -98,28 +147,61 @@ final class PlotSvg {
                 pen.close();
             }
         }
-        pen.close();
     }
 
-    private static void draw(Pen pen, Plot.Curve curve, Scale across, Scale up) throws XMLStreamException {
+    private static void draw(Pen pen, Plot.Curve curve, Scale across, Scale up, OptionalDouble limit) throws XMLStreamException {
         StringBuilder points = new StringBuilder();
         for (int i = 0; i < curve.x().length; i++) {
             if (up.has(curve.y()[i])) {
-                points.append(String.format(Locale.ROOT, "%.2f,%.2f ", across.at(curve.x()[i]), up.at(curve.y()[i])));
+                points.append(place(across.at(curve.x()[i]), up.at(Math.min(curve.y()[i], limit.orElse(curve.y()[i])))));
             }
         }
         pen.open("g", "class", "curve");
         pen.text("title", curve.name());
-        pen.empty("polyline", "points", points.toString().strip(), "fill", "none", "stroke", colour(curve), "stroke-width", 2,
-                "stroke-dasharray", curve.dashed() ? "5 4" : "none");
-        for (int i = 0; i < curve.x().length && curve.points(); i++) {
-            if (up.has(curve.y()[i])) {
-                pen.open("circle", "cx", across.at(curve.x()[i]), "cy", up.at(curve.y()[i]), "r", 3, "fill", colour(curve));
-                pen.text("title", curve.name() + ", " + label(curve.x()[i]) + ": " + label(curve.y()[i]));
+        if (curve.spread().isPresent()) {
+            spread(pen, curve, curve.spread().get(), across, up);
+        }
+        pen.empty("polyline", "points", points.toString().strip(), "fill", "none", "stroke", colour(curve), "stroke-width", 2, "stroke-dasharray", style(curve));
+        for (int i = 0; i < curve.x().length; i++) {
+            double value = curve.y()[i];
+            if (up.has(value) && limit.isPresent() && value > limit.getAsDouble()) {
+                double y = up.at(limit.getAsDouble());
+                pen.text("text", "\u25b2 " + label(value), "x", across.at(curve.x()[i]) - 5, "y", y - 3, "fill", colour(curve), "font-size", 11);
+            } else if (up.has(value) && curve.points()) {
+                pen.open("circle", "cx", across.at(curve.x()[i]), "cy", up.at(value), "r", 3, "fill", colour(curve));
+                pen.text("title", curve.name() + ", " + label(curve.x()[i]) + ": " + label(value));
                 pen.close();
             }
         }
         pen.close();
+    }
+
+    private static void spread(Pen pen, Plot.Curve curve, Plot.Spread spread, Scale across, Scale up) throws XMLStreamException {
+        int[] there = IntStream.range(0, curve.x().length).filter(i -> up.has(curve.y()[i]) && up.has(spread.low()[i]) && up.has(spread.high()[i])).toArray();
+        switch (spread) {
+            case Plot.Spread.Band _ -> {
+                StringBuilder area = new StringBuilder();
+                Arrays.stream(there).forEach(i -> area.append(place(across.at(curve.x()[i]), up.at(spread.high()[i]))));
+                for (int i = there.length - 1; i >= 0; i--) {
+                    area.append(place(across.at(curve.x()[there[i]]), up.at(spread.low()[there[i]])));
+                }
+                pen.empty("polygon", "class", "band", "points", area.toString().strip(), "fill", colour(curve), "fill-opacity", 0.18);
+            }
+            case Plot.Spread.ErrorBars _ -> {
+                for (int i : there) {
+                    error(pen, across.at(curve.x()[i]), up.at(spread.low()[i]), up.at(spread.high()[i]), colour(curve));
+                }
+            }
+        }
+    }
+
+    private static void error(Pen pen, double x, double low, double high, String colour) throws XMLStreamException {
+        pen.empty("path", "class", "error", "d", String.format(Locale.ROOT, "M%.2f %.2fH%.2fM%.2f %.2fV%.2fM%.2f %.2fH%.2f", x - 4, high, x + 4, x, high, low, x - 4, low, x + 4),
+                "stroke", colour, "fill", "none");
+    }
+
+    private static String place(double x, double y) {
+        return String.format(Locale.ROOT, "%.2f,%.2f ", x, y);
     }
 
     /** The curves' names in rows that fit the width. */
@@ -142,7 +224,71 @@ final class PlotSvg {
     }
 
     private static String colour(Plot.Curve curve) {
-        return COLOURS.get(curve.colour() % COLOURS.size());
+        return colour(curve.colour());
+    }
+
+    private static String colour(int number) {
+        return COLOURS.get(number % COLOURS.size());
+    }
+
+    private static String style(Plot.Curve curve) {
+        return STYLES.get(curve.style() % STYLES.size());
+    }
+
+    // Bars
+
+    private static void bars(Pen pen, Plot.Bars plot) throws XMLStreamException {
+        List<String> caption = caption(plot);
+        int head = head(caption);
+        boolean named = plot.series().size() > 1;
+        int top = head + (named ? KEY : 0) + 16;
+        int bottom = top + PANEL;
+        open(pen, plot, caption, bottom + FOOT);
+        int key = LEFT;
+        for (int s = 0; s < plot.series().size() && named; s++) {
+            Plot.Bars.Series series = plot.series().get(s);
+            pen.empty("rect", "class", "key", "x", key, "y", head - 6, "width", 12, "height", 12, "fill", colour(series.colour()));
+            pen.text("text", series.name(), "x", key + 18, "y", head + 4);
+            key += 40 + LETTER * series.name().length();
+        }
+        Scale up = Scale.of(plot.series().stream().flatMapToDouble(Plot.Bars.Series::all).map(value -> Math.min(value, plot.limit().orElse(value))),
+                false, bottom, top);
+        for (double tick : up.ticks()) {
+            pen.empty("line", "x1", LEFT, "x2", WIDTH - RIGHT, "y1", up.at(tick), "y2", up.at(tick), "stroke", tick == 0 ? TEXT : FAINT);
+            pen.text("text", label(tick), "x", LEFT - 8, "y", up.at(tick) + 4, "text-anchor", "end");
+        }
+        axes(pen, plot.axes(), LEFT, WIDTH - RIGHT, top, bottom);
+        double group = (WIDTH - LEFT - RIGHT) / (double) plot.categories().size();
+        double bar = 0.8 * group / plot.series().size();
+        boolean small = bar < 44;
+        for (int c = 0; c < plot.categories().size(); c++) {
+            double left = LEFT + c * group + 0.1 * group;
+            for (int s = 0; s < plot.series().size(); s++) {
+                Plot.Bars.Series series = plot.series().get(s);
+                double value = series.values()[c];
+                if (up.has(value)) {
+                    boolean beyond = plot.limit().isPresent() && value > plot.limit().getAsDouble();
+                    double end = up.at(beyond ? plot.limit().getAsDouble() : value);
+                    double x = left + s * bar;
+                    pen.open("g", "class", "bar");
+                    pen.text("title", (named ? series.name() + ", " : "") + plot.axes().x() + " " + plot.categories().get(c) + ": " + series.labels().get(c));
+                    pen.empty("rect", "x", x + 1, "y", Math.min(up.at(0), end), "width", Math.max(1, bar - 2), "height", Math.abs(up.at(0) - end), "fill", colour(series.colour()));
+                    double middle = x + bar / 2;
+                    if (series.around().isPresent() && up.has(series.around().get().low()[c])) {
+                        error(pen, middle, up.at(series.around().get().low()[c]), up.at(series.around().get().high()[c]), TEXT);
+                        middle += 20;
+                    }
+                    double y = value < 0 ? end + 13 : end - 4;
+                    pen.text("text", (beyond ? "\u25b2 " : "") + series.labels().get(c), "x", middle, "y", y, "font-size", small ? 9 : 11, "text-anchor",
+                            small ? value < 0 ? "end" : "start" : "middle", "transform", small ? "rotate(-60 " + Math.round(middle) + " " + Math.round(y) + ")" : "rotate(0)");
+                    pen.close();
+                }
+            }
+            if (c % Math.max(1, Math.ceilDiv(plot.categories().size() * 30, WIDTH)) == 0) {
+                pen.text("text", plot.categories().get(c), "x", left + 0.4 * group, "y", bottom + 18, "text-anchor", "middle");
+            }
+        }
+        pen.close();
     }
 
     /** Values along an axis, from a place to another. */
@@ -201,16 +347,20 @@ final class PlotSvg {
     // Heat
 
     private static void heat(Pen pen, Plot.Heat plot) throws XMLStreamException {
+        List<String> caption = caption(plot);
         int columns = plot.values().length;
         int rows = Arrays.stream(plot.values()).mapToInt(column -> column.length).max().orElse(1);
-        double most = Arrays.stream(plot.values()).flatMapToDouble(Arrays::stream).filter(Double::isFinite).max().orElse(1);
-        int top = HEAD + KEY + 10;
-        open(pen, plot, top + PANEL + FOOT);
+        double least = plot.least();
+        double most = plot.limit().orElse(Arrays.stream(plot.values()).flatMapToDouble(Arrays::stream).filter(Double::isFinite).max().orElse(1));
+        int head = head(caption);
+        int top = head + KEY + 10;
+        int bottom = top + PANEL;
+        open(pen, plot, caption, bottom + FOOT);
         for (int i = 0; i < 120; i++) {
-            pen.empty("rect", "x", LEFT + 2 * i, "y", HEAD - 6, "width", 2, "height", 12, "fill", ramp(i / 119.0));
+            pen.empty("rect", "x", LEFT + 2 * i, "y", head - 6, "width", 2, "height", 12, "fill", ramp(i / 119.0));
         }
-        pen.text("text", plot.value() + ", 0 to " + label(most), "x", LEFT + 250, "y", HEAD + 4);
-        axes(pen, plot.axes(), top);
+        pen.text("text", plot.value() + ", " + label(least) + " to " + label(most) + (plot.limit().isPresent() ? " and beyond" : ""), "x", LEFT + 250, "y", head + 4);
+        axes(pen, plot.axes(), LEFT, WIDTH - RIGHT, top, bottom);
         double width = (WIDTH - LEFT - RIGHT) / (double) columns;
         double height = PANEL / (double) rows;
         for (int x = 0; x < columns; x++) {
@@ -218,7 +368,7 @@ final class PlotSvg {
                 double value = plot.values()[x][y];
                 if (Double.isFinite(value)) {
                     pen.open("rect", "class", "cell", "x", LEFT + x * width, "y", top + PANEL - (y + 1) * height, "width", width, "height", height,
-                            "fill", ramp(most > 0 ? value / most : 0));
+                            "fill", ramp(most > least ? (value - least) / (most - least) : 0));
                     pen.text("title", plot.axes().x() + " " + plot.columns().get(x) + ", " + plot.axes().y() + " " + (y + plot.firstY()) + ": " + label(value));
                     pen.close();
                 }

@@ -35,7 +35,7 @@ public final class Width {
      *
      * @param indent also how far the first line has begun
      */
-    static String wrapped(String text, int indent, int width) {
+    public static String wrapped(String text, int indent, int width) {
         StringBuilder lines = new StringBuilder();
         int column = indent;
         for (String word : text.split("(?<! ) (?! )")) {

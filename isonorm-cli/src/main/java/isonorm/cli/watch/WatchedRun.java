@@ -13,6 +13,7 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.OptionalDouble;
 import java.util.function.LongSupplier;
 import java.util.function.ToDoubleFunction;
 import java.util.stream.DoubleStream;
@@ -162,13 +163,30 @@ final class WatchedRun {
         return events.stream().filter(event -> event.loss || event.gradient).count();
     }
 
-    String strategy() {
-        return configuration.getOrDefault("strategy", "");
+    /** All that the run was told. */
+    Map<String, String> configuration() {
+        return configuration;
     }
 
-    /** How many steps the run is to have, or nothing. */
-    String steps() {
-        return configuration.getOrDefault("steps", "");
+    private long told(String key) {
+        String value = configuration.getOrDefault(key, "");
+        return value.matches("[0-9]{1,15}") ? Long.parseLong(value) : 0;
+    }
+
+    /** How many steps the run is to have; 0 where nothing says so. */
+    long steps() {
+        return told("steps");
+    }
+
+    /** Seconds to its end at the pace of the last windows of steps; none where that is not known, or there is nothing left. */
+    OptionalDouble left() {
+        List<Row<Metrics.Line>> last = lines.subList(Math.max(0, lines.size() - BEFORE), lines.size());
+        if (last.size() < 2 || steps() <= last.getLast().value.step()) {
+            return OptionalDouble.empty();
+        }
+        double seconds = last.stream().skip(1).mapToDouble(row -> row.value.seconds()).sum();
+        double perStep = seconds / (last.getLast().value.step() - last.getFirst().value.step());
+        return Double.isFinite(perStep) && perStep > 0 ? OptionalDouble.of(perStep * (steps() - last.getLast().value.step())) : OptionalDouble.empty();
     }
 
     /** What the run is doing, in a word or two. */

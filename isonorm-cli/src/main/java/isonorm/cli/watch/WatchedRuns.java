@@ -3,16 +3,13 @@ package isonorm.cli.watch;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import isonorm.cli.report.Page;
-import isonorm.cli.report.Plot;
 import isonorm.cli.terminal.Json;
-import isonorm.train.Metrics;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
-import java.util.Locale;
 import java.util.Map;
 import java.util.stream.Stream;
 
@@ -28,8 +25,9 @@ public final class WatchedRuns {
     /** How deep below a folder runs may lie. */
     private static final int DEPTH = 3;
 
-    private static final List<String> HEADS =
-            List.of("run", "state", "strategy", "step", "loss", "validation", "gradient norm", "learning rate", "tokens/s", "spikes");
+    /** What the page's glossary explains. */
+    private static final List<String> TERMS = List.of("residual stream", "variance", "massive activations", "perplexity", "gradient norm", "validation loss", "diverged", "spike", "smoothing",
+            "window of steps", "tokens/s", "time left");
 
     private final List<Path> given;
     private final Map<Path, WatchedRun> runs = new LinkedHashMap<>();
@@ -119,11 +117,42 @@ public final class WatchedRuns {
     /** The whole page as it is now, which then asks for what it lacks. */
     synchronized String html() throws IOException {
         read();
-        List<Page.Group> groups = plots().groups(0).stream()
-                .map(group -> new Page.Group(group.name(), group.plots().stream().map(WatchPlots.Live::whole).toList())).toList();
-        Page page = new Page("Training", runs.size() == 1 ? given.getFirst().toString() : runs.size() + " runs", List.of(), groups,
-                List.of(new Page.Grid("Runs", HEADS, table())));
-        return page.live(Page.resource(WatchedRuns.class, "watch.js").replace("{{cursor}}", cursor()));
+        ObjectNode data = Json.object().put("cursor", cursor());
+        ArrayNode all = data.putArray("runs");
+        each((name, run) -> {
+            ObjectNode one = all.addObject().put("name", name).put("folder", run.folder().toString()).put("steps", run.steps());
+            ObjectNode told = one.putObject("configuration");
+            run.configuration().forEach(told::put);
+            says(run, one);
+            WatchedCurves.all(run, one);
+        });
+        return Page.live(title(), given.size() == 1 ? given.getFirst().toString() : given.size() + " folders", Page.resource(WatchedRuns.class, "watch.html"),
+                TERMS, Json.line(data), Page.resource(WatchedRuns.class, "watch.js"));
+    }
+
+    /** The folders' names. */
+    private String title() {
+        return String.join(", ", given.stream().map(path -> path.toAbsolutePath().normalize().getFileName()).map(String::valueOf).toList()) + " \u2013 training";
+    }
+
+    /** Told something of each run, with the name it has on the page. */
+    @FunctionalInterface
+    private interface Telling {
+        void of(String name, WatchedRun run) throws IOException;
+    }
+
+    private void each(Telling telling) throws IOException {
+        List<String> names = names();
+        int at = 0;
+        for (WatchedRun run : runs.values()) {
+            telling.of(names.get(at++), run);
+        }
+    }
+
+    /** How it stands with a run now. */
+    private static void says(WatchedRun run, ObjectNode into) throws IOException {
+        into.put("state", run.damage().isPresent() ? run.damage().get() : run.state()).put("spikes", run.spikes());
+        run.left().ifPresent(left -> into.put("left", Math.round(left)));
     }
 
     /** What a page that was made just now has seen. */
@@ -141,24 +170,12 @@ public final class WatchedRuns {
         if (seen < 0) {
             return json;
         }
-        ArrayNode rows = json.putArray("table");
-        table().forEach(row -> row.forEach(rows.addArray()::add));
-        ArrayNode groups = json.putArray("groups");
-        if (seen < number) {
-            for (WatchPlots.Group group : plots().groups(seen)) {
-                ArrayNode plots = groups.addArray();
-                for (WatchPlots.Live live : group.plots()) {
-                    ObjectNode plot = live.news().json();
-                    if (live.whole() instanceof Plot.Lines lines) {
-                        plot.put("logarithmic", lines.logarithmic());
-                        for (int c = 0; c < lines.curves().size(); c++) {
-                            ((ObjectNode) plot.path("curves").get(c)).put("pointsShown", lines.curves().get(c).points());
-                        }
-                    }
-                    plots.add(plot.put("grows", live.grows()));
-                }
-            }
-        }
+        ArrayNode all = json.putArray("runs");
+        each((_, run) -> {
+            ObjectNode one = all.addObject();
+            says(run, one);
+            WatchedCurves.since(run, seen, one);
+        });
         return json;
     }
 
@@ -166,16 +183,6 @@ public final class WatchedRuns {
     private long seen(String cursor) {
         String[] parts = cursor.split("\\.");
         return parts.length == 2 && parts[0].equals(String.valueOf(shape)) && parts[1].matches("[0-9]{1,18}") ? Long.parseLong(parts[1]) : -1;
-    }
-
-    private WatchPlots plots() {
-        Map<String, WatchedRun> named = new LinkedHashMap<>();
-        List<String> names = names();
-        int at = 0;
-        for (WatchedRun run : runs.values()) {
-            named.put(names.get(at++), run);
-        }
-        return new WatchPlots(named);
     }
 
     /** The last parts of the folders' names, as many as tell them apart. */
@@ -190,29 +197,5 @@ public final class WatchedRuns {
             }
         }
         return all.stream().map(Path::toString).toList();
-    }
-
-    private List<List<String>> table() throws IOException {
-        List<List<String>> rows = new ArrayList<>();
-        List<String> names = names();
-        for (WatchedRun run : runs.values()) {
-            Metrics.Line last = run.lines().isEmpty() ? null : run.lines().getLast().value();
-            double validation = run.lines().stream().mapToDouble(row -> row.value().validation()).filter(value -> !Double.isNaN(value))
-                    .reduce(Double.NaN, (_, next) -> next);
-            List<String> row = new ArrayList<>(List.of(names.get(rows.size()), run.damage().isPresent() ? run.damage().get() : run.state(), run.strategy()));
-            if (last == null) {
-                row.addAll(List.of("", "", "", "", "", "", ""));
-            } else {
-                row.addAll(List.of(last.step() + (run.steps().isEmpty() ? "" : " of " + run.steps()), number("%.4f", last.loss()),
-                        number("%.4f", validation), number("%.3f", last.gradientNorm()), number("%.2e", last.rate()),
-                        number("%,.0f", last.tokensPerSecond()), String.valueOf(run.spikes())));
-            }
-            rows.add(row);
-        }
-        return rows;
-    }
-
-    private static String number(String format, double value) {
-        return Double.isNaN(value) ? "" : String.format(Locale.ROOT, format, value);
     }
 }

@@ -11,6 +11,7 @@ import isonorm.cli.Main;
 import isonorm.cli.Run;
 import isonorm.cli.terminal.Console;
 import isonorm.data.RunLock;
+import isonorm.data.TokenData;
 import java.io.ByteArrayInputStream;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
@@ -96,11 +97,13 @@ class CompareTest {
             assertEquals(json.path(list).size() + 1, Files.readAllLines(out.resolve(list + ".csv")).size(), list);
         }
 
-        List<String> plots = new ArrayList<>(List.of("loss-against-learning-rate"));
-        for (String rate : List.of("0.01", "1000")) {
-            for (String what : List.of("validation-loss", "training-loss", "gradient-norm", "variance-of-the-stream", "distance-of-each-block")) {
-                plots.add(what + "-lr-" + rate);
+        List<String> plots = new ArrayList<>(List.of("loss-against-learning-rate", "difference-from-the-lowest-validation-loss"));
+        for (String where : List.of("each-at-its-best-rate", "lr-0.01", "lr-1000")) {
+            for (String what : List.of("validation-loss", "training-loss", "gradient-norm", "variance-of-the-residual-stream", "angular-distance-of-each-block")) {
+                plots.add(what + "-" + where);
             }
+        }
+        for (String rate : List.of("0.01", "1000")) {
             for (String strategy : List.of("pre-ln", "lns")) {
                 plots.add("angular-distance-" + strategy + "-lr-" + rate + (rate.equals("1000") ? "-diverged" : ""));
             }
@@ -113,10 +116,19 @@ class CompareTest {
             DocumentBuilderFactory.newInstance().newDocumentBuilder().parse(new ByteArrayInputStream(Files.readAllBytes(out.resolve(plot + ".svg"))));
         }
         String html = Files.readString(out.resolve("report.html"));
-        for (String title : List.of("Validation loss, lr 0.01", "Loss against learning rate", "Variance of the stream, lr 1000", "Angular distance, lns, lr 0.01")) {
+        for (String title : List.of("Validation loss, lr 0.01", "Loss against learning rate", "Variance of the residual stream, lr 1000", "Angular distance, lns, lr 0.01")) {
             assertTrue(html.contains("\"title\":\"" + title + "\""), title);
         }
         assertTrue(html.contains("lns, seed 2, diverged") && html.contains("echarts"), "every run is drawn");
+        String learning = html.substring(html.indexOf("<script id=\"plots\""));
+        assertTrue(learning.indexOf("\"title\":\"Validation loss, each at its best rate\"") < learning.indexOf("\"title\":\"Validation loss, lr"), "opens on the best rates");
+        assertTrue(learning.contains("\"spread\":\"band\"") && learning.contains("\"spread\":\"bars\""), "seeds are a mean with a band, and error bars");
+        assertTrue(html.indexOf("<h2>Verdicts</h2>") < html.indexOf("<h2>In sentences</h2>"), "verdicts before sentences");
+        String runs = html.substring(html.indexOf("<h2>Runs</h2>"), html.indexOf("How it was made"));
+        assertEquals(8 + 1, runs.split("<tr>").length - 1, "a row for each run");
+        assertTrue(runs.contains("<td>pre-ln-lr-0.01-seed-2</td><td>pre-ln</td><td>0.01</td><td>2</td>") && runs.contains("<td>diverged</td>"), runs);
+        assertTrue(html.contains("<title>Comparison of pre-ln, lns</title>"), "who is compared");
+        assertEquals(TokenData.shakespeareSha256(), json.path("made").path("read").get(0).path("sha256").asText());
 
         Run again = Run.of("compare", tiny(), "--out", out).ended(0);
         assertTrue(again.out().contains("8/8  lns, lr 1000, seed 2: diverged at step") && again.out().contains("kept from before"), again.out());

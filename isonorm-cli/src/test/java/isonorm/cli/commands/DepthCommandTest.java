@@ -7,15 +7,21 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import isonorm.cli.Run;
+import isonorm.cli.terminal.Version;
+import isonorm.weights.Fingerprint;
 import java.io.ByteArrayInputStream;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.LocalDate;
+import java.time.ZoneOffset;
 import java.util.List;
 import java.util.Set;
 import java.util.SplittableRandom;
 import java.util.TreeSet;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import javax.xml.parsers.DocumentBuilderFactory;
@@ -65,16 +71,45 @@ class DepthCommandTest {
                 images++;
             }
         }
-        assertEquals(17, images);
-        assertTrue(run.out().contains("without it") && run.out().contains("The stream's variance"), run.out());
-        requireAlone(Files.readString(out.resolve("report.html"), StandardCharsets.UTF_8));
+        assertEquals(19, images);
+        assertTrue(run.out().contains("without it") && run.out().contains("The residual stream's variance"), run.out());
+        String html = Files.readString(out.resolve("report.html"), StandardCharsets.UTF_8);
+        requireAlone(html);
+        requireOrigin(html, json, out);
+    }
+
+    /** A report says where it comes from, and leads to its other files and to what its measures are. */
+    private static void requireOrigin(String html, JsonNode json, Path out) throws IOException {
+        JsonNode made = json.path("made");
+        assertEquals("isonorm depth " + EXAMPLE + " " + EXAMPLE + " --tokens 1100 --window 128 --sensitivity --sensitivity-tokens 300 --span 2,5 --out " + out + " --quiet",
+                made.path("command").asText());
+        assertEquals(Fingerprint.sha256(EXAMPLE.resolve("model.safetensors")), made.path("read").get(0).path("sha256").asText());
+        assertEquals(Fingerprint.sha256(Run.HOME.resolve("examples/tinyshakespeare-heldout.txt")), made.path("read").get(2).path("sha256").asText());
+        assertTrue(html.contains("<title>Depth of shakespeare-gpt2</title>") || html.contains("<title>Depth of " + EXAMPLE), "the subject's name");
+        for (String said : List.of(made.path("command").asText(), made.path("processor").asText(), made.path("read").get(0).path("sha256").asText(), "isonorm " + Version.isonorm(),
+                LocalDate.now(ZoneOffset.UTC).toString(), "/docs/depth.md\"")) {
+            assertTrue(html.contains(said), said);
+        }
+        Matcher links = Pattern.compile("href=\"([^\"]+)\"").matcher(html.substring(0, html.indexOf("<script")));
+        int terms = 0;
+        while (links.find()) {
+            String link = links.group(1);
+            if (link.startsWith("#")) {
+                assertTrue(html.contains("<dt id=\"" + link.substring(1) + "\">"), link);
+                terms++;
+            } else {
+                assertTrue(link.startsWith("https://github.com/isonorm/isonorm/") || Files.exists(out.resolve(link)), link);
+            }
+        }
+        assertTrue(terms > 10, "terms that are explained");
     }
 
     /** A page needs nothing but itself. */
     private static void requireAlone(String html) {
         assertTrue(html.startsWith("<!doctype html>") && html.endsWith("</html>") && !html.contains("{{"), "a whole page");
         String own = html.substring(0, html.indexOf("<script>")) + html.substring(html.lastIndexOf("<script>"));
-        assertFalse(own.contains("src=") || own.contains("http:") || own.contains("https:") || own.contains("url("), "what a page loads");
+        assertFalse(own.contains("src=") || own.contains("http:") || own.contains("url(") || own.contains("<link"), "what a page loads");
+        assertTrue(html.contains("default-src 'none'"), "nothing may be loaded");
         for (String holder : List.of("The Apache Software Foundation", "Mike Bostock", "Baidu Inc.", "Microsoft Corporation")) {
             assertTrue(html.contains(holder), "the charts' script comes with the notice of " + holder);
         }
@@ -210,7 +245,7 @@ class DepthCommandTest {
         assertEquals(9, json.path("angular_distance").findValuesAsText("stack").size());
         assertTrue(Files.readAllLines(out.resolve("blocks.csv")).getFirst().startsWith("checkpoint,stack,block,position"), "columns");
         assertTrue(run.out().contains("bart, encoder (bart, ") && run.out().contains("200 tokens in windows of 20")
-                && run.out().contains("210 tokens in windows of 21") && run.out().contains("cross-attention writes"), run.out());
+                && run.out().contains("210 tokens in windows of 21") && run.out().contains("cross-attention / stream"), run.out());
         assertTrue(Files.readString(out.resolve("report.html")).contains("bart, decoder, block by block"), "a table");
         refused(1, "this bart model is an encoder beside a decoder", folder.resolve("bart"), "--text", folder.resolve("text.txt"), "--sensitivity");
         refused(1, "this model has 64 positions, got a window of 65", folder.resolve("bart"), "--text", folder.resolve("text.txt"), "--window", 65);

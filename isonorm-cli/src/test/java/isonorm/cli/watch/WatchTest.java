@@ -4,7 +4,6 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
-import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
@@ -29,10 +28,10 @@ import java.nio.file.StandardOpenOption;
 import java.time.Duration;
 import java.util.List;
 import java.util.Locale;
-import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
@@ -104,7 +103,7 @@ class WatchTest {
 
     /** The cursor of a page that is loaded now. */
     private String load() throws IOException {
-        Matcher cursor = Pattern.compile("let cursor = '([^']+)'").matcher(get("/"));
+        Matcher cursor = Pattern.compile("\"cursor\":\"([^\"]+)\"").matcher(get("/"));
         assertTrue(cursor.find(), "a page has a cursor");
         return cursor.group(1);
     }
@@ -115,14 +114,19 @@ class WatchTest {
         return JSON.readTree(answer.substring(answer.indexOf("\r\n\r\n")));
     }
 
-    private static JsonNode loss(JsonNode news) {
-        return news.path("groups").path(0).path(0);
+    private static JsonNode first(JsonNode news) {
+        return news.path("runs").path(0);
     }
 
-    private static String steps(JsonNode curve) {
-        StringBuilder steps = new StringBuilder();
-        curve.path("points").forEach(point -> steps.append(point.path(0).asLong()).append(' '));
-        return steps.toString().strip();
+    private static String steps(JsonNode news) {
+        return first(news).path("step").toString();
+    }
+
+    /** What the page that is loaded now is told of its runs. */
+    private JsonNode page() throws IOException {
+        String html = get("/");
+        String json = html.substring(html.indexOf("<script id=\"plots\""));
+        return JSON.readTree(json.substring(json.indexOf('>') + 1, json.indexOf("</script>")));
     }
 
     @Test
@@ -133,19 +137,24 @@ class WatchTest {
         String cursor = load();
         JsonNode nothing = since(cursor);
         assertFalse(nothing.path("anew").asBoolean());
-        assertEquals(0, nothing.path("groups").size());
-        assertEquals("[\"run\",\"training\",\"peri-ln\",\"20 of 100\",\"4.0000\",\"\",\"1.000\",\"1.00e-03\",\"1,235\",\"0\"]", nothing.path("table").get(0).toString());
+        assertEquals("[]", steps(nothing));
+        assertEquals("training", first(nothing).path("state").asText());
+        JsonNode whole = first(page());
+        assertEquals("run", whole.path("name").asText());
+        assertEquals(100, whole.path("steps").asInt());
+        assertEquals("peri-ln", whole.path("configuration").path("strategy").asText());
+        assertEquals("[10,20] [5,4] [null,null] [1,1] [0.001,0.001] [1234.5,1234.5]", Stream.of("step", "loss", "validation", "gradient", "rate", "pace")
+                .map(name -> whole.path(name).toString()).collect(Collectors.joining(" ")));
 
         String half = line(30, 3);
         add(run, half.substring(0, 25));
-        assertEquals(0, since(cursor).path("groups").size()); // a line counts once it has ended
+        assertEquals("[]", steps(since(cursor))); // a line counts once it has ended
         add(run, half.substring(25) + line(40, 2.5));
         JsonNode news = since(cursor);
-        assertEquals("30 40", steps(loss(news).path("curves").get(0)));
-        assertTrue(loss(news).path("grows").asBoolean());
+        assertEquals("[30,40]", steps(news));
         assertNotEquals(cursor, news.path("cursor").asText());
-        assertEquals(0, since(news.path("cursor").asText()).path("groups").size());
-        assertEquals("30 40", steps(loss(since(cursor)).path("curves").get(0))); // another page may be behind
+        assertEquals("[]", steps(since(news.path("cursor").asText())));
+        assertEquals("[30,40]", steps(since(cursor))); // another page may be behind
     }
 
     @Test
@@ -155,13 +164,8 @@ class WatchTest {
         watch(run);
         String cursor = load();
         add(run, blocks(20, 2, 20, 200));
-        JsonNode depth = since(cursor).path("groups").get(3).get(0);
-        assertEquals("Variance by depth", depth.path("title").asText());
-        assertFalse(depth.path("grows").asBoolean());
-        assertEquals("[[0.0,2.0],[1.0,20.0],[2.0,200.0]]", depth.path("curves").get(1).path("points").toString());
-        JsonNode time = since(cursor).path("groups").get(4).get(0);
-        assertEquals("[\"1\",\"20\"]", time.path("columns").toString());
-        assertEquals(Math.log10(200), time.path("cells").get(5).get(2).asDouble(), 1e-12);
+        assertEquals("{\"step\":20,\"variance\":[2,20,200],\"largest\":[3.5,3.5,3.5],\"gradient\":[0.1,0.1,0.1]}", first(since(cursor)).path("moments").get(0).toString());
+        assertEquals(2, first(page()).path("moments").size());
     }
 
     @Test
@@ -179,8 +183,8 @@ class WatchTest {
         cursor = load();
         Files.writeString(run.resolve("metrics.jsonl"), line(11, 6) + line(20, 4.5) + line(30, 4.2) + line(40, 4)); // another one, and longer
         assertTrue(since(cursor).path("anew").asBoolean());
-        assertEquals(0, since(load()).path("groups").size());
-        assertTrue(get("/").contains("[11.0,6.0]"), "the page has the run as it is now");
+        assertEquals("[]", steps(since(load())));
+        assertEquals("[11,20,30,40]", steps(page()), "the page has the run as it is now");
         assertTrue(since("1.2").path("anew").asBoolean() && since("x").path("anew").asBoolean(), "a page of another process");
     }
 
@@ -191,18 +195,11 @@ class WatchTest {
         String cursor = load();
         add(run("runs/deep/b"), line(10, 5) + line(20, 4));
         assertTrue(since(cursor).path("anew").asBoolean());
-        JsonNode table = since(load()).path("table");
-        assertEquals(2, table.size());
-        assertEquals("b", table.get(1).get(0).asText());
+        assertEquals(List.of("a", "b"), page().path("runs").findValuesAsText("name"));
         add(run("runs/deep/a"), line(10, 5)); // names are told apart
         since(cursor);
-        assertEquals(List.of("runs/a", "deep/b", "deep/a"), Stream.of(0, 1, 2).map(i -> {
-            try {
-                return since(cursor).path("anew").asBoolean() ? since(load()).path("table").get(i).get(0).asText() : "";
-            } catch (IOException e) {
-                return e.toString();
-            }
-        }).toList());
+        assertEquals(List.of("runs/a", "deep/b", "deep/a"), page().path("runs").findValuesAsText("name"));
+        assertTrue(get("/").contains("<title>runs \u2013 training</title>"), "the folder's name");
     }
 
     @Test
@@ -213,8 +210,8 @@ class WatchTest {
         String cursor = load();
         add(run, line(30, "5.2", 204.9) + line(40, "5.0", 1.3));
         JsonNode news = since(cursor);
-        assertEquals("[{\"x\":30.0,\"y\":204.9,\"end\":false,\"text\":\"run spiked\"}]", news.path("groups").get(1).get(0).path("marks").toString());
-        assertEquals("1", news.path("table").get(0).get(9).asText());
+        assertEquals("[{\"step\":30,\"diverged\":false,\"loss\":false,\"gradient\":true}]", first(news).path("events").toString());
+        assertEquals(1, first(news).path("spikes").asInt());
     }
 
     @Test
@@ -225,8 +222,8 @@ class WatchTest {
         String cursor = load();
         add(run, line(30, "2.9", 2.2) + line(40, "3.7", 2.3));
         JsonNode news = since(cursor);
-        assertEquals("1", news.path("table").get(0).get(9).asText(), "a quarter above 2.9 is 3.63, above 2.4 it is 3");
-        assertEquals("[{\"x\":40.0,\"y\":3.7,\"end\":false,\"text\":\"run spiked\"}]", news.path("groups").get(0).get(0).path("marks").toString());
+        assertEquals(1, first(news).path("spikes").asInt(), "a quarter above 2.9 is 3.63, above 2.4 it is 3");
+        assertEquals("[{\"step\":40,\"diverged\":false,\"loss\":true,\"gradient\":false}]", first(news).path("events").toString());
     }
 
     @Test
@@ -236,20 +233,54 @@ class WatchTest {
         watch(run);
         String cursor = load();
         add(run, line(7, "5.9", 9) + line(8, 4.7));
-        JsonNode marks = loss(since(cursor)).path("marks");
-        assertEquals("[{\"x\":7.0,\"y\":5.9,\"end\":false,\"text\":\"run spiked\"}]", marks.toString());
-        assertEquals(1, since(cursor).path("groups").get(1).get(0).path("marks").size());
-        assertEquals("1", since(cursor).path("table").get(0).get(9).asText());
+        assertEquals("[{\"step\":7,\"diverged\":false,\"loss\":true,\"gradient\":true}]", first(since(cursor)).path("events").toString());
+        assertEquals(1, first(since(cursor)).path("spikes").asInt());
         cursor = load();
         add(run, line(9, "\"NaN\"", 1));
         JsonNode news = since(cursor);
-        assertEquals("[{\"x\":9.0,\"y\":4.7,\"end\":true,\"text\":\"run diverged\"}]", loss(news).path("marks").toString());
-        assertEquals("diverged", news.path("table").get(0).get(1).asText());
+        assertEquals("[{\"step\":9,\"diverged\":true,\"loss\":false,\"gradient\":false}]", first(news).path("events").toString());
+        assertEquals("diverged", first(news).path("state").asText());
         Path other = run("other"); // or far above the lowest, as the run says
         add(other, line(1, 5) + line(2, 8.1));
         server.close();
         watch(other);
-        assertEquals("diverged", since(load()).path("table").get(0).get(1).asText());
+        assertEquals("diverged", first(since(load())).path("state").asText());
+    }
+
+    /** Every page has some hundred points of a run, however long that is, and nothing of it is lost: means, largest values and sums are those of all lines. */
+    @Test
+    void aLongRunIsDrawnInFewPoints() throws IOException {
+        Path run = run("run");
+        StringBuilder text = new StringBuilder();
+        for (int step = 1; step <= 1000; step++) {
+            text.append("{\"step\":").append(step).append(",\"loss\":").append(step % 2).append(",\"gradient_norm\":").append(step == 500 ? 3 : 1)
+                    .append(",\"learning_rate\":1.0E-3,\"tokens_per_second\":100,\"seconds\":2}\n").append(step % 5 == 0 ? blocks(step, 1, 2) : "");
+        }
+        add(run, text.toString());
+        watch(run);
+        JsonNode told = first(page());
+        assertEquals(3, told.path("windows").asInt());
+        assertEquals(334, told.path("step").size());
+        assertEquals("3 6 1000", told.path("step").get(0) + " " + told.path("step").get(1) + " " + told.path("step").get(333));
+        assertEquals(2 / 3., told.path("loss").get(0).asDouble(), 1e-5);
+        assertEquals(3, told.path("gradient").get(499 / 3).asInt());
+        assertEquals("600 6", told.path("tokens").get(0) + " " + told.path("seconds").get(0));
+        assertEquals(67 + 1, told.path("moments").size(), "every third, and the last");
+        assertFalse(told.has("left"), "it took more steps than it was told to");
+        String cursor = load();
+        add(run, line(1001, 0.5));
+        assertEquals("[1001]", steps(since(cursor)));
+    }
+
+    /** Of 20 steps each took 3 seconds; 30 are left. */
+    @Test
+    void whatIsLeftIsTold() throws IOException {
+        Path run = run("run");
+        for (int step = 50; step <= 70; step++) {
+            add(run, line(step, 5).replace("}", ",\"seconds\":3}"));
+        }
+        watch(run);
+        assertEquals(90, first(page()).path("left").asInt());
     }
 
     @Test
@@ -257,13 +288,13 @@ class WatchTest {
         Path run = run("run");
         watch(run);
         String cursor = load();
-        assertEquals("no line yet", since(cursor).path("table").get(0).get(1).asText());
+        assertEquals("no line yet", first(since(cursor)).path("state").asText());
         add(run, line(10, 5) + "{\"step\":20, oh\n" + line(30, 5));
-        String damaged = since(cursor).path("table").get(0).get(1).asText();
+        String damaged = first(since(cursor)).path("state").asText();
         assertTrue(damaged.endsWith("metrics.jsonl is damaged: line 2 is no JSON"), damaged);
         Files.writeString(run.resolve("metrics.jsonl"), line(10, 5));
         Files.createDirectory(run.resolve("model"));
-        assertEquals("finished", since(load()).path("table").get(0).get(1).asText());
+        assertEquals("finished", first(since(load())).path("state").asText());
     }
 
     @Test
@@ -352,33 +383,5 @@ class WatchTest {
         assertEquals("", run.out());
         assertEquals(code, run.errors().size(), run.err()); // wrong usage also points to the help
         assertTrue(run.err().contains(message), run.err());
-    }
-
-    /** What was embedded when the page was loaded is still in it; its table has what came since. */
-    @Test
-    void aBrowserDrawsThePageAndFollowsTheRun() throws Exception {
-        Path browser = Stream.of(System.getenv("PATH").split(":")).map(Path::of)
-                .flatMap(path -> Stream.of("chromium", "chromium-browser", "google-chrome").map(path::resolve)).filter(Files::isExecutable)
-                .findFirst().orElse(null);
-        assumeTrue(browser != null, "no chromium on the PATH: the page is not looked at in a browser");
-        Path run = run("a<b>run");
-        add(run, blocks(1, 1, 2, 4) + line(10, 5));
-        watch(run);
-        Process process = new ProcessBuilder(browser.toString(), "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-                "--disable-background-networking", "--disable-component-update", "--disable-sync", "--user-data-dir=" + folder.resolve("browser"),
-                "--virtual-time-budget=6000", "--dump-dom", server.url())
-                .redirectError(ProcessBuilder.Redirect.DISCARD).redirectOutput(folder.resolve("page.html").toFile()).start();
-        for (int step = 20; process.isAlive(); step += 10) {
-            add(run, line(step, 5.0 / step));
-            process.waitFor(20, TimeUnit.MILLISECONDS);
-        }
-        String page = Files.readString(folder.resolve("page.html"));
-        Matcher row = Pattern.compile("<td>a&lt;b&gt;run</td><td>training</td><td>peri-ln</td><td>([0-9]+) of 100</td>").matcher(page);
-        assertTrue(row.find(), "the run is in the table");
-        Matcher embedded = Pattern.compile("\\[([0-9]+)\\.0,[^]]*]]").matcher(page.substring(page.indexOf("<script id=\"plots\"")));
-        assertTrue(embedded.find() && Long.parseLong(row.group(1)) > Long.parseLong(embedded.group(1)), row.group() + " and " + embedded.group());
-        assertEquals(5, page.split("<svg").length - 1, "plots that are drawn");
-        assertTrue(page.contains("data-theme=\"light\"") && page.contains("<p>" + run.toString().replace("<", "&lt;").replace(">", "&gt;") + "</p>"),
-                "nothing is said to be wrong");
     }
 }
