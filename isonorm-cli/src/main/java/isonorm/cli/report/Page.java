@@ -10,6 +10,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.TreeSet;
+import java.util.stream.IntStream;
 
 /**
  * A report as one HTML file that needs nothing else: facts, plots one can point at, tables, where it comes from, and what its measures are. It has a
@@ -147,14 +148,24 @@ public record Page(String title, String subtitle, Provenance provenance, String 
         StringBuilder html = new StringBuilder("<section><div class=\"choices\"><h2>" + escaped(table.caption) + "</h2>");
         table.file.ifPresent(file -> html.append("<a class=\"file\" href=\"").append(escaped(file)).append(".csv\">CSV</a>"));
         html.append("</div><div class=\"scroll\"><table aria-label=\"").append(escaped(table.caption)).append("\">\n<thead><tr>");
-        table.heads.forEach(head -> html.append("<th>").append(Glossary.linked(head, terms)).append("</th>"));
+        List<String> open = IntStream.range(0, table.heads.size()).mapToObj(c -> words(table, c) ? " class=\"words\">" : ">").toList();
+        for (int c = 0; c < table.heads.size(); c++) {
+            html.append("<th").append(open.get(c)).append(Glossary.linked(table.heads.get(c), terms)).append("</th>");
+        }
         html.append("</tr></thead>\n<tbody>\n");
         for (List<String> row : table.rows) {
             html.append("<tr>");
-            row.forEach(cell -> html.append("<td>").append(escaped(cell)).append("</td>"));
+            for (int c = 0; c < row.size(); c++) {
+                html.append("<td").append(open.get(c)).append(escaped(row.get(c))).append("</td>");
+            }
             html.append("</tr>\n");
         }
         return html.append("</tbody>\n</table></div></section>\n").toString();
+    }
+
+    /** Whether no cell of a column is a number. */
+    private static boolean words(Grid table, int column) {
+        return table.rows.stream().noneMatch(row -> row.get(column).matches("[-+]?([0-9].*)?"));
     }
 
     private String origin() {

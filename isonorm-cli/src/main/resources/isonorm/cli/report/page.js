@@ -13,6 +13,7 @@
 
   const colour = name => getComputedStyle(root).getPropertyValue('--' + name).trim();
   let palette;
+  let idling = false;
   const tint = number => palette['c' + number % hues];
   const number = value => {
     const size = Math.abs(value);
@@ -234,22 +235,33 @@
     option.legend.selected = Object.fromEntries([...chart.hidden].map(name => [name, false]));
     legend(chart, plot);
     chart.chart.setOption(option, anew ? true : { replaceMerge: ['series'] });
+    chart.place.setAttribute('role', 'img');
+    chart.place.setAttribute('aria-label', plot.title);
     chart.drawn = true;
+    chart.waits = false;
   }
 
   // Those that are seen at once, the others when there is time.
   function draw(anew = true) {
     palette = Object.fromEntries(['soft', 'line', 'card', 'text', 'mark', ...Array.from({ length: hues }, (_, i) => 'c' + i)].map(name => [name, colour(name)]));
-    const later = [];
     charts.forEach(chart => {
-      if (chart.place.getBoundingClientRect().top < innerHeight) show(chart, anew || !chart.drawn);
-      else later.push(chart);
+      if (chart.place.getBoundingClientRect().top < innerHeight) {
+        show(chart, anew || !chart.drawn);
+      } else {
+        chart.anew = anew || chart.waits && chart.anew || !chart.drawn;
+        chart.waits = true;
+      }
     });
-    (globalThis.requestIdleCallback || setTimeout)(function next() {
-      const chart = later.shift();
-      if (!chart) return;
-      show(chart, anew || !chart.drawn);
-      (globalThis.requestIdleCallback || setTimeout)(next);
+    if (!idling) later();
+  }
+
+  function later() {
+    idling = charts.some(chart => chart.waits);
+    if (!idling) return;
+    (globalThis.requestIdleCallback || setTimeout)(() => {
+      const chart = charts.find(each => each.waits);
+      if (chart) show(chart, chart.anew);
+      later();
     });
   }
 
@@ -261,7 +273,7 @@
   // A section of plots, of which one is chosen.
   function add(section, plots) {
     const chart = { section, plots, place: section.querySelector('.plot'), select: section.querySelector('select'), notes: [...section.querySelectorAll('.note')],
-      legend: section.querySelector('.legend'), hidden: new Set(), chart: null, drawn: false, width: 0 };
+      legend: section.querySelector('.legend'), hidden: new Set(), chart: null, drawn: false, waits: false, anew: true, width: 0 };
     charts.push(chart);
     if (chart.select) chart.select.addEventListener('change', () => show(chart));
     new ResizeObserver(() => {

@@ -276,7 +276,7 @@
     return chosen.scale === 'log' ? least > 0 && least < Infinity : chosen.scale === 'auto' && least > 0 && largest > wide * least;
   }
   function over(y, all, near, some = []) {
-    return { kind: 'lines', legend: false, x: axis[chosen.over], y, near, logarithmic: logarithmic(all, 20), panels: [{ name: '', curves: all, marks: some }] };
+    return { kind: 'lines', legend: chosen.group !== 'run', x: axis[chosen.over], y, near, logarithmic: logarithmic(all, 20), panels: [{ name: '', curves: all, marks: some }] };
   }
   const ofBlocks = (y, column) => () => {
     const shown = visible().filter(run => run.moments.length);

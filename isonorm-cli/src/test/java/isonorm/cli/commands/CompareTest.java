@@ -126,7 +126,7 @@ class CompareTest {
         assertTrue(html.indexOf("<h2>Verdicts</h2>") < html.indexOf("<h2>In sentences</h2>"), "verdicts before sentences");
         String runs = html.substring(html.indexOf("<h2>Runs</h2>"), html.indexOf("How it was made"));
         assertEquals(8 + 1, runs.split("<tr>").length - 1, "a row for each run");
-        assertTrue(runs.contains("<td>pre-ln-lr-0.01-seed-2</td><td>pre-ln</td><td>0.01</td><td>2</td>") && runs.contains("<td>diverged</td>"), runs);
+        assertTrue(runs.contains(">pre-ln-lr-0.01-seed-2</td><td class=\"words\">pre-ln</td><td>0.01</td><td>2</td>") && runs.contains(">diverged</td>"), runs);
         assertTrue(html.contains("<title>Comparison of pre-ln, lns</title>"), "who is compared");
         assertEquals(TokenData.shakespeareSha256(), json.path("made").path("read").get(0).path("sha256").asText());
 

@@ -1,0 +1,275 @@
+package isonorm.cli.pages;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import isonorm.cli.Run;
+import isonorm.cli.watch.WatchServer;
+import isonorm.cli.watch.WatchedRuns;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+import java.util.Optional;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
+
+/**
+ * Every page in a headless Chromium, on a desk and on a phone, light and dark: it complains of nothing, asks nobody, fits, names every curve, and its menus
+ * do what they say. Skipped where no Chromium is on the PATH.
+ */
+@Timeout(600)
+class PagesTest {
+
+    private static final Path EXAMPLE = Run.HOME.resolve("examples/shakespeare-gpt2");
+
+    @TempDir
+    static Path folder;
+
+    private static Browser browser;
+
+    @BeforeAll
+    static void start() throws Exception {
+        Optional<Path> program = Browser.installed();
+        assumeTrue(program.isPresent(), "no chromium on the PATH: the pages are not looked at in a browser");
+        browser = Browser.start(program.get(), folder.resolve("browser"));
+    }
+
+    @AfterAll
+    static void stop() throws Exception {
+        if (browser != null) {
+            browser.close();
+        }
+    }
+
+    /** In every width and theme. */
+    private static void requireWell(String address, String own) throws Exception {
+        for (String theme : List.of("light", "dark")) {
+            for (int width : new int[] {1280, 390}) {
+                browser.open(address, width, 900, theme);
+                String where = address + " at " + width + " in " + theme;
+                assertEquals(theme, browser.value("document.documentElement.dataset.theme").asText(), where);
+                requireFits(width, where);
+                requireLegends(where);
+                if (theme.equals("light")) {
+                    requireMenus(width, where);
+                }
+                assertEquals(List.of(), browser.complaints(), where);
+                assertTrue(browser.requests().stream().allMatch(url -> url.startsWith(own) || url.startsWith("about:") || url.startsWith("data:")), () -> where + ": " + browser.requests());
+            }
+        }
+    }
+
+    private static void requireFits(int width, String where) throws Exception {
+        assertTrue(browser.value("document.documentElement.scrollWidth").asInt() <= width, where + " is wider than the window");
+        assertEquals("[]", browser.value("JSON.stringify([...document.querySelectorAll('section')].filter(each => each.scrollWidth > each.clientWidth + 1).map(each => each.innerText.slice(0, 40)))")
+                .asText(), where);
+    }
+
+    /** Every curve or bar that is drawn has a name that is seen, if there is more than one. */
+    private static void requireLegends(String where) throws Exception {
+        assertEquals("[]", browser.value("""
+                JSON.stringify(isonorm.charts.flatMap(chart => {
+                  const plot = chart.plots[chart.select ? chart.select.selectedIndex : 0];
+                  const names = isonorm.names(plot).map(each => each.name);
+                  const shown = [...chart.section.querySelectorAll('.legend button')].filter(each => each.offsetWidth > 0 && each.getBoundingClientRect().right <= innerWidth)
+                    .map(each => each.textContent);
+                  const inTable = [...document.querySelectorAll('#runs .name')].map(each => each.textContent);
+                  const missing = names.length < 2 ? [] : names.filter(name => !shown.includes(name) && !(plot.legend === false
+                    && inTable.some(run => name === run || name === run + ', validation')));
+                  return missing.map(name => plot.title + ': ' + name);
+                }))""").asText(), where);
+    }
+
+    /** Each choice of each menu of plots draws its own, with its own note, and within the page. */
+    private static void requireMenus(int width, String where) throws Exception {
+        JsonNode counts = browser.value("isonorm.charts.map(chart => chart.plots.length)");
+        for (int chart = 0; chart < counts.size(); chart++) {
+            for (int plot = 1; plot < Math.min(4, counts.get(chart).asInt()); plot++) {
+                String which = "isonorm.charts[" + chart + "]";
+                browser.value(which + ".select.selectedIndex = " + plot + "; " + which + ".select.dispatchEvent(new Event('change'))");
+                assertEquals(browser.value(which + ".plots[" + plot + "].title"), browser.value(which + ".place.getAttribute('aria-label')"), where);
+                assertEquals(plot, browser.value(which + ".notes.findIndex(note => !note.hidden)").asInt(), where);
+                assertEquals(1, browser.value(which + ".section.querySelectorAll('.note:not([hidden])').length").asInt(), where);
+                assertTrue(browser.value(which + ".place.querySelectorAll('path').length").asInt() > 2, where + " draws nothing");
+            }
+        }
+        requireFits(width, where);
+        requireLegends(where);
+    }
+
+    @Test
+    void aReportOfOneCheckpointIsWell() throws Exception {
+        Path out = folder.resolve("one");
+        Run.of("depth", EXAMPLE, "--tokens", 1100, "--window", 64, "--sensitivity", "--gradients", "--basis", "--sensitivity-tokens", 192, "--out", out, "--quiet").ended(0);
+        requireWell(out.resolve("report.html").toUri().toString(), out.toUri().toString());
+        browser.open(out.resolve("report.html").toUri().toString(), 1280, 900, "light");
+        // Block 0 must not hide the others: the axis ends before it, which is said, and its value is written.
+        String bars = "isonorm.charts.find(chart => chart.plots[0].title === 'Perplexity without one block')";
+        assertTrue(browser.value(bars + ".plots[0].limit").asDouble() < 100, "a robust limit");
+        assertTrue(browser.value(bars + ".section.textContent").asText().contains("The axis ends at"), "said so");
+        assertTrue(browser.value(bars + ".place.textContent").asText().matches("(?s).*\u25b2 \\+[0-9,]+ %.*"), "the value of a bar that is cut");
+        assertEquals(8, browser.value("(" + bars + ".place.textContent.match(/[+-][0-9.,]+ %/g) || []).length").asInt(), "bars with values");
+        // The colours of a heat map say what they are.
+        String heat = "isonorm.charts.find(chart => chart.plots[0].kind === 'heat')";
+        assertTrue(browser.value(heat + ".place.textContent").asText().contains("angular distance"), "a title of the colours");
+        // A name in a legend hides its curve; a theme redraws.
+        String legend = "isonorm.charts.find(chart => chart.section.querySelectorAll('.legend button').length > 1)";
+        int paths = browser.value(legend + ".place.querySelectorAll('path').length").asInt();
+        browser.value(legend + ".section.querySelector('.legend button').click()");
+        assertEquals("false", browser.value(legend + ".section.querySelector('.legend button').getAttribute('aria-pressed')").asText());
+        assertTrue(browser.value(legend + ".place.querySelectorAll('path').length").asInt() < paths, "a curve is hidden");
+        browser.value("document.getElementById('theme').click()");
+        assertEquals("dark", browser.value("document.documentElement.dataset.theme").asText());
+        // Heads of tables sort; a term says what it is and leads to the glossary.
+        browser.value("document.querySelector('table th:nth-child(2)').click()");
+        browser.value("document.querySelector('table th:nth-child(2)').click()");
+        assertEquals("7", browser.value("document.querySelector('tbody tr td').textContent").asText());
+        assertTrue(browser.value("document.querySelector('a.term').title").asText().length() > 20, "on hover");
+        assertTrue(browser.value("[...document.querySelectorAll('a.term')].every(each => document.getElementById(each.hash.slice(1)))").asBoolean(), "at the end");
+    }
+
+    /** Of two the colour is the checkpoint's, and what is measured has frames or line styles. */
+    @Test
+    void aReportOfTwoCheckpointsIsWell() throws Exception {
+        Path out = folder.resolve("two");
+        Path six = folder.resolve("six");
+        Run.of("prune", EXAMPLE, six, "--blocks", "3,4", "--quiet", "--tokens", 128, "--window", 64).ended(0);
+        Run.of("depth", EXAMPLE, six, "--tokens", 512, "--window", 64, "--sensitivity", "--gradients", "--sensitivity-tokens", 128, "--out", out, "--quiet").ended(0);
+        requireWell(out.resolve("report.html").toUri().toString(), out.toUri().toString());
+        assertEquals("[\"0,shakespeare-gpt2\",\"1,six\"]", browser.value("""
+                JSON.stringify([...new Set(isonorm.charts.flatMap(chart => chart.plots).flatMap(plot => isonorm.names(plot)).map(each => each.colour + ',' + each.name.split(', ')[0]))].sort())""")
+                .asText(), "colours");
+        assertEquals("[2]", browser.value("JSON.stringify([...new Set(isonorm.charts.flatMap(chart => chart.plots).filter(plot => plot.panels?.length > 2).flatMap(plot => plot.panels)"
+                + ".map(panel => panel.curves.length))])").asText(), "a curve of each in every frame");
+        assertTrue(browser.value("isonorm.charts.flatMap(chart => chart.plots).every(plot => isonorm.names(plot).length <= 4)").asBoolean(), "no plot of many lines");
+    }
+
+    @Test
+    void aComparisonIsWell() throws Exception {
+        Path out = folder.resolve("compare");
+        Path grid = Files.writeString(folder.resolve("tiny.yaml"), """
+                base:
+                  model: {width: 16, heads: 2, blocks: 3}
+                  batch: 2
+                  sequence: 16
+                  steps: 6
+                  log.every: 2
+                  eval: {every: 3, batches: 1}
+                  depth.every: 0
+                  checkpoint.every: 0
+                  threads: 1
+                  stop.above: 1
+                strategy: [pre-ln, lns]
+                lr: [1e-2, 1e3]
+                seed: [1, 2]
+                """);
+        Run.of("compare", grid, "--out", out, "--quiet").ended(0);
+        requireWell(out.resolve("report.html").toUri().toString(), out.toUri().toString());
+        browser.open(out.resolve("report.html").toUri().toString(), 1280, 900, "light");
+        assertEquals("Validation loss, each at its best rate", browser.value("isonorm.charts[0].select.value").asText());
+        assertTrue(browser.value("isonorm.charts[0].chart.getOption().series.some(each => each.type === 'custom')").asBoolean(), "a band");
+    }
+
+    // Runs that are watched
+
+    private static Path run(String name, String strategy, int seed, int lines) throws IOException {
+        Path run = Files.createDirectories(folder.resolve(name));
+        Files.writeString(run.resolve("config.yaml"), "strategy: '" + strategy + "'\nseed: '" + seed + "'\nsteps: '10000'\nlr: '0.001'\n");
+        add(run, 1, lines, 2 + seed * 0.1 + strategy.length());
+        return run;
+    }
+
+    private static void add(Path run, int from, int count, double loss) throws IOException {
+        StringBuilder text = new StringBuilder();
+        for (int i = from; i < from + count; i++) {
+            text.append(String.format(Locale.ROOT, "{\"step\":%d,\"loss\":%.5f,\"gradient_norm\":%s,\"learning_rate\":1e-3,\"tokens_per_second\":1000,\"seconds\":2%s}%n", 10 * i,
+                    loss + 3.0 / i, i == 30 ? 50 : 1, i % 5 == 0 ? ",\"validation_loss\":" + (loss + 0.1) : ""));
+            if (i % 10 == 0) {
+                text.append(String.format(Locale.ROOT, "{\"step\":%d,\"blocks\":[{\"block\":0,\"variance\":1.5,\"max_abs\":3,\"gradient_norm\":0.1},"
+                        + "{\"block\":1,\"variance\":%.4f,\"max_abs\":4,\"gradient_norm\":0.2}]}%n", 10 * i, i * loss));
+            }
+        }
+        Files.writeString(run.resolve("metrics.jsonl"), text.toString(), StandardOpenOption.CREATE, StandardOpenOption.APPEND);
+    }
+
+    @Test
+    void runsAreWatchedWell() throws Exception {
+        Path first = run("runs/a<b>run", "pre-ln", 1, 40);
+        run("runs/second", "pre-ln", 2, 40);
+        run("runs/third", "peri-ln", 1, 40);
+        try (WatchServer server = WatchServer.start(WatchedRuns.of(List.of(folder.resolve("runs"))), 0)) {
+            requireWell(server.url(), server.url());
+            browser.open(server.url(), 1280, 1000, "light");
+            assertTrue(browser.value("document.title").asText().startsWith("runs"), "the folder's name");
+            assertEquals("a<b>run", browser.value("document.querySelector('#runs .name').textContent").asText());
+            // What is new comes by itself.
+            add(first, 41, 3, 8.1);
+            browser.await("document.querySelector('#runs tbody').textContent.includes('430 of 10000')");
+            assertEquals(43, browser.value("isonorm.data.runs[0].loss.length").asInt());
+            // Groups over seeds, smoothing, scales, what is below, search, sorting and hiding; and all of it in the address.
+            choose("group", "strategy");
+            assertEquals("[\"pre-ln\",\"peri-ln\"]", browser.value("JSON.stringify(" + LOSS + ".panels[0].curves.filter(each => !each.name.includes('validation')).map(each => each.name))").asText());
+            assertEquals(8.15, browser.value("(p => p[p.length - 1][1] - 3 / 40)(" + LOSS + ".panels[0].curves[0].points)").asDouble(), 1e-3, "the mean of 8.1 and 8.2 at step 400");
+            assertEquals("band", browser.value(LOSS + ".panels[0].curves[0].spread").asText());
+            requireLegends("means");
+            choose("over", "time");
+            assertEquals("minutes", browser.value(LOSS + ".x").asText());
+            assertEquals(40 * 2 / 60.0, browser.value("(p => p[p.length - 1][0])(" + LOSS + ".panels[0].curves[1].points)").asDouble(), 1e-9);
+            choose("over", "tokens");
+            assertEquals(40 * 2 * 1000, browser.value("(p => p[p.length - 1][0])(" + LOSS + ".panels[0].curves[1].points)").asDouble(), 1e-6);
+            choose("scale", "log");
+            assertTrue(browser.value(LOSS + ".logarithmic").asBoolean());
+            choose("group", "run");
+            browser.value("(e => { e.value = 0.9; e.dispatchEvent(new Event('input')) })(document.getElementById('smooth'))");
+            browser.await(LOSS + ".panels[0].curves.some(curve => curve.faint)");
+            browser.value("document.querySelectorAll('#runs tbody input')[1].click()");
+            browser.value("(e => { e.value = 'pre-ln'; e.dispatchEvent(new Event('input')) })(document.getElementById('search'))");
+            browser.await("document.querySelectorAll('#runs tbody tr:not([hidden])').length === 2");
+            browser.value("[...document.querySelectorAll('#runs th')].find(each => each.textContent === 'loss').click()");
+            browser.value("[...document.querySelectorAll('#runs th')].find(each => each.textContent === 'loss').click()");
+            String top = "document.querySelector('#runs tr:not([hidden]) .name')";
+            assertEquals("second", browser.value(top + ".textContent").asText());
+            browser.value(top + ".click()");
+            assertTrue(browser.value("document.getElementById('configuration').innerText").asText().contains("second"), "what it was told");
+            String address = browser.value("location.href").asText();
+            String before = browser.value(STATE).asText();
+            assertEquals(List.of(), browser.complaints());
+            browser.open(address, 1280, 1000, "light");
+            assertEquals(before, browser.value(STATE).asText(), "what was chosen is in " + address);
+            assertEquals("[\"a<b>run\"]", browser.value("JSON.stringify([...new Set(" + LOSS + ".panels[0].curves.map(each => each.name.split(',')[0]))])").asText());
+        }
+    }
+
+    private static final String LOSS = "isonorm.charts[0].plots[0]";
+    private static final String STATE = "JSON.stringify([...document.querySelectorAll('#options select, #options input, #search')].map(each => each.value)) + document.getElementById('shown').textContent"
+            + " + [...document.querySelectorAll('#runs .name')].map(each => each.textContent)";
+
+    private static void choose(String id, String value) throws Exception {
+        browser.value("(e => { e.value = '" + value + "'; e.dispatchEvent(new Event('change')) })(document.getElementById('" + id + "'))");
+        browser.await("isonorm.charts.every(chart => !chart.waits)");
+    }
+
+    /** Fifty runs of two thousand lines: no more points are sent than are seen. */
+    @Test
+    void ofManyLongRunsFewPointsAreSent() throws Exception {
+        List<Path> runs = new ArrayList<>();
+        for (int i = 0; i < 50; i++) {
+            runs.add(run("many/run-" + i, i % 2 == 0 ? "pre-ln" : "lns", i / 2, 2000));
+        }
+        try (WatchServer server = WatchServer.start(WatchedRuns.of(runs), 0)) {
+            browser.open(server.url(), 1280, 900, "light");
+            assertTrue(browser.value("isonorm.data.runs.every(run => run.step.length <= 400)").asBoolean());
+            assertTrue(browser.value("document.getElementById('plots').textContent.length").asInt() < 3_000_000, "what is sent");
+            assertEquals(50, browser.value("document.querySelectorAll('#runs tbody tr').length").asInt());
+        }
+    }
+}
