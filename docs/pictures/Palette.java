@@ -26,7 +26,7 @@ class Palette {
             }
         }
         Map<Integer, Map.Entry<Integer, Integer>> alike = new HashMap<>();
-        counts.entrySet().forEach(each -> alike.merge(each.getKey() & 0xf0f0f0, each, (one, other) -> one.getValue() >= other.getValue() ? one : other));
+        counts.entrySet().forEach(each -> alike.merge(each.getKey() & 0xf8f8f8, each, (one, other) -> one.getValue() >= other.getValue() ? one : other));
         List<Integer> kept = alike.values().stream().sorted(Map.Entry.<Integer, Integer>comparingByValue().reversed().thenComparing(Map.Entry.comparingByKey()))
                 .limit(COLOURS).map(Map.Entry::getKey).toList();
         int[] colours = kept.stream().mapToInt(Integer::intValue).toArray();

@@ -53,7 +53,17 @@ public final class WatchServer implements AutoCloseable {
         }
         WatchServer watch = new WatchServer(runs, server);
         server.start();
+        watch.threads.execute(watch::prepare);
         return watch;
+    }
+
+    /** Makes the page once, so that who opens it does not wait until the JVM has compiled what makes it. */
+    private void prepare() {
+        try {
+            runs.html();
+        } catch (IOException e) {
+            // whoever asks is told
+        }
     }
 
     InetSocketAddress address() {
