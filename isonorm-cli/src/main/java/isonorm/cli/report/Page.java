@@ -174,7 +174,7 @@ public record Page(String title, String subtitle, Provenance provenance, String 
                 .append(row("version", "isonorm " + escaped(Version.isonorm()))).append(row("processor", escaped(provenance.processor())));
         provenance.sources().forEach(source -> html.append(row(escaped(source.what()), escaped(source.name()) + "<br><small>SHA-256 " + escaped(source.sha256()) + "</small>")));
         html.append(row("files", "<a href=\"report.json\">report.json</a>, and a CSV or SVG file beside each table and plot"));
-        return html.append(row("documentation", "<a href=\"" + DOCUMENTATION + docs + "\">" + docs + "</a>")).append("</dl></section>\n").toString();
+        return html.append(row("documentation", "<a href=\"" + DOCUMENTATION + docs + "\">" + docs + "</a>, <a href=\"" + DOCUMENTATION + "glossary.md\">glossary.md</a>")).append("</dl></section>\n").toString();
     }
 
     private static String row(String what, String value) {
