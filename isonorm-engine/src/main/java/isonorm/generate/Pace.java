@@ -10,7 +10,7 @@ package isonorm.generate;
 final class Pace {
 
     /** A step that reads is to be below three times one that does not also where others use the machine at times. */
-    static final double MOST_TIMES = 2.5;
+    static final double MOST_TIMES = 2.75;
 
     /** Until steps were seen: of a Zen 5 in bfloat16. */
     private static final double FIRST = 8;
