@@ -40,22 +40,23 @@ class LibrariesTest {
     void whatLiesUnpackedIsNotUnpackedAgain() throws Exception {
         List<Library> here = Libraries.here().stream().filter(library -> library.place().isPresent()).toList();
         assumeTrue(!here.isEmpty(), "no native library");
+        List<Path> links = new ArrayList<>();
         for (Library library : here) {
             Path place = library.place().orElseThrow();
             String name = library.name().toLowerCase(Locale.ROOT);
             Path unpacked = Files.createDirectories(folder.resolve("natives/org/bytedeco/" + (name.equals("onednn") ? "dnnl" : name) + "/" + Loader.getPlatform()));
             if (name.equals("openblas")) { // a file of our own, and beside it what it calls, in JavaCPP's folders
-                Files.createSymbolicLink(unpacked.resolve("libopenblas" + place.getFileName().toString().substring(place.getFileName().toString().indexOf(Loader.getPlatform())
-                        + Loader.getPlatform().length())), place);
+                links.add(Files.createSymbolicLink(unpacked.resolve("libopenblas" + place.getFileName().toString().substring(place.getFileName().toString().indexOf(Loader.getPlatform())
+                        + Loader.getPlatform().length())), place));
                 try (Stream<Path> files = Files.walk(place.getParent())) {
                     for (Path called : files.filter(file -> file.toString().contains("openblas") && file.getFileName().toString().matches("lib(gcc_s|quadmath|gfortran).*")).toList()) {
-                        Files.createSymbolicLink(unpacked.resolve(called.getFileName()), called);
+                        links.add(Files.createSymbolicLink(unpacked.resolve(called.getFileName()), called));
                     }
                 }
             } else {
                 try (Stream<Path> files = Files.list(place.getParent())) {
                     for (Path file : files.toList()) {
-                        Files.createSymbolicLink(unpacked.resolve(file.getFileName()), file);
+                        links.add(Files.createSymbolicLink(unpacked.resolve(file.getFileName()), file));
                     }
                 }
             }
@@ -70,6 +71,9 @@ class LibrariesTest {
         assertTrue(places.stream().allMatch(place -> place.startsWith("place " + folder.resolve("natives"))), places.toString());
         try (Stream<Path> unpacked = Files.list(cache)) {
             assertEquals(List.of(), unpacked.toList());
+        }
+        for (Path link : links) {
+            Files.delete(link);
         }
     }
 
