@@ -216,16 +216,25 @@
     })));
   }
 
+  // In another size a chart is made again: frames that no longer fit are never drawn.
+  function drop(chart) {
+    if (chart.chart) chart.chart.dispose();
+    chart.chart = null;
+  }
+
   // What a reader zoomed into and hid stays where only values are new.
   function show(chart, anew = true) {
     const plot = chart.plots[chart.select ? chart.select.selectedIndex : 0];
-    if (!chart.chart) chart.chart = echarts.init(chart.place, null, { renderer: 'svg' });
     const width = chart.place.clientWidth;
     const { option, height } = plot.kind === 'heat' ? heat(plot) : plot.kind === 'bars' ? bars(plot, width) : lines(plot, width);
     const tall = height ? height + 'px' : '';
     if (chart.place.style.height !== tall) {
       chart.place.style.height = tall;
-      chart.chart.resize();
+      drop(chart);
+    }
+    if (!chart.chart) {
+      chart.chart = echarts.init(chart.place, null, { renderer: 'svg' });
+      anew = true;
     }
     chart.notes.forEach((note, n) => {
       note.hidden = chart.notes.length > 1 && n !== (chart.select ? chart.select.selectedIndex : 0);
@@ -280,8 +289,8 @@
       const width = chart.place.clientWidth;
       if (!chart.drawn || width === chart.width) return;
       chart.width = width;
-      chart.chart.resize();
-      show(chart, false);
+      drop(chart);
+      show(chart);
     }).observe(chart.place);
     return chart;
   }
