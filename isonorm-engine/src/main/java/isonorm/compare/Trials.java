@@ -11,24 +11,20 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Comparator;
 import java.util.HashMap;
-import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
-import java.util.Set;
 import java.util.concurrent.CancellationException;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.atomic.AtomicReference;
+import java.util.stream.IntStream;
 
 /**
  * Runs the trials of a grid, each as an ordinary run in a folder of its own. Those that have ended are kept, and one that was killed goes on
  * from its checkpoint, so the results are those of a grid that was left alone.
  */
 public final class Trials {
-
-    /** Keys that may differ between what a folder holds and what the grid asks for. */
-    private static final Set<String> FREE = Set.of("out", "threads");
 
     /** Tells nobody. */
     public static final Watcher NOBODY = new Watcher() {};
@@ -117,22 +113,33 @@ public final class Trials {
         } catch (IOException | IllegalArgumentException e) {
             throw new IOException(run + " is damaged: " + e.getMessage() + "; delete it to run it again", e);
         }
-        Map<String, String> asked = Configuration.of(trial.run()).values();
-        Set<String> keys = new LinkedHashSet<>(asked.keySet());
-        keys.addAll(there.values().keySet()); // blocks are named by one of them alone
-        for (String key : keys) {
-            String value = asked.getOrDefault(key, "");
-            String other = there.values().getOrDefault(key, "");
-            if (!FREE.contains(key) && !value.equals(other)) {
-                throw new IllegalArgumentException(run + " is a run with " + key + " " + shown(other) + ", the grid has " + shown(value)
-                        + "; take another folder, or delete it to run it again");
-            }
+        Configuration asked = Configuration.of(trial.run());
+        Optional<String> key = there.difference(asked);
+        if (key.isPresent()) {
+            throw new IllegalArgumentException(run + " is a run with " + key.get() + " " + there.shown(key.get()) + ", the grid has " + asked.shown(key.get())
+                    + "; take another folder, or delete it to run it again");
         }
     }
 
-    private static String shown(String value) {
-        return value.isEmpty() ? "as it is" : value;
+    /**
+     * Which of the trials a process runs, of several that a launcher started on one folder.
+     *
+     * @param rank this process among them, from 0
+     * @param ranks how many there are
+     * @param local how many of them share this machine's processors
+     */
+    public record Share(int rank, int ranks, int local) {
+
+        /** All of them. */
+        public static final Share ALL = new Share(0, 1, 1);
+
+        private boolean has(int number) {
+            return number % ranks == rank;
+        }
     }
+
+    /** How long between looks for what other processes have ended. */
+    private static final long LOOK_MILLIS = 500;
 
     /**
      * Runs what has not ended, the lowest seed first.
@@ -141,11 +148,53 @@ public final class Trials {
      * @throws CancellationException if who watches asked for an end before all had ended; the same call goes on
      */
     public Results run(int jobs, Watcher watcher) throws IOException {
-        int threads = Math.max(1, Runtime.getRuntime().availableProcessors() / jobs);
+        run(jobs, Share.ALL, watcher);
+        return results();
+    }
+
+    private Results results() {
+        return new Results(grid, trials.stream().map(ended::get).toList());
+    }
+
+    /**
+     * Waits until other processes have ended all trials that this one does not have. One that ends early leaves its trials to the same call made again.
+     *
+     * @throws CancellationException if who watches asked for an end before
+     */
+    public Results others(Watcher watcher) throws IOException {
+        for (Trial trial : trials) {
+            while (!ended.containsKey(trial)) {
+                if (Outcome.isIn(folder(trial))) {
+                    Outcome outcome = Outcome.read(folder(trial));
+                    ended.put(trial, outcome);
+                    watcher.ends(trial, outcome);
+                } else if (watcher.interrupts()) {
+                    throw interrupted();
+                } else {
+                    sleep();
+                }
+            }
+        }
+        return results();
+    }
+
+    private static void sleep() {
+        try {
+            Thread.sleep(LOOK_MILLIS);
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            throw interrupted();
+        }
+    }
+
+    /** The same with the part of the trials that is this process's. */
+    public void run(int jobs, Share share, Watcher watcher) throws IOException {
+        int threads = Math.max(1, Runtime.getRuntime().availableProcessors() / jobs / share.local);
         AtomicReference<Throwable> failure = new AtomicReference<>();
         try (ExecutorService workers = Executors.newFixedThreadPool(jobs)) {
             // One seed after the other, so that every contender is seen early.
-            for (Trial trial : trials.stream().sorted(Comparator.comparingLong(Trial::seed)).toList()) {
+            List<Trial> order = trials.stream().sorted(Comparator.comparingLong(Trial::seed)).toList();
+            for (Trial trial : IntStream.range(0, order.size()).filter(share::has).mapToObj(order::get).toList()) {
                 workers.execute(() -> {
                     if (failure.get() == null) {
                         try {
@@ -167,7 +216,6 @@ public final class Trials {
             case Error e -> throw e;
             case Throwable e -> throw new IllegalStateException(e);
         }
-        return new Results(grid, trials.stream().map(ended::get).toList());
     }
 
     private static CancellationException interrupted() {

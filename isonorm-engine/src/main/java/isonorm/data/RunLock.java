@@ -36,6 +36,35 @@ public final class RunLock implements AutoCloseable {
      * @throws IOException if somebody else has it
      */
     public static RunLock of(Path folder) throws IOException {
+        return of(folder, RunLock::lock);
+    }
+
+    /** The same where the folder may be on a file system without locks, as some that machines share are: then it is not kept from others. */
+    public static RunLock ofShared(Path folder) throws IOException {
+        return ofShared(folder, RunLock::lock);
+    }
+
+    static RunLock ofShared(Path folder, Locking locking) throws IOException {
+        return of(folder, channel -> {
+            try {
+                return locking.lock(channel);
+            } catch (IOException e) {
+                return true;
+            }
+        });
+    }
+
+    private static boolean lock(FileChannel channel) throws IOException {
+        return channel.tryLock() != null;
+    }
+
+    /** Whether a file could be locked. */
+    @FunctionalInterface
+    interface Locking {
+        boolean lock(FileChannel channel) throws IOException;
+    }
+
+    private static RunLock of(Path folder, Locking locking) throws IOException {
         Files.createDirectories(folder);
         Path real = folder.toRealPath();
         if (!HELD.add(real)) {
@@ -45,7 +74,7 @@ public final class RunLock implements AutoCloseable {
         boolean locked = false;
         try {
             channel = FileChannel.open(real.resolve(FILE), StandardOpenOption.CREATE, StandardOpenOption.WRITE);
-            locked = channel.tryLock() != null;
+            locked = locking.lock(channel);
         } finally {
             if (!locked) {
                 release(real, channel);

@@ -5,18 +5,12 @@ import isonorm.family.Isonorm;
 import isonorm.weights.Fingerprint;
 import java.io.IOException;
 import java.util.Arrays;
-import java.util.LinkedHashSet;
 import java.util.List;
-import java.util.Map;
 import java.util.Optional;
-import java.util.Set;
 import java.util.stream.Collectors;
 
 /** What ranks of a group must have in common, and what becomes of what they fail at. */
 final class Agreement {
-
-    /** Keys whose value is a process's own matter. */
-    private static final Set<String> FREE = Set.of("out", "threads", "group.timeout");
 
     private Agreement() {}
 
@@ -29,21 +23,15 @@ final class Agreement {
         if (ranks.alone()) {
             return;
         }
-        StringBuilder text = new StringBuilder(Isonorm.VERSION);
-        Configuration.of(told).values().forEach((key, value) -> {
-            if (!FREE.contains(key)) {
-                text.append('\n').append(key).append('=').append(value);
-            }
-        });
-        List<String> all = ranks.texts(text.toString());
-        String[] first = all.getFirst().split("\n");
-        for (int rank = 1; rank < all.size(); rank++) {
-            String[] other = all.get(rank).split("\n");
+        List<String> versions = ranks.texts(Isonorm.VERSION);
+        List<String> texts = ranks.texts(text(Configuration.of(told)));
+        for (int rank = 1; rank < texts.size(); rank++) {
             String who = RankLog.named(ranks.group(), rank);
-            if (!first[0].equals(other[0])) {
-                throw new IllegalArgumentException("all ranks must run the same version of Isonorm, got " + first[0] + " as rank 0 and " + other[0] + " as " + who);
+            if (!versions.get(rank).equals(versions.getFirst())) {
+                throw new IllegalArgumentException("all ranks must run the same version of Isonorm, got " + versions.getFirst() + " as rank 0 and " + versions.get(rank)
+                        + " as " + who);
             }
-            requireEqual(values(first), values(other), "rank 0", who, "; start all ranks with the same command");
+            requireEqual(configuration(texts.getFirst()), configuration(texts.get(rank)), "rank 0", who, "; start all ranks with the same command");
         }
         int batch = told.reading().batch();
         if (batch < ranks.group().size()) {
@@ -59,28 +47,23 @@ final class Agreement {
      */
     static void requireSame(TrainingRun told, TrainingRun there) {
         String folder = told.folder().map(Object::toString).orElse("");
-        requireEqual(Configuration.of(there).values(), Configuration.of(told).values(), folder, "the command", "; take another out, or the same configuration");
+        requireEqual(Configuration.of(there), Configuration.of(told), folder, "the command", "; take another out, or the same configuration");
     }
 
-    private static Map<String, String> values(String[] lines) {
-        return Arrays.stream(lines).skip(1).collect(Collectors.toMap(line -> line.substring(0, line.indexOf('=')), line -> line.substring(line.indexOf('=') + 1)));
+    private static String text(Configuration configuration) {
+        return configuration.values().entrySet().stream().map(each -> each.getKey() + "=" + each.getValue()).collect(Collectors.joining("\n"));
     }
 
-    private static void requireEqual(Map<String, String> one, Map<String, String> other, String ofOne, String ofOther, String remedy) {
-        Set<String> keys = new LinkedHashSet<>(one.keySet());
-        keys.addAll(other.keySet()); // blocks are named by one of them alone
-        for (String key : keys) {
-            String first = one.getOrDefault(key, "");
-            String second = other.getOrDefault(key, "");
-            if (!FREE.contains(key) && !first.equals(second)) {
-                throw new IllegalArgumentException("the configuration must be one and the same, got " + key + " " + shown(first) + " of " + ofOne + " and "
-                        + shown(second) + " of " + ofOther + remedy);
-            }
+    private static Configuration configuration(String text) {
+        return Configuration.of(text.lines().collect(Collectors.toMap(line -> line.substring(0, line.indexOf('=')), line -> line.substring(line.indexOf('=') + 1))));
+    }
+
+    private static void requireEqual(Configuration one, Configuration other, String ofOne, String ofOther, String remedy) {
+        Optional<String> key = one.difference(other);
+        if (key.isPresent()) {
+            throw new IllegalArgumentException("the configuration must be one and the same, got " + key.get() + " " + one.shown(key.get()) + " of " + ofOne + " and "
+                    + other.shown(key.get()) + " of " + ofOther + remedy);
         }
-    }
-
-    private static String shown(String value) {
-        return value.isEmpty() ? "as it is" : value;
     }
 
     /** Refuses ranks that would learn from different data, as far as its sizes and first examples tell. */

@@ -384,6 +384,22 @@ public final class Configuration {
         return all;
     }
 
+    /** Keys whose value is a process's own matter: what is trained is the same with another. */
+    private static final Set<String> OWN = Set.of("out", "threads", "group.timeout");
+
+    /** The first key in which another one tells something else to train. */
+    public Optional<String> difference(Configuration other) {
+        Set<String> keys = new LinkedHashSet<>(values.keySet());
+        keys.addAll(other.values.keySet()); // blocks are named by one of them alone
+        return keys.stream().filter(key -> !OWN.contains(key) && !shown(key).equals(other.shown(key))).findFirst();
+    }
+
+    /** The value of a key as it is told to people. */
+    public String shown(String key) {
+        String value = values.getOrDefault(key, "");
+        return value.isEmpty() ? "as it is" : value;
+    }
+
     /** Every key with its value. */
     public Map<String, String> values() {
         return Collections.unmodifiableMap(values);

@@ -25,14 +25,16 @@ import java.util.List;
 import java.util.Optional;
 import java.util.SplittableRandom;
 import java.util.function.IntConsumer;
+import java.util.stream.IntStream;
 
 /**
  * How long a step of training takes: forward, backward, clipping and AdamW, on random tokens.
  *
  * @param parameters how many values are trained
  * @param seconds of each step but the first ones, while which the JVM compiles
+ * @param waited how many seconds of each it waited for other ranks; none where there are none
  */
-public record StepTimes(long parameters, List<Double> seconds) {
+public record StepTimes(long parameters, List<Double> seconds, List<Double> waited) {
 
     /** What is trained: a GPT with learned positions and biases, or a Llama with rotary ones and a gated MLP; the head is not tied. */
     public enum Kind {
@@ -66,6 +68,14 @@ public record StepTimes(long parameters, List<Double> seconds) {
 
     /** Takes the steps. */
     public static StepTimes of(Work work, IntConsumer done) {
+        return of(work, ProcessGroup.alone(), done);
+    }
+
+    /** The same of a group, each rank taking its rows of the batch. */
+    public static StepTimes of(Work work, ProcessGroup group, IntConsumer done) {
+        if (work.batch < group.size()) {
+            throw new IllegalArgumentException("the batch must have a row for each of the " + group.size() + " ranks, got " + work.batch);
+        }
         if (work.width % work.heads != 0) {
             throw new IllegalArgumentException("the width must be a multiple of the heads, got " + work.width + " and " + work.heads);
         }
@@ -74,29 +84,33 @@ public record StepTimes(long parameters, List<Double> seconds) {
         Scales scales = work.strategy.scales(architecture, 0, 0);
         try (Team team = Team.of(work.threads);
                 Learner learner = new Learner(architecture, work.strategy.running(), scales, new OptimizerRule.AdamW(0.9, 0.999, 1e-8, 0.01),
-                        Type.F32, compute, team)) {
+                        Type.F32, compute, team, group)) {
             Beginning.of(work.strategy, architecture, 0.02, 0).fill(learner.parameters(), architecture, team);
             learner.begin();
-            List<Examples> batch = List.of(random(work));
+            List<Examples> batch = List.of(random(work, group));
             List<Double> seconds = new ArrayList<>();
+            List<Double> waited = new ArrayList<>();
             for (int step = 0; step < work.steps; step++) {
+                learner.parallel().waited();
                 long begin = System.nanoTime();
                 learner.step(batch, 1e-3, step + 1, 1, Seed.of(0));
                 if (step >= work.warmup) {
                     seconds.add((System.nanoTime() - begin) / 1e9);
+                    waited.add(learner.parallel().waited() / 1e9);
                 }
                 done.accept(step + 1);
             }
-            return new StepTimes(learner.parameters().count(), seconds);
+            return new StepTimes(learner.parameters().count(), seconds, group.size() == 1 ? List.of() : waited);
         }
     }
 
-    private static Examples random(Work work) {
+    private static Examples random(Work work, ProcessGroup group) {
         SplittableRandom random = Seed.of(0).random();
         int[][] windows = new int[work.batch][work.length + 1];
         for (int[] window : windows) {
             Arrays.setAll(window, _ -> random.nextInt(work.vocabulary));
         }
-        return Examples.Tokens.ofWindows(windows);
+        return Examples.Tokens.ofWindows(IntStream.iterate(group.rank(), row -> row < work.batch, row -> row + group.size()).mapToObj(row -> windows[row])
+                .toArray(int[][]::new));
     }
 }

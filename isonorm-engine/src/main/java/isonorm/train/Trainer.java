@@ -132,7 +132,7 @@ public final class Trainer implements AutoCloseable {
                 return trainer;
             });
             ranks.leading(() -> {
-                trainer.lock = Optional.of(RunLock.of(out));
+                trainer.lock = Optional.of(lock(out, ranks));
                 requireFresh(out); // nobody else has begun meanwhile
                 RunFiles.writeConfiguration(out, Configuration.of(told));
             });
@@ -145,6 +145,11 @@ public final class Trainer implements AutoCloseable {
                 trainer.close();
             }
         }
+    }
+
+    /** Machines may share the folder by a file system that has no locks. */
+    private static RunLock lock(Path folder, Ranks ranks) throws IOException {
+        return ranks.alone() ? RunLock.of(folder) : RunLock.ofShared(folder);
     }
 
     private void requireEvaluation() {
@@ -170,7 +175,7 @@ public final class Trainer implements AutoCloseable {
 
     private static Trainer resume(TrainingRun told, Watcher watcher, Ranks ranks) throws IOException {
         Path run = folder(told);
-        Optional<RunLock> lock = ranks.together(() -> ranks.leads() ? Optional.of(RunLock.of(run)) : Optional.empty());
+        Optional<RunLock> lock = ranks.together(() -> ranks.leads() ? Optional.of(lock(run, ranks)) : Optional.empty());
         boolean resumed = false;
         try {
             ranks.leading(() -> RunCheckpoints.clear(run));

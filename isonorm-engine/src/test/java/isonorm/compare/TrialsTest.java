@@ -133,11 +133,35 @@ class TrialsTest {
         Results one = Trials.of(small, folder.resolve("one")).run(1, Trials.NOBODY);
         Results two = Trials.of(small, folder.resolve("two")).run(2, Trials.NOBODY);
         IntStream.range(0, 4).forEach(i -> assertSame(one.outcomes().get(i), two.outcomes().get(i)));
+        Path shared = folder.resolve("shared");
+        Trials.of(small, shared).run(1, new Trials.Share(1, 2, 1), Trials.NOBODY);
+        Trials leading = Trials.of(small, shared);
+        assertEquals(2, leading.all().stream().filter(trial -> leading.before(trial).isPresent()).count());
+        Trials both = Trials.of(small, shared);
+        both.run(1, new Trials.Share(0, 2, 1), Trials.NOBODY);
+        Results together = both.others(Trials.NOBODY);
+        IntStream.range(0, 4).forEach(i -> assertSame(one.outcomes().get(i), together.outcomes().get(i)));
         Outcome plain = one.outcomes().get(0);
         Outcome equivalent = one.outcomes().get(2);
         // The same function from the same weights on the same data.
         assertEquals(plain.lines().getFirst().loss(), equivalent.lines().getFirst().loss(), 1e-4);
         assertNotEquals(plain.lines().getFirst().loss(), one.outcomes().get(1).lines().getFirst().loss(), 1e-3);
+    }
+
+    /** What others have not ended is waited for, until who watches asks for an end. */
+    @Test
+    void theLeadingProcessWaitsForOthers() throws IOException {
+        Grid small = grid().with("lr", List.of("0.01")).with("strategy", List.of("pre-ln", "peri-ln")).with("seed", List.of("1"));
+        int[] asked = new int[1];
+        Trials leading = Trials.of(small, folder);
+        leading.run(1, new Trials.Share(0, 2, 1), Trials.NOBODY);
+        assertThrows(CancellationException.class, () -> leading.others(new Trials.Watcher() {
+            @Override
+            public boolean interrupts() {
+                return ++asked[0] > 2;
+            }
+        }));
+        assertEquals(3, asked[0]);
     }
 
     @Test

@@ -121,8 +121,9 @@ final class GroupOfThreads {
 
         @Override
         public Pending sum(MemorySegment values, Element element) {
+            byte[] now = values.toArray(ValueLayout.JAVA_BYTE); // who changes them while they are on their way loses that
             return () -> {
-                List<byte[]> parts = all(rank, values.toArray(ValueLayout.JAVA_BYTE));
+                List<byte[]> parts = all(rank, now);
                 int bytes = element == Element.F32 ? Float.BYTES : Double.BYTES;
                 for (long i = 0; i < values.byteSize() / bytes; i++) {
                     double sum = 0;
@@ -141,8 +142,9 @@ final class GroupOfThreads {
 
         @Override
         public Pending gather(MemorySegment part, MemorySegment all) {
+            byte[] now = part.toArray(ValueLayout.JAVA_BYTE);
             return () -> {
-                List<byte[]> parts = all(rank, part.toArray(ValueLayout.JAVA_BYTE));
+                List<byte[]> parts = all(rank, now);
                 for (int other = 0; other < size; other++) {
                     MemorySegment.copy(parts.get(other), 0, all, ValueLayout.JAVA_BYTE, other * part.byteSize(), parts.get(other).length);
                 }

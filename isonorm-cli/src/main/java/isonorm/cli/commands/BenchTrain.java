@@ -5,9 +5,11 @@ import isonorm.cli.terminal.Console;
 import isonorm.cli.terminal.Json;
 import isonorm.cli.terminal.ProgressBar;
 import isonorm.tensor.ProcessMemory;
+import isonorm.train.ProcessGroup;
 import isonorm.train.StepTimes;
 import isonorm.train.Strategy;
 import java.io.IOException;
+import java.time.Duration;
 import java.util.List;
 import java.util.Map;
 import picocli.CommandLine.Command;
@@ -68,6 +70,9 @@ final class BenchTrain extends Subcommand {
     @Option(names = "--threads", paramLabel = "N", defaultValue = "2", description = "Threads. Default: ${DEFAULT-VALUE}.")
     private int threads;
 
+    /** How long a step waits for other ranks. */
+    private static final Duration WAIT = Duration.ofMinutes(1);
+
     BenchTrain(Console console) {
         super(console);
     }
@@ -92,9 +97,12 @@ final class BenchTrain extends Subcommand {
         };
         announceEngine();
         StepTimes times;
-        try (ProgressBar progress = ProgressBar.on(console, quiet)) {
+        try (ProcessGroup group = ProcessGroup.join(System.getenv(), WAIT); ProgressBar progress = ProgressBar.on(console, quiet || group.rank() > 0)) {
             times = StepTimes.of(new StepTimes.Work(architecture, Strategy.named(NORMS.get(norm)), dtype.equals("bf16"), vocabulary, length, batch,
-                    width, blocks, heads, steps + warmup, warmup, threads), done -> progress.step("training", done, steps + warmup));
+                    width, blocks, heads, steps + warmup, warmup, threads), group, done -> progress.step("training", done, steps + warmup));
+            if (group.rank() > 0) {
+                return DONE; // the leading one shows what it measured
+            }
         }
         List<Double> sorted = times.seconds().stream().sorted().toList();
         double median = sorted.get(sorted.size() / 2);
@@ -103,6 +111,7 @@ final class BenchTrain extends Subcommand {
                 .put("batch", batch).put("width", width).put("layers", blocks).put("heads", heads).put("steps", steps).put("threads", threads)
                 .put("params", times.parameters()).put("median_s", rounded(median)).put("min_s", rounded(sorted.getFirst()))
                 .put("tokens_per_s", Math.round(batch * length / median));
+        times.waited().stream().sorted().skip(times.waited().size() / 2).findFirst().ifPresent(waited -> json.put("waited_s", rounded(waited)));
         ProcessMemory.peak().ifPresent(peak -> json.put("peak_mib", peak >> 20));
         json.put("machine", Speeds.machine(threads));
         console.jsonLine(json);

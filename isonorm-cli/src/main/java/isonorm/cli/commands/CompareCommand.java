@@ -12,6 +12,7 @@ import isonorm.compare.Trial;
 import isonorm.compare.Trials;
 import isonorm.data.RunLock;
 import isonorm.data.TokenData;
+import isonorm.train.ProcessGroup;
 import isonorm.train.Trainer;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -82,6 +83,11 @@ public final class CompareCommand extends Subcommand {
             return DONE;
         }
         Optional<TextToTokens> text = TextToTokens.of(grid.base());
+        Optional<ProcessGroup.Launch> launch = ProcessGroup.Launch.of(System.getenv());
+        if (text.isPresent() && launch.isPresent()) {
+            throw wrongUsage("processes of a group read data that is there before they start, got the text " + text.get().text() + "; build it with isonorm data build "
+                    + text.get().text() + " --out FOLDER, and set data to that");
+        }
         if (text.isPresent()) {
             CompareReport.requireFolder(out);
             Path tokens = TextToTokens.beside(out);
@@ -94,8 +100,12 @@ public final class CompareCommand extends Subcommand {
         }
         Trials trials = Trials.of(grid, out);
         CompareReport.requireFolder(out);
+        if (launch.isPresent()) {
+            int local = launch.get().local().orElse(1);
+            return compare(grid, trials, new Trials.Share(launch.get().rank(), launch.get().size(), local)); // each run has a lock of its own
+        }
         try (RunLock _ = RunLock.of(out)) {
-            return compare(grid, trials);
+            return compare(grid, trials, Trials.Share.ALL);
         }
     }
 
@@ -109,18 +119,23 @@ public final class CompareCommand extends Subcommand {
         return false;
     }
 
-    private int compare(Grid grid, Trials trials) throws IOException {
-        int processors = Runtime.getRuntime().availableProcessors();
+    private int compare(Grid grid, Trials trials, Trials.Share share) throws IOException {
+        int processors = Math.max(1, Runtime.getRuntime().availableProcessors() / share.local());
+        boolean leads = share.rank() == 0;
         announceEngine();
-        if (!json && !quiet) {
+        if (leads && !json && !quiet) {
             console.say(Table.count(trials.all().size(), "run") + " in " + console.bold(out.toString()) + ": " + axes(grid) + "; "
                     + steps(trials.all().getFirst()));
         }
         int together = jobs != null ? jobs : comesAlong() ? processors : 1;
         Results results;
         try (Interruption interruption = Interruption.listen(() -> console.err().println("finishing a step of each run, then writing checkpoints; once more ends at once"))) {
-            try (CompareProgress progress = new CompareProgress(console, trials, together, json || quiet, interruption)) {
-                results = trials.run(together, progress);
+            try (CompareProgress progress = new CompareProgress(console, trials, together, json || quiet || !leads, interruption)) {
+                trials.run(together, share, progress);
+                if (!leads) {
+                    return DONE; // the leading one waits for all, and reports
+                }
+                results = trials.others(progress);
             } catch (CancellationException e) {
                 if (!interruption.getAsBoolean()) {
                     throw e;
