@@ -177,7 +177,9 @@ final class Browser implements AutoCloseable {
     @Override
     public void close() {
         socket.abort();
+        List<ProcessHandle> all = process.descendants().toList(); // what is installed may be a script that starts it
         process.destroy();
+        all.forEach(ProcessHandle::destroyForcibly);
         process.onExit().completeOnTimeout(process, 10, TimeUnit.SECONDS).join();
         process.destroyForcibly();
     }
