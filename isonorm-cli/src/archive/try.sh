@@ -53,5 +53,6 @@ inside "$isonorm" generate "$example" --prompt "ROMEO:" --max-tokens 20
 inside "$isonorm" convert "$example" /tmp/small --to pre-crmsnorm | tail -n 8
 inside "$isonorm" train model.blocks=1 steps=3 out=/tmp/run --quiet
 inside "$isonorm" doctor
-[ -z "$(ls -A "$root/home" | grep -v "^$name\$")" ] || { echo "it left something in the home folder: $(ls -A "$root/home")" >&2; exit 1; }
+unpacked=$(find "$root/home" -path "$root/home/$name" -prune -o -type f -size +1M -print)
+[ -z "$unpacked" ] || { echo "it unpacked what lies in the archive already: $unpacked" >&2; exit 1; }
 echo "all done in an empty root"
