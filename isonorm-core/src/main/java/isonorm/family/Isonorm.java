@@ -10,6 +10,7 @@ import isonorm.weights.Rotation;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.UncheckedIOException;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -31,6 +32,7 @@ public final class Isonorm implements Family {
     public static final String VERSION = version();
 
     private static final String QUANT_METHOD = "isonorm";
+    private static final String CONSTANTS = "layernorm_scaling";
 
     private static String version() {
         Properties properties = new Properties();
@@ -121,6 +123,31 @@ public final class Isonorm implements Family {
                 .with("architecture", ArchitectureJson.write(architecture));
     }
 
+    /**
+     * A config.json, of any family, that says by which constants what the norms of each block give, or of images what its branches write, was multiplied in
+     * training (LayerNorm Scaling, arXiv 2502.05795). The weights contain them: who computes with the model needs not know, who goes on training does.
+     *
+     * @param constants one for each block
+     */
+    public static Config withConstants(Config config, double[] constants) {
+        return config.with(CONSTANTS, Arrays.stream(constants).boxed().toList());
+    }
+
+    /**
+     * The constants that weights contain, one for each block; empty where there are none.
+     *
+     * @throws CheckpointException if they are not one positive number for each of so many blocks
+     */
+    public static double[] constants(Config config, int blocks) throws CheckpointException {
+        List<?> list = config.list(CONSTANTS);
+        double[] constants = list.stream().mapToDouble(each -> each instanceof Number number ? number.doubleValue() : Double.NaN).toArray();
+        boolean sound = Arrays.stream(constants).allMatch(constant -> constant > 0 && constant < Double.POSITIVE_INFINITY);
+        if (config.has(CONSTANTS) && (!sound || constants.length != blocks)) {
+            throw Config.unsupported(CONSTANTS, list, "a positive number for each of " + blocks + " blocks");
+        }
+        return constants;
+    }
+
     /** Every part under the name of its role. */
     public static Naming naming() {
         return Naming.byRole();
@@ -151,6 +178,10 @@ public final class Isonorm implements Family {
     @Override
     public Config keeping(Config config, List<Integer> kept, Architecture left) throws CheckpointException {
         Config fewer = config.with("format_version", ArchitectureJson.version(left)).with("architecture", ArchitectureJson.write(left));
+        List<?> constants = config.list(CONSTANTS);
+        if (!constants.isEmpty()) {
+            fewer = fewer.with(CONSTANTS, kept.stream().filter(block -> block < constants.size()).map(constants::get).toList());
+        }
         Config source = config.object("source_config");
         return source.isEmpty() ? fewer : fewer.with("source_config", Families.of(source).keeping(source, kept, left));
     }

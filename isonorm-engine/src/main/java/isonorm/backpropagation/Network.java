@@ -2,6 +2,8 @@ package isonorm.backpropagation;
 
 import isonorm.architecture.Architecture;
 import isonorm.architecture.Embedding;
+import isonorm.architecture.Stream;
+import isonorm.kernel.Profile;
 import isonorm.kernel.Rows;
 import isonorm.kernel.Type;
 import isonorm.tensor.Pad;
@@ -9,7 +11,6 @@ import isonorm.tensor.Team;
 import isonorm.weights.Seed;
 import java.lang.foreign.Arena;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.List;
 import java.util.function.IntConsumer;
 
@@ -39,28 +40,66 @@ public final class Network implements AutoCloseable {
     private int rank;
     private int ranks = 1;
 
-    /** The variance of what enters a block over its values, the mean over tokens, and the largest value. */
-    public record Entered(int block, double variance, double largest, int tokens) {
+    /**
+     * The stream in front of a block, or behind the last: as {@link isonorm.depth.Depth} has it, over all tokens and dimensions, and of a compressed
+     * stream with the value that it implies.
+     *
+     * @param block its number; the number of blocks for what is behind the last
+     * @param mean over all values
+     * @param largest the largest magnitude
+     * @param beyond how many magnitudes are above the largest number of float16, 65504
+     * @param values how many there are
+     */
+    public record Entered(int block, double mean, double variance, double largest, long beyond, long values) {
 
-        static Entered of(int block, Rows h, Team team) {
-            int parts = Math.ceilDiv(h.rows(), 64);
-            double[] variances = new double[parts];
-            double[] largest = new double[parts];
-            team.each(parts, part -> {
-                for (int r = part * 64; r < Math.min(h.rows(), (part + 1) * 64); r++) {
+        private static final int TOGETHER = 64;
+
+        private static Entered of(int block, Rows h, boolean implied, Team team) {
+            Sums[] parts = new Sums[Math.ceilDiv(h.rows(), TOGETHER)];
+            team.each(parts.length, part -> {
+                parts[part] = new Sums();
+                for (int r = part * TOGETHER; r < Math.min(h.rows(), (part + 1) * TOGETHER); r++) {
                     double sum = 0;
-                    double squares = 0;
                     for (int c = 0; c < h.columns(); c++) {
-                        double value = h.get(r, c);
-                        sum += value;
-                        squares += value * value;
-                        largest[part] = Math.max(largest[part], Math.abs(value));
+                        sum += h.get(r, c);
+                        parts[part].add(h.get(r, c));
                     }
-                    double mean = sum / h.columns();
-                    variances[part] += squares / h.columns() - mean * mean;
+                    if (implied) {
+                        parts[part].add(-sum);
+                    }
                 }
             });
-            return new Entered(block, Arrays.stream(variances).sum() / h.rows(), Arrays.stream(largest).max().orElse(0), h.rows());
+            Sums all = new Sums();
+            for (Sums part : parts) {
+                all.add(part);
+            }
+            double mean = all.sum / all.count;
+            return new Entered(block, mean, Math.max(0, all.squares / all.count - mean * mean), all.largest, all.beyond, all.count);
+        }
+
+        /** What is added up of some values. */
+        private static final class Sums {
+            private long count;
+            private double sum;
+            private double squares;
+            private double largest;
+            private long beyond;
+
+            void add(double value) {
+                count++;
+                sum += value;
+                squares += value * value;
+                largest = Math.max(largest, Math.abs(value));
+                beyond += Math.abs(value) > Profile.Limit.FP16.largest() ? 1 : 0;
+            }
+
+            void add(Sums other) {
+                count += other.count;
+                sum += other.sum;
+                squares += other.squares;
+                largest = Math.max(largest, other.largest);
+                beyond += other.beyond;
+            }
         }
     }
 
@@ -84,7 +123,7 @@ public final class Network implements AutoCloseable {
         return parameters;
     }
 
-    /** Whether {@link #learn} measures what enters the blocks. */
+    /** Whether {@link #learn} measures the stream in front of every block and behind the last. */
     public void watch(boolean measured) {
         watched = measured;
     }
@@ -108,7 +147,7 @@ public final class Network implements AutoCloseable {
         return pad.bytes();
     }
 
-    /** What the last one that did saw. */
+    /** What the last one that did saw, one more than there are blocks. */
     public List<Entered> entered() {
         return List.copyOf(entered);
     }
@@ -155,12 +194,13 @@ public final class Network implements AutoCloseable {
         if (dual) {
             step.back(() -> step.add(second.gradient(), 1, h.gradient()));
         }
-        if (watched && step.learning()) {
+        boolean measured = watched && step.learning();
+        if (measured) {
             entered.clear();
         }
         for (int l = 0; l < blocks.size(); l++) {
-            if (watched && step.learning()) {
-                entered.add(Entered.of(l, h.carried(h.settled()), team));
+            if (measured) {
+                measure(l, h);
             }
             int block = l;
             step.back(() -> complete.accept(block)); // behind all that the block puts off
@@ -170,7 +210,14 @@ public final class Network implements AutoCloseable {
                 blocks.get(l).forward(h, second, step);
             }
         }
+        if (measured) {
+            measure(blocks.size(), h);
+        }
         return head.forward(h, second, examples, factor, step);
+    }
+
+    private void measure(int block, TracedResidual h) {
+        entered.add(Entered.of(block, h.carried(h.settled()), architecture.stream() == Stream.COMPRESSED, team));
     }
 
     /**

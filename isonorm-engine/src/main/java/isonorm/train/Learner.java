@@ -88,7 +88,7 @@ final class Learner implements AutoCloseable {
         network.watch(measured);
     }
 
-    /** What the last step that measured saw of each block: what entered it, and the norm of the gradient of its weights. */
+    /** What the last step that measured saw of each block, the stream in front of it and the norm of its parameters' gradient, and of the stream behind the last. */
     List<Metrics.BlockLine> blocks() {
         Gradients gradients = Gradients.of(parameters.type());
         double[] squares = new double[architecture.blocks().size()];
@@ -99,26 +99,31 @@ final class Learner implements AutoCloseable {
         }
         List<Metrics.BlockLine> lines = new ArrayList<>();
         for (Network.Entered entered : network.entered()) {
-            lines.add(ofAll(entered, Math.sqrt(squares[entered.block()]) / scale));
+            lines.add(ofAll(entered, entered.block() < squares.length ? Math.sqrt(squares[entered.block()]) / scale : Double.NaN));
         }
         return lines;
     }
 
-    /** The variance is a mean over tokens, of which a rank may have more than another. */
+    /** Of the values of all ranks, of which one may have more than another. */
     private Metrics.BlockLine ofAll(Network.Entered entered, double gradientNorm) {
-        double[][] all = parallel.all(ProcessGroup.Patience.STEP, entered.variance(), entered.tokens(), entered.largest());
+        double[][] all = parallel.all(ProcessGroup.Patience.STEP, entered.values(), entered.mean(), entered.variance(), entered.largest(), entered.beyond());
         if (all.length == 1) {
-            return new Metrics.BlockLine(entered.block(), entered.variance(), entered.largest(), gradientNorm);
+            return new Metrics.BlockLine(entered.block(), entered.variance(), entered.largest(), entered.beyond(), gradientNorm);
         }
-        double variance = 0;
-        double tokens = 0;
+        double values = 0;
+        double sum = 0;
+        double squares = 0;
         double largest = 0;
+        double beyond = 0;
         for (double[] each : all) {
-            variance += each[0] * each[1];
-            tokens += each[1];
-            largest = Math.max(largest, each[2]);
+            values += each[0];
+            sum += each[0] * each[1];
+            squares += each[0] * (each[2] + each[1] * each[1]);
+            largest = Math.max(largest, each[3]);
+            beyond += each[4];
         }
-        return new Metrics.BlockLine(entered.block(), variance / tokens, largest, gradientNorm);
+        double mean = sum / values;
+        return new Metrics.BlockLine(entered.block(), Math.max(0, squares / values - mean * mean), largest, (long) beyond, gradientNorm);
     }
 
     /** What it does together with others. */

@@ -46,8 +46,15 @@ public final class Metrics implements AutoCloseable {
         }
     }
 
-    /** What went into a block, and its gradient. */
-    public record BlockLine(int block, double variance, double largest, double gradientNorm) {}
+    /**
+     * The stream in front of a block, with the gradient of the block's parameters; or behind the last block.
+     *
+     * @param block its number; the number of blocks for what is behind the last
+     * @param variance over all tokens and dimensions, as {@code isonorm depth} has it
+     * @param beyond how many magnitudes are above the largest number of float16
+     * @param gradientNorm NaN behind the last block
+     */
+    public record BlockLine(int block, double variance, double largest, long beyond, double gradientNorm) {}
 
     private final Path file;
     private final FileChannel lines;
@@ -159,13 +166,19 @@ public final class Metrics implements AutoCloseable {
         json.put("step", step);
         ArrayNode all = json.putArray("blocks");
         for (BlockLine block : blocks) {
-            all.addObject().put("block", block.block).put("variance", block.variance).put("max_abs", block.largest).put("gradient_norm", block.gradientNorm);
+            ObjectNode one = all.addObject().put("block", block.block).put("variance", block.variance).put("max_abs", block.largest)
+                    .put("beyond_fp16", block.beyond);
+            if (!Double.isNaN(block.gradientNorm)) {
+                one.put("gradient_norm", block.gradientNorm);
+            }
         }
         append(json);
         for (BlockLine block : blocks) {
             events.scalar(step, "variance/block" + block.block, block.variance);
             events.scalar(step, "max_abs/block" + block.block, block.largest);
-            events.scalar(step, "gradient_norm/block" + block.block, block.gradientNorm);
+            if (!Double.isNaN(block.gradientNorm)) {
+                events.scalar(step, "gradient_norm/block" + block.block, block.gradientNorm);
+            }
         }
     }
 

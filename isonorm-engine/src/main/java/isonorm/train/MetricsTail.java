@@ -129,7 +129,7 @@ public final class MetricsTail {
         List<Metrics.BlockLine> blocks = new ArrayList<>();
         for (JsonNode block : json.path("blocks")) {
             blocks.add(new Metrics.BlockLine(block.path("block").asInt(), Metrics.number(block, "variance"),
-                    Metrics.number(block, "max_abs"), Metrics.number(block, "gradient_norm")));
+                    Metrics.number(block, "max_abs"), block.path("beyond_fp16").asLong(), Metrics.number(block, "gradient_norm")));
         }
         return new Blocks(step, blocks);
     }

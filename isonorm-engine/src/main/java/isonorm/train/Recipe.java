@@ -1,7 +1,10 @@
 package isonorm.train;
 
 import isonorm.architecture.Architecture;
+import isonorm.architecture.Block;
 import isonorm.architecture.Embedding;
+import isonorm.architecture.Part;
+import isonorm.architecture.Role;
 import isonorm.backpropagation.Parameters;
 import isonorm.backpropagation.Scales;
 import isonorm.checkpoint.CheckpointException;
@@ -11,6 +14,7 @@ import isonorm.family.Families;
 import isonorm.family.Family;
 import isonorm.family.Isonorm;
 import isonorm.family.Naming;
+import isonorm.kernel.Rows;
 import isonorm.kernel.Type;
 import isonorm.tensor.Products;
 import isonorm.tensor.Team;
@@ -88,7 +92,9 @@ record Recipe(
         for (Map.Entry<String, Object> end : ends.entrySet()) {
             written = written.with(end.getKey(), end.getValue());
         }
-        return recipe(learning, architecture, strategy, written,
+        Scales scales = strategy.scales(architecture, learning.dropout(), learning.stochasticDepth());
+        double[] constants = scales.norms().length > 0 ? scales.norms() : scales.branches();
+        return recipe(learning, architecture, strategy, scales, constants.length > 0 ? Isonorm.withConstants(written, constants) : written,
                 ordinary ? family.naming() : Isonorm.naming(), Optional.empty());
     }
 
@@ -109,7 +115,9 @@ record Recipe(
         }
         Strategy strategy = Strategy.named("pre-ln").withName(architecture.family()).withRunning(checkpoint.running());
         Config config = loaded.config().without("dtype", "torch_dtype"); // they say what the file had, and what is written has the run's
-        return recipe(learning, architecture, strategy, config, Families.describe(loaded.config(), loaded.checkpoint().names()).naming(), Optional.of(model));
+        double[] constants = Isonorm.constants(config, architecture.blocks().size());
+        Scales scales = Strategy.scales(architecture, constants, learning.dropout(), learning.stochasticDepth());
+        return recipe(learning, architecture, strategy, scales, config, Families.describe(loaded.config(), loaded.checkpoint().names()).naming(), Optional.of(model));
     }
 
     /** The same number means another word to another tokenizer. */
@@ -120,9 +128,8 @@ record Recipe(
         }
     }
 
-    private static Recipe recipe(TrainingRun.Learning learning, Architecture architecture, Strategy strategy, Config config, Naming naming,
+    private static Recipe recipe(TrainingRun.Learning learning, Architecture architecture, Strategy strategy, Scales scales, Config config, Naming naming,
             Optional<Model> from) {
-        Scales scales = strategy.scales(architecture, learning.dropout(), learning.stochasticDepth());
         if (strategy.running() != Strategy.Running.PLAIN) {
             Equivalent.requirePreLn(architecture, scales.dropout()); // here too, so that a grid is refused before its first run
         }
@@ -138,10 +145,39 @@ record Recipe(
             case TrainingRun.Start.Checkpoint _ -> {
                 for (Parameters.Entry entry : learner.parameters().all()) {
                     entry.take(from.orElseThrow().weight(entry.role()));
+                    divide(entry.stored(entry.weights()), constant(entry.role()));
                 }
             }
         }
         learner.begin();
+    }
+
+    private static void divide(Rows weights, double constant) {
+        for (int r = 0; r < weights.rows() && constant != 1; r++) {
+            for (int c = 0; c < weights.columns(); c++) {
+                weights.set(r, c, weights.get(r, c) / constant);
+            }
+        }
+    }
+
+    /**
+     * What a parameter is multiplied with in files, and divided by where one is gone on from: LayerNorm Scaling's constant, which goes into the gain and
+     * the bias of its norm, or into what writes last in a branch.
+     */
+    double constant(Role role) {
+        if (role.block() < 0 || role.field() == Role.Field.ALPHA) {
+            return 1;
+        }
+        Block block = architecture.blocks().get(role.block());
+        boolean writes = switch (role.part()) {
+            case ATTENTION_OUTPUT -> !block.attentionPlacement().normalizesBranch();
+            case ATTENTION_OUTPUT_NORM -> block.attentionPlacement().normalizesBranch();
+            case MLP_DOWN -> !block.mlpPlacement().normalizesBranch();
+            case MLP_OUTPUT_NORM -> block.mlpPlacement().normalizesBranch();
+            default -> false;
+        };
+        boolean reads = role.part() == Part.ATTENTION_NORM || role.part() == Part.MLP_NORM;
+        return reads ? scales.norm(role.block()) : writes ? scales.branch(role.block()) : 1;
     }
 
     /** What speaks against it, which is done all the same. */

@@ -2,8 +2,6 @@ package isonorm.train;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
-import isonorm.architecture.Block;
-import isonorm.architecture.Part;
 import isonorm.architecture.Role;
 import isonorm.backpropagation.Parameters;
 import isonorm.backpropagation.Parameters.Span;
@@ -252,7 +250,7 @@ final class RunCheckpoints {
     Model model(Learner learner) {
         Map<Role, Matrix> weights = new LinkedHashMap<>();
         for (Parameters.Entry entry : learner.parameters().all()) {
-            weights.put(entry.role(), new Trained(entry.stored(entry.weights()), factor(entry.role())));
+            weights.put(entry.role(), new Trained(entry.stored(entry.weights()), recipe.constant(entry.role())));
         }
         return new Model(learner.architecture(), weights);
     }
@@ -267,23 +265,6 @@ final class RunCheckpoints {
         for (Map.Entry<String, byte[]> file : files.entrySet()) {
             Files.write(folder.resolve(file.getKey()), file.getValue());
         }
-    }
-
-    /** LayerNorm Scaling's constant goes into the gain and the bias of its norm, or into what writes last in a branch. */
-    private double factor(Role role) {
-        if (role.block() < 0 || role.field() == Role.Field.ALPHA) {
-            return 1;
-        }
-        Block block = recipe.architecture().blocks().get(role.block());
-        boolean writes = switch (role.part()) {
-            case ATTENTION_OUTPUT -> !block.attentionPlacement().normalizesBranch();
-            case ATTENTION_OUTPUT_NORM -> block.attentionPlacement().normalizesBranch();
-            case MLP_DOWN -> !block.mlpPlacement().normalizesBranch();
-            case MLP_OUTPUT_NORM -> block.mlpPlacement().normalizesBranch();
-            default -> false;
-        };
-        boolean reads = role.part() == Part.ATTENTION_NORM || role.part() == Part.MLP_NORM;
-        return reads ? recipe.scales().norm(role.block()) : writes ? recipe.scales().branch(role.block()) : 1;
     }
 
     private static Dtype dtype(Learner learner) {

@@ -314,16 +314,21 @@ public final class Strategy {
 
     /** The constants of training a model of this strategy, with what is dropped by chance. */
     Scales scales(Architecture architecture, double dropout, double depth) {
-        double[] none = {};
         List<BlockStrategy> blocks = blocks(architecture.blocks().size());
         if (blocks.stream().noneMatch(each -> each.scalings().contains(Scaling.LAYERNORM_SCALING))) {
-            return new Scales(none, none, dropout, depth);
+            return scales(architecture, new double[0], dropout, depth);
         }
         double[] factors = new double[blocks.size()];
         for (int l = 1; l <= factors.length; l++) {
             factors[l - 1] = blocks.get(l - 1).scalings().contains(Scaling.LAYERNORM_SCALING) ? 1 / Math.sqrt(l) : 1;
         }
+        return scales(architecture, factors, dropout, depth);
+    }
+
+    /** The same of constants that are known: of what the norms before the sub-layers give, or of images what the branches write. */
+    static Scales scales(Architecture architecture, double[] constants, double dropout, double depth) {
+        double[] none = {};
         boolean images = architecture.embedding() instanceof Embedding.Patches;
-        return images ? new Scales(none, factors, dropout, depth) : new Scales(factors, none, dropout, depth);
+        return images ? new Scales(none, constants, dropout, depth) : new Scales(constants, none, dropout, depth);
     }
 }

@@ -60,7 +60,7 @@ class FullDiskTest {
     void metricsThatCannotBeWrittenAreNamed() throws IOException {
         Metrics metrics = Metrics.open(folder, 0, false);
         metrics.close();
-        String message = assertThrows(IOException.class, () -> metrics.write(1, List.of(new Metrics.BlockLine(0, 1, 1, 1)))).getMessage();
+        String message = assertThrows(IOException.class, () -> metrics.write(1, List.of(new Metrics.BlockLine(0, 1, 1, 0, 1)))).getMessage();
         assertTrue(message.startsWith(folder.resolve("metrics.jsonl") + " cannot be written"), message);
     }
 

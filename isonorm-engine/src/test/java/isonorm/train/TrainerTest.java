@@ -23,21 +23,31 @@ import isonorm.architecture.Placement;
 import isonorm.architecture.Stream;
 import isonorm.architecture.Wiring;
 import isonorm.backpropagation.Examples;
+import isonorm.checkpoint.CheckpointException;
+import isonorm.checkpoint.Config;
 import isonorm.checkpoint.Dtype;
+import isonorm.checkpoint.SafetensorsFile;
 import isonorm.convert.LoadedModel;
 import isonorm.convert.Strategies;
 import isonorm.data.RunLock;
 import isonorm.data.TokenData;
+import isonorm.depth.Activations;
+import isonorm.depth.Depth;
+import isonorm.depth.DepthSurvey;
+import isonorm.depth.Position;
 import isonorm.family.Isonorm;
 import isonorm.family.RemoteCode;
 import isonorm.layer.ForwardPass;
 import isonorm.model.Batch;
 import isonorm.model.Compute;
+import isonorm.model.Progress;
 import isonorm.model.Result;
 import isonorm.rewrite.ModelWriter;
 import isonorm.weights.Model;
 import java.io.IOException;
 import java.io.UncheckedIOException;
+import java.lang.foreign.Arena;
+import java.lang.foreign.ValueLayout;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -52,6 +62,7 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.MethodSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 class TrainerTest {
 
@@ -234,6 +245,74 @@ class TrainerTest {
             }
         }
         assertEquals(loss / targets, trained, LOSS);
+    }
+
+    /** The last block included, and of a compressed stream the value that it implies. */
+    @ParameterizedTest
+    @ValueSource(strings = {"pre-ln", "pre-crmsnorm", "residual", "lns"})
+    void aRunMeasuresTheStreamAsDepthDoes(String strategy) throws IOException {
+        Path run = folder.resolve("run");
+        Map<String, String> values = small(run);
+        values.put("strategy", strategy);
+        values.put("init.deviation", "0.3");
+        values.put("steps", "1");
+        values.put("lr", "1e-30"); // what is measured before the step is then what is written behind it
+        values.put("depth.every", "1");
+        run(values);
+        TrainingRun told = Configuration.of(values).run();
+        List<Metrics.BlockLine> measured = MetricsTail.of(run).read().entries().stream().filter(MetricsTail.Blocks.class::isInstance)
+                .map(each -> ((MetricsTail.Blocks) each).blocks()).findFirst().orElseThrow();
+        Examples.Tokens batch = (Examples.Tokens) DataOfRun.of(told).batch(0, 2);
+        try (DepthSurvey survey = DepthSurvey.of(LoadedModel.open(run.resolve("model")).model(), Compute.F64)) {
+            Depth depth = survey.measure(List.of(batch.batch()).iterator(), 24, Progress.NONE);
+            assertEquals(depth.blocks() + 1, measured.size());
+            for (int l = 0; l <= depth.blocks(); l++) {
+                Activations stream = l < depth.blocks() ? depth.activations().get(l).get(Position.BLOCK_INPUT)
+                        : depth.activations().getLast().get(Position.BLOCK_OUTPUT);
+                assertEquals(stream.variance(), measured.get(l).variance(), LOSS * stream.variance(), strategy + " at " + l);
+                assertEquals(stream.maxAbs(), measured.get(l).largest(), LOSS * stream.maxAbs(), strategy + " at " + l);
+                assertEquals(stream.beyondFp16(), measured.get(l).beyond());
+                assertEquals(l == depth.blocks(), Double.isNaN(measured.get(l).gradientNorm()));
+            }
+        }
+    }
+
+    /** Weights contain them in files, and not while they are learned. */
+    @ParameterizedTest
+    @ValueSource(strings = {"llama-60m", "shakespeare"})
+    void layerNormScalingIsGoneOnWith(String preset) throws IOException {
+        Map<String, String> values = small(folder.resolve("first"));
+        values.put("model.preset", preset);
+        values.put("strategy", "lns");
+        values.put("model.blocks", "3");
+        run(values);
+        Path model = folder.resolve("first/model");
+        double[] constants = {1, 1 / Math.sqrt(2), 1 / Math.sqrt(3)};
+        assertArrayEquals(constants, Isonorm.constants(LoadedModel.open(model).config(), 3));
+        Map<String, String> further = small(folder.resolve("second"));
+        List.of("model.width", "model.blocks", "model.heads").forEach(further::remove);
+        further.put("from", model.toString());
+        further.put("steps", "1");
+        further.put("lr", "1e-30");
+        run(further);
+        TrainingRun told = Configuration.of(further).run();
+        assertArrayEquals(constants, Recipe.of(told, DataOfRun.of(told)).scales().norms());
+        for (String norm : List.of("attention_norm", "mlp_norm")) {
+            String name = "weights.blocks.2." + norm + ".gain";
+            float[] expected = values(folder.resolve("first/checkpoint-0000008/trainer.safetensors"), name);
+            float[] found = values(folder.resolve("second/checkpoint-0000001/trainer.safetensors"), name);
+            assertArrayEquals(expected, found, 1e-6f);
+        }
+        assertArrayEquals(constants, Isonorm.constants(LoadedModel.open(folder.resolve("second/model")).config(), 3));
+        Config longer = Isonorm.withConstants(LoadedModel.open(model).config(), new double[] {1, 0.5});
+        assertEquals("config.json has layernorm_scaling = [1.0, 0.5]; supported is a positive number for each of 3 blocks",
+                assertThrows(CheckpointException.class, () -> Isonorm.constants(longer, 3)).getMessage());
+    }
+
+    private static float[] values(Path file, String name) throws IOException {
+        try (Arena arena = Arena.ofConfined()) {
+            return SafetensorsFile.open(file).map(name, arena).toArray(ValueLayout.JAVA_FLOAT_UNALIGNED);
+        }
     }
 
     private static double crossEntropy(double[] logits, int from, int target) {
