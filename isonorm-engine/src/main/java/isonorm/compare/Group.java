@@ -63,6 +63,18 @@ public record Group(Map<String, String> place, List<Trial> trials, List<Outcome>
         return spread(Outcome::seconds);
     }
 
+    /** The spike score of all its runs. */
+    public Spread spikes(ToDoubleFunction<Spikes> which) {
+        return Spread.of(outcomes.stream().mapToDouble(outcome -> which.applyAsDouble(outcome.spikes())).filter(Double::isFinite).toArray());
+    }
+
+    /** The norms of the gradients of blocks, the mean over seeds; empty where they were not measured. */
+    public double[] gradientNorms() {
+        List<double[]> all = outcomes.stream().map(Outcome::gradientNorms).filter(norms -> norms.length > 0).toList();
+        return all.isEmpty() ? new double[0] : IntStream.range(0, all.getFirst().length)
+                .mapToDouble(l -> all.stream().mapToDouble(norms -> norms[l]).average().orElseThrow()).toArray();
+    }
+
     private Spread spread(ToDoubleFunction<Outcome> value) {
         return Spread.of(outcomes.stream().filter(Outcome::whole).mapToDouble(value).toArray());
     }

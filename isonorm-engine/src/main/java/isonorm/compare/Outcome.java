@@ -11,6 +11,7 @@ import isonorm.checkpoint.OutputFolder;
 import isonorm.depth.Depth;
 import isonorm.depth.Position;
 import isonorm.train.Metrics;
+import isonorm.train.MetricsTail;
 import isonorm.train.Trainer;
 import isonorm.words.SystemFault;
 import java.io.IOException;
@@ -30,10 +31,12 @@ import java.util.Optional;
  * @param parameters how many values were trained
  * @param frequencies the validation loss of expecting every token as often as it comes
  * @param lines what it saw while it ran
+ * @param blocks what it saw of its blocks, where it measured them
  * @param before the stream before the first step; nothing where text is not read
  * @param after the stream at the end, or when the run diverged
  */
-public record Outcome(Trainer.End end, long parameters, double frequencies, List<Metrics.Line> lines, Optional<Stream> before, Optional<Stream> after) {
+public record Outcome(Trainer.End end, long parameters, double frequencies, List<Metrics.Line> lines, List<MetricsTail.Blocks> blocks, Optional<Stream> before,
+        Optional<Stream> after) {
 
     /** The part of what is to be learned beyond frequencies that a run must have learned, or it is stuck. */
     static final double LITTLE = 0.05;
@@ -104,6 +107,23 @@ public record Outcome(Trainer.End end, long parameters, double frequencies, List
                 : Double.NaN;
     }
 
+    /** How often it spiked. */
+    public Spikes spikes() {
+        return Spikes.of(lines);
+    }
+
+    /** The norm of the gradient of each block's parameters, the mean over what was measured; empty where nothing was. */
+    public double[] gradientNorms() {
+        int count = blocks.isEmpty() ? 0 : (int) blocks.getFirst().blocks().stream().filter(block -> !Double.isNaN(block.gradientNorm())).count();
+        double[] norms = new double[count];
+        for (MetricsTail.Blocks moment : blocks) {
+            for (int l = 0; l < count; l++) {
+                norms[l] += moment.blocks().get(l).gradientNorm() / blocks.size();
+            }
+        }
+        return norms;
+    }
+
     /** How many steps it took. */
     public long steps() {
         return lines.isEmpty() ? 0 : lines.getLast().step();
@@ -135,10 +155,11 @@ public record Outcome(Trainer.End end, long parameters, double frequencies, List
             JsonNode json = JSON.readTree(Files.readAllBytes(file));
             Trainer.End end = Trainer.End.valueOf(json.path("end").asText().toUpperCase(Locale.ROOT));
             List<Metrics.Line> lines = Metrics.read(run);
+            List<MetricsTail.Blocks> blocks = Metrics.readBlocks(run);
             if (lines.isEmpty() || lines.getLast().step() != json.path("steps").asLong()) {
                 throw new IOException("metrics.jsonl ends at another step");
             }
-            return new Outcome(end, json.path("parameters").asLong(), json.path("loss_of_frequencies").asDouble(Double.NaN), lines,
+            return new Outcome(end, json.path("parameters").asLong(), json.path("loss_of_frequencies").asDouble(Double.NaN), lines, blocks,
                     Stream.of(json.path("before")), Stream.of(json.path("after")));
         } catch (JacksonException | IllegalArgumentException e) {
             throw new IOException(file + " is not what was written; delete the folder " + run + " to run it again", e);
@@ -152,6 +173,9 @@ public record Outcome(Trainer.End end, long parameters, double frequencies, List
         json.put("end", end.name().toLowerCase(Locale.ROOT)).put("steps", steps()).put("parameters", parameters);
         if (Double.isFinite(frequencies)) {
             json.put("loss_of_frequencies", frequencies);
+        }
+        if (!lines.isEmpty()) {
+            json.putObject("spike_score").put("loss", spikes().loss()).put("gradient_norm", spikes().gradient());
         }
         before.ifPresent(stream -> json.set("before", stream.json()));
         after.ifPresent(stream -> json.set("after", stream.json()));

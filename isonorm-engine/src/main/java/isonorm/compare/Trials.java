@@ -250,7 +250,7 @@ public final class Trials {
             if (end == Trainer.End.INTERRUPTED) {
                 throw interrupted();
             }
-            Outcome outcome = new Outcome(end, trainer.parameters(), trainer.lossOfFrequencies(), Metrics.read(run), first.map(Outcome.Stream::of),
+            Outcome outcome = new Outcome(end, trainer.parameters(), trainer.lossOfFrequencies(), Metrics.read(run), Metrics.readBlocks(run), first.map(Outcome.Stream::of),
                     trainer.depth(Progress.NONE).map(Outcome.Stream::of));
             outcome.write(run);
             return outcome;

@@ -79,6 +79,17 @@ public final class Metrics implements AutoCloseable {
         return lines;
     }
 
+    /** The measurements of blocks that a run's folder has. */
+    public static List<MetricsTail.Blocks> readBlocks(Path run) throws IOException {
+        List<MetricsTail.Blocks> all = new ArrayList<>();
+        for (MetricsTail.Entry entry : MetricsTail.of(run).read().entries()) {
+            if (entry instanceof MetricsTail.Blocks blocks) {
+                all.add(blocks);
+            }
+        }
+        return all;
+    }
+
     /** A line of the file; how much is left of the run is not in it, so it is NaN. */
     static Line line(JsonNode json) {
         return new Line(json.path("step").asLong(), number(json, "loss"), number(json, "gradient_norm"), number(json, "learning_rate"),

@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import isonorm.train.Metrics;
 import isonorm.train.Trainer;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
@@ -23,7 +24,7 @@ class ResultsTest {
         boolean whole = !Double.isNaN(loss);
         Metrics.Line line = new Metrics.Line(10, whole ? loss : 9, 1, 1, loss, Double.NaN, 1, 1, 2, 0, 1, 0);
         Outcome.Stream stream = new Outcome.Stream(new double[] {1, 4}, new double[][] {{0.1, 0.2}, {0.3}});
-        return new Outcome(whole ? Trainer.End.FINISHED : Trainer.End.DIVERGED, 7, FREQUENCIES, List.of(line), Optional.of(stream), Optional.of(stream));
+        return new Outcome(whole ? Trainer.End.FINISHED : Trainer.End.DIVERGED, 7, FREQUENCIES, List.of(line), List.of(), Optional.of(stream), Optional.of(stream));
     }
 
     private static Results results(Map<String, List<String>> axes, double... losses) {
@@ -35,6 +36,20 @@ class ResultsTest {
         }
         assertEquals(losses.length, grid.trials().size());
         return new Results(grid, Arrays.stream(losses).mapToObj(ResultsTest::outcome).toList());
+    }
+
+    /** A level noise of 100 lines, one of them far off; a first line that is far off is not judged. */
+    @Test
+    void spikesAreCounted() {
+        List<Metrics.Line> lines = new ArrayList<>();
+        for (int i = 0; i < 100; i++) {
+            double loss = i == 0 ? 30 : i == 60 ? 9 : 3 + 0.1 * (i % 2);
+            lines.add(new Metrics.Line(i + 1, loss, 1 + 0.1 * (i % 3), 1e-3, Double.NaN, Double.NaN, 1, 1, 1, Double.NaN, 1, 0));
+        }
+        assertEquals(new Spikes(0, 0), Spikes.of(lines), "the first line makes the noise wide");
+        lines.removeFirst();
+        assertEquals(100.0 / 99, Spikes.of(lines).loss(), 1e-12);
+        assertEquals(0, Spikes.of(lines).gradient());
     }
 
     @Test

@@ -11,6 +11,7 @@ import isonorm.compare.Grid;
 import isonorm.compare.Group;
 import isonorm.compare.Outcome;
 import isonorm.compare.Results;
+import isonorm.compare.Spikes;
 import isonorm.compare.Spread;
 import isonorm.compare.Trial;
 import isonorm.compare.Trials;
@@ -52,6 +53,7 @@ public record CompareReport(Results results, Trials trials, Provenance provenanc
         ArrayNode curves = json.putArray("curves");
         ArrayNode variance = json.putArray("variance");
         ArrayNode distances = json.putArray("angular_distance");
+        ArrayNode gradients = json.putArray("gradients");
         for (int t = 0; t < trials.all().size(); t++) {
             Trial trial = trials.all().get(t);
             Outcome outcome = results.outcomes().get(t);
@@ -62,6 +64,10 @@ public record CompareReport(Results results, Trials trials, Provenance provenanc
                 Json.put(row, "validation_loss", line.validation());
                 Json.put(row, "gradient_norm", line.gradientNorm());
                 Json.put(row, "learning_rate", line.rate());
+            }
+            double[] norms = outcome.gradientNorms();
+            for (int l = 0; l < norms.length; l++) {
+                Json.put(gradients.addObject().put("run", trial.name()).put("block", l), "gradient_norm", norms[l]);
             }
             outcome.before().ifPresent(stream -> stream(trial, "before", stream, variance, distances));
             outcome.after().ifPresent(stream -> stream(trial, "after", stream, variance, distances));
@@ -75,6 +81,8 @@ public record CompareReport(Results results, Trials trials, Provenance provenanc
         row.put("runs", group.trials().size()).put("diverged", group.diverged()).put("stuck", group.stuck(results.best()));
         put(row, "validation_loss", group.loss());
         put(row, "perplexity", group.perplexity());
+        put(row, "spike_score_loss", group.spikes(Spikes::loss));
+        put(row, "spike_score_gradient_norm", group.spikes(Spikes::gradient));
         put(row, "seconds", group.seconds());
         return row;
     }
@@ -102,6 +110,8 @@ public record CompareReport(Results results, Trials trials, Provenance provenanc
         Json.put(row, "validation_loss", outcome.validation());
         Json.put(row, "perplexity", Math.exp(outcome.validation()));
         Json.put(row, "loss_of_frequencies", outcome.frequencies());
+        Json.put(row, "spike_score_loss", outcome.spikes().loss());
+        Json.put(row, "spike_score_gradient_norm", outcome.spikes().gradient());
         Json.put(row, "seconds", outcome.seconds());
         return row;
     }
@@ -192,7 +202,7 @@ public record CompareReport(Results results, Trials trials, Provenance provenanc
 
     /** Writes all files; each of them is complete or not there. */
     public void write(Path folder) throws IOException {
-        ReportFolder.write(folder, json(), List.of("summary", "differences", "runs", "curves", "variance", "angular_distance"), page());
+        ReportFolder.write(folder, json(), List.of("summary", "differences", "runs", "curves", "variance", "angular_distance", "gradients"), page());
     }
 
     private Page page() {

@@ -93,7 +93,7 @@ class CompareTest {
         assertEquals(4, json.path("summary").size());
         assertEquals(8 * 2 * 3, json.path("variance").size());
         assertEquals(8 * 2 * 6, json.path("angular_distance").size());
-        for (String list : List.of("summary", "runs", "curves", "variance", "angular_distance")) {
+        for (String list : List.of("summary", "runs", "curves", "variance", "angular_distance", "gradients")) {
             assertEquals(json.path(list).size() + 1, Files.readAllLines(out.resolve(list + ".csv")).size(), list);
         }
 
