@@ -15,21 +15,34 @@ import java.util.function.IntFunction;
 
 /**
  * What weights are before the first step: matrices and tables normally distributed, gains and scales of heads 1, biases, gates and SkipInit's
- * numbers 0, DyT's alpha 0.5 (arXiv 2503.10622), LayerScale 1e-4 (arXiv 2103.17239).
+ * numbers 0, DyT's alpha 0.5 where nothing else is said (arXiv 2503.10622), LayerScale 1e-4 (arXiv 2103.17239).
  *
  * <p>A stream of d - 1 values begins as that of a centred model of d, compressed (arXiv 2305.14858): what enters it or is written to it has
  * its mean over d values taken out, and a reader has a d-th column subtracted from all others. Drawn without that, the value that is left
  * out, minus the sum of the others, would be as large as all of them together.
  *
  * @param initialization how the matrices of block l begin, l being counted from 0
- * @param deviation the standard deviation of matrices and tables
+ * @param values the standard deviation of matrices and tables, and DyT's alphas
+ * @param hidden what the deviation of blocks' matrices is multiplied with, but for initializations that know a matrix's shape
  */
-record Beginning(IntFunction<Initialization> initialization, double deviation, long seed) {
+record Beginning(IntFunction<Initialization> initialization, TrainingRun.Initial values, double hidden, long seed) {
 
-    /** What a model of a strategy begins with. */
+    /** Matrices and tables of one deviation. */
+    Beginning(IntFunction<Initialization> initialization, double deviation, long seed) {
+        this(initialization, TrainingRun.Initial.of(deviation), 1, seed);
+    }
+
+    /** What a model of a strategy begins with whose size is its own. */
     static Beginning of(Strategy strategy, Architecture architecture, double deviation, long seed) {
         List<BlockStrategy> blocks = strategy.blocks(architecture.blocks().size());
         return new Beginning(l -> blocks.get(l).initialization(), deviation, seed);
+    }
+
+    /** What a new model begins with. */
+    static Beginning of(TrainingRun.Start.New model, Strategy strategy, Architecture architecture, long seed) {
+        List<BlockStrategy> blocks = strategy.blocks(architecture.blocks().size());
+        double hidden = model.transfer().map(base -> CompleteP.of(base, architecture).deviation()).orElse(1.0);
+        return new Beginning(l -> blocks.get(l).initialization(), model.initial(), hidden, seed);
     }
 
     void fill(Parameters parameters, Architecture architecture, Team team) {
@@ -50,7 +63,7 @@ record Beginning(IntFunction<Initialization> initialization, double deviation, l
                 }
             }
             case GAIN -> set(weights, 1);
-            case ALPHA -> set(weights, 0.5);
+            case ALPHA -> set(weights, entry.role().part() == Part.ATTENTION_NORM ? values.attentionAlpha() : values.alpha());
             default -> set(weights, 0);
         }
     }
@@ -119,14 +132,18 @@ record Beginning(IntFunction<Initialization> initialization, double deviation, l
         int L = architecture.blocks().size();
         int l = entry.role().block() + 1;
         if (l == 0) {
-            return deviation; // what is outside the blocks
+            boolean table = architecture.use(entry.role().part()) == Part.Use.TABLE;
+            return table ? values.embedding().orElse(values.deviation()) : values.deviation(); // what is outside the blocks
         }
+        double deviation = hidden * values.deviation();
         boolean writes = architecture.use(entry.role().part()) == Part.Use.WRITER;
         return switch (initialization.apply(l - 1)) {
             case NORMAL -> deviation;
             case SCALED -> writes ? deviation / Math.sqrt(2.0 * L) : deviation;
             case DEPTH_SCALED -> writes ? deviation / Math.sqrt(2.0 * l) : deviation;
-            case DEEPNORM -> xavier(entry, row, weights, architecture) * (smaller(entry, row, architecture) ? Math.pow(8.0 * L, -0.25) : 1);
+            case DEEPNORM -> xavier(entry, row, weights, architecture) * (scaled(entry, row, architecture) ? Math.pow(8.0 * L, -0.25) : 1);
+            case MAGNETO -> xavier(entry, row, weights, architecture) * (scaled(entry, row, architecture) ? Math.sqrt(Math.log(2.0 * L)) : 1);
+            case OLMO -> 1 / Math.sqrt((writes ? 2.0 * l : 1) * weights.columns());
         };
     }
 
@@ -148,7 +165,7 @@ record Beginning(IntFunction<Initialization> initialization, double deviation, l
         return architecture.blocks().get(entry.role().block()).mixer().attention();
     }
 
-    private static boolean smaller(Parameters.Entry entry, int row, Architecture architecture) {
+    private static boolean scaled(Parameters.Entry entry, int row, Architecture architecture) {
         return switch (entry.role().part()) {
             case ATTENTION_OUTPUT, MLP_DOWN, MLP_UP, MLP_GATE -> true;
             case QUERY_KEY_VALUE -> {

@@ -108,7 +108,11 @@ record BlockStrategy(
         /** Matrices that write to the stream of block l divided by sqrt(2l). */
         DEPTH_SCALED("depth-scaled"),
         /** Value, output and MLP matrices multiplied by (8L)^(-1/4), on Xavier's deviation (DeepNorm). */
-        DEEPNORM("deepnorm");
+        DEEPNORM("deepnorm"),
+        /** Value, output and MLP matrices multiplied by sqrt(log 2L), on Xavier's deviation (Magneto, arXiv 2210.06423). */
+        MAGNETO("magneto"),
+        /** One over the root of a matrix's inputs, of matrices that write to the stream of block l divided by sqrt(2l) (OLMo's {@code mitchell}). */
+        OLMO("olmo");
 
         private final String label;
 

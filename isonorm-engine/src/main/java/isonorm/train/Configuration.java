@@ -20,6 +20,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
+import java.util.OptionalDouble;
 import java.util.OptionalInt;
 import java.util.Set;
 import java.util.SortedSet;
@@ -39,6 +40,7 @@ public final class Configuration {
     /** The data that the engine has in itself. */
     private static final String EMBEDDED = "shakespeare";
     private static final String COLUMN = "data.column";
+    private static final String COMPLETEP = "completep";
 
     private static final Map<String, Key> KEYS = new LinkedHashMap<>();
 
@@ -60,7 +62,7 @@ public final class Configuration {
         add("strategy.scaling", "", "none, lns, deepnorm, keel, layerscale, skipinit, heads, gpas, or several as lns+heads, in place of the strategy's");
         add("strategy.inner", "", "none, qk, qk-projection, qkv, sub, hidden, or several as qk+sub, in place of the strategy's");
         add("strategy.embedding-norm", "", "true or false in place of the strategy's");
-        add("strategy.initialization", "", "normal, scaled, depth-scaled or deepnorm in place of the strategy's");
+        add("strategy.initialization", "", "normal, scaled, depth-scaled, deepnorm, magneto or olmo in place of the strategy's");
         add("strategy.running", "", "plain, equivalent-rmsnorm or equivalent-crmsnorm in place of the strategy's");
         add(BLOCKS + "BLOCKS", "", "a named strategy for some blocks, counted from 0, such as strategy.blocks.0-3 or strategy.blocks.0,6-8");
         add(BLOCKS + "BLOCKS.PART", "", "kind, placement, scaling, inner or initialization of these blocks in place of the strategy's");
@@ -70,6 +72,11 @@ public final class Configuration {
         add("model.heads", "", "in place of the preset's");
         add("model.hidden", "", "the MLP's width in place of the preset's");
         add("init.deviation", "0.02", "the standard deviation of matrices and tables");
+        add("init.embedding", "", "the standard deviation of tables, where it is another; the Curse of Depth's figures are of 0.632");
+        add("init.alpha", "0.5", "DyT's alpha at first, or two for attention and elsewhere as 0.8/0.2");
+        add("transfer", "none", "completep: lr, decay, epsilon and init.deviation are those of a base, and follow from them for this size");
+        add("transfer.width", "256", "of the base");
+        add("transfer.blocks", "2", "of the base");
         add("from", "", "a checkpoint to go on from, in place of a preset");
         add("data", EMBEDDED, "shakespeare, a file of text (.txt, .md, .csv, .parquet), a folder that isonorm data build made, a .jsonl file of prompts and completions, or a folder "
                 + "with a folder of images for each class");
@@ -84,7 +91,12 @@ public final class Configuration {
         add("schedule", "cosine", "cosine, wsd, linear or constant");
         add("warmup", "0.05", "steps, or a share of them");
         add("floor", "0.1", "the share of lr that is left at the end");
-        add("optimizer", "adamw", "adamw, adam or sgd");
+        add("schedule.zero", "false", "true: the first step has the rate of a step 0, as PyTorch's schedules count");
+        add("freeze", "", "the ends of names of parameters that are not learned, with plus between: output-norm.gain, bias, embedding.token.weight");
+        add("optimizer", "adamw", "adamw, adam, sgd, or muon for matrices of blocks with AdamW for the rest");
+        add("muon.momentum", "0.95", "of Muon");
+        add("muon.adjustment", "match-rms-adamw", "match-rms-adamw (one lr serves matrices and the rest) or original");
+        add("muon.rest", "1", "with muon: the lr of the rest, as a share of lr");
         add("beta1", "0.9", "of AdamW, and the momentum of SGD");
         add("beta2", "0.95", "of AdamW");
         add("epsilon", "1e-8", "of AdamW");
@@ -204,7 +216,16 @@ public final class Configuration {
                 model.blocks().ifPresent(blocks -> values.put("model.blocks", text(blocks)));
                 model.heads().ifPresent(heads -> values.put("model.heads", text(heads)));
                 model.hidden().ifPresent(hidden -> values.put("model.hidden", text(hidden)));
-                values.put("init.deviation", text(model.deviation()));
+                values.put("init.deviation", text(model.initial().deviation()));
+                model.initial().embedding().ifPresent(deviation -> values.put("init.embedding", text(deviation)));
+                double alpha = model.initial().alpha();
+                double attention = model.initial().attentionAlpha();
+                values.put("init.alpha", attention == alpha ? text(alpha) : text(attention) + "/" + text(alpha));
+                model.transfer().ifPresent(base -> {
+                    values.put("transfer", COMPLETEP);
+                    values.put("transfer.width", text(base.width()));
+                    values.put("transfer.blocks", text(base.blocks()));
+                });
             }
             case TrainingRun.Start.Checkpoint(Path folder, Strategy.Running running) -> {
                 values.put("from", folder.toString());
@@ -227,12 +248,19 @@ public final class Configuration {
         values.put("schedule", learning.course().name().toLowerCase(Locale.ROOT));
         values.put("warmup", text(learning.warmup()));
         values.put("floor", text(learning.floor()));
+        values.put("schedule.zero", Boolean.toString(learning.fromZero()));
+        values.put("freeze", String.join("+", learning.freeze()));
         switch (learning.optimizer()) {
-            case OptimizerRule.AdamW(double beta1, double beta2, double epsilon, double decay) -> {
+            case OptimizerRule.AdamW rule -> {
                 values.put("optimizer", "adamw");
-                values.put("beta1", text(beta1));
-                values.put("beta2", text(beta2));
-                values.put("epsilon", text(epsilon));
+                put(rule, values);
+            }
+            case OptimizerRule.Muon(double momentum, OptimizerRule.Muon.Adjustment adjustment, double decay, OptimizerRule.AdamW rest, double restRate) -> {
+                values.put("optimizer", "muon");
+                put(rest, values);
+                values.put("muon.momentum", text(momentum));
+                values.put("muon.adjustment", adjustment.label());
+                values.put("muon.rest", text(restRate));
                 values.put("decay", text(decay));
             }
             case OptimizerRule.Adam(double beta1, double beta2, double epsilon) -> {
@@ -266,6 +294,13 @@ public final class Configuration {
         return of(values);
     }
 
+    private static void put(OptimizerRule.AdamW rule, Map<String, String> values) {
+        values.put("beta1", text(rule.beta1()));
+        values.put("beta2", text(rule.beta2()));
+        values.put("epsilon", text(rule.epsilon()));
+        values.put("decay", text(rule.decay()));
+    }
+
     private static String text(long number) {
         return Long.toString(number);
     }
@@ -293,13 +328,28 @@ public final class Configuration {
 
     private TrainingRun.Start ofPreset() {
         return new TrainingRun.Start.New(text("model.preset"), size(Range.WIDTH), size(Range.BLOCKS), size(Range.HEADS), size(Range.HIDDEN),
-                StrategyText.read(this), real(Range.DEVIATION));
+                StrategyText.read(this), initial(), transfer());
+    }
+
+    private TrainingRun.Initial initial() {
+        String[] alphas = text("init.alpha").split("/", 2);
+        return new TrainingRun.Initial(real(Range.DEVIATION), has("init.embedding") ? OptionalDouble.of(real(Range.TABLES)) : OptionalDouble.empty(),
+                Range.ALPHA.parseReal(alphas[0]), Range.ALPHA.parseReal(alphas[alphas.length - 1]));
+    }
+
+    private Optional<TrainingRun.Transfer> transfer() {
+        return switch (text("transfer")) {
+            case COMPLETEP -> Optional.of(new TrainingRun.Transfer(number(Range.TRANSFER_WIDTH), number(Range.TRANSFER_BLOCKS)));
+            case "none" -> Optional.empty();
+            default -> throw new IllegalArgumentException("transfer must be " + COMPLETEP + " or none, got " + text("transfer"));
+        };
     }
 
     private TrainingRun.Start ofCheckpoint() {
         values.forEach((key, value) -> {
             boolean told = !value.equals(KEYS.containsKey(key) ? KEYS.get(key).standard : "");
-            if (told && (key.startsWith("model.") || key.startsWith("strategy") && !key.equals("strategy.running"))) {
+            boolean model = key.startsWith("model.") || key.startsWith("init.") || key.startsWith("transfer") || key.startsWith("strategy");
+            if (told && model && !key.equals("strategy.running")) {
                 throw new IllegalArgumentException(key + " says what a model is, and the one of from is already what it is; leave one of them out");
             }
         });
@@ -316,15 +366,18 @@ public final class Configuration {
 
     private TrainingRun.Learning learning() {
         double decay = real(Range.DECAY);
+        OptimizerRule.AdamW adamW = new OptimizerRule.AdamW(real(Range.BETA1), real(Range.BETA2), real(Range.EPSILON), decay);
         OptimizerRule optimizer = switch (text("optimizer")) {
-            case "adamw" -> new OptimizerRule.AdamW(real(Range.BETA1), real(Range.BETA2), real(Range.EPSILON), decay);
-            case "adam" -> new OptimizerRule.Adam(real(Range.BETA1), real(Range.BETA2), real(Range.EPSILON));
+            case "adamw" -> adamW;
+            case "adam" -> new OptimizerRule.Adam(adamW.beta1(), adamW.beta2(), adamW.epsilon());
             case "sgd" -> new OptimizerRule.Sgd(real(Range.BETA1), decay);
-            default -> throw new IllegalArgumentException("optimizer must be adamw, adam or sgd, got " + text("optimizer"));
+            case "muon" -> new OptimizerRule.Muon(real(Range.MUON_MOMENTUM),
+                    word("muon.adjustment", OptimizerRule.Muon.Adjustment.values(), OptimizerRule.Muon.Adjustment::label), decay, adamW, real(Range.MUON_REST));
+            default -> throw new IllegalArgumentException("optimizer must be adamw, adam, sgd or muon, got " + text("optimizer"));
         };
         return new TrainingRun.Learning(whole(Range.STEPS), real(Range.RATE),
                 word("schedule", Schedule.Course.values(), course -> course.name().toLowerCase(Locale.ROOT)), real(Range.WARMUP), real(Range.FLOOR),
-                optimizer, real(Range.CLIP), Precision.named(text("dtype")), real(Range.LOSS_SCALE), whole(Range.LOSS_SCALE_EVERY), truth("recompute"),
+                truth("schedule.zero"), has("freeze") ? List.of(text("freeze").split("\\+")) : List.of(), optimizer, real(Range.CLIP), Precision.named(text("dtype")), real(Range.LOSS_SCALE), whole(Range.LOSS_SCALE_EVERY), truth("recompute"),
                 real(Range.DROPOUT), real(Range.STOCHASTIC_DEPTH));
     }
 
@@ -467,7 +520,7 @@ public final class Configuration {
 
     /** What a list says as the value of a key: several words for a key that takes them. */
     static Optional<String> together(String name, List<String> list) {
-        boolean several = name.startsWith("strategy.") && (name.endsWith(".scaling") || name.endsWith(".inner"));
-        return several ? Optional.of(list.isEmpty() ? "none" : String.join("+", list)) : Optional.empty();
+        boolean several = name.startsWith("strategy.") && (name.endsWith(".scaling") || name.endsWith(".inner")) || name.equals("freeze");
+        return several ? Optional.of(list.isEmpty() ? name.equals("freeze") ? "" : "none" : String.join("+", list)) : Optional.empty();
     }
 }

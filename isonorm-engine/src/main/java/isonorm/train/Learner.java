@@ -2,6 +2,7 @@ package isonorm.train;
 
 import isonorm.architecture.Architecture;
 import isonorm.architecture.NormKind;
+import isonorm.architecture.Role;
 import isonorm.backpropagation.Examples;
 import isonorm.backpropagation.HeadFunction;
 import isonorm.backpropagation.Network;
@@ -14,6 +15,7 @@ import isonorm.weights.Seed;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
+import java.util.function.Predicate;
 
 /** A model with its optimizer: takes one step after the other. */
 final class Learner implements AutoCloseable {
@@ -25,6 +27,7 @@ final class Learner implements AutoCloseable {
     private final DataParallel parallel;
     private final Optimizer optimizer;
     private final Team team;
+    private final Predicate<Role> frozen;
     private double scale = 1;
 
     /**
@@ -44,11 +47,17 @@ final class Learner implements AutoCloseable {
      * @param compute what matrices are multiplied in
      */
     Learner(Architecture architecture, Strategy.Running running, Scales scales, OptimizerRule rule, Type type, Type compute, Team team) {
-        this(architecture, running, scales, rule, type, compute, team, ProcessGroup.alone());
+        this(architecture, running, scales, rule, Treatment.ALIKE, type, compute, team, ProcessGroup.alone());
+    }
+
+    /** The same with parameters that are treated otherwise. */
+    Learner(Architecture architecture, Strategy.Running running, Scales scales, OptimizerRule rule, Treatment treatment, Type type, Type compute, Team team) {
+        this(architecture, running, scales, rule, treatment, type, compute, team, ProcessGroup.alone());
     }
 
     /** The same that learns together with others; each has other rows of every batch. */
-    Learner(Architecture architecture, Strategy.Running running, Scales scales, OptimizerRule rule, Type type, Type compute, Team team, ProcessGroup group) {
+    Learner(Architecture architecture, Strategy.Running running, Scales scales, OptimizerRule rule, Treatment treatment, Type type, Type compute, Team team,
+            ProcessGroup group) {
         this.architecture = architecture;
         this.team = team;
         this.parameters = Parameters.of(architecture, type, compute);
@@ -63,7 +72,8 @@ final class Learner implements AutoCloseable {
         network.among(group.rank(), group.size());
         boolean plain = equivalent.isEmpty();
         this.parallel = new DataParallel(group, parameters, !plain, plain);
-        this.optimizer = new Optimizer(rule, parameters, parallel.own());
+        this.frozen = treatment.frozen();
+        this.optimizer = new Optimizer(rule, treatment, architecture, parameters, parallel.own());
     }
 
     Architecture architecture() {
@@ -185,6 +195,7 @@ final class Learner implements AutoCloseable {
         });
         parameters.settleGradients();
         parallel.reduce();
+        parameters.all().stream().filter(entry -> frozen.test(entry.role())).forEach(entry -> Parameters.zero(entry.gradient()));
         double squares = parameters.sum(team, parallel.own(), Gradients.of(parameters.type())::sumOfSquares);
         double[] sums = parallel.sums(loss, squares);
         return new Seen(sums[0] / targets, Math.sqrt(sums[1]) / scale, targets);

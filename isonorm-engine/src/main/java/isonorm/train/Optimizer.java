@@ -2,10 +2,14 @@ package isonorm.train;
 
 import static java.util.Objects.requireNonNull;
 
+import isonorm.architecture.Architecture;
+import isonorm.architecture.Attention;
+import isonorm.architecture.Part;
 import isonorm.backpropagation.Parameters;
 import isonorm.backpropagation.Parameters.Span;
 import isonorm.kernel.Gradients;
 import isonorm.kernel.Rows;
+import isonorm.kernel.Type;
 import isonorm.tensor.Team;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
@@ -23,16 +27,30 @@ final class Optimizer implements AutoCloseable {
 
     private final Arena arena = Arena.ofShared();
     private final OptimizerRule rule;
+    private final Treatment treatment;
+    private final Architecture architecture;
     private final Parameters parameters;
     private final List<Span> own;
     private final NavigableMap<Long, Long> places = new TreeMap<>();
     private final List<MemorySegment> moments = new ArrayList<>();
+    /** What is made orthogonal; nothing but by Muon. */
+    private final List<Orthogonal> orthogonal = new ArrayList<>();
+
+    /** Rows of a parameter that are a matrix by themselves. */
+    private record Orthogonal(Parameters.Entry entry, int first, int rows) {
+
+        Rows of(Rows all) {
+            return entry.stored(all).slice(first, rows);
+        }
+    }
 
     /**
-     * @param own the weights that it changes
+     * @param own the weights that it changes; all of them with Muon, which takes whole matrices
      */
-    Optimizer(OptimizerRule rule, Parameters parameters, List<Span> own) {
+    Optimizer(OptimizerRule rule, Treatment treatment, Architecture architecture, Parameters parameters, List<Span> own) {
         this.rule = rule;
+        this.treatment = treatment;
+        this.architecture = architecture;
         this.parameters = parameters;
         this.own = own;
         long count = 0;
@@ -43,6 +61,30 @@ final class Optimizer implements AutoCloseable {
         for (int i = 0; i < rule.moments(); i++) {
             moments.add(arena.allocate(count * parameters.type().bytes(), 64));
         }
+        parameters.all().stream().filter(entry -> turned(entry) && !frozen(entry)).forEach(this::addMatrices);
+    }
+
+    private boolean frozen(Parameters.Entry entry) {
+        return treatment.frozen().test(entry.role());
+    }
+
+    /** Whether Muon makes the steps of a parameter orthogonal. */
+    private boolean turned(Parameters.Entry entry) {
+        return rule instanceof OptimizerRule.Muon && entry.role().block() >= 0 && !entry.shape().isVector();
+    }
+
+    private void addMatrices(Parameters.Entry entry) {
+        int rows = entry.shape().rows();
+        if (entry.role().part() != Part.QUERY_KEY_VALUE) {
+            orthogonal.add(new Orthogonal(entry, 0, rows));
+            return;
+        }
+        Attention.Heads heads = architecture.blocks().get(entry.role().block()).mixer().attention().heads();
+        int queries = heads.count() * heads.width();
+        int keys = heads.keyValue() * heads.width();
+        orthogonal.add(new Orthogonal(entry, 0, queries));
+        orthogonal.add(new Orthogonal(entry, queries, keys));
+        orthogonal.add(new Orthogonal(entry, queries + keys, keys));
     }
 
     /** The weights that it changes, in the order in which they lie in memory. */
@@ -74,30 +116,69 @@ final class Optimizer implements AutoCloseable {
      * @param spans of its own, those that change
      */
     void step(double rate, long number, double factor, List<Span> spans, Team team) {
-        Gradients gradients = Gradients.of(parameters.type());
+        if (rule instanceof OptimizerRule.Muon muon) {
+            team.each(orthogonal.size(), i -> turn(orthogonal.get(i), muon, rate, factor));
+        }
         parameters.each(team, spans, (entry, first, length) -> {
-            Rows weights = Parameters.flat(entry.weights(), first, length);
-            Rows gradient = Parameters.flat(entry.gradient(), first, length);
-            double decay = entry.shape().isVector() ? 0 : 1;
-            switch (rule) {
-                case OptimizerRule.AdamW(double beta1, double beta2, double epsilon, double share) ->
-                        adam(weights, gradient, entry, first, length,
-                                new Gradients.AdamW(rate, beta1, beta2, epsilon, decay * share, number, factor));
-                case OptimizerRule.Adam(double beta1, double beta2, double epsilon) ->
-                        adam(weights, gradient, entry, first, length, new Gradients.AdamW(rate, beta1, beta2, epsilon, 0, number, factor));
-                case OptimizerRule.Sgd(double momentum, double share) ->
-                        gradients.sgd(weights, gradient, flat(0, entry, first, length), rate, momentum, decay * share, factor);
+            if (frozen(entry)) {
+                return;
+            }
+            if (!turned(entry)) {
+                step(rule, entry, first, length, rate, number, factor);
             }
             parameters.refresh(entry, first, length);
         });
     }
 
-    private void adam(Rows weights, Rows gradient, Parameters.Entry entry, long first, int length, Gradients.AdamW step) {
-        Gradients.of(parameters.type()).adamW(weights, gradient, flat(0, entry, first, length), flat(1, entry, first, length), step);
+    private void step(OptimizerRule of, Parameters.Entry entry, long first, int length, double rate, long number, double factor) {
+        Treatment.Factors own = treatment.factors().apply(entry.role());
+        double decay = entry.shape().isVector() ? 0 : own.decay();
+        switch (of) {
+            case OptimizerRule.AdamW(double beta1, double beta2, double epsilon, double share) -> adam(entry, first, length,
+                    new Gradients.AdamW(own.rate() * rate, beta1, beta2, own.epsilon() * epsilon, decay * share, number, factor));
+            case OptimizerRule.Adam(double beta1, double beta2, double epsilon) -> adam(entry, first, length,
+                    new Gradients.AdamW(own.rate() * rate, beta1, beta2, own.epsilon() * epsilon, 0, number, factor));
+            case OptimizerRule.Sgd(double momentum, double share) -> Gradients.of(parameters.type()).sgd(Parameters.flat(entry.weights(), first, length),
+                    Parameters.flat(entry.gradient(), first, length), flat(0, entry, first, length), own.rate() * rate, momentum, decay * share, factor);
+            case OptimizerRule.Muon muon -> step(muon.rest(), entry, first, length, muon.restRate() * rate, number, factor);
+        }
+    }
+
+    private void adam(Parameters.Entry entry, long first, int length, Gradients.AdamW step) {
+        Gradients.of(parameters.type()).adamW(Parameters.flat(entry.weights(), first, length), Parameters.flat(entry.gradient(), first, length),
+                flat(0, entry, first, length), flat(1, entry, first, length), step);
     }
 
     private Rows flat(int index, Parameters.Entry entry, long first, int length) {
         return new Rows(moments.get(index), parameters.type(), place(entry.weights().offset() + first), 1, length, length);
+    }
+
+    /** {@code m = u m + (1 - u) g}, {@code w = (1 - rate decay) w - rate adjustment orthogonal((1 - u) g + u m)} with {@code g = factor * gradient}. */
+    private void turn(Orthogonal matrix, OptimizerRule.Muon muon, double rate, double factor) {
+        Rows weights = matrix.of(matrix.entry.weights());
+        Rows gradient = matrix.of(matrix.entry.gradient());
+        Rows all = matrix.entry.weights();
+        Rows moment = matrix.of(new Rows(moments.getFirst(), all.type(), place(all.offset()), all.rows(), all.columns(), all.stride()));
+        double u = muon.momentum();
+        try (Arena scratch = Arena.ofConfined()) {
+            Rows step = Rows.allocate(scratch, weights.type() == Type.F64 ? Type.F64 : Type.F32, weights.rows(), weights.columns(), weights.columns());
+            for (int r = 0; r < weights.rows(); r++) {
+                for (int c = 0; c < weights.columns(); c++) {
+                    double g = factor * gradient.get(r, c);
+                    double m = u * moment.get(r, c) + (1 - u) * g;
+                    moment.set(r, c, m);
+                    step.set(r, c, (1 - u) * g + u * m);
+                }
+            }
+            NewtonSchulz.orthogonalize(step, scratch);
+            double kept = 1 - rate * muon.decay();
+            double moved = rate * muon.adjustment().of(weights.rows(), weights.columns());
+            for (int r = 0; r < weights.rows(); r++) {
+                for (int c = 0; c < weights.columns(); c++) {
+                    weights.set(r, c, kept * weights.get(r, c) - moved * step.get(r, c));
+                }
+            }
+        }
     }
 
     @Override

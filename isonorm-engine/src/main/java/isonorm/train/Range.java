@@ -33,6 +33,12 @@ record Range(String key, double least, double below, boolean whole) {
     static final Range BETA2 = real("beta2", 0, 1);
     static final Range EPSILON = real("epsilon", 0, Double.POSITIVE_INFINITY);
     static final Range DECAY = real("decay", 0, Double.POSITIVE_INFINITY);
+    static final Range MUON_MOMENTUM = real("muon.momentum", 0, 1);
+    static final Range MUON_REST = real("muon.rest", 0, Double.POSITIVE_INFINITY);
+    static final Range TRANSFER_WIDTH = whole("transfer.width", 1);
+    static final Range TRANSFER_BLOCKS = whole("transfer.blocks", 1);
+    static final Range TABLES = real("init.embedding", 0, Double.POSITIVE_INFINITY);
+    static final Range ALPHA = real("init.alpha", 0, Double.POSITIVE_INFINITY);
     static final Range CLIP = real("clip", 0, Double.POSITIVE_INFINITY);
     static final Range LOSS_SCALE = real("loss-scale", Double.MIN_NORMAL, Double.POSITIVE_INFINITY);
     static final Range LOSS_SCALE_EVERY = whole("loss-scale.every", 1);

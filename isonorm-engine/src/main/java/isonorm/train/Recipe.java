@@ -1,8 +1,11 @@
 package isonorm.train;
 
+import static java.util.Objects.requireNonNull;
+
 import isonorm.architecture.Architecture;
 import isonorm.architecture.Block;
 import isonorm.architecture.Embedding;
+import isonorm.architecture.Parameter;
 import isonorm.architecture.Part;
 import isonorm.architecture.Role;
 import isonorm.backpropagation.Parameters;
@@ -24,12 +27,14 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
+import java.util.function.Function;
 
 /**
  * What a run is told, worked out: a model, how it is trained, and the config.json of its checkpoints. A model that its family can say is
@@ -40,6 +45,7 @@ record Recipe(
         Strategy strategy,
         Scales scales,
         OptimizerRule rule,
+        Treatment treatment,
         Schedule schedule,
         Type type,
         Type compute,
@@ -53,6 +59,10 @@ record Recipe(
 
     /** What is told to several ranks, each of which has some rows of a batch and some of the optimizer's moments. */
     static Recipe of(TrainingRun run, TrainingData data, int ranks) throws IOException {
+        if (ranks > 1 && run.learning().optimizer() instanceof OptimizerRule.Muon) {
+            throw new IllegalArgumentException("Muon makes whole matrices orthogonal, and each of " + ranks + " ranks changes a part of one; take optimizer=adamw,"
+                    + " or train in one process");
+        }
         Recipe recipe = switch (run.start()) {
             case TrainingRun.Start.New model -> ofNew(model, run.learning(), data);
             case TrainingRun.Start.Checkpoint checkpoint -> ofCheckpoint(checkpoint, run.learning(), data);
@@ -86,16 +96,44 @@ record Recipe(
         }
         Family.Description family = Families.describe(config, Set.of());
         Strategy strategy = model.strategy();
-        Architecture architecture = strategy.applied(family.architecture());
-        boolean ordinary = architecture.equals(family.architecture());
-        Config written = ordinary ? config : Isonorm.config(architecture, Isonorm.VERSION);
+        Architecture plain = strategy.applied(family.architecture());
+        Optional<CompleteP> transfer = model.transfer().map(base -> CompleteP.of(base, plain));
+        Architecture architecture = transfer.map(rules -> rules.applied(plain)).orElse(plain);
+        Optional<Format> format = format(config, architecture);
+        Config written = format.map(Format::config).orElseGet(() -> Isonorm.config(architecture, Isonorm.VERSION));
         for (Map.Entry<String, Object> end : ends.entrySet()) {
             written = written.with(end.getKey(), end.getValue());
         }
         Scales scales = strategy.scales(architecture, learning.dropout(), learning.stochasticDepth());
         double[] constants = scales.norms().length > 0 ? scales.norms() : scales.branches();
-        return recipe(learning, architecture, strategy, scales, constants.length > 0 ? Isonorm.withConstants(written, constants) : written,
-                ordinary ? family.naming() : Isonorm.naming(), Optional.empty());
+        if (transfer.isPresent() && !(learning.optimizer() instanceof OptimizerRule.AdamW || learning.optimizer() instanceof OptimizerRule.Adam)) {
+            throw new IllegalArgumentException("CompleteP says how Adam's rate, decay and epsilon change with a model's size, and nothing of another optimizer;"
+                    + " take optimizer=adamw, or leave transfer out");
+        }
+        return recipe(learning, architecture, strategy, transfer, scales, constants.length > 0 ? Isonorm.withConstants(written, constants) : written,
+                format.map(Format::naming).orElseGet(Isonorm::naming), Optional.empty());
+    }
+
+    /** How a family writes a model. */
+    private record Format(Config config, Naming naming) {}
+
+    /** What other families call a Llama with other norms: OLMo 2 normalizes what sub-layers write, Qwen 3 queries and keys. */
+    private static final Map<String, String> RELATIVES = Map.of("olmo2", "Olmo2ForCausalLM", "qwen3", "Qwen3ForCausalLM");
+
+    /** The format of the preset's family where that can say the architecture, or else of one that differs in norms alone; empty where none can. */
+    private static Optional<Format> format(Config config, Architecture architecture) throws CheckpointException {
+        List<Config> configs = new ArrayList<>(List.of(config));
+        if (config.textOr("", "model_type").equals("llama")) {
+            int head = architecture.width() / config.integer("num_attention_heads");
+            RELATIVES.forEach((type, model) -> configs.add(config.with("model_type", type).with("architectures", List.of(model)).with("head_dim", head)));
+        }
+        for (Config each : configs) {
+            Family.Description family = Families.describe(each, Set.of());
+            if (family.architecture().equals(architecture.withFamily(family.architecture().family()))) {
+                return Optional.of(new Format(each, family.naming()));
+            }
+        }
+        return Optional.empty();
     }
 
     private static Recipe ofCheckpoint(TrainingRun.Start.Checkpoint checkpoint, TrainingRun.Learning learning, TrainingData data) throws IOException {
@@ -117,7 +155,7 @@ record Recipe(
         Config config = loaded.config().without("dtype", "torch_dtype"); // they say what the file had, and what is written has the run's
         double[] constants = Isonorm.constants(config, architecture.blocks().size());
         Scales scales = Strategy.scales(architecture, constants, learning.dropout(), learning.stochasticDepth());
-        return recipe(learning, architecture, strategy, scales, config, Families.describe(loaded.config(), loaded.checkpoint().names()).naming(), Optional.of(model));
+        return recipe(learning, architecture, strategy, Optional.empty(), scales, config, Families.describe(loaded.config(), loaded.checkpoint().names()).naming(), Optional.of(model));
     }
 
     /** The same number means another word to another tokenizer. */
@@ -128,20 +166,48 @@ record Recipe(
         }
     }
 
-    private static Recipe recipe(TrainingRun.Learning learning, Architecture architecture, Strategy strategy, Scales scales, Config config, Naming naming,
-            Optional<Model> from) {
+    private static Recipe recipe(TrainingRun.Learning learning, Architecture architecture, Strategy strategy, Optional<CompleteP> transfer, Scales scales,
+            Config config, Naming naming, Optional<Model> from) {
         if (strategy.running() != Strategy.Running.PLAIN) {
             Equivalent.requirePreLn(architecture, scales.dropout()); // here too, so that a grid is refused before its first run
         }
-        return new Recipe(architecture, strategy, scales, learning.optimizer(), learning.schedule(), learning.precision().type(),
+        return new Recipe(architecture, strategy, scales, learning.optimizer(), treatment(learning.freeze(), transfer, architecture), learning.schedule(), learning.precision().type(),
                 learning.precision().compute(), config, naming, from);
+    }
+
+    private static Treatment treatment(List<String> freeze, Optional<CompleteP> transfer, Architecture architecture) {
+        Map<Role, Parameter> parameters = new LinkedHashMap<>();
+        architecture.parameters().forEach(each -> parameters.put(each.role(), each));
+        Set<Role> frozen = new HashSet<>();
+        for (String name : freeze) {
+            List<Role> fit = parameters.keySet().stream().filter(role -> isCalled(role, name)).toList();
+            if (fit.isEmpty()) {
+                throw new IllegalArgumentException("no parameter that could be frozen is called " + name + "; one is called "
+                        + parameters.keySet().iterator().next().path());
+            }
+            frozen.addAll(fit);
+        }
+        if (frozen.size() == parameters.size()) {
+            throw new IllegalArgumentException("freeze names every parameter of the model, so nothing would be learned; leave some out");
+        }
+        Function<Role, Treatment.Factors> factors = transfer.<Function<Role, Treatment.Factors>>map(
+                rules -> role -> rules.factors(requireNonNull(parameters.get(role)))).orElse(Treatment.ALIKE.factors());
+        return new Treatment(frozen::contains, factors);
+    }
+
+    /** Whether a name is the end of a parameter's: {@code output-norm.gain}, {@code bias}, {@code blocks.3.mlp.up.weight}. */
+    private static boolean isCalled(Role role, String name) {
+        String path = role.path();
+        String end = name.replace('-', '_');
+        int before = path.length() - end.length() - 1;
+        return path.endsWith(end) && (before < 0 || path.charAt(before) == '.' || path.charAt(before) == '_');
     }
 
     /** Gives a learner its first weights. */
     void begin(TrainingRun run, Learner learner, Team team) throws IOException {
         switch (run.start()) {
             case TrainingRun.Start.New model ->
-                    Beginning.of(strategy, architecture, model.deviation(), run.seed()).fill(learner.parameters(), architecture, team);
+                    Beginning.of(model, strategy, architecture, run.seed()).fill(learner.parameters(), architecture, team);
             case TrainingRun.Start.Checkpoint _ -> {
                 for (Parameters.Entry entry : learner.parameters().all()) {
                     entry.take(from.orElseThrow().weight(entry.role()));

@@ -5,8 +5,9 @@ package isonorm.train;
  *
  * @param warmup steps of warm-up
  * @param floor the share of the peak that is left at the end
+ * @param fromZero whether the first step has the rate of a step 0, which is 0 in a warm-up, as PyTorch's schedules count
  */
-public record Schedule(Course course, double peak, long steps, long warmup, double floor) {
+public record Schedule(Course course, double peak, long steps, long warmup, double floor, boolean fromZero) {
 
     /** How the rate goes down behind the warm-up. */
     public enum Course {
@@ -29,9 +30,10 @@ public record Schedule(Course course, double peak, long steps, long warmup, doub
         }
     }
 
-    /** The rate of step {@code number}, from 1. */
-    public double rate(long number) {
-        if (number <= warmup) {
+    /** The rate of step {@code counted}, from 1. */
+    public double rate(long counted) {
+        long number = fromZero ? counted - 1 : counted;
+        if (number <= warmup && warmup > 0) {
             return peak * number / warmup;
         }
         double done = steps == warmup ? 1 : Math.min(1, (double) (number - warmup) / (steps - warmup));

@@ -115,7 +115,7 @@ public final class Strategy {
         add("sandwich-ln",   NormKind.LAYER,        Placement.PERI,   Placement.PERI,   Set.of(),                          Set.of(),                           Initialization.NORMAL);
         add("output-norm",   NormKind.RMS,          Placement.OUTPUT, Placement.OUTPUT, Set.of(),                          Set.of(Inner.QUERY_KEY_PROJECTION), Initialization.NORMAL);
         add("hybridnorm",    NormKind.RMS,          Placement.POST,   Placement.NONE,   Set.of(),                          Set.of(Inner.QUERY_KEY_VALUE),      Initialization.NORMAL);
-        add("sub-ln",        NormKind.LAYER,        Placement.PRE,    Placement.PRE,    Set.of(),                          Set.of(Inner.SUB),                  Initialization.NORMAL);
+        add("sub-ln",        NormKind.LAYER,        Placement.PRE,    Placement.PRE,    Set.of(),                          Set.of(Inner.SUB),                  Initialization.MAGNETO);
         add("normformer",    NormKind.LAYER,        Placement.PERI,   Placement.PRE,    Set.of(Scaling.HEADS),             Set.of(Inner.HIDDEN),               Initialization.NORMAL);
         add("residual",      NormKind.LAYER,        Placement.DUAL,   Placement.DUAL,   Set.of(),                          Set.of(),                           Initialization.NORMAL);
         add("gpas",          NormKind.RMS,          Placement.PRE,    Placement.PRE,    Set.of(Scaling.GPAS),              Set.of(),                           Initialization.NORMAL);

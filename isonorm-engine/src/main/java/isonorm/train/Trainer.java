@@ -92,7 +92,7 @@ public final class Trainer implements AutoCloseable {
         this.data = DataOfRun.of(told);
         this.recipe = Recipe.of(told, data, group.size());
         this.team = Team.of(told.threads() == 0 ? Math.max(1, Runtime.getRuntime().availableProcessors() / group.local()) : told.threads());
-        this.learner = new Learner(recipe.architecture(), recipe.strategy().running(), recipe.scales(), recipe.rule(), recipe.type(),
+        this.learner = new Learner(recipe.architecture(), recipe.strategy().running(), recipe.scales(), recipe.rule(), recipe.treatment(), recipe.type(),
                 recipe.compute(), team, group);
         learner.recompute(told.learning().recompute());
         this.checkpoints = new RunCheckpoints(out, recipe, data.files(), ranks);

@@ -8,6 +8,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
+import java.util.OptionalDouble;
 import java.util.OptionalInt;
 import java.util.stream.Collectors;
 
@@ -34,10 +35,11 @@ public record TrainingRun(Optional<Path> folder, long seed, int threads, int tim
          * @param heads in place of the preset's
          * @param hidden the MLP's width in place of the preset's
          * @param strategy where and how it normalizes
-         * @param deviation the standard deviation of matrices and tables at first
+         * @param initial what weights are at first
+         * @param transfer the base whose hyperparameters are those of this size too; empty where they are this model's own
          */
-        record New(String preset, OptionalInt width, OptionalInt blocks, OptionalInt heads, OptionalInt hidden, Strategy strategy, double deviation)
-                implements Start {
+        record New(String preset, OptionalInt width, OptionalInt blocks, OptionalInt heads, OptionalInt hidden, Strategy strategy, Initial initial,
+                Optional<Transfer> transfer) implements Start {
 
             public New {
                 Presets.require(preset);
@@ -45,7 +47,6 @@ public record TrainingRun(Optional<Path> folder, long seed, int threads, int tim
                 blocks.ifPresent(Range.BLOCKS::require);
                 heads.ifPresent(Range.HEADS::require);
                 hidden.ifPresent(Range.HIDDEN::require);
-                Range.DEVIATION.require(deviation);
             }
 
             /** How many blocks it has. */
@@ -61,6 +62,41 @@ public record TrainingRun(Optional<Path> folder, long seed, int threads, int tim
          * @param running what a step computes with
          */
         record Checkpoint(Path folder, Strategy.Running running) implements Start {}
+    }
+
+    /**
+     * What weights are at first, where a strategy does not say.
+     *
+     * @param deviation the standard deviation of matrices and tables
+     * @param embedding that of tables, where it is another
+     * @param attentionAlpha DyT's alpha before attention
+     * @param alpha DyT's alpha elsewhere
+     */
+    public record Initial(double deviation, OptionalDouble embedding, double attentionAlpha, double alpha) {
+
+        public Initial {
+            Range.DEVIATION.require(deviation);
+            embedding.ifPresent(Range.TABLES::require);
+            Range.ALPHA.require(attentionAlpha);
+            Range.ALPHA.require(alpha);
+        }
+
+        /** Of one deviation, and alphas of one half. */
+        public static Initial of(double deviation) {
+            return new Initial(deviation, OptionalDouble.empty(), 0.5, 0.5);
+        }
+    }
+
+    /**
+     * The size of a model whose learning rate, weight decay, epsilon and initial deviation are given: for another size they follow from it (CompleteP, arXiv
+     * 2505.01618).
+     */
+    public record Transfer(int width, int blocks) {
+
+        public Transfer {
+            Range.TRANSFER_WIDTH.require(width);
+            Range.TRANSFER_BLOCKS.require(blocks);
+        }
     }
 
     /**
@@ -147,6 +183,8 @@ public record TrainingRun(Optional<Path> folder, long seed, int threads, int tim
      * @param course how the rate goes down
      * @param warmup steps of warm-up, or below 1 a share of all
      * @param floor the share of the rate that is left at the end
+     * @param fromZero whether the first step has the rate of a step 0
+     * @param freeze the ends of the names of parameters that are not learned
      * @param optimizer how weights follow their gradients
      * @param clip the largest norm of the gradient; 0 for none
      * @param precision the types of weights and of what is computed
@@ -157,10 +195,11 @@ public record TrainingRun(Optional<Path> folder, long seed, int threads, int tim
      * @param stochasticDepth the probability with which the last block's branches are left out, less before
      */
     public record Learning(
-            long steps, double rate, Schedule.Course course, double warmup, double floor, OptimizerRule optimizer, double clip, Precision precision,
+            long steps, double rate, Schedule.Course course, double warmup, double floor, boolean fromZero, List<String> freeze, OptimizerRule optimizer, double clip, Precision precision,
             double lossScale, long lossScaleEvery, boolean recompute, double dropout, double stochasticDepth) {
 
         public Learning {
+            freeze = List.copyOf(freeze);
             Range.STEPS.require(steps);
             Range.RATE.require(rate);
             Range.WARMUP.require(warmup);
@@ -174,7 +213,7 @@ public record TrainingRun(Optional<Path> folder, long seed, int threads, int tim
 
         /** The rate of each step. */
         public Schedule schedule() {
-            return new Schedule(course, rate, steps, warmup < 1 ? Math.round(warmup * steps) : (long) warmup, floor);
+            return new Schedule(course, rate, steps, warmup < 1 ? Math.round(warmup * steps) : (long) warmup, floor, fromZero);
         }
     }
 
@@ -248,20 +287,32 @@ public record TrainingRun(Optional<Path> folder, long seed, int threads, int tim
     public TrainingRun withPreset(String preset) {
         Start.New model = model("a preset");
         return withStart(new Start.New(preset, OptionalInt.empty(), OptionalInt.empty(), OptionalInt.empty(), OptionalInt.empty(), model.strategy,
-                model.deviation));
+                model.initial, model.transfer));
     }
 
     /** The same with a new model of another size, the width of its MLP growing with its width. */
     public TrainingRun withSize(int width, int blocks, int heads) {
         Start.New model = model("a size");
         return withStart(new Start.New(model.preset, OptionalInt.of(width), OptionalInt.of(blocks), OptionalInt.of(heads), OptionalInt.empty(),
-                model.strategy, model.deviation));
+                model.strategy, model.initial, model.transfer));
     }
 
     /** The same with a new model of another strategy. */
     public TrainingRun withStrategy(Strategy strategy) {
         Start.New model = model("a strategy");
-        return withStart(new Start.New(model.preset, model.width, model.blocks, model.heads, model.hidden, strategy, model.deviation));
+        return withStart(new Start.New(model.preset, model.width, model.blocks, model.heads, model.hidden, strategy, model.initial, model.transfer));
+    }
+
+    /** The same with a new model whose weights begin otherwise. */
+    public TrainingRun withInitial(Initial initial) {
+        Start.New model = model("an initialization");
+        return withStart(new Start.New(model.preset, model.width, model.blocks, model.heads, model.hidden, model.strategy, initial, model.transfer));
+    }
+
+    /** The same with a new model that learns as one of another size should. */
+    public TrainingRun withTransfer(Transfer base) {
+        Start.New model = model("a transfer");
+        return withStart(new Start.New(model.preset, model.width, model.blocks, model.heads, model.hidden, model.strategy, model.initial, Optional.of(base)));
     }
 
     /** The same, going on with the model of a checkpoint. */
@@ -308,51 +359,63 @@ public record TrainingRun(Optional<Path> folder, long seed, int threads, int tim
     }
 
     public TrainingRun withSteps(long steps) {
-        return with(new Learning(steps, learning.rate, learning.course, learning.warmup, learning.floor, learning.optimizer, learning.clip,
+        return with(new Learning(steps, learning.rate, learning.course, learning.warmup, learning.floor, learning.fromZero, learning.freeze, learning.optimizer, learning.clip,
                 learning.precision, learning.lossScale, learning.lossScaleEvery, learning.recompute, learning.dropout, learning.stochasticDepth));
     }
 
     /** The same with another highest learning rate. */
     public TrainingRun withRate(double highest) {
-        return with(new Learning(learning.steps, highest, learning.course, learning.warmup, learning.floor, learning.optimizer, learning.clip,
+        return with(new Learning(learning.steps, highest, learning.course, learning.warmup, learning.floor, learning.fromZero, learning.freeze, learning.optimizer, learning.clip,
                 learning.precision, learning.lossScale, learning.lossScaleEvery, learning.recompute, learning.dropout, learning.stochasticDepth));
     }
 
     /** The same with another course of the learning rate: a warm-up of steps, or below 1 of a share of all, and the share left at the end. */
     public TrainingRun withSchedule(Schedule.Course course, double warmup, double floor) {
-        return with(new Learning(learning.steps, learning.rate, course, warmup, floor, learning.optimizer, learning.clip, learning.precision,
+        return with(new Learning(learning.steps, learning.rate, course, warmup, floor, learning.fromZero, learning.freeze, learning.optimizer, learning.clip, learning.precision,
                 learning.lossScale, learning.lossScaleEvery, learning.recompute, learning.dropout, learning.stochasticDepth));
     }
 
+    /** The same, whose first step has the rate of a step 0, as PyTorch's schedules count. */
+    public TrainingRun withScheduleFromZero(boolean fromZero) {
+        return with(new Learning(learning.steps, learning.rate, learning.course, learning.warmup, learning.floor, fromZero, learning.freeze, learning.optimizer,
+                learning.clip, learning.precision, learning.lossScale, learning.lossScaleEvery, learning.recompute, learning.dropout, learning.stochasticDepth));
+    }
+
+    /** The same, in which parameters stay what they are whose names end so: {@code output-norm.gain}, {@code bias}. */
+    public TrainingRun withFrozen(List<String> names) {
+        return with(new Learning(learning.steps, learning.rate, learning.course, learning.warmup, learning.floor, learning.fromZero, names, learning.optimizer,
+                learning.clip, learning.precision, learning.lossScale, learning.lossScaleEvery, learning.recompute, learning.dropout, learning.stochasticDepth));
+    }
+
     public TrainingRun withOptimizer(OptimizerRule rule) {
-        return with(new Learning(learning.steps, learning.rate, learning.course, learning.warmup, learning.floor, rule, learning.clip,
+        return with(new Learning(learning.steps, learning.rate, learning.course, learning.warmup, learning.floor, learning.fromZero, learning.freeze, rule, learning.clip,
                 learning.precision, learning.lossScale, learning.lossScaleEvery, learning.recompute, learning.dropout, learning.stochasticDepth));
     }
 
     public TrainingRun withClip(double norm) {
-        return with(new Learning(learning.steps, learning.rate, learning.course, learning.warmup, learning.floor, learning.optimizer, norm,
+        return with(new Learning(learning.steps, learning.rate, learning.course, learning.warmup, learning.floor, learning.fromZero, learning.freeze, learning.optimizer, norm,
                 learning.precision, learning.lossScale, learning.lossScaleEvery, learning.recompute, learning.dropout, learning.stochasticDepth));
     }
 
     public TrainingRun withPrecision(Precision precision) {
-        return with(new Learning(learning.steps, learning.rate, learning.course, learning.warmup, learning.floor, learning.optimizer,
+        return with(new Learning(learning.steps, learning.rate, learning.course, learning.warmup, learning.floor, learning.fromZero, learning.freeze, learning.optimizer,
                 learning.clip, precision, learning.lossScale, learning.lossScaleEvery, learning.recompute, learning.dropout,
                 learning.stochasticDepth));
     }
 
     public TrainingRun withLossScale(double first, long every) {
-        return with(new Learning(learning.steps, learning.rate, learning.course, learning.warmup, learning.floor, learning.optimizer,
+        return with(new Learning(learning.steps, learning.rate, learning.course, learning.warmup, learning.floor, learning.fromZero, learning.freeze, learning.optimizer,
                 learning.clip, learning.precision, first, every, learning.recompute, learning.dropout, learning.stochasticDepth));
     }
 
     public TrainingRun withRecompute(boolean again) {
-        return with(new Learning(learning.steps, learning.rate, learning.course, learning.warmup, learning.floor, learning.optimizer,
+        return with(new Learning(learning.steps, learning.rate, learning.course, learning.warmup, learning.floor, learning.fromZero, learning.freeze, learning.optimizer,
                 learning.clip, learning.precision, learning.lossScale, learning.lossScaleEvery, again, learning.dropout, learning.stochasticDepth));
     }
 
     /** The same, dropping values that enter the stream and whole branches of blocks (stochastic depth) by chance. */
     public TrainingRun withDropout(double values, double lastBlock) {
-        return with(new Learning(learning.steps, learning.rate, learning.course, learning.warmup, learning.floor, learning.optimizer,
+        return with(new Learning(learning.steps, learning.rate, learning.course, learning.warmup, learning.floor, learning.fromZero, learning.freeze, learning.optimizer,
                 learning.clip, learning.precision, learning.lossScale, learning.lossScaleEvery, learning.recompute, values, lastBlock));
     }
 

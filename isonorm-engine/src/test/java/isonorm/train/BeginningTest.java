@@ -14,6 +14,7 @@ import isonorm.architecture.NormKind;
 import isonorm.architecture.Output;
 import isonorm.architecture.Part;
 import isonorm.architecture.Placement;
+import isonorm.architecture.Role;
 import isonorm.architecture.Stream;
 import isonorm.architecture.Wiring;
 import isonorm.backpropagation.Parameters;
@@ -26,6 +27,7 @@ import java.util.Collections;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.OptionalDouble;
 import java.util.TreeMap;
 import org.junit.jupiter.api.Test;
 
@@ -57,6 +59,45 @@ class BeginningTest {
                 }
             }
         }
+    }
+
+    /** Magneto's and OLMo's, of block 2 of 3. */
+    @Test
+    void initializationsAreTheirPapers() {
+        Norm norm = Norm.of(NormKind.LAYER, 1e-5, Affine.GAIN_AND_BIAS);
+        Block block = Block.of(Placement.PRE, Wiring.SEQUENTIAL, norm, Attention.of(2, 32), Mlp.plain(256, Activation.GELU));
+        Architecture architecture = Architecture.of("test", 64, 32, Embedding.Tokens.of(500, 64), Collections.nCopies(3, block), Optional.of(norm),
+                Output.Words.of(false));
+        double more = Math.sqrt(Math.log(6));
+        Map<Part, Double> magneto = Map.of(Part.ATTENTION_OUTPUT, more * Math.sqrt(2.0 / 128), Part.MLP_UP, more * Math.sqrt(2.0 / 320), Part.MLP_DOWN, more * Math.sqrt(2.0 / 320));
+        Map<Part, Double> olmo = Map.of(Part.QUERY_KEY_VALUE, 1 / Math.sqrt(64), Part.MLP_UP, 1 / Math.sqrt(64), Part.ATTENTION_OUTPUT, 1 / Math.sqrt(2 * 64 * 2), Part.MLP_DOWN,
+                1 / Math.sqrt(2 * 256 * 2));
+        for (Map.Entry<BlockStrategy.Initialization, Map<Part, Double>> each : Map.of(BlockStrategy.Initialization.MAGNETO, magneto, BlockStrategy.Initialization.OLMO, olmo).entrySet()) {
+            try (Team team = Team.of(1); Parameters parameters = Parameters.of(architecture, Type.F32, Type.F32)) {
+                new Beginning(_ -> each.getKey(), new TrainingRun.Initial(DEVIATION, OptionalDouble.of(0.632), 0.8, 0.2), 1, 1).fill(parameters, architecture, team);
+                each.getValue().forEach((part, expected) -> {
+                    Rows w = parameters.get(part, 1, Role.Field.WEIGHT).weights();
+                    assertEquals(expected, spread(w), 0.03 * expected, each.getKey() + " " + part);
+                });
+                Rows qkv = parameters.get(Part.QUERY_KEY_VALUE, 1, Role.Field.WEIGHT).weights();
+                if (each.getKey() == BlockStrategy.Initialization.MAGNETO) { // queries and keys as they are, values larger
+                    assertEquals(Math.sqrt(2.0 / 128), spread(qkv.slice(0, 128)), 0.03 * Math.sqrt(2.0 / 128));
+                    assertEquals(more * Math.sqrt(2.0 / 128), spread(qkv.slice(128, 64)), 0.03 * more * Math.sqrt(2.0 / 128));
+                }
+                Rows table = parameters.get(Part.TOKEN_EMBEDDING, -1, Role.Field.WEIGHT).weights();
+                assertEquals(0.632, spread(table), 0.02);
+            }
+        }
+    }
+
+    private static double spread(Rows w) {
+        double squares = 0;
+        for (int r = 0; r < w.rows(); r++) {
+            for (int c = 0; c < w.columns(); c++) {
+                squares += w.get(r, c) * w.get(r, c);
+            }
+        }
+        return Math.sqrt(squares / w.rows() / w.columns());
     }
 
     /** Every matrix of a model with those of other seeds, and blocks with each other. */

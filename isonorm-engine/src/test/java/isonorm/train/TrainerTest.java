@@ -19,10 +19,13 @@ import isonorm.architecture.Mlp;
 import isonorm.architecture.Norm;
 import isonorm.architecture.NormKind;
 import isonorm.architecture.Output;
+import isonorm.architecture.Part;
 import isonorm.architecture.Placement;
+import isonorm.architecture.Role;
 import isonorm.architecture.Stream;
 import isonorm.architecture.Wiring;
 import isonorm.backpropagation.Examples;
+import isonorm.backpropagation.Parameters;
 import isonorm.checkpoint.CheckpointException;
 import isonorm.checkpoint.Config;
 import isonorm.checkpoint.Dtype;
@@ -37,12 +40,15 @@ import isonorm.depth.DepthSurvey;
 import isonorm.depth.Position;
 import isonorm.family.Isonorm;
 import isonorm.family.RemoteCode;
+import isonorm.kernel.Rows;
+import isonorm.kernel.Type;
 import isonorm.layer.ForwardPass;
 import isonorm.model.Batch;
 import isonorm.model.Compute;
 import isonorm.model.Progress;
 import isonorm.model.Result;
 import isonorm.rewrite.ModelWriter;
+import isonorm.tensor.Team;
 import isonorm.weights.Model;
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -193,7 +199,10 @@ class TrainerTest {
                 }
             }
         }
-        all.add("dyt strategy.scaling=lns");
+        all.add("dyt strategy.scaling=lns init.alpha=0.8/0.2");
+        all.add("pre-ln transfer=completep transfer.width=8 transfer.blocks=1");
+        all.add("peri-ln transfer=completep transfer.width=8 transfer.blocks=1");
+        all.add("lns optimizer=muon init.embedding=0.632");
         all.add("pre-crmsnorm strategy.scaling=skipinit");
         all.add("sub-ln strategy.scaling=heads");
         all.add("peri-ln strategy.scaling=lns+layerscale+heads+gpas strategy.inner=qk+sub");
@@ -223,7 +232,11 @@ class TrainerTest {
         values.put("init.deviation", "0.2");
         Memory memory = run(values);
         double trained = memory.lines.getLast().validation();
-        LoadedModel written = LoadedModel.open(run.resolve("model"));
+        assertEquals(loss(LoadedModel.open(run.resolve("model"))), trained, LOSS);
+    }
+
+    /** Of the layers in float64, on what a small run evaluates. */
+    private static double loss(LoadedModel written) throws IOException {
         double loss = 0;
         int targets = 0;
         try (ForwardPass pass = ForwardPass.streaming(Model.of(written.model()), Compute.F64)) {
@@ -244,7 +257,7 @@ class TrainerTest {
                 }
             }
         }
-        assertEquals(loss / targets, trained, LOSS);
+        return loss / targets;
     }
 
     /** The last block included, and of a compressed stream the value that it implies. */
@@ -307,6 +320,71 @@ class TrainerTest {
         Config longer = Isonorm.withConstants(LoadedModel.open(model).config(), new double[] {1, 0.5});
         assertEquals("config.json has layernorm_scaling = [1.0, 0.5]; supported is a positive number for each of 3 blocks",
                 assertThrows(CheckpointException.class, () -> Isonorm.constants(longer, 3)).getMessage());
+    }
+
+    /** A Llama with norms of another family is written as that family's, which other tools read. */
+    @ParameterizedTest
+    @CsvSource({"output-norm, none, olmo2", "pre-rmsnorm, qk, qwen3", "pre-rmsnorm, none, llama", "peri-ln, none, isonorm"})
+    void modelsAreWrittenInTheFormatThatCanSayThem(String strategy, String inner, String type) throws IOException {
+        Map<String, String> values = small(folder.resolve("run"));
+        values.put("model.preset", "llama-60m");
+        values.put("strategy", strategy);
+        if (!inner.equals("none")) {
+            values.put("strategy.inner", inner);
+        }
+        values.put("init.deviation", "0.2");
+        double trained = run(values).lines.getLast().validation();
+        LoadedModel written = LoadedModel.open(folder.resolve("run/model"));
+        assertEquals(type, written.config().textOr("", "model_type"));
+        assertEquals(trained, loss(written), LOSS);
+        Map<String, String> further = small(folder.resolve("further"));
+        List.of("model.width", "model.blocks", "model.heads").forEach(further::remove);
+        further.put("from", folder.resolve("run/model").toString());
+        run(further);
+        assertEquals(type, LoadedModel.open(folder.resolve("further/model")).config().textOr("", "model_type"));
+    }
+
+    /** What is frozen is what it was, and its gradient is none that could be clipped by. */
+    @Test
+    void whatIsFrozenStays() throws IOException {
+        for (String optimizer : List.of("adamw", "muon")) {
+            Map<String, String> values = small(folder.resolve(optimizer));
+            values.put("strategy", "peri-ln");
+            values.put("optimizer", optimizer);
+            values.put("freeze", "output-norm.gain+attention.output.weight+blocks.1.mlp.up.bias");
+            values.put("steps", "2");
+            run(values);
+            Path state = folder.resolve(optimizer + "/checkpoint-0000002/trainer.safetensors");
+            for (float gain : values(state, "weights.blocks.1.mlp_output_norm.gain")) {
+                assertEquals(1, gain);
+            }
+            float[] begun = new float[16 * 16];
+            TrainingRun told = Configuration.of(values).run();
+            Recipe recipe = Recipe.of(told, DataOfRun.of(told));
+            try (Team team = Team.of(1); Parameters parameters = Parameters.of(recipe.architecture(), Type.F32, Type.F32)) {
+                Beginning.of((TrainingRun.Start.New) told.start(), recipe.strategy(), recipe.architecture(), told.seed()).fill(parameters, recipe.architecture(), team);
+                Rows weights = parameters.get(Part.ATTENTION_OUTPUT, 1, Role.Field.WEIGHT).weights();
+                for (int i = 0; i < begun.length; i++) {
+                    begun[i] = (float) weights.get(i / 16, i % 16);
+                }
+            }
+            assertArrayEquals(begun, values(state, "weights.blocks.1.attention.output.weight"));
+            assertEquals(0, values(state, "weights.blocks.1.mlp.up.bias")[0]);
+            assertTrue(values(state, "weights.blocks.0.mlp.up.bias")[0] != 0 && values(state, "weights.blocks.1.attention_norm.gain")[0] != 1);
+        }
+        assertTrue(refusal(Map.of("freeze", "outputnorm.gain")).startsWith("no parameter that could be frozen is called outputnorm.gain; one is called "));
+        assertTrue(refusal(Map.of("freeze", "weight+gain+bias")).startsWith("freeze names every parameter"));
+    }
+
+    @Test
+    void aScheduleCanBeginAtZero() {
+        Schedule counted = new Schedule(Schedule.Course.COSINE, 2, 10, 4, 0.1, false);
+        Schedule fromZero = new Schedule(Schedule.Course.COSINE, 2, 10, 4, 0.1, true);
+        assertEquals(0, fromZero.rate(1));
+        for (int step = 1; step < 10; step++) {
+            assertEquals(counted.rate(step), fromZero.rate(step + 1));
+        }
+        assertEquals(2, new Schedule(Schedule.Course.LINEAR, 2, 10, 0, 0, true).rate(1));
     }
 
     private static float[] values(Path file, String name) throws IOException {
@@ -593,6 +671,9 @@ class TrainerTest {
     void wrongConfigurationsAreRefusedInOneLine() {
         assertEquals("there is no key stepz; did you mean steps?", refusal(Map.of("stepz", "3")));
         assertEquals("steps must be a whole number of 1 or more, got 0", refusal(Map.of("steps", "0")));
+        assertEquals("optimizer must be adamw, adam, sgd or muon, got lion", refusal(Map.of("optimizer", "lion")));
+        assertEquals("transfer must be completep or none, got mup", refusal(Map.of("transfer", "mup")));
+        assertTrue(refusal(Map.of("transfer", "completep", "optimizer", "muon")).startsWith("CompleteP says how Adam's rate"));
         assertEquals("lr must be a number from 0.0 on, got fast", refusal(Map.of("lr", "fast")));
         assertTrue(refusal(Map.of("strategy", "peri-n")).startsWith("there is no strategy peri-n; did you mean peri-ln?"));
         assertTrue(refusal(Map.of("model.preset", "lama-60m")).startsWith("there is no preset lama-60m; did you mean llama-60m?"));

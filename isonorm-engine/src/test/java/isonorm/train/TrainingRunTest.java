@@ -10,6 +10,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.OptionalInt;
 import java.util.Set;
 import java.util.TreeSet;
@@ -63,19 +64,24 @@ class TrainingRunTest {
                 Map.entry("model.preset", "llama-60m"), Map.entry("model.width", "32"), Map.entry("model.blocks", "4"), Map.entry("model.heads", "4"),
                 Map.entry("model.hidden", "48"), Map.entry("init.deviation", "0.01"), Map.entry("data", "tokens"), Map.entry("data.validation", "0.1"), Map.entry("data.bos", "never"),
                 Map.entry("image", "32"), Map.entry("batch", "3"), Map.entry("sequence", "5"), Map.entry("accumulate", "2"), Map.entry("lr", "0.0005"),
-                Map.entry("schedule", "linear"), Map.entry("warmup", "12"), Map.entry("floor", "0.2"), Map.entry("optimizer", "adamw"),
+                Map.entry("schedule", "linear"), Map.entry("warmup", "12"), Map.entry("floor", "0.2"), Map.entry("optimizer", "muon"),
                 Map.entry("beta1", "0.8"), Map.entry("beta2", "0.9"), Map.entry("epsilon", "1e-7"), Map.entry("decay", "0.3"), Map.entry("clip", "2"),
                 Map.entry("dtype", "bf16-pure"), Map.entry("loss-scale", "1024"), Map.entry("loss-scale.every", "9"), Map.entry("recompute", "true"),
                 Map.entry("dropout", "0.4"), Map.entry("stochastic-depth", "0.6"), Map.entry("log.every", "4"), Map.entry("depth.every", "6"),
                 Map.entry("eval.every", "8"), Map.entry("eval.batches", "11"), Map.entry("checkpoint.every", "13"), Map.entry("checkpoint.keep", "5"),
-                Map.entry("stop.above", "1.5"), Map.entry("stop.patience", "14"));
+                Map.entry("stop.above", "1.5"), Map.entry("stop.patience", "14"), Map.entry("init.embedding", "0.632"), Map.entry("init.alpha", "0.8/0.2"),
+                Map.entry("transfer", "completep"), Map.entry("transfer.width", "64"), Map.entry("transfer.blocks", "4"), Map.entry("schedule.zero", "true"),
+                Map.entry("freeze", "output-norm.gain+bias"), Map.entry("muon.momentum", "0.9"), Map.entry("muon.adjustment", "original"), Map.entry("muon.rest", "0.5"));
         TrainingRun run = roundTrip(values);
         Set<String> told = new TreeSet<>(values.keySet());
         Configuration.keys().stream().map(Configuration.Key::name).filter(name -> !name.startsWith("strategy") && !Set.of("from", COLUMN).contains(name))
                 .forEach(name -> assertTrue(told.contains(name), name));
         Configuration defaults = Configuration.of(Map.of());
-        values.forEach((key, value) -> assertTrue(key.equals("optimizer") || !value.equals(defaults.values().get(key)), key + " is the default"));
-        assertEquals(new OptimizerRule.AdamW(0.8, 0.9, 1e-7, 0.3), run.learning().optimizer());
+        values.forEach((key, value) -> assertTrue(!value.equals(defaults.values().get(key)), key + " is the default"));
+        OptimizerRule.AdamW rest = new OptimizerRule.AdamW(0.8, 0.9, 1e-7, 0.3);
+        assertEquals(new OptimizerRule.Muon(0.9, OptimizerRule.Muon.Adjustment.ORIGINAL, 0.3, rest, 0.5), run.learning().optimizer());
+        assertEquals(rest, roundTrip(Map.of("optimizer", "adamw", "beta1", "0.8", "beta2", "0.9", "epsilon", "1e-7", "decay", "0.3")).learning().optimizer());
+        assertEquals(List.of("output-norm.gain", "bias"), run.learning().freeze());
         roundTrip(Map.of("optimizer", "adam", "beta2", "0.9"));
         roundTrip(Map.of("optimizer", "sgd", "beta1", "0.5", "decay", "0"));
         roundTrip(Map.of("from", "gpt2", "strategy.running", "equivalent-rmsnorm"));
@@ -100,7 +106,7 @@ class TrainingRunTest {
         Strategy strategy = Strategy.named("lns").withName("mine").everywhere(block -> block.withScalings(Set.of(Scaling.SKIPINIT)))
                 .in(new TreeSet<>(List.of(1, 2)), Strategy.named("keel")).inFirst(0.5, block -> block.withPlacement(Placement.PERI));
         TrainingRun.Start.New model = new TrainingRun.Start.New("shakespeare", OptionalInt.empty(), OptionalInt.of(5), OptionalInt.empty(),
-                OptionalInt.empty(), strategy, 0.02);
+                OptionalInt.empty(), strategy, TrainingRun.Initial.of(0.02), Optional.empty());
         TrainingRun again = Configuration.of(TrainingRun.in(Path.of("x")).withStart(model)).run();
         assertEquals(strategy.blocks(5), ((TrainingRun.Start.New) again.start()).strategy().blocks(5));
     }
