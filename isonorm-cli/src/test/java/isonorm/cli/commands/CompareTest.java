@@ -69,7 +69,7 @@ class CompareTest {
                   steps: 6
                   log.every: 2
                   eval: {every: 3, batches: 1}
-                  depth.every: 0
+                  depth.every: 3
                   checkpoint.every: 0
                   threads: 1
                   stop.above: 1
@@ -93,6 +93,8 @@ class CompareTest {
         assertEquals(4, json.path("summary").size());
         assertEquals(8 * 2 * 3, json.path("variance").size());
         assertEquals(8 * 2 * 6, json.path("angular_distance").size());
+        assertEquals(8 * 3, json.path("gradients").size());
+        assertTrue(json.at("/gradients/0/gradient_norm").asDouble() > 0 && json.at("/runs/0/spike_score_loss").isNumber(), json.path("gradients").toString());
         for (String list : List.of("summary", "runs", "curves", "variance", "angular_distance", "gradients")) {
             assertEquals(json.path(list).size() + 1, Files.readAllLines(out.resolve(list + ".csv")).size(), list);
         }
