@@ -249,7 +249,9 @@ public final class Conversion {
     }
 
     private Plan plan() throws IOException {
-        return aim.plan(source, untie);
+        boolean rounds = aim instanceof Aim.InForm(Form form) && form == Form.PRE_CRMSNORM
+                && dtype.orElseGet(() -> storedType(Role.of(Part.TOKEN_EMBEDDING, Role.Field.WEIGHT))).bytes() < Dtype.F32.bytes();
+        return rounds ? Plan.of(source, Form.PRE_CRMSNORM, untie, new LeftOut.Cheapest()) : aim.plan(source, untie);
     }
 
     /** The form a model is in already; empty for an ordinary checkpoint of a family. */

@@ -27,6 +27,7 @@ import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
+import java.util.OptionalInt;
 import java.util.Set;
 import java.util.function.Predicate;
 import java.util.stream.Collectors;
@@ -327,6 +328,11 @@ record Plan(
      * @throws ConversionRefused with every reason, if there is no exact way
      */
     static Plan of(LoadedModel source, Form form, boolean untie) throws IOException {
+        return of(source, form, untie, new LeftOut.Last());
+    }
+
+    /** The same, of which a compressed stream leaves a dimension out that need not be the last. */
+    static Plan of(LoadedModel source, Form form, boolean untie, LeftOut leftOut) throws IOException {
         List<String> reasons = refusals(source, form);
         if (!reasons.isEmpty()) {
             throw new ConversionRefused(reasons);
@@ -342,11 +348,17 @@ record Plan(
         if (current.isPresent()) {
             familyConfig = source.config().object("source_config");
             rewrites.addAll(unrounded(current.get(), form, source, familyConfig));
-            boolean rounded = !rewrites.equals(List.of(new Rewrite.Expand())); // expanding alone gives the function that the file holds
+            boolean rounded = !rewrites.stream().allMatch(each -> each instanceof Rewrite.Expand || each instanceof Rewrite.Swap); // they give the function that the file holds
             original = rounded ? rewritten(source, rewrites) : original;
             back(form, source, familyConfig, rewrites);
         }
         forth(current.isPresent(), form, untie, rewrites);
+        OptionalInt dimension = OptionalInt.empty();
+        if (form == Form.PRE_CRMSNORM) {
+            dimension = leftOut.of(rewritten(source, rewrites));
+            dimension.ifPresent(of -> rewrites.add(new Rewrite.Swap(of)));
+            rewrites.add(new Rewrite.Compress());
+        }
         if (form == Form.CENTRED) {
             unitScale(current.isPresent() ? describe(source, familyConfig) : architecture(source)).ifPresent(rewrites::add);
         }
@@ -357,7 +369,13 @@ record Plan(
         }
         if (!form.isFamilyFormat()) {
             Config config = Isonorm.config(result.architecture(), form.label(), familyConfig, Isonorm.VERSION);
-            return new Plan(source, form, original, rewrites, result, Optional.empty(), Isonorm.naming(), config, notes(source, result.architecture()));
+            List<String> notes = notes(source, result.architecture());
+            if (dimension.isPresent()) {
+                config = Isonorm.withLeftOut(config, dimension.getAsInt());
+                notes.add("Dimension " + dimension.getAsInt() + " of the stream is the one that is left out, in place of the last, which would cost more where values are"
+                        + " rounded; left_out_dimension in config.json says so, and the way back puts it where it was.");
+            }
+            return new Plan(source, form, original, rewrites, result, Optional.empty(), Isonorm.naming(), config, notes);
         }
         boolean untied = result.architecture().output() instanceof Output.Words words && !words.tied();
         Config config = untied ? Family.untied(familyConfig) : familyConfig;
@@ -389,6 +407,7 @@ record Plan(
     private static List<Rewrite> unrounded(Form current, Form form, LoadedModel source, Config familyConfig) throws CheckpointException {
         List<Rewrite> rewrites = new ArrayList<>();
         rewrites.add(current == Form.PRE_CRMSNORM ? new Rewrite.Expand() : new Rewrite.Recentre());
+        Isonorm.leftOut(source.config(), architecture(source).width()).ifPresent(dimension -> rewrites.add(new Rewrite.Swap(dimension)));
         if (form.isFamilyFormat()) {
             rewrites.add(new Rewrite.Refold(describe(source, familyConfig)));
         }
@@ -433,9 +452,6 @@ record Plan(
                     rewrites.add(new Rewrite.Centre(untie));
                     rewrites.add(new Rewrite.ToRmsNorm());
                     rewrites.add(new Rewrite.Fold());
-                }
-                if (form == Form.PRE_CRMSNORM) {
-                    rewrites.add(new Rewrite.Compress());
                 }
             }
             case RMSNORM -> {

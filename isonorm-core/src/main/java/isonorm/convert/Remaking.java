@@ -84,7 +84,7 @@ final class Remaking {
         Architecture result = Model.of(written.model()).architecture();
         try {
             boolean untie = !form.get().isFamilyFormat() && ties(Model.of(source.model()).architecture()) && !ties(result);
-            Model model = Plan.of(source, form.get(), untie).result();
+            Model model = Plan.of(source, form.get(), untie, new LeftOut.Known(Isonorm.leftOut(written.config(), result.width()))).result();
             boolean same = new HashSet<>(model.architecture().parameters()).equals(new HashSet<>(result.parameters()));
             return same ? Optional.of(model) : Optional.empty();
         } catch (ConversionRefused | CheckpointException e) {

@@ -32,6 +32,7 @@ public final class Isonorm implements Family {
     public static final String VERSION = version();
 
     private static final String QUANT_METHOD = "isonorm";
+    private static final String LEFT_OUT = "left_out_dimension";
     private static final String CONSTANTS = "layernorm_scaling";
 
     private static String version() {
@@ -148,6 +149,27 @@ public final class Isonorm implements Family {
         return constants;
     }
 
+    /** A config.json that says which dimension a compressed stream has left out, in the order that the stream had before; the last changed places with it. */
+    public static Config withLeftOut(Config config, int dimension) {
+        return config.with(LEFT_OUT, dimension);
+    }
+
+    /**
+     * The dimension that a compressed stream of a width has left out; empty where it is the last.
+     *
+     * @throws CheckpointException if it is none of the stream's
+     */
+    public static OptionalInt leftOut(Config config, int width) throws CheckpointException {
+        if (!config.has(LEFT_OUT)) {
+            return OptionalInt.empty();
+        }
+        int dimension = config.integer(LEFT_OUT);
+        if (dimension < 0 || dimension >= width) {
+            throw Config.unsupported(LEFT_OUT, dimension, "a dimension of the stream, 0 to " + (width - 1));
+        }
+        return OptionalInt.of(dimension);
+    }
+
     /** Every part under the name of its role. */
     public static Naming naming() {
         return Naming.byRole();
@@ -165,6 +187,7 @@ public final class Isonorm implements Family {
         try {
             Architecture architecture = ArchitectureJson.read(config.object("architecture"));
             Fit.require(architecture);
+            leftOut(config, architecture.width());
             if (config.find("form").isPresent() && architecture.blocks().stream().anyMatch(block -> block.both(Placement.NONE))) {
                 // They could be taken for blocks whose norms were folded.
                 throw Config.unsupported("placement", "none", "blocks without norms in models that have no form");

@@ -285,6 +285,43 @@ public final class Operation {
                 });
     }
 
+    /** One column in the place of the last, and the last in its place. */
+    static Matrix swapColumns(Matrix of, int column) {
+        int last = of.columns() - 1;
+        String step = of.rows() == 1 ? "swapped value " + column + " and the last" : "swapped column " + column + " and the last";
+        return new Changed(of, of.rows(), of.columns(), step, Preparation.NOTHING, (_, tile, into) -> {
+            of.read(tile, into);
+            try (Scratch scratch = Scratch.borrow(Math.max(1, tile.rows()))) {
+                for (int place : new int[] {column, last}) {
+                    int c = place - tile.column();
+                    if (c >= 0 && c < tile.columns()) {
+                        of.read(tile.withColumns(column + last - place, 1), scratch.values());
+                        for (int r = 0; r < tile.rows(); r++) {
+                            into[r * tile.columns() + c] = scratch.values()[r];
+                        }
+                    }
+                }
+            }
+        });
+    }
+
+    /** One row in the place of the last, and the last in its place. */
+    static Matrix swapRows(Matrix of, int row) {
+        int last = of.rows() - 1;
+        return new Changed(of, of.rows(), of.columns(), "swapped row " + row + " and the last", Preparation.NOTHING, (_, tile, into) -> {
+            of.read(tile, into);
+            try (Scratch scratch = Scratch.borrow(tile.columns())) {
+                for (int place : new int[] {row, last}) {
+                    int r = place - tile.row();
+                    if (r >= 0 && r < tile.rows()) {
+                        of.read(tile.withRows(row + last - place, 1), scratch.values());
+                        System.arraycopy(scratch.values(), 0, into, r * tile.columns(), tile.columns());
+                    }
+                }
+            }
+        });
+    }
+
     /** The same rows in another order; row r is row {@code order[r]}. */
     static Matrix reorderRows(Matrix of, int[] order) {
         return new Changed(of, of.rows(), of.columns(), "put rows that are turned together beside each other", Preparation.NOTHING, (_, tile, into) -> {

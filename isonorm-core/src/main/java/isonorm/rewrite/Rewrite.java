@@ -26,10 +26,12 @@ import isonorm.weights.Basis;
 import isonorm.weights.Matrix;
 import isonorm.weights.Model;
 import isonorm.weights.Rotation;
+import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.Set;
+import java.util.function.UnaryOperator;
 import java.util.stream.IntStream;
 
 /**
@@ -345,6 +347,70 @@ public sealed interface Rewrite {
                 w.change(Role.of(ATTENTION_OUTPUT, l, WEIGHT), of -> Rotated.heads(of, basis));
             }
             return w.model(architecture);
+        }
+    }
+
+    /**
+     * Swaps a dimension of the stream and the last: nothing that is computed depends on their order. Swapping again undoes it.
+     *
+     * <p>Precondition: the norms before linear layers have no affine part, and nothing but linear layers reads the final norm.
+     */
+    record Swap(int dimension) implements Rewrite {
+        @Override
+        public Model applyToMain(Model model) {
+            Edit w = Edit.of(model);
+            Architecture architecture = model.architecture();
+            UnaryOperator<Matrix> columns = of -> Operation.swapColumns(of, dimension);
+            Rewriting.mapStream(architecture, w, of -> Operation.swapRows(of, dimension), columns);
+            for (int l = 0; l < architecture.blocks().size(); l++) {
+                Block block = architecture.blocks().get(l);
+                for (Part norm : Architecture.norms(block)) {
+                    Architecture.readers(block, l, norm).forEach(reader -> w.change(reader, columns));
+                }
+            }
+            w.change(Role.of(FINAL_NORM, GAIN), columns);
+            w.change(Role.of(FINAL_NORM, BIAS), columns);
+            Rewriting.finalReaders(architecture).forEach(reader -> w.change(reader, columns));
+            return w.model(architecture);
+        }
+
+        /** Whether a model is one whose order of dimensions nobody sees. */
+        public static boolean isHidden(Architecture architecture) {
+            boolean tables = architecture.embedding() instanceof Embedding.Tokens tokens ? tokens.projection() == Embedding.Projection.NONE
+                    : architecture.embedding() instanceof Embedding.Patches;
+            return tables && architecture.companion().isEmpty() && architecture.embedding().streamNorm().isEmpty() && !Rewriting.finalReaders(architecture).isEmpty()
+                    && !(architecture.output() instanceof Output.Hidden);
+        }
+
+        /**
+         * What leaving each dimension out of a compressed stream costs, but for a factor: the sum of the squares of what its readers then hold, {@code A[:, i] - A[:, j]}
+         * for all i, which is what rounding takes its share of.
+         */
+        public static double[] costs(Model model) throws IOException {
+            double[] costs = new double[model.architecture().width()];
+            List<Matrix> readers = new ArrayList<>();
+            Rewriting.forEachReader(model.architecture(), (role, _) -> readers.add(model.weight(role)));
+            for (Matrix reader : readers) {
+                reader.prepare();
+                try {
+                    double[] row = new double[reader.columns()];
+                    for (int r = 0; r < reader.rows(); r++) {
+                        reader.read(r, 1, row);
+                        double sum = 0;
+                        double squares = 0;
+                        for (double value : row) {
+                            sum += value;
+                            squares += value * value;
+                        }
+                        for (int j = 0; j < row.length; j++) {
+                            costs[j] += squares - 2 * row[j] * sum + row.length * row[j] * row[j];
+                        }
+                    }
+                } finally {
+                    reader.release();
+                }
+            }
+            return costs;
         }
     }
 
