@@ -17,7 +17,8 @@ import java.util.stream.IntStream;
  * @param activations block after block; a position that a block does not have is missing
  * @param angular the angular distance {@code arccos(cos(x, y)) / pi} between the inputs x of block l and y of block l + n, at
  *     {@code [l][n - 1]}, the mean over all tokens; the input of the block behind the last is the end of the stream
- * @param cosine the cosine of the same
+ * @param lastToken the same of the last token of each window alone, as Gromov et al. have it (arXiv 2403.17887)
+ * @param cosine the cosine of the same as {@code angular}
  * @param cka their linear CKA, of up to 32 tokens a window: 1 where the tokens stand to each other as before; NaN where windows have fewer
  *     than four tokens
  * @param withoutDirection how many tokens these leave out, because one of their vectors was zero or not finite
@@ -32,6 +33,7 @@ public record Depth(
         Compute compute,
         List<Map<Position, Activations>> activations,
         double[][] angular,
+        double[][] lastToken,
         double[][] cosine,
         double[][] cka,
         long withoutDirection,
@@ -89,13 +91,13 @@ public record Depth(
 
     /** The same with what removing blocks does. */
     public Depth withSensitivity(Sensitivity measured) {
-        return new Depth(width, tokens, compute, activations, angular, cosine, cka, withoutDirection, massive, growth, experts,
+        return new Depth(width, tokens, compute, activations, angular, lastToken, cosine, cka, withoutDirection, massive, growth, experts,
                 Optional.of(measured), gradients, companion);
     }
 
     /** The same with gradients. */
     public Depth withGradients(GradientNorms measured) {
-        return new Depth(width, tokens, compute, activations, angular, cosine, cka, withoutDirection, massive, growth, experts,
+        return new Depth(width, tokens, compute, activations, angular, lastToken, cosine, cka, withoutDirection, massive, growth, experts,
                 sensitivity, Optional.of(measured), companion);
     }
 

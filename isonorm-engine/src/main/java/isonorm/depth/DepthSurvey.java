@@ -272,7 +272,7 @@ public final class DepthSurvey implements AutoCloseable {
         double[] variances = activations.stream().mapToDouble(block -> requireNonNull(block.get(Position.BLOCK_OUTPUT)).variance()).toArray();
         Distances distances = survey.distances();
         boolean normalized = stack.blocks().stream().allMatch(block -> block.mlpPlacement().normalizesSum());
-        return new Depth(stack.width(), survey.tokens(), compute, activations, distances.angular(), distances.cosine(), survey.similarity().cka(),
+        return new Depth(stack.width(), survey.tokens(), compute, activations, distances.angular(), distances.lastToken(), distances.cosine(), survey.similarity().cka(),
                 distances.without(), survey.massiveActivations(), normalized ? Growth.normalized(variances) : Growth.of(variances), survey.experts(), Optional.empty(),
                 Optional.empty(), companion);
     }

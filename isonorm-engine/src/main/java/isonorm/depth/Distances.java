@@ -16,7 +16,10 @@ final class Distances {
     private final int pairs;
     private final double[] angles;
     private final double[] cosines;
+    private final double[] lastAngles;
     private long tokens;
+    private long lastTokens;
+    private int length;
     private long without;
 
     /** Of this batch, a token each. */
@@ -28,9 +31,12 @@ final class Distances {
         this.pairs = Kernels.pair(inputs, 0);
         this.angles = new double[pairs];
         this.cosines = new double[pairs];
+        this.lastAngles = new double[pairs];
     }
 
-    void begin(int count) {
+    /** So many tokens come, in windows of a length. */
+    void begin(int count, int length) {
+        this.length = length;
         if (tokenAngles.length != count * pairs) {
             tokenAngles = new double[count * pairs];
             tokenCosines = new double[count * pairs];
@@ -48,11 +54,14 @@ final class Distances {
                 without++;
                 continue;
             }
+            boolean last = at / pairs % length == length - 1;
             for (int pair = 0; pair < pairs; pair++) {
                 angles[pair] += tokenAngles[at + pair];
                 cosines[pair] += tokenCosines[at + pair];
+                lastAngles[pair] += last ? tokenAngles[at + pair] : 0;
             }
             tokens++;
+            lastTokens += last ? 1 : 0;
         }
     }
 
@@ -73,12 +82,17 @@ final class Distances {
 
     /** The mean angle over pi, [l][n - 1] of the inputs of blocks l and l + n. */
     double[][] angular() {
-        return means(angles, 1 / Math.PI);
+        return means(angles, 1 / Math.PI / tokens);
+    }
+
+    /** The same of the last token of each window alone. */
+    double[][] lastToken() {
+        return means(lastAngles, 1 / Math.PI / lastTokens);
     }
 
     /** The mean cosine, [l][n - 1]. */
     double[][] cosine() {
-        return means(cosines, 1);
+        return means(cosines, 1.0 / tokens);
     }
 
     private double[][] means(double[] sums, double factor) {
@@ -86,7 +100,7 @@ final class Distances {
         for (int l = 0; l < inputs - 1; l++) {
             means[l] = new double[inputs - 1 - l];
             for (int n = 1; l + n < inputs; n++) {
-                means[l][n - 1] = factor * sums[Kernels.pair(l + n, l)] / tokens;
+                means[l][n - 1] = factor * sums[Kernels.pair(l + n, l)];
             }
         }
         return means;

@@ -91,7 +91,7 @@ final class Survey implements Observer {
         batch = new Tokens(read, length, tokens);
         int count = batch.count();
         all().forEach(gathering -> gathering.begin(count));
-        distances.begin(count);
+        distances.begin(count, length);
         similarity.begin(batch.rows());
         underWay = new AtomicIntegerArray(batch.rows());
         for (int window = 0; window < batch.rows(); window++) {

@@ -149,6 +149,23 @@ class DepthTest {
         requireDefinitions(measure(model, compute, batch(rows)), everything(model, rows), compute, one, least);
     }
 
+    /** What a causal model gives of a text without its last token it gives of it with that one, so the difference of both sums is the last token's. */
+    @Test
+    void theLastTokensAnglesAreGivenBesideTheMean() throws IOException {
+        Model model = Model.of(LoadedModel.open(Fixture.named("gpt2").folder()).model());
+        long[][] rows = {{3, 14, 15, 9, 2}, {27, 18, 28, 1, 8}};
+        try (DepthSurvey survey = DepthSurvey.of(model, Compute.F64)) {
+            Depth whole = survey.measure(List.of(Batch.Tokens.of(rows)).iterator(), 10, Progress.NONE);
+            Depth shorter = survey.measure(List.of(Batch.Tokens.of(Arrays.copyOf(rows[0], 4), Arrays.copyOf(rows[1], 4))).iterator(), 8, Progress.NONE);
+            for (int l = 0; l < whole.blocks(); l++) {
+                for (int n = 0; n < whole.angular()[l].length; n++) {
+                    double last = (10 * whole.angular()[l][n] - 8 * shorter.angular()[l][n]) / 2;
+                    assertEquals(last, whole.lastToken()[l][n], Tolerance.CONVERTED_F64);
+                }
+            }
+        }
+    }
+
     /** Of so many vectors at every position. */
     private static void requireDefinitions(Depth depth, Map<String, List<double[]>> all, Compute compute, String one, int least) {
         double tolerance = compute == Compute.F64 ? Tolerance.CONVERTED_F64 : Tolerance.CONVERTED_F32;

@@ -114,6 +114,7 @@ public record DepthReport(String text, List<Measured> all, Provenance provenance
                 for (int n = 1; l + n <= depth.blocks(); n++) {
                     ObjectNode distance = row(one, distances).put("block", l).put("span", n);
                     Json.put(distance, "distance", depth.distance(l, n));
+                    Json.put(distance, "last_token_distance", depth.lastToken()[l][n - 1]);
                     Json.put(distance, "cosine", depth.cosine()[l][n - 1]);
                     Json.put(distance, "cka", depth.cka()[l][n - 1]);
                 }
