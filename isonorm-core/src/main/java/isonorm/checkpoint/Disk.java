@@ -49,7 +49,7 @@ final class Disk {
                 || message.contains("not enough space on the disk")
                 || message.contains("Disk quota exceeded");
         return new CheckpointException(
-                full ? NO_SPACE : WRITE_FAILED, path + " cannot be written: " + SystemFault.of(e), e);
+                full ? NO_SPACE : WRITE_FAILED, path + " cannot be written: " + SystemFault.ofNew(e), e);
     }
 
     /** Waits until a folder and everything in it are on the disk. */

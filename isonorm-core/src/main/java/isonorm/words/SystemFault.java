@@ -8,8 +8,10 @@ import java.nio.file.DirectoryNotEmptyException;
 import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.FileSystemException;
 import java.nio.file.FileSystemLoopException;
+import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.NotDirectoryException;
+import java.nio.file.Path;
 
 /** What the system says of a file, in words that are not Java's; some exceptions carry only a file's name and say the rest by their class. */
 public final class SystemFault {
@@ -30,6 +32,15 @@ public final class SystemFault {
             case EOFException end -> end.getMessage() == null ? "it ends too soon" : end.getMessage();
             default -> e.getMessage() == null ? "the system gives no reason" : e.getMessage();
         };
+    }
+
+    /** Why a file or folder cannot be made; some places, such as /proc, say of what they won't take that it does not exist. */
+    public static String ofNew(IOException e) {
+        if (!(e instanceof NoSuchFileException gone)) {
+            return of(e);
+        }
+        Path folder = gone.getFile() == null ? null : Path.of(gone.getFile()).toAbsolutePath().getParent();
+        return folder != null && Files.isDirectory(folder) ? "nothing can be made in " + folder : "its folder does not exist";
     }
 
     /** The same with the name of the file, if that is known. */

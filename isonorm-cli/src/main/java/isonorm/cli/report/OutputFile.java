@@ -3,7 +3,6 @@ package isonorm.cli.report;
 import isonorm.words.SystemFault;
 import java.io.IOException;
 import java.nio.file.Files;
-import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 
@@ -28,7 +27,7 @@ public final class OutputFile {
         } catch (IOException e) {
             throw notWritten(file, e);
         } finally {
-            Files.deleteIfExists(temporary);
+            temporary.toFile().delete(); // where nothing could be written, why is said already
         }
     }
 
@@ -49,6 +48,6 @@ public final class OutputFile {
 
     /** What the system says of a full disk names no file, and what it says of others the temporary one. */
     static IOException notWritten(Path file, IOException e) {
-        return new IOException(file + " cannot be written: " + (e instanceof NoSuchFileException ? "its folder does not exist" : SystemFault.of(e)), e);
+        return new IOException(file + " cannot be written: " + SystemFault.ofNew(e), e);
     }
 }
