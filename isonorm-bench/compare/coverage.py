@@ -60,6 +60,33 @@ def fixtures():
     return forms
 
 
+# What the longest adapters are long for.
+LONG = {
+    "Bert": "eleven types that differ in what stands before and behind the blocks", "Wav2Vec2": "convolutions, three ways to write positions, five heads",
+    "SparseLlama": "each of its types routes in another way", "SpeechToText": "two stacks, one of them behind convolutions", "Bart": "two stacks, seven types",
+    "LlamaRelatives": "eight types that are Llama but for something"}
+LONGEST = 95
+
+
+def code(file):
+    """How many lines of a Java file are no comment, no import and not empty."""
+    with open(file, encoding="utf-8") as source:
+        text = re.sub(r"/\*.*?\*/", "", source.read(), flags=re.S)
+    return sum(1 for line in text.splitlines() if line.strip() and not re.match(r"\s*(//|import |package )", line))
+
+
+def adapters():
+    """A sentence about how long adapters are, which are classes in the table of families."""
+    folder = os.path.dirname(LANGUAGE_PART)
+    with open(os.path.join(folder, "Families.java"), encoding="utf-8") as file:
+        entries = re.findall(r"Map\.entry\([^,]+, (?:new )?(\w+)", file.read())
+    lines = {name: code(os.path.join(folder, name + ".java")) for name in entries if name != "Isonorm"}
+    some = sorted(lines.values())
+    longer = sorted((name for name in lines if lines[name] > LONGEST), key=lines.get)
+    return (f"A family is one adapter in `isonorm.family`: {len(lines)} of them read the {len(entries) - 1} types, in {some[len(some) // 2]} lines of code in the middle, {some[0]} at the least. "
+            f"Over {LONGEST} are " + "; ".join(f"{name} ({lines[name]}: {LONG[name]})" for name in longer) + ".")
+
+
 def language_parts():
     with open(LANGUAGE_PART, encoding="utf-8") as file:
         wholes = re.search(r"WHOLES = Map\.ofEntries\((.*?)\);", file.read(), re.S).group(1)
@@ -109,6 +136,8 @@ Why others are not is told from their code, by words in it, and is no more than 
 ```
 isonorm-bench/compare/coverage.py PYTHON > docs/coverage.md
 ```
+
+{adapters()}
 
 | folder | | Isonorm | |
 |---|---|---|---|""")

@@ -26,7 +26,8 @@ ROTARY = {
 ATTENTION = {
     "heads": None, "key_value_heads": None, "head_width": None, "causal": None, "scale": None, "window": None, "rotary": ROTARY,
     "alibi": ("after-scale", "before-scale-bfloat16", "after-scale-interleaved"),
-    "relative_bias": {"buckets": None, "furthest": None, "bidirectional": None, "rows": None, "columns": None, "own": None},
+    "relative_bias": {"buckets": None, "furthest": None, "bidirectional": None, "rows": None, "columns": None, "own": None,
+                      "gates": ("none", "shared", "each-head")},
     "query_key_norm": {"span": ("head", "each-head", "projection"), "norm": NORM}, "value_norm": NORM, "inner_norm": NORM, "head_scales": None,
     "softcap": None, "sinks": None, "clip": None, "bias": None, "key_bias": None, "output_bias": None,
 }
@@ -72,7 +73,7 @@ OUTPUT = {
     "words": {"kind": None, "tied": None, "bias": None, "projected_width": None, "transform": TRANSFORM, "scale": None, "softcap": None},
     "labels": {
         "kind": None, "labels": None, "transform": TRANSFORM, "bias": None,
-        "pooling": ("first", "first-and-mean", "every", "mean", "mean-of-two", "each-of-two", "normed-mean"),
+        "pooling": ("first", "first-and-mean", "every", "patches", "mean", "mean-of-two", "each-of-two", "normed-mean"),
     },
     "hidden": {
         "kind": None, "probe": {"heads": None, "norm": NORM, "mlp": MLP}, "projection": {"width": None, "bias": None},

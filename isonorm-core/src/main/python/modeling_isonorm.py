@@ -381,6 +381,10 @@ class IsonormAttention(Attending):
         if self.relative and self.relative.get("own", True):
             count = (2 * self.relative["rows"] - 1) * (2 * self.relative["columns"] - 1) + 3 if "rows" in self.relative else self.relative["buckets"]
             self.relative_bias = Vector(count, self.heads)
+        self.gates = (self.relative or {}).get("gates", "none")
+        if self.gates != "none":
+            self.relative_gate = nn.Linear(self.head_dim, 8) if self.gates == "shared" else Reader(stack.stream, 2 * self.heads, True, column)
+            self.relative_gate_scale = Vector(self.heads)
         if self.sinks:
             self.sink = Vector(self.heads)
 
@@ -415,6 +419,15 @@ class IsonormAttention(Attending):
         own = places.seen - first + torch.arange(length, device=keys.device)
         return biases[:, :, None] - biases[:, :, own, None]
 
+    def gate(self, x):
+        """What each query multiplies its biases with: (batch, queries, heads)."""
+        if self.gates == "shared":  # each head's part of x, and the sums of four
+            numbers = self.relative_gate(x.unflatten(-1, (self.heads, self.head_dim))).unflatten(-1, (2, 4)).sum(-1)
+        else:
+            numbers = self.relative_gate(x).unflatten(-1, (2, self.heads)).transpose(-1, -2)
+        first, second = torch.sigmoid(numbers).unbind(-1)
+        return first * (second * self.relative_gate_scale.weight - 1) + 2
+
     def forward(self, x, attention_mask=None, places=None, past_key_values=None, table=None, **kwargs):
         y = self.query_key_value(x)
         if self.clip is not None:
@@ -427,6 +440,8 @@ class IsonormAttention(Attending):
             key, value = past_key_values.update(key, value, self.layer_idx)
         own = self.relative_bias.weight if hasattr(self, "relative_bias") else table
         bias = self.bias(places, query.shape[2], key.shape[2], own, x.dtype)
+        if self.gates != "none":
+            bias = bias * self.gate(x).transpose(1, 2)[..., None]
         y, weights = self.attend(query, key, value, attention_mask, bias, **kwargs)
         y = y.reshape(*x.shape[:2], -1)
         if self.inner_norm is not None:
@@ -1297,6 +1312,8 @@ class IsonormWithLabels(IsonormWithHead):
         stack, kind, y = self.model.stack, self.model.stack.output["pooling"], self.given(outputs)
         if kind == "every":
             return self.head(y)
+        if kind == "patches":
+            return self.head(y[:, stack.first_patch:])
         if kind == "first":
             return self.head(y[:, 0])
         if kind == "first-and-mean":
@@ -1338,6 +1355,10 @@ class IsonormForImageClassification(IsonormWithLabels):
     given_output = ImageClassifierOutput
 
 
+class IsonormForMaskedImageModeling(IsonormWithLabels):
+    given_output = ImageClassifierOutput
+
+
 class IsonormForAudioClassification(IsonormWithLabels):
     given_output = SequenceClassifierOutput
 
@@ -1351,11 +1372,12 @@ class IsonormForCTC(IsonormWithLabels):
 
 # The format names a tensor by its role and knows no base model inside another.
 for with_head in (IsonormForCausalLM, IsonormForMaskedLM, IsonormForConditionalGeneration, IsonormForSequenceClassification, IsonormForTokenClassification,
-                  IsonormForImageClassification, IsonormForAudioClassification, IsonormForCTC):
+                  IsonormForImageClassification, IsonormForMaskedImageModeling, IsonormForAudioClassification, IsonormForCTC):
     register_checkpoint_conversion_mapping(
         with_head.__name__, [WeightRenaming(r"^(embedding|blocks|final_norm|pooler|encoder)\.", r"model.\1.")], overwrite=True)
 
 __all__ = [
     "IsonormPreTrainedModel", "IsonormModel", "IsonormTwoTowerModel", "IsonormForCausalLM", "IsonormForMaskedLM", "IsonormForConditionalGeneration",
-    "IsonormForSequenceClassification", "IsonormForTokenClassification", "IsonormForImageClassification", "IsonormForAudioClassification", "IsonormForCTC",
+    "IsonormForSequenceClassification", "IsonormForTokenClassification", "IsonormForImageClassification", "IsonormForMaskedImageModeling",
+    "IsonormForAudioClassification", "IsonormForCTC",
 ]

@@ -205,7 +205,7 @@ public record Architecture(
 
     /**
      * What a part is to the stream. A token table behind a projection does not enter it, nor does what stands before the mean is taken out
-     * explicitly, and of the layers behind the last block only the first reads it.
+     * explicitly, and of the layers behind the last block only the first reads it. Of gates those that heads share read a part of what attention does.
      */
     public Part.Use use(Part part) {
         boolean between = switch (part) {
@@ -213,6 +213,7 @@ public record Architecture(
             case POSITION_EMBEDDING -> entersWhole() || sumIsProjected();
             case SEGMENT_EMBEDDING -> sumIsProjected();
             case EMBEDDING_PROJECTION, MASK_TOKEN -> entersWhole();
+            case RELATIVE_GATE -> blocks.stream().anyMatch(block -> block.mixer().attention().gates() == RelativeBias.Gates.SHARED);
             case HEAD_TRANSFORM -> output instanceof Output.Words words && words.projectedWidth() > 0;
             case HEAD -> switch (output) {
                 case Output.Words words -> words.projectedWidth() > 0 || words.transform().isPresent();
@@ -264,6 +265,8 @@ public record Architecture(
         List<Role> readers = new ArrayList<>();
         if (norm == ATTENTION_NORM) {
             readers.addAll(switch (block.mixer()) {
+                case Attention attention when attention.gates() == RelativeBias.Gates.EACH_HEAD ->
+                    List.of(Role.of(QUERY_KEY_VALUE, l, WEIGHT), Role.of(RELATIVE_GATE, l, WEIGHT));
                 case Attention _, LatentAttention _ -> List.of(Role.of(QUERY_KEY_VALUE, l, WEIGHT));
             });
         }
@@ -328,7 +331,7 @@ public record Architecture(
     /** Whether a classifier reads what the norm gives for one position, or the mean of what it gives for several, and nothing else does. */
     private static boolean foldable(Output.Pooling pooling) {
         return switch (pooling) {
-            case FIRST, EVERY, MEAN, MEAN_OF_TWO, NORMED_MEAN -> true;
+            case FIRST, EVERY, PATCHES, MEAN, MEAN_OF_TWO, NORMED_MEAN -> true;
             case FIRST_AND_MEAN, EACH_OF_TWO -> false;
         };
     }
@@ -507,6 +510,14 @@ public record Architecture(
         norms.inner().ifPresent(norm -> normParameters(all, Role.of(ATTENTION_INNER_NORM, l, GAIN), norm, attention.outputColumns()));
         if (attention.positions().relative().filter(RelativeBias::own).isPresent()) {
             all.add(Parameter.matrix(Role.of(RELATIVE_BIAS, l, WEIGHT), attention.positions().relative().get().buckets().count(), attention.heads().count()));
+        }
+        switch (attention.gates()) {
+            case NONE -> {}
+            case SHARED -> linearParameters(all, Role.of(RELATIVE_GATE, l, WEIGHT), 2 * RelativeBias.Gates.SUMMED, attention.heads().width(), true);
+            case EACH_HEAD -> readerParameters(all, Role.of(RELATIVE_GATE, l, WEIGHT), 2 * attention.heads().count(), true, columns);
+        }
+        if (attention.gates() != RelativeBias.Gates.NONE) {
+            all.add(Parameter.vector(Role.of(RELATIVE_GATE_SCALE, l, WEIGHT), attention.heads().count()));
         }
         if (attention.scores().sinks()) {
             all.add(Parameter.vector(Role.of(ATTENTION_SINK, l, WEIGHT), attention.heads().count()));

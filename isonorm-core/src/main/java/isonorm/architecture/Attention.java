@@ -104,6 +104,11 @@ public record Attention(Heads heads, Scores scores, Positions positions, Norms n
         return scores.causal;
     }
 
+    /** What queries multiply with what their distances from keys add to scores. */
+    public RelativeBias.Gates gates() {
+        return positions.relative.map(RelativeBias::gates).orElse(RelativeBias.Gates.NONE);
+    }
+
     /** How many rows the query-key-value projection has. */
     public int projectionWidth() {
         return (heads.count + 2 * heads.keyValue) * heads.width;

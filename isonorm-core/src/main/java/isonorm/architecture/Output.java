@@ -139,6 +139,8 @@ public sealed interface Output {
         FIRST_AND_MEAN("first-and-mean"),
         /** Every position by itself: there are as many vectors of scores. */
         EVERY("every"),
+        /** Every patch of an image by itself, and nothing that stands beside them (masked image modeling, arXiv 2106.08254, 2111.09886). */
+        PATCHES("patches"),
         /** The mean of all positions that are no padding. */
         MEAN("mean"),
         /** The mean of the first two, a class token and a distillation token (AST). */
@@ -157,6 +159,11 @@ public sealed interface Output {
         /** The word used in files. */
         public String label() {
             return label;
+        }
+
+        /** Whether there is a vector of scores for each of several positions, and not one for an input. */
+        public boolean ofPositions() {
+            return this == EVERY || this == PATCHES;
         }
     }
 

@@ -24,6 +24,8 @@ public enum Part {
     QUERY_UP("attention.query_up", true, Use.NONE),
     KEY_VALUE_UP("attention.key_value_up", true, Use.NONE),
     RELATIVE_BIAS("attention.relative_bias", true, Use.NONE),
+    RELATIVE_GATE("attention.relative_gate", true, Use.READER),
+    RELATIVE_GATE_SCALE("attention.relative_gate_scale", true, Use.NONE),
     ATTENTION_SINK("attention.sink", true, Use.NONE),
     ATTENTION_INNER_NORM("attention.inner_norm", true, Use.NONE),
     ATTENTION_HEAD_SCALE("attention.head_scale", true, Use.NONE),

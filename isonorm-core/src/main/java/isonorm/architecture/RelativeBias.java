@@ -5,8 +5,40 @@ package isonorm.architecture;
  *
  * @param buckets what is told apart
  * @param own whether the block has a table of its own, or takes that of the first block of its stack
+ * @param gates what each query multiplies what is added to its scores with
  */
-public record RelativeBias(Buckets buckets, boolean own) {
+public record RelativeBias(Buckets buckets, boolean own, Gates gates) {
+
+    /**
+     * Gates of queries, {@code a (c b - 1) + 2} where a and b are the sigmoids of two numbers that are made for each head of what attention reads, and c is
+     * learned for each head (WavLM, arXiv 2110.13900).
+     */
+    public enum Gates {
+        NONE("none"),
+        /** One linear layer for all heads, of each head's part of what is read; each number is the sum of {@value #SUMMED} that it gives. */
+        SHARED("shared"),
+        /** A linear layer of all that is read gives the first number of each head, and then the second of each. */
+        EACH_HEAD("each-head");
+
+        /** How many outputs of a shared layer are one number. */
+        public static final int SUMMED = 4;
+
+        private final String label;
+
+        Gates(String label) {
+            this.label = label;
+        }
+
+        /** The word used in files. */
+        public String label() {
+            return label;
+        }
+
+        /** The gate of a head, of its two numbers and c. */
+        public static double of(double first, double second, double scale) {
+            return (scale / (1 + Math.exp(-second)) - 1) / (1 + Math.exp(-first)) + 2;
+        }
+    }
 
     /** Which bucket a pair of positions is in. */
     public sealed interface Buckets {
@@ -82,13 +114,22 @@ public record RelativeBias(Buckets buckets, boolean own) {
         }
     }
 
+    /** A block's own table of these buckets, without gates. */
+    public static RelativeBias of(Buckets buckets) {
+        return new RelativeBias(buckets, true, Gates.NONE);
+    }
+
     /** A block's own table of distances. */
     public static RelativeBias ofDistances(int count, int furthest, boolean bidirectional) {
-        return new RelativeBias(new Distances(count, furthest, bidirectional), true);
+        return of(new Distances(count, furthest, bidirectional));
     }
 
     /** The same table, taken from the first block. */
     public RelativeBias shared() {
-        return new RelativeBias(buckets, false);
+        return new RelativeBias(buckets, false, gates);
+    }
+
+    public RelativeBias withGates(Gates of) {
+        return new RelativeBias(buckets, own, of);
     }
 }

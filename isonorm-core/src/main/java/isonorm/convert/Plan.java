@@ -8,6 +8,7 @@ import isonorm.architecture.Companion;
 import isonorm.architecture.NormKind;
 import isonorm.architecture.Output;
 import isonorm.architecture.Placement;
+import isonorm.architecture.RelativeBias;
 import isonorm.checkpoint.CheckpointException;
 import isonorm.checkpoint.CheckpointException.Reason;
 import isonorm.checkpoint.Config;
@@ -236,6 +237,10 @@ record Plan(
         }
         List<String> reasons = new ArrayList<>();
         embeddingReason(architecture, form, reasons);
+        if (form.isFamilyFormat() && architecture.blocks().stream().anyMatch(block -> block.mixer().attention().gates() == RelativeBias.Gates.EACH_HEAD)) {
+            reasons.add("each head has gates of its own here, with its part of what a norm applied in them, and " + architecture.family()
+                    + "'s format has one layer for all heads; keep the checkpoint it came from");
+        }
         return reasons;
     }
 

@@ -58,6 +58,7 @@ final class AnyConfig {
             case Output.Labels labels when labels.pooling() == Output.Pooling.EVERY && architecture.embedding() instanceof Embedding.Sound ->
                     Set.of("CTC", "AudioFrameClassification");
             case Output.Labels labels when labels.pooling() == Output.Pooling.EVERY -> Set.of("TokenClassification", "QuestionAnswering", "PreTraining");
+            case Output.Labels labels when labels.pooling() == Output.Pooling.PATCHES -> Set.of("MaskedImageModeling");
             case Output.Labels _ -> Set.of("SequenceClassification", "NextSentencePrediction", "ImageClassification", "ImageClassificationWithTeacher",
                     "AudioClassification");
             case Output.Hidden hidden when hidden.projection().isPresent() -> Set.of("ModelWithProjection");

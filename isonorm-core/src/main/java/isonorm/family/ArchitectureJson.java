@@ -301,11 +301,18 @@ final class ArchitectureJson {
         attention.scores().window().ifPresent(window -> at.put("window", window));
         attention.positions().rotary().ifPresent(rotary -> at.set("rotary", write(rotary)));
         attention.positions().alibi().ifPresent(alibi -> at.put("alibi", alibi.label()));
-        attention.positions().relative().ifPresent(relative -> (switch (relative.buckets()) {
-            case RelativeBias.Distances(int count, int furthest, boolean bidirectional) ->
-                at.putObject("relative_bias").put("buckets", count).put("furthest", furthest).put("bidirectional", bidirectional);
-            case RelativeBias.Grid(int rows, int columns) -> at.putObject("relative_bias").put("rows", rows).put("columns", columns);
-        }).put("own", relative.own()));
+        attention.positions().relative().ifPresent(relative -> {
+            ObjectNode bias = at.putObject("relative_bias");
+            switch (relative.buckets()) {
+                case RelativeBias.Distances(int count, int furthest, boolean bidirectional) ->
+                    bias.put("buckets", count).put("furthest", furthest).put("bidirectional", bidirectional);
+                case RelativeBias.Grid(int rows, int columns) -> bias.put("rows", rows).put("columns", columns);
+            }
+            bias.put("own", relative.own());
+            if (relative.gates() != RelativeBias.Gates.NONE) {
+                bias.put("gates", relative.gates().label());
+            }
+        });
         attention.norms().queryKey().ifPresent(norm -> {
             ObjectNode each = at.putObject("query_key_norm");
             each.put("span", norm.span().label());
@@ -637,7 +644,8 @@ final class ArchitectureJson {
         return new RelativeBias(json.find("rows").isPresent()
                 ? new RelativeBias.Grid(json.integer("rows"), json.integer("columns"))
                 : new RelativeBias.Distances(json.integer("buckets"), json.integer("furthest"), json.flagOr(false, "bidirectional")),
-                json.flagOr(true, "own"));
+                json.flagOr(true, "own"),
+                json.find("gates").isPresent() ? word(json, "gates", RelativeBias.Gates.values(), RelativeBias.Gates::label) : RelativeBias.Gates.NONE);
     }
 
     private static LatentAttention latent(Config json) throws CheckpointException {

@@ -51,8 +51,12 @@ record Beit(String type, String prefix) implements Family {
         boolean scaled = config.numberOr(0.1, "layer_scale_init_value") > 0;
         boolean mean = config.flagOr(true, "use_mean_pooling");
         boolean classifier = tensors.isEmpty() ? config.modelClass().endsWith("ForImageClassification") : tensors.contains("classifier.weight");
+        boolean codes = !classifier && (tensors.isEmpty() ? config.modelClass().endsWith("ForMaskedImageModeling") : tensors.contains("lm_head.weight"));
+        if (codes) {
+            config.requireFlag(true, "use_mean_pooling"); // or there would be two norms in a row
+        }
         Norm norm = Reading.layerNorm(config.numberOr(1e-12, "layer_norm_eps"));
-        RelativeBias bias = new RelativeBias(new RelativeBias.Grid(embedding.rows(), embedding.columns()), true);
+        RelativeBias bias = RelativeBias.of(new RelativeBias.Grid(embedding.rows(), embedding.columns()));
         Attention attention = Attention.of(heads, Reading.widthOfHead(width, heads)).bidirectional().withoutKeyBias();
         Mlp mlp = Mlp.plain(config.integer("intermediate_size"), Reading.activation(config.textOr("gelu", "hidden_act")));
         List<Block> blocks = new ArrayList<>();
@@ -62,15 +66,15 @@ record Beit(String type, String prefix) implements Family {
             blocks.add(scaled ? block.withScale(BranchScale.VECTOR) : block);
         }
         Architecture architecture = Architecture.of(type, width, embedding.tokens(), embedding, blocks, Optional.of(norm),
-                classifier ? Output.Labels.of(Vit.labels(config), mean ? Output.Pooling.NORMED_MEAN : Output.Pooling.FIRST)
+                codes ? Output.Labels.of(config.integerOr(8192, "vocab_size"), Output.Pooling.PATCHES) : classifier ? Output.Labels.of(Vit.labels(config), mean ? Output.Pooling.NORMED_MEAN : Output.Pooling.FIRST)
                         : new Output.Hidden(mean ? Output.Pooler.NORMED_MEAN : Output.Pooler.FIRST));
         String table = "relative_position_bias.relative_position_bias_table";
         return new Description(architecture, Vit.names(Naming.of(config, tensors, prefix), width, embedding)
                 .bare(RELATIVE_BIAS, shared ? "encoder." + table : "encoder.layer.*.attention.attention." + table)
                 .bare(ATTENTION_SCALE, "encoder.layer.*.lambda_1")
                 .bare(MLP_SCALE, "encoder.layer.*.lambda_2")
-                .whole(FINAL_NORM, mean ? "pooler.layernorm" : "layernorm")
-                .whole(HEAD, "/classifier")
+                .whole(FINAL_NORM, codes ? "/layernorm" : mean ? "pooler.layernorm" : "layernorm")
+                .whole(HEAD, codes ? "/lm_head" : "/classifier")
                 .withoutKeyBias()
                 .passingOver(Repetition.BUCKETS, ".*relative_position_index"));
     }

@@ -133,6 +133,7 @@ public final class Families {
             Map.entry("vit_mae", Vit.VIT_MAE),
             Map.entry("vit_msn", Vit.VIT_MSN),
             Map.entry("wav2vec2", new Wav2Vec2()),
+            Map.entry("wavlm", new Wav2Vec2()),
             Map.entry("whisper", new SpeechToText()),
             Map.entry("xglm", new Xglm()),
             Map.entry("xlm-roberta", Bert.XLM_ROBERTA),
@@ -143,7 +144,6 @@ public final class Families {
 
     /** Why some that look like one that is read are none of them. */
     private static final Map<String, String> NOT_READ = Map.of(
-            "wavlm", "each head weighs its relative positions by what it reads of the stream, which nothing here does; wav2vec2, hubert and unispeech-sat are read",
             "internlm3", "no release of transformers has it to be compared with; a file whose bias and qkv_bias are false is a Llama:"
                     + " give it model_type llama and the class LlamaForCausalLM");
 

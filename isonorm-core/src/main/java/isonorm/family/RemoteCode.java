@@ -77,6 +77,7 @@ public final class RemoteCode {
             case Output.Hidden _ -> "Model";
             case Output.Labels labels -> switch (architecture.embedding()) {
                 case Embedding.Tokens _ -> labels.pooling() == Output.Pooling.EVERY ? "ForTokenClassification" : "ForSequenceClassification";
+                case Embedding.Patches _ when labels.pooling() == Output.Pooling.PATCHES -> "ForMaskedImageModeling";
                 case Embedding.Patches patches -> patches.cut().turned() ? "ForAudioClassification" : "ForImageClassification";
                 case Embedding.Sound _ -> labels.pooling() == Output.Pooling.EVERY ? "ForCTC" : "ForAudioClassification";
             };

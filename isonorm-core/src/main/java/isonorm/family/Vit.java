@@ -41,9 +41,10 @@ record Vit(String type, String prefix, int classTokens, double epsilon, boolean 
         int channels = config.integerOr(3, "num_channels");
         boolean teacher = this == DEIT && (config.modelClass().endsWith("WithTeacher") || tensors.contains("cls_classifier.weight"));
         boolean classifier = this != VIT_MAE && (tensors.isEmpty() ? config.modelClass().endsWith("ForImageClassification") : tensors.contains("classifier.weight"));
-        boolean headless = !teacher && !classifier;
+        boolean pixels = pools && !teacher && !classifier && (tensors.isEmpty() ? config.modelClass().endsWith("ForMaskedImageModeling") : tensors.contains("decoder.0.weight"));
+        boolean headless = !teacher && !classifier && !pixels;
         boolean pooler = pools && headless && (tensors.isEmpty() || tensors.stream().anyMatch(name -> name.endsWith("pooler.dense.weight")));
-        boolean masked = tensors.stream().anyMatch(name -> name.endsWith("embeddings.mask_token"));
+        boolean masked = tensors.isEmpty() ? pixels : tensors.stream().anyMatch(name -> name.endsWith("embeddings.mask_token"));
         if (pools) {
             config.require("pooler_output_size", width);
         }
@@ -54,14 +55,22 @@ record Vit(String type, String prefix, int classTokens, double epsilon, boolean 
         Norm norm = Reading.layerNorm(config.numberOr(epsilon, "layer_norm_eps"));
         Architecture architecture = Architecture.of(type, width, embedding.tokens(), embedding,
                 Reading.repeated(config.integer("num_hidden_layers"), block(config, width, norm)), Optional.of(norm),
-                teacher ? Output.Labels.of(labels(config), Output.Pooling.EACH_OF_TWO)
+                pixels ? Output.Labels.of(ofPatch(config, channels), Output.Pooling.PATCHES)
+                        : teacher ? Output.Labels.of(labels(config), Output.Pooling.EACH_OF_TWO)
                         : classifier ? Output.Labels.of(labels(config), classTokens == 0 ? Output.Pooling.MEAN : Output.Pooling.FIRST)
                         : new Output.Hidden(pooler ? Output.Pooler.DENSE_TANH : Output.Pooler.NONE));
-        return new Description(architecture, names(Naming.of(config, tensors, prefix), width, embedding)
-                .whole(HEAD, teacher ? "/cls_classifier" : "/classifier")
+        Naming naming = names(Naming.of(config, tensors, prefix), width, embedding);
+        return new Description(architecture, (pixels ? naming.shaped(HEAD, (long) ofPatch(config, channels), (long) width, 1L, 1L) : naming)
+                .whole(HEAD, pixels ? "/decoder.0" : teacher ? "/cls_classifier" : "/classifier")
                 .whole(DISTILLED_HEAD, "/distillation_classifier")
                 .whole(POOLER, "pooler.dense")
                 .passingOver(Repetition.OTHER_OUTPUT, "(" + prefix.replace(".", "\\.") + ")?pooler\\..*"));
+    }
+
+    /** How many values a model of masked images gives for each patch: those of its pixels, channel by channel (SimMIM). */
+    private static int ofPatch(Config config, int channels) throws CheckpointException {
+        int side = config.integerOr(16, "encoder_stride");
+        return Math.multiplyExact(Math.multiplyExact(side, side), channels);
     }
 
     /** A block of ViT. */

@@ -13,6 +13,7 @@ import isonorm.architecture.Norm;
 import isonorm.architecture.NormKind;
 import isonorm.architecture.Output;
 import isonorm.architecture.Placement;
+import isonorm.architecture.RelativeBias;
 import isonorm.architecture.Wiring;
 import isonorm.checkpoint.CheckpointException;
 import isonorm.checkpoint.Config;
@@ -23,8 +24,8 @@ import java.util.OptionalInt;
 import java.util.Set;
 
 /**
- * wav2vec 2.0 (arXiv 2006.11477) and what has its shape, encoders of waveforms: HuBERT, UniSpeech, UniSpeech-SAT and data2vec audio. Post-LN with a norm
- * behind the embedding, or Pre-LN ("stable"), with positions that are convolved.
+ * wav2vec 2.0 (arXiv 2006.11477) and what has its shape, encoders of waveforms: HuBERT, UniSpeech, UniSpeech-SAT, WavLM and data2vec audio. Post-LN with a norm
+ * behind the embedding, or Pre-LN ("stable"), with positions that are convolved; WavLM's have gated biases of distances besides.
  */
 final class Wav2Vec2 implements Family {
 
@@ -36,7 +37,7 @@ final class Wav2Vec2 implements Family {
         String type = config.textOr("", "model_type");
         boolean data2vec = type.equals("data2vec-audio");
         boolean stable = !data2vec && config.flagOr(false, "do_stable_layer_norm");
-        if (type.equals("wav2vec2") || data2vec) {
+        if (type.equals("wav2vec2") || type.equals("wavlm") || data2vec) {
             config.requireFlag(false, "add_adapter");
         }
         if (!data2vec) {
@@ -51,12 +52,19 @@ final class Wav2Vec2 implements Family {
                 tensors.stream().anyMatch(name -> name.endsWith("masked_spec_embed")),
                 stable ? Optional.empty() : Optional.of(norm), false);
         int heads = config.integer("num_attention_heads");
-        Block block = Block.of(stable ? Placement.PRE : Placement.POST, Wiring.SEQUENTIAL, norm,
-                Attention.of(heads, Reading.widthOfHead(width, heads)).bidirectional(),
+        Attention attention = Attention.of(heads, Reading.widthOfHead(width, heads)).bidirectional();
+        Block block = Block.of(stable ? Placement.PRE : Placement.POST, Wiring.SEQUENTIAL, norm, attention,
                 Mlp.plain(config.integer("intermediate_size"), Reading.activation(config.textOr("gelu", "hidden_act"))));
-        Architecture architecture = Architecture.of(type, width, CONTEXT, sound, Reading.repeated(config.integer("num_hidden_layers"), block),
-                stable ? Optional.of(norm) : Optional.empty(), output(config));
-        return new Description(architecture, naming(config, tensors, sound, stable));
+        List<Block> blocks = new ArrayList<>(Reading.repeated(config.integer("num_hidden_layers"), block));
+        if (type.equals("wavlm")) {
+            RelativeBias distances = RelativeBias.ofDistances(config.integerOr(320, "num_buckets"), config.integerOr(800, "max_bucket_distance"), true)
+                    .withGates(RelativeBias.Gates.SHARED);
+            for (int l = 0; l < blocks.size(); l++) {
+                blocks.set(l, block.withMixer(attention.withRelative(l == 0 ? distances : distances.shared())));
+            }
+        }
+        Architecture architecture = Architecture.of(type, width, CONTEXT, sound, blocks, stable ? Optional.of(norm) : Optional.empty(), output(config));
+        return new Description(architecture, naming(config, tensors, sound, stable, attention.heads().count()));
     }
 
     private static Output output(Config config) throws CheckpointException {
@@ -119,7 +127,7 @@ final class Wav2Vec2 implements Family {
         return new Sound.Places.Convolved(1, config.integerOr(128, "num_conv_pos_embeddings"), groups, Optional.empty(), activation, true);
     }
 
-    private static Naming naming(Config config, Set<String> tensors, Sound sound, boolean stable) {
+    private static Naming naming(Config config, Set<String> tensors, Sound sound, boolean stable, int heads) {
         String prefix = config.textOr("", "model_type").replace('-', '_') + ".";
         List<String> convolutions = new ArrayList<>();
         List<String> norms = new ArrayList<>();
@@ -145,6 +153,9 @@ final class Wav2Vec2 implements Family {
                 .whole(ATTENTION_NORM, block + "layer_norm")
                 .separate(block + "attention.q_proj", block + "attention.k_proj", block + "attention.v_proj")
                 .whole(ATTENTION_OUTPUT, block + "attention.out_proj")
+                .whole(RELATIVE_BIAS, block + "attention.rel_attn_embed")
+                .whole(RELATIVE_GATE, block + "attention.gru_rel_pos_linear")
+                .bare(RELATIVE_GATE_SCALE, block + "attention.gru_rel_pos_const", 1L, (long) heads, 1L, 1L)
                 .whole(MLP_NORM, block + "final_layer_norm")
                 .whole(MLP_UP, block + "feed_forward.intermediate_dense")
                 .whole(MLP_DOWN, block + "feed_forward.output_dense")

@@ -18,6 +18,7 @@ import isonorm.architecture.Output;
 import isonorm.architecture.Parameter;
 import isonorm.architecture.Part;
 import isonorm.architecture.Placement;
+import isonorm.architecture.RelativeBias;
 import isonorm.architecture.Role;
 import isonorm.architecture.Rotary;
 import isonorm.architecture.Stack;
@@ -85,6 +86,32 @@ public sealed interface Rewrite {
                 blocks.add(architecture.blocks().get(l).withScale(BranchScale.NONE));
             }
             return w.model(architecture.withBlocks(blocks).withStream(Stream.CENTRED));
+        }
+    }
+
+    /**
+     * Gives each head a layer of its own for the gates of its distances, which reads all that attention does, in place of one for all heads that reads a head's
+     * part: what a norm applies differs from one part to the next, so it could be folded into no layer that they share.
+     */
+    record OwnGates() implements Rewrite {
+        @Override
+        public Model applyToMain(Model model) {
+            if (model.architecture().blocks().stream().noneMatch(block -> block.mixer().attention().gates() == RelativeBias.Gates.SHARED)) {
+                return model;
+            }
+            Edit w = Edit.of(model);
+            List<Block> blocks = new ArrayList<>();
+            for (int l = 0; l < model.architecture().blocks().size(); l++) {
+                Block block = model.architecture().blocks().get(l);
+                if (block.mixer() instanceof Attention attention && attention.gates() == RelativeBias.Gates.SHARED) {
+                    Role gate = Role.of(RELATIVE_GATE, l, WEIGHT);
+                    w.change(gate, of -> new HeadGates(of, attention.heads().count(), true));
+                    w.change(gate.field(BIAS), of -> new HeadGates(of, attention.heads().count(), false));
+                    block = block.withMixer(attention.withRelative(attention.positions().relative().orElseThrow().withGates(RelativeBias.Gates.EACH_HEAD)));
+                }
+                blocks.add(block);
+            }
+            return w.model(model.architecture().withBlocks(blocks));
         }
     }
 
@@ -157,15 +184,16 @@ public sealed interface Rewrite {
     /**
      * Moves the gain and bias of each norm into the linear layers that read it:
      * {@code W (gain n + bias) + b = (W diag(gain)) n + (W bias + b)}. A reader without a bias gets one. A final norm is folded
-     * only if the head is its one reader and has a weight of its own.
+     * only if the head is its one reader and has a weight of its own. Gates of distances get a layer for each head first, {@link OwnGates}.
      *
      * <p>Where a bias appeared that the family's format has no place for, gain and bias are kept in the file for the way back.
      */
     record Fold() implements Rewrite {
         @Override
         public Model applyToMain(Model model) {
-            Edit w = Edit.of(model);
-            Architecture architecture = model.architecture();
+            Model own = new OwnGates().applyToMain(model);
+            Edit w = Edit.of(own);
+            Architecture architecture = own.architecture();
             List<Block> blocks = new ArrayList<>();
             for (int l = 0; l < architecture.blocks().size(); l++) {
                 blocks.add(Rewriting.foldBlock(architecture.blocks().get(l), l, w));

@@ -242,6 +242,7 @@ class ModelEqualityTest {
                     }
                 });
                 changed.remove("MASK_TOKEN WEIGHT"); // no forward pass reads it
+                changed.values().removeIf(roles -> !sameShape(Model.of(source.model()).weight(roles.getFirst()), lazy.weight(roles.getFirst())));
                 for (Map.Entry<String, List<Role>> entry : changed.entrySet()) {
                     Map<Role, Matrix> weights = new HashMap<>(result.weights());
                     entry.getValue().forEach(role -> weights.put(role, Model.of(source.model()).weight(role)));
@@ -255,6 +256,10 @@ class ModelEqualityTest {
         }
         assertEquals(List.of(), unnoticed);
         assertTrue(compared >= 416, compared + " were compared");
+    }
+
+    private static boolean sameShape(Matrix one, Matrix other) {
+        return one.rows() == other.rows() && one.columns() == other.columns();
     }
 
     /** The note of the plan says so: where the stream is the output, it comes without each token's mean. */

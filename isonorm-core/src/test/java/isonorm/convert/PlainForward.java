@@ -773,7 +773,7 @@ public final class PlainForward {
                 for (int j = 0; j < x.length; j++) {
                     scores[j] = sees(attention, i, j, seen)
                             ? score(attention, part(q[i], h, width), part(k[j], g, width), slopes == null ? 0 : slopes[h],
-                                    slopes == null ? 0 : counted[j]) + relative(attention, l, h, i, j)
+                                    slopes == null ? 0 : counted[j]) + gate(attention, l, h, x[i]) * relative(attention, l, h, i, j)
                             : Double.NEGATIVE_INFINITY;
                     largest = Math.max(largest, scores[j]);
                 }
@@ -880,6 +880,27 @@ public final class PlainForward {
         return (!attention.causal() || key <= query)
                 && (attention.scores().window().isEmpty() || Math.abs(key - query) < attention.scores().window().getAsInt())
                 && (seen == null || seen[key]);
+    }
+
+    private double gate(Attention attention, int l, int head, double[] read) {
+        int width = attention.heads().width();
+        double[] numbers = switch (attention.gates()) {
+            case NONE -> new double[0];
+            case SHARED -> {
+                double[] eight = linear(RELATIVE_GATE, l, part(read, head, width));
+                yield new double[] {eight[0] + eight[1] + eight[2] + eight[3], eight[4] + eight[5] + eight[6] + eight[7]};
+            }
+            case EACH_HEAD -> {
+                double[] all = linear(RELATIVE_GATE, l, read);
+                yield new double[] {all[head], all[attention.heads().count() + head]};
+            }
+        };
+        if (numbers.length == 0) {
+            return 1;
+        }
+        double first = 1 / (1 + Math.exp(-numbers[0]));
+        double second = 1 / (1 + Math.exp(-numbers[1]));
+        return 2 - first + first * second * vector(Role.of(RELATIVE_GATE_SCALE, l, WEIGHT))[head];
     }
 
     private double relative(Attention attention, int l, int head, int query, int key) {
@@ -1079,6 +1100,7 @@ public final class PlainForward {
                 System.arraycopy(meanOf(y, architecture.firstPatch(), y.length), 0, both, y[0].length, y[0].length);
                 yield new double[][] {scores(labels, both)};
             }
+            case PATCHES -> Arrays.stream(y).skip(architecture.firstPatch()).map(each -> scores(labels, each)).toArray(double[][]::new);
             case EVERY -> Arrays.stream(y).map(each -> scores(labels, each)).toArray(double[][]::new);
             case MEAN -> {
                 double[][] seen = IntStream.range(0, y.length).filter(i -> input.seen() == null || input.seen()[i]).mapToObj(i -> y[i]).toArray(double[][]::new);

@@ -74,7 +74,7 @@ class RotatingTest {
             entry(of("its norms are of two kinds, rmsnorm and layernorm, of which one sees the mean of the stream", HIDDEN), of("internvl_vision-rms")),
             entry(of("it has no final norm: its output reads the stream as it is", HIDDEN), of("internvl_vision-bare")),
             entry(sum(2, HIDDEN), of("bert-generation", "distilbert-base", "mpnet", "roberta-base", "splinter")),
-            entry(sum(2, FRONT, HIDDEN), of("hubert-base")),
+            entry(sum(2, FRONT, HIDDEN), of("hubert-base", "wavlm-base")),
             entry(sum(2, FRONT), of("data2vec-audio", "data2vec-audio-frames", "hubert-labels", "unispeech-sat", "unispeech-sat-ctc", "wav2vec2", "wav2vec2-frames")),
             entry(sum(2), of("bert-answers", "bert-labels", "bert-next-sentence", "bert-token-labels", "camembert", "data2vec-text", "distilbert",
                     "distilbert-labels", "electra-discriminator", "electra-generator", "electra-labels", "ernie", "mpnet-words", "roberta-labels", "roberta-mask",
@@ -91,7 +91,7 @@ class RotatingTest {
             entry(of(NONE.formatted(3)), of("modernbert-decoder", "modernbert-labels", "modernbert-mask", "modernbert-token-labels")),
             entry(of(NONE.formatted(4)), of("modernbert")),
             entry(of(FRONT, HIDDEN), of("wav2vec2-base")),
-            entry(of(FRONT), of("hubert", "unispeech", "wav2vec2-stable")));
+            entry(of(FRONT), of("hubert", "unispeech", "wav2vec2-stable", "wavlm", "wavlm-labels")));
 
     @Test
     void allOtherFixturesAreRotated() throws IOException {

@@ -25,7 +25,7 @@ import java.util.stream.Stream;
 /**
  * Writes what check_remote_code.py loads into transformers: {@code OUT} gets a folder for every fixture in every form of Isonorm's own, and as it is
  * ({@code own}), rotated where it can be, in few bits and beside that with the same values as numbers, and for every strategy, each with the inputs and outputs that it must give. With {@code --stock} first, what check_hf.py loads instead:
- * every fixture in its family's own format, centred, and back from both forms of Isonorm's own.
+ * every fixture in its family's own format, centred, and back from both forms of Isonorm's own, and as each other family that it fits.
  */
 final class TransformersFolders {
 
@@ -61,6 +61,11 @@ final class TransformersFolders {
     private static void writeStock(Path out, LoadedModel model, String name) throws IOException {
         if (Conversion.refusals(model, Form.CENTRED).isEmpty()) {
             Conversion.of(model, Form.CENTRED).inType(Dtype.F32).writeTo(out.resolve(name + "--centred"));
+        }
+        for (String family : Conversion.families()) {
+            if (Conversion.refusals(model, family).isEmpty()) {
+                Conversion.as(model, family).inType(Dtype.F32).writeTo(out.resolve(name + "--as-" + family));
+            }
         }
         for (Form form : List.of(Form.PRE_RMSNORM, Form.PRE_CRMSNORM)) {
             if (Conversion.refusals(model, form).isEmpty()) {

@@ -53,11 +53,29 @@ record AttentionStep(
         Rows of(Rows attended, Pass pass);
     }
 
-    /** What is added to scores: a number for each head and each bucket, (buckets, heads). */
-    record Relative(RelativeBias.Buckets buckets, double[] table, int heads) {
+    /**
+     * What is added to scores: a number for each head and each bucket, (buckets, heads).
+     *
+     * @param gates what makes each query's own gates, which multiply it
+     */
+    record Relative(RelativeBias.Buckets buckets, double[] table, int heads, Optional<Gates> gates) {
 
         double of(int head, int query, int key) {
             return table[buckets.of(query, key) * heads + head];
+        }
+    }
+
+    /** The layer that makes two numbers for each head of what a query reads, all heads' first and then all second ones; see {@link RelativeBias.Gates}. */
+    record Gates(Weight weight, Values bias, double[] scales) {
+
+        Rows numbers(Residual.Read read, Pass pass) {
+            Rows numbers = pass.room().rows(Use.RELATIVE_GATES, Type.F32, pass.rows(), 2 * scales.length);
+            pass.linear(read, weight, numbers, Finish.of(bias));
+            return numbers;
+        }
+
+        double of(Rows numbers, int row, int head) {
+            return RelativeBias.Gates.of(numbers.get(row, head), numbers.get(row, scales.length + head), scales[head]);
         }
     }
 
@@ -110,10 +128,11 @@ record AttentionStep(
     Rows forward(Residual.Read read, Pass pass, int l) {
         int n = pass.rows();
         Rows qkv = projection.of(read, pass);
+        Optional<Rows> gates = relative.flatMap(Relative::gates).map(each -> each.numbers(read, pass));
         attention.clip().ifPresent(limit -> pass.rows((first, count) -> clip(qkv.slice(first, count), limit)));
         positioned(qkv, pass, l);
         Rows attended = pass.room().rows(Use.ATTENDED, n, attention.outputColumns());
-        attend(qkv, attended, pass, l);
+        attend(qkv, gates, attended, pass, l);
         innerNorm.ifPresent(norm -> pass.rows((first, count) -> KERNELS.norm(attended.slice(first, count), norm, attended.slice(first, count))));
         return output.of(attended, pass);
     }
@@ -194,7 +213,7 @@ record AttentionStep(
     /** Some queries of some heads, which share a key-value head or have each their own. */
     private record Task(Span span, int head, int heads, int query, int queries) {}
 
-    private void attend(Rows qkv, Rows attended, Pass pass, int l) {
+    private void attend(Rows qkv, Optional<Rows> gates, Rows attended, Pass pass, int l) {
         List<Task> tasks = new ArrayList<>();
         for (Span span : pass.spans()) {
             if (span.count() <= FEW && span.sequence().isPresent()) {
@@ -206,8 +225,8 @@ record AttentionStep(
         pass.each(tasks.size(), number -> {
             Task task = tasks.get(number);
             task.span.sequence().ifPresentOrElse(
-                    sequence -> attend(qkv, attended, task, sequence.cache(l)),
-                    () -> attend(qkv, attended, task));
+                    sequence -> attend(qkv, gates, attended, task, sequence.cache(l)),
+                    () -> attend(qkv, gates, attended, task));
         });
     }
 
@@ -270,7 +289,7 @@ record AttentionStep(
      * Against the keys and values of a sequence. What a query gets depends on nothing but its own position and those before it: products add up
      * input by input, hidden keys add zeros, and sums over keys begin anew at every multiple of {@value #SPAN}.
      */
-    private void attend(Rows qkv, Rows attended, Task task, KvCache.KeysAndValues cache) {
+    private void attend(Rows qkv, Optional<Rows> gates, Rows attended, Task task, KvCache.KeysAndValues cache) {
         int N = task.heads;
         int n = task.queries;
         int D = attention.heads().width();
@@ -291,7 +310,7 @@ record AttentionStep(
             }
         }
         Rows weights = Rows.of(scores.data(), qkv.type(), N * n, keys, scores.stride() * (Float.BYTES / qkv.type().bytes()));
-        weigh(scores, task, position - from, from, weights);
+        weigh(scores, gates, task, position - from, from, weights);
         for (int i = 0; i < N; i++) {
             int head = task.head + i;
             for (int panel = 0; panel * Panels.WIDTH < D; panel++) {
@@ -302,7 +321,7 @@ record AttentionStep(
     }
 
     /** The softmax of a task's scores, head after head, whose first query is at {@code first}, all positions counted from {@code from} on. */
-    private void weigh(Rows scores, Task task, int first, int from, Rows weights) {
+    private void weigh(Rows scores, Optional<Rows> gates, Task task, int first, int from, Rows weights) {
         Reach reach = new Reach(first, task.queries, true, window());
         if (sinks.present()) {
             for (int i = 0; i < task.heads; i++) {
@@ -313,7 +332,7 @@ record AttentionStep(
         }
         if (relative.isPresent()) {
             for (int i = 0; i < task.heads; i++) {
-                weighRelative(scores.slice(i * task.queries, task.queries), task.head + i, first, from, true,
+                weighRelative(scores.slice(i * task.queries, task.queries), task.head + i, gates(gates, task, task.head + i), first, from, true,
                         weights.slice(i * task.queries, task.queries));
             }
             return;
@@ -329,39 +348,49 @@ record AttentionStep(
                 KERNELS.softmax(some, scoring(), keyBias(task.head + i, from, from + scores.columns()), reach, into);
             } else {
                 double slope = attention.positions().alibi().orElseThrow().slopes(attention.heads().count())[task.head + i];
-                weighDistances(some, distance -> slope * distance, first, true, into);
+                weighDistances(some, distance -> slope * distance, Optional.empty(), first, true, into);
             }
         }
     }
 
+    /** What a head's queries of a task, counted from the first, multiply their biases with; empty where they do not. */
+    private Optional<IntToDoubleFunction> gates(Optional<Rows> numbers, Task task, int head) {
+        return relative.flatMap(Relative::gates).map(gates -> query -> gates.of(numbers.orElseThrow(), task.span.first() + task.query + query, head));
+    }
+
     /** The same of one head, where scores know how far a key is. */
-    private void weighRelative(Rows scores, int head, int first, int from, boolean causal, Rows weights) {
+    private void weighRelative(Rows scores, int head, Optional<IntToDoubleFunction> gates, int first, int from, boolean causal, Rows weights) {
         Relative table = relative.orElseThrow();
         switch (table.buckets) {
-            case RelativeBias.Distances _ -> weighDistances(scores, distance -> table.of(head, 0, distance), first, causal, weights);
+            case RelativeBias.Distances _ -> weighDistances(scores, distance -> table.of(head, 0, distance), gates, first, causal, weights);
             case RelativeBias.Grid _ -> {
                 Values biases = Values.room(scores.columns());
                 for (int r = 0; r < scores.rows(); r++) {
                     for (int key = 0; key < scores.columns(); key++) {
                         biases.set(key, (float) table.of(head, from + first + r, from + key));
                     }
-                    KERNELS.softmax(scores.slice(r, 1), scoring(), biases, new Reach(first + r, 1, causal, window()), weights.slice(r, 1));
+                    KERNELS.softmax(scores.slice(r, 1), scoring(), gated(biases, gates, r), new Reach(first + r, 1, causal, window()), weights.slice(r, 1));
                 }
             }
         }
     }
 
     /** The same of one head, each of whose queries counts the distances of keys from itself. */
-    private void weighDistances(Rows scores, IntToDoubleFunction bias, int first, boolean causal, Rows weights) {
+    private void weighDistances(
+            Rows scores, IntToDoubleFunction bias, Optional<IntToDoubleFunction> gates, int first, boolean causal, Rows weights) {
         int keys = scores.columns();
         Values distances = Values.room(2 * keys);
         for (int i = 0; i < 2 * keys; i++) {
             distances.set(i, (float) bias.applyAsDouble(i - (keys - 1)));
         }
         for (int r = 0; r < scores.rows(); r++) {
-            KERNELS.softmax(scores.slice(r, 1), scoring(), distances.slice(keys - 1 - (first + r), keys), new Reach(first + r, 1, causal, window()),
-                    weights.slice(r, 1));
+            KERNELS.softmax(scores.slice(r, 1), scoring(), gated(distances.slice(keys - 1 - (first + r), keys), gates, r),
+                    new Reach(first + r, 1, causal, window()), weights.slice(r, 1));
         }
+    }
+
+    private static Values gated(Values biases, Optional<IntToDoubleFunction> gates, int query) {
+        return gates.isPresent() ? biases.times(gates.get().applyAsDouble(query)) : biases;
     }
 
     /** {@code out = weights v} of some columns of a head's values from position {@code from} on, rounded once. */
@@ -392,7 +421,7 @@ record AttentionStep(
     }
 
     /** Within one pass: against the keys and values that were just projected. */
-    private void attend(Rows qkv, Rows attended, Task task) {
+    private void attend(Rows qkv, Optional<Rows> gates, Rows attended, Task task) {
         int D = attention.heads().width();
         int N = task.heads;
         Span span = task.span;
@@ -416,7 +445,7 @@ record AttentionStep(
         } else if (relative.isPresent()) {
             for (int i = 0; i < N; i++) {
                 Rows one = all.slice(i * task.queries, task.queries);
-                weighRelative(one, task.head + i, position - from, from, attention.causal(), one);
+                weighRelative(one, task.head + i, gates(gates, task, task.head + i), position - from, from, attention.causal(), one);
             }
         } else if (attention.positions().alibi().isEmpty()) {
             KERNELS.softmax(all, scoring(), Values.NONE, reach, all);

@@ -26,6 +26,8 @@ import static isonorm.architecture.Part.QUERY_KEY_VALUE;
 import static isonorm.architecture.Part.QUERY_NORM;
 import static isonorm.architecture.Part.QUERY_UP;
 import static isonorm.architecture.Part.RELATIVE_BIAS;
+import static isonorm.architecture.Part.RELATIVE_GATE;
+import static isonorm.architecture.Part.RELATIVE_GATE_SCALE;
 import static isonorm.architecture.Part.ROUTER;
 import static isonorm.architecture.Part.ROUTER_CORRECTION;
 import static isonorm.architecture.Part.SHARED_DOWN;
@@ -159,20 +161,25 @@ record BlockStep(int number, Block block, Branch attention, Optional<CrossStep> 
                 from.norm(Role.of(VALUE_NORM, l, Field.GAIN), attention.norms().value()),
                 from.norm(Role.of(ATTENTION_INNER_NORM, l, Field.GAIN), attention.norms().inner()),
                 attention.scores().sinks() ? from.vector(Role.of(ATTENTION_SINK, l, Field.WEIGHT)) : Values.NONE,
-                relative(from, attention, l),
+                relative(from, architecture, attention, l),
                 AttentionStep.writer(writer(from, architecture, l, parts, Role.of(ATTENTION_OUTPUT, l, Field.WEIGHT), attention.outputColumns(),
                         headScales(from, attention, l))));
     }
 
     /** What the place of a key adds to the scores of each head. */
-    private static Optional<AttentionStep.Relative> relative(Weights from, Attention attention, int l) throws IOException {
+    private static Optional<AttentionStep.Relative> relative(Weights from, Architecture architecture, Attention attention, int l) throws IOException {
         Optional<RelativeBias> bias = attention.positions().relative();
         if (bias.isEmpty()) {
             return Optional.empty();
         }
         int heads = attention.heads().count();
         double[] table = from.table(Role.of(RELATIVE_BIAS, bias.get().own() ? l : 0, Field.WEIGHT));
-        return Optional.of(new AttentionStep.Relative(bias.get().buckets(), table, heads));
+        Role gate = Role.of(RELATIVE_GATE, l, Field.WEIGHT);
+        Optional<AttentionStep.Gates> gates = bias.get().gates() != RelativeBias.Gates.NONE
+                ? Optional.of(new AttentionStep.Gates(from.padded(gate, 2 * heads, architecture.width()), from.bias(gate, true),
+                        from.numbers(Role.of(RELATIVE_GATE_SCALE, l, Field.WEIGHT))))
+                : Optional.empty();
+        return Optional.of(new AttentionStep.Relative(bias.get().buckets(), table, heads, gates));
     }
 
     private static AttentionStep latent(Weights from, Architecture architecture, LatentAttention latent, int l, Parts parts) throws IOException {

@@ -19,6 +19,7 @@ import isonorm.model.Batch;
 import isonorm.model.Compute;
 import isonorm.model.Progress;
 import isonorm.model.Result;
+import isonorm.rewrite.Rewrite;
 import isonorm.tensor.Team;
 import isonorm.weights.Model;
 import java.io.IOException;
@@ -92,7 +93,8 @@ public final class FusedModel implements Runner {
     }
 
     /** The same; {@code packs} says whether matrices are copied. */
-    public static FusedModel load(Model model, Compute compute, int threads, boolean packs) throws IOException {
+    public static FusedModel load(Model given, Compute compute, int threads, boolean packs) throws IOException {
+        Model model = new Rewrite.OwnGates().applyToMain(given);
         Architecture architecture = model.architecture();
         Arena arena = Arena.ofShared();
         Team team = null;

@@ -14,6 +14,7 @@ final class Workspace implements AutoCloseable {
         STREAM,
         NORMALIZED,
         PROJECTED,
+        RELATIVE_GATES,
         ATTENDED,
         ATTENTION_BRANCH,
         CROSS_QUERIES,

@@ -20,7 +20,7 @@ import java.util.function.UnaryOperator;
 
 /**
  * {@code output(softmax(softcap(scale q k^T) + positions + distances + mask) v)} with q, k and v from one projection, each head times its scale where
- * there are such.
+ * there are such, and distances times their query's gate.
  *
  * <p>A query that sees no key at all gives every key the same weight, as transformers' eager attention does, and never NaN. In the code T is
  * tokens of a row, H heads, K key-value heads, H / K of which share one, and D the head's width.
@@ -43,6 +43,8 @@ record AttentionLayer(
 
     private static final Room SCORES = new Room();
 
+    private static final double[] NO_GATES = {};
+
     Tensor forward(Tensor x, Sight sight) {
         int H = attention.heads().count();
         int K = attention.heads().keyValue();
@@ -54,7 +56,8 @@ record AttentionLayer(
         Tensor q = turned(normed(qkv.columns(0, H * D), H, queryNorm), H, sight);
         Tensor k = turned(normed(qkv.columns(H * D, K * D), K, keyNorm), K, sight);
         Tensor v = normed(qkv.columns((H + K) * D, K * D), K, valueNorm);
-        Tensor attended = attend(q, k, v, sight);
+        double[] gates = distances.flatMap(DistanceBiases::gates).map(each -> each.of(x)).orElse(NO_GATES);
+        Tensor attended = attend(q, k, v, gates, sight);
         Tensor read = innerNorm.isPresent() ? innerNorm.get().forward(attended) : attended;
         return output.apply(headScales.isPresent()
                 ? read.to(Type.wide(compute)).split(H).times(headScales.get()).joined(H).to(Type.of(compute))
@@ -109,14 +112,14 @@ record AttentionLayer(
     private record Window(int row, int head, int query, int queries, int from, int to) {}
 
     /** The values each query attends to, (tokens, H D). */
-    private Tensor attend(Tensor q, Tensor k, Tensor v, Sight sight) {
+    private Tensor attend(Tensor q, Tensor k, Tensor v, double[] gates, Sight sight) {
         Tensor out = q.space().empty(q.type(), q.count(), q.width());
         List<Window> windows = windows(sight);
         q.space().each(windows.size(), w -> {
             Window at = windows.get(w);
             Rows scores = SCORES.rows(q.type(), at.queries, at.to - at.from);
             Products.product(queries(q, at, sight), keys(k, at, sight), true, scores);
-            weigh(scores, at, sight);
+            weigh(scores, at, gates, sight);
             Products.product(scores, keys(v, at, sight), false, queries(out, at, sight));
         });
         return out;
@@ -150,7 +153,7 @@ record AttentionLayer(
     }
 
     /** Replaces the products of each query with its keys by the softmax of its scores. */
-    private void weigh(Rows scores, Window at, Sight sight) {
+    private void weigh(Rows scores, Window at, double[] gates, Sight sight) {
         int keys = scores.columns();
         double[] biases = attention.positions().alibi().isPresent()
                 ? sight.biases(attention.positions().alibi().get(), attention.heads().count(), at.row)[at.head]
@@ -164,7 +167,8 @@ record AttentionLayer(
                 scores.read(i, from - at.from, n, s);
                 score(s, e, n, biases, from);
                 int query = at.query + i;
-                distances.ifPresent(table -> table.add(s, at.head, query, from, n));
+                double gate = gates.length > 0 ? gates[(at.row * sight.length() + query) * attention.heads().count() + at.head] : 1;
+                distances.ifPresent(table -> table.add(s, at.head, query, from, n, gate));
                 for (int j = 0; sight.padded() && j < n; j++) {
                     s[j] = sight.seen(at.row, from + j) ? s[j] : Double.NEGATIVE_INFINITY;
                 }

@@ -8,6 +8,7 @@ import isonorm.model.Batch;
 import isonorm.model.Compute;
 import isonorm.model.Progress;
 import isonorm.model.Result;
+import isonorm.rewrite.Rewrite;
 import isonorm.tensor.LargePages;
 import isonorm.tensor.Team;
 import isonorm.weights.Model;
@@ -51,11 +52,11 @@ public final class ForwardPass implements Runner {
     private record Ends(EmbeddingLayer embedding, OutputLayer output) {}
 
     private ForwardPass(Model model, Compute compute, boolean resident, InputListener listener) {
-        this.model = model;
-        this.architecture = model.architecture();
+        this.model = new Rewrite.OwnGates().applyToMain(model);
+        this.architecture = this.model.architecture();
         this.compute = compute;
         this.listener = listener;
-        this.held = new Loader(model, compute, resident, space, listener);
+        this.held = new Loader(this.model, compute, resident, space, listener);
         this.companion = model.companion().map(other -> new ForwardPass(other, compute, resident, InputListener.NONE));
     }
 

@@ -57,6 +57,14 @@ sealed interface OutputLayer {
             return at(0).map((row, _, y) -> h.rows().read(row * length + positions[row], 0, d, y));
         }
 
+        /** The tokens from {@code first} on of each row of the batch. */
+        Sequences from(int first) {
+            int kept = length - first;
+            int d = h.width();
+            Tensor some = h.space().empty(h.type(), count() * kept, d).map((row, _, y) -> h.rows().read(row / kept * length + first + row % kept, 0, d, y));
+            return new Sequences(some, kept, tokens);
+        }
+
         /** The same of other values. */
         Sequences with(Tensor other) {
             return new Sequences(other, length, tokens);
@@ -336,8 +344,8 @@ sealed interface OutputLayer {
                         ? head.forward(last.read(stream.at(0)).to(Type.of(compute))).to(Type.wide(compute))
                                 .plus(second.orElseThrow().forward(last.read(stream.at(1)).to(Type.of(compute))).to(Type.wide(compute))).times(.5).to(Type.of(compute))
                         : scored(pooled(stream));
-                return pooling == Pooling.EVERY
-                        ? RowsResult.of(compute, scores, stream.count(), stream.length(), scores.width())
+                return pooling.ofPositions()
+                        ? RowsResult.of(compute, scores, stream.count(), scores.count() / stream.count(), scores.width())
                         : RowsResult.of(compute, scores, stream.count(), scores.width());
             });
         }
@@ -359,6 +367,7 @@ sealed interface OutputLayer {
                     yield y.at(0).beside(y.means(patches, y.length()));
                 }
                 case EVERY -> read(stream.h());
+                case PATCHES -> read(stream.from(patches).h());
                 case MEAN -> stream.with(read(stream.h())).means(0, stream.length());
                 case MEAN_OF_TWO -> stream.with(read(stream.h())).means(0, 2);
                 case NORMED_MEAN -> read(stream.with(stream.h().to(Type.wide(compute))).means(patches, stream.length()));

@@ -11,6 +11,8 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.condition.EnabledOnOs;
+import org.junit.jupiter.api.condition.OS;
 import org.junit.jupiter.api.io.TempDir;
 
 /** {@code isonorm export} where there is no ONNX Runtime; with it isonorm-onnx has tests. */
@@ -27,6 +29,17 @@ class ExportTest {
         assertTrue(lines.getLast().startsWith("Not verified: ONNX Runtime was not found; put the jar com.microsoft.onnxruntime:"), lines.getLast());
         assertTrue(run.words().contains("past_key_values.N.key, past_key_values.N.value"), run.out());
         assertTrue(Files.exists(folder.resolve("gpt2.onnx")));
+    }
+
+    /** Not even root can make a file there, and the system says of one that is to be made that it does not exist. */
+    @Test
+    @EnabledOnOs(OS.LINUX)
+    void aPlaceThatTakesNoFilesIsSaidToBeOne() {
+        for (String file : List.of("/proc/x.gguf", "/proc/x.onnx")) {
+            assertEquals(List.of("isonorm: " + file + " cannot be written: nothing can be made in /proc"), Run.of("export", Run.fixture("llama"), file, "--quiet").ended(1).errors());
+        }
+        assertEquals(List.of("isonorm: /dev/null/x.gguf cannot be written: Not a directory"),
+                Run.of("export", Run.fixture("llama"), "/dev/null/x.gguf", "--quiet").ended(1).errors());
     }
 
     @Test

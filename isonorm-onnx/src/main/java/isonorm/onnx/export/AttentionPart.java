@@ -12,6 +12,8 @@ import static isonorm.architecture.Part.KEY_VALUE_UP;
 import static isonorm.architecture.Part.QUERY_KEY_VALUE;
 import static isonorm.architecture.Part.QUERY_NORM;
 import static isonorm.architecture.Part.QUERY_UP;
+import static isonorm.architecture.Part.RELATIVE_GATE;
+import static isonorm.architecture.Part.RELATIVE_GATE_SCALE;
 import static isonorm.architecture.Part.VALUE_NORM;
 
 import isonorm.architecture.Alibi;
@@ -22,6 +24,7 @@ import isonorm.architecture.Mixer;
 import isonorm.architecture.Norm;
 import isonorm.architecture.QueryKeyNorm;
 import isonorm.architecture.QueryKeyNorm.Span;
+import isonorm.architecture.RelativeBias;
 import isonorm.architecture.Role;
 import isonorm.architecture.Role.Field;
 import isonorm.architecture.Rotary;
@@ -115,6 +118,9 @@ final class AttentionPart {
             q = turned(q, D, rotary.get(), turn.orElseThrow());
             k = turned(k, D, rotary.get(), turn.orElseThrow());
         }
+        if (attention.gates() != RelativeBias.Gates.NONE) {
+            biases = Optional.of(graph.multiply(biases.orElseThrow(), gates(attention, l, x)));
+        }
         String attended = attend(q, cache.keys(l, k), cache.values(l, v), new Meeting(attention.heads(), D, attention.scores().scale(),
                 attention.scores().softcap(), biases, seen, attention.scores().sinks() ? Optional.of(Role.of(ATTENTION_SINK, l, Field.WEIGHT)) : Optional.empty()));
         if (attention.norms().inner().isPresent()) {
@@ -125,6 +131,20 @@ final class AttentionPart {
             attended = graph.reshape(graph.multiply(graph.reshape(attended, 0, 0, H, D), scales), 0, 0, (long) H * D);
         }
         return weights.linear(attended, Role.of(ATTENTION_OUTPUT, l, Field.WEIGHT), attention.outputBias());
+    }
+
+    /** What each query multiplies its biases with, {@code a (c b - 1) + 2}, (B, H, T, 1). */
+    private String gates(Attention attention, int l, String x) {
+        int H = attention.heads().count();
+        boolean shared = attention.gates() == RelativeBias.Gates.SHARED;
+        String read = shared ? graph.reshape(x, 0, 0, H, attention.heads().width()) : x;
+        String given = weights.linear(read, Role.of(RELATIVE_GATE, l, Field.WEIGHT), true);
+        String sums = shared ? graph.reduced("ReduceSum", graph.reshape(given, 0, 0, 2L * H, RelativeBias.Gates.SUMMED), -1, false) : given;
+        List<String> numbers = shared ? graph.split(graph.sigmoid(graph.reshape(sums, 0, 0, H, 2)), 3, 1, 1)
+                : graph.split(graph.sigmoid(graph.reshape(sums, 0, 0, 2L * H, 1)), 2, H, H);
+        String scale = weights.shaped(Role.of(RELATIVE_GATE_SCALE, l, Field.WEIGHT), H, 1);
+        String gates = graph.add(graph.multiply(numbers.get(0), graph.subtract(graph.multiply(numbers.get(1), scale), graph.number(1))), graph.number(2));
+        return graph.transpose(gates, 0, 2, 1, 3);
     }
 
     private Optional<String> biases(Attention attention, int l) {

@@ -148,6 +148,7 @@ record Exit(Operators graph, Weights weights, Norms norms, FeedForwardPart activ
                 yield graph.concat(-1, at(y, 0), mean(y, first, Integer.MAX_VALUE));
             }
             case EVERY -> read(h, whole, dual);
+            case PATCHES -> read(graph.slice(h, 1, first, Integer.MAX_VALUE), whole, dual);
             case MEAN -> mean(read(h, whole, dual), tokens.flatMap(Tokens::mask));
             case MEAN_OF_TWO -> mean(read(h, whole, dual), 0, 2);
             case NORMED_MEAN -> read(mean(h, first, Integer.MAX_VALUE), whole, dual);

@@ -174,6 +174,8 @@ public final class Exporter {
         Output shape = architecture.output();
         Dimension[] rows = switch (shape) {
             case Output.Words _ -> new Dimension[] {BATCH, length(architecture), Dimension.of(((Embedding.Tokens) architecture.embedding()).vocabulary())};
+            case Output.Labels labels when labels.pooling() == Output.Pooling.PATCHES ->
+                new Dimension[] {BATCH, Dimension.of(((Embedding.Patches) architecture.embedding()).tokens() - architecture.firstPatch()), Dimension.of(labels.labels())};
             case Output.Labels labels when labels.pooling() == Output.Pooling.EVERY -> new Dimension[] {BATCH, length(architecture), Dimension.of(labels.labels())};
             case Output.Labels labels -> new Dimension[] {BATCH, Dimension.of(labels.labels())};
             case Output.Hidden _ -> new Dimension[] {BATCH, length(architecture), Dimension.of(architecture.width())};

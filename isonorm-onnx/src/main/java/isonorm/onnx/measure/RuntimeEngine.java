@@ -78,7 +78,7 @@ public final class RuntimeEngine implements Loaded.Engine {
             return switch (architecture.output()) {
                 case Output.Words _ when batch instanceof Batch.Tokens tokens ->
                     new long[] {batch.count(), tokens.length(), ((Embedding.Tokens) architecture.embedding()).vocabulary()};
-                case Output.Labels labels when labels.pooling() != Output.Pooling.EVERY -> new long[] {batch.count(), labels.labels()};
+                case Output.Labels labels when !labels.pooling().ofPositions() -> new long[] {batch.count(), labels.labels()};
                 default -> throw new IllegalArgumentException("models that give words or labels are timed, got " + architecture.output());
             };
         }
