@@ -83,7 +83,7 @@ public record StepTimes(long parameters, List<Double> seconds, List<Double> wait
         Type compute = work.bfloat16 ? Type.BF16 : Type.F32;
         Scales scales = work.strategy.scales(architecture, 0, 0);
         try (Team team = Team.of(work.threads);
-                Learner learner = new Learner(architecture, work.strategy.running(), scales, new OptimizerRule.AdamW(0.9, 0.999, 1e-8, 0.01),
+                Learner learner = new Learner(architecture, work.strategy.running(), scales, new OptimizerRule.AdamW(0.9, 0.999, 1e-8, 0.01), Treatment.ALIKE,
                         Type.F32, compute, team, group)) {
             Beginning.of(work.strategy, architecture, 0.02, 0).fill(learner.parameters(), architecture, team);
             learner.begin();
