@@ -3,6 +3,8 @@
 What a checkpoint says and modeling_isonorm.py does not know ends in an error that names the key: nothing is left out of what is computed.
 """
 
+import copy
+
 from transformers.configuration_utils import PreTrainedConfig
 
 CODE_VERSION = 1  # of these two files
@@ -102,7 +104,7 @@ class Stack:
     """What an `architecture` object says of one stack, its blocks written out."""
 
     def __init__(self, json, where="architecture"):
-        known = {"family", "width", "context", "stream", "embedding", "blocks", "final_norm", "output", "companion"}
+        known = {"family", "width", "context", "stream", "embedding", "blocks", "final_norm", "output", "bases", "companion"}
         require(json, {key: ("free", "centred", "compressed") if key == "stream" else None for key in known}, where)
         self.width, self.context = json["width"], json["context"]
         self.compressed = json.get("stream") == "compressed"
@@ -120,9 +122,31 @@ class Stack:
             require(block, BLOCK, f"{where}.blocks[{number}]")
             self.blocks += [block] * block.get("repeat", 1)
         self.dual = bool(self.blocks) and self.blocks[0].get("placement") == "dual"
+        bases = json.get("bases") or {}
+        require(bases, {"entry": None, "skips": None, "exit": None}, f"{where}.bases")
+        # How many values stand before and behind the matrices through which the stream is entered and left, and whether there are some on its skips.
+        self.entry, self.skips, self.exit = bases.get("entry"), bases.get("skips", False), bases.get("exit")
         affine = bool(self.final_norm) and self.final_norm.get("affine", "none") != "none"
-        self.final_width = self.width if affine else self.stream  # what the final norm gives
+        self.final_width = self.exit or (self.width if affine else self.stream)  # what the final norm gives
         self.causal = all(self.mixer(block).get("causal", True) for block in self.blocks)
+
+    def of(self, width):
+        """The same of a stream of another width, which is carried whole, where there is one."""
+        other = copy.copy(self)
+        if width:
+            other.width = other.stream = other.final_width = width
+            other.compressed = False
+        return other
+
+    @property
+    def entrance(self):
+        """As what stands before the matrix through which the stream is entered has it."""
+        return self.of(self.entry)
+
+    @property
+    def ending(self):
+        """As what stands behind the matrix through which it is left has it."""
+        return self.of(self.exit)
 
     @staticmethod
     def mixer(block):

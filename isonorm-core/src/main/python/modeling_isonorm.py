@@ -617,6 +617,8 @@ class IsonormBlock(GradientCheckpointingLayer):
                 setattr(self, f"{part}_scale", Vector(stack.width if json.get("layer_scale") else 1))
             if json.get("gates"):
                 setattr(self, f"{part}_stream_gate", Vector(1))
+            if stack.skips and not (part == "mlp" and self.wiring != "sequential"):
+                setattr(self, f"{part}_skip", nn.Linear(stack.stream, stack.stream, bias=False))
         if "latent_attention" in json:
             self.attention = IsonormLatentAttention(config, stack, json["latent_attention"], layer, where, column)
         else:
@@ -633,6 +635,12 @@ class IsonormBlock(GradientCheckpointingLayer):
             y = y * scale.weight.to(y.dtype)
         return y if self.branch == 1 else self.branch * y
 
+    def led(self, part, h):
+        """What a sub-layer's output is added to: the stream in the basis of what comes next."""
+        basis = getattr(self, f"{part}_skip", None)
+        h = h if basis is None else basis(h)
+        return h if self.skip == 1 else self.skip * h
+
     def join(self, part, state, layer, placed=None):
         """The stream, and the second one where there is one, behind a sub-layer."""
         h, second = state
@@ -648,7 +656,7 @@ class IsonormBlock(GradientCheckpointingLayer):
         second = second + y if self.dual else second
         if self.recentre and "sum" in places:
             h = h - h.mean(-1, keepdim=True)
-        h = norm("sum", (h if self.skip == 1 else self.skip * h) + y)
+        h = norm("sum", self.led(part, h) + y)
         gate = getattr(self, f"{part}_stream_gate", None)
         return h if gate is None else h - F.silu(gate.weight).to(h.dtype) * h, second
 
@@ -667,7 +675,7 @@ class IsonormBlock(GradientCheckpointingLayer):
             attended = self.attention_norm(h)
             fed = attended if self.wiring == "parallel-one-norm" else self.mlp_norm(h)
             y = self.scaled("attention", attend(attended)) + self.scaled("mlp", self.mlp(fed))
-            state = (h if self.skip == 1 else self.skip * h) + y, second
+            state = self.led("attention", h) + y, second
         return state if self.dual else state[0]
 
 
@@ -701,6 +709,8 @@ class Convolution(nn.Module):
 class IsonormEmbedding(nn.Module):
     def __init__(self, stack, shared_table=False):
         super().__init__()
+        self.basis = nn.Linear(stack.entry, stack.stream, bias=False) if stack.entry else None
+        stack = stack.entrance
         json = stack.embedding
         self.json, self.stack, self.kind = json, stack, json["kind"]
         summed, stream = json.get("sum_projected", False), stack.stream
@@ -750,6 +760,10 @@ class IsonormEmbedding(nn.Module):
             self.position_convolution = nn.ModuleList(each)
 
     def enter(self, h):
+        h = self.normed(h)
+        return h if self.basis is None else self.basis(h)
+
+    def normed(self, h):
         if self.norm is not None and not self.json.get("sum_projected"):
             h = self.norm(h)
         if self.json.get("recentre"):
@@ -882,10 +896,13 @@ def build(module, config, stack, where, encoded=None, shared_table=False):
     module.embedding = IsonormEmbedding(stack, shared_table)
     module.blocks = nn.ModuleList(
         [IsonormBlock(config, stack, encoded, json, layer, f"{where}.blocks[{layer}]") for layer, json in enumerate(stack.blocks)])
-    module.final_norm = stream_norm(stack.final_norm, stack) if stack.final_norm else None
+    module.final_norm = stream_norm(stack.final_norm, stack.ending) if stack.final_norm else None
     output = stack.output
     pooled = output["kind"] == "hidden" and (output["pooler"] in ("dense-tanh", "probe") or output.get("projection"))
-    module.pooler = IsonormPooler(stack) if pooled else None
+    module.pooler = IsonormPooler(stack.ending) if pooled else None
+    if stack.exit:
+        module.output = nn.Module()
+        module.output.basis = nn.Linear(stack.stream, stack.exit, bias=False)
     module.gradient_checkpointing = False
 
 
@@ -926,6 +943,8 @@ def walk(module, h, places, past_key_values=None, position_ids=None, attention_m
         h, second = h if stack.dual else (h, None)
     if stack.dual:
         return h, h + module.final_norm(second)
+    if stack.exit:
+        h = module.output.basis(h)
     return h, h if module.final_norm is None else module.final_norm(h)
 
 
@@ -1177,6 +1196,7 @@ class IsonormHead(nn.Module):
     def __init__(self, stack):
         super().__init__()
         json, reads = stack.output, stack.final_width
+        carried, stack = stack.entrance.stream, stack.ending
         self.json, self.stack, words = json, stack, json["kind"] == "words"
         rows = stack.embedding["vocabulary"] if words else json["labels"]
         self.scale, self.softcap = json.get("scale", 1), json.get("softcap")
@@ -1200,7 +1220,7 @@ class IsonormHead(nn.Module):
         self.tied = words and json.get("tied", False)
         # A table of a compressed stream has a column less than the head reads.
         self.reads_difference = self.tied and stack.compressed and not stack.embedding.get("projected")
-        width = (stack.embedding["width"] if stack.embedding.get("projected") else stack.stream) if self.tied else reads
+        width = (stack.embedding["width"] if stack.embedding.get("projected") else carried) if self.tied else reads
         self.weight = nn.Parameter(torch.zeros(rows, width))
         self.bias = nn.Parameter(torch.zeros(rows)) if json.get("bias", not words) else None
         if column and not self.tied:
@@ -1374,7 +1394,7 @@ class IsonormForCTC(IsonormWithLabels):
 for with_head in (IsonormForCausalLM, IsonormForMaskedLM, IsonormForConditionalGeneration, IsonormForSequenceClassification, IsonormForTokenClassification,
                   IsonormForImageClassification, IsonormForMaskedImageModeling, IsonormForAudioClassification, IsonormForCTC):
     register_checkpoint_conversion_mapping(
-        with_head.__name__, [WeightRenaming(r"^(embedding|blocks|final_norm|pooler|encoder)\.", r"model.\1.")], overwrite=True)
+        with_head.__name__, [WeightRenaming(r"^(embedding|blocks|final_norm|output|pooler|encoder)\.", r"model.\1.")], overwrite=True)
 
 __all__ = [
     "IsonormPreTrainedModel", "IsonormModel", "IsonormTwoTowerModel", "IsonormForCausalLM", "IsonormForMaskedLM", "IsonormForConditionalGeneration",

@@ -18,6 +18,7 @@ import java.util.OptionalInt;
  * @param width the width of the residual stream, d; a compressed stream carries d - 1 values of it
  * @param finalNorm the norm behind the last block, if there is one
  * @param context how many positions the model was made for
+ * @param bases where matrices lead the stream from one basis to another
  * @param companion a second stack beside this one; this is then the main one
  */
 public record Architecture(
@@ -29,6 +30,7 @@ public record Architecture(
         Optional<Norm> finalNorm,
         Output output,
         Stream stream,
+        Bases bases,
         Optional<Companion> companion) {
 
     public Architecture {
@@ -45,11 +47,18 @@ public record Architecture(
             throw new IllegalArgumentException("the streams of dual blocks are free and carried whole, got " + stream + " and "
                     + blocks.getFirst().norm().kind());
         }
-        if (embedding instanceof Embedding.Sound sound && sound.projection().isEmpty() && sound.channels() != width) {
-            throw new IllegalArgumentException("the last convolution gives what enters the stream, " + width + " channels, got " + sound.channels());
+        if (!bases.equals(Bases.ONE) && dual > 0 || bases.skips() && blocks.stream().anyMatch(block -> !block.both(Placement.PRE) || block.cross().isPresent())) {
+            throw new IllegalArgumentException("a stream that goes from basis to basis is one, which norms read before attention and MLP, got " + bases);
         }
-        if (embedding instanceof Embedding.Sound sound && sound.places() instanceof Embedding.Sound.Places.Convolved convolved && width % convolved.groups() != 0) {
-            throw new IllegalArgumentException("positions are convolved in equal groups of channels, got " + convolved.groups() + " of " + width);
+        if (embedding.recentre() && bases.entry().isPresent()) {
+            throw new IllegalArgumentException("the matrix through which a stream is entered takes its mean out too, got an explicit recentring before " + bases);
+        }
+        int entered = bases.entry().orElse(width);
+        if (embedding instanceof Embedding.Sound sound && sound.projection().isEmpty() && sound.channels() != entered) {
+            throw new IllegalArgumentException("the last convolution gives what enters the stream, " + entered + " channels, got " + sound.channels());
+        }
+        if (embedding instanceof Embedding.Sound sound && sound.places() instanceof Embedding.Sound.Places.Convolved convolved && entered % convolved.groups() != 0) {
+            throw new IllegalArgumentException("positions are convolved in equal groups of channels, got " + convolved.groups() + " of " + entered);
         }
         if (!blocks.isEmpty() && relative(blocks.getFirst()).filter(RelativeBias::own).isEmpty()
                 && blocks.stream().anyMatch(block -> relative(block).isPresent())) {
@@ -109,7 +118,7 @@ public record Architecture(
     /** An ordinary architecture, about whose stream nothing is known. */
     public static Architecture of(
             String family, int width, int context, Embedding embedding, List<Block> blocks, Optional<Norm> finalNorm, Output output) {
-        return new Architecture(family, width, context, embedding, blocks, finalNorm, output, Stream.FREE, Optional.empty());
+        return new Architecture(family, width, context, embedding, blocks, finalNorm, output, Stream.FREE, Bases.ONE, Optional.empty());
     }
 
     /** How many tokens a sequence can have: its context, or the rows of its table of positions. */
@@ -135,42 +144,58 @@ public record Architecture(
     }
 
     public Architecture withFamily(String other) {
-        return new Architecture(other, width, context, embedding, blocks, finalNorm, output, stream, companion);
+        return new Architecture(other, width, context, embedding, blocks, finalNorm, output, stream, bases, companion);
     }
 
     /** The same with a free stream of another width. */
     public Architecture withWidth(int other) {
-        Embedding tables = embedding instanceof Embedding.Tokens tokens && !tokens.projected() ? tokens.withWidth(other) : embedding;
-        return new Architecture(family, other, context, tables, blocks, finalNorm, output, Stream.FREE, companion);
+        Embedding tables = tokensEnterStream() ? ((Embedding.Tokens) embedding).withWidth(other) : embedding;
+        return new Architecture(family, other, context, tables, blocks, finalNorm, output, Stream.FREE, bases, companion);
     }
 
     public Architecture withEmbedding(Embedding other) {
-        return new Architecture(family, width, context, other, blocks, finalNorm, output, stream, companion);
+        return new Architecture(family, width, context, other, blocks, finalNorm, output, stream, bases, companion);
     }
 
     public Architecture withBlocks(List<Block> other) {
-        return new Architecture(family, width, context, embedding, other, finalNorm, output, stream, companion);
+        return new Architecture(family, width, context, embedding, other, finalNorm, output, stream, bases, companion);
     }
 
     public Architecture withFinalNorm(Optional<Norm> other) {
-        return new Architecture(family, width, context, embedding, blocks, other, output, stream, companion);
+        return new Architecture(family, width, context, embedding, blocks, other, output, stream, bases, companion);
     }
 
     public Architecture withOutput(Output other) {
-        return new Architecture(family, width, context, embedding, blocks, finalNorm, other, stream, companion);
+        return new Architecture(family, width, context, embedding, blocks, finalNorm, other, stream, bases, companion);
     }
 
     public Architecture withStream(Stream other) {
-        return new Architecture(family, width, context, embedding, blocks, finalNorm, output, other, companion);
+        return new Architecture(family, width, context, embedding, blocks, finalNorm, output, other, bases, companion);
+    }
+
+    public Architecture withBases(Bases other) {
+        return new Architecture(family, width, context, embedding, blocks, finalNorm, output, stream, other, companion);
+    }
+
+    /** What stands before the matrix through which the stream is entered, as if that were the whole model: the embedding, with its norm, as wide as it is. */
+    public Architecture entrance() {
+        return bases.entry().isEmpty() ? this
+                : new Architecture(family, bases.entry().getAsInt(), context, embedding, blocks, finalNorm, output, Stream.FREE, Bases.ONE, companion.filter(Companion.Encoder.class::isInstance));
+    }
+
+    /** What stands behind the matrix through which the stream is left, in the same way: final norm and output. */
+    public Architecture ending() {
+        return bases.exit().isEmpty() ? this
+                : new Architecture(family, bases.exit().getAsInt(), context, embedding, blocks, finalNorm, output, Stream.FREE, Bases.ONE, companion.filter(Companion.Encoder.class::isInstance));
     }
 
     public Architecture withCompanion(Companion beside) {
-        return new Architecture(family, width, context, embedding, blocks, finalNorm, output, stream, Optional.of(beside));
+        return new Architecture(family, width, context, embedding, blocks, finalNorm, output, stream, bases, Optional.of(beside));
     }
 
     /** The main stack alone, where no block of it reads what the other one gives: the tower of texts of two. */
     public Architecture withoutCompanion() {
-        return new Architecture(family, width, context, embedding, blocks, finalNorm, output, stream, Optional.empty());
+        return new Architecture(family, width, context, embedding, blocks, finalNorm, output, stream, bases, Optional.empty());
     }
 
     /** Whether there is a second stream, {@link Placement#DUAL}. */
@@ -190,7 +215,7 @@ public record Architecture(
 
     /** Whether the token table writes to the stream itself, not through a projection. */
     public boolean tokensEnterStream() {
-        return embedding instanceof Embedding.Tokens tokens && !tokens.projected();
+        return embedding instanceof Embedding.Tokens tokens && !tokens.projected() && bases.entry().isEmpty();
     }
 
     /** Whether tables are added up and normalized before a projection leads from there to the stream. */
@@ -200,7 +225,7 @@ public record Architecture(
 
     /** Whether what enters the stream comes out of an activation: all {@code width} values of it are there, and none of its writers can be centred. */
     public boolean entersWhole() {
-        return embedding instanceof Embedding.Sound;
+        return embedding instanceof Embedding.Sound && bases.entry().isEmpty();
     }
 
     /**
@@ -208,6 +233,9 @@ public record Architecture(
      * explicitly, and of the layers behind the last block only the first reads it. Of gates those that heads share read a part of what attention does.
      */
     public Part.Use use(Part part) {
+        if (bases.entry().isPresent() && part.before() || bases.exit().isPresent() && part.behind()) {
+            return Part.Use.NONE;
+        }
         boolean between = switch (part) {
             case TOKEN_EMBEDDING -> !tokensEnterStream();
             case POSITION_EMBEDDING -> entersWhole() || sumIsProjected();
@@ -230,7 +258,7 @@ public record Architecture(
      * values, the last one being minus the sum of the others before gain and bias.
      */
     public int finalWidth() {
-        return finalNorm.isPresent() && finalNorm.get().affine().hasGain() ? width : streamWidth();
+        return bases.exit().orElse(finalNorm.isPresent() && finalNorm.get().affine().hasGain() ? width : streamWidth());
     }
 
     /** The norm of each sub-layer, {@link Placement#norm}. */
@@ -258,6 +286,11 @@ public record Architecture(
             norms.add(MLP_OUTPUT_NORM);
         }
         return norms;
+    }
+
+    /** The matrices that lead the stream of a block to the basis of what comes next. */
+    public List<Part> skips(Block block) {
+        return !bases.skips() ? List.of() : block.wiring().parallel() ? List.of(ATTENTION_SKIP) : List.of(ATTENTION_SKIP, MLP_SKIP);
     }
 
     /** The weights of block {@code l} that read what {@code norm}, one of {@link #norms}, gives. */
@@ -317,8 +350,8 @@ public record Architecture(
      * folded into it.
      */
     public Optional<Part> finalReader() {
-        if (dual()) {
-            return Optional.empty(); // It reads the sum of a stream and the norm of another.
+        if (dual() || bases.exit().isPresent()) {
+            return Optional.empty(); // It reads the sum of a stream and the norm of another, or no stream.
         }
         return switch (output) {
             case Output.Words words when !words.tied() && words.projectedWidth() == 0 && words.transform().isEmpty() -> Optional.of(HEAD);
@@ -340,12 +373,13 @@ public record Architecture(
     public List<Parameter> parameters() {
         List<Parameter> all = new ArrayList<>();
         companion.ifPresent(beside -> all.addAll(parametersOf(beside)));
-        embeddingParameters(all);
+        entrance().embeddingParameters(all);
+        bases.entry().ifPresent(before -> all.add(Parameter.matrix(Role.of(STREAM_ENTRY, WEIGHT), streamWidth(), before)));
         for (int l = 0; l < blocks.size(); l++) {
             blockParameters(all, l);
         }
-        finalNorm.ifPresent(norm -> normParameters(all, Role.of(FINAL_NORM, GAIN), norm, width));
-        outputParameters(all);
+        bases.exit().ifPresent(behind -> all.add(Parameter.matrix(Role.of(STREAM_EXIT, WEIGHT), behind, streamWidth())));
+        ending().finalParameters(all);
         if (companion.isPresent() && companion.get() instanceof Companion.ImageTower(Architecture _, boolean bias)) {
             all.add(Parameter.vector(Role.of(SIMILARITY_SCALE, WEIGHT), 1));
             if (bias) {
@@ -353,6 +387,11 @@ public record Architecture(
             }
         }
         return all;
+    }
+
+    private void finalParameters(List<Parameter> all) {
+        finalNorm.ifPresent(norm -> normParameters(all, Role.of(FINAL_NORM, GAIN), norm, width));
+        outputParameters(all);
     }
 
     /** Whether it gives how near images and texts are. */
@@ -472,6 +511,7 @@ public record Architecture(
         if (block.gates()) {
             all.add(Parameter.vector(Role.of(ATTENTION_STREAM_GATE, l, WEIGHT), 1));
         }
+        skips(block).stream().filter(part -> part == ATTENTION_SKIP).forEach(part -> all.add(Parameter.matrix(Role.of(part, l, WEIGHT), streamWidth(), streamWidth())));
         block.cross().ifPresent(cross -> {
             if (norms(block).contains(CROSS_NORM)) {
                 normParameters(all, Role.of(CROSS_NORM, l, GAIN), block.norm(), width);
@@ -495,6 +535,7 @@ public record Architecture(
         if (block.gates()) {
             all.add(Parameter.vector(Role.of(MLP_STREAM_GATE, l, WEIGHT), 1));
         }
+        skips(block).stream().filter(part -> part == MLP_SKIP).forEach(part -> all.add(Parameter.matrix(Role.of(part, l, WEIGHT), streamWidth(), streamWidth())));
     }
 
     private void attentionParameters(List<Parameter> all, Attention attention, int l, boolean columns) {

@@ -16,6 +16,7 @@ public enum Part {
     POSITION_CONVOLUTION("embedding.position_convolution", false, Use.NONE),
     EMBEDDING_PROJECTION("embedding.projection", false, Use.WRITER),
     EMBEDDING_NORM("embedding.norm", false, Use.NONE),
+    STREAM_ENTRY("embedding.basis", false, Use.WRITER),
     ATTENTION_NORM("attention_norm", true, Use.NONE),
     QUERY_KEY_VALUE("attention.query_key_value", true, Use.READER),
     QUERY_NORM("attention.query_norm", true, Use.NONE),
@@ -33,6 +34,7 @@ public enum Part {
     ATTENTION_OUTPUT_NORM("attention_output_norm", true, Use.NONE),
     ATTENTION_SCALE("attention_scale", true, Use.NONE),
     ATTENTION_STREAM_GATE("attention_stream_gate", true, Use.NONE),
+    ATTENTION_SKIP("attention_skip", true, Use.NONE),
     CROSS_NORM("cross_attention_norm", true, Use.NONE),
     CROSS_QUERY("cross_attention.query", true, Use.READER),
     CROSS_KEY_VALUE("cross_attention.key_value", true, Use.NONE),
@@ -51,6 +53,8 @@ public enum Part {
     MLP_OUTPUT_NORM("mlp_output_norm", true, Use.NONE),
     MLP_SCALE("mlp_scale", true, Use.NONE),
     MLP_STREAM_GATE("mlp_stream_gate", true, Use.NONE),
+    MLP_SKIP("mlp_skip", true, Use.NONE),
+    STREAM_EXIT("output.basis", false, Use.READER),
     FINAL_NORM("final_norm", false, Use.NONE),
     HEAD_PROJECTION("head.projection", false, Use.READER),
     HEAD_TRANSFORM("head.transform", false, Use.READER),
@@ -107,6 +111,16 @@ public enum Part {
     /** Whether a model can have several that stand one behind the other before its blocks, and are numbered. */
     public boolean numbered() {
         return this == CONVOLUTION || this == CONVOLUTION_NORM || this == POSITION_CONVOLUTION;
+    }
+
+    /** Whether it stands before a matrix through which the stream is entered, where there is one. */
+    boolean before() {
+        return !perBlock && compareTo(STREAM_ENTRY) < 0;
+    }
+
+    /** Whether it stands behind a matrix through which the stream is left, where there is one. */
+    boolean behind() {
+        return !perBlock && compareTo(STREAM_EXIT) > 0;
     }
 
     /** What this is to the stream where nothing stands between the two; {@link Architecture#use} also knows what does. */

@@ -75,10 +75,10 @@ sealed interface Aim {
     /**
      * A stream in another basis.
      *
-     * @param given the basis, where it isn't what the rotation says it is made of
+     * @param given the basis, where it isn't what the rotation says it is made of, or one for each sub-layer and one behind the last block
      * @param stock the family whose checkpoint it becomes, where it is to be an ordinary one
      */
-    record Rotated(Rotation rotation, Optional<Basis> given, Optional<Stock> stock) implements Aim {
+    record Rotated(Rotation rotation, List<Basis> given, Optional<Stock> stock) implements Aim {
 
         @Override
         public Plan plan(LoadedModel source, boolean untie) throws IOException {

@@ -113,7 +113,7 @@ public final class Conversion {
      * or RMSNorm before the sub-layers.
      */
     public static Conversion rotated(LoadedModel source, Rotation rotation) {
-        return of(source, new Aim.Rotated(rotation.value(), Optional.empty(), Optional.empty()));
+        return of(source, new Aim.Rotated(rotation.value(), List.of(), Optional.empty()));
     }
 
     /**
@@ -124,9 +124,26 @@ public final class Conversion {
      * @param columns the vectors of the basis, one behind the other
      */
     public static Conversion rotated(LoadedModel source, Rotation rotation, double[] columns) {
-        Basis given = Basis.given(source.model().width(), columns);
-        Rotation whole = new Rotation("principal", rotation.seed(), OptionalInt.of(given.to()), rotation.pad(), rotation.heads());
-        return of(source, new Aim.Rotated(whole.value(), Optional.of(given), Optional.empty()));
+        return given(source, rotation, List.of(columns), isonorm.weights.Rotation.Extent.MODEL);
+    }
+
+    /**
+     * The same in several bases, of as many vectors each: every sub-layer reads the stream in its own, and a product on each skip leads to the next (SliceGPT, arXiv 2401.15024).
+     *
+     * @param columns the vectors of each basis, one behind the other: of the sub-layers in their order, two a block, and of what is behind the last block
+     */
+    public static Conversion rotated(LoadedModel source, Rotation rotation, List<double[]> columns) {
+        return given(source, rotation, columns, isonorm.weights.Rotation.Extent.SUB_LAYER);
+    }
+
+    private static Conversion given(LoadedModel source, Rotation rotation, List<double[]> columns, isonorm.weights.Rotation.Extent extent) {
+        int d = source.model().width();
+        List<Basis> given = columns.stream().map(each -> Basis.given(d, each)).toList();
+        if (given.stream().mapToInt(Basis::to).distinct().count() != 1) {
+            throw new IllegalArgumentException("a stream has one width: its bases have as many vectors each, got " + given.stream().map(Basis::to).toList());
+        }
+        Rotation whole = new Rotation("principal", rotation.seed(), OptionalInt.of(given.getFirst().to()), rotation.pad(), rotation.heads(), extent.label());
+        return of(source, new Aim.Rotated(whole.value(), given, Optional.empty()));
     }
 
     /**
@@ -225,8 +242,13 @@ public final class Conversion {
      * @param width how many values are carried: as many as before where it isn't said, or one less of a model with LayerNorms
      * @param pad how many the stream has then, zeros behind those; none more where it isn't said
      * @param heads whether the values of each head of attention are rotated too
+     * @param basis {@code one} for the whole model, or {@code per-block}: one for each sub-layer
      */
-    public record Rotation(String kind, long seed, OptionalInt width, OptionalInt pad, boolean heads) {
+    public record Rotation(String kind, long seed, OptionalInt width, OptionalInt pad, boolean heads, String basis) {
+
+        public Rotation(String kind, long seed, OptionalInt width, OptionalInt pad, boolean heads) {
+            this(kind, seed, width, pad, heads, isonorm.weights.Rotation.Extent.MODEL.label());
+        }
 
         public Rotation(String kind, long seed, OptionalInt width) {
             this(kind, seed, width, OptionalInt.empty(), false);
@@ -236,15 +258,19 @@ public final class Conversion {
             if (isonorm.weights.Rotation.Kind.named(kind).isEmpty()) {
                 throw new IllegalArgumentException("a rotation is of a kind " + isonorm.weights.Rotation.Kind.labels() + ", got " + kind);
             }
+            if (isonorm.weights.Rotation.Extent.named(basis).isEmpty()) {
+                throw new IllegalArgumentException("a basis is " + isonorm.weights.Rotation.Extent.labels() + ", got " + basis);
+            }
             new isonorm.weights.Rotation(isonorm.weights.Rotation.Kind.RANDOM, seed, width, pad, heads); // which refuses a width of 0
         }
 
         static Rotation of(isonorm.weights.Rotation rotation) {
-            return new Rotation(rotation.kind().label(), rotation.seed(), rotation.width(), rotation.pad(), rotation.heads());
+            return new Rotation(rotation.kind().label(), rotation.seed(), rotation.width(), rotation.pad(), rotation.heads(), rotation.extent().label());
         }
 
         isonorm.weights.Rotation value() {
-            return new isonorm.weights.Rotation(isonorm.weights.Rotation.Kind.named(kind).orElseThrow(), seed, width, pad, heads);
+            return new isonorm.weights.Rotation(isonorm.weights.Rotation.Kind.named(kind).orElseThrow(), seed, width, pad, heads,
+                    isonorm.weights.Rotation.Extent.named(basis).orElseThrow());
         }
     }
 

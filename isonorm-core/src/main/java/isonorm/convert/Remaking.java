@@ -106,7 +106,7 @@ final class Remaking {
             return Optional.empty(); // Of principal components too, which come of data that are not here.
         }
         Architecture result = Model.of(written.model()).architecture();
-        Model model = Rotating.plan(source, rotation, Optional.empty(), !ties(result), stock).result();
+        Model model = Rotating.plan(source, rotation, List.of(), !ties(result), stock).result();
         boolean same = new HashSet<>(model.architecture().parameters()).equals(new HashSet<>(result.parameters()));
         return same ? Optional.of(model) : Optional.empty();
     }

@@ -34,8 +34,6 @@ final class Rotating {
 
     private static final String OTHER_VALUES = ": a gain acts on each value of the stream by itself, and a rotated stream has others";
 
-    private static final String NO_MATRIX = ", and the format has no place for a matrix between the two";
-
     private Rotating() {}
 
     /** Every reason why {@code model} cannot be rotated so and written as a stock family then; empty when it can. */
@@ -43,6 +41,9 @@ final class Rotating {
         List<String> reasons = new ArrayList<>(refusals(model, rotation, given));
         Architecture architecture = Model.of(model.model()).architecture();
         stock.refusals(architecture).stream().filter(reason -> !reasons.contains(reason)).forEach(reasons::add);
+        if (rotation.extent() == Rotation.Extent.SUB_LAYER) {
+            reasons.add("a product stands on each skip of it then, for which " + stock.type() + " has no place; leave the basis one");
+        }
         if (reasons.isEmpty()) {
             stock.refusal(architecture, rotation.carried(architecture.width())).ifPresent(reasons::add);
         }
@@ -57,17 +58,24 @@ final class Rotating {
         }
         Architecture main = Model.of(model.model()).architecture();
         List<String> reasons = new ArrayList<>(streamReasons(main));
-        outputReasons(main, main.comparesTowers(), reasons);
         main.companion().ifPresent(beside -> {
             List<String> others = streamReasons(beside.architecture());
-            if (main.comparesTowers()) {
-                outputReasons(beside.architecture(), true, others);
+            if (main.comparesTowers() && beside.architecture().output() instanceof Output.Hidden hidden && hidden.probe().isEmpty() && hidden.projection().isEmpty()) {
+                others.add("what it pools is the stream behind the final norm, and no matrix reads that");
             }
             others.stream().filter(reason -> !reasons.contains(reason)).forEach(reason -> reasons.add("of its " + beside.stack().title() + ": " + reason));
         });
         if (rotation.heads()) {
             headReasons(main, reasons);
             main.companion().ifPresent(beside -> headReasons(beside.architecture(), reasons));
+        }
+        if (rotation.extent() == Rotation.Extent.SUB_LAYER) {
+            if (rotation.kind() != Rotation.Kind.PRINCIPAL) {
+                reasons.add("a basis for each sub-layer is of its own principal components, got " + rotation.kind().label() + "; one is enough of others");
+            }
+            if (main.companion().isPresent()) {
+                reasons.add("it has two stacks, and a basis for each sub-layer is found for one");
+            }
         }
         if (reasons.isEmpty()) {
             widthReasons(main, rotation, given, reasons);
@@ -129,19 +137,6 @@ final class Rotating {
         if (architecture.finalNorm().isEmpty() && sum == 0) {
             reasons.add("it has no final norm: its output reads the stream as it is");
         }
-        switch (architecture.embedding()) {
-            case Embedding.Tokens tokens -> {
-                if (tokens.streamNorm().isPresent() && tokens.projected()) {
-                    reasons.add("its embedding has a projection and a norm behind it" + NO_MATRIX);
-                }
-            }
-            case Embedding.Patches patches -> {
-                if (patches.norm().isPresent()) {
-                    reasons.add("a norm with a gain gives what enters its stream" + NO_MATRIX);
-                }
-            }
-            case Embedding.Sound _ -> reasons.add("what enters its stream comes out of convolutions and an activation" + NO_MATRIX);
-        }
         return reasons;
     }
 
@@ -153,22 +148,13 @@ final class Rotating {
         return blocks.stream().filter(block -> which.test(block.attentionPlacement()) || which.test(block.mlpPlacement())).count();
     }
 
-    /** @param ofTwo whether it is one of two towers, which give nothing but how near what they pool is */
-    private static void outputReasons(Architecture architecture, boolean ofTwo, List<String> reasons) {
-        switch (architecture.output()) {
-            case Output.Words _ -> {}
-            case Output.Labels labels -> {
-                if (labels.transform().filter(transform -> transform.dense().isEmpty()).isPresent()) {
-                    reasons.add("a norm with a gain stands between its final norm and its head" + NO_MATRIX);
-                }
-            }
-            case Output.Hidden hidden -> {
-                boolean pools = hidden.probe().isPresent() || hidden.projection().isPresent();
-                if (!ofTwo || !pools) {
-                    reasons.add("its output is the stream behind the final norm, which would be rotated" + NO_MATRIX);
-                }
-            }
-        }
+    /** Whether what its output is, or a norm behind the final one, is made of all the values that the stream has, so that it must be what it was; a tower pools by matrices. */
+    private static boolean leavesThroughMatrix(Architecture architecture) {
+        return switch (architecture.output()) {
+            case Output.Words _ -> false;
+            case Output.Labels labels -> labels.transform().filter(transform -> transform.dense().isEmpty()).isPresent();
+            case Output.Hidden hidden -> !architecture.comparesTowers() || hidden.probe().isEmpty() && hidden.projection().isEmpty();
+        };
     }
 
     private static void widthReasons(Architecture main, Rotation rotation, boolean given, List<String> reasons) {
@@ -189,7 +175,7 @@ final class Rotating {
             reasons.add("principal components come of data, and none is given");
         } else if (k < 2) {
             reasons.add("a stream has 2 values or more, got a width of " + k);
-        } else if (rotation.carried(d) != d && main.output() instanceof Output.Hidden) {
+        } else if (rotation.carried(d) != d && main.output() instanceof Output.Hidden && !leavesThroughMatrix(main)) {
             reasons.add("what it pools is as wide as the stream; leave the width out");
         } else {
             Stream.concat(Stream.of(main), main.companion().map(Companion::architecture).stream()).flatMap(each -> rotation.obstacle(each.width()).stream()).distinct()
@@ -200,13 +186,14 @@ final class Rotating {
     /**
      * The plan that rotates {@code source}.
      *
-     * @param given the basis, where it isn't what the rotation says it is made of; of fewer vectors than the stream has dimensions it gives another function
+     * @param given the basis, where it isn't what the rotation says it is made of, or that of each sub-layer and the last one; of fewer vectors than the stream has dimensions
+     *     it gives another function
      * @param untie whether a tied head becomes a weight of its own wherever it could stay tied
      * @param stock as which family it is written; empty for Isonorm's own format
      * @throws ConversionRefused with every reason, if there is no exact way
      */
-    static Plan plan(LoadedModel source, Rotation rotation, Optional<Basis> given, boolean untie, Optional<Stock> stock) throws IOException {
-        List<String> reasons = stock.isPresent() ? refusals(source, rotation, given.isPresent(), stock.get()) : refusals(source, rotation, given.isPresent());
+    static Plan plan(LoadedModel source, Rotation rotation, List<Basis> given, boolean untie, Optional<Stock> stock) throws IOException {
+        List<String> reasons = stock.isPresent() ? refusals(source, rotation, !given.isEmpty(), stock.get()) : refusals(source, rotation, !given.isEmpty());
         if (!reasons.isEmpty()) {
             throw new ConversionRefused(reasons);
         }
@@ -226,6 +213,14 @@ final class Rotating {
         config = stock.isPresent() ? config : Isonorm.rotated(result.architecture(), config, whole);
         List<String> notes = new ArrayList<>(Plan.notes(source, result.architecture()));
         notes.add("The residual stream is in another basis (" + rotation + "): hidden states are not those of the original, and there is no way back; keep it.");
+        Architecture turned = result.architecture();
+        turned.companion().map(Companion::architecture).filter(beside -> beside.bases().entry().isPresent())
+                .ifPresent(_ -> notes.add("What its second stack is entered with passes a matrix of its own, embedding.basis, since its embedding cannot give values of another basis."));
+        turned.bases().entry().ifPresent(_ -> notes.add("What enters the stream passes a matrix of its own, embedding.basis, since its embedding cannot give values of another basis."));
+        turned.bases().exit().ifPresent(_ -> notes.add("The final norm reads the stream through a matrix of its own, output.basis, so that it and what is behind it are what they were."));
+        if (turned.bases().skips()) {
+            notes.add("Each sub-layer reads the stream in a basis of its own, and products on the skips, attention_skip and mlp_skip, lead from one to the next.");
+        }
         int kept = whole.width(original.width());
         boolean cut = kept < original.width() - (layer(original.architecture()) ? 1 : 0);
         if (cut) {
@@ -234,18 +229,22 @@ final class Rotating {
         return new Plan(source, stock.isPresent() ? Form.CENTRED : Form.PRE_RMSNORM, cut ? result : original, rewrites, result, Optional.of(whole), naming, config, notes);
     }
 
-    private static List<Rewrite> rewrites(Architecture architecture, Rotation rotation, Optional<Basis> given, boolean untie) {
+    private static List<Rewrite> rewrites(Architecture architecture, Rotation rotation, List<Basis> given, boolean untie) {
         boolean layer = layer(architecture);
         boolean normed = Stream.concat(Stream.of(architecture), architecture.companion().map(Companion::architecture).stream())
-                .anyMatch(each -> each.embedding().streamNorm().filter(norm -> !commutes(norm) || rotation.carried(architecture.width()) != architecture.width()).isPresent());
-        boolean alone = architecture.companion().isEmpty() && architecture.embedding() instanceof Embedding.Tokens tokens && tokens.positions() == 0
+                .anyMatch(each -> each.embedding() instanceof Embedding.Sound
+                        || each.embedding().streamNorm().filter(norm -> !commutes(norm) || rotation.carried(architecture.width()) != architecture.width()).isPresent());
+        boolean alone = architecture.companion().isEmpty() && architecture.embedding() instanceof Embedding.Tokens tokens && !tokens.projected() && tokens.positions() == 0
                 && tokens.segments() == 0 && tokens.special().hidden().isEmpty();
         List<Rewrite> rewrites = new ArrayList<>();
         if (untie || mustUntie(architecture, rotation, normed, alone)) {
             rewrites.add(new Rewrite.Untie());
         }
         if (normed) {
-            rewrites.add(alone ? new Rewrite.NormTable() : new Rewrite.ProjectSum());
+            rewrites.add(alone ? new Rewrite.NormTable() : new Rewrite.Enter());
+        }
+        if (leavesThroughMatrix(architecture)) {
+            rewrites.add(new Rewrite.Leave());
         }
         if (layer) {
             rewrites.add(new Rewrite.Centre(false));
@@ -273,6 +272,7 @@ final class Rotating {
         boolean entersStream = architecture.tokensEnterStream() && (!normed || alone);
         boolean bare = architecture.finalNorm().filter(norm -> norm.affine() == Affine.NONE).isPresent();
         boolean readsStream = words.projectedWidth() == 0 && words.transform().isEmpty();
-        return readsStream ? !(bare && entersStream && !normed && rotation.width(architecture.width()) == architecture.width() && rotation.carried(architecture.width()) == architecture.width()) : entersStream;
+        boolean one = rotation.extent() == Rotation.Extent.MODEL;
+        return readsStream ? !(one && bare && entersStream && !normed && rotation.width(architecture.width()) == architecture.width() && rotation.carried(architecture.width()) == architecture.width()) : entersStream;
     }
 }

@@ -8,6 +8,7 @@ import isonorm.architecture.Affine;
 import isonorm.architecture.Alibi;
 import isonorm.architecture.Architecture;
 import isonorm.architecture.Attention;
+import isonorm.architecture.Bases;
 import isonorm.architecture.Block;
 import isonorm.architecture.BranchScale;
 import isonorm.architecture.Companion;
@@ -51,7 +52,7 @@ final class ArchitectureJson {
 
     /** The first version of the format that says what this architecture needs. */
     static int version(Architecture architecture) {
-        boolean plain = architecture.companion().isEmpty() && plain(architecture.embedding()) && plain(architecture.output(), architecture.width());
+        boolean plain = architecture.companion().isEmpty() && architecture.bases().equals(Bases.ONE) && plain(architecture.embedding()) && plain(architecture.output(), architecture.width());
         return !plain || architecture.blocks().stream().anyMatch(block -> block.branch() != 1 || isNew(block.mixer()) || isNew(block.feedForward())) ? 2 : 1;
     }
 
@@ -121,7 +122,15 @@ final class ArchitectureJson {
             from = to;
         }
         architecture.finalNorm().ifPresent(norm -> json.set("final_norm", write(norm)));
-        json.set("output", write(architecture.output(), architecture.width()));
+        json.set("output", write(architecture.output(), architecture.ending().width()));
+        if (!architecture.bases().equals(Bases.ONE)) {
+            ObjectNode bases = json.putObject("bases");
+            architecture.bases().entry().ifPresent(values -> bases.put("entry", values));
+            if (architecture.bases().skips()) {
+                bases.put("skips", true);
+            }
+            architecture.bases().exit().ifPresent(values -> bases.put("exit", values));
+        }
         architecture.companion().ifPresent(beside -> {
             ObjectNode second = json.putObject("companion");
             second.put("kind", beside.stack().label());
@@ -492,6 +501,7 @@ final class ArchitectureJson {
             }
             blocks.addAll(Reading.repeated(repeat, block(each)));
         }
+        Bases bases = optional(json, "bases", each -> new Bases(whole(each, "entry"), each.flagOr(false, "skips"), whole(each, "exit"))).orElse(Bases.ONE);
         return new Architecture(
                 json.textOr("", "family"),
                 json.integer("width"),
@@ -499,8 +509,9 @@ final class ArchitectureJson {
                 embedding(json.object("embedding")),
                 blocks,
                 optional(json, "final_norm", ArchitectureJson::norm),
-                output(json.object("output"), json.integer("width")),
+                output(json.object("output"), bases.exit().orElse(json.integer("width"))),
                 word(json, "stream", Stream.values(), Stream::label),
+                bases,
                 optional(json, "companion", ArchitectureJson::companion));
     }
 

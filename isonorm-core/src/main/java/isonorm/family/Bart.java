@@ -5,6 +5,7 @@ import static isonorm.architecture.Part.*;
 import isonorm.architecture.Activation;
 import isonorm.architecture.Architecture;
 import isonorm.architecture.Attention;
+import isonorm.architecture.Bases;
 import isonorm.architecture.Block;
 import isonorm.architecture.Companion;
 import isonorm.architecture.CrossAttention;
@@ -75,7 +76,7 @@ final class Bart implements Family {
                 finalNorm, new Output.Hidden(Output.Pooler.NONE));
         Architecture decoder = new Architecture(type, width, context, embedding, Reading.repeated(config.integer("decoder_layers"),
                 block(kind, norm, activation, width, config.integer("decoder_attention_heads"), config.integer("decoder_ffn_dim"), false)),
-                finalNorm, Output.Words.of(tied).withBias(kind.headBias), isonorm.architecture.Stream.FREE,
+                finalNorm, Output.Words.of(tied).withBias(kind.headBias), isonorm.architecture.Stream.FREE, Bases.ONE,
                 Optional.of(new Companion.Encoder(encoder, tied)));
         Naming names = naming(config, tensors, kind, "decoder", tied)
                 .whole(CROSS_NORM, "decoder.layers.*.encoder_attn_layer_norm")

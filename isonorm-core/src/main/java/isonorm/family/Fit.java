@@ -124,9 +124,9 @@ final class Fit {
                         || hidden.pooler() == Output.Pooler.NORMED_MEAN && !(architecture.embedding() instanceof Embedding.Patches)) {
                     throw new IllegalArgumentException("what is pooled must be there, the end of a text, two class tokens or patches, got " + hidden.pooler().label());
                 }
-                if (hidden.probe().filter(probe -> architecture.width() % probe.heads() != 0).isPresent()) {
+                if (hidden.probe().filter(probe -> architecture.ending().width() % probe.heads() != 0).isPresent()) {
                     throw new IllegalArgumentException("a probe's heads divide the width of the stream, got " + hidden.probe().get().heads() + " and "
-                            + architecture.width());
+                            + architecture.ending().width());
                 }
             }
         }
@@ -136,7 +136,7 @@ final class Fit {
     private static void requireTable(Architecture architecture, Embedding.Tokens tokens, Output.Words words) {
         long columns = table(architecture, tokens).getLast();
         boolean ofStream = words.projectedWidth() == 0 && words.transform().isEmpty();
-        int reads = words.transform().map(transform -> transform.width(architecture.width()))
+        int reads = words.transform().map(transform -> transform.width(architecture.ending().width()))
                 .orElse(words.projectedWidth() > 0 ? words.projectedWidth() : architecture.finalWidth());
         // Of a compressed stream the table has a column less, the difference to the last of which the head reads.
         if (columns != reads && !(architecture.stream() == Stream.COMPRESSED && columns == architecture.streamWidth()
@@ -156,6 +156,6 @@ final class Fit {
     }
 
     private static List<Long> table(Architecture architecture, Embedding.Tokens tokens) {
-        return List.of((long) tokens.vocabulary(), (long) (tokens.projected() ? tokens.width() : architecture.streamWidth()));
+        return List.of((long) tokens.vocabulary(), (long) (tokens.projected() ? tokens.width() : architecture.entrance().streamWidth()));
     }
 }

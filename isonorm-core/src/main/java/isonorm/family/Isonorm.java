@@ -58,6 +58,7 @@ public final class Isonorm implements Family {
         Config how = Config.of(Map.of()).with("kind", rotation.kind().label()).with("seed", rotation.seed()).with("width", rotation.width(architecture.width()));
         how = rotation.pad().isPresent() ? how.with("pad", rotation.pad().getAsInt()) : how;
         how = rotation.heads() ? how.with("heads", true) : how;
+        how = rotation.extent() == Rotation.Extent.MODEL ? how : how.with("basis", rotation.extent().label());
         return config(architecture, VERSION).with("rotation", how).with("source_config", source);
     }
 
@@ -76,8 +77,9 @@ public final class Isonorm implements Family {
         Optional<Integer> width = rotation.find("width").filter(Number.class::isInstance).map(value -> ((Number) value).intValue()).filter(value -> value > 0);
         Optional<Integer> pad = rotation.find("pad").filter(Number.class::isInstance).map(value -> ((Number) value).intValue());
         boolean heads = rotation.find("heads").filter(Boolean.TRUE::equals).isPresent();
-        return kind.isPresent() && seed.isPresent() && width.isPresent() && pad.orElse(width.get()) >= width.get()
-                ? Optional.of(new Rotation(kind.get(), seed.get(), OptionalInt.of(width.get()), pad.map(OptionalInt::of).orElse(OptionalInt.empty()), heads))
+        Optional<Rotation.Extent> extent = Rotation.Extent.named(rotation.textOr(Rotation.Extent.MODEL.label(), "basis"));
+        return kind.isPresent() && seed.isPresent() && width.isPresent() && pad.orElse(width.get()) >= width.get() && extent.isPresent()
+                ? Optional.of(new Rotation(kind.get(), seed.get(), OptionalInt.of(width.get()), pad.map(OptionalInt::of).orElse(OptionalInt.empty()), heads, extent.get()))
                 : Optional.empty();
     }
 

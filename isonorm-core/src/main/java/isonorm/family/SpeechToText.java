@@ -5,6 +5,7 @@ import static isonorm.architecture.Part.*;
 import isonorm.architecture.Activation;
 import isonorm.architecture.Architecture;
 import isonorm.architecture.Attention;
+import isonorm.architecture.Bases;
 import isonorm.architecture.Block;
 import isonorm.architecture.Companion;
 import isonorm.architecture.CrossAttention;
@@ -53,7 +54,7 @@ final class SpeechToText implements Family {
                         : tokens.withScale(scale(config, width)).withPositions(targetPositions + padding(config) + 1, padding(config) + 1, false)
                                 .withSpecial(new Embedding.Special(OptionalInt.of(padding(config)), OptionalInt.empty())),
                 Reading.repeated(config.integer("decoder_layers"), block(config, norm, activation, width, "decoder")),
-                Optional.of(norm), Output.Words.of(tied), Stream.FREE, Optional.of(new Companion.Encoder(encoder, false)));
+                Optional.of(norm), Output.Words.of(tied), Stream.FREE, Bases.ONE, Optional.of(new Companion.Encoder(encoder, false)));
         Naming encoderNames = naming(config, tensors, whisper, "encoder")
                 .convolutions(CONVOLUTION, whisper ? List.of("encoder.conv1", "encoder.conv2") : subsamplers(config));
         Naming names = naming(config, tensors, whisper, "decoder")

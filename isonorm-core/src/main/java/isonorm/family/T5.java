@@ -5,6 +5,7 @@ import static isonorm.architecture.Part.*;
 import isonorm.architecture.Activation;
 import isonorm.architecture.Architecture;
 import isonorm.architecture.Attention;
+import isonorm.architecture.Bases;
 import isonorm.architecture.Block;
 import isonorm.architecture.Companion;
 import isonorm.architecture.CrossAttention;
@@ -60,7 +61,7 @@ final class T5 implements Family {
         boolean tied = tensors.isEmpty() ? said : !head;
         Output.Words words = Output.Words.of(tied).withScale(scaled ? 1 / Math.sqrt(width) : 1);
         Architecture decoder = new Architecture(type, width, CONTEXT, tokens,
-                blocks(config, norm, config.integerOr(layers, "num_decoder_layers"), false), Optional.of(norm), words, Stream.FREE,
+                blocks(config, norm, config.integerOr(layers, "num_decoder_layers"), false), Optional.of(norm), words, Stream.FREE, Bases.ONE,
                 Optional.of(new Companion.Encoder(encoder, true)));
         return new Description(decoder, naming(config, tensors, type, "decoder", 2)
                 .whole(CROSS_NORM, "decoder.block.*.layer.1.layer_norm")

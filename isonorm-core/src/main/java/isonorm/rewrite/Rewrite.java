@@ -284,21 +284,37 @@ public sealed interface Rewrite {
     }
 
     /**
-     * Puts a matrix between the embedding's norm and the stream, which changes nothing yet, so that what the norm applies need not be what enters the stream.
+     * Puts a matrix between all that the embedding gives, behind its norm, and the stream, which changes nothing yet, so that what enters the stream can be other values
+     * than these. What stands before it is not of the stream then.
      *
-     * <p>Precondition: tokens are not projected, and the table is not tied.
+     * <p>Precondition: the table is not tied.
      */
-    record ProjectSum() implements Rewrite {
+    record Enter() implements Rewrite {
         @Override
         public Model applyToMain(Model model) {
             Architecture architecture = model.architecture();
-            if (!(architecture.embedding() instanceof Embedding.Tokens tokens) || tokens.streamNorm().isEmpty()) {
+            if (!Rewriting.entersThroughMatrix(architecture)) {
                 return model;
             }
             Edit w = Edit.of(model);
-            w.put(Role.of(EMBEDDING_PROJECTION, WEIGHT), Operation.identity(architecture.width()));
-            w.put(Role.of(EMBEDDING_PROJECTION, BIAS), Operation.zeros(architecture.width()));
-            return w.model(architecture.withEmbedding(tokens.withProjection(Embedding.Projection.SUM)));
+            w.put(Role.of(STREAM_ENTRY, WEIGHT), Operation.identity(architecture.width()));
+            return w.model(architecture.withBases(architecture.bases().withEntry(architecture.width())));
+        }
+    }
+
+    /** Puts a matrix between the stream and the final norm, which changes nothing yet, so that this and all behind it stay what they are where the stream becomes another. */
+    record Leave() implements Rewrite {
+        @Override
+        public Model apply(Model model) {
+            return applyToMain(model); // What leaves a second stack is read by the main one.
+        }
+
+        @Override
+        public Model applyToMain(Model model) {
+            Edit w = Edit.of(model);
+            Architecture architecture = model.architecture();
+            w.put(Role.of(STREAM_EXIT, WEIGHT), Operation.identity(architecture.width()));
+            return w.model(architecture.withBases(architecture.bases().withExit(architecture.width())));
         }
     }
 
@@ -310,9 +326,17 @@ public sealed interface Rewrite {
      * <p>Precondition: the norms that read the stream are RMSNorms that apply nothing, and linear layers are all that read them. What was kept for the way
      * back is let go of, for there is none. With fewer columns than h has dimensions it is another function (a slice).
      *
-     * @param given Q, where it isn't what the rotation says it is made of
+     * <p>Of several bases each sub-layer reads the stream in its own, {@code h Q}, and writes into the next one, {@code h Q'}, into which {@code Q'^T Q} leads what it
+     * adds to.
+     *
+     * @param given Q, where it isn't what the rotation says it is made of; or one for each sub-layer, in their order, and one for what is behind the last block
      */
-    record Rotate(Rotation rotation, Optional<Basis> given) implements Rewrite {
+    record Rotate(Rotation rotation, List<Basis> given) implements Rewrite {
+
+        public Rotate {
+            given = List.copyOf(given);
+        }
+
         @Override
         public Model apply(Model model) {
             Model rotated = Rewrite.super.apply(model);
@@ -320,38 +344,70 @@ public sealed interface Rewrite {
                 return rotated;
             }
             Edit w = Edit.of(rotated);
-            Basis basis = basis(encoder);
+            Basis basis = bases(encoder).getLast();
             for (int l = 0; l < rotated.architecture().blocks().size(); l++) {
                 w.change(Role.of(CROSS_KEY_VALUE, l, WEIGHT), of -> Rotated.reader(of, basis));
             }
             return w.model(rotated.architecture());
         }
 
-        private Basis basis(Architecture architecture) {
-            return given.map(basis -> basis.as(rotation)).orElseGet(() -> Basis.of(rotation, architecture.width(), architecture.stream() == Stream.CENTRED));
+        private List<Basis> bases(Architecture architecture) {
+            if (given.size() > 1 && given.size() != 2 * architecture.blocks().size() + 1) {
+                throw new IllegalArgumentException("each of two sub-layers of " + architecture.blocks().size() + " blocks has a basis, and what is behind the last, got " + given.size());
+            }
+            return given.isEmpty() ? List.of(Basis.of(rotation, architecture.width(), architecture.stream() == Stream.CENTRED))
+                    : given.stream().map(basis -> basis.as(rotation)).toList();
         }
 
         @Override
         public Model applyToMain(Model model) {
             Edit w = Edit.of(model);
             Architecture architecture = model.architecture();
-            Basis basis = basis(architecture);
-            double part = (double) basis.from() / basis.to();
+            List<Basis> bases = bases(architecture);
+            boolean many = bases.size() > 1;
+            double part = (double) bases.getFirst().from() / bases.getFirst().to();
             List<Block> blocks = new ArrayList<>();
             for (int l = 0; l < architecture.blocks().size(); l++) {
                 Block block = Rewriting.foldScale(architecture.blocks().get(l), l, w);
                 Norm norm = block.norm().withEpsilon(block.norm().epsilon() * part);
                 for (Part each : Architecture.norms(block)) {
                     norm = Rewriting.forgotten(w, Role.of(each, l, GAIN), norm);
+                    Basis basis = bases.get(many ? read(block, l, each) : 0);
                     Architecture.readers(block, l, each).forEach(reader -> w.change(reader, of -> Rotated.reader(of, basis)));
                 }
                 blocks.add(block.withNorm(norm));
             }
-            Rewriting.mapStream(architecture, w, of -> Rotated.writer(of, basis), of -> Rotated.table(of, basis));
-            Rewriting.finalReaders(architecture).forEach(reader -> w.change(reader, of -> Rotated.reader(of, basis)));
-            Optional<Norm> finalNorm = architecture.finalNorm()
-                    .map(norm -> Rewriting.forgotten(w, Role.of(FINAL_NORM, GAIN), norm.withEpsilon(norm.epsilon() * part)));
-            return w.model(architecture.withWidth(basis.to()).withBlocks(blocks).withFinalNorm(finalNorm));
+            Rewriting.mapStream(architecture, w, (role, of) -> Rotated.writer(of, bases.get(many ? written(architecture, role) : 0)),
+                    (role, of) -> Rotated.table(of, bases.get(many ? written(architecture, role) : 0)));
+            Rewriting.finalReaders(architecture).forEach(reader -> w.change(reader, of -> Rotated.reader(of, bases.getLast())));
+            w.change(Role.of(STREAM_EXIT, WEIGHT), of -> Rotated.table(of, bases.getLast()));
+            Optional<Norm> finalNorm = architecture.finalNorm();
+            if (architecture.bases().exit().isEmpty()) {
+                finalNorm = finalNorm.map(norm -> Rewriting.forgotten(w, Role.of(FINAL_NORM, GAIN), norm.withEpsilon(norm.epsilon() * part)));
+            }
+            Architecture turned = architecture.withWidth(bases.getFirst().to()).withBlocks(blocks).withFinalNorm(finalNorm);
+            if (many) {
+                turned = turned.withBases(turned.bases().withSkips());
+                Matrix identity = Operation.identity(architecture.width());
+                for (int l = 0; l < blocks.size(); l++) {
+                    for (Part skip : turned.skips(blocks.get(l))) {
+                        int to = skip == MLP_SKIP || blocks.get(l).wiring().parallel() ? 2 * l + 2 : 2 * l + 1;
+                        w.put(Role.of(skip, l, WEIGHT), Rotated.writer(Rotated.table(identity, bases.get(skip == MLP_SKIP ? 2 * l + 1 : 2 * l)), bases.get(to)));
+                    }
+                }
+            }
+            return w.model(turned);
+        }
+
+        /** In which basis what a norm gives is read. */
+        private static int read(Block block, int l, Part norm) {
+            return norm == MLP_NORM && !block.wiring().parallel() ? 2 * l + 1 : 2 * l;
+        }
+
+        /** In which basis what a weight gives enters the stream. */
+        private static int written(Architecture architecture, Role role) {
+            int l = role.block();
+            return l < 0 ? 0 : role.part() == ATTENTION_OUTPUT && !architecture.blocks().get(l).wiring().parallel() ? 2 * l + 1 : 2 * l + 2;
         }
     }
 

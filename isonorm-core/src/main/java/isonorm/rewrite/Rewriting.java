@@ -23,6 +23,7 @@ import java.util.List;
 import java.util.Optional;
 import java.util.Set;
 import java.util.function.BiConsumer;
+import java.util.function.BiFunction;
 import java.util.function.Predicate;
 import java.util.function.UnaryOperator;
 import java.util.stream.Collectors;
@@ -37,7 +38,7 @@ final class Rewriting {
         Output output = architecture.output();
         Optional<Matrix> whole = w.find(Role.of(TOKEN_EMBEDDING, WEIGHT));
         mapStream(architecture, w, part -> !part.perBlock(), Operation::centreColumns, Operation::centreRows);
-        if (embedding instanceof Embedding.Tokens tokens && !tokens.projected()) {
+        if (embedding instanceof Embedding.Tokens tokens && architecture.tokensEnterStream()) {
             if (output instanceof Output.Words words && words.tied()) {
                 if (untie) {
                     w.put(Role.of(HEAD, WEIGHT), whole.orElseThrow());
@@ -48,7 +49,8 @@ final class Rewriting {
                 }
             }
         }
-        boolean recentre = architecture.entersWhole() || embedding.streamNorm().map(norm -> norm.affine() != Affine.NONE).orElse(false);
+        boolean recentre = architecture.bases().entry().isEmpty()
+                && (architecture.entersWhole() || embedding.streamNorm().map(norm -> norm.affine() != Affine.NONE).orElse(false));
         return architecture.withEmbedding(embedding.withNorm(embedding.norm(), recentre)).withOutput(output);
     }
 
@@ -104,7 +106,7 @@ final class Rewriting {
     static Architecture withKind(Architecture architecture, NormKind kind) {
         Embedding embedding = architecture.embedding();
         return architecture
-                .withEmbedding(architecture.entersWhole() ? embedding // whose norm reads what was never centred
+                .withEmbedding(architecture.entersWhole() || architecture.bases().entry().isPresent() ? embedding // whose norm reads what was never centred
                         : embedding.withNorm(embedding.streamNorm().map(norm -> norm.withKind(kind)).or(embedding::norm), embedding.recentre()))
                 .withBlocks(architecture.blocks().stream().map(block -> block.withNorm(block.norm().withKind(kind))).toList())
                 .withFinalNorm(architecture.finalNorm().map(norm -> norm.withKind(kind)));
@@ -186,6 +188,9 @@ final class Rewriting {
      * an encoder's.
      */
     static List<Role> finalReaders(Architecture architecture) {
+        if (architecture.bases().exit().isPresent()) {
+            return List.of(); // The final norm is of no stream.
+        }
         return switch (architecture.output()) {
             case Output.Words words -> List.of(Role.of(words.projectedWidth() > 0 ? HEAD_PROJECTION : words.transform().isPresent() ? HEAD_TRANSFORM : HEAD, WEIGHT));
             case Output.Labels labels when labels.transform().isPresent() ->
@@ -241,6 +246,11 @@ final class Rewriting {
         return norm.withFolded(Affine.NONE);
     }
 
+    /** Whether what its embedding gives, behind an activation or a norm with a gain, cannot be other values than it is, so that a matrix stands between that and another stream. */
+    static boolean entersThroughMatrix(Architecture architecture) {
+        return architecture.embedding() instanceof Embedding.Sound || architecture.embedding().streamNorm().isPresent();
+    }
+
     /** Applies one operation to every layer that writes to the stream and another to every vector or table in it. */
     static void mapStream(Architecture architecture, Edit w, UnaryOperator<Matrix> writers, UnaryOperator<Matrix> vectors) {
         mapStream(architecture, w, _ -> true, writers, vectors);
@@ -248,14 +258,24 @@ final class Rewriting {
 
     private static void mapStream(
             Architecture architecture, Edit w, Predicate<Part> parts, UnaryOperator<Matrix> writers, UnaryOperator<Matrix> vectors) {
+        mapStream(architecture, w, parts, (_, of) -> writers.apply(of), (_, of) -> vectors.apply(of));
+    }
+
+    /** The same where what is done depends on the role. */
+    static void mapStream(Architecture architecture, Edit w, BiFunction<Role, Matrix, Matrix> writers, BiFunction<Role, Matrix, Matrix> vectors) {
+        mapStream(architecture, w, _ -> true, writers, vectors);
+    }
+
+    private static void mapStream(
+            Architecture architecture, Edit w, Predicate<Part> parts, BiFunction<Role, Matrix, Matrix> writers, BiFunction<Role, Matrix, Matrix> vectors) {
         for (Parameter parameter : architecture.parameters()) {
             Role role = parameter.role();
             if (role.stack() != Stack.MAIN || !parts.test(role.part()) || role.field() != WEIGHT && role.field() != BIAS) {
                 continue;
             }
             switch (architecture.use(role.part())) {
-                case TABLE, VECTOR -> w.change(role, vectors);
-                case WRITER -> w.change(role, role.field() == WEIGHT ? writers : vectors);
+                case TABLE, VECTOR -> w.change(role, of -> vectors.apply(role, of));
+                case WRITER -> w.change(role, of -> (role.field() == WEIGHT ? writers : vectors).apply(role, of));
                 case READER, NONE -> {}
             }
         }

@@ -12,11 +12,45 @@ import java.util.stream.Collectors;
  * @param width how many columns Q has; as many as rows where it is not said
  * @param pad how many values the stream has then, zeros behind those; none more where it is not said
  * @param heads whether the values of each head of attention are rotated too
+ * @param extent how far one basis reaches
  */
-public record Rotation(Kind kind, long seed, OptionalInt width, OptionalInt pad, boolean heads) {
+public record Rotation(Kind kind, long seed, OptionalInt width, OptionalInt pad, boolean heads, Extent extent) {
+
+    public Rotation(Kind kind, long seed, OptionalInt width, OptionalInt pad, boolean heads) {
+        this(kind, seed, width, pad, heads, Extent.MODEL);
+    }
 
     public Rotation(Kind kind, long seed, OptionalInt width) {
         this(kind, seed, width, OptionalInt.empty(), false);
+    }
+
+    /** How far one basis reaches. */
+    public enum Extent {
+        /** One is enough for the whole model, whose blocks stay what they are. */
+        MODEL("one"),
+        /** Each sub-layer reads the stream in a basis of its own, and a product stands on each skip (SliceGPT, arXiv 2401.15024). */
+        SUB_LAYER("per-block");
+
+        private final String label;
+
+        Extent(String label) {
+            this.label = label;
+        }
+
+        /** The word used in files and on the command line. */
+        public String label() {
+            return label;
+        }
+
+        /** The extent with this label. */
+        public static Optional<Extent> named(String label) {
+            return Arrays.stream(values()).filter(extent -> extent.label.equals(label)).findFirst();
+        }
+
+        /** All labels. */
+        public static String labels() {
+            return Arrays.stream(values()).map(Extent::label).collect(Collectors.joining(", "));
+        }
     }
 
     /** How Q is found. */
@@ -71,7 +105,7 @@ public record Rotation(Kind kind, long seed, OptionalInt width, OptionalInt pad,
 
     /** The same for a stream of this width, which is said. */
     public Rotation of(int stream) {
-        return new Rotation(kind, seed, OptionalInt.of(width(stream)), pad, heads);
+        return new Rotation(kind, seed, OptionalInt.of(width(stream)), pad, heads, extent);
     }
 
     /** The basis of a head's values, a Hadamard matrix where one is known and evenly distributed otherwise. */
@@ -90,6 +124,7 @@ public record Rotation(Kind kind, long seed, OptionalInt width, OptionalInt pad,
 
     @Override
     public String toString() {
-        return kind.label + (kind == Kind.PRINCIPAL ? "" : ", seed " + seed) + (pad.isPresent() ? ", padded to " + pad.getAsInt() : "") + (heads ? ", heads too" : "");
+        return kind.label + (kind == Kind.PRINCIPAL ? "" : ", seed " + seed) + (pad.isPresent() ? ", padded to " + pad.getAsInt() : "") + (heads ? ", heads too" : "")
+                + (extent == Extent.SUB_LAYER ? ", a basis for each sub-layer" : "");
     }
 }

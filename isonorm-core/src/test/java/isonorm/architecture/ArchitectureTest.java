@@ -22,6 +22,7 @@ import java.io.IOException;
 import java.util.ArrayList;
 import java.util.EnumSet;
 import java.util.HashSet;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
@@ -63,8 +64,16 @@ class ArchitectureTest {
     @Test
     void whatAPartIsToTheStreamShowsInItsShape() throws IOException {
         Set<Part> seen = EnumSet.noneOf(Part.class);
+        Map<String, Architecture> all = new LinkedHashMap<>();
         for (String name : Fixtures.all()) {
-            Architecture fixture = Model.of(Fixtures.open(name).model()).architecture();
+            all.put(name, Model.of(Fixtures.open(name).model()).architecture());
+        }
+        for (String name : List.of("gpt2", "vit", "wav2vec2-stable")) {
+            int d = all.get(name).width();
+            all.put(name + " through matrices", all.get(name).withBases(Bases.ONE.withEntry(d).withExit(d)));
+        }
+        for (String name : all.keySet()) {
+            Architecture fixture = all.get(name);
             Architecture whole = fixture.withFinalNorm(fixture.finalNorm().map(norm -> norm.withAffine(Affine.NONE)));
             Map<Role, Parameter> compressed =
                     whole.withStream(Stream.COMPRESSED).parameters().stream().collect(Collectors.toMap(Parameter::role, each -> each));
@@ -352,7 +361,7 @@ class ArchitectureTest {
         Embedding patches = Embedding.Patches.of(4, 4, 2, 3);
         List<Block> reading = List.of(block.withCross(CrossAttention.of(2, 4)));
         Architecture decoder = new Architecture("any", 8, 16, Embedding.Tokens.of(11, 8), reading, Optional.of(layer), Output.Words.of(true),
-                isonorm.architecture.Stream.FREE, Optional.of(new Companion.Encoder(hidden, true)));
+                isonorm.architecture.Stream.FREE, Bases.ONE, Optional.of(new Companion.Encoder(hidden, true)));
         assertEquals(words, reread(words));
         assertEquals(decoder, reread(decoder));
         for (Architecture apart : List.of(

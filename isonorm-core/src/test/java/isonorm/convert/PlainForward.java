@@ -300,6 +300,9 @@ public final class PlainForward {
             if (embedding.recentre()) {
                 x[i] = centred(full(x[i]));
             }
+            if (architecture.bases().entry().isPresent()) {
+                x[i] = linear(STREAM_ENTRY, -1, x[i]);
+            }
             if (x[i].length > architecture.streamWidth()) {
                 x[i] = Arrays.copyOf(x[i], architecture.streamWidth());
             }
@@ -535,7 +538,7 @@ public final class PlainForward {
         for (int i = 0; i < x.length; i++) {
             both[i] = plus(branch[i], other[i]);
         }
-        return added(block, x, both);
+        return added(block, led(ATTENTION_SKIP, l, x), both);
     }
 
     private double[][] joined(Block block, Placement placement, int l, double[][] x, Part norm, Part outputNorm, Part scale, Part gate,
@@ -551,10 +554,16 @@ public final class PlainForward {
                 second[i] = plus(second[i], written[i]);
             }
         }
-        double[][] skip = block.recentre() && placement.normalizesSum() ? centredRows(x) : x;
+        double[][] skip = block.recentre() && placement.normalizesSum() ? centredRows(x)
+                : attention || norm == MLP_NORM ? led(attention ? ATTENTION_SKIP : MLP_SKIP, l, x) : x;
         double[][] sum = placed(block, placement, Place.SUM, l, added(block, skip, written), norm, outputNorm);
         traceNorm(attention, placement, Place.SUM, l, sum);
         return gated(block, gate, l, sum);
+    }
+
+    /** In the basis of what comes next. */
+    private double[][] led(Part skip, int l, double[][] x) {
+        return architecture.bases().skips() ? Arrays.stream(x).map(row -> linear(skip, l, row)).toArray(double[][]::new) : x;
     }
 
     /** Behind the norm at a place, where one stands there. */
@@ -1014,7 +1023,8 @@ public final class PlainForward {
 
     // Output
 
-    private Result output(double[][] x, Input input) {
+    private Result output(double[][] stream, Input input) {
+        double[][] x = architecture.bases().exit().isPresent() ? Arrays.stream(stream).map(row -> linear(STREAM_EXIT, -1, row)).toArray(double[][]::new) : stream;
         boolean normedMean = architecture.output() instanceof Output.Labels labels && labels.pooling() == Output.Pooling.NORMED_MEAN;
         if (normedMean || architecture.output() instanceof Output.Hidden hidden && hidden.pooler().bareStream()) {
             double[] read = architecture.output() instanceof Output.Hidden first && first.pooler() == Output.Pooler.NORMED_FIRST ? x[0] : meanOf(x, architecture.firstPatch(), x.length);

@@ -24,7 +24,7 @@ import java.util.stream.Stream;
 
 /**
  * Writes what check_remote_code.py loads into transformers: {@code OUT} gets a folder for every fixture in every form of Isonorm's own, and as it is
- * ({@code own}), rotated where it can be, in few bits and beside that with the same values as numbers, and for every strategy, each with the inputs and outputs that it must give. With {@code --stock} first, what check_hf.py loads instead:
+ * ({@code own}), rotated where it can be, with a basis for each sub-layer too, in few bits and beside that with the same values as numbers, and for every strategy, each with the inputs and outputs that it must give. With {@code --stock} first, what check_hf.py loads instead:
  * every fixture in its family's own format, centred, and back from both forms of Isonorm's own, and as each other family that it fits.
  */
 final class TransformersFolders {
@@ -94,6 +94,12 @@ final class TransformersFolders {
         if (rotation.isPresent()) {
             Path folder = out.resolve(name + "--rotated");
             Conversion.rotated(model, rotation.get()).inType(Dtype.F32).writeTo(folder);
+            Files.copy(Fixtures.folder(name).resolve("golden.safetensors"), folder.resolve("golden.safetensors.inputs"));
+        }
+        Conversion.Rotation each = new Conversion.Rotation("principal", 0, same, same, false, "per-block");
+        if (Conversion.refusals(model, each).isEmpty()) {
+            Path folder = out.resolve(name + "--per-block");
+            Conversion.rotated(model, each, SampleBases.of(model)).inType(Dtype.F32).writeTo(folder);
             Files.copy(Fixtures.folder(name).resolve("golden.safetensors"), folder.resolve("golden.safetensors.inputs"));
         }
         Conversion few = Conversion.quantized(model, new Conversion.Bits(4, 8, 32, List.of()), Map.of(), "rtn").inType(Dtype.F32);

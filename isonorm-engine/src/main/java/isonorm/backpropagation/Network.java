@@ -1,6 +1,7 @@
 package isonorm.backpropagation;
 
 import isonorm.architecture.Architecture;
+import isonorm.architecture.Bases;
 import isonorm.architecture.Embedding;
 import isonorm.architecture.Stream;
 import isonorm.kernel.Profile;
@@ -107,6 +108,9 @@ public final class Network implements AutoCloseable {
         if (architecture.companion().isPresent()) {
             throw new IllegalArgumentException("models of one stack are trained, this one has an " + architecture.companion().get().stack().label()
                     + " stack beside its main one");
+        }
+        if (!architecture.bases().equals(Bases.ONE)) {
+            throw new IllegalArgumentException("a stream is trained in one basis, this one is led to others by matrices; take the model that it was rotated from");
         }
         this.architecture = architecture;
         this.parameters = parameters;

@@ -103,6 +103,10 @@ public final class DepthSurvey implements AutoCloseable {
     /** Refuses a model without blocks, or one that reads no tokens. */
     public static void require(Transformer model) {
         Architecture architecture = Model.of(model).architecture();
+        if (architecture.bases().skips()) {
+            throw new IllegalArgumentException("depth is measured along one stream; this model's goes from basis to basis, where distances mean nothing: measure the model that it"
+                    + " was rotated from");
+        }
         if (architecture.blocks().isEmpty() || architecture.companion().filter(beside -> beside.architecture().blocks().isEmpty()).isPresent()) {
             throw new IllegalArgumentException("depth is measured between blocks; this " + architecture.family() + " model has none");
         }

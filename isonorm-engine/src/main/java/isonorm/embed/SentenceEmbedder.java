@@ -71,7 +71,7 @@ public final class SentenceEmbedder implements AutoCloseable {
         Tokenizer tokenizer = Tokenizer.open(model.checkpoint().folder().resolve("tokenizer.json"));
         try {
             int room = encoder.architecture().longestSequence();
-            return new SentenceEmbedder(FusedModel.orLayers(encoder, compute), tokenizer, settings, encoder.width(),
+            return new SentenceEmbedder(FusedModel.orLayers(encoder, compute), tokenizer, settings, encoder.architecture().ending().width(),
                     Math.min(room, settings.longest().orElse(room)));
         } catch (IOException | RuntimeException e) {
             tokenizer.close();

@@ -7,6 +7,7 @@ import static isonorm.architecture.Part.ATTENTION_OUTPUT;
 import static isonorm.architecture.Part.ATTENTION_OUTPUT_NORM;
 import static isonorm.architecture.Part.ATTENTION_SCALE;
 import static isonorm.architecture.Part.ATTENTION_SINK;
+import static isonorm.architecture.Part.ATTENTION_SKIP;
 import static isonorm.architecture.Part.ATTENTION_STREAM_GATE;
 import static isonorm.architecture.Part.CROSS_KEY_VALUE;
 import static isonorm.architecture.Part.CROSS_NORM;
@@ -20,6 +21,7 @@ import static isonorm.architecture.Part.MLP_INNER_NORM;
 import static isonorm.architecture.Part.MLP_NORM;
 import static isonorm.architecture.Part.MLP_OUTPUT_NORM;
 import static isonorm.architecture.Part.MLP_SCALE;
+import static isonorm.architecture.Part.MLP_SKIP;
 import static isonorm.architecture.Part.MLP_STREAM_GATE;
 import static isonorm.architecture.Part.MLP_UP;
 import static isonorm.architecture.Part.QUERY_KEY_VALUE;
@@ -70,7 +72,7 @@ import java.util.Optional;
  * parallel     h + A(N1(h)) + M(N2(h)), where N1 and N2 can be one norm
  * </pre>
  *
- * h's mean is taken out before a sum that is normalized where the block recentres. Of two streams the one that is normalized and read is h, and what is
+ * Where the stream goes from basis to basis h is M h in each sum. h's mean is taken out before a sum that is normalized where the block recentres. Of two streams the one that is normalized and read is h, and what is
  * added to it is added to the other too.
  *
  * A block's factor, a LayerScale vector, SkipInit's number and the scales of heads are multiplied into what stands beside them when the block is
@@ -94,20 +96,21 @@ record BlockStep(int number, Block block, Branch attention, Optional<CrossStep> 
      * @param skip what the stream is multiplied with before the sum, if that is not in the norm behind it
      * @param gate what the sum is multiplied with, {@code 1 - SiLU(g)}
      * @param shown what makes the branch what it is, where its writer has 1 / alpha in it
+     * @param basis the matrix that leads the stream to the basis of what comes next
      */
     private record Branch(
             Observer.Branch which, Placement placement, Optional<Normalization> inputNorm, SubLayer subLayer, Values bias,
-            Optional<Normalization> branchNorm, Optional<Normalization> sumNorm, double skip, double gate, double shown) {}
+            Optional<Normalization> branchNorm, Optional<Normalization> sumNorm, double skip, double gate, double shown, Optional<Weight> basis) {}
 
     /** The branch of a sub-layer: where its last linear layer, its norms, its LayerScale and its gate are. */
-    private record Parts(Observer.Branch which, Placement placement, Part norm, Part output, boolean bias, Part outputNorm, Part scale, Part gate) {}
+    private record Parts(Observer.Branch which, Placement placement, Part norm, Part output, boolean bias, Part outputNorm, Part scale, Part gate, Part skip) {}
 
     static BlockStep load(Weights from, Architecture architecture, int l) throws IOException {
         Block block = architecture.blocks().get(l);
         Parts first = new Parts(Observer.Branch.ATTENTION, block.attentionPlacement(), ATTENTION_NORM, ATTENTION_OUTPUT,
-                block.mixer().outputBias(), ATTENTION_OUTPUT_NORM, ATTENTION_SCALE, ATTENTION_STREAM_GATE);
+                block.mixer().outputBias(), ATTENTION_OUTPUT_NORM, ATTENTION_SCALE, ATTENTION_STREAM_GATE, ATTENTION_SKIP);
         Parts second = new Parts(Observer.Branch.MLP, block.mlpPlacement(), MLP_NORM, MLP_DOWN, block.feedForward().outputBias(),
-                MLP_OUTPUT_NORM, MLP_SCALE, MLP_STREAM_GATE);
+                MLP_OUTPUT_NORM, MLP_SCALE, MLP_STREAM_GATE, MLP_SKIP);
         SubLayer mixer = switch (block.mixer()) {
             case Attention attention -> {
                 AttentionStep step = attention(from, architecture, attention, l, first);
@@ -133,7 +136,7 @@ record BlockStep(int number, Block block, Branch attention, Optional<CrossStep> 
     /** Of attention to an encoder, whose norms stand as those of attention to the stream itself. */
     private static Parts crossParts(Block block) {
         return new Parts(Observer.Branch.CROSS_ATTENTION, block.attentionPlacement(), CROSS_NORM, CROSS_OUTPUT, block.cross().orElseThrow().outputBias(),
-                ATTENTION_OUTPUT_NORM, ATTENTION_SCALE, ATTENTION_STREAM_GATE);
+                ATTENTION_OUTPUT_NORM, ATTENTION_SCALE, ATTENTION_STREAM_GATE, ATTENTION_SKIP);
     }
 
     private static CrossStep cross(Weights from, Architecture architecture, CrossAttention attention, int l) throws IOException {
@@ -333,7 +336,8 @@ record BlockStep(int number, Block block, Branch attention, Optional<CrossStep> 
                 inNorm ? sumNorm.map(behind -> behind.ofScaled(block.skip())) : sumNorm,
                 inNorm ? 1 : block.skip(),
                 block.gates() ? 1 - silu(from.number(Role.of(parts.gate, l, Field.WEIGHT))) : 1,
-                inNorm ? block.skip() : 1);
+                inNorm ? block.skip() : 1,
+                architecture.skips(block).contains(parts.skip) ? Optional.of(from.linear(Role.of(parts.skip, l, Field.WEIGHT))) : Optional.empty());
     }
 
     private static double silu(double x) {
@@ -386,9 +390,16 @@ record BlockStep(int number, Block block, Branch attention, Optional<CrossStep> 
         };
     }
 
+    /** The stream behind this block if that writes nothing. */
+    void pass(Residual h) {
+        attention.basis.ifPresent(h::lead);
+        mlp.basis.ifPresent(h::lead);
+    }
+
     private Residual add(Rows first, Rows second, Residual h) {
         show(attention, h, first, attention.bias);
         show(mlp, h, second, mlp.bias);
+        attention.basis.ifPresent(h::lead);
         h.scale(block.skip());
         h.add(first, attention.bias);
         h.add(second, mlp.bias);
@@ -407,6 +418,7 @@ record BlockStep(int number, Block block, Branch attention, Optional<CrossStep> 
         if (block.recentre() && branch.sumNorm.isPresent()) {
             h.recentre();
         }
+        branch.basis.ifPresent(h::lead);
         h.scale(branch.skip);
         if (branch.placement.writesSecondStream()) {
             h.addToSecond(written, bias);

@@ -395,7 +395,13 @@ public final class FusedModel implements Runner {
         Optional<Rows> second = architecture.dual() ? Optional.of(stream.sliceColumns(d, d)) : Optional.empty();
         second.ifPresent(y -> KERNELS.copy(first, y));
         Residual h = new Residual(pass, first, second, room.rows(Use.NORMALIZED, stream.rows(), d), architecture.streamWidth());
-        blocks.stream().filter(block -> some.test(block.number())).forEach(block -> block.forward(h, pass));
+        for (BlockStep block : blocks) {
+            if (some.test(block.number())) {
+                block.forward(h, pass);
+            } else {
+                block.pass(h);
+            }
+        }
         h.settled();
         h.showStream(blocks.size());
         pass.settle();

@@ -126,6 +126,13 @@ final class Residual {
         rows((h, _) -> KERNELS.scaleRowsAddBias(h, Values.constant(h.rows(), (float) factor), Values.NONE));
     }
 
+    /** {@code h = M h}. */
+    void lead(Weight basis) {
+        Rows led = pass.room().rows(Workspace.Use.LED, stream.rows(), stream.columns());
+        pass.linear(settled(), basis, led);
+        rows((h, first) -> KERNELS.copy(part(led, first, h.rows()), h));
+    }
+
     /** {@code h -= mean(h)}. */
     void recentre() {
         rows((h, _) -> recentre(h));

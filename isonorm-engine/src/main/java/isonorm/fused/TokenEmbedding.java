@@ -4,6 +4,7 @@ import static isonorm.architecture.Part.EMBEDDING_NORM;
 import static isonorm.architecture.Part.EMBEDDING_PROJECTION;
 import static isonorm.architecture.Part.POSITION_EMBEDDING;
 import static isonorm.architecture.Part.SEGMENT_EMBEDDING;
+import static isonorm.architecture.Part.STREAM_ENTRY;
 import static isonorm.architecture.Part.TOKEN_EMBEDDING;
 
 import isonorm.architecture.Architecture;
@@ -27,6 +28,8 @@ import java.util.Optional;
  * stands behind the norm.
  *
  * @param added the bias of a projection behind the norm
+ * @param basis what leads all that to the basis of the stream
+ * @param carried how many values stand before that
  */
 record TokenEmbedding(
         Embedding.Tokens shape,
@@ -36,6 +39,7 @@ record TokenEmbedding(
         Optional<Rows> positions,
         Optional<Rows> segments,
         Optional<Normalization> norm,
+        Optional<Weight> basis,
         int carried,
         boolean compressed) {
 
@@ -50,14 +54,15 @@ record TokenEmbedding(
                 shape.positions() > 0 ? Optional.of(from.rows(Role.of(POSITION_EMBEDDING, Field.WEIGHT))) : Optional.empty(),
                 shape.segments() > 0 ? Optional.of(from.rows(Role.of(SEGMENT_EMBEDDING, Field.WEIGHT))) : Optional.empty(),
                 from.norm(Role.of(EMBEDDING_NORM, Field.GAIN), shape.norm()),
-                architecture.streamWidth(),
+                architecture.bases().entry().isPresent() ? Optional.of(from.linear(Role.of(STREAM_ENTRY, Field.WEIGHT))) : Optional.empty(),
+                architecture.entrance().streamWidth(),
                 architecture.stream() == Stream.COMPRESSED);
     }
 
     /** The tokens of one span into its rows of the stream. */
     void enter(int[] ids, int position, Rows stream, Team team, Workspace room) {
-        Rows h = stream.sliceColumns(0, carried);
-        boolean plain = projection.isEmpty() && segments.isEmpty() && norm.isEmpty() && !shape.recentre()
+        Rows h = basis.isPresent() ? stream : stream.sliceColumns(0, carried);
+        boolean plain = projection.isEmpty() && segments.isEmpty() && norm.isEmpty() && basis.isEmpty() && !shape.recentre()
                 && shape.special().equals(Embedding.Special.NONE);
         if (!plain) {
             addUp(ids, position, h, team, room);
@@ -97,6 +102,10 @@ record TokenEmbedding(
             projection.orElseThrow().multiply(normalized, 0, projected);
             KERNELS.addBias(projected, added);
             normalized = projected;
+        }
+        if (basis.isPresent()) {
+            basis.get().multiply(normalized, 0, h);
+            return;
         }
         // d - 1 values stand for a vector that sums to zero already; d of them may have a mean.
         if (shape.recentre() && (normalized.columns() > carried || !compressed)) {

@@ -33,6 +33,7 @@ final class Workspace implements AutoCloseable {
         GIVEN,
         PARTIAL,
         EMBEDDED,
+        LED,
         LAST,
         LOOKED_UP,
         READ,

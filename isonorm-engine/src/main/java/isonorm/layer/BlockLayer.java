@@ -7,6 +7,7 @@ import static isonorm.architecture.Part.ATTENTION_OUTPUT;
 import static isonorm.architecture.Part.ATTENTION_OUTPUT_NORM;
 import static isonorm.architecture.Part.ATTENTION_SCALE;
 import static isonorm.architecture.Part.ATTENTION_SINK;
+import static isonorm.architecture.Part.ATTENTION_SKIP;
 import static isonorm.architecture.Part.ATTENTION_STREAM_GATE;
 import static isonorm.architecture.Part.CROSS_NORM;
 import static isonorm.architecture.Part.KEY_NORM;
@@ -17,6 +18,7 @@ import static isonorm.architecture.Part.MLP_INNER_NORM;
 import static isonorm.architecture.Part.MLP_NORM;
 import static isonorm.architecture.Part.MLP_OUTPUT_NORM;
 import static isonorm.architecture.Part.MLP_SCALE;
+import static isonorm.architecture.Part.MLP_SKIP;
 import static isonorm.architecture.Part.MLP_STREAM_GATE;
 import static isonorm.architecture.Part.MLP_UP;
 import static isonorm.architecture.Part.QUERY_KEY_VALUE;
@@ -62,7 +64,7 @@ import java.util.OptionalDouble;
  * parallel     h + A(N1(h)) + M(N2(h)), where N1 and N2 can be one norm
  * </pre>
  *
- * What is added to h is first multiplied with the block's factor and the LayerScale vector, or SkipInit's number, where there is one, and h with the
+ * Where the stream goes from basis to basis h is M h in each sum. What is added to h is first multiplied with the block's factor and the LayerScale vector, or SkipInit's number, where there is one, and h with the
  * factor of the skip;
  * its mean is taken out before a sum that is normalized where the block recentres. A gate g makes each sum {@code h - SiLU(g) h}. Of two streams
  * the one that is normalized and read is h, and what is added to it is added to the other too.
@@ -78,7 +80,7 @@ record BlockLayer(int number, Block block, Branch attention, Optional<Branch> cr
     /** A sub-layer with its norms and its scale. */
     private record Branch(
             Observer.Branch which, Placement placement, Optional<NormLayer> norm, SubLayer subLayer, Optional<NormLayer> outputNorm, Optional<Tensor> scale,
-            OptionalDouble gate) {}
+            OptionalDouble gate, Optional<Linear> skip) {}
 
     static BlockLayer load(Loader from, Architecture architecture, int l) throws IOException {
         Block block = architecture.blocks().get(l);
@@ -107,10 +109,10 @@ record BlockLayer(int number, Block block, Branch attention, Optional<Branch> cr
                 l,
                 block,
                 branch(from, architecture, l, block.attentionPlacement(), mixer,
-                        new Parts(Observer.Branch.ATTENTION, ATTENTION_NORM, ATTENTION_OUTPUT_NORM, ATTENTION_SCALE, ATTENTION_STREAM_GATE)),
+                        new Parts(Observer.Branch.ATTENTION, ATTENTION_NORM, ATTENTION_OUTPUT_NORM, ATTENTION_SCALE, ATTENTION_STREAM_GATE, ATTENTION_SKIP)),
                 cross(from, architecture, l),
                 branch(from, architecture, l, block.mlpPlacement(), feedForward,
-                        new Parts(Observer.Branch.MLP, MLP_NORM, MLP_OUTPUT_NORM, MLP_SCALE, MLP_STREAM_GATE)),
+                        new Parts(Observer.Branch.MLP, MLP_NORM, MLP_OUTPUT_NORM, MLP_SCALE, MLP_STREAM_GATE, MLP_SKIP)),
                 from.compute());
     }
 
@@ -123,7 +125,7 @@ record BlockLayer(int number, Block block, Branch attention, Optional<Branch> cr
         CrossAttentionLayer layer = CrossAttentionLayer.load(from, block.cross().get(), l);
         return Optional.of(new Branch(Observer.Branch.CROSS_ATTENTION, block.attentionPlacement(),
                 norm(from, architecture, l, CROSS_NORM, Architecture.norms(block).contains(CROSS_NORM)),
-                (x, sight, _) -> layer.forward(x, sight), Optional.empty(), Optional.empty(), OptionalDouble.empty()));
+                (x, sight, _) -> layer.forward(x, sight), Optional.empty(), Optional.empty(), OptionalDouble.empty(), Optional.empty()));
     }
 
     private static AttentionLayer attention(Loader from, Attention attention, int l) throws IOException {
@@ -224,8 +226,8 @@ record BlockLayer(int number, Block block, Branch attention, Optional<Branch> cr
         return norm.isPresent() ? Optional.of(from.norm(gain, norm.get(), width)) : Optional.empty();
     }
 
-    /** Where the norms, the LayerScale and the gate of a sub-layer are. */
-    private record Parts(Observer.Branch which, Part norm, Part outputNorm, Part scale, Part gate) {}
+    /** Where the norms, the LayerScale, the gate and the matrix on the skip of a sub-layer are. */
+    private record Parts(Observer.Branch which, Part norm, Part outputNorm, Part scale, Part gate, Part skip) {}
 
     private static Branch branch(Loader from, Architecture architecture, int l, Placement placement, SubLayer subLayer, Parts parts)
             throws IOException {
@@ -237,7 +239,8 @@ record BlockLayer(int number, Block block, Branch attention, Optional<Branch> cr
                 subLayer,
                 norm(from, architecture, l, parts.outputNorm, Architecture.outputNorms(block).contains(parts.outputNorm)),
                 scale(from, Role.of(parts.scale, l, Field.WEIGHT), block.scale(), architecture.width()),
-                block.gates() ? OptionalDouble.of(from.number(Role.of(parts.gate, l, Field.WEIGHT))) : OptionalDouble.empty());
+                block.gates() ? OptionalDouble.of(from.number(Role.of(parts.gate, l, Field.WEIGHT))) : OptionalDouble.empty(),
+                architecture.skips(block).contains(parts.skip) ? Optional.of(from.linear(Role.of(parts.skip, l, Field.WEIGHT), false)) : Optional.empty());
     }
 
     private static Optional<Tensor> scale(Loader from, Role role, BranchScale scale, int width) throws IOException {
@@ -272,11 +275,11 @@ record BlockLayer(int number, Block block, Branch attention, Optional<Branch> cr
             }
             case PARALLEL -> {
                 Tensor first = written(attention, read(attention, h, watch), h, sight, watch);
-                yield sum(h, first).plus(written(mlp, read(mlp, h, watch), h, sight, watch));
+                yield sum(led(attention, h), first).plus(written(mlp, read(mlp, h, watch), h, sight, watch));
             }
             case PARALLEL_ONE_NORM -> {
                 Tensor n = read(attention, h, watch);
-                yield sum(h, written(attention, n, h, sight, watch)).plus(written(mlp, n, h, sight, watch));
+                yield sum(led(attention, h), written(attention, n, h, sight, watch)).plus(written(mlp, n, h, sight, watch));
             }
         };
     }
@@ -285,7 +288,7 @@ record BlockLayer(int number, Block block, Branch attention, Optional<Branch> cr
         Placement placement = branch.placement;
         Tensor h = placement.writesSecondStream() ? stream(streams, 0) : streams;
         Tensor written = written(branch, read(branch, h, watch), h, sight, watch);
-        Tensor skip = block.recentre() && placement.normalizesSum() ? h.recentred() : h;
+        Tensor skip = block.recentre() && placement.normalizesSum() ? h.recentred() : led(branch, h);
         Tensor next = gated(branch, shown(branch, Place.SUM, normed(branch, Place.SUM, sum(skip, written)), watch));
         return placement.writesSecondStream() ? next.beside(stream(streams, 1).plus(written)) : next;
     }
@@ -326,6 +329,16 @@ record BlockLayer(int number, Block block, Branch attention, Optional<Branch> cr
             return block.branch() == 1 ? y : y.times(block.branch());
         }
         return y.to(Type.wide(compute)).times(branch.scale.get()).times(block.branch()).to(Type.of(compute));
+    }
+
+    /** What a sub-layer's output is added to: the stream in the basis of what comes next. */
+    private static Tensor led(Branch branch, Tensor h) {
+        return branch.skip.isPresent() ? branch.skip.get().forward(h) : h;
+    }
+
+    /** The stream behind this block if that writes nothing. */
+    Tensor pass(Tensor h) {
+        return led(mlp, led(attention, h));
     }
 
     /** {@code alpha h + written}. */

@@ -9,6 +9,7 @@ import static isonorm.architecture.Part.PATCH_PROJECTION;
 import static isonorm.architecture.Part.POSITION_EMBEDDING;
 import static isonorm.architecture.Part.REGISTERS;
 import static isonorm.architecture.Part.SEGMENT_EMBEDDING;
+import static isonorm.architecture.Part.STREAM_ENTRY;
 import static isonorm.architecture.Part.TOKEN_EMBEDDING;
 
 import isonorm.architecture.Architecture;
@@ -34,13 +35,34 @@ sealed interface EmbeddingLayer {
     /** A row for each token of each row of the batch, as wide as the stream. */
     Tensor forward(Batch batch, Space space) throws IOException;
 
+    /** The table of tokens, where there is one. */
+    default Optional<VocabularyMatrix> tokens() {
+        return Optional.empty();
+    }
+
     static EmbeddingLayer load(Loader from, Architecture architecture) throws IOException {
-        Entrance entrance = Entrance.load(from, architecture);
-        return switch (architecture.embedding()) {
+        Architecture before = architecture.entrance();
+        Entrance entrance = Entrance.load(from, before);
+        EmbeddingLayer layer = switch (before.embedding()) {
             case Embedding.Tokens tokens -> Words.load(from, tokens, entrance);
-            case Embedding.Patches patches -> Patches.load(from, patches, architecture.streamWidth(), entrance);
-            case Embedding.Sound sound -> Sound.load(from, sound, architecture.width(), entrance);
+            case Embedding.Patches patches -> Patches.load(from, patches, before.streamWidth(), entrance);
+            case Embedding.Sound sound -> Sound.load(from, sound, before.width(), entrance);
         };
+        return architecture.bases().entry().isEmpty() ? layer : new Led(layer, from.linear(Role.of(STREAM_ENTRY, Field.WEIGHT), false));
+    }
+
+    /** What a matrix leads to the basis of the stream. */
+    record Led(EmbeddingLayer layer, Linear basis) implements EmbeddingLayer {
+
+        @Override
+        public Optional<VocabularyMatrix> tokens() {
+            return layer.tokens();
+        }
+
+        @Override
+        public Tensor forward(Batch batch, Space space) throws IOException {
+            return basis.forward(layer.forward(batch, space));
+        }
     }
 
     /**
@@ -80,7 +102,7 @@ sealed interface EmbeddingLayer {
     /** {@code scale * token[id] + position[i + offset] + segment[0]}, a token passing through its projection first, or all of that behind its norm. */
     record Words(
             Embedding.Tokens shape,
-            VocabularyMatrix tokens,
+            VocabularyMatrix table,
             Optional<Linear> projection,
             Optional<VocabularyMatrix> positions,
             Optional<VocabularyMatrix> segments,
@@ -105,9 +127,14 @@ sealed interface EmbeddingLayer {
         }
 
         @Override
+        public Optional<VocabularyMatrix> tokens() {
+            return Optional.of(table);
+        }
+
+        @Override
         public Tensor forward(Batch batch, Space space) throws IOException {
             Batch.Tokens given = (Batch.Tokens) batch;
-            Tensor token = tokens.lookUp(flat(given.ids()), space);
+            Tensor token = table.lookUp(flat(given.ids()), space);
             if (shape.projection() == Embedding.Projection.TOKENS) {
                 token = projection.orElseThrow().forward(token);
             }

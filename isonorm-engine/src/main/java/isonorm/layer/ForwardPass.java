@@ -99,8 +99,7 @@ public final class ForwardPass implements Runner {
 
     private static Ends ends(Loader loader, Architecture architecture) throws IOException {
         EmbeddingLayer embedding = EmbeddingLayer.load(loader, architecture);
-        Optional<VocabularyMatrix> tokens = embedding instanceof EmbeddingLayer.Words words ? Optional.of(words.tokens()) : Optional.empty();
-        return new Ends(embedding, OutputLayer.load(loader, architecture, tokens));
+        return new Ends(embedding, OutputLayer.load(loader, architecture, embedding.tokens()));
     }
 
     @Override
@@ -194,7 +193,7 @@ public final class ForwardPass implements Runner {
     private Passages shown(Ends around, Batch batch, Optional<Sight.Encoded> encoded, Observer observer, LargePages streams) throws IOException {
         Passages passages = enter(batch, around.embedding, encoded, observer, streams);
         for (int l = 0; l < architecture.blocks().size(); l++) {
-            through(l, passages.parts);
+            through(l, passages.parts, true);
         }
         for (Passage part : passages.parts) {
             space.scoped(() -> part.watch.stream(architecture.blocks().size(),
@@ -237,8 +236,8 @@ public final class ForwardPass implements Runner {
         progress.step("embedding", 1, steps);
         List<Passage> parts = all.stream().flatMap(passages -> passages.parts.stream()).toList();
         for (int l = 0; l < architecture.blocks().size(); l++) {
-            if (some.test(l)) {
-                through(l, parts);
+            if (some.test(l) || architecture.bases().skips()) {
+                through(l, parts, some.test(l));
             }
             progress.step("block " + l, l + 2, steps);
         }
@@ -247,17 +246,18 @@ public final class ForwardPass implements Runner {
         return made;
     }
 
-    private void through(int l, List<Passage> passages) throws IOException {
+    /** @param whole whether the block writes; without that the stream only passes it, from basis to basis */
+    private void through(int l, List<Passage> passages, boolean whole) throws IOException {
         if (ends.isPresent()) {
             for (Passage passage : passages) {
-                passage.through(blocks.get(l), space);
+                passage.through(blocks.get(l), space, whole);
             }
             return;
         }
         try (Loader loader = new Loader(model, compute, false, space, listener)) {
             BlockLayer block = BlockLayer.load(loader, architecture, l);
             for (Passage passage : passages) {
-                passage.through(block, space);
+                passage.through(block, space, whole);
             }
         }
     }
@@ -289,9 +289,9 @@ public final class ForwardPass implements Runner {
     private record Passage(Tensor stream, Sight sight, Observation watch) {
 
         /** What comes out of a block takes the place of what went in. */
-        void through(BlockLayer block, Space space) throws IOException {
+        void through(BlockLayer block, Space space, boolean whole) throws IOException {
             try {
-                space.scoped(() -> block.forward(stream, sight, watch).copyTo(stream.rows()));
+                space.scoped(() -> (whole ? block.forward(stream, sight, watch) : block.pass(stream)).copyTo(stream.rows()));
             } catch (UncheckedIOException e) { // of an expert that was read as it was needed
                 throw e.getCause();
             }

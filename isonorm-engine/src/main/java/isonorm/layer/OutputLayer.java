@@ -8,6 +8,7 @@ import static isonorm.architecture.Part.HEAD_TRANSFORM;
 import static isonorm.architecture.Part.HEAD_TRANSFORM_NORM;
 import static isonorm.architecture.Part.POOLER;
 import static isonorm.architecture.Part.POOLER_PROJECTION;
+import static isonorm.architecture.Part.STREAM_EXIT;
 import static isonorm.architecture.Part.TOKEN_EMBEDDING;
 
 import isonorm.architecture.Activation;
@@ -100,7 +101,21 @@ sealed interface OutputLayer {
     /** The output of each of the {@code streams}, in memory of its own. */
     List<Result> forward(List<Sequences> streams, Space space) throws IOException;
 
-    static OutputLayer load(Loader from, Architecture architecture, Optional<VocabularyMatrix> tokens) throws IOException {
+    static OutputLayer load(Loader from, Architecture whole, Optional<VocabularyMatrix> tokens) throws IOException {
+        OutputLayer layer = behind(from, whole.ending(), tokens);
+        return whole.bases().exit().isEmpty() ? layer : new Led(layer, from.linear(Role.of(STREAM_EXIT, Field.WEIGHT), false));
+    }
+
+    /** What is made of a stream that a matrix leads to another basis. */
+    record Led(OutputLayer layer, Linear basis) implements OutputLayer {
+
+        @Override
+        public List<Result> forward(List<Sequences> streams, Space space) throws IOException {
+            return layer.forward(streams.stream().map(each -> each.with(basis.forward(each.h()))).toList(), space);
+        }
+    }
+
+    private static OutputLayer behind(Loader from, Architecture architecture, Optional<VocabularyMatrix> tokens) throws IOException {
         Final last = Final.load(from, architecture);
         return switch (architecture.output()) {
             case Output.Words words -> Words.load(from, architecture, words, last, tokens);

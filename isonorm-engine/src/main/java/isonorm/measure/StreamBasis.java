@@ -54,9 +54,9 @@ public final class StreamBasis {
         }
     }
 
-    /** What is done with a vector that a norm of a block gives; of the block behind the last one, the final norm. */
+    /** What is done with a vector that a norm gives: before attention of block b at 2 b, before its MLP at 2 b + 1, and last the final norm. */
     private interface Body {
-        void run(int block, double[] normalized);
+        void run(int slot, double[] normalized);
     }
 
     /** The first {@code k} principal components, one behind the other, the largest first. */
@@ -68,18 +68,51 @@ public final class StreamBasis {
         return moments.principal(k, norm(architecture).kind().centres());
     }
 
-    /** For each block, and the final norm behind the last, which part of what its norms give lies in a basis, as lengths squared. */
-    public static double[] kept(Transformer model, Inputs inputs, double[] columns, Progress progress) throws IOException {
+    /** The same of each sub-layer's norm by itself, two a block, and of the final norm. */
+    public static List<double[]> ofSubLayers(Transformer model, Inputs inputs, int k, Progress progress) throws IOException {
         Architecture architecture = Model.of(model).architecture();
         int d = architecture.width();
-        Basis basis = Basis.given(d, columns);
+        int all = 2 * architecture.blocks().size() + 1;
+        int together = together(d, all);
+        List<double[]> found = new ArrayList<>();
+        for (int first = 0; first < all; first += together) {
+            int from = first;
+            List<Moments> some = IntStream.range(first, Math.min(all, first + together)).mapToObj(_ -> new Moments(d)).toList();
+            each(Model.of(model), inputs, (slot, normalized) -> {
+                if (slot >= from && slot < from + some.size()) {
+                    some.get(slot - from).add(normalized);
+                }
+            }, progress);
+            for (Moments moments : some) {
+                found.add(moments.principal(k, norm(architecture).kind().centres()));
+                progress.step("finding principal components", found.size(), all);
+            }
+        }
+        return found;
+    }
+
+    /** Of how many of {@code all} the second moments are kept together. */
+    private static int together(int width, int all) {
+        return Math.clamp(MOMENTS_BYTES / ((long) width * width * Double.BYTES), 1, all);
+    }
+
+    /** For each block, and the final norm behind the last, which part of what its norms give lies in a basis, as lengths squared. */
+    public static double[] kept(Transformer model, Inputs inputs, double[] columns, Progress progress) throws IOException {
+        return kept(model, inputs, List.of(columns), progress);
+    }
+
+    /** The same where each sub-layer's norm and the final one have a basis of their own, {@link #ofSubLayers}. */
+    public static double[] kept(Transformer model, Inputs inputs, List<double[]> columns, Progress progress) throws IOException {
+        Architecture architecture = Model.of(model).architecture();
+        int d = architecture.width();
+        List<Basis> bases = columns.stream().map(each -> Basis.given(d, each)).toList();
         double[] all = new double[architecture.blocks().size() + 1];
         double[] kept = new double[all.length];
-        double[] turned = new double[basis.to()];
-        each(Model.of(model), inputs, (block, normalized) -> {
-            basis.rows(normalized, 1, turned);
-            all[block] += squares(normalized);
-            kept[block] += squares(turned);
+        double[] turned = new double[bases.getFirst().to()];
+        each(Model.of(model), inputs, (slot, normalized) -> {
+            bases.get(bases.size() == 1 ? 0 : slot).rows(normalized, 1, turned);
+            all[slot / 2] += squares(normalized);
+            kept[slot / 2] += squares(turned);
         }, progress);
         double[] parts = new double[all.length];
         Arrays.setAll(parts, block -> kept[block] / all[block]);
@@ -105,7 +138,7 @@ public final class StreamBasis {
         Architecture architecture = Model.of(model).architecture();
         int d = architecture.width();
         int all = architecture.blocks().size() + 1;
-        int together = Math.clamp(MOMENTS_BYTES / ((long) d * d * Double.BYTES), 1, all);
+        int together = together(d, all);
         Rotation hadamard = new Rotation(Rotation.Kind.HADAMARD, 0, OptionalInt.empty());
         Basis rotated = Basis.of(hadamard.obstacle(d).isEmpty() ? hadamard : new Rotation(Rotation.Kind.RANDOM, 0, OptionalInt.empty()), d, false);
         rotated.prepare();
@@ -113,9 +146,9 @@ public final class StreamBasis {
         for (int first = 0; first < all; first += together) {
             int from = first;
             List<Look> looks = IntStream.range(first, Math.min(all, first + together)).mapToObj(_ -> new Look(d, rotated)).toList();
-            each(Model.of(model), inputs, (block, normalized) -> {
-                if (block >= from && block < from + looks.size()) {
-                    looks.get(block - from).add(normalized);
+            each(Model.of(model), inputs, (slot, normalized) -> {
+                if (slot / 2 >= from && slot / 2 < from + looks.size()) {
+                    looks.get(slot / 2 - from).add(normalized);
                 }
             }, progress);
             looks.forEach(look -> shapes.add(look.shape()));
@@ -237,13 +270,11 @@ public final class StreamBasis {
                 Batch batch = inputs.batch(number);
                 require(architecture, batch);
                 runner.observe(batch, streams);
-                for (int block = 0; block <= blocks; block++) {
-                    for (int slot = 2 * block; slot < Math.min(2 * block + 2, streams.rows.length); slot++) {
-                        for (int at = 0; at < streams.count(slot); at++) {
-                            streams.read(slot, at, row);
-                            normalize(row, norm);
-                            body.run(block, row);
-                        }
+                for (int slot = 0; slot < streams.rows.length; slot++) {
+                    for (int at = 0; at < streams.count(slot); at++) {
+                        streams.read(slot, at, row);
+                        normalize(row, norm);
+                        body.run(slot, row);
                     }
                 }
                 progress.step("reading the stream", number + 1L, inputs.count());

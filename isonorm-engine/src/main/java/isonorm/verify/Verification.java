@@ -149,7 +149,7 @@ public final class Verification {
         return switch (architecture.output()) {
             case Output.Words _ -> "logits";
             case Output.Labels labels -> "scores of " + labels.labels() + " labels";
-            case Output.Hidden(Output.Pooler pooler, _, _) -> "hidden states of width " + architecture.width() + (pooler == Output.Pooler.FIRST || pooler == Output.Pooler.NONE
+            case Output.Hidden(Output.Pooler pooler, _, _) -> "hidden states of width " + architecture.ending().width() + (pooler == Output.Pooler.FIRST || pooler == Output.Pooler.NONE
                     ? "" // the first of them, at most
                     : " with pooler " + pooler.label());
         };
@@ -442,7 +442,7 @@ public final class Verification {
                 case Output.Labels _ -> new Outcome(Optional.of(new Tally(true)), Optional.empty(), "scores");
                 case Output.Hidden hidden -> {
                     Pooler pooler = hidden.pooler();
-                    boolean stream = pooler.bareStream() && (a.stream() != Stream.FREE || b.stream() != Stream.FREE);
+                    boolean stream = pooler.bareStream() && (losesMean(a) || losesMean(b));
                     if (stream) {
                         yield new Outcome(Optional.empty(), Optional.of(new Tally(false)),
                                 "pooled vectors, because the hidden states are the stream itself, whose mean a conversion takes out");
@@ -452,6 +452,11 @@ public final class Verification {
                             both ? "hidden states and pooled vectors" : "hidden states");
                 }
             };
+        }
+
+        /** Whether a stream has no mean, or one in another basis need not have the one that it had. */
+        private static boolean losesMean(Architecture architecture) {
+            return architecture.stream() != Stream.FREE || architecture.bases().exit().isPresent();
         }
 
         void add(Batch batch, Result a, Result b, IntToLongFunction targets) throws IOException {

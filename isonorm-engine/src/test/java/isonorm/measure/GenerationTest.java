@@ -60,7 +60,7 @@ class GenerationTest {
                 Tiny.words().withOutput(new Output.Hidden(Output.Pooler.NONE)));
         refused("this one sees the tokens it would predict", Tiny.words().withBlocks(Tiny.vit().blocks()));
         Architecture shorter = new Architecture("tiny", 12, 14, Embedding.Tokens.of(31, 12), Tiny.words().blocks(), Tiny.words().finalNorm(),
-                Tiny.words().output(), Tiny.words().stream(), Optional.empty());
+                Tiny.words().output(), Tiny.words().stream(), Tiny.words().bases(), Optional.empty());
         refused("this model has 14 positions, got a prompt of 12 tokens and 3 tokens behind 12", shorter);
         assertThrows(IllegalArgumentException.class, () -> new Generation(Plain::load, 1, 0, 1, Duration.ZERO));
     }

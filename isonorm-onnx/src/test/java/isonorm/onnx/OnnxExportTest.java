@@ -7,7 +7,9 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import isonorm.checkpoint.CheckpointException;
 import isonorm.checkpoint.Dtype;
+import isonorm.convert.Conversion;
 import isonorm.convert.LoadedModel;
+import isonorm.convert.SampleBases;
 import isonorm.layer.Fixture;
 import isonorm.model.Progress;
 import isonorm.onnx.graph.Content;
@@ -24,6 +26,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.OptionalInt;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
@@ -42,6 +45,19 @@ class OnnxExportTest {
     private List<String> names() throws IOException {
         try (Stream<Path> entries = Files.list(folder)) {
             return entries.map(entry -> entry.getFileName().toString()).sorted().toList();
+        }
+    }
+
+    /** Matrices through which a stream is entered and left, and those on its skips. */
+    @Test
+    void aStreamThatGoesFromBasisToBasisIsExported() throws IOException {
+        Conversion.Rotation one = new Conversion.Rotation("random", 1, OptionalInt.empty());
+        for (String name : List.of("gpt2", "gptj", "whisper", "clip", "ast", "mbart", "dinov2")) {
+            LoadedModel model = LoadedModel.open(Fixture.named(name).folder());
+            boolean several = name.startsWith("gpt");
+            (several ? Conversion.rotated(model, one, SampleBases.of(model)) : Conversion.rotated(model, one)).inType(Dtype.F32).writeTo(folder.resolve(name));
+            OnnxExport.Report report = OnnxExport.of(LoadedModel.open(folder.resolve(name))).verifiedBy(Here.runtime()).writeTo(folder.resolve(name + ".onnx"), Progress.NONE);
+            assertTrue(report.error().orElse(1) < 5e-5, name + ": " + report);
         }
     }
 

@@ -78,6 +78,17 @@ public final class Choice {
         }
     }
 
+    /** How far one basis of a stream reaches. */
+    static final class Extents implements ITypeConverter<String> {
+
+        static final String ONE = Rotation.Extent.MODEL.label();
+
+        @Override
+        public String convert(String word) {
+            return oneOf(Arrays.stream(Rotation.Extent.values()).map(Rotation.Extent::label).toList(), word);
+        }
+    }
+
     /** The type to write. */
     static final class Dtypes implements ITypeConverter<String> {
         @Override

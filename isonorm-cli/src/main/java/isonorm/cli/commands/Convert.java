@@ -54,6 +54,7 @@ import picocli.CommandLine.Parameters;
             "  isonorm convert olmo/ olmo-llama/ --as llama              a Llama, for whatever runs one",
             "  isonorm convert gpt2/ gpt2-turned/ --to pre-rmsnorm --rotate hadamard --seed 7",
             "  isonorm convert gpt2/ gpt2-cut/ --to pre-rmsnorm --rotate principal --data text.txt --width 640",
+            "  isonorm convert gpt2/ gpt2-cut/ --to pre-rmsnorm --rotate principal --data text.txt --width 640 --basis per-block",
             "  isonorm convert olmo/ olmo-llama/ --as llama --rotate random --width 2047 --pad 2048",
             "  isonorm convert vit.onnx vit-rms.onnx                     a graph of any architecture"
         })
@@ -89,6 +90,11 @@ public final class Convert extends CheckpointCommand {
 
     @Option(names = "--pad", paramLabel = "N", description = "Of --rotate: zeros behind the values that the stream carries, so that it is N values wide.")
     private @Nullable Integer pad;
+
+    @Option(names = "--basis", paramLabel = "EXTENT", converter = Choice.Extents.class,
+            description = "Of --rotate principal: one basis for the whole model, whose blocks stay what they are, or per-block: one for each sub-layer, with a product on each skip, which keeps more "
+                    + "of the stream and costs more. Default: one.")
+    private @Nullable String basis;
 
     @Option(names = "--rotate-heads", description = "Of --rotate: rotate the values of each head of attention too, into its output projection; queries and keys stay.")
     private boolean rotatesHeads;
@@ -165,12 +171,15 @@ public final class Convert extends CheckpointCommand {
     }
 
     private void requireRotation() {
-        if (rotation == null && (seed != null || width != null || pad != null || rotatesHeads || data != null)) {
-            throw wrongUsage("--seed, --width, --pad, --rotate-heads and --data are of --rotate KIND");
+        if (rotation == null && (seed != null || width != null || pad != null || basis != null || rotatesHeads || data != null)) {
+            throw wrongUsage("--seed, --width, --pad, --basis, --rotate-heads and --data are of --rotate KIND");
         }
         boolean principal = "principal".equals(rotation);
         if (rotation != null && principal != (data != null)) {
             throw wrongUsage(principal ? "principal components come of data: say which, --data DATA" : "--data is of --rotate principal");
+        }
+        if (!principal && basis != null) {
+            throw wrongUsage("--basis is of --rotate principal: one is enough of what is drawn by chance");
         }
         if (principal && seed != null && !rotatesHeads || tokens < 2) {
             throw wrongUsage(tokens < 2 ? "--tokens must be 2 or more, got " + tokens : "nothing of --rotate principal is drawn by chance: leave --seed out");
@@ -188,7 +197,7 @@ public final class Convert extends CheckpointCommand {
 
     /** A graph has one form to become, and the types that it has. */
     private int convertGraph() throws IOException {
-        if (form != null || family != null || rotation != null || seed != null || width != null || pad != null || rotatesHeads || data != null || untie || withoutCode || !dtype.equals("keep")) {
+        if (form != null || family != null || rotation != null || seed != null || width != null || pad != null || basis != null || rotatesHeads || data != null || untie || withoutCode || !dtype.equals("keep")) {
             throw wrongUsage("a graph's norms become RMSNorm, in its own types: --to, --as, --rotate, --untie, --no-code and --dtype are of checkpoints");
         }
         OnnxConversion conversion = OnnxConversion.of(Path.of(in));
@@ -212,7 +221,8 @@ public final class Convert extends CheckpointCommand {
 
     private Conversion.Rotation rotation(LoadedModel model) {
         OptionalInt carried = width == null ? "principal".equals(rotation) ? OptionalInt.of(model.model().width()) : OptionalInt.empty() : OptionalInt.of(width);
-        return new Conversion.Rotation(requireNonNull(rotation), seed == null ? 0 : seed, carried, pad == null ? OptionalInt.empty() : OptionalInt.of(pad), rotatesHeads);
+        return new Conversion.Rotation(requireNonNull(rotation), seed == null ? 0 : seed, carried, pad == null ? OptionalInt.empty() : OptionalInt.of(pad), rotatesHeads,
+                basis == null ? Choice.Extents.ONE : basis);
     }
 
     /** A conversion as the options want it done. */
@@ -358,6 +368,22 @@ public final class Convert extends CheckpointCommand {
             table.row("top-1 agreement", Table.percent(measured.path("top1_agreement").asDouble()));
         }
         table.print(console.out());
+        if (measured.has("bases")) {
+            console.out().println();
+            boolean words = measured.has("perplexity_after");
+            Table bases = words ? Table.ofNumbers("basis", "parameters", "perplexity", "tokens/s") : Table.ofNumbers("basis", "parameters", "KL", "top-1 agreement", "tokens/s");
+            measured.path("bases").forEach(row -> {
+                String speed = String.format(Locale.ROOT, "%,.0f", row.path("tokens_per_second").asDouble());
+                String parameters = Table.count(row.path("parameters").asLong());
+                if (words) {
+                    bases.row(row.path("basis").asText(), parameters, Verify.perplexity(row.path("perplexity").asDouble()), speed);
+                } else {
+                    bases.row(row.path("basis").asText(), parameters, row.has("kl") ? Table.error(row.path("kl").asDouble()) : "-",
+                            row.has("kl") ? Table.percent(row.path("top1_agreement").asDouble()) : "-", speed);
+                }
+            });
+            bases.print(console.out());
+        }
         if (!measured.path("fast_widths").isEmpty()) {
             console.out().println("Note: kernels take columns in whole vectors; near this width are "
                     + measured.path("fast_widths").valueStream().map(JsonNode::asText).collect(Collectors.joining(" and ")) + ".");

@@ -187,6 +187,38 @@ class ConvertTest {
         assertEquals(List.of("out"), Run.names(folder));
     }
 
+    /** A basis for each sub-layer keeps more of what each reads than one for all, and has a product on each skip. */
+    @Test
+    void aBasisForEachSubLayerIsComparedWithOne() throws IOException {
+        Path example = Run.HOME.resolve("examples/shakespeare-gpt2");
+        Path text = Run.HOME.resolve("examples/tinyshakespeare-heldout.txt");
+        List<Object> arguments = new ArrayList<>(List.of("convert", example, folder.resolve("one"), "--to", "pre-rmsnorm", "--rotate", "principal", "--width", "80", "--data", text,
+                "--tokens", "4096", "--json"));
+        JsonNode one = Run.of(arguments.toArray()).ended(0).json();
+        arguments.set(2, folder.resolve("several"));
+        arguments.addAll(List.of("--basis", "per-block"));
+        JsonNode several = Run.of(arguments.toArray()).ended(0).json();
+        for (int block = 1; block < 9; block++) { // before block 0 there is the embedding alone, of which all take a little
+            assertTrue(several.at("/slice/kept_by_block/" + block).asDouble() > one.at("/slice/kept_by_block/" + block).asDouble() - .02, several.toString());
+        }
+        JsonNode bases = several.at("/slice/bases");
+        assertEquals("[none, the source, one, per-block]", bases.valueStream().map(row -> row.path("basis").asText()).toList().toString());
+        assertEquals(one.path("parameters_after").asLong(), bases.at("/1/parameters").asLong());
+        assertEquals(one.path("parameters_after").asLong() + 8 * 2 * 80 * 80, bases.at("/2/parameters").asLong());
+        assertEquals(one.at("/slice/perplexity_after").asDouble(), bases.at("/1/perplexity").asDouble(), 1e-6);
+        assertEquals(several.at("/slice/perplexity_after").asDouble(), bases.at("/2/perplexity").asDouble(), 1e-6);
+        assertTrue(bases.at("/2/perplexity").asDouble() < bases.at("/1/perplexity").asDouble(), bases.toString());
+        assertTrue(bases.valueStream().allMatch(row -> row.path("tokens_per_second").asDouble() > 0));
+        assertTrue(Files.readString(folder.resolve("several/config.json")).contains("\"per-block\""));
+        Run depth = Run.of("depth", folder.resolve("several"), "--text", text).ended(1);
+        assertTrue(depth.err().contains("goes from basis to basis"), depth.err());
+        Run back = Run.of("convert", folder.resolve("several"), folder.resolve("no"), "--to", "pre-ln").ended(1);
+        assertTrue(back.words().contains("its stream is rotated (principal, a basis for each sub-layer)"), back.err());
+        Run drawn = Run.of("convert", example, folder.resolve("no"), "--to", "pre-rmsnorm", "--rotate", "random", "--basis", "per-block").ended(2);
+        assertTrue(drawn.err().contains("--basis is of --rotate principal"), drawn.err());
+        assertEquals(List.of("one", "several"), Run.names(folder));
+    }
+
     @Test
     void aSliceOfAModelOfImagesIsMeasuredByItsLogits() throws IOException {
         SplittableRandom random = new SplittableRandom(3);

@@ -3,11 +3,13 @@ package isonorm.onnx.export;
 import static isonorm.architecture.Part.ATTENTION_NORM;
 import static isonorm.architecture.Part.ATTENTION_OUTPUT_NORM;
 import static isonorm.architecture.Part.ATTENTION_SCALE;
+import static isonorm.architecture.Part.ATTENTION_SKIP;
 import static isonorm.architecture.Part.ATTENTION_STREAM_GATE;
 import static isonorm.architecture.Part.CROSS_NORM;
 import static isonorm.architecture.Part.MLP_NORM;
 import static isonorm.architecture.Part.MLP_OUTPUT_NORM;
 import static isonorm.architecture.Part.MLP_SCALE;
+import static isonorm.architecture.Part.MLP_SKIP;
 import static isonorm.architecture.Part.MLP_STREAM_GATE;
 
 import isonorm.architecture.Architecture;
@@ -45,7 +47,7 @@ record Blocks(
     }
 
     /** A sub-layer, where its norms stand, and the names of what is learned beside it; no scale and no gate where those are of another part. */
-    private record Branch(Placement placement, Part norm, Part outputNorm, Part scale, Part gate, SubLayer layer) {}
+    private record Branch(Placement placement, Part norm, Part outputNorm, Part scale, Part gate, Part skip, SubLayer layer) {}
 
     /** The streams behind all blocks. */
     Streams through(Streams entered) throws IOException {
@@ -57,15 +59,15 @@ record Blocks(
     }
 
     private Streams through(int l, Block block, Streams streams) throws IOException {
-        Branch mixer = new Branch(block.attentionPlacement(), ATTENTION_NORM, ATTENTION_OUTPUT_NORM, ATTENTION_SCALE, ATTENTION_STREAM_GATE,
+        Branch mixer = new Branch(block.attentionPlacement(), ATTENTION_NORM, ATTENTION_OUTPUT_NORM, ATTENTION_SCALE, ATTENTION_STREAM_GATE, ATTENTION_SKIP,
                 x -> attention.of(block.mixer(), l, x));
-        Branch mlp = new Branch(block.mlpPlacement(), MLP_NORM, MLP_OUTPUT_NORM, MLP_SCALE, MLP_STREAM_GATE, x -> feedForward.of(block.feedForward(), l, x));
+        Branch mlp = new Branch(block.mlpPlacement(), MLP_NORM, MLP_OUTPUT_NORM, MLP_SCALE, MLP_STREAM_GATE, MLP_SKIP, x -> feedForward.of(block.feedForward(), l, x));
         String h = streams.first;
         return switch (block.wiring()) {
             case SEQUENTIAL -> {
                 Streams attended = then(l, block, mixer, streams);
                 if (block.cross().isPresent()) {
-                    Branch cross = new Branch(block.attentionPlacement(), CROSS_NORM, CROSS_NORM, ATTENTION_SCALE, ATTENTION_STREAM_GATE,
+                    Branch cross = new Branch(block.attentionPlacement(), CROSS_NORM, CROSS_NORM, ATTENTION_SCALE, ATTENTION_STREAM_GATE, ATTENTION_SKIP,
                             x -> attention.cross(block.cross().get(), l, x, encoded.orElseThrow()));
                     attended = then(l, block, cross, attended);
                 }
@@ -74,13 +76,13 @@ record Blocks(
             case PARALLEL -> {
                 String first = written(l, block, mixer, normed(l, block, mixer, Place.INPUT, h));
                 String second = written(l, block, mlp, normed(l, block, mlp, Place.INPUT, h));
-                yield new Streams(graph.add(sum(block, h, first), second), Optional.empty());
+                yield new Streams(graph.add(sum(block, led(l, block, mixer, h), first), second), Optional.empty());
             }
             case PARALLEL_ONE_NORM -> {
                 String read = normed(l, block, mixer, Place.INPUT, h);
                 String first = written(l, block, mixer, read);
                 String second = written(l, block, mlp, read);
-                yield new Streams(graph.add(sum(block, h, first), second), Optional.empty());
+                yield new Streams(graph.add(sum(block, led(l, block, mixer, h), first), second), Optional.empty());
             }
         };
     }
@@ -89,7 +91,7 @@ record Blocks(
         String h = streams.first;
         String written = written(l, block, branch, normed(l, block, branch, Place.INPUT, h));
         graph.in("blocks." + l);
-        String skip = block.recentre() && branch.placement.normalizesSum() ? norms.recentred(h) : h;
+        String skip = block.recentre() && branch.placement.normalizesSum() ? norms.recentred(h) : led(l, block, branch, h);
         String next = normed(l, block, branch, Place.SUM, sum(block, skip, written));
         if (block.gates()) {
             double g = weights.number(Role.of(branch.gate, l, Field.WEIGHT));
@@ -115,6 +117,15 @@ record Blocks(
         }
         graph.in("blocks." + l + "/" + part.get().path());
         return norms.of(x, block.norm(), Role.of(part.get(), l, Field.GAIN), architecture.width());
+    }
+
+    /** The stream in the basis of what comes next. */
+    private String led(int l, Block block, Branch branch, String h) {
+        if (!architecture.skips(block).contains(branch.skip)) {
+            return h;
+        }
+        graph.in("blocks." + l + "/" + branch.skip.path());
+        return weights.linear(h, Role.of(branch.skip, l, Field.WEIGHT), false);
     }
 
     private String sum(Block block, String h, String written) {

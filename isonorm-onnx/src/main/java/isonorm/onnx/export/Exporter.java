@@ -23,6 +23,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.OptionalInt;
 
 /**
  * A model as a graph, from its {@link Architecture}: stack by stack what enters, the blocks, and what is made of the stream. Inputs and outputs have the
@@ -178,13 +179,13 @@ public final class Exporter {
                 new Dimension[] {BATCH, Dimension.of(((Embedding.Patches) architecture.embedding()).tokens() - architecture.firstPatch()), Dimension.of(labels.labels())};
             case Output.Labels labels when labels.pooling() == Output.Pooling.EVERY -> new Dimension[] {BATCH, length(architecture), Dimension.of(labels.labels())};
             case Output.Labels labels -> new Dimension[] {BATCH, Dimension.of(labels.labels())};
-            case Output.Hidden _ -> new Dimension[] {BATCH, length(architecture), Dimension.of(architecture.width())};
+            case Output.Hidden _ -> new Dimension[] {BATCH, length(architecture), Dimension.of(architecture.ending().width())};
         };
         List<Value> presents = List.copyOf(outputs);
         outputs.clear();
         output(shape instanceof Output.Hidden ? "last_hidden_state" : "logits", made.given.output(), rows);
         if (shape instanceof Output.Hidden hidden && made.given.pooled().isPresent()) {
-            output(pooledName(hidden, architecture), made.given.pooled().get(), BATCH, Dimension.of(hidden.pooledWidth(architecture.width())));
+            output(pooledName(hidden, architecture), made.given.pooled().get(), BATCH, Dimension.of(hidden.pooledWidth(architecture.ending().width())));
         }
         outputs.addAll(presents);
     }
@@ -214,7 +215,7 @@ public final class Exporter {
         Weights weights = new Weights(graph, model, prefix, names);
         Norms norms = new Norms(graph, weights);
         FeedForwardPart feedForward = new FeedForwardPart(graph, weights, norms);
-        Entrance entrance = new Entrance(graph, weights, norms, feedForward, architecture);
+        Entrance entrance = new Entrance(graph, weights, norms, feedForward, architecture.entrance());
         boolean beside = encoded.isPresent();
         boolean cached = beside ? options.part == Part.DECODER_WITH_PAST : options.cache && continues(architecture);
         String sum;
@@ -241,8 +242,19 @@ public final class Exporter {
         }
         boolean gives = cached || beside && options.part == Part.DECODER;
         AttentionPart attention = new AttentionPart(graph, weights, norms, sight, gives ? new Presents(architecture, cached, beside ? ".decoder" : "") : AttentionPart.Cache.NONE);
-        Blocks.Streams streams = new Blocks(graph, weights, norms, attention, feedForward, architecture, encoded).through(entrance.enter(sum));
-        return new Made(new Exit(graph, weights, norms, feedForward, attention, architecture).of(streams, tokens), sight.mask());
+        Blocks.Streams entered = led(entrance.enter(sum), architecture.bases().entry(), isonorm.architecture.Part.STREAM_ENTRY, weights);
+        Blocks.Streams streams = new Blocks(graph, weights, norms, attention, feedForward, architecture, encoded).through(entered);
+        Blocks.Streams left = led(streams, architecture.bases().exit(), isonorm.architecture.Part.STREAM_EXIT, weights);
+        return new Made(new Exit(graph, weights, norms, feedForward, attention, architecture.ending()).of(left, tokens), sight.mask());
+    }
+
+    /** A stream that a matrix leads to another basis, where one stands there. */
+    private Blocks.Streams led(Blocks.Streams streams, OptionalInt values, isonorm.architecture.Part basis, Weights weights) {
+        if (values.isEmpty()) {
+            return streams;
+        }
+        graph.in(basis.path());
+        return new Blocks.Streams(weights.linear(streams.first(), Role.of(basis, Field.WEIGHT), false), Optional.empty());
     }
 
     /** What is known of a text besides its tokens. */
