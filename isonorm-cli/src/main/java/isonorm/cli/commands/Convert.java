@@ -93,7 +93,7 @@ public final class Convert extends CheckpointCommand {
 
     @Option(names = "--basis", paramLabel = "EXTENT", converter = Choice.Extents.class,
             description = "Of --rotate principal: one basis for the whole model, whose blocks stay what they are, or per-block: one for each sub-layer, with a product on each skip, which keeps more "
-                    + "of the stream and costs more. Default: one.")
+                    + "of what each reads and costs more. Default: one.")
     private @Nullable String basis;
 
     @Option(names = "--rotate-heads", description = "Of --rotate: rotate the values of each head of attention too, into its output projection; queries and keys stay.")
