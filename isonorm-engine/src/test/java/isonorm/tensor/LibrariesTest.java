@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
+import isonorm.EveryProcessor;
 import isonorm.tensor.Libraries.Library;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
@@ -25,6 +26,7 @@ class LibrariesTest {
 
     /** Where nothing is unpacked, nothing is said. */
     @Test
+    @EveryProcessor
     void whoAsksIsToldOnceAndBeforeSomethingIsUnpacked() throws IOException {
         List<Path> told = new ArrayList<>();
         Libraries.beforeUnpacking(told::add);
@@ -62,7 +64,7 @@ class LibrariesTest {
             }
         }
         Path cache = Files.createDirectories(folder.resolve("cache"));
-        ProcessBuilder builder = new ProcessBuilder(Path.of(System.getProperty("java.home"), "bin", "java").toString(), "--enable-native-access=ALL-UNNAMED",
+        ProcessBuilder builder = new ProcessBuilder(Path.of(System.getProperty("java.home"), "bin", "java").toString(), "@src/main/resources/isonorm/jvm.args",
                 "-Disonorm.natives=" + folder.resolve("natives"), "-Dorg.bytedeco.javacpp.cachedir=" + cache, "-cp", System.getProperty("java.class.path"), Places.class.getName());
         Process process = builder.redirectErrorStream(true).start();
         List<String> places = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8).lines().filter(line -> line.startsWith("place ")).toList();
