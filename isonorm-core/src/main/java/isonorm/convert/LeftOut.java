@@ -30,8 +30,11 @@ sealed interface LeftOut {
     /** The one whose readers round best: readers hold their other columns without that of it. */
     record Cheapest() implements LeftOut {
 
-        /** Another than the last must cost so much less. */
-        private static final double LESS = 0.9;
+        /**
+         * Another than the last must cost so much less. What readers round to is not all there is: in a GPT-2 trained on Shakespeare one that costs 0.79 of the last by
+         * that makes errors 1.7 times as large in bf16. So another is taken where the last is an outlier, and the last where the two are alike.
+         */
+        private static final double LESS = 0.25;
 
         @Override
         public OptionalInt of(Model model) throws IOException {

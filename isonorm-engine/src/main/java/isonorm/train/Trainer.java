@@ -373,7 +373,8 @@ public final class Trainer implements AutoCloseable {
         if (diverged()) { // already when it was killed
             return End.DIVERGED;
         }
-        try (@Nullable Metrics metrics = ranks.together(() -> ranks.leads() ? Metrics.open(out, position.step(), scaled) : null)) {
+        Optional<Metrics> opened = ranks.together(() -> ranks.leads() ? Optional.of(Metrics.open(out, position.step(), scaled)) : Optional.empty());
+        try (@Nullable Metrics metrics = opened.orElse(null)) {
             Window window = new Window();
             while (position.step() < steps) {
                 long number = position.step() + 1;
