@@ -72,11 +72,9 @@ class GroupOfProcessesTest {
     }
 
     @Test
-    void oneTwoAndFourProcessesLearnTheSame() throws Exception {
+    void oneAndFourProcessesLearnTheSame() throws Exception {
         train(1, "one");
-        train(2, "two");
         train(4, "four");
-        assertSameLosses("one", "two");
         assertSameLosses("one", "four");
         String log = Files.readString(folder.resolve("four/rank-3.log"));
         assertTrue(log.contains(" began as rank 3 of 4 at 127.0.0.1"), log);
@@ -104,7 +102,7 @@ class GroupOfProcessesTest {
         copy(folder.resolve("killed"), folder.resolve("moved"));
         train(2, "killed", "checkpoint.every=2");
         assertArrayEquals(weights("undisturbed"), weights("killed"));
-        train(4, "moved", "checkpoint.every=2");
+        train(3, "moved", "checkpoint.every=2");
         assertSameLosses("undisturbed", "moved");
     }
 

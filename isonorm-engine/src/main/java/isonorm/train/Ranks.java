@@ -4,6 +4,7 @@ import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Optional;
 
 /** What the ranks of a group decide together, so that all of them go on or none does. */
 record Ranks(ProcessGroup group) {
@@ -52,10 +53,10 @@ record Ranks(ProcessGroup group) {
         if (alone()) {
             return action.run();
         }
-        T result = null;
+        Optional<T> result = Optional.empty();
         Exception thrown = null;
         try {
-            result = action.run();
+            result = Optional.of(action.run());
         } catch (ProcessGroup.Broken e) {
             throw e;
         } catch (IOException | RuntimeException e) {
@@ -73,7 +74,7 @@ record Ranks(ProcessGroup group) {
                 throw new IOException(RankLog.named(group, rank) + " failed: " + reasons.get(rank).substring(1));
             }
         }
-        return result;
+        return result.orElseThrow();
     }
 
     /** What has no result. */
