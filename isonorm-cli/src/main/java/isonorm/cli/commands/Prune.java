@@ -146,10 +146,6 @@ public final class Prune extends CheckpointCommand {
         }
     }
 
-    /** Perplexity has each token predicted from a text that somebody else wrote. */
-    private static final String NOT_GENERATION = "Perplexity does not show what generation loses: each token is predicted from a text that is right until there, and a model"
-            + " that goes on with its own words meets its own errors. Read what it writes (isonorm generate %s), and take tasks (isonorm score), before it is used.";
-
     private void print(JsonNode result) {
         console.say(console.bold(checkpoint) + " -> " + console.bold(out.toString()) + " (" + result.path("family").asText() + ")");
         console.out().println();
@@ -162,7 +158,9 @@ public final class Prune extends CheckpointCommand {
         table.print(console.out());
         if (result.has("perplexity_before")) {
             console.out().println();
-            console.say(NOT_GENERATION.formatted(out));
+            // Perplexity has each token predicted from a text that somebody else wrote.
+            console.say("Perplexity does not show what generation loses: each token is predicted from a text that is right until there, and a model that goes on with its own words"
+                    + " meets its own errors. Read what it writes (isonorm generate " + out + "), and take tasks (isonorm score), before it is used.");
         }
         if (interrupted(result)) {
             console.out().println();
