@@ -99,7 +99,7 @@ class PagesTest {
                 assertEquals(browser.value(which + ".plots[" + plot + "].title"), browser.value(which + ".place.getAttribute('aria-label')"), where);
                 assertEquals(plot, browser.value(which + ".notes.findIndex(note => !note.hidden)").asInt(), where);
                 assertEquals(1, browser.value(which + ".section.querySelectorAll('.note:not([hidden])').length").asInt(), where);
-                assertTrue(browser.value(which + ".place.querySelectorAll('path').length").asInt() > 2, where + " draws nothing");
+                browser.await(which + ".place.querySelectorAll('path').length > 2");
             }
         }
         requireFits(width, where);
@@ -126,7 +126,7 @@ class PagesTest {
         int paths = browser.value(legend + ".place.querySelectorAll('path').length").asInt();
         browser.value(legend + ".section.querySelector('.legend button').click()");
         assertEquals("false", browser.value(legend + ".section.querySelector('.legend button').getAttribute('aria-pressed')").asText());
-        assertTrue(browser.value(legend + ".place.querySelectorAll('path').length").asInt() < paths, "a curve is hidden");
+        browser.await(legend + ".place.querySelectorAll('path').length < " + paths); // drawn with the next frame
         browser.value("document.getElementById('theme').click()");
         assertEquals("dark", browser.value("document.documentElement.dataset.theme").asText());
         // Heads of tables sort; a term says what it is and leads to the glossary.
