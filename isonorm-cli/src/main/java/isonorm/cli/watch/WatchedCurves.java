@@ -11,6 +11,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.function.ToDoubleFunction;
+import java.util.stream.DoubleStream;
 import java.util.stream.IntStream;
 
 /**
@@ -28,7 +29,7 @@ final class WatchedCurves {
     /** Digits that are told. */
     private static final int DIGITS = 6;
 
-    /** What each column of a point is: of several windows the mean of what is a mean, the largest of what is one, and the last of the others. */
+    /** What each column of a point is: of several windows the mean of what is a mean, the largest of what is one, and the last of the others, each of finite values. */
     private static final Map<String, ToDoubleFunction<List<Metrics.Line>>> COLUMNS = new LinkedHashMap<>();
 
     static {
@@ -36,11 +37,11 @@ final class WatchedCurves {
         COLUMNS.put("loss", some -> mean(some, Metrics.Line::loss));
         COLUMNS.put("validation", some -> last(some, Metrics.Line::validation));
         COLUMNS.put("accuracy", some -> last(some, Metrics.Line::accuracy));
-        COLUMNS.put("gradient", some -> some.stream().mapToDouble(Metrics.Line::gradientNorm).max().orElse(Double.NaN));
+        COLUMNS.put("gradient", some -> finite(some, Metrics.Line::gradientNorm).max().orElse(Double.NaN));
         COLUMNS.put("rate", some -> some.getLast().rate());
-        COLUMNS.put("pace", some -> mean(some, Metrics.Line::tokensPerSecond));
-        COLUMNS.put("tokens", some -> some.stream().mapToDouble(line -> line.tokensPerSecond() * line.seconds()).sum());
-        COLUMNS.put("seconds", some -> some.stream().mapToDouble(Metrics.Line::seconds).sum());
+        COLUMNS.put("throughput", some -> mean(some, Metrics.Line::tokensPerSecond));
+        COLUMNS.put("tokens", some -> finite(some, line -> line.tokensPerSecond() * line.seconds()).sum());
+        COLUMNS.put("seconds", some -> finite(some, Metrics.Line::seconds).sum());
     }
 
     private static final Map<String, ToDoubleFunction<Metrics.BlockLine>> OF_BLOCKS = new LinkedHashMap<>();
@@ -55,13 +56,12 @@ final class WatchedCurves {
 
     /** Everything of a run in no more points than a page gets. */
     static void all(WatchedRun run, ObjectNode into) {
-        int each = run.lines().size() <= 2 * POINTS ? 1 : Math.ceilDiv(run.lines().size(), POINTS);
+        int each = run.lines().size() <= 2 * POINTS ? 1 : Math.ceilDiv(run.lines().size() - 1, POINTS - 1);
         columns(run.lines().stream().map(WatchedRun.Row::value).toList(), each, into);
         List<MetricsTail.Blocks> moments = run.blocks().stream().map(WatchedRun.Row::value).toList();
         int every = Math.max(1, Math.ceilDiv(moments.size(), MOMENTS));
         moments(IntStream.range(0, moments.size()).filter(i -> i % every == 0 || i == moments.size() - 1).mapToObj(moments::get).toList(), into);
         events(run, 0, into);
-        into.put("windows", each);
     }
 
     /** What came behind the row of this number. */
@@ -80,10 +80,15 @@ final class WatchedCurves {
         return rows.subList(from, rows.size()).stream().map(WatchedRun.Row::value).toList();
     }
 
+    /** The last line is a point of its own: the newest window of steps, as tables have it. */
     private static void columns(List<Metrics.Line> lines, int each, ObjectNode into) {
         List<List<Metrics.Line>> points = new ArrayList<>();
-        for (int from = 0; from < lines.size(); from += each) {
-            points.add(lines.subList(from, Math.min(lines.size(), from + each)));
+        int last = lines.size() - 1;
+        for (int from = 0; from < last; from += each) {
+            points.add(lines.subList(from, Math.min(last, from + each)));
+        }
+        if (last >= 0) {
+            points.add(lines.subList(last, last + 1));
         }
         COLUMNS.forEach((name, value) -> {
             ArrayNode column = Json.array();
@@ -110,12 +115,16 @@ final class WatchedCurves {
                 .put("loss", event.loss()).put("gradient", event.gradient()));
     }
 
+    private static DoubleStream finite(List<Metrics.Line> some, ToDoubleFunction<Metrics.Line> value) {
+        return some.stream().mapToDouble(value).filter(Double::isFinite);
+    }
+
     private static double mean(List<Metrics.Line> some, ToDoubleFunction<Metrics.Line> value) {
-        return some.stream().mapToDouble(value).average().orElse(Double.NaN);
+        return finite(some, value).average().orElse(Double.NaN);
     }
 
     private static double last(List<Metrics.Line> some, ToDoubleFunction<Metrics.Line> value) {
-        return some.stream().mapToDouble(value).filter(number -> !Double.isNaN(number)).reduce(Double.NaN, (_, next) -> next);
+        return finite(some, value).reduce(Double.NaN, (_, next) -> next);
     }
 
     /** What is no finite number has no place. */

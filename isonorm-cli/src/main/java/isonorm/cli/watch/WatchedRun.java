@@ -211,7 +211,7 @@ final class WatchedRun {
         return silent.compareTo(SILENT) < 0 ? "training" : "silent for " + (silent.toHours() > 1 ? silent.toHours() + " h" : silent.toMinutes() + " min");
     }
 
-    /** Why the run cannot be read on, or null. */
+    /** Why the run cannot be read on; empty where it can. */
     Optional<String> damage() {
         return damage;
     }

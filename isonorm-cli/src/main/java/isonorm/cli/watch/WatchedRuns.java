@@ -26,7 +26,7 @@ public final class WatchedRuns {
     private static final int DEPTH = 3;
 
     /** What the page's glossary explains. */
-    private static final List<String> TERMS = List.of("residual stream", "variance", "massive activations", "perplexity", "gradient norm", "validation loss", "diverged", "spike", "smoothing",
+    private static final List<String> TERMS = List.of("residual stream", "variance", "massive activations", "gradient norm", "validation loss", "diverged", "spike", "smoothing",
             "window of steps", "tokens/s", "time left");
 
     private final List<Path> given;

@@ -50,11 +50,11 @@
     return { least, most: plot.limit === undefined ? most : plot.limit };
   }
 
-  function whisker(stroke) {
+  function whisker(colour) {
     return (params, api) => {
       const [x, low] = api.coord([api.value(0), api.value(1)]);
       const high = api.coord([api.value(0), api.value(2)])[1];
-      const line = (x1, y1, x2, y2) => ({ type: 'line', shape: { x1, y1, x2, y2 }, style: { stroke, lineWidth: 1.4 } });
+      const line = (x1, y1, x2, y2) => ({ type: 'line', shape: { x1, y1, x2, y2 }, style: { stroke: colour, lineWidth: 1.4 } });
       return { type: 'group', children: [line(x, low, x, high), line(x - 4, low, x + 4, low), line(x - 4, high, x + 4, high)] };
     };
   }
@@ -80,14 +80,14 @@
     const place = p => single ? { left: 62, right: 18, top: 14, bottom: 46 }
       : { left: 62 + p % across * (wide + 14), width: wide, top: 22 + Math.floor(p / across) * (small.height + small.between), height: small.height };
     const count = plot.panels.reduce((sum, panel) => sum + panel.curves.reduce((all, curve) => all + curve.points.length, 0), 0);
-    const up = plot.logarithmic ? { type: 'log', min: 10 ** Math.floor(Math.log10(least)), max: 10 ** Math.ceil(Math.log10(most)) }
+    const up = plot.logarithmic ? { type: 'log', min: 10 ** Math.floor(Math.log10(least)), max: plot.limit === undefined ? 10 ** Math.ceil(Math.log10(most)) : plot.limit }
       : { type: 'value', scale: plot.near, min: plot.near || least < 0 ? null : 0, max: plot.limit === undefined ? null : round(plot.limit) };
     // A spread is no line of the library, so that it is not seen where an axis is made.
     if (!plot.logarithmic && Number.isFinite(least)) {
       const step = most > least ? 10 ** Math.floor(Math.log10((most - least) / 2)) : 1;
       const grid = step * ((most - least) / step > 10 ? 5 : (most - least) / step > 5 ? 2 : 1);
       if (plot.near) Object.assign(up, { min: Math.floor(least / grid + 1e-9) * grid, max: Math.ceil(most / grid - 1e-9) * grid });
-      else if (plot.limit === undefined && plot.panels.some(panel => panel.curves.some(curve => curve.around))) up.max = round(most);
+      else if (plot.limit === undefined && plot.panels.some(panel => panel.curves.some(curve => curve.around)) && most > 0) up.max = round(most);
       if (up.max === up.min) delete up.max;
     }
     const xs = plot.panels.flatMap(panel => panel.curves.flatMap(curve => curve.points.length ? [curve.points[0][0], curve.points[curve.points.length - 1][0]] : []));
@@ -102,12 +102,12 @@
         const beyond = plot.limit === undefined ? [] : curve.points.filter(point => point[1] > plot.limit);
         if (beyond.length) {
           series.push({ type: 'scatter', name: curve.name, z: 5, xAxisIndex: p, yAxisIndex: p, tooltip: { show: false }, silent: true, symbol: 'triangle', symbolSize: 9,
-            data: beyond.map(point => ({ value: [point[0], round(plot.limit)], label: { show: true, formatter: number(point[1]), position: 'right', color: palette.text } })),
+            data: beyond.map(point => ({ value: [point[0], up.max], label: { show: true, formatter: number(point[1]), position: 'right', color: palette.text } })),
             itemStyle: { color: tint(curve.colour) } });
         }
       });
-      series.push({ type: 'scatter', name: 'marks', z: 5, xAxisIndex: p, yAxisIndex: p, tooltip: { show: false }, data: panel.marks.map(mark => ({ value: [mark.x, mark.y],
-        symbol: mark.end ? cross : 'diamond', symbolSize: mark.end ? 13 : 10, label: { show: false, formatter: mark.text, position: 'top', color: palette.text },
+      series.push({ type: 'scatter', name: 'marks', z: 5, xAxisIndex: p, yAxisIndex: p, tooltip: { show: false }, data: (panel.marks || []).map(mark => ({ value: [mark.x, mark.y],
+        symbol: mark.end ? cross : 'diamond', symbolSize: mark.end ? 13 : 10, label: { show: false, formatter: () => mark.text, position: 'top', color: palette.text },
         emphasis: { label: { show: true } }, itemStyle: { color: palette.mark, borderColor: palette.card, borderWidth: 1 } })) });
     });
     const rows = Math.ceil(plot.panels.length / across);
@@ -192,6 +192,13 @@
     return [...seen.values()];
   }
 
+  const drawing = inside => '<svg width="26" height="10" aria-hidden="true">' + inside + '</svg>';
+  // What the line of a curve looks like.
+  function stroke({ colour, style }) {
+    const dashes = styles[(style || 0) % styles.length];
+    return drawing('<line x1="0" x2="26" y1="5" y2="5" stroke="var(--c' + colour % hues + ')" stroke-width="2.5" stroke-dasharray="' + (dashes === 'solid' ? '' : dashes.join(' ')) + '"/>');
+  }
+
   // Beside the plot, so that it takes as many lines as it needs. A click hides what it names, or shows it again.
   function legend(chart, plot) {
     const all = plot.legend === false ? [] : names(plot);
@@ -199,11 +206,7 @@
       const item = document.createElement('button');
       item.type = 'button';
       item.setAttribute('aria-pressed', String(!chart.hidden.has(each.name)));
-      const dashes = styles[(each.style || 0) % styles.length];
-      const svg = '<svg width="26" height="10" aria-hidden="true">' + (plot.kind === 'bars' ? '<rect x="7" width="12" height="10" fill="var(--c' + each.colour % hues + ')"/>'
-        : '<line x1="0" x2="26" y1="5" y2="5" stroke="var(--c' + each.colour % hues + ')" stroke-width="2.5" stroke-dasharray="' + (dashes === 'solid' ? '' : dashes.join(' '))
-          + '"/>') + '</svg>';
-      item.innerHTML = svg;
+      item.innerHTML = plot.kind === 'bars' ? drawing('<rect x="7" width="12" height="10" fill="var(--c' + each.colour % hues + ')"/>') : stroke(each);
       item.append(each.name);
       item.addEventListener('click', () => {
         if (!chart.hidden.delete(each.name)) chart.hidden.add(each.name);
@@ -320,7 +323,7 @@
   root.dataset.theme = dark.matches ? 'dark' : 'light';
   dark.addEventListener('change', () => theme(dark.matches ? 'dark' : 'light'));
   document.getElementById('theme').addEventListener('click', () => theme(root.dataset.theme === 'dark' ? 'light' : 'dark'));
-  globalThis.isonorm = { data, charts, add, draw, show, theme, number, names, sortable };
+  globalThis.isonorm = { data, charts, add, draw, show, theme, number, names, sortable, stroke };
   if (Array.isArray(data)) {
     document.querySelectorAll('.plots').forEach((section, index) => add(section, data[index]));
     document.querySelectorAll('table').forEach(sortable);

@@ -1,21 +1,34 @@
 // Draws runs that train, as the reader wants them, and asks for what is new.
 (() => {
-  const { data, add, draw, show, theme, number } = globalThis.isonorm;
+  const { data, add, draw, stroke, theme } = globalThis.isonorm;
   const byId = id => document.getElementById(id);
   const says = document.querySelector('header p');
   const what = says.textContent;
   const hues = 7;
+  // Lines of as many runs as there are colours are solid, those of the next dotted, and so on; one kind of dashes is that of validation alone.
+  const validation = 1;
+  const styles = [0, 2, 3, 4, 5];
+  const style = tint => styles[Math.floor(tint / hues) % styles.length];
   const most = { faint: 12, points: 900 };
   const runs = data.runs;
-  const columns = ['step', 'loss', 'validation', 'accuracy', 'gradient', 'rate', 'pace', 'tokens', 'seconds'];
+  const columns = ['step', 'loss', 'validation', 'accuracy', 'gradient', 'rate', 'throughput', 'tokens', 'seconds'];
   let cursor = data.cursor;
 
   // What the reader chose is in the address, so that it can be kept and shared, and outlives loading the page again.
   const usual = { group: 'run', over: 'step', scale: 'auto', smooth: '0', search: '', sort: '', off: '', run: '', plots: '' };
-  const chosen = { ...usual, ...Object.fromEntries(new URLSearchParams(location.hash.slice(1))) };
-  const off = new Set(chosen.off ? chosen.off.split('|') : []);
+  const chosen = { ...usual, ...Object.fromEntries([...new URLSearchParams(location.hash.slice(1))].filter(([name]) => Object.hasOwn(usual, name))) };
+  chosen.smooth = String(Math.min(0.99, Math.max(0, Number(chosen.smooth) || 0)));
+  // Names may have what stands between them.
+  const decoded = name => {
+    try {
+      return decodeURIComponent(name);
+    } catch (e) {
+      return name;
+    }
+  };
+  const off = new Set(chosen.off ? chosen.off.split('|').map(decoded) : []);
   function keep() {
-    chosen.off = [...off].join('|');
+    chosen.off = [...off].map(encodeURIComponent).join('|');
     chosen.plots = sections.map(each => each.chart && each.chart.select ? each.chart.select.selectedIndex : 0).join('.');
     const words = new URLSearchParams(Object.entries(chosen).filter(([name, value]) => value !== usual[name])).toString();
     history.replaceState(null, '', words ? '#' + words : location.pathname);
@@ -63,14 +76,15 @@
     ['gradient norm', 'The largest of the last window of steps, before clipping'], ['learning rate', ''], ['tokens/s', 'The mean over the last window of steps'],
     ['time left', 'The steps that are left times the seconds a step took in the last windows'], ['spikes', 'Losses and gradient norms far above the windows of steps before'],
   ];
+  if (!heads[Math.abs(Number(chosen.sort))] || Number(chosen.sort) === 0) chosen.sort = '';
   const value = [
     run => off.has(run.name) ? 1 : 0, run => run.name, run => run.state, run => told(run).strategy || '', run => last(run.step), run => last(run.loss), run => last(run.validation),
-    run => last(run.gradient), run => last(run.rate), run => last(run.pace), run => run.left, run => run.spikes,
+    run => last(run.gradient), run => last(run.rate), run => last(run.throughput), run => run.left, run => run.spikes,
   ];
   const cells = run => [
     null, run.name, run.state, told(run).strategy || '', run.step.length ? last(run.step) + (run.steps ? ' of ' + run.steps : '') : '', fixed(last(run.loss), 4),
     fixed(last(run.validation), 4), fixed(last(run.gradient), 3), last(run.rate) === null ? '' : last(run.rate).toExponential(2),
-    last(run.pace) === null ? '' : Math.round(last(run.pace)).toLocaleString('en'), run.left === undefined ? '' : time(run.left), String(run.spikes),
+    last(run.throughput) === null ? '' : Math.round(last(run.throughput)).toLocaleString('en'), run.left === undefined ? '' : time(run.left), String(run.spikes),
   ];
   const table = byId('runs');
   const head = table.tHead.rows[0];
@@ -119,7 +133,7 @@
   });
 
   function fill() {
-    const column = Math.abs(parseInt(chosen.sort, 10)) || 0;
+    const column = Math.abs(Number(chosen.sort));
     const order = chosen.sort ? [...runs].sort((a, b) => {
       const [x, y] = [value[column](a), value[column](b)];
       if (x === y) return 0;
@@ -132,7 +146,7 @@
     order.forEach(run => {
       run.row.hidden = !found(run);
       run.box.checked = !off.has(run.name);
-      run.swatch.style.background = 'var(--c' + run.tint % hues + ')';
+      run.swatch.innerHTML = stroke({ colour: run.tint, style: style(run.tint) });
       const texts = cells(run);
       for (let c = 2; c < texts.length; c++) if (run.row.cells[c].textContent !== texts[c]) run.row.cells[c].textContent = texts[c];
     });
@@ -238,18 +252,18 @@
   }
 
   function curves(column, { dashed = '', weight = Number(chosen.smooth) } = {}) {
-    const style = tint => (Math.floor(tint / hues) + (dashed ? 1 : 0)) % 6;
     if (chosen.group !== 'run') {
       return [...grouped()].map(([name, some]) => {
         const { points, around } = mean(some.map(run => thin(smooth(pointsOf(run, column), weight))));
-        return { name: name + dashed, colour: some[0].tint, style: style(some[0].tint), points, pointsShown: points.length < 2, spread: 'band', around };
+        return { name: name + dashed, colour: some[0].tint, style: dashed ? validation : style(some[0].tint), points, pointsShown: points.length < 2, spread: 'band', around };
       });
     }
     const shown = visible();
     return shown.flatMap(run => {
-      const points = thin(pointsOf(run, column));
-      const curve = { name: run.name + dashed, colour: run.tint, style: style(run.tint), points: smooth(points, weight), pointsShown: points.length < 2 };
-      return weight && shown.length <= most.faint ? [{ ...curve, points, faint: true }, curve] : [curve];
+      const all = pointsOf(run, column);
+      const points = thin(smooth(all, weight));
+      const curve = { name: run.name + dashed, colour: run.tint, style: dashed ? validation : style(run.tint), points, pointsShown: points.length < 2 };
+      return weight && shown.length <= most.faint ? [{ ...curve, points: thin(all), faint: true }, curve] : [curve];
     });
   }
 
@@ -285,11 +299,11 @@
       const count = one ? Math.min(5, run.moments.length) : 1;
       return Array.from({ length: count }, (_, i) => {
         const moment = run.moments[count === 1 ? run.moments.length - 1 : Math.floor(i * (run.moments.length - 1) / (count - 1))];
-        return { name: one ? 'step ' + moment.step : run.name, colour: one ? i : run.tint, style: one ? 0 : Math.floor(run.tint / hues) % 6,
+        return { name: one ? 'step ' + moment.step : run.name, colour: one ? i : run.tint, style: one ? 0 : style(run.tint),
           points: moment[column].map((y, block) => [block, y]).filter(point => point[1] !== null), pointsShown: true };
       });
     });
-    return { kind: 'lines', legend: one, x: 'block', y, near: false, logarithmic: logarithmic(all, 20), panels: [{ name: '', curves: all, marks: [] }] };
+    return { kind: 'lines', legend: one, x: 'block', y, near: false, logarithmic: logarithmic(all, 20), panels: [{ name: '', curves: all }] };
   };
   const overTime = run => () => ({ kind: 'heat', x: 'step', y: 'block', value: 'log10 of the variance', columns: run.moments.map(moment => String(moment.step)),
     cells: run.moments.flatMap((moment, m) => moment.variance.map((v, block) => [m, block, v > 0 ? Math.log10(v) : null]).filter(cell => cell[2] !== null)) });
@@ -305,8 +319,8 @@
       ...measured('accuracy') ? [['Validation accuracy', 'The part of the images that are given their class.', () => over('accuracy', curves('accuracy', { weight: 0 }), true)]] : [],
     ]],
     ['Gradient norm', [['Gradient norm', 'The largest of each window of steps, before clipping. A diamond is a spike.', () => over('gradient norm', curves('gradient'), false, marks('gradient', 'gradient'))]]],
-    ['Pace', [
-      ['Tokens a second', 'The mean over each window of steps.', () => over('tokens/s', curves('pace'), false)],
+    ['Throughput', [
+      ['Throughput', 'In tokens a second, the mean over each window of steps.', () => over('tokens/s', curves('throughput'), false)],
       ['Learning rate', 'What the schedule gives.', () => over('learning rate', curves('rate', { weight: 0 }), false)],
     ]],
     ...runs.some(run => run.moments.length) ? [
@@ -332,7 +346,7 @@
       const select = document.createElement('select');
       select.setAttribute('aria-label', name);
       select.append(...plots.map(([title]) => Object.assign(document.createElement('option'), { textContent: title })));
-      select.selectedIndex = picked[g] < plots.length ? picked[g] : 0;
+      select.selectedIndex = plots[picked[g]] ? picked[g] : 0;
       choices.append(select);
     }
     section.append(choices, ...plots.map(([, note], p) => Object.assign(document.createElement('p'), { className: 'note', textContent: note, hidden: p > 0 })),

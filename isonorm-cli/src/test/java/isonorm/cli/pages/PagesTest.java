@@ -153,6 +153,29 @@ class PagesTest {
         assertTrue(browser.value("isonorm.charts.flatMap(chart => chart.plots).every(plot => isonorm.names(plot).length <= 4)").asBoolean(), "no plot of many lines");
     }
 
+    /** Where orders of magnitude are drawn too, the axis ends at its limit, and what lies beyond has its triangle there. */
+    @Test
+    void anAxisEndsAtItsLimit() throws Exception {
+        Path out = folder.resolve("limit");
+        Run.of("depth", EXAMPLE, "--tokens", 256, "--window", 64, "--out", out, "--quiet").ended(0);
+        browser.open(out.resolve("report.html").toUri().toString(), 1280, 900, "light");
+        for (boolean logarithmic : new boolean[] {true, false}) {
+            browser.value("isonorm.charts[0].plots[0] = " + "{ kind: 'lines', title: 'limit', x: 'block', y: 'variance', logarithmic: " + logarithmic
+                    + ", near: false, limit: 250, panels: [{ name: '', curves: [{ name: 'a', colour: 0, style: 0, pointsShown: true, points: [[0, 1], [1, 200], [2, 90000]] }] }] }");
+            browser.value("isonorm.show(isonorm.charts[0])");
+            String option = "isonorm.charts[0].chart.getOption()";
+            assertEquals(250, browser.value(option + ".yAxis[0].max").asDouble());
+            assertEquals("[[2,250]]", browser.value("JSON.stringify(" + option + ".series.filter(each => each.symbol === 'triangle').flatMap(each => each.data.map(one => one.value)))").asText());
+            assertTrue(browser.value("Math.abs(isonorm.charts[0].chart.convertToPixel({ gridIndex: 0 }, [2, 250])[1] - 14) < 1").asBoolean(), "the top of the frame");
+        }
+        // Nothing above zero is no reason to complain.
+        browser.value("isonorm.charts[0].plots[0] = { kind: 'lines', title: 'zero', x: 'block', y: 'variance', logarithmic: false, near: false, panels: [{ name: '', curves: [{ name: 'a', "
+                + "colour: 0, style: 0, pointsShown: true, points: [[0, 0], [1, 0]], spread: 'bars', around: [[0, 0, 0], [1, 0, 0]] }] }] }");
+        browser.value("isonorm.show(isonorm.charts[0])");
+        assertTrue(browser.value("Number.isFinite(isonorm.charts[0].chart.convertToPixel({ gridIndex: 0 }, [1, 0])[1])").asBoolean(), "an axis");
+        assertEquals(List.of(), browser.complaints());
+    }
+
     @Test
     void aComparisonIsWell() throws Exception {
         Path out = folder.resolve("compare");
@@ -249,6 +272,29 @@ class PagesTest {
         }
     }
 
+    /** From the eighth run on colours come again, with other dashes than those of a validation loss; and an address that says what there is not is put right. */
+    @Test
+    void linesAreToldApartAndAnAddressIsChecked() throws Exception {
+        for (int i = 0; i < 9; i++) {
+            run("nine/run|" + i, "pre-ln", i, 40);
+        }
+        try (WatchServer server = WatchServer.start(WatchedRuns.of(List.of(folder.resolve("nine"))), 0)) {
+            browser.open(server.url() + "#sort=77&smooth=7&off=%25&plots=-1.x&none=1", 1280, 1000, "light");
+            assertEquals(List.of(), browser.complaints());
+            assertEquals("0.99", browser.value("document.getElementById('smooth').value").asText());
+            String looks = "each => each.colour % 7 + ' ' + each.style";
+            assertEquals(9, browser.value("new Set(" + LOSS + ".panels[0].curves.filter(each => !each.faint && !each.name.includes('validation')).map(" + looks + ")).size").asInt());
+            assertEquals("[1]", browser.value("JSON.stringify([...new Set(" + LOSS + ".panels[0].curves.filter(each => each.name.includes('validation')).map(each => each.style))])").asText());
+            assertTrue(browser.value(LOSS + ".panels[0].curves.filter(each => !each.name.includes('validation')).every(each => each.style !== 1)").asBoolean());
+            assertEquals(9, browser.value("new Set([...document.querySelectorAll('#runs .swatch')].map(each => each.innerHTML)).size").asInt(), "as the lines");
+            browser.value("document.querySelectorAll('#runs tbody input')[1].click()");
+            String address = browser.value("location.href").asText();
+            assertTrue(!address.contains("none=") && !address.contains("sort="), address);
+            browser.open(address, 1280, 1000, "light");
+            assertEquals("[true,false,true]", browser.value("JSON.stringify([...document.querySelectorAll('#runs tbody input')].slice(0, 3).map(each => each.checked))").asText());
+        }
+    }
+
     private static final String LOSS = "isonorm.charts[0].plots[0]";
     private static final String STATE = "JSON.stringify([...document.querySelectorAll('#options select, #options input, #search')].map(each => each.value)) + document.getElementById('shown').textContent"
             + " + [...document.querySelectorAll('#runs .name')].map(each => each.textContent)";
@@ -270,6 +316,7 @@ class PagesTest {
             assertTrue(browser.value("isonorm.data.runs.every(run => run.step.length <= 400)").asBoolean());
             assertTrue(browser.value("document.getElementById('plots').textContent.length").asInt() < 3_000_000, "what is sent");
             assertEquals(50, browser.value("document.querySelectorAll('#runs tbody tr').length").asInt());
+            assertEquals(String.format(Locale.ROOT, "%.4f", 2 + 6 + 3 / 2000.), browser.value("document.querySelector('#runs tbody tr').cells[5].textContent").asText(), "the newest window");
         }
     }
 }

@@ -143,7 +143,7 @@ class WatchTest {
         assertEquals("run", whole.path("name").asText());
         assertEquals(100, whole.path("steps").asInt());
         assertEquals("peri-ln", whole.path("configuration").path("strategy").asText());
-        assertEquals("[10,20] [5,4] [null,null] [1,1] [0.001,0.001] [1234.5,1234.5]", Stream.of("step", "loss", "validation", "gradient", "rate", "pace")
+        assertEquals("[10,20] [5,4] [null,null] [1,1] [0.001,0.001] [1234.5,1234.5]", Stream.of("step", "loss", "validation", "gradient", "rate", "throughput")
                 .map(name -> whole.path(name).toString()).collect(Collectors.joining(" ")));
 
         String half = line(30, 3);
@@ -247,22 +247,26 @@ class WatchTest {
         assertEquals("diverged", first(since(load())).path("state").asText());
     }
 
-    /** Every page has some hundred points of a run, however long that is, and nothing of it is lost: means, largest values and sums are those of all lines. */
+    /**
+     * Every page has some hundred points of a run, however long that is, and nothing of it is lost: means, largest values and sums are those of all lines. The
+     * newest window of steps is as it is, since a table has it, and a loss that is no number hides none beside it.
+     */
     @Test
     void aLongRunIsDrawnInFewPoints() throws IOException {
         Path run = run("run");
         StringBuilder text = new StringBuilder();
         for (int step = 1; step <= 1000; step++) {
-            text.append("{\"step\":").append(step).append(",\"loss\":").append(step % 2).append(",\"gradient_norm\":").append(step == 500 ? 3 : 1)
+            text.append("{\"step\":").append(step).append(",\"loss\":").append(step == 5 ? "\"NaN\"" : step == 1000 ? "7" : String.valueOf(step % 2)).append(",\"gradient_norm\":").append(step == 500 ? 3 : 1)
                     .append(",\"learning_rate\":1.0E-3,\"tokens_per_second\":100,\"seconds\":2}\n").append(step % 5 == 0 ? blocks(step, 1, 2) : "");
         }
         add(run, text.toString());
         watch(run);
         JsonNode told = first(page());
-        assertEquals(3, told.path("windows").asInt());
         assertEquals(334, told.path("step").size());
-        assertEquals("3 6 1000", told.path("step").get(0) + " " + told.path("step").get(1) + " " + told.path("step").get(333));
+        assertEquals("3 6 999 1000", told.path("step").get(0) + " " + told.path("step").get(1) + " " + told.path("step").get(332) + " " + told.path("step").get(333));
         assertEquals(2 / 3., told.path("loss").get(0).asDouble(), 1e-5);
+        assertEquals("0 7", told.path("loss").get(1) + " " + told.path("loss").get(333), "of 0, no number and 0; of the last window alone");
+        assertEquals(2, told.path("seconds").get(333).asInt());
         assertEquals(3, told.path("gradient").get(499 / 3).asInt());
         assertEquals("600 6", told.path("tokens").get(0) + " " + told.path("seconds").get(0));
         assertEquals(67 + 1, told.path("moments").size(), "every third, and the last");
