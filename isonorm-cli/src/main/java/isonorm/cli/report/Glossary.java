@@ -1,6 +1,7 @@
 package isonorm.cli.report;
 
 import java.util.Collection;
+import java.util.Collections;
 import java.util.Comparator;
 import java.util.HashSet;
 import java.util.LinkedHashMap;
@@ -18,11 +19,11 @@ final class Glossary {
     private static final Map<String, String> ALL = new LinkedHashMap<>();
 
     static {
-        ALL.put("residual stream", "The vector of each token that every block reads and adds to; its width is the model's.");
+        ALL.put("residual stream", "The vector of each token that every sub-layer reads and adds to; its width is the model's.");
         ALL.put("sub-layer output", "What attention or the MLP of a block adds to the residual stream, with its bias, behind its output norm and LayerScale.");
         ALL.put("output / stream", "The L2 norm of a sub-layer output over that of the residual stream it is added to, the mean over tokens.");
         ALL.put("angular distance", "arccos(cos(x, y)) / π between the residual stream x before a block and y behind it, or some blocks later, the mean over tokens: 0 is the same "
-                + "direction, 0.5 a right angle, 1 the opposite (Gromov et al., 2024).");
+                + "direction, 0.5 a right angle, 1 the opposite (as in The Curse of Depth, Sun et al., 2025; Gromov et al., 2024, take the last token's).");
         ALL.put("Block Influence", "One minus the mean cosine of a block's input and output (ShortGPT, Men et al., 2024).");
         ALL.put("linear CKA", "Centered kernel alignment with a linear kernel and unbiased HSIC: how alike tokens stand to each other in two places; 1 is the same up to rotation and scale.");
         ALL.put("variance", "Over all tokens and dimensions of the residual stream, or of what is named.");
@@ -31,7 +32,7 @@ final class Glossary {
         ALL.put("p99", "The magnitude that 99 % of all values do not exceed.");
         ALL.put("p99.9", "The magnitude that 99.9 % of all values do not exceed.");
         ALL.put("kurtosis", "The fourth central moment over the squared variance: 3 for a normal distribution, far more where there are outliers.");
-        ALL.put("massive activations", "Magnitudes above 100 and above 1000 times the median of their place, in at most three dimensions at once, behind a quarter of the blocks or more "
+        ALL.put("massive activations", "Magnitudes of the residual stream above 100 and above 1000 times the median magnitude there, in at most three dimensions at once, behind a quarter of the blocks or more "
                 + "(Sun et al., 2024).");
         ALL.put("idle", "A block whose angular distance is below 0.05 and, where that was measured, without which perplexity grows by 1 % at most.");
         ALL.put("effective rank", "exp(entropy) of the shares of variance of the principal components: how many directions are used.");
@@ -44,8 +45,8 @@ final class Glossary {
         ALL.put("±", "The standard deviation over seeds.");
         ALL.put("paired difference", "By how much the validation loss lies above the lowest one's, seed by seed, since runs of one seed read the same; the mean over seeds, with the "
                 + "interval that Student's t gives, at 95 % for all that are compared together (Bonferroni).");
-        ALL.put("diverged", "The loss or the gradient is no number any more, or the loss stays far above the lowest before.");
-        ALL.put("stuck", "Learned less than 5 % of what the best run learned beyond how frequent tokens are.");
+        ALL.put("diverged", "The loss or the gradient norm is no finite number any more, or the mean loss rose above its lowest by stop.above.");
+        ALL.put("stuck", "Ended having learned less than 5 % of what the best run learned beyond how frequent tokens are, or less than 1 % of the loss of knowing that alone.");
         ALL.put("spike", "A loss or gradient norm far above the windows of steps before it.");
         ALL.put("smoothing", "An exponential moving average with this weight for what came before, corrected for its start.");
         ALL.put("window of steps", "The steps between two lines of a run's metrics: the loss is their mean, the gradient norm their largest.");
@@ -61,6 +62,11 @@ final class Glossary {
             .map(Pattern::quote).collect(Collectors.joining("|")) + ")(?![A-Za-z0-9])", Pattern.CASE_INSENSITIVE);
 
     private Glossary() {}
+
+    /** Each term with its meaning. */
+    static Map<String, String> all() {
+        return Collections.unmodifiableMap(ALL);
+    }
 
     private static String term(String found) {
         String whole = SHORT.getOrDefault(found.toLowerCase(Locale.ROOT), found);
