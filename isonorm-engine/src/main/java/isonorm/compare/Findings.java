@@ -23,7 +23,7 @@ record Findings(Results results) {
         settings.forEach((setting, groups) -> {
             rates(groups).ifPresent(sentence -> sentences.add(begun(setting, sentence)));
             growth(groups).ifPresent(sentence -> sentences.add(begun(setting, sentence)));
-            turns(groups).ifPresent(sentence -> sentences.add(begun(setting, sentence)));
+            angularDistances(groups).ifPresent(sentence -> sentences.add(begun(setting, sentence)));
         });
         return sentences;
     }
@@ -155,7 +155,7 @@ record Findings(Results results) {
         return Double.isFinite(factor) ? String.format(Locale.ROOT, factor < 10 ? "%.2f" : "%.0f", factor) : "not finite";
     }
 
-    private Optional<String> turns(List<Group> groups) {
+    private Optional<String> angularDistances(List<Group> groups) {
         List<String> parts = new ArrayList<>();
         for (Group group : results.ranking(groups)) {
             group.after().filter(stream -> stream.angular().length > 1).ifPresent(stream -> {

@@ -44,10 +44,10 @@ public record Depth(
         Optional<GradientNorms> gradients,
         Optional<Depth> companion) {
 
-    /** A block that turns the stream by a smaller angular distance than this is idle. */
+    /** A block that rotates the stream by a smaller angular distance than this is idle. */
     public static final double IDLE = 0.05;
 
-    /** A block without which the perplexity grows by more than this part is not idle, whatever it turns. */
+    /** A block without which the perplexity grows by more than this part is not idle, however little it rotates the stream. */
     public static final double IDLE_PERPLEXITY = 0.01;
 
     /** Fewer tokens give no verdict: means over them say more of the text than of the model. Over so many they are known to some 3 %. */

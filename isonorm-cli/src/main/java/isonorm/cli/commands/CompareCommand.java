@@ -85,8 +85,7 @@ public final class CompareCommand extends Subcommand {
         Optional<TextToTokens> text = TextToTokens.of(grid.base());
         Optional<ProcessGroup.Launch> launch = ProcessGroup.Launch.of(System.getenv());
         if (text.isPresent() && launch.isPresent()) {
-            throw wrongUsage("processes of a group read data that is there before they start, got the text " + text.get().text() + "; build it with isonorm data build "
-                    + text.get().text() + " --out FOLDER, and set data to that");
+            throw wrongUsage(text.get().refusal());
         }
         if (text.isPresent()) {
             CompareReport.requireFolder(out);

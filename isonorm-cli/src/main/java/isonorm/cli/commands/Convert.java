@@ -52,7 +52,7 @@ import picocli.CommandLine.Parameters;
             "  isonorm convert gpt2-rms/ back/ --to pre-ln --dtype f32   and back",
             "  isonorm convert bert/ bert-rms/ --to rmsnorm --json       Post-LN",
             "  isonorm convert olmo/ olmo-llama/ --as llama              a Llama, for whatever runs one",
-            "  isonorm convert gpt2/ gpt2-turned/ --to pre-rmsnorm --rotate hadamard --seed 7",
+            "  isonorm convert gpt2/ gpt2-rotated/ --to pre-rmsnorm --rotate hadamard --seed 7",
             "  isonorm convert gpt2/ gpt2-cut/ --to pre-rmsnorm --rotate principal --data text.txt --width 640",
             "  isonorm convert gpt2/ gpt2-cut/ --to pre-rmsnorm --rotate principal --data text.txt --width 640 --basis per-block",
             "  isonorm convert olmo/ olmo-llama/ --as llama --rotate random --width 2047 --pad 2048",

@@ -94,7 +94,7 @@ public final class DepthCommand extends CheckpointCommand {
         try (ProgressBar progress = progress()) {
             report = new Depths(Optional.ofNullable(text), tokens, Optional.ofNullable(window), compute, sensitivity,
                     Optional.ofNullable(spans), sensitivityTokens, gradients, basis).measure(checkpoints, this::open, this::warnOfPositions, this::announceEngine,
-                            progress, arguments());
+                            progress, arguments(), json || out != null);
         }
         // Printed first: what was measured is not lost where it cannot be written.
         if (json) {

@@ -52,8 +52,13 @@ record Depths(
     /** A checkpoint and all that is known before it is run. */
     private record Task(String name, String checkpoint, LoadedModel model, TokenizedText text, TokenizedText predicted) {}
 
+    /**
+     * Measures all of the checkpoints.
+     *
+     * @param told whether anybody is told of which bytes: files are hashed only then
+     */
     DepthReport measure(List<String> checkpoints, Checkpoints.Opener opener, Reading reading, Runnable announcement, ProgressBar progress,
-            List<String> arguments) throws IOException {
+            List<String> arguments, boolean told) throws IOException {
         List<Task> tasks = new ArrayList<>();
         List<String> names = names(checkpoints);
         for (int c = 0; c < checkpoints.size(); c++) {
@@ -64,12 +69,16 @@ record Depths(
         for (Task task : tasks) {
             measured.addAll(measure(task, progress));
         }
+        return new DepthReport(text.map(Path::toString).orElse(SampleText.NAME), measured, Provenance.now(arguments, told ? sources(tasks) : List.of()));
+    }
+
+    private List<Provenance.Source> sources(List<Task> tasks) throws IOException {
         List<Provenance.Source> sources = new ArrayList<>();
         for (Task task : tasks) {
             sources.addAll(Provenance.Source.of(task.model.checkpoint()));
         }
         sources.add(text.isPresent() ? Provenance.Source.data(text.get()) : SampleText.source());
-        return new DepthReport(text.map(Path::toString).orElse(SampleText.NAME), measured, Provenance.now(arguments, sources));
+        return sources;
     }
 
     /** Everything that can be wrong with a checkpoint or a text is found before anything is run. */

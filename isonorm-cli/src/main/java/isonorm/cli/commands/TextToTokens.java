@@ -50,6 +50,12 @@ record TextToTokens(Path text, String column, Optional<Path> checkpoint) {
                 Optional.of(values.getOrDefault("from", "")).filter(from -> !from.isEmpty()).map(Path::of)));
     }
 
+    /** Why processes of a group do not take a text, each of which would build it: what to say of wrong usage. */
+    String refusal() {
+        return "processes of a group read data that is there before they start, got the text " + text + "; build it with isonorm data build " + text
+                + " --out FOLDER, and set data to that";
+    }
+
     /** The folder of tokens of what is trained in a folder. */
     static Path beside(Path out) {
         return Path.of(out + "-tokens");

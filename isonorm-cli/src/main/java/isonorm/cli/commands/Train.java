@@ -198,8 +198,7 @@ public final class Train extends CheckpointCommand {
         requireKeys(values);
         Optional<TextToTokens> text = TextToTokens.of(values);
         if (text.isPresent() && launched) {
-            throw wrongUsage("processes of a group read data that is there before they start, got the text " + text.get().text() + "; build it with isonorm data build "
-                    + text.get().text() + " --out FOLDER, and set data to that");
+            throw wrongUsage(text.get().refusal());
         }
         if (text.isPresent()) {
             if (!Trainer.isFresh(folder)) {
