@@ -52,9 +52,9 @@ record ComparePlots(Results results) {
             List<Plot> variances = new ArrayList<>();
             together.forEach((where, some) -> variances.add(variance(where, some)));
             groups.add(new Page.Group("Residual stream", variances));
-            List<Plot> turns = new ArrayList<>();
-            together.forEach((where, some) -> turns.add(turns(where, some)));
-            groups.add(new Page.Group("Blocks, input to output", turns));
+            List<Plot> distances = new ArrayList<>();
+            together.forEach((where, some) -> distances.add(angularDistances(where, some)));
+            groups.add(new Page.Group("Blocks, input to output", distances));
             groups.add(new Page.Group("Distances between blocks", heats()));
         }
         return groups;
@@ -113,8 +113,7 @@ record ComparePlots(Results results) {
             }
         }
         boolean seeds = groups.stream().anyMatch(group -> group.trials().size() > 1);
-        return new Plot.Lines(titled(what, where), seeds ? MEAN : "A dashed curve is a run that diverged and ends where it did.", new Plot.Axes("step", y, false, range), curves,
-                List.of());
+        return Plot.Lines.together(titled(what, where), seeds ? MEAN : "A dashed curve is a run that diverged and ends where it did.", new Plot.Axes("step", y, false, range), curves);
     }
 
     /** The mean over runs at each step that all have, and their standard deviation around it. */
@@ -184,9 +183,9 @@ record ComparePlots(Results results) {
                                 diverged.stream().mapToDouble(ComparePlots::lastSeen).toArray()));
                     }
                 });
-        return new Plot.Lines(titled("Loss against learning rate", setting),
+        return Plot.Lines.together(titled("Loss against learning rate", setting),
                 "The validation loss at the end, the mean over seeds, with bars of one standard deviation to either side; dashed, the training loss with which runs diverged.",
-                new Plot.Axes("learning rate", "validation loss", true, Plot.Range.NEAR), curves, List.of());
+                new Plot.Axes("learning rate", "validation loss", true, Plot.Range.NEAR), curves);
     }
 
     private static double lastSeen(Group group) {
@@ -201,25 +200,21 @@ record ComparePlots(Results results) {
         List<Plot.Curve> curves = new ArrayList<>();
         for (Group group : groups) {
             String name = name(group, where);
-            group.after().ifPresent(stream -> curves.add(curve(name, colour(group), Plot.Curve.SOLID, stream.variances())));
-            group.before().ifPresent(stream -> curves.add(curve(name + ", before training", colour(group), Plot.Curve.DASHED, stream.variances())));
+            group.after().ifPresent(stream -> curves.add(Plot.Curve.ofBlocks(name, colour(group), Plot.Curve.SOLID, stream.variances())));
+            group.before().ifPresent(stream -> curves.add(Plot.Curve.ofBlocks(name + ", before training", colour(group), Plot.Curve.DASHED, stream.variances())));
         }
-        return new Plot.Lines(titled("Variance of the residual stream", where),
-                "Behind each block at the end; dashed, before the first step. The mean over seeds.", Plot.Axes.ofBlocks("variance"), curves, List.of());
+        return Plot.Lines.together(titled("Variance of the residual stream", where),
+                "Behind each block at the end; dashed, before the first step. The mean over seeds.", Plot.Axes.ofBlocks("variance"), curves);
     }
 
-    private static Plot.Curve curve(String name, int colour, int style, double[] values) {
-        return new Plot.Curve(name, colour, style, IntStream.range(0, values.length).asDoubleStream().toArray(), values);
-    }
-
-    private Plot turns(String where, List<Group> groups) {
+    private Plot angularDistances(String where, List<Group> groups) {
         List<Plot.Curve> curves = new ArrayList<>();
         for (Group group : groups) {
-            group.after().ifPresent(stream -> curves.add(curve(name(group, where), colour(group), Plot.Curve.SOLID,
+            group.after().ifPresent(stream -> curves.add(Plot.Curve.ofBlocks(name(group, where), colour(group), Plot.Curve.SOLID,
                     Arrays.stream(stream.angular()).mapToDouble(row -> row[0]).toArray())));
         }
-        return new Plot.Lines(titled("Angular distance of each block", where), "Angular distance between a block's input and its output at the end; 0.5 is a right angle, what is near 0 "
-                + "does little.", Plot.Axes.ofBlocks("angular distance"), curves, List.of());
+        return Plot.Lines.together(titled("Angular distance of each block", where), "Angular distance between a block's input and its output at the end; 0.5 is a right angle, what is near 0 "
+                + "does little.", Plot.Axes.ofBlocks("angular distance"), curves);
     }
 
     /** Of every group at the end, the best of each contender first; before training, of those that differ in more than their rate. */
@@ -239,8 +234,6 @@ record ComparePlots(Results results) {
     }
 
     private static Optional<Plot> heat(String name, Optional<Outcome.Stream> stream) {
-        return stream.map(measured -> new Plot.Heat("Angular distance, " + name,
-                "Angular distance between the residual stream before block l and n blocks later. Blocks that are dark could go: what leaves them is what entered.",
-                new Plot.Axes("block l", "blocks later, n"), "angular distance", 1, measured.angular()));
+        return stream.map(measured -> Plot.Heat.ofDistances("Angular distance, " + name, measured.angular()));
     }
 }

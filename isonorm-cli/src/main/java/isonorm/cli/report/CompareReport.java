@@ -221,7 +221,7 @@ public record CompareReport(Results results, Trials trials, Provenance provenanc
         parts.add(verdicts());
         parts.add(new Page.Card("In sentences", String.join("\n", results.findings()), facts));
         parts.addAll(new ComparePlots(results).groups());
-        parts.add(new Page.Grid(repeated() ? "Means over seeds" : "Places of the grid", Optional.of("summary"), heads(), rows()));
+        parts.add(new Page.Grid(repeated() ? "Means over seeds" : "Configurations", Optional.of("summary"), heads(), rows()));
         parts.add(runs());
         return new Page("Comparison of " + subjects(), Table.count(results.outcomes().size(), "run") + ", equal data and tokens for all; seeds share the order of the data. "
                 + provenance.date() + ", on " + provenance.processor(), provenance, "compare.md", parts);

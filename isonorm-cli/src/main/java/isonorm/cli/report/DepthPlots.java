@@ -34,7 +34,7 @@ record DepthPlots(List<DepthReport.Measured> all) {
     List<Page.Group> groups() {
         List<Page.Group> groups = new ArrayList<>();
         groups.add(new Page.Group("Residual stream", List.of(variance())));
-        groups.add(new Page.Group("Blocks, input to output", List.of(turns(), influence())));
+        groups.add(new Page.Group("Blocks, input to output", List.of(angularDistances(), influence())));
         groups.add(new Page.Group("Distances between blocks", Stream.concat(all.stream().map(this::heat), all.stream().map(this::similarity)).toList()));
         if (!removals().isEmpty()) {
             groups.add(new Page.Group("Perplexity without blocks", removals()));
@@ -79,7 +79,7 @@ record DepthPlots(List<DepthReport.Measured> all) {
     }
 
     private static Plot.Curve curve(String name, int colour, int style, int count, IntToDoubleFunction value) {
-        return new Plot.Curve(name, colour, style, IntStream.range(0, count).asDoubleStream().toArray(), IntStream.range(0, count).mapToDouble(value).toArray());
+        return Plot.Curve.ofBlocks(name, colour, style, IntStream.range(0, count).mapToDouble(value).toArray());
     }
 
     /** What is measured of each checkpoint and drawn as a curve. */
@@ -124,14 +124,12 @@ record DepthPlots(List<DepthReport.Measured> all) {
                 curves.add(curve(several() ? one.title() + ", " + fit : fit, several() ? c : 1, Plot.Curve.DASHED, one.depth().blocks(), l -> growth.at(l + 1)));
             }
         }
-        return new Plot.Lines("Variance of the residual stream", "Behind each block. Pre-LN's can grow exponentially with depth, Peri-LN's grows about linearly; Post-LN's is what "
-                + "its norms make it.", VARIANCE, curves, List.of());
+        return Plot.Lines.together("Variance of the residual stream", "Behind each block. Pre-LN's can grow exponentially with depth, Peri-LN's grows about linearly; Post-LN's is what "
+                + "its norms make it.", VARIANCE, curves);
     }
 
     private Plot heat(DepthReport.Measured one) {
-        return new Plot.Heat(all.size() == 1 ? "Angular distance" : "Angular distance in " + one.title(),
-                "Angular distance between the residual stream before block l and n blocks later. Blocks that are dark could go: what leaves them is what entered.",
-                new Plot.Axes("block l", "blocks later, n"), "angular distance", 1, one.depth().angular());
+        return Plot.Heat.ofDistances(all.size() == 1 ? "Angular distance" : "Angular distance in " + one.title(), one.depth().angular());
     }
 
     private Plot similarity(DepthReport.Measured one) {
@@ -157,7 +155,7 @@ record DepthPlots(List<DepthReport.Measured> all) {
                 }))), 0);
     }
 
-    private Plot turns() {
+    private Plot angularDistances() {
         return things("Angular distance of each block", "Angular distance between a block's input and its output; 0.5 is a right angle, below " + Depth.IDLE + " is idle.",
                 "angular distance", List.of(new Thing("angular distance", one -> Optional.of(l -> one.depth().distance(l, 1)))), 0);
     }

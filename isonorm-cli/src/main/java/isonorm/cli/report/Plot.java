@@ -95,6 +95,11 @@ public sealed interface Plot {
             this(name, colour, style, x, y, Optional.empty());
         }
 
+        /** Of a value for each block. */
+        static Curve ofBlocks(String name, int colour, int style, double[] values) {
+            return new Curve(name, colour, style, IntStream.range(0, values.length).asDoubleStream().toArray(), values);
+        }
+
         Curve within(Spread around) {
             return new Curve(name, colour, style, x, y, Optional.of(around));
         }
@@ -110,11 +115,8 @@ public sealed interface Plot {
         }
     }
 
-    /** What stands out at a place: a spike, or an end. */
-    record Mark(double x, double y, boolean end, String text) {}
-
     /** Curves in one frame; several of a plot share their axes. */
-    record Panel(String name, List<Curve> curves, List<Mark> marks) {}
+    record Panel(String name, List<Curve> curves) {}
 
     /** Curves, in one frame or in several small ones. */
     record Lines(String title, String note, Axes axes, List<Panel> panels) implements Plot {
@@ -122,13 +124,14 @@ public sealed interface Plot {
         /** Values that differ by more than this are drawn by their orders of magnitude. */
         private static final double WIDE = 20;
 
-        public Lines(String title, String note, Axes axes, List<Curve> curves, List<Mark> marks) {
-            this(title, note, axes, List.of(new Panel("", curves, marks)));
+        /** Curves in one frame. */
+        static Lines together(String title, String note, Axes axes, List<Curve> curves) {
+            return new Lines(title, note, axes, List.of(new Panel("", curves)));
         }
 
         /** Curves that differ in what is drawn, each in a frame of its own, in which there is a curve for each thing it is drawn of. */
         static Lines multiples(String title, String note, Axes axes, Map<String, List<Curve>> panels) {
-            return new Lines(title, note, axes, panels.entrySet().stream().map(panel -> new Panel(panel.getKey(), panel.getValue(), List.of())).toList());
+            return new Lines(title, note, axes, panels.entrySet().stream().map(panel -> new Panel(panel.getKey(), panel.getValue())).toList());
         }
 
         /** Of all panels. */
@@ -186,6 +189,12 @@ public sealed interface Plot {
 
         Heat(String title, String note, Axes axes, String value, int firstY, double[][] values) {
             this(title, note, axes, value, firstY, values, IntStream.range(0, values.length).mapToObj(String::valueOf).toList());
+        }
+
+        /** Of the residual stream before each block and so many blocks later, {@code [block][blocks later - 1]}. */
+        static Heat ofDistances(String title, double[][] distances) {
+            return new Heat(title, "Angular distance between the residual stream before block l and n blocks later. Blocks that are dark could go: what leaves them is what entered.",
+                    new Axes("block l", "blocks later, n"), "angular distance", 1, distances);
         }
 
         private double[] most() {
@@ -248,7 +257,7 @@ public sealed interface Plot {
     /** For the script of a page. */
     default ObjectNode json() {
         ObjectNode node = Json.object();
-        node.put("title", title()).put("file", file());
+        node.put("title", title());
         switch (this) {
             case Lines lines -> {
                 node.put("kind", "lines").put("x", lines.axes.x).put("y", lines.axes.y).put("logarithmic", lines.logarithmic())
@@ -314,9 +323,6 @@ public sealed interface Plot {
                 }
             });
         }
-        ArrayNode marks = node.putArray("marks");
-        panel.marks.stream().filter(mark -> Double.isFinite(mark.y))
-                .forEach(mark -> marks.addObject().put("x", mark.x).put("y", mark.y).put("end", mark.end).put("text", mark.text));
     }
 
     private static void number(ArrayNode into, double value) {

@@ -139,14 +139,6 @@ final class PlotSvg {
         for (Plot.Curve curve : panel.curves()) {
             draw(pen, curve, across, up, plot.limit());
         }
-        for (Plot.Mark mark : panel.marks()) {
-            if (up.has(mark.y())) {
-                pen.open("text", "x", across.at(mark.x()), "y", up.at(mark.y()) - 4, "text-anchor", "middle");
-                pen.text("title", mark.text());
-                pen.text("tspan", mark.end() ? "\u2715" : "\u25c6");
-                pen.close();
-            }
-        }
     }
 
     private static void draw(Pen pen, Plot.Curve curve, Scale across, Scale up, OptionalDouble limit) throws XMLStreamException {
