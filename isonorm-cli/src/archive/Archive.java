@@ -82,8 +82,9 @@ final class Archive {
         Files.copy(checkout.resolve("isonorm-engine/src/main/resources/isonorm/jvm.args"), app.resolve("jvm.args"));
         String launcher = windows() ? "isonorm.cmd" : "isonorm";
         Files.copy(checkout.resolve("isonorm-cli/src/archive/" + launcher), folder.resolve(launcher), StandardCopyOption.COPY_ATTRIBUTES);
-        for (String file : List.of("README.md", "CHANGELOG.md", "LICENSE", "NOTICE", "docs", "examples/README.md", "examples/shakespeare-gpt2",
-                "examples/tinyshakespeare-heldout.txt")) {
+        for (String file : List.of("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "NOTICE", "docs", "examples/README.md",
+                "examples/gradle-project/build.gradle.kts", "examples/gradle-project/settings.gradle.kts", "examples/maven-project/pom.xml",
+                "examples/maven-project/src", "examples/shakespeare-gpt2-recipe", "examples/shakespeare-gpt2", "examples/tinyshakespeare-heldout.txt")) {
             copy(checkout.resolve(file), folder.resolve(file));
         }
         copy(checkout.resolve("isonorm-cli/src/archive/licences"), folder.resolve("licences"));
