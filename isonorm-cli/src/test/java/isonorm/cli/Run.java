@@ -36,6 +36,26 @@ public record Run(int code, String out, String err) {
         return HOME.resolve("isonorm-core/src/test/resources/fixtures").resolve(name);
     }
 
+    /** A grid of eight tiny runs, which diverge at one of their rates. */
+    public static Path tinyGrid(Path folder) throws IOException {
+        return Files.writeString(folder.resolve("tiny.yaml"), """
+                base:
+                  model: {width: 16, heads: 2, blocks: 3}
+                  batch: 2
+                  sequence: 16
+                  steps: 6
+                  log.every: 2
+                  eval: {every: 3, batches: 1}
+                  depth.every: 3
+                  checkpoint.every: 0
+                  threads: 1
+                  stop.above: 1
+                strategy: [pre-ln, lns]
+                lr: [1e-2, 1e3]
+                seed: [1, 2]
+                """);
+    }
+
     /** The run, which must have ended with this code. */
     public Run ended(int expected) {
         assertEquals(expected, code, () -> "stdout: " + out + "\nstderr: " + err);

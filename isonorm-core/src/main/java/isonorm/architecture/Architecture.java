@@ -511,7 +511,7 @@ public record Architecture(
         if (block.gates()) {
             all.add(Parameter.vector(Role.of(ATTENTION_STREAM_GATE, l, WEIGHT), 1));
         }
-        skips(block).stream().filter(part -> part == ATTENTION_SKIP).forEach(part -> all.add(Parameter.matrix(Role.of(part, l, WEIGHT), streamWidth(), streamWidth())));
+        skipParameter(all, block, ATTENTION_SKIP, l);
         block.cross().ifPresent(cross -> {
             if (norms(block).contains(CROSS_NORM)) {
                 normParameters(all, Role.of(CROSS_NORM, l, GAIN), block.norm(), width);
@@ -535,7 +535,7 @@ public record Architecture(
         if (block.gates()) {
             all.add(Parameter.vector(Role.of(MLP_STREAM_GATE, l, WEIGHT), 1));
         }
-        skips(block).stream().filter(part -> part == MLP_SKIP).forEach(part -> all.add(Parameter.matrix(Role.of(part, l, WEIGHT), streamWidth(), streamWidth())));
+        skipParameter(all, block, MLP_SKIP, l);
     }
 
     private void attentionParameters(List<Parameter> all, Attention attention, int l, boolean columns) {
@@ -615,6 +615,12 @@ public record Architecture(
         };
         if (length > 0) {
             all.add(Parameter.vector(role, length));
+        }
+    }
+
+    private void skipParameter(List<Parameter> all, Block block, Part skip, int l) {
+        if (skips(block).contains(skip)) {
+            all.add(Parameter.matrix(Role.of(skip, l, WEIGHT), streamWidth(), streamWidth()));
         }
     }
 

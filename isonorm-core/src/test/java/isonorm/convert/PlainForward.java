@@ -538,7 +538,7 @@ public final class PlainForward {
         for (int i = 0; i < x.length; i++) {
             both[i] = plus(branch[i], other[i]);
         }
-        return added(block, led(ATTENTION_SKIP, l, x), both);
+        return added(block, inNextBasis(ATTENTION_SKIP, l, x), both);
     }
 
     private double[][] joined(Block block, Placement placement, int l, double[][] x, Part norm, Part outputNorm, Part scale, Part gate,
@@ -555,14 +555,14 @@ public final class PlainForward {
             }
         }
         double[][] skip = block.recentre() && placement.normalizesSum() ? centredRows(x)
-                : attention || norm == MLP_NORM ? led(attention ? ATTENTION_SKIP : MLP_SKIP, l, x) : x;
+                : attention || norm == MLP_NORM ? inNextBasis(attention ? ATTENTION_SKIP : MLP_SKIP, l, x) : x;
         double[][] sum = placed(block, placement, Place.SUM, l, added(block, skip, written), norm, outputNorm);
         traceNorm(attention, placement, Place.SUM, l, sum);
         return gated(block, gate, l, sum);
     }
 
     /** In the basis of what comes next. */
-    private double[][] led(Part skip, int l, double[][] x) {
+    private double[][] inNextBasis(Part skip, int l, double[][] x) {
         return architecture.bases().skips() ? Arrays.stream(x).map(row -> linear(skip, l, row)).toArray(double[][]::new) : x;
     }
 

@@ -392,14 +392,14 @@ record BlockStep(int number, Block block, Branch attention, Optional<CrossStep> 
 
     /** The stream behind this block if that writes nothing. */
     void pass(Residual h) {
-        attention.basis.ifPresent(h::lead);
-        mlp.basis.ifPresent(h::lead);
+        attention.basis.ifPresent(h::changeBasis);
+        mlp.basis.ifPresent(h::changeBasis);
     }
 
     private Residual add(Rows first, Rows second, Residual h) {
         show(attention, h, first, attention.bias);
         show(mlp, h, second, mlp.bias);
-        attention.basis.ifPresent(h::lead);
+        attention.basis.ifPresent(h::changeBasis);
         h.scale(block.skip());
         h.add(first, attention.bias);
         h.add(second, mlp.bias);
@@ -418,7 +418,7 @@ record BlockStep(int number, Block block, Branch attention, Optional<CrossStep> 
         if (block.recentre() && branch.sumNorm.isPresent()) {
             h.recentre();
         }
-        branch.basis.ifPresent(h::lead);
+        branch.basis.ifPresent(h::changeBasis);
         h.scale(branch.skip);
         if (branch.placement.writesSecondStream()) {
             h.addToSecond(written, bias);

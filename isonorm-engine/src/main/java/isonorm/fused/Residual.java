@@ -127,10 +127,10 @@ final class Residual {
     }
 
     /** {@code h = M h}. */
-    void lead(Weight basis) {
-        Rows led = pass.room().rows(Workspace.Use.LED, stream.rows(), stream.columns());
-        pass.linear(settled(), basis, led);
-        rows((h, first) -> KERNELS.copy(part(led, first, h.rows()), h));
+    void changeBasis(Weight basis) {
+        Rows changed = pass.room().rows(Workspace.Use.CHANGED_BASIS, stream.rows(), stream.columns());
+        pass.linear(settled(), basis, changed);
+        rows((h, first) -> KERNELS.copy(part(changed, first, h.rows()), h));
     }
 
     /** {@code h -= mean(h)}. */

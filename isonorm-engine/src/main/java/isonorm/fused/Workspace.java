@@ -33,7 +33,7 @@ final class Workspace implements AutoCloseable {
         GIVEN,
         PARTIAL,
         EMBEDDED,
-        LED,
+        CHANGED_BASIS,
         LAST,
         LOOKED_UP,
         READ,

@@ -275,11 +275,11 @@ record BlockLayer(int number, Block block, Branch attention, Optional<Branch> cr
             }
             case PARALLEL -> {
                 Tensor first = written(attention, read(attention, h, watch), h, sight, watch);
-                yield sum(led(attention, h), first).plus(written(mlp, read(mlp, h, watch), h, sight, watch));
+                yield sum(inNextBasis(attention, h), first).plus(written(mlp, read(mlp, h, watch), h, sight, watch));
             }
             case PARALLEL_ONE_NORM -> {
                 Tensor n = read(attention, h, watch);
-                yield sum(led(attention, h), written(attention, n, h, sight, watch)).plus(written(mlp, n, h, sight, watch));
+                yield sum(inNextBasis(attention, h), written(attention, n, h, sight, watch)).plus(written(mlp, n, h, sight, watch));
             }
         };
     }
@@ -288,7 +288,7 @@ record BlockLayer(int number, Block block, Branch attention, Optional<Branch> cr
         Placement placement = branch.placement;
         Tensor h = placement.writesSecondStream() ? stream(streams, 0) : streams;
         Tensor written = written(branch, read(branch, h, watch), h, sight, watch);
-        Tensor skip = block.recentre() && placement.normalizesSum() ? h.recentred() : led(branch, h);
+        Tensor skip = block.recentre() && placement.normalizesSum() ? h.recentred() : inNextBasis(branch, h);
         Tensor next = gated(branch, shown(branch, Place.SUM, normed(branch, Place.SUM, sum(skip, written)), watch));
         return placement.writesSecondStream() ? next.beside(stream(streams, 1).plus(written)) : next;
     }
@@ -332,13 +332,13 @@ record BlockLayer(int number, Block block, Branch attention, Optional<Branch> cr
     }
 
     /** What a sub-layer's output is added to: the stream in the basis of what comes next. */
-    private static Tensor led(Branch branch, Tensor h) {
+    private static Tensor inNextBasis(Branch branch, Tensor h) {
         return branch.skip.isPresent() ? branch.skip.get().forward(h) : h;
     }
 
     /** The stream behind this block if that writes nothing. */
     Tensor pass(Tensor h) {
-        return led(mlp, led(attention, h));
+        return inNextBasis(mlp, inNextBasis(attention, h));
     }
 
     /** {@code alpha h + written}. */

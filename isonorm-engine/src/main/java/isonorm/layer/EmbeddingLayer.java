@@ -48,11 +48,11 @@ sealed interface EmbeddingLayer {
             case Embedding.Patches patches -> Patches.load(from, patches, before.streamWidth(), entrance);
             case Embedding.Sound sound -> Sound.load(from, sound, before.width(), entrance);
         };
-        return architecture.bases().entry().isEmpty() ? layer : new Led(layer, from.linear(Role.of(STREAM_ENTRY, Field.WEIGHT), false));
+        return architecture.bases().entry().isEmpty() ? layer : new ChangedBasis(layer, from.linear(Role.of(STREAM_ENTRY, Field.WEIGHT), false));
     }
 
-    /** What a matrix leads to the basis of the stream. */
-    record Led(EmbeddingLayer layer, Linear basis) implements EmbeddingLayer {
+    /** What enters through a matrix, which changes the basis. */
+    record ChangedBasis(EmbeddingLayer layer, Linear basis) implements EmbeddingLayer {
 
         @Override
         public Optional<VocabularyMatrix> tokens() {

@@ -103,11 +103,11 @@ sealed interface OutputLayer {
 
     static OutputLayer load(Loader from, Architecture whole, Optional<VocabularyMatrix> tokens) throws IOException {
         OutputLayer layer = behind(from, whole.ending(), tokens);
-        return whole.bases().exit().isEmpty() ? layer : new Led(layer, from.linear(Role.of(STREAM_EXIT, Field.WEIGHT), false));
+        return whole.bases().exit().isEmpty() ? layer : new ChangedBasis(layer, from.linear(Role.of(STREAM_EXIT, Field.WEIGHT), false));
     }
 
-    /** What is made of a stream that a matrix leads to another basis. */
-    record Led(OutputLayer layer, Linear basis) implements OutputLayer {
+    /** What is made of a stream behind a change of basis. */
+    record ChangedBasis(OutputLayer layer, Linear basis) implements OutputLayer {
 
         @Override
         public List<Result> forward(List<Sequences> streams, Space space) throws IOException {

@@ -61,22 +61,7 @@ class CompareTest {
     }
 
     private Path tiny() throws IOException {
-        return Files.writeString(folder.resolve("tiny.yaml"), """
-                base:
-                  model: {width: 16, heads: 2, blocks: 3}
-                  batch: 2
-                  sequence: 16
-                  steps: 6
-                  log.every: 2
-                  eval: {every: 3, batches: 1}
-                  depth.every: 3
-                  checkpoint.every: 0
-                  threads: 1
-                  stop.above: 1
-                strategy: [pre-ln, lns]
-                lr: [1e-2, 1e3]
-                seed: [1, 2]
-                """);
+        return Run.tinyGrid(folder);
     }
 
     @Test

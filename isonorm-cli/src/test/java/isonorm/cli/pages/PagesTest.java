@@ -179,22 +179,7 @@ class PagesTest {
     @Test
     void aComparisonIsWell() throws Exception {
         Path out = folder.resolve("compare");
-        Path grid = Files.writeString(folder.resolve("tiny.yaml"), """
-                base:
-                  model: {width: 16, heads: 2, blocks: 3}
-                  batch: 2
-                  sequence: 16
-                  steps: 6
-                  log.every: 2
-                  eval: {every: 3, batches: 1}
-                  depth.every: 0
-                  checkpoint.every: 0
-                  threads: 1
-                  stop.above: 1
-                strategy: [pre-ln, lns]
-                lr: [1e-2, 1e3]
-                seed: [1, 2]
-                """);
+        Path grid = Run.tinyGrid(folder);
         Run.of("compare", grid, "--out", out, "--quiet").ended(0);
         requireWell(out.resolve("report.html").toUri().toString(), out.toUri().toString());
         browser.open(out.resolve("report.html").toUri().toString(), 1280, 900, "light");

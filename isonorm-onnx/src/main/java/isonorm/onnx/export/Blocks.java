@@ -76,13 +76,13 @@ record Blocks(
             case PARALLEL -> {
                 String first = written(l, block, mixer, normed(l, block, mixer, Place.INPUT, h));
                 String second = written(l, block, mlp, normed(l, block, mlp, Place.INPUT, h));
-                yield new Streams(graph.add(sum(block, led(l, block, mixer, h), first), second), Optional.empty());
+                yield new Streams(graph.add(sum(block, inNextBasis(l, block, mixer, h), first), second), Optional.empty());
             }
             case PARALLEL_ONE_NORM -> {
                 String read = normed(l, block, mixer, Place.INPUT, h);
                 String first = written(l, block, mixer, read);
                 String second = written(l, block, mlp, read);
-                yield new Streams(graph.add(sum(block, led(l, block, mixer, h), first), second), Optional.empty());
+                yield new Streams(graph.add(sum(block, inNextBasis(l, block, mixer, h), first), second), Optional.empty());
             }
         };
     }
@@ -91,7 +91,7 @@ record Blocks(
         String h = streams.first;
         String written = written(l, block, branch, normed(l, block, branch, Place.INPUT, h));
         graph.in("blocks." + l);
-        String skip = block.recentre() && branch.placement.normalizesSum() ? norms.recentred(h) : led(l, block, branch, h);
+        String skip = block.recentre() && branch.placement.normalizesSum() ? norms.recentred(h) : inNextBasis(l, block, branch, h);
         String next = normed(l, block, branch, Place.SUM, sum(block, skip, written));
         if (block.gates()) {
             double g = weights.number(Role.of(branch.gate, l, Field.WEIGHT));
@@ -120,7 +120,7 @@ record Blocks(
     }
 
     /** The stream in the basis of what comes next. */
-    private String led(int l, Block block, Branch branch, String h) {
+    private String inNextBasis(int l, Block block, Branch branch, String h) {
         if (!architecture.skips(block).contains(branch.skip)) {
             return h;
         }

@@ -242,14 +242,14 @@ public final class Exporter {
         }
         boolean gives = cached || beside && options.part == Part.DECODER;
         AttentionPart attention = new AttentionPart(graph, weights, norms, sight, gives ? new Presents(architecture, cached, beside ? ".decoder" : "") : AttentionPart.Cache.NONE);
-        Blocks.Streams entered = led(entrance.enter(sum), architecture.bases().entry(), isonorm.architecture.Part.STREAM_ENTRY, weights);
+        Blocks.Streams entered = changedBasis(entrance.enter(sum), architecture.bases().entry(), isonorm.architecture.Part.STREAM_ENTRY, weights);
         Blocks.Streams streams = new Blocks(graph, weights, norms, attention, feedForward, architecture, encoded).through(entered);
-        Blocks.Streams left = led(streams, architecture.bases().exit(), isonorm.architecture.Part.STREAM_EXIT, weights);
+        Blocks.Streams left = changedBasis(streams, architecture.bases().exit(), isonorm.architecture.Part.STREAM_EXIT, weights);
         return new Made(new Exit(graph, weights, norms, feedForward, attention, architecture.ending()).of(left, tokens), sight.mask());
     }
 
-    /** A stream that a matrix leads to another basis, where one stands there. */
-    private Blocks.Streams led(Blocks.Streams streams, OptionalInt values, isonorm.architecture.Part basis, Weights weights) {
+    /** A stream behind a change of basis, where there is one. */
+    private Blocks.Streams changedBasis(Blocks.Streams streams, OptionalInt values, isonorm.architecture.Part basis, Weights weights) {
         if (values.isEmpty()) {
             return streams;
         }
