@@ -222,7 +222,7 @@ public final class Batcher implements AutoCloseable {
     private final int most;
     private final int mostWaiting;
     private final int context;
-    private final Pace pace = new Pace();
+    private final Pace pace;
     private final Thread thread;
     private final Deque<Answer> waiting = new ArrayDeque<>();
     private final List<Running> running = new ArrayList<>(); // of the stepping thread alone, but for its size
@@ -235,11 +235,12 @@ public final class Batcher implements AutoCloseable {
     private int held;
     private boolean closing;
 
-    private Batcher(Inference inference, int most, int mostWaiting, int context) {
+    private Batcher(Inference inference, int most, int mostWaiting, int context, Pace pace) {
         this.inference = inference;
         this.most = most;
         this.mostWaiting = mostWaiting;
         this.context = context;
+        this.pace = pace;
         this.thread = Thread.ofPlatform().name("isonorm-batcher").daemon().unstarted(this::run);
     }
 
@@ -252,13 +253,17 @@ public final class Batcher implements AutoCloseable {
      * @param context how many tokens a sequence may have; at most the model's
      */
     public static Batcher of(Inference inference, int most, int mostWaiting, int context) {
+        return of(inference, most, mostWaiting, context, Pace.measured());
+    }
+
+    static Batcher of(Inference inference, int most, int mostWaiting, int context, Pace pace) {
         if (most < 1 || mostWaiting < 1) {
             throw new IllegalArgumentException("a sequence must run and a request wait at least, got " + most + " and " + mostWaiting);
         }
         if (context < 1 || context > inference.context()) {
             throw new IllegalArgumentException("a context must be 1 to the model's " + inference.context() + " tokens, got " + context);
         }
-        Batcher batcher = new Batcher(inference, most, mostWaiting, context);
+        Batcher batcher = new Batcher(inference, most, mostWaiting, context, pace);
         batcher.thread.start();
         return batcher;
     }

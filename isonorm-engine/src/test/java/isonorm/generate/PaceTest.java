@@ -26,21 +26,21 @@ class PaceTest {
     @ParameterizedTest
     @CsvSource({"3, 1", "3, 2", "3, 32", "8, 1", "8, 4", "20, 1", "20, 8", "50, 2"})
     void aStepThatReadsTakesAsManyTimesOneThatDoesNotAsItMay(double fixedRows, int writing) {
-        Pace pace = new Pace();
+        Pace pace = Pace.measured();
         take(pace, fixedRows, writing, 100, new SplittableRandom(1));
         double times = (double) nanoseconds(fixedRows, writing + pace.room(writing)) / nanoseconds(fixedRows, writing);
-        assertEquals(Pace.MOST_TIMES, times, 0.3, pace.room(writing) + " are read");
+        assertEquals(Pace.Measured.MOST_TIMES, times, 0.3, pace.room(writing) + " are read");
     }
 
     @Test
     void untilStepsWereSeenItIsAsWellAsOneWasMeasured() {
-        assertEquals(15, new Pace().room(1));
-        assertEquals(70, new Pace().room(32));
+        assertEquals(15, Pace.measured().room(1));
+        assertEquals(70, Pace.measured().room(32));
     }
 
     @Test
     void stepsThatOnlyWriteSayNothingOfWhatReadingCosts() {
-        Pace pace = new Pace();
+        Pace pace = Pace.measured();
         take(pace, 3, 2, 100, new SplittableRandom(2));
         int before = pace.room(2);
         for (int i = 0; i < 1000; i++) {
@@ -52,7 +52,7 @@ class PaceTest {
     /** A machine that others use is slower, and what it may read is the same. */
     @Test
     void aMachineThatBecomesSlowerReadsNoMoreAndNoLess() {
-        Pace pace = new Pace();
+        Pace pace = Pace.measured();
         SplittableRandom noise = new SplittableRandom(4);
         take(pace, 8, 4, 100, noise);
         for (int i = 0; i < 200; i++) {
@@ -64,7 +64,7 @@ class PaceTest {
 
     @Test
     void aStepThatWasHeldUpIsForgotten() {
-        Pace pace = new Pace();
+        Pace pace = Pace.measured();
         SplittableRandom noise = new SplittableRandom(3);
         take(pace, 8, 4, 100, noise);
         pace.took(4, pace.room(4), 3_000_000_000L);
