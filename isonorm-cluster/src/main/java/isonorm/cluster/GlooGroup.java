@@ -39,7 +39,7 @@ final class GlooGroup implements ProcessGroup {
         this.gloo = gloo;
         this.store = store;
         this.step = step;
-        this.addresses = Arrays.stream(gather(Patience.LONG, address.getBytes(StandardCharsets.UTF_8))).map(each -> new String(each, StandardCharsets.UTF_8))
+        this.addresses = Arrays.stream(allGather(Patience.LONG, address.getBytes(StandardCharsets.UTF_8))).map(each -> new String(each, StandardCharsets.UTF_8))
                 .toList();
     }
 
@@ -64,11 +64,6 @@ final class GlooGroup implements ProcessGroup {
     }
 
     @Override
-    public boolean launched() {
-        return true;
-    }
-
-    @Override
     public String address(int rank) {
         return addresses.get(rank);
     }
@@ -89,7 +84,7 @@ final class GlooGroup implements ProcessGroup {
     }
 
     @Override
-    public Pending sum(MemorySegment values, Element element) {
+    public Pending allReduce(MemorySegment values, Element element) {
         Tensor tensor = switch (element) {
             case F32 -> tensor(values, ScalarType.Float, Float.BYTES);
             case F64 -> tensor(values, ScalarType.Double, Double.BYTES);
@@ -99,7 +94,7 @@ final class GlooGroup implements ProcessGroup {
     }
 
     @Override
-    public Pending gather(MemorySegment part, MemorySegment all) {
+    public Pending allGather(MemorySegment part, MemorySegment all) {
         Tensor from = tensor(part, ScalarType.Byte, Byte.BYTES);
         Tensor to = tensor(all, ScalarType.Byte, Byte.BYTES);
         return begun(() -> gloo._allgather_base(to, from), from, to);
@@ -140,7 +135,7 @@ final class GlooGroup implements ProcessGroup {
         return String.valueOf(e.getMessage()).lines().findFirst().orElse("");
     }
 
-    private void gather(Patience patience, MemorySegment part, MemorySegment all) {
+    private void allGather(Patience patience, MemorySegment part, MemorySegment all) {
         try (AllgatherOptions options = new AllgatherOptions(); Milliseconds most = new Milliseconds((patience == Patience.LONG ? LONG : step).toMillis())) {
             options.timeout(most);
             Tensor from = tensor(part, ScalarType.Byte, Byte.BYTES);
@@ -150,13 +145,13 @@ final class GlooGroup implements ProcessGroup {
     }
 
     @Override
-    public double[][] gather(Patience patience, double... values) {
+    public double[][] allGather(Patience patience, double... values) {
         int count = Math.max(1, values.length); // who says nothing is waited for too
         try (Arena arena = Arena.ofConfined()) {
             MemorySegment part = arena.allocate(ValueLayout.JAVA_DOUBLE, count);
             MemorySegment all = arena.allocate(ValueLayout.JAVA_DOUBLE, (long) count * size());
             MemorySegment.copy(values, 0, part, ValueLayout.JAVA_DOUBLE, 0, values.length);
-            gather(patience, part, all);
+            allGather(patience, part, all);
             double[][] gathered = new double[size()][values.length];
             for (int rank = 0; rank < size(); rank++) {
                 MemorySegment.copy(all, ValueLayout.JAVA_DOUBLE, (long) rank * count * Double.BYTES, gathered[rank], 0, values.length);
@@ -166,14 +161,14 @@ final class GlooGroup implements ProcessGroup {
     }
 
     @Override
-    public byte[][] gather(Patience patience, byte[] bytes) {
-        int[] lengths = Arrays.stream(gather(patience, (double) bytes.length)).mapToInt(each -> (int) each[0]).toArray();
+    public byte[][] allGather(Patience patience, byte[] bytes) {
+        int[] lengths = Arrays.stream(allGather(patience, (double) bytes.length)).mapToInt(each -> (int) each[0]).toArray();
         int longest = Math.max(1, Arrays.stream(lengths).max().orElse(1));
         try (Arena arena = Arena.ofConfined()) {
             MemorySegment part = arena.allocate(longest);
             MemorySegment all = arena.allocate((long) longest * size());
             MemorySegment.copy(bytes, 0, part, ValueLayout.JAVA_BYTE, 0, bytes.length);
-            gather(patience, part, all);
+            allGather(patience, part, all);
             byte[][] gathered = new byte[size()][];
             for (int rank = 0; rank < size(); rank++) {
                 gathered[rank] = all.asSlice((long) rank * longest, lengths[rank]).toArray(ValueLayout.JAVA_BYTE);

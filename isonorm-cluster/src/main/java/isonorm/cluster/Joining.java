@@ -2,7 +2,7 @@ package isonorm.cluster;
 
 import isonorm.train.ProcessGroup;
 import isonorm.train.ProcessGroup.Launch;
-import isonorm.train.ProcessGroup.Meeting;
+import isonorm.train.ProcessGroup.Rendezvous;
 import java.io.IOException;
 import java.net.DatagramSocket;
 import java.net.InetAddress;
@@ -87,7 +87,7 @@ record Joining(Launch launch, Duration step, Optional<String> networkInterface) 
     }
 
     private Store store() throws IOException {
-        boolean server = launch.rank() == 0 && launch.meeting() instanceof Meeting.OfRanks;
+        boolean server = launch.rank() == 0 && launch.rendezvous() instanceof Rendezvous.OfRanks;
         TCPStoreOptions options = new TCPStoreOptions();
         options.port((short) launch.port());
         options.isServer(server);
@@ -95,9 +95,9 @@ record Joining(Launch launch, Duration step, Optional<String> networkInterface) 
         options.timeout(new Milliseconds(coming().toMillis()));
         try {
             Store store = NativeOutput.silently(() -> new TCPStore(launch.host(), options));
-            return switch (launch.meeting()) {
-                case Meeting.OfRanks _ -> store;
-                case Meeting.OfLauncher(String attempt) -> new PrefixStore("isonorm/attempt_" + attempt, store); // not what an earlier attempt left
+            return switch (launch.rendezvous()) {
+                case Rendezvous.OfRanks _ -> store;
+                case Rendezvous.OfLauncher(String attempt) -> new PrefixStore("isonorm/attempt_" + attempt, store); // not what an earlier attempt left
             };
         } catch (RuntimeException e) {
             String message = String.valueOf(e.getMessage());

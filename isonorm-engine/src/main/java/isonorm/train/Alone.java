@@ -3,9 +3,7 @@ package isonorm.train;
 import java.lang.foreign.MemorySegment;
 
 /** The group of one process. */
-record Alone(boolean launched) implements ProcessGroup {
-
-    static final Alone UNLAUNCHED = new Alone(false);
+record Alone() implements ProcessGroup {
 
     private static final Pending ENDED = () -> {};
 
@@ -30,23 +28,23 @@ record Alone(boolean launched) implements ProcessGroup {
     }
 
     @Override
-    public Pending sum(MemorySegment values, Element element) {
+    public Pending allReduce(MemorySegment values, Element element) {
         return ENDED;
     }
 
     @Override
-    public Pending gather(MemorySegment part, MemorySegment all) {
+    public Pending allGather(MemorySegment part, MemorySegment all) {
         all.copyFrom(part);
         return ENDED;
     }
 
     @Override
-    public double[][] gather(Patience patience, double... values) {
+    public double[][] allGather(Patience patience, double... values) {
         return new double[][] {values.clone()};
     }
 
     @Override
-    public byte[][] gather(Patience patience, byte[] bytes) {
+    public byte[][] allGather(Patience patience, byte[] bytes) {
         return new byte[][] {bytes.clone()};
     }
 

@@ -69,7 +69,7 @@ final class DataParallel {
     /** What every rank says, in their order. */
     double[][] all(ProcessGroup.Patience patience, double... values) {
         long begin = System.nanoTime();
-        double[][] all = group.gather(patience, values);
+        double[][] all = group.allGather(patience, values);
         waited += System.nanoTime() - begin;
         return all;
     }
@@ -99,7 +99,7 @@ final class DataParallel {
         while (begun < shards.buckets().size() && shards.buckets().get(begun).block() >= block) {
             Span span = shards.buckets().get(begun).span();
             settle(span);
-            reducing.add(group.sum(parameters.gradient(span), parameters.gradientType() == Type.F64 ? ProcessGroup.Element.F64 : ProcessGroup.Element.F32));
+            reducing.add(group.allReduce(parameters.gradient(span), parameters.gradientType() == Type.F64 ? ProcessGroup.Element.F64 : ProcessGroup.Element.F32));
             begun++;
         }
     }
@@ -172,13 +172,13 @@ final class DataParallel {
         Span part = bucket.part(group.rank(), group.size());
         MemorySegment mine = used ? parameters.used(part) : parameters.weights(part);
         if (share * group.size() == there.byteSize()) {
-            return new Gathering(bucket, used, there, Optional.empty(), group.gather(mine, there));
+            return new Gathering(bucket, used, there, Optional.empty(), group.allGather(mine, there));
         }
         Arena room = Arena.ofShared();
         MemorySegment all = room.allocate(share * group.size(), Long.BYTES);
         MemorySegment padded = all.asSlice(share * group.rank(), share);
         padded.copyFrom(mine);
-        return new Gathering(bucket, used, all, Optional.of(room), group.gather(padded, all));
+        return new Gathering(bucket, used, all, Optional.of(room), group.allGather(padded, all));
     }
 
     private void end(Gathering gathering, Team team) {

@@ -11,7 +11,7 @@ final class Joining {
 
     static ProcessGroup join(ProcessGroup.Launch launch, Duration step) throws IOException {
         if (launch.size() == 1) {
-            return new Alone(true);
+            return ProcessGroup.alone();
         }
         return ServiceLoader.load(ProcessGroup.Provider.class, Joining.class.getClassLoader()).findFirst()
                 .orElseThrow(() -> new IOException("this is rank " + launch.rank() + " of " + launch.size() + " processes, and io.github.isonorm:isonorm-cluster,"

@@ -1,7 +1,7 @@
 package isonorm.train;
 
 import isonorm.train.ProcessGroup.Launch;
-import isonorm.train.ProcessGroup.Meeting;
+import isonorm.train.ProcessGroup.Rendezvous;
 import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalInt;
@@ -41,14 +41,14 @@ final class Launchers {
                 environment.containsKey("LOCAL_WORLD_SIZE") ? OptionalInt.of(number(environment, "LOCAL_WORLD_SIZE")) : OptionalInt.empty(),
                 size == 1 ? environment.getOrDefault("MASTER_ADDR", "localhost") : text(environment, "MASTER_ADDR"),
                 environment.containsKey("MASTER_PORT") ? number(environment, "MASTER_PORT") : PORT,
-                store ? new Meeting.OfLauncher(environment.getOrDefault("TORCHELASTIC_RESTART_COUNT", "0")) : new Meeting.OfRanks());
+                store ? new Rendezvous.OfLauncher(environment.getOrDefault("TORCHELASTIC_RESTART_COUNT", "0")) : new Rendezvous.OfRanks());
     }
 
     private static Launch ofSlurm(Map<String, String> environment) {
         String host = environment.containsKey("MASTER_ADDR") ? text(environment, "MASTER_ADDR") : firstHost(text(environment, "SLURM_STEP_NODELIST"));
         int port = environment.containsKey("MASTER_PORT") ? number(environment, "MASTER_PORT")
                 : FIRST_OF_SLURM + (int) (Long.parseLong(environment.getOrDefault("SLURM_JOB_ID", "0").replaceAll("\\D", "0")) % PORTS_OF_SLURM);
-        return new Launch(number(environment, "SLURM_PROCID"), number(environment, "SLURM_STEP_NUM_TASKS"), tasksHere(environment), host, port, new Meeting.OfRanks());
+        return new Launch(number(environment, "SLURM_PROCID"), number(environment, "SLURM_STEP_NUM_TASKS"), tasksHere(environment), host, port, new Rendezvous.OfRanks());
     }
 
     /** {@code 2(x3),1} is two tasks on each of three machines and one on a fourth. */

@@ -25,9 +25,6 @@ public interface ProcessGroup extends AutoCloseable {
     /** How many of them share this machine's processors. */
     int local();
 
-    /** Whether a launcher started it, which runs the same command again where a process failed. */
-    boolean launched();
-
     /** Where a rank is, as the others reach it. */
     String address(int rank);
 
@@ -57,23 +54,23 @@ public interface ProcessGroup extends AutoCloseable {
     }
 
     /** Begins to add up what every rank has, in place: the same bits on each of them. */
-    Pending sum(MemorySegment values, Element element);
+    Pending allReduce(MemorySegment values, Element element);
 
     /** Begins to bring together what every rank has, in the order of ranks. {@code part} may be this rank's place in {@code all}. */
-    Pending gather(MemorySegment part, MemorySegment all);
+    Pending allGather(MemorySegment part, MemorySegment all);
 
     /** Some numbers of every rank, as many of each. */
-    double[][] gather(Patience patience, double... values);
+    double[][] allGather(Patience patience, double... values);
 
     /** Some bytes of every rank. */
-    byte[][] gather(Patience patience, byte[] bytes);
+    byte[][] allGather(Patience patience, byte[] bytes);
 
     @Override
     void close();
 
     /** The process that has no others. */
     static ProcessGroup alone() {
-        return Alone.UNLAUNCHED;
+        return new Alone();
     }
 
     /**
@@ -102,9 +99,9 @@ public interface ProcessGroup extends AutoCloseable {
      * @param local how many processes it started on this machine; nothing where it doesn't say
      * @param host where the first rank is
      * @param port where they meet
-     * @param meeting how
+     * @param rendezvous how
      */
-    record Launch(int rank, int size, OptionalInt local, String host, int port, Meeting meeting) {
+    record Launch(int rank, int size, OptionalInt local, String host, int port, Rendezvous rendezvous) {
 
         public Launch {
             if (size < 1 || rank < 0 || rank >= size) {
@@ -123,17 +120,17 @@ public interface ProcessGroup extends AutoCloseable {
     }
 
     /** How processes find each other. */
-    sealed interface Meeting {
+    sealed interface Rendezvous {
 
         /** The first rank opens a store. */
-        record OfRanks() implements Meeting {}
+        record OfRanks() implements Rendezvous {}
 
         /**
          * The launcher has opened one, which stays when processes end.
          *
          * @param attempt how often it has started them again: each time they meet anew
          */
-        record OfLauncher(String attempt) implements Meeting {}
+        record OfLauncher(String attempt) implements Rendezvous {}
     }
 
     /** A group cannot go on, for another rank was lost or said nothing for too long. A new one has to be formed by new processes. */

@@ -25,17 +25,17 @@ record Ranks(ProcessGroup group) {
 
     /** Whether it is so on any rank. */
     boolean any(boolean here) {
-        return alone() ? here : Arrays.stream(group.gather(ProcessGroup.Patience.STEP, here ? 1 : 0)).anyMatch(each -> each[0] != 0);
+        return alone() ? here : Arrays.stream(group.allGather(ProcessGroup.Patience.STEP, here ? 1 : 0)).anyMatch(each -> each[0] != 0);
     }
 
     /** Waits for the others, however long they work. */
     void meet() {
-        group.gather(ProcessGroup.Patience.LONG);
+        group.allGather(ProcessGroup.Patience.LONG);
     }
 
     /** What each rank says, in their order. */
     List<String> texts(String here) {
-        return Arrays.stream(group.gather(ProcessGroup.Patience.LONG, here.getBytes(StandardCharsets.UTF_8)))
+        return Arrays.stream(group.allGather(ProcessGroup.Patience.LONG, here.getBytes(StandardCharsets.UTF_8)))
                 .map(bytes -> new String(bytes, StandardCharsets.UTF_8)).toList();
     }
 

@@ -493,7 +493,7 @@ public final class Trainer implements AutoCloseable {
 
         /** The seconds a step that each rank of a group worked; none of one that is alone. */
         double[] worked() {
-            double[][] all = ranks.alone() ? new double[0][] : ranks.group().gather(ProcessGroup.Patience.STEP, nanos / 1e9 / steps);
+            double[][] all = ranks.alone() ? new double[0][] : ranks.group().allGather(ProcessGroup.Patience.STEP, nanos / 1e9 / steps);
             return Arrays.stream(all).mapToDouble(each -> each[0]).toArray();
         }
 

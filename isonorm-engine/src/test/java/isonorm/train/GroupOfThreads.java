@@ -110,17 +110,12 @@ final class GroupOfThreads {
         }
 
         @Override
-        public boolean launched() {
-            return true;
-        }
-
-        @Override
         public String address(int other) {
             return "thread " + other;
         }
 
         @Override
-        public Pending sum(MemorySegment values, Element element) {
+        public Pending allReduce(MemorySegment values, Element element) {
             byte[] now = values.toArray(ValueLayout.JAVA_BYTE); // who changes them while they are on their way loses that
             return () -> {
                 List<byte[]> parts = all(rank, now);
@@ -141,7 +136,7 @@ final class GroupOfThreads {
         }
 
         @Override
-        public Pending gather(MemorySegment part, MemorySegment all) {
+        public Pending allGather(MemorySegment part, MemorySegment all) {
             byte[] now = part.toArray(ValueLayout.JAVA_BYTE);
             return () -> {
                 List<byte[]> parts = all(rank, now);
@@ -152,12 +147,12 @@ final class GroupOfThreads {
         }
 
         @Override
-        public double[][] gather(Patience patience, double... values) {
+        public double[][] allGather(Patience patience, double... values) {
             return all(rank, values.clone()).stream().map(double[]::clone).toArray(double[][]::new);
         }
 
         @Override
-        public byte[][] gather(Patience patience, byte[] bytes) {
+        public byte[][] allGather(Patience patience, byte[] bytes) {
             return all(rank, bytes.clone()).stream().map(each -> Arrays.copyOf(each, each.length)).toArray(byte[][]::new);
         }
 

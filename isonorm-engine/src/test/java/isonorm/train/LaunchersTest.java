@@ -5,7 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import isonorm.train.ProcessGroup.Launch;
-import isonorm.train.ProcessGroup.Meeting;
+import isonorm.train.ProcessGroup.Rendezvous;
 import java.io.IOException;
 import java.time.Duration;
 import java.util.Map;
@@ -23,20 +23,18 @@ class LaunchersTest {
     void withoutALauncherThereIsOneProcess() throws IOException {
         assertEquals(Optional.empty(), Launch.of(Map.of()));
         assertEquals(Optional.empty(), Launch.of(Map.of("SLURM_PROCID", "0", "SLURM_NTASKS", "4"))); // a batch script outside of srun
-        ProcessGroup alone = ProcessGroup.join(Map.of(), Duration.ofSeconds(1));
-        assertEquals(1, alone.size());
-        assertTrue(!alone.launched());
-        assertTrue(ProcessGroup.join(Map.of("RANK", "0", "WORLD_SIZE", "1"), Duration.ofSeconds(1)).launched());
+        assertEquals(ProcessGroup.alone(), ProcessGroup.join(Map.of(), Duration.ofSeconds(1)));
+        assertEquals(ProcessGroup.alone(), ProcessGroup.join(Map.of("RANK", "0", "WORLD_SIZE", "1"), Duration.ofSeconds(1)));
     }
 
     @Test
     void torchrunHasAStoreOfItsOwn() {
-        assertEquals(new Launch(5, 8, OptionalInt.of(4), "node1", 29400, new Meeting.OfLauncher("2")), Launch.of(TORCH).orElseThrow());
+        assertEquals(new Launch(5, 8, OptionalInt.of(4), "node1", 29400, new Rendezvous.OfLauncher("2")), Launch.of(TORCH).orElseThrow());
     }
 
     @Test
     void aPyTorchJobHasNone() {
-        assertEquals(new Launch(1, 2, OptionalInt.empty(), "job-master-0", 23456, new Meeting.OfRanks()),
+        assertEquals(new Launch(1, 2, OptionalInt.empty(), "job-master-0", 23456, new Rendezvous.OfRanks()),
                 Launch.of(Map.of("RANK", "1", "WORLD_SIZE", "2", "MASTER_ADDR", "job-master-0", "MASTER_PORT", "23456")).orElseThrow());
     }
 
@@ -44,7 +42,7 @@ class LaunchersTest {
     void slurmNamesItsNodes() {
         Map<String, String> step = Map.of("SLURM_PROCID", "6", "SLURM_STEP_NUM_TASKS", "7", "SLURM_STEP_NODELIST", "gpu[03-05,9],big1", "SLURM_JOB_ID", "40017",
                 "SLURM_STEP_TASKS_PER_NODE", "2(x3),1", "SLURM_NODEID", "3");
-        assertEquals(new Launch(6, 7, OptionalInt.of(1), "gpu03", 15_017, new Meeting.OfRanks()), Launch.of(step).orElseThrow());
+        assertEquals(new Launch(6, 7, OptionalInt.of(1), "gpu03", 15_017, new Rendezvous.OfRanks()), Launch.of(step).orElseThrow());
         assertEquals("big1", Launchers.firstHost("big1,gpu[03-05]"));
         assertEquals("a7-x", Launchers.firstHost("a[7,9]-x,b"));
         assertEquals("one", Launchers.firstHost("one"));
