@@ -7,7 +7,6 @@ import isonorm.tensor.Team;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayDeque;
-import java.util.ArrayList;
 import java.util.Deque;
 import java.util.List;
 import java.util.Optional;
@@ -16,7 +15,7 @@ import java.util.Optional;
  * What the ranks of a group do together in a step: gradients are added up bucket by bucket while the backward pass goes on, each rank changes its part
  * of the weights, and these are gathered. The process that is alone has all of them, and nothing is done.
  */
-final class DataParallel {
+final class DataParallel implements AutoCloseable {
 
     /** So many buckets are on their way at once when weights are gathered. */
     private static final int UNDERWAY = 4;
@@ -25,7 +24,8 @@ final class DataParallel {
     private final Parameters parameters;
     private final Shards shards;
     private final List<Span> own;
-    private final List<ProcessGroup.Pending> reducing = new ArrayList<>();
+    /** What has begun and not ended, in that order: memory that it reads and writes must stay. */
+    private final Deque<Collective> underway = new ArrayDeque<>();
     private int begun;
     private long waited;
 
@@ -60,10 +60,50 @@ final class DataParallel {
         return was;
     }
 
-    private void await(ProcessGroup.Pending pending) {
-        long begin = System.nanoTime();
-        pending.await();
-        waited += System.nanoTime() - begin;
+    /**
+     * A collective on its way.
+     *
+     * @param room of its own, if it has any
+     * @param ended what is done with what it brought
+     */
+    private record Collective(ProcessGroup.Pending pending, Optional<Arena> room, Runnable ended) {
+
+        void close() {
+            room.ifPresent(Arena::close);
+        }
+    }
+
+    /** Waits for the one that began first. If it breaks, the others are waited for too. */
+    private void endFirst() {
+        Collective first = underway.remove();
+        boolean ended = false;
+        try {
+            long begin = System.nanoTime();
+            first.pending.await();
+            waited += System.nanoTime() - begin;
+            first.ended.run();
+            ended = true;
+        } finally {
+            first.close();
+            if (!ended) {
+                close();
+            }
+        }
+    }
+
+    /** Waits until nothing is on its way any more, and takes nothing of what it brings. The group may be broken. */
+    @Override
+    public void close() {
+        while (!underway.isEmpty()) {
+            Collective each = underway.remove();
+            try {
+                each.pending.await();
+            } catch (ProcessGroup.Broken e) {
+                continue; // whoever asks for a result is told
+            } finally {
+                each.close();
+            }
+        }
     }
 
     /** What every rank says, in their order. */
@@ -88,7 +128,6 @@ final class DataParallel {
     /** Before the first gradient of a step. */
     void begin() {
         begun = 0;
-        reducing.clear();
     }
 
     /** Behind the backward pass of a block, or of all of them: begins to add up what is complete. */
@@ -99,7 +138,8 @@ final class DataParallel {
         while (begun < shards.buckets().size() && shards.buckets().get(begun).block() >= block) {
             Span span = shards.buckets().get(begun).span();
             settle(span);
-            reducing.add(group.allReduce(parameters.gradient(span), parameters.gradientType() == Type.F64 ? ProcessGroup.Element.F64 : ProcessGroup.Element.F32));
+            ProcessGroup.Element element = parameters.gradientType() == Type.F64 ? ProcessGroup.Element.F64 : ProcessGroup.Element.F32;
+            underway.add(new Collective(group.allReduce(parameters.gradient(span), element), Optional.empty(), () -> {}));
             begun++;
         }
     }
@@ -116,8 +156,9 @@ final class DataParallel {
     /** Adds up the rest, and waits for all of it. */
     void reduce() {
         complete(Shards.LAST);
-        reducing.forEach(this::await);
-        reducing.clear();
+        while (!underway.isEmpty()) {
+            endFirst();
+        }
     }
 
     /** How this rank changes a span of its own. */
@@ -133,19 +174,18 @@ final class DataParallel {
             parameters.refreshValues();
             return;
         }
-        Deque<Gathering> underway = new ArrayDeque<>();
         for (Shards.Bucket bucket : shards.buckets()) {
             Span part = bucket.part(group.rank(), group.size());
             if (part.length() > 0) {
                 change.of(List.of(part));
             }
             if (underway.size() == UNDERWAY) {
-                end(underway.remove(), team);
+                endFirst();
             }
-            underway.add(gathering(bucket, !bucket.exact()));
+            gather(bucket, !bucket.exact(), team);
         }
         while (!underway.isEmpty()) {
-            end(underway.remove(), team);
+            endFirst();
         }
         parameters.refreshValues();
     }
@@ -157,40 +197,44 @@ final class DataParallel {
         }
         for (Shards.Bucket bucket : shards.buckets()) {
             if (!bucket.exact()) {
-                end(gathering(bucket, false), team);
+                gather(bucket, false, team);
+                endFirst();
             }
         }
     }
 
-    /** A bucket on its way, in its place or in room of its own where the parts of ranks are not equally long. */
-    private record Gathering(Shards.Bucket bucket, boolean used, MemorySegment all, Optional<Arena> room, ProcessGroup.Pending pending) {}
-
-    private Gathering gathering(Shards.Bucket bucket, boolean used) {
+    /** Begins to gather a bucket, in its place or in room of its own where the parts of ranks are not equally long. */
+    private void gather(Shards.Bucket bucket, boolean used, Team team) {
         Type type = used ? parameters.compute() : parameters.type();
         MemorySegment there = used ? parameters.used(bucket.span()) : parameters.weights(bucket.span());
         long share = bucket.share(group.size()) * type.bytes();
         Span part = bucket.part(group.rank(), group.size());
         MemorySegment mine = used ? parameters.used(part) : parameters.weights(part);
         if (share * group.size() == there.byteSize()) {
-            return new Gathering(bucket, used, there, Optional.empty(), group.allGather(mine, there));
+            underway.add(new Collective(group.allGather(mine, there), Optional.empty(), () -> refresh(bucket, used, team)));
+            return;
         }
         Arena room = Arena.ofShared();
-        MemorySegment all = room.allocate(share * group.size(), Long.BYTES);
-        MemorySegment padded = all.asSlice(share * group.rank(), share);
-        padded.copyFrom(mine);
-        return new Gathering(bucket, used, all, Optional.of(room), group.allGather(padded, all));
+        boolean begun = false;
+        try {
+            MemorySegment all = room.allocate(share * group.size(), Long.BYTES);
+            MemorySegment padded = all.asSlice(share * group.rank(), share);
+            padded.copyFrom(mine);
+            underway.add(new Collective(group.allGather(padded, all), Optional.of(room), () -> {
+                there.copyFrom(all.asSlice(0, there.byteSize())); // a rank's part is full before the next one has any
+                refresh(bucket, used, team);
+            }));
+            begun = true;
+        } finally {
+            if (!begun) {
+                room.close();
+            }
+        }
     }
 
-    private void end(Gathering gathering, Team team) {
-        await(gathering.pending);
-        Span span = gathering.bucket.span();
-        if (gathering.room.isPresent()) {
-            MemorySegment there = gathering.used ? parameters.used(span) : parameters.weights(span);
-            there.copyFrom(gathering.all.asSlice(0, there.byteSize())); // a rank's part is full before the next one has any
-            gathering.room.get().close();
-        }
-        if (!gathering.used && parameters.compute() != parameters.type()) {
-            parameters.each(team, List.of(span), parameters::refresh);
+    private void refresh(Shards.Bucket bucket, boolean used, Team team) {
+        if (!used && parameters.compute() != parameters.type()) {
+            parameters.each(team, List.of(bucket.span()), parameters::refresh);
         }
     }
 }

@@ -239,6 +239,7 @@ final class Learner implements AutoCloseable {
 
     @Override
     public void close() {
+        parallel.close(); // first: what is on its way reads and writes what is given back here
         network.close();
         optimizer.close();
         equivalent.ifPresent(Equivalent::close);

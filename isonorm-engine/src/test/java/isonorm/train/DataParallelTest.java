@@ -8,6 +8,8 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import isonorm.data.RunLock;
 import java.io.IOException;
+import java.lang.foreign.MemorySegment;
+import java.lang.reflect.Proxy;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -15,6 +17,7 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -130,7 +133,9 @@ class DataParallelTest {
         };
         List<Metrics.Line> one = lines("of1");
         List<Metrics.Line> three = lines("of3");
-        for (int i = 0; i < one.size(); i++) {
+        assertEquals(8, one.size());
+        assertEquals(8, three.size());
+        for (int i = 0; i < 8; i++) {
             assertEquals(one.get(i).loss(), three.get(i).loss(), tolerance * one.get(i).loss());
         }
     }
@@ -214,6 +219,31 @@ class DataParallelTest {
         assertTrue(Math.abs(parts - 3 * Files.size(checkpoint.resolve("model.safetensors"))) < parts / 3, () -> parts + " bytes");
         assertTrue(Files.readString(folder.resolve("run/metrics.jsonl")).contains("\"rank_seconds\":["));
         assertTrue(Files.readString(folder.resolve("run/rank-1.log")).contains(" began as rank 1 of 2 at thread 1"));
+    }
+
+    /** What is on its way writes into memory that a failed run gives back; {@link GroupOfThreads} counts it. */
+    @ParameterizedTest
+    @ValueSource(strings = {"allReduce", "allGather"})
+    void whereOneRankFailsInTheMidstOfCollectivesAllThatHaveBegunAreWaitedFor(String collective) {
+        AtomicInteger begun = new AtomicInteger();
+        String message = failure(2, group -> {
+            ProcessGroup some = group.rank() == 0 ? group : failing(group, collective, begun);
+            try (Trainer trainer = Trainer.join(told("run", Map.of("dtype", "f32", "depth.every", "0")), Trainer.NOBODY, some)) {
+                return trainer.run();
+            }
+        });
+        assertEquals("rank 1 (thread 1) failed: there is no room", message);
+        assertEquals(3, begun.get());
+    }
+
+    /** The same group, which fails when the third of such collectives on the parameters begins: two of them are on their way. */
+    private static ProcessGroup failing(ProcessGroup group, String collective, AtomicInteger begun) {
+        return (ProcessGroup) Proxy.newProxyInstance(ProcessGroup.class.getClassLoader(), new Class<?>[] {ProcessGroup.class}, (_, method, arguments) -> {
+            if (method.getName().equals(collective) && arguments[0] instanceof MemorySegment && begun.incrementAndGet() == 3) {
+                throw new IllegalArgumentException("there is no room");
+            }
+            return method.invoke(group, arguments);
+        });
     }
 
     private String failure(int ranks, GroupOfThreads.Task<?> task) {

@@ -1,5 +1,7 @@
 package isonorm.train;
 
+import static org.junit.jupiter.api.Assertions.assertEquals;
+
 import isonorm.train.ProcessGroup.Element;
 import isonorm.train.ProcessGroup.Patience;
 import isonorm.train.ProcessGroup.Pending;
@@ -8,12 +10,14 @@ import java.lang.foreign.ValueLayout;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.concurrent.BrokenBarrierException;
 import java.util.concurrent.CyclicBarrier;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicInteger;
 
 /** A group whose ranks are threads of one process, so that what ranks do together is tested where there is nothing to speak by. */
 final class GroupOfThreads {
@@ -23,6 +27,7 @@ final class GroupOfThreads {
     private final int size;
     private final CyclicBarrier barrier;
     private final Object[] given;
+    private final AtomicInteger underway = new AtomicInteger();
 
     private GroupOfThreads(int size) {
         this.size = size;
@@ -51,7 +56,7 @@ final class GroupOfThreads {
                     try {
                         return task.run(group);
                     } catch (Throwable e) {
-                        all.barrier.reset(); // others wait for this rank no longer
+                        all.lose();
                         throw e;
                     }
                 }));
@@ -65,11 +70,30 @@ final class GroupOfThreads {
                     first = first == null && e.getCause() instanceof Exception cause ? cause : first;
                 }
             }
+            assertEquals(0, all.underway.get(), "collectives whose end nobody waited for");
             if (first != null) {
                 throw first;
             }
             return gathered;
         }
+    }
+
+    /** From now on whoever waits for others, or begins to, is told that one was lost: who is interrupted at a barrier breaks it. */
+    private void lose() {
+        Thread.currentThread().interrupt();
+        try {
+            barrier.await();
+        } catch (InterruptedException | BrokenBarrierException e) {
+            return;
+        }
+    }
+
+    private Pending counted(Pending pending) {
+        underway.incrementAndGet();
+        return () -> {
+            underway.decrementAndGet();
+            pending.await();
+        };
     }
 
     /** What all ranks give, in their order, once they have. */
@@ -117,7 +141,7 @@ final class GroupOfThreads {
         @Override
         public Pending allReduce(MemorySegment values, Element element) {
             byte[] now = values.toArray(ValueLayout.JAVA_BYTE); // who changes them while they are on their way loses that
-            return () -> {
+            return counted(() -> {
                 List<byte[]> parts = all(rank, now);
                 int bytes = element == Element.F32 ? Float.BYTES : Double.BYTES;
                 for (long i = 0; i < values.byteSize() / bytes; i++) {
@@ -132,18 +156,18 @@ final class GroupOfThreads {
                         values.setAtIndex(ValueLayout.JAVA_DOUBLE_UNALIGNED, i, sum);
                     }
                 }
-            };
+            });
         }
 
         @Override
         public Pending allGather(MemorySegment part, MemorySegment all) {
             byte[] now = part.toArray(ValueLayout.JAVA_BYTE);
-            return () -> {
+            return counted(() -> {
                 List<byte[]> parts = all(rank, now);
                 for (int other = 0; other < size; other++) {
                     MemorySegment.copy(parts.get(other), 0, all, ValueLayout.JAVA_BYTE, other * part.byteSize(), parts.get(other).length);
                 }
-            };
+            });
         }
 
         @Override
