@@ -288,7 +288,7 @@ record BlockLayer(int number, Block block, Branch attention, Optional<Branch> cr
         Placement placement = branch.placement;
         Tensor h = placement.writesSecondStream() ? stream(streams, 0) : streams;
         Tensor written = written(branch, read(branch, h, watch), h, sight, watch);
-        Tensor skip = block.recentre() && placement.normalizesSum() ? h.recentred() : inNextBasis(branch, h);
+        Tensor skip = inNextBasis(branch, block.recentre() && placement.normalizesSum() ? h.recentred() : h);
         Tensor next = gated(branch, shown(branch, Place.SUM, normed(branch, Place.SUM, sum(skip, written)), watch));
         return placement.writesSecondStream() ? next.beside(stream(streams, 1).plus(written)) : next;
     }
