@@ -22,9 +22,10 @@ import subprocess
 import sys
 import tempfile
 
+from rounds import ISONORM
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 HOME = os.path.dirname(os.path.dirname(HERE))
-ISONORM = os.path.join(HOME, "isonorm")
 LIMIT = 1e-4  # of log likelihoods and losses, which float32 adds up in another order
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

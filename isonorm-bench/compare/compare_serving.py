@@ -55,6 +55,13 @@ class Server:
         self.name, self.more, self.port = name, more, free_port()
         environment = dict(os.environ, OMP_NUM_THREADS=str(threads), HF_HUB_OFFLINE="1")
         self.process = subprocess.Popen([*command, "--port", str(self.port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
+        try:
+            self.wait(command)
+        except BaseException:
+            self.close()
+            raise
+
+    def wait(self, command):
         end = time.time() + START
         while True:
             try:
@@ -62,7 +69,6 @@ class Server:
                 return
             except OSError:
                 if self.process.poll() is not None or time.time() > end:
-                    self.close()
                     raise SystemExit(f"{' '.join(command)} does not answer")
                 time.sleep(.5)
 
