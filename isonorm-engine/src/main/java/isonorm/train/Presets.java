@@ -75,7 +75,8 @@ final class Presets {
         int width = model.width().orElse(size.width);
         int blocks = model.blocks().orElse(size.blocks);
         int heads = model.heads().orElse(size.heads);
-        int keyValue = heads == size.heads ? size.keyValue : size.keyValue == size.heads || heads % size.keyValue != 0 ? heads : size.keyValue;
+        boolean grouped = size.keyValue < size.heads && heads % size.keyValue == 0; // other heads than the preset's may not fall into its groups
+        int keyValue = grouped ? size.keyValue : heads;
         int hidden = model.hidden().orElse((int) Math.round((double) size.hidden * width / size.width));
         if (width % heads != 0) {
             throw new IllegalArgumentException("model.width must be a multiple of model.heads, got " + width + " and " + heads);
