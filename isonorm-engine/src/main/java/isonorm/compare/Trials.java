@@ -29,6 +29,9 @@ public final class Trials {
     /** Tells nobody. */
     public static final Watcher NOBODY = new Watcher() {};
 
+    /** How long between looks for what other processes have ended. */
+    private static final long LOOK_MILLIS = 500;
+
     /** Follows the runs; called by several threads at once where several run at once. */
     public interface Watcher {
         /** A run begins, or goes on. */
@@ -137,9 +140,6 @@ public final class Trials {
             return number % ranks == rank;
         }
     }
-
-    /** How long between looks for what other processes have ended. */
-    private static final long LOOK_MILLIS = 500;
 
     /**
      * Runs what has not ended, the lowest seed first.

@@ -50,6 +50,9 @@ public final class Configuration {
     /** What one block can have of its own. */
     private static final List<String> PARTS = List.of("kind", "placement", "scaling", "inner", "initialization");
 
+    /** Keys whose value is a process's own matter: what is trained is the same with another. */
+    private static final Set<String> OWN = Set.of("out", "threads", "group.timeout");
+
     static {
         add("out", "", "the folder of the run");
         add("seed", "1", "of weights, data and dropout");
@@ -436,9 +439,6 @@ public final class Configuration {
         });
         return all;
     }
-
-    /** Keys whose value is a process's own matter: what is trained is the same with another. */
-    private static final Set<String> OWN = Set.of("out", "threads", "group.timeout");
 
     /** The first key in which another one tells something else to train. */
     public Optional<String> difference(Configuration other) {
