@@ -112,16 +112,19 @@ public record Outcome(Trainer.End end, long parameters, double frequencies, List
         return Spikes.of(lines);
     }
 
-    /** The norm of the gradient of each block's parameters, the mean over what was measured; empty where nothing was. */
+    /**
+     * The norm of the gradient of each block's parameters, the mean over what was measured where all of them were finite: one that overflowed says
+     * nothing of how blocks compare. Empty where nothing was.
+     */
     public double[] gradientNorms() {
-        int count = blocks.isEmpty() ? 0 : (int) blocks.getFirst().blocks().stream().filter(block -> !Double.isNaN(block.gradientNorm())).count();
-        double[] norms = new double[count];
-        for (MetricsTail.Blocks moment : blocks) {
-            for (int l = 0; l < count; l++) {
-                norms[l] += moment.blocks().get(l).gradientNorm() / blocks.size();
-            }
+        List<double[]> moments = blocks.stream()
+                .map(moment -> moment.blocks().stream().limit(Math.max(0, moment.blocks().size() - 1)).mapToDouble(Metrics.BlockLine::gradientNorm).toArray()) // the last is what is behind all
+                .filter(norms -> Arrays.stream(norms).allMatch(Double::isFinite)).toList();
+        double[] means = new double[moments.isEmpty() ? 0 : moments.getFirst().length];
+        for (double[] norms : moments) {
+            Arrays.setAll(means, l -> means[l] + norms[l] / moments.size());
         }
-        return norms;
+        return means;
     }
 
     /** How many steps it took. */
@@ -171,11 +174,11 @@ public record Outcome(Trainer.End end, long parameters, double frequencies, List
     void write(Path run) throws IOException {
         ObjectNode json = JSON.createObjectNode();
         json.put("end", end.name().toLowerCase(Locale.ROOT)).put("steps", steps()).put("parameters", parameters);
-        if (Double.isFinite(frequencies)) {
-            json.put("loss_of_frequencies", frequencies);
-        }
+        putFinite(json, "loss_of_frequencies", frequencies);
         if (!lines.isEmpty()) {
-            json.putObject("spike_score").put("loss", spikes().loss()).put("gradient_norm", spikes().gradient());
+            ObjectNode score = json.putObject("spike_score");
+            putFinite(score, "loss", spikes().loss());
+            putFinite(score, "gradient_norm", spikes().gradient());
         }
         before.ifPresent(stream -> json.set("before", stream.json()));
         after.ifPresent(stream -> json.set("after", stream.json()));
@@ -183,5 +186,12 @@ public record Outcome(Trainer.End end, long parameters, double frequencies, List
         OutputFolder.write(temporary, (JSON.writeValueAsString(json) + "\n").getBytes(StandardCharsets.UTF_8), StandardOpenOption.CREATE, StandardOpenOption.TRUNCATE_EXISTING,
                 StandardOpenOption.WRITE, StandardOpenOption.SYNC);
         Files.move(temporary, run.resolve(FILE), StandardCopyOption.ATOMIC_MOVE);
+    }
+
+    /** JSON has no other numbers. */
+    private static void putFinite(ObjectNode json, String key, double value) {
+        if (Double.isFinite(value)) {
+            json.put(key, value);
+        }
     }
 }

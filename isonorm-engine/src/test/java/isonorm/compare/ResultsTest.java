@@ -1,10 +1,12 @@
 package isonorm.compare;
 
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import isonorm.train.Metrics;
+import isonorm.train.MetricsTail;
 import isonorm.train.Trainer;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -50,6 +52,21 @@ class ResultsTest {
         lines.removeFirst();
         assertEquals(100.0 / 99, Spikes.of(lines).loss(), 1e-12);
         assertEquals(0, Spikes.of(lines).gradient());
+    }
+
+    @Test
+    void momentsAtWhichAGradientOverflowedAreLeftOutOfTheNormsOfBlocks() {
+        Outcome outcome = new Outcome(Trainer.End.FINISHED, 7, FREQUENCIES, List.of(),
+                List.of(moment(1, Double.NaN, 9), moment(2, 1, 4), moment(3, Double.POSITIVE_INFINITY, 9), moment(4, 3, 6)), Optional.empty(), Optional.empty());
+        assertArrayEquals(new double[] {2, 5}, outcome.gradientNorms(), 1e-15);
+        assertArrayEquals(new double[0], new Outcome(Trainer.End.FINISHED, 7, FREQUENCIES, List.of(), List.of(moment(1, 3, Double.NaN)), Optional.empty(), Optional.empty())
+                .gradientNorms());
+    }
+
+    /** Two blocks, and what is behind them, which has no parameters. */
+    private static MetricsTail.Blocks moment(long step, double first, double second) {
+        return new MetricsTail.Blocks(step, List.of(new Metrics.BlockLine(0, 1, 1, 0, first), new Metrics.BlockLine(1, 1, 1, 0, second),
+                new Metrics.BlockLine(2, 1, 1, 0, Double.NaN)));
     }
 
     @Test
