@@ -9,7 +9,6 @@ import java.time.Duration;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
-import java.util.OptionalInt;
 import org.bytedeco.javacpp.Pointer;
 import org.bytedeco.javacpp.chrono.Milliseconds;
 import org.bytedeco.pytorch.AllgatherOptions;
@@ -34,17 +33,22 @@ final class GlooGroup implements ProcessGroup {
     private final Duration step;
     private final List<String> addresses;
 
-    private GlooGroup(Launch launch, ProcessGroupGloo gloo, Store store, String address, Duration step) {
+    private GlooGroup(Launch launch, ProcessGroupGloo gloo, Store store, Duration step, List<String> addresses) {
         this.launch = launch;
         this.gloo = gloo;
         this.store = store;
         this.step = step;
-        this.addresses = Arrays.stream(allGather(Patience.LONG, address.getBytes(StandardCharsets.UTF_8))).map(each -> new String(each, StandardCharsets.UTF_8))
-                .toList();
+        this.addresses = addresses;
     }
 
+    /**
+     * A group whose ranks have told each other where they are.
+     *
+     * @throws Broken if one was lost meanwhile; what was given is still the caller's
+     */
     static GlooGroup of(Launch launch, ProcessGroupGloo gloo, Store store, String address, Duration step) {
-        return new GlooGroup(launch, gloo, store, address, step);
+        byte[][] all = new GlooGroup(launch, gloo, store, step, List.of()).allGather(Patience.LONG, address.getBytes(StandardCharsets.UTF_8));
+        return new GlooGroup(launch, gloo, store, step, Arrays.stream(all).map(each -> new String(each, StandardCharsets.UTF_8)).toList());
     }
 
     @Override
@@ -59,8 +63,7 @@ final class GlooGroup implements ProcessGroup {
 
     @Override
     public int local() {
-        OptionalInt told = launch.local();
-        return told.orElse((int) addresses.stream().filter(addresses.get(rank())::equals).count());
+        return launch.local().orElseGet(() -> (int) addresses.stream().filter(addresses.get(rank())::equals).count());
     }
 
     @Override
@@ -109,6 +112,7 @@ final class GlooGroup implements ProcessGroup {
         try {
             work = begin.call();
         } catch (RuntimeException e) {
+            close(used);
             throw broken(e);
         }
         return () -> {
@@ -118,11 +122,15 @@ final class GlooGroup implements ProcessGroup {
                 throw broken(e);
             } finally {
                 work.close();
-                for (Pointer each : used) {
-                    each.close();
-                }
+                close(used);
             }
         };
+    }
+
+    private static void close(Pointer... used) {
+        for (Pointer each : used) {
+            each.close();
+        }
     }
 
     private static Broken broken(RuntimeException e) {

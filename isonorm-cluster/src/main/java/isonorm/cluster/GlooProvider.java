@@ -2,7 +2,6 @@ package isonorm.cluster;
 
 import isonorm.train.ProcessGroup;
 import java.io.IOException;
-import java.io.UncheckedIOException;
 import java.nio.channels.FileChannel;
 import java.nio.channels.FileLock;
 import java.nio.file.Path;
@@ -37,17 +36,11 @@ public final class GlooProvider implements ProcessGroup.Provider {
                     + " is not on the class path; add it where there is one, or train in one process");
         }
         Path file = Loader.getCacheDir().toPath().resolve(".isonorm-cluster.lock");
-        try (FileChannel channel = FileChannel.open(file, StandardOpenOption.CREATE, StandardOpenOption.WRITE)) {
-            FileLock lock = lock(channel);
-            try {
-                NativeOutput.silently(() -> Loader.load(ProcessGroupGloo.class));
-            } finally {
-                if (lock != null) {
-                    lock.release();
-                }
-            }
-        } catch (UncheckedIOException e) {
-            throw e.getCause();
+        try (FileChannel channel = FileChannel.open(file, StandardOpenOption.CREATE, StandardOpenOption.WRITE); @Nullable FileLock _ = lock(channel)) {
+            NativeOutput.silently(() -> Loader.load(ProcessGroupGloo.class));
+        } catch (UnsatisfiedLinkError e) {
+            throw new IOException("libtorch, by which the processes of a group speak, could not be loaded from " + Loader.getCacheDir() + ": "
+                    + String.valueOf(e.getMessage()).lines().findFirst().orElse("") + "; delete that folder, so that it is unpacked anew, or train in one process", e);
         }
     }
 

@@ -12,7 +12,6 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
-import java.util.concurrent.Callable;
 import java.util.stream.IntStream;
 import org.bytedeco.javacpp.chrono.Milliseconds;
 import org.bytedeco.pytorch.GlooDeviceVector;
@@ -55,12 +54,28 @@ record Joining(Launch launch, Duration step, Optional<String> networkInterface) 
         boolean joined = false;
         try {
             requireAll(store);
-            ProcessGroup group = GlooGroup.of(launch, connected(store, address), store, address, step);
+            ProcessGroup group = group(store, address);
             joined = true;
             return group;
         } finally {
             if (!joined) {
                 store.close();
+            }
+        }
+    }
+
+    private ProcessGroup group(Store store, String address) throws IOException {
+        ProcessGroupGloo gloo = connected(store, address);
+        boolean joined = false;
+        try {
+            ProcessGroup group = GlooGroup.of(launch, gloo, store, address, step);
+            joined = true;
+            return group;
+        } catch (ProcessGroup.Broken e) {
+            throw unconnected(e);
+        } finally {
+            if (!joined) {
+                gloo.close();
             }
         }
     }
@@ -88,12 +103,11 @@ record Joining(Launch launch, Duration step, Optional<String> networkInterface) 
 
     private Store store() throws IOException {
         boolean server = launch.rank() == 0 && launch.rendezvous() instanceof Rendezvous.OfRanks;
-        TCPStoreOptions options = new TCPStoreOptions();
-        options.port((short) launch.port());
-        options.isServer(server);
-        options.waitWorkers(false);
-        options.timeout(new Milliseconds(coming().toMillis()));
-        try {
+        try (TCPStoreOptions options = new TCPStoreOptions(); Milliseconds most = new Milliseconds(coming().toMillis())) {
+            options.port((short) launch.port());
+            options.isServer(server);
+            options.waitWorkers(false);
+            options.timeout(most);
             Store store = NativeOutput.silently(() -> new TCPStore(launch.host(), options));
             return switch (launch.rendezvous()) {
                 case Rendezvous.OfRanks _ -> store;
@@ -150,32 +164,26 @@ record Joining(Launch launch, Duration step, Optional<String> networkInterface) 
     }
 
     private ProcessGroupGloo connected(Store store, String address) throws IOException {
-        return quietly(() -> {
-            ProcessGroupGloo.Options options = ProcessGroupGloo.Options.create(new Milliseconds(step.toMillis()));
-            Device device = networkInterface.isPresent() ? ProcessGroupGloo.createDeviceForInterface(networkInterface.get())
-                    : ProcessGroupGloo.createDeviceForHostname(address);
-            try (GlooDeviceVector devices = new GlooDeviceVector()) {
-                devices.push_back(device);
-                options.devices(devices);
-            }
-            return new ProcessGroupGloo(store, launch.rank(), launch.size(), options);
-        });
+        try {
+            return NativeOutput.silently(() -> gloo(store, address));
+        } catch (RuntimeException e) {
+            throw unconnected(e);
+        }
     }
 
-    private ProcessGroupGloo quietly(Callable<ProcessGroupGloo> connect) throws IOException {
-        try {
-            return NativeOutput.silently(() -> {
-                try {
-                    return connect.call();
-                } catch (RuntimeException e) {
-                    throw e;
-                } catch (Exception e) {
-                    throw new IllegalStateException(e);
-                }
-            });
-        } catch (RuntimeException e) {
-            throw new IOException("the ranks that met at " + place() + " could not be connected to each other: " + GlooGroup.firstLine(e)
-                    + "; look at firewalls between them, and set GLOO_SOCKET_IFNAME where a machine has several networks", e);
+    private ProcessGroupGloo gloo(Store store, String address) {
+        try (Milliseconds most = new Milliseconds(step.toMillis()); GlooDeviceVector devices = new GlooDeviceVector()) {
+            ProcessGroupGloo.Options options = ProcessGroupGloo.Options.create(most);
+            Device device = networkInterface.isPresent() ? ProcessGroupGloo.createDeviceForInterface(networkInterface.get())
+                    : ProcessGroupGloo.createDeviceForHostname(address);
+            devices.push_back(device);
+            options.devices(devices);
+            return new ProcessGroupGloo(store, launch.rank(), launch.size(), options);
         }
+    }
+
+    private IOException unconnected(RuntimeException e) {
+        return new IOException("the ranks that met at " + place() + " could not be connected to each other: " + GlooGroup.firstLine(e)
+                + "; look at firewalls between them, and set GLOO_SOCKET_IFNAME where a machine has several networks", e);
     }
 }
