@@ -66,10 +66,6 @@ final class Processes implements AutoCloseable {
         return logs.resolve("process-" + number + ".txt");
     }
 
-    Process get(int number) {
-        return all.get(number);
-    }
-
     /** What a process has printed. */
     String said(int number) throws IOException {
         return Files.readString(output(number));
