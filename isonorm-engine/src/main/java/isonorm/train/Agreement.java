@@ -33,11 +33,7 @@ final class Agreement {
             }
             requireEqual(configuration(texts.getFirst()), configuration(texts.get(rank)), "rank 0", who, "; start all ranks with the same command");
         }
-        int batch = told.reading().batch();
-        if (batch < ranks.group().size()) {
-            throw new IllegalArgumentException("batch must have a row for each of the " + ranks.group().size() + " ranks, got " + batch
-                    + "; make batch larger or start fewer");
-        }
+        ranks.requireRows(told.reading().batch());
     }
 
     /**

@@ -11,7 +11,6 @@ import java.time.Instant;
 import java.time.temporal.ChronoUnit;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Optional;
 
 /**
  * What a rank of a group says, in {@code rank-<number>.log} in the run's folder: there others read why it failed, for a connection that is closed does
@@ -96,10 +95,10 @@ record RankLog(Path run, int rank, int ranks) {
             silent = new ArrayList<>();
             for (int other = 0; other < ranks; other++) {
                 String last = other == rank ? LOST : last(other);
-                if (last.contains(FAILED)) {
-                    return named(group, other) + " failed: " + last.substring(last.indexOf(FAILED) + FAILED.length());
+                if (last.startsWith(FAILED)) {
+                    return named(group, other) + FAILED + last.substring(FAILED.length());
                 }
-                if (!last.contains(LOST)) {
+                if (!last.startsWith(LOST)) {
                     silent.add(other);
                 }
             }
@@ -119,11 +118,12 @@ record RankLog(Path run, int rank, int ranks) {
         return "rank " + rank + " (" + group.address(rank) + ")";
     }
 
+    /** What a rank said last, behind the instant. */
     private String last(int other) {
         try {
             List<String> lines = Files.readAllLines(file(run, other));
-            Optional<String> last = lines.isEmpty() ? Optional.empty() : Optional.of(lines.getLast());
-            return last.orElse("");
+            String last = lines.isEmpty() ? "" : lines.getLast();
+            return last.substring(Math.max(0, last.indexOf(' ')));
         } catch (IOException e) {
             return "";
         }

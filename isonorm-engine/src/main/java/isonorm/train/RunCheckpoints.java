@@ -20,6 +20,7 @@ import isonorm.weights.Fingerprint;
 import isonorm.weights.Matrix;
 import isonorm.weights.Model;
 import isonorm.words.SystemFault;
+import java.io.File;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
@@ -33,8 +34,10 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import java.util.stream.LongStream;
 import java.util.stream.Stream;
@@ -54,7 +57,15 @@ final class RunCheckpoints {
 
     /** What a process that is alone keeps of its parameters, and what a rank of a group does. */
     private static final String TENSORS = "trainer.safetensors";
-    private static final Pattern SHARD = Pattern.compile("trainer-(\\d+)-of-(\\d+)\\.safetensors");
+    private static final Pattern SHARD = Pattern.compile("trainer-(\\d{5,9})-of-(\\d{5,9})\\.safetensors");
+
+    /** Tensors that are weights, not moments, are named so. */
+    private static final String WEIGHTS = "weights.";
+
+    /** What stands between the name of a parameter and the number of the value at which a part of it begins. */
+    private static final String AT = "@";
+
+    /** Of the mean loss, the weight of what it was before a step. */
     private static final double SMOOTHING = 0.98;
 
     private final Path run;
@@ -198,11 +209,10 @@ final class RunCheckpoints {
         try {
             String name = ranks.alone() ? "" : ranks.ofFirst(ours.map(folder -> String.valueOf(folder.path().getFileName())).orElse(""));
             Path folder = ours.map(OutputFolder::path).orElseGet(() -> target.resolveSibling(name));
-            ranks.together(() -> {
+            ranks.all(() -> {
                 if (!Files.isDirectory(folder)) {
                     throw new IOException(folder + " is not there; out must be a folder that all ranks share");
                 }
-                return folder;
             });
             begun = true;
             return new Writing(folder, ours);
@@ -226,9 +236,8 @@ final class RunCheckpoints {
         }
     }
 
-    /** The model alone, as any other checkpoint, in the place of one there may be. */
+    /** The model alone, as any other checkpoint, in the place of one there may be: as the last checkpoint has it, which gathered the weights. */
     void writeModel(Learner learner) throws IOException {
-        learner.gather();
         ranks.leading(() -> writeAlone(learner));
     }
 
@@ -315,11 +324,6 @@ final class RunCheckpoints {
     private static String moment(int number) {
         return "moment" + number + ".";
     }
-
-    private static final String WEIGHTS = "weights.";
-
-    /** What stands between the name of a parameter and the number of the value at which a part of it begins. */
-    private static final String AT = "@";
 
     /** What is kept of parameters as a whole: weights and moments. */
     private static List<Kept> whole(Learner learner) {
@@ -409,12 +413,18 @@ final class RunCheckpoints {
     }
 
     /**
-     * Brings a learner to where a checkpoint left it, however many ranks wrote it.
+     * Brings a learner to where a checkpoint left it, however many ranks wrote it. No tensor is read before all ranks have found every file to be what was
+     * written.
      *
-     * @throws IOException naming what is damaged; the learner may then hold anything
+     * @throws IOException on all ranks, naming what is damaged; the learner may then hold anything
      */
     Position read(Path folder, Learner learner) throws IOException {
-        Position position = position(folder, ranks.group().rank(), ranks.group().size());
+        Position position = ranks.together(() -> position(folder, ranks.group().rank(), ranks.group().size()));
+        ranks.all(() -> take(folder, learner));
+        return position;
+    }
+
+    private static void take(Path folder, Learner learner) throws IOException {
         Taking taking = new Taking(folder, learner);
         for (Path file : tensors(folder)) {
             try (Arena arena = Arena.ofConfined()) {
@@ -423,7 +433,6 @@ final class RunCheckpoints {
         }
         taking.requireAll();
         learner.begin();
-        return position;
     }
 
     private static List<Path> tensors(Path folder) throws IOException {
@@ -451,16 +460,22 @@ final class RunCheckpoints {
             for (Map.Entry<String, TensorInfo> each : file.tensors().entrySet()) {
                 String name = each.getKey();
                 int dot = name.indexOf('.');
-                int at = name.lastIndexOf(AT);
+                int at = name.indexOf(AT, Math.max(0, dot));
                 Span all = spans.get(name.substring(dot + 1, at < 0 ? name.length() : at));
                 int kind = name.startsWith(WEIGHTS) ? 0 : IntStream.range(0, taken.length - 1).filter(i -> name.startsWith(moment(i))).findFirst().orElse(-2) + 1;
-                long first = at < 0 ? 0 : Long.parseLong(name.substring(at + 1));
+                long first = at < 0 ? 0 : offset(name.substring(at + 1));
                 long length = each.getValue().elements();
-                if (all == null || kind < 0 || each.getValue().dtype() != dtype(learner) || first + length > all.length() || at < 0 && length != all.length()) {
-                    throw new IOException(folder + ": " + name + " has another size than this run's configuration asks for");
+                if (all == null || kind < 0 || each.getValue().dtype() != dtype(learner) || first < 0 || first > all.length() - length
+                        || at < 0 && length != all.length()) {
+                    throw new IOException(folder + ": " + name + " has another name, type or size than this run's configuration asks for");
                 }
                 take(file.map(name, arena), kind, new Span(all.first() + first, length));
             }
+        }
+
+        /** Below 0 where it is no number. */
+        private static long offset(String digits) {
+            return digits.matches("\\d{1,18}") ? Long.parseLong(digits) : -1;
         }
 
         private void take(MemorySegment from, int kind, Span span) {
@@ -501,17 +516,20 @@ final class RunCheckpoints {
         if (!(json.remove(HASHES) instanceof ObjectNode hashes) || !HASHED.stream().allMatch(hashes::has) || !hasTensors(hashes)) {
             throw new IOException(state + " must have the hashes of " + String.join(", ", HASHED) + " and " + TENSORS + ", or of the parts of all ranks");
         }
+        Set<String> there;
+        try (Stream<Path> files = Files.list(folder)) {
+            there = files.filter(Files::isRegularFile).map(file -> file.getFileName().toString()).collect(Collectors.toSet());
+        }
         int number = 0;
         for (Map.Entry<String, JsonNode> hash : hashes.properties()) {
             if (number++ % ranks != rank) {
                 continue;
             }
-            Path file = folder.resolve(hash.getKey());
-            boolean same = hash.getKey().equals(POSITION)
-                    ? Fingerprint.sha256(json.toString()).equals(hash.getValue().asText())
-                    : Files.isRegularFile(file) && Fingerprint.sha256(file).equals(hash.getValue().asText());
+            String name = hash.getKey();
+            boolean same = name.equals(POSITION) ? Fingerprint.sha256(json.toString()).equals(hash.getValue().asText())
+                    : there.contains(name) && Fingerprint.sha256(folder.resolve(name)).equals(hash.getValue().asText());
             if (!same) {
-                throw new IOException((hash.getKey().equals(POSITION) ? state : file) + " is not what was written");
+                throw new IOException((name.equals(POSITION) ? state : folder + File.separator + name) + " is not what was written");
             }
         }
         Position position = JsonRecords.read(state, json, Position.class);

@@ -73,9 +73,7 @@ public record StepTimes(long parameters, List<Double> seconds, List<Double> wait
 
     /** The same of a group, each rank taking its rows of the batch. */
     public static StepTimes of(Work work, ProcessGroup group, IntConsumer done) {
-        if (work.batch < group.size()) {
-            throw new IllegalArgumentException("the batch must have a row for each of the " + group.size() + " ranks, got " + work.batch);
-        }
+        new Ranks(group).requireRows(work.batch);
         if (work.width % work.heads != 0) {
             throw new IllegalArgumentException("the width must be a multiple of the heads, got " + work.width + " and " + work.heads);
         }

@@ -61,6 +61,15 @@ public final class Trainer implements AutoCloseable {
 
     static final Watcher NOBODY = new Watcher() {};
 
+    /** No rank. */
+    private static final int NONE = -1;
+
+    /** A rank that works so many times as long as half of the others do is named. */
+    private static final double SLOW = 1.5;
+
+    /** If it was in so many windows one behind the other: in one, the system may have given its processor away. */
+    private static final int SLOW_WINDOWS = 5;
+
     private final TrainingRun told;
     private final TrainingRun.Reading reading;
     private final TrainingRun.Watching watching;
@@ -126,10 +135,9 @@ public final class Trainer implements AutoCloseable {
         Trainer trainer = ranks.together(() -> new Trainer(told, watcher, ranks));
         boolean begun = false;
         try {
-            ranks.together(() -> {
+            ranks.all(() -> {
                 trainer.requireEvaluation();
                 trainer.recipe.begin(told, trainer.learner, trainer.team);
-                return trainer;
             });
             ranks.leading(() -> {
                 trainer.lock = Optional.of(lock(out, ranks));
@@ -200,7 +208,7 @@ public final class Trainer implements AutoCloseable {
     private void restore(Path run) throws IOException {
         for (Path folder : newestFirst(run)) {
             try {
-                position = ranks.together(() -> checkpoints.read(folder, learner));
+                position = checkpoints.read(folder, learner);
                 watcher.note("going on from " + folder);
                 return;
             } catch (IOException e) {
@@ -465,14 +473,6 @@ public final class Trainer implements AutoCloseable {
                     sorted[(sorted.length - 1) / 2]));
         }
     }
-
-    private static final int NONE = -1;
-
-    /** A rank that works so many times as long as half of the others do is named. */
-    private static final double SLOW = 1.5;
-
-    /** If it was in so many windows one behind the other: in one, the system may have given its processor away. */
-    private static final int SLOW_WINDOWS = 5;
 
     /** How fast some steps were. */
     private final class Window {

@@ -6,7 +6,9 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import com.fasterxml.jackson.databind.ObjectMapper;
 import isonorm.data.RunLock;
+import isonorm.weights.Fingerprint;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.lang.reflect.Proxy;
@@ -17,6 +19,7 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
@@ -292,6 +295,73 @@ class DataParallelTest {
         Files.delete(folder.resolve("run/checkpoint-0000008/trainer-00001-of-00002.safetensors"));
         train(told("run", Map.of()), 1);
         assertTrue(Files.exists(folder.resolve("run/checkpoint-0000008.damaged-2")));
+    }
+
+    /** The rank that doesn't hash the part reads it no sooner than the one that does has said that it is whole. */
+    @Test
+    void aPartWhoseNamesAreDamagedIsLeftOutByAll() throws Exception {
+        train(told("run", Map.of()), 2);
+        byte[] before = weights("run");
+        rename(folder.resolve("run/checkpoint-0000008"), "@x");
+        train(told("run", Map.of()), 2);
+        assertTrue(Files.exists(folder.resolve("run/checkpoint-0000008.damaged")));
+        assertTrue(Files.readString(folder.resolve("run/rank-0.log")).contains(" is not what was written; it is checkpoint-0000008.damaged now"));
+        assertArrayEquals(before, weights("run"));
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"@x", "@-"})
+    void aPartThatNamesNoPlaceIsLeftOutAlsoIfItWasWrittenSo(String name) throws Exception {
+        train(told("run", Map.of()), 2);
+        Path checkpoint = folder.resolve("run/checkpoint-0000008");
+        Path part = rename(checkpoint, name);
+        Path state = checkpoint.resolve("trainer.json");
+        String hash = new ObjectMapper().readTree(Files.readString(state)).path("sha256").path(part.getFileName().toString()).asText();
+        assertEquals(64, hash.length());
+        Files.writeString(state, Files.readString(state).replace(hash, Fingerprint.sha256(part)));
+        train(told("run", Map.of()), 2);
+        String log = Files.readString(folder.resolve("run/rank-0.log"));
+        assertTrue(log.contains(name) && log.contains(" has another name, type or size than this run's configuration asks for; it is checkpoint-0000008.damaged now"), log);
+    }
+
+    /** Begins the number behind a tensor's name otherwise, in one part. */
+    private static Path rename(Path checkpoint, String name) throws IOException {
+        Path part = checkpoint.resolve("trainer-00001-of-00002.safetensors");
+        String bytes = Files.readString(part, StandardCharsets.ISO_8859_1);
+        String changed = bytes.replaceFirst("@[1-9](?=\\d)", name);
+        assertFalse(changed.equals(bytes));
+        Files.writeString(part, changed, StandardCharsets.ISO_8859_1);
+        return part;
+    }
+
+    @Test
+    void whatARankHasMadeIsClosedWhereAnotherOneFails() {
+        AtomicInteger closed = new AtomicInteger();
+        assertEquals("rank 1 (thread 1) failed: there is no room", failure(2, group -> new Ranks(group).together(() -> {
+            if (group.rank() == 1) {
+                throw new IOException("there is no room");
+            }
+            AutoCloseable made = closed::incrementAndGet;
+            return Optional.of(made);
+        })));
+        assertEquals(1, closed.get());
+    }
+
+    @Test
+    void onlyWhatARankSaidOfItselfLastIsWhyItFailed() throws Exception {
+        for (String[] each : new String[][] {{" failed: no room", "rank 1 (thread 1) failed: no room"},
+            {" a checkpoint is left out: rank 0 failed: no room", "rank 1 (thread 1) was lost, its connection is closed; start the same command again, which goes on from the last"
+                    + " checkpoint"}}) {
+            assertEquals(each[1], GroupOfThreads.run(2, group -> {
+                if (group.rank() == 1) {
+                    return "";
+                }
+                RankLog log = RankLog.begin(folder, group);
+                Files.writeString(folder.resolve("rank-1.log"), "2026-01-01T00:00:00Z" + each[0] + "\n");
+                Thread.currentThread().interrupt(); // who is interrupted waits for nothing more to be said
+                return log.explain(group, new ProcessGroup.Broken("closed", false, new IOException()), 1);
+            }).getFirst());
+        }
     }
 
     @Test
