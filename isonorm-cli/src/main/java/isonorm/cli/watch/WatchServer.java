@@ -76,9 +76,8 @@ public final class WatchServer implements AutoCloseable {
 
     private void answer(HttpExchange exchange) throws IOException {
         try (exchange) {
-            String host = exchange.getRequestHeaders().getFirst("Host");
             String path = exchange.getRequestURI().getPath();
-            if (host == null || !hosts.contains(host)) {
+            if (isForeign(exchange)) {
                 send(exchange, 403, "text/plain", "this address answers to " + url() + " only\n");
             } else if (!exchange.getRequestMethod().equals("GET")) {
                 exchange.getResponseHeaders().set("Allow", "GET");
@@ -93,6 +92,13 @@ public final class WatchServer implements AutoCloseable {
                 send(exchange, 404, "text/plain", "there is nothing here\n");
             }
         }
+    }
+
+    /** From a page of another site: it names another host, or says that it was asked for by one. */
+    private boolean isForeign(HttpExchange exchange) {
+        String host = exchange.getRequestHeaders().getFirst("Host");
+        String origin = exchange.getRequestHeaders().getFirst("Origin");
+        return host == null || !hosts.contains(host) || origin != null && !origin.equals("http://" + host);
     }
 
     private static void send(HttpExchange exchange, int code, String type, String body) throws IOException {

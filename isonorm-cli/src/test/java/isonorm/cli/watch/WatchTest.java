@@ -315,6 +315,11 @@ class WatchTest {
             }
         }
         assertTrue(request("GET / HTTP/1.0").startsWith("HTTP/1.1 403"), "no host");
+        String named = "GET /data?since= HTTP/1.1\r\nHost: localhost:" + port + "\r\nOrigin: ";
+        for (String origin : List.of("http://evil.example", "https://localhost:" + port, "http://localhost:1", "null")) {
+            assertTrue(request(named + origin).startsWith("HTTP/1.1 403"), origin);
+        }
+        assertTrue(request(named + "http://localhost:" + port).startsWith("HTTP/1.1 200"));
         assertTrue(request("GET / HTTP/1.1\r\nHost: localhost:" + port).startsWith("HTTP/1.1 200"));
         assertTrue(request("POST /data HTTP/1.1\r\nContent-Length: 0\r\nHost: localhost:" + port).startsWith("HTTP/1.1 405"));
         for (String path : List.of("/config.yaml", "/metrics.jsonl", "/data/../config.yaml", "/data/", "/%2e%2e/config.yaml", "//", "/..")) {
