@@ -31,9 +31,9 @@ public record BarChart(String title, String description, String line, List<Strin
     private static final int RIGHT = 24;
     private static final int HEAD = 96;
     private static final int PANEL = 190;
-    private static final int PANEL_HEAD = 30;
-    private static final int PANEL_FOOT = 54;
-    private static final int BAR = 24;
+    private static final int PANEL_HEAD = 38;
+    private static final int PANEL_FOOT = 62;
+    private static final int BAR = 32;
     private static final int LETTER = 7;
 
     /** The image. */
@@ -67,7 +67,7 @@ public record BarChart(String title, String description, String line, List<Strin
 
     private void draw(Pen pen, Panel panel, int top, int right) throws XMLStreamException {
         Axis axis = Axis.of(panel, top);
-        pen.text("text", panel.title, "x", LEFT, "y", top - 10, "font-size", 14);
+        pen.text("text", panel.title, "x", LEFT, "y", top - 18, "font-size", 14);
         for (long tick = axis.first; tick <= axis.last; tick++) {
             double value = tick * axis.step;
             boolean one = Math.abs(value - 1) < axis.step / 2;
@@ -82,8 +82,8 @@ public record BarChart(String title, String description, String line, List<Strin
                 String what = panel.title + ", " + group.name + ", " + group.detail + ", " + series.get(b);
                 draw(pen, group.bars.get(b), axis, middle - group.bars.size() * BAR / 2 + b * BAR, colour(b), what);
             }
-            pen.text("text", group.name, "x", middle, "y", top + PANEL + 18, "text-anchor", "middle");
-            pen.text("text", group.detail, "x", middle, "y", top + PANEL + 34, "text-anchor", "middle", "font-size", 11);
+            pen.text("text", group.name, "x", middle, "y", top + PANEL + 26, "text-anchor", "middle");
+            pen.text("text", group.detail, "x", middle, "y", top + PANEL + 42, "text-anchor", "middle", "font-size", 11);
         }
     }
 
@@ -97,6 +97,9 @@ public record BarChart(String title, String description, String line, List<Strin
         for (double end : new double[] {bar.lower, bar.upper}) {
             pen.empty("line", "x1", middle - 4, "x2", middle + 4, "y1", axis.y(end), "y2", axis.y(end), "stroke", TEXT);
         }
+        // Beyond the whisker, below a bar that hangs and above one that stands.
+        double y = bar.value < 1 ? axis.y(bar.lower) + 11 : axis.y(bar.upper) - 4;
+        pen.text("text", String.format(Locale.ROOT, "%.3f", bar.value), "x", middle, "y", y, "text-anchor", "middle", "font-size", 10);
         pen.close();
     }
 

@@ -51,6 +51,19 @@ class BarChartTest {
         assertEquals(one + 0.12 * scale, number(whisker, "y2"), 0.02);
     }
 
+    /** Above what stands, below what hangs, clear of the whiskers. */
+    @Test
+    void barsHaveTheirValues() throws Exception {
+        List<Element> bars = ofClass(parsed(CHART), "g", "bar");
+        assertEquals(List.of("0.900", "1.040", "0.950", "1.000", "0.800", "0.850"), bars.stream().map(bar -> label(bar).getTextContent().strip()).toList());
+        assertTrue(number(label(bars.get(0)), "y") > number((Element) bars.get(0).getElementsByTagName("line").item(0), "y2") + 7, "below");
+        assertTrue(number(label(bars.get(1)), "y") < number((Element) bars.get(1).getElementsByTagName("line").item(0), "y1"), "above");
+    }
+
+    private static Element label(Element bar) {
+        return (Element) bar.getElementsByTagName("text").item(0);
+    }
+
     /** Whatever the values are, nothing lies outside the image. */
     @Test
     void everythingIsInside() throws Exception {
