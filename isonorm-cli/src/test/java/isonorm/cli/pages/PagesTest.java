@@ -261,7 +261,7 @@ class PagesTest {
     @Test
     void linesAreToldApartAndAnAddressIsChecked() throws Exception {
         for (int i = 0; i < 9; i++) {
-            run("nine/run|" + i, "pre-ln", i, 40);
+            run("nine/run|{b}" + i, "pre-ln", i, 40);
         }
         try (WatchServer server = WatchServer.start(WatchedRuns.of(List.of(folder.resolve("nine"))), 0)) {
             browser.open(server.url() + "#sort=77&smooth=7&off=%25&plots=-1.x&none=1", 1280, 1000, "light");
@@ -272,6 +272,12 @@ class PagesTest {
             assertEquals("[1]", browser.value("JSON.stringify([...new Set(" + LOSS + ".panels[0].curves.filter(each => each.name.includes('validation')).map(each => each.style))])").asText());
             assertTrue(browser.value(LOSS + ".panels[0].curves.filter(each => !each.name.includes('validation')).every(each => each.style !== 1)").asBoolean());
             assertEquals(9, browser.value("new Set([...document.querySelectorAll('#runs .swatch')].map(each => each.innerHTML)).size").asInt(), "as the lines");
+            // A name is no template of the library that draws.
+            browser.value("isonorm.charts[1].chart.dispatchAction({ type: 'highlight', seriesName: 'marks' })");
+            browser.await("isonorm.charts[1].place.textContent.includes('run|{b}0 spiked at step 300')");
+            // Of a page that is open for long, what is smoothed is thinned, and not the other way around: (0 + 0.01 / 0.0199) / 2.
+            browser.value("Object.assign(isonorm.data.runs[0], { loss: Array.from({ length: 1800 }, (_, i) => i), at: { step: Array.from({ length: 1800 }, (_, i) => i) } })");
+            assertEquals(0.251256, browser.value(LOSS + ".panels[0].curves[1].points[0][1]").asDouble(), 1e-6);
             browser.value("document.querySelectorAll('#runs tbody input')[1].click()");
             String address = browser.value("location.href").asText();
             assertTrue(!address.contains("none=") && !address.contains("sort="), address);
