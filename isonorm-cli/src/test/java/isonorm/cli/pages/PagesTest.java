@@ -1,6 +1,7 @@
 package isonorm.cli.pages;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
@@ -172,7 +173,7 @@ class PagesTest {
         browser.value("isonorm.charts[0].plots[0] = { kind: 'lines', title: 'zero', x: 'block', y: 'variance', logarithmic: false, near: false, panels: [{ name: '', curves: [{ name: 'a', "
                 + "colour: 0, style: 0, pointsShown: true, points: [[0, 0], [1, 0]], spread: 'bars', around: [[0, 0, 0], [1, 0, 0]] }] }] }");
         browser.value("isonorm.show(isonorm.charts[0])");
-        assertTrue(browser.value("Number.isFinite(isonorm.charts[0].chart.convertToPixel({ gridIndex: 0 }, [1, 0])[1])").asBoolean(), "an axis");
+        assertFalse(browser.value("Number.isNaN(isonorm.charts[0].chart.getOption().yAxis[0].max)").asBoolean(), "an axis");
         assertEquals(List.of(), browser.complaints());
     }
 
