@@ -324,23 +324,19 @@ class Split(Model):
     """Queries, keys and values have a matrix each, as Muon wants them."""
 
     def get(self, name, *shape):
-        if name.endswith("query_key_value.weight"):
-            if name not in self.parameters:
-                whole = super().get(name, *shape)
-                del self.parameters[name]
-                for i in range(3):
-                    self.parameters[f"{name}.{i}"] = whole.detach()[i * WIDTH:(i + 1) * WIDTH].clone().requires_grad_()
-                self.parameters[name] = None
-            return torch.cat([self.parameters[f"{name}.{i}"] for i in range(3)])
-        return super().get(name, *shape)
+        if not name.endswith("query_key_value.weight"):
+            return super().get(name, *shape)
+        parts = [f"{name}.{i}" for i in range(3)]
+        if parts[0] not in self.parameters:
+            whole = super().get(name, *shape).detach()
+            del self.parameters[name]
+            for part, rows in zip(parts, whole.split(WIDTH)):
+                self.parameters[part] = rows.clone().requires_grad_()
+        return torch.cat([self.parameters[part] for part in parts])
 
 
 def muon(adjustment, rest):
     def optimizers(model):
-        for name in [name for name, value in model.parameters.items() if value is None]:
-            del model.parameters[name]
-        model.get = lambda name, *shape: (torch.cat([model.parameters[f"{name}.{i}"] for i in range(3)]) if name.endswith("query_key_value.weight")
-                                          else model.parameters[name])
         turned = [each for name, each in model.parameters.items() if name.startswith("blocks.") and each.ndim == 2]
         others = [each for name, each in model.parameters.items() if not (name.startswith("blocks.") and each.ndim == 2)]
         groups = [{"params": [each for each in others if each.ndim > 1], "weight_decay": DECAY},
