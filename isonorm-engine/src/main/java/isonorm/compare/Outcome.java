@@ -174,11 +174,8 @@ public record Outcome(Trainer.End end, long parameters, double frequencies, List
     void write(Path run) throws IOException {
         ObjectNode json = JSON.createObjectNode();
         json.put("end", end.name().toLowerCase(Locale.ROOT)).put("steps", steps()).put("parameters", parameters);
-        putFinite(json, "loss_of_frequencies", frequencies);
-        if (!lines.isEmpty()) {
-            ObjectNode score = json.putObject("spike_score");
-            putFinite(score, "loss", spikes().loss());
-            putFinite(score, "gradient_norm", spikes().gradient());
+        if (Double.isFinite(frequencies)) { // JSON has no other numbers
+            json.put("loss_of_frequencies", frequencies);
         }
         before.ifPresent(stream -> json.set("before", stream.json()));
         after.ifPresent(stream -> json.set("after", stream.json()));
@@ -186,12 +183,5 @@ public record Outcome(Trainer.End end, long parameters, double frequencies, List
         OutputFolder.write(temporary, (JSON.writeValueAsString(json) + "\n").getBytes(StandardCharsets.UTF_8), StandardOpenOption.CREATE, StandardOpenOption.TRUNCATE_EXISTING,
                 StandardOpenOption.WRITE, StandardOpenOption.SYNC);
         Files.move(temporary, run.resolve(FILE), StandardCopyOption.ATOMIC_MOVE);
-    }
-
-    /** JSON has no other numbers. */
-    private static void putFinite(ObjectNode json, String key, double value) {
-        if (Double.isFinite(value)) {
-            json.put(key, value);
-        }
     }
 }

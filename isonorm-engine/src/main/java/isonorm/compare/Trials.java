@@ -9,6 +9,7 @@ import isonorm.train.TrainingRun;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.Comparator;
 import java.util.HashMap;
 import java.util.List;
@@ -18,7 +19,9 @@ import java.util.concurrent.CancellationException;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.atomic.AtomicReference;
+import java.util.stream.Collectors;
 import java.util.stream.IntStream;
+import java.util.stream.Stream;
 
 /**
  * Runs the trials of a grid, each as an ordinary run in a folder of its own. Those that have ended are kept, and one that was killed goes on
@@ -31,6 +34,9 @@ public final class Trials {
 
     /** How long between looks for what other processes have ended. */
     private static final long LOOK_MILLIS = 500;
+
+    /** A process that has written nothing for so long is lost: a step, an evaluation or a survey of the depth that takes longer belongs to no grid. */
+    public static final Duration SILENCE = Duration.ofHours(2);
 
     /** Follows the runs; called by several threads at once where several run at once. */
     public interface Watcher {
@@ -159,23 +165,55 @@ public final class Trials {
     /**
      * Waits until other processes have ended all trials that this one does not have. One that ends early leaves its trials to the same call made again.
      *
+     * @param silence how long nothing may be written into a run that has not ended
      * @throws CancellationException if who watches asked for an end before
+     * @throws IOException if nothing was written for that long, naming the runs
      */
-    public Results others(Watcher watcher) throws IOException {
+    public Results others(Watcher watcher, Duration silence) throws IOException {
+        long heard = System.nanoTime();
+        long written = written();
         for (Trial trial : trials) {
             while (!ended.containsKey(trial)) {
+                long now = written();
+                heard = now == written ? heard : System.nanoTime();
+                written = now;
                 if (Outcome.isIn(folder(trial))) {
                     Outcome outcome = Outcome.read(folder(trial));
                     ended.put(trial, outcome);
                     watcher.ends(trial, outcome);
                 } else if (watcher.interrupts()) {
                     throw interrupted();
+                } else if (System.nanoTime() - heard > silence.toNanos()) {
+                    throw new IOException("other processes have written nothing for " + silence.toMinutes() + " minutes, and have not ended " + missing()
+                            + "; look at what they say, then give all of them the same command again, which goes on");
                 } else {
                     sleep();
                 }
             }
         }
         return results();
+    }
+
+    private List<Trial> unended() {
+        return trials.stream().filter(trial -> !ended.containsKey(trial)).toList();
+    }
+
+    private String missing() {
+        return unended().stream().map(Trial::folder).collect(Collectors.joining(", "));
+    }
+
+    /** When something was last written into a run that has not ended; 0 where none has begun. */
+    private long written() throws IOException {
+        long last = 0;
+        for (Trial trial : unended()) {
+            Path run = folder(trial);
+            if (Files.isDirectory(run)) {
+                try (Stream<Path> files = Files.list(run)) {
+                    last = Stream.concat(Stream.of(run), files).mapToLong(file -> file.toFile().lastModified()).reduce(last, Math::max);
+                }
+            }
+        }
+        return last;
     }
 
     private static void sleep() {

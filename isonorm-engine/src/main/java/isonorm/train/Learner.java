@@ -13,12 +13,17 @@ import isonorm.kernel.Type;
 import isonorm.tensor.Team;
 import isonorm.weights.Seed;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
 import java.util.function.Predicate;
+import java.util.stream.DoubleStream;
 
 /** A model with its optimizer: takes one step after the other. */
 final class Learner implements AutoCloseable {
+
+    /** What ranks say of the stream in front of a block. */
+    private static final int NUMBERS = 5;
 
     private final Architecture architecture;
     private final Parameters parameters;
@@ -107,16 +112,24 @@ final class Learner implements AutoCloseable {
                 squares[entry.role().block()] += gradients.sumOfSquares(entry.gradient());
             }
         }
+        List<Network.Entered> here = network.entered();
+        double[][] all = parallel.all(ProcessGroup.Patience.STEP, here.stream().flatMapToDouble(Learner::numbers).toArray());
         List<Metrics.BlockLine> lines = new ArrayList<>();
-        for (Network.Entered entered : network.entered()) {
-            lines.add(ofAll(entered, entered.block() < squares.length ? Math.sqrt(squares[entered.block()]) / scale : Double.NaN));
+        for (int i = 0; i < here.size(); i++) {
+            Network.Entered entered = here.get(i);
+            int first = i * NUMBERS;
+            double[][] ofRanks = Arrays.stream(all).map(each -> Arrays.copyOfRange(each, first, first + NUMBERS)).toArray(double[][]::new);
+            lines.add(ofAll(entered, ofRanks, entered.block() < squares.length ? Math.sqrt(squares[entered.block()]) / scale : Double.NaN));
         }
         return lines;
     }
 
+    private static DoubleStream numbers(Network.Entered entered) {
+        return DoubleStream.of(entered.values(), entered.mean(), entered.variance(), entered.largest(), entered.beyond());
+    }
+
     /** Of the values of all ranks, of which one may have more than another. */
-    private Metrics.BlockLine ofAll(Network.Entered entered, double gradientNorm) {
-        double[][] all = parallel.all(ProcessGroup.Patience.STEP, entered.values(), entered.mean(), entered.variance(), entered.largest(), entered.beyond());
+    private static Metrics.BlockLine ofAll(Network.Entered entered, double[][] all, double gradientNorm) {
         if (all.length == 1) {
             return new Metrics.BlockLine(entered.block(), entered.variance(), entered.largest(), entered.beyond(), gradientNorm);
         }

@@ -6,6 +6,7 @@ import java.time.Duration;
 import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalInt;
+import java.util.ServiceLoader;
 
 /**
  * The processes that train one model together, numbered by ranks from 0, and what they do together: collectives, which every one of them calls
@@ -83,7 +84,13 @@ public interface ProcessGroup extends AutoCloseable {
      */
     static ProcessGroup join(Map<String, String> environment, Duration step) throws IOException {
         Optional<Launch> launch = Launch.of(environment);
-        return launch.isEmpty() ? alone() : Joining.join(launch.get(), step);
+        return launch.isEmpty() || launch.get().size() == 1 ? alone() : provider(launch.get()).join(launch.get(), step);
+    }
+
+    private static Provider provider(Launch launch) throws IOException {
+        return ServiceLoader.load(Provider.class, ProcessGroup.class.getClassLoader()).findFirst()
+                .orElseThrow(() -> new IOException("this is rank " + launch.rank() + " of " + launch.size() + " processes, and io.github.isonorm:isonorm-cluster,"
+                        + " by which they speak to each other, is not on the class path; start ./isonorm of a checkout, or add it"));
     }
 
     /** What speaks to other processes; it is found as a service. */

@@ -10,8 +10,11 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import isonorm.train.Metrics;
 import isonorm.train.Trainer;
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.attribute.FileTime;
+import java.time.Duration;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
@@ -139,7 +142,7 @@ class TrialsTest {
         assertEquals(2, leading.all().stream().filter(trial -> leading.before(trial).isPresent()).count());
         Trials both = Trials.of(small, shared);
         both.run(1, new Trials.Share(0, 2, 1), Trials.NOBODY);
-        Results together = both.others(Trials.NOBODY);
+        Results together = both.others(Trials.NOBODY, Trials.SILENCE);
         IntStream.range(0, 4).forEach(i -> assertSame(one.outcomes().get(i), together.outcomes().get(i)));
         Outcome plain = one.outcomes().get(0);
         Outcome equivalent = one.outcomes().get(2);
@@ -160,8 +163,24 @@ class TrialsTest {
             public boolean interrupts() {
                 return ++asked[0] > 2;
             }
-        }));
+        }, Trials.SILENCE));
         assertEquals(3, asked[0]);
+        assertEquals("other processes have written nothing for 0 minutes, and have not ended peri-ln; look at what they say, then give all of them the same command again,"
+                + " which goes on", assertThrows(IOException.class, () -> leading.others(Trials.NOBODY, Duration.ofMillis(1))).getMessage());
+        Path run = Files.createDirectories(leading.folder(leading.all().getLast()));
+        int[] writing = new int[1];
+        assertThrows(CancellationException.class, () -> leading.others(new Trials.Watcher() { // who writes is waited for
+            @Override
+            public boolean interrupts() {
+                try {
+                    Files.setLastModifiedTime(run, FileTime.fromMillis(++writing[0]));
+                } catch (IOException e) {
+                    throw new UncheckedIOException(e);
+                }
+                return writing[0] > 3;
+            }
+        }, Duration.ofMillis(900)));
+        assertEquals(4, writing[0]);
     }
 
     @Test

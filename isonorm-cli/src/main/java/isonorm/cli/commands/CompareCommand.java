@@ -134,7 +134,7 @@ public final class CompareCommand extends Subcommand {
                 if (!leads) {
                     return DONE; // the leading one waits for all, and reports
                 }
-                results = trials.others(progress);
+                results = trials.others(progress, Trials.SILENCE);
             } catch (CancellationException e) {
                 if (!interruption.getAsBoolean()) {
                     throw e;
