@@ -7,6 +7,7 @@ import java.nio.channels.FileLock;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.time.Duration;
+import java.util.function.Supplier;
 import org.bytedeco.javacpp.Loader;
 import org.bytedeco.pytorch.ProcessGroupGloo;
 import org.jspecify.annotations.Nullable;
@@ -35,9 +36,13 @@ public final class GlooProvider implements ProcessGroup.Provider {
             throw new IOException("the processes of a group speak by libtorch, and org.bytedeco:pytorch for " + Loader.getPlatform()
                     + " is not on the class path; add it where there is one, or train in one process");
         }
+        load(() -> Loader.load(ProcessGroupGloo.class));
+    }
+
+    static void load(Supplier<?> loading) throws IOException {
         Path file = Loader.getCacheDir().toPath().resolve(".isonorm-cluster.lock");
         try (FileChannel channel = FileChannel.open(file, StandardOpenOption.CREATE, StandardOpenOption.WRITE); @Nullable FileLock _ = lock(channel)) {
-            NativeOutput.silently(() -> Loader.load(ProcessGroupGloo.class));
+            NativeOutput.silently(loading);
         } catch (UnsatisfiedLinkError e) {
             throw new IOException("libtorch, by which the processes of a group speak, could not be loaded from " + Loader.getCacheDir() + ": "
                     + String.valueOf(e.getMessage()).lines().findFirst().orElse("") + "; delete that folder, so that it is unpacked anew, or train in one process", e);
