@@ -229,6 +229,7 @@ class TrainerTest {
             values.put(word.substring(0, word.indexOf('=')), word.substring(word.indexOf('=') + 1));
         }
         values.put("steps", "4");
+        values.put("checkpoint.every", "0");
         values.put("init.deviation", "0.2");
         Memory memory = run(values);
         double trained = memory.lines.getLast().validation();
@@ -328,6 +329,7 @@ class TrainerTest {
     void modelsAreWrittenInTheFormatThatCanSayThem(String strategy, String inner, String type) throws IOException {
         Map<String, String> values = small(folder.resolve("run"));
         values.put("model.preset", "llama-60m");
+        values.put("checkpoint.every", "0");
         values.put("strategy", strategy);
         if (!inner.equals("none")) {
             values.put("strategy.inner", inner);
@@ -340,6 +342,7 @@ class TrainerTest {
         Map<String, String> further = small(folder.resolve("further"));
         List.of("model.width", "model.blocks", "model.heads").forEach(further::remove);
         further.put("from", folder.resolve("run/model").toString());
+        further.put("steps", "1");
         run(further);
         assertEquals(type, LoadedModel.open(folder.resolve("further/model")).config().textOr("", "model_type"));
     }
@@ -556,6 +559,7 @@ class TrainerTest {
     void trainingGoesOnFromACheckpoint() throws IOException {
         Map<String, String> values = small(folder.resolve("first"));
         values.put("steps", "60");
+        values.put("checkpoint.every", "0");
         values.put("lr", "0.01");
         Memory first = run(values);
         Map<String, String> further = new LinkedHashMap<>(small(folder.resolve("second")));
@@ -574,6 +578,7 @@ class TrainerTest {
     void aLossScaleThatIsTooLargeFindsItsPlace() throws IOException {
         Map<String, String> values = small(folder.resolve("run"));
         values.put("steps", "60");
+        values.put("checkpoint.every", "0");
         values.put("lr", "0.01");
         values.put("dtype", "f16");
         values.put("loss-scale", "1e15");
