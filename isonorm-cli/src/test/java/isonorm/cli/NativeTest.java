@@ -3,6 +3,7 @@ package isonorm.cli;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import isonorm.cli.terminal.Console;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
@@ -17,12 +18,23 @@ class NativeTest {
 
     @Test
     void infoHelpAndUnverifiedConversionsLoadNoEngine(@TempDir Path folder) throws Exception {
-        assertEquals(List.of(), engineClasses(folder, "info", Run.fixture("gpt2")));
-        assertEquals(List.of(), engineClasses(folder, "info", Run.HOME.resolve("examples/shakespeare-gpt2")));
-        assertEquals(List.of(), engineClasses(folder, "--help"));
-        assertEquals(List.of(), engineClasses(folder, "bench", "norms", "--help"));
-        assertEquals(List.of(), engineClasses(folder, "doctor", "--help"));
-        assertEquals(List.of(), engineClasses(folder, "convert", Run.fixture("gpt2"), folder.resolve("out"), "--to", "pre-crmsnorm", "--no-verify"));
+        assertEquals(List.of(), engineClasses(folder, "info|" + Run.fixture("gpt2"), "info|" + Run.HOME.resolve("examples/shakespeare-gpt2"), "--help", "bench|norms|--help",
+                "doctor|--help", "convert|" + Run.fixture("gpt2") + "|" + folder.resolve("out") + "|--to|pre-crmsnorm|--no-verify"));
+    }
+
+    /** Several commands in a JVM, until one fails. */
+    static final class Commands {
+
+        private Commands() {}
+
+        public static void main(String[] lines) {
+            for (String line : lines) {
+                int code = Main.run(Console.system(), line.split("\\|"));
+                if (code != 0) {
+                    System.exit(code);
+                }
+            }
+        }
     }
 
     @Test
@@ -37,14 +49,12 @@ class NativeTest {
         assertTrue(output.contains("isonorm: the native library of the tokenizers cannot be unpacked and loaded; it needs a folder with room"), output);
     }
 
-    private static List<String> engineClasses(Path folder, Object... arguments) throws IOException, InterruptedException {
+    private static List<String> engineClasses(Path folder, String... lines) throws IOException, InterruptedException {
         Path log = folder.resolve("classes.log");
         List<String> command = new ArrayList<>(List.of(
                 Path.of(System.getProperty("java.home"), "bin", "java").toString(), "-Xlog:class+load:file=" + log, "-Xshare:auto",
-                "-cp", System.getProperty("java.class.path"), "isonorm.cli.Main"));
-        for (Object argument : arguments) {
-            command.add(argument.toString());
-        }
+                "-cp", System.getProperty("java.class.path"), Commands.class.getName()));
+        command.addAll(List.of(lines));
         Process process = new ProcessBuilder(command).redirectErrorStream(true).start();
         String output = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
         assertEquals(0, process.waitFor(), output);

@@ -27,7 +27,7 @@ class SlownessNoticeTest {
         List<String> command = new ArrayList<>(List.of(Path.of(System.getProperty("java.home"), "bin", "java").toString(),
                 "-cp", System.getProperty("java.class.path")));
         command.addAll(Arrays.asList(options));
-        command.addAll(List.of("isonorm.cli.Main", "generate", Path.of("..", "examples", "shakespeare-gpt2").toString(), "--prompt", "A", "--max-tokens", "2"));
+        command.addAll(List.of("isonorm.cli.Main", "generate", Path.of("..", "examples", "shakespeare-gpt2").toString(), "--prompt", "A", "--max-tokens", "1"));
         Process process = new ProcessBuilder(command).redirectErrorStream(true).start();
         String output = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
         assertEquals(code, process.waitFor(), output);

@@ -144,9 +144,9 @@ class DoctorTest {
             assertTrue(json.path("libraries").path(library).path("version").isNull(), json.toString());
         }
         assertTrue(json.path("hints").findValuesAsText("remedy").stream().anyMatch(remedy -> remedy.contains("isonorm-natives")), json.toString());
-        Run with = Run.of("generate", Run.HOME.resolve("examples/shakespeare-gpt2"), "--prompt", "ROMEO:", "--max-tokens", 8, "--quiet").ended(0);
+        Run with = Run.of("generate", Run.HOME.resolve("examples/shakespeare-gpt2"), "--prompt", "ROMEO:", "--max-tokens", 3, "--quiet").ended(0);
         assertEquals(with.out(), withoutNatives("generate", Run.HOME.resolve("examples/shakespeare-gpt2").toString(), "--prompt", "ROMEO:",
-                "--max-tokens", "8", "--quiet"));
+                "--max-tokens", "3", "--quiet"));
     }
 
     private static String withoutNatives(String... arguments) throws IOException, InterruptedException {

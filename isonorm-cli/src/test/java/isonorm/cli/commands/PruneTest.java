@@ -126,11 +126,11 @@ class PruneTest {
 
     @Test
     void theTextIsReadInWindowsOfALengthThatIsSaid() throws IOException {
-        Run run = Run.of("prune", EXAMPLE, folder.resolve("a"), "--blocks", 6, "--tokens", 512, "--quiet").ended(0);
+        Run run = Run.of("prune", EXAMPLE, folder.resolve("a"), "--blocks", 6, "--tokens", 257, "--quiet").ended(0);
         assertTrue(run.out().contains(" in windows of 256"), run.out());
-        JsonNode json = Run.of("prune", EXAMPLE, folder.resolve("b"), "--blocks", 6, "--tokens", 512, "--window", 64, "--json").ended(0).json();
+        JsonNode json = Run.of("prune", EXAMPLE, folder.resolve("b"), "--blocks", 6, "--tokens", 257, "--window", 64, "--json").ended(0).json();
         assertEquals(64, json.path("window").asInt());
-        assertEquals(511, json.path("predicted_tokens").asInt());
+        assertEquals(256, json.path("predicted_tokens").asInt());
         assertTrue(Run.of("prune", EXAMPLE, folder.resolve("c"), "--blocks", 6, "--window", 257).ended(1).err()
                 .contains("this model has 256 positions, got a window of 257"));
         assertTrue(Run.of("prune", EXAMPLE, folder.resolve("c"), "--blocks", 6, "--window", 64, "--tokens", 63).ended(2).err().contains("--window must be"));
@@ -152,7 +152,7 @@ class PruneTest {
         Path out = folder.resolve("out");
         Process process = new ProcessBuilder("sh", "-c", "ulimit -f 2048; exec \"$@\"", "sh", Path.of(System.getProperty("java.home"), "bin", "java").toString(),
                 "@" + Run.HOME.resolve("isonorm-engine/src/main/resources/isonorm/jvm.args"), "-XX:-UsePerfData", "-cp", System.getProperty("java.class.path"),
-                "isonorm.cli.Main", "prune", EXAMPLE.toString(), out.toString(), "--count", "2", "--tokens", "512", "--quiet").redirectErrorStream(true).start();
+                "isonorm.cli.Main", "prune", EXAMPLE.toString(), out.toString(), "--count", "2", "--tokens", "128", "--window", "64", "--quiet").redirectErrorStream(true).start();
         String output = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
         assertEquals(1, process.waitFor(), output);
         assertTrue(output.contains("to be removed") && output.contains("chosen by angular") && output.contains(" after"), output);
@@ -240,7 +240,7 @@ class PruneTest {
         Path text = Files.writeString(folder.resolve("text.txt"), Files.readString(Run.HOME.resolve("examples/tinyshakespeare-heldout.txt")).substring(0, 20_000));
         Process process = new ProcessBuilder(Path.of(System.getProperty("java.home"), "bin", "java").toString(), "@" + Run.HOME.resolve("isonorm-engine/src/main/resources/isonorm/jvm.args"), "-cp",
                 System.getProperty("java.class.path"), "isonorm.cli.Main", "prune", EXAMPLE.toString(), out.toString(), "--blocks", "1", "--text", text.toString(),
-                "--tokens", "2000", "--window", "64", "--heal", "1000000").redirectErrorStream(true).start();
+                "--tokens", "128", "--window", "64", "--heal", "1000000").redirectErrorStream(true).start();
         for (int wait = 0; wait < 600 && process.isAlive() && !begun(); wait++) {
             Thread.sleep(50);
         }

@@ -39,7 +39,7 @@ class QuantizeTest {
 
     @Test
     void gptqIsNearerThanRoundingAndRunsVerifiesAndGoesNoFurther() throws IOException {
-        Run run = Run.of("quantize", EXAMPLE.toString(), out(), "--bits", "4", "--method", "gptq", "--data", TEXT.toString(), "--tokens", "4096").ended(0);
+        Run run = Run.of("quantize", EXAMPLE.toString(), out(), "--bits", "4", "--method", "gptq", "--data", TEXT.toString(), "--tokens", "2048").ended(0);
         assertTrue(run.words().contains("bits per weight 32.00 before, 5.3"), run.out());
         assertTrue(run.words().contains("by rounding to the nearest"), run.out());
         assertTrue(Run.of("info", out()).ended(0).out().contains("bits per weight"));
