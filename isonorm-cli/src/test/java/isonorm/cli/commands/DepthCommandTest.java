@@ -7,7 +7,12 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import isonorm.cli.Run;
+import isonorm.cli.report.DepthReport;
+import isonorm.cli.report.Provenance;
+import isonorm.cli.terminal.Console;
+import isonorm.cli.terminal.ProgressBar;
 import isonorm.cli.terminal.Version;
+import isonorm.convert.LoadedModel;
 import isonorm.weights.Fingerprint;
 import java.io.ByteArrayInputStream;
 import java.io.IOException;
@@ -17,6 +22,7 @@ import java.nio.file.Path;
 import java.time.LocalDate;
 import java.time.ZoneOffset;
 import java.util.List;
+import java.util.Optional;
 import java.util.Set;
 import java.util.SplittableRandom;
 import java.util.TreeSet;
@@ -366,6 +372,19 @@ class DepthCommandTest {
                 List.of("generate", half, "--prompt", "ROMEO:", "--max-tokens", 20))) {
             assertFalse(Run.of(command.toArray()).ended(0).err().contains(warning), command.toString());
         }
+    }
+
+    /** Gigabytes of weights are hashed for a report that names them, and for no other one. */
+    @Test
+    void onlyWhatIsToldIsHashed() throws IOException {
+        Depths depths = new Depths(Optional.empty(), 32, Optional.of(16), "f32", false, Optional.empty(), 32, false, false);
+        for (boolean told : new boolean[] {false, true}) {
+            DepthReport report = depths.measure(List.of(EXAMPLE.toString()), name -> LoadedModel.open(Path.of(name)), (_, _, _) -> {}, () -> {},
+                    ProgressBar.on(Console.system(), true), List.of(), told);
+            assertEquals(told ? List.of("checkpoint", "data") : List.of(), report.provenance().sources().stream().map(Provenance.Source::what).toList());
+        }
+        JsonNode json = Run.of("depth", EXAMPLE, "--tokens", 32, "--window", 16, "--json").ended(0).json();
+        assertEquals(Fingerprint.sha256(EXAMPLE.resolve("model.safetensors")), json.path("made").path("read").path(0).path("sha256").asText(), json.path("made").toString());
     }
 
     private static void refused(int code, String message, Object... arguments) {

@@ -21,13 +21,13 @@ class TourTest {
     @Test
     void convertsToBothFormsAndVerifies() throws IOException {
         Path out = folder.resolve("tour");
-        Run run = Run.of("tour", "--output", out, "--tokens", 2048).ended(0);
+        Run run = Run.of("tour", "--output", out, "--tokens", 512).ended(0);
         for (String part : List.of("1. The checkpoint", "2. Convert it", "3. Verify both", "4. Next", "Equal at ")) {
             assertTrue(run.out().contains(part), run.out());
         }
         assertEquals(List.of("pre-crmsnorm", "pre-rmsnorm", "tour.json"), Run.names(out));
 
-        JsonNode tour = Run.of("tour", "--output", out, "--tokens", 2048, "--json").ended(0).json();
+        JsonNode tour = Run.of("tour", "--output", out, "--tokens", 512, "--json").ended(0).json();
         for (JsonNode row : tour.path("conversions")) {
             assertEquals(row.path("perplexity_a").asDouble(), row.path("perplexity_b").asDouble(), 1e-5);
             assertTrue(row.path("equal").asBoolean());
