@@ -75,7 +75,7 @@ OUTPUT = {
     "words": {"kind": None, "tied": None, "bias": None, "projected_width": None, "transform": TRANSFORM, "scale": None, "softcap": None},
     "labels": {
         "kind": None, "labels": None, "transform": TRANSFORM, "bias": None,
-        "pooling": ("first", "first-and-mean", "every", "patches", "mean", "mean-of-two", "each-of-two", "normed-mean"),
+        "pooling": ("first", "first-and-mean", "every", "patches", "last", "mean", "mean-of-two", "each-of-two", "normed-mean"),
     },
     "hidden": {
         "kind": None, "probe": {"heads": None, "norm": NORM, "mlp": MLP}, "projection": {"width": None, "bias": None},

@@ -1328,7 +1328,7 @@ class IsonormForConditionalGeneration(IsonormWithWords, GenerationMixin):
 
 
 class IsonormWithLabels(IsonormWithHead):
-    def logits(self, outputs, mask):
+    def logits(self, outputs, mask, ids):
         stack, kind, y = self.model.stack, self.model.stack.output["pooling"], self.given(outputs)
         if kind == "every":
             return self.head(y)
@@ -1343,6 +1343,12 @@ class IsonormWithLabels(IsonormWithHead):
                 return self.head(y.mean(1))
             kept = mask.to(y.dtype)[..., None]
             return self.head((y * kept).sum(1) / kept.sum(1))
+        if kind == "last":
+            # The rightmost that is no padding, which is told by a mask or, as everywhere in transformers, by its id.
+            pad = self.config.pad_token_id
+            seen = mask if mask is not None else ids != pad if ids is not None and pad is not None else y.new_ones(y.shape[:2])
+            last = (torch.arange(y.shape[1], device=y.device) * seen.to(y.device, torch.int64)).argmax(-1)
+            return self.head(y[torch.arange(len(y), device=y.device), last])
         if kind == "mean-of-two":
             return self.head(y[:, :2].mean(1))
         if kind == "each-of-two":
@@ -1351,7 +1357,7 @@ class IsonormWithLabels(IsonormWithHead):
 
     def forward(self, labels=None, attention_mask=None, **kwargs):
         outputs = self.model(attention_mask=attention_mask, **kwargs)
-        logits = self.logits(outputs, attention_mask)
+        logits = self.logits(outputs, attention_mask, kwargs.get("input_ids"))
         return self.given_output(loss=self.loss(logits, labels, **kwargs) if labels is not None else None, logits=logits, hidden_states=outputs.hidden_states,
                                  attentions=outputs.attentions)
 

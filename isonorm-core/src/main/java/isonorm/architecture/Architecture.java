@@ -364,7 +364,7 @@ public record Architecture(
     /** Whether a classifier reads what the norm gives for one position, or the mean of what it gives for several, and nothing else does. */
     private static boolean foldable(Output.Pooling pooling) {
         return switch (pooling) {
-            case FIRST, EVERY, PATCHES, MEAN, MEAN_OF_TWO, NORMED_MEAN -> true;
+            case FIRST, EVERY, PATCHES, LAST, MEAN, MEAN_OF_TWO, NORMED_MEAN -> true;
             case FIRST_AND_MEAN, EACH_OF_TWO -> false;
         };
     }

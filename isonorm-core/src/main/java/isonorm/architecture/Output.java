@@ -141,6 +141,8 @@ public sealed interface Output {
         EVERY("every"),
         /** Every patch of an image by itself, and nothing that stands beside them (masked image modeling, arXiv 2106.08254, 2111.09886). */
         PATCHES("patches"),
+        /** The last position that is no padding. */
+        LAST("last"),
         /** The mean of all positions that are no padding. */
         MEAN("mean"),
         /** The mean of the first two, a class token and a distillation token (AST). */

@@ -1,6 +1,7 @@
 package isonorm.convert;
 
 import isonorm.architecture.Architecture;
+import isonorm.architecture.Output;
 import isonorm.checkpoint.Checkpoint;
 import isonorm.checkpoint.CheckpointException;
 import isonorm.checkpoint.CheckpointException.Reason;
@@ -43,16 +44,17 @@ final class MissingTensors {
         List<String> others = names.stream().filter(name -> !needed.contains(name) && naming.repetition(name).isEmpty()).toList();
         throw new CheckpointException(Reason.MISSING_TENSOR, checkpoint.folder() + " has no tensor " + missing.getFirst()
                 + (missing.size() > 1 ? " and " + (missing.size() - 1) + " more of the " + needed.size() + " that " + architecture.family() + " needs"
-                : " among its " + checkpoint.names().size()) + why(naming, needed, missing, others));
+                : " among its " + checkpoint.names().size()) + why(architecture, naming, needed, missing, others));
     }
 
-    private static String why(Naming naming, Set<String> needed, List<String> missing, List<String> others) {
+    private static String why(Architecture architecture, Naming naming, Set<String> needed, List<String> missing, List<String> others) {
         Optional<String> prefix = prefix(needed, others);
         if (prefix.isPresent()) {
             return ": its tensors' names begin with " + prefix.get() + ", " + wrapper(prefix.get());
         }
         if (naming.head().filter(missing::contains).isPresent() && missing.stream().allMatch(name -> beside(naming.head().get(), name))) {
-            return "; with tie_word_embeddings true in config.json the head is the token table, and with a class without a head in architectures there is none";
+            return "; with " + (architecture.output() instanceof Output.Words ? "tie_word_embeddings true in config.json the head is the token table, and with " : "")
+                    + "a class without a head in architectures there is none";
         }
         return Names.nearest(missing.getFirst(), others).map(near -> "; did you mean " + near + "?").orElse(others.isEmpty() ? ""
                 : "; what it has beside it: " + String.join(", ", others.subList(0, Math.min(3, others.size()))) + (others.size() > 3 ? ", ..." : ""));

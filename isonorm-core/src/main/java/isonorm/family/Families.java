@@ -233,7 +233,7 @@ public final class Families {
             return family.describe(config, tensors);
         }
         AnyConfig.require(config);
-        Family.Description description = family.describe(config, tensors);
+        Family.Description description = DecoderLabels.of(config, tensors, family.describe(config, tensors));
         Architecture architecture = description.architecture();
         AnyConfig.require(config, architecture);
         return config.isBareModel() && architecture.output() instanceof Output.Words

@@ -6,7 +6,7 @@ import isonorm.checkpoint.CheckpointException;
 import isonorm.checkpoint.Config;
 import java.util.Optional;
 
-/** What the class that a checkpoint was saved from makes of the stream of an encoder of tokens. */
+/** What the class that a checkpoint was saved from makes of the stream of a model of tokens. */
 enum Task {
     /** Nothing: the model without a head. */
     BARE(""),

@@ -609,6 +609,16 @@ class LoadedModelTest {
     }
 
     @Test
+    void aHeadOverLabelsThatIsNotStoredIsCalledOne() throws IOException {
+        SampleCheckpoint sample = Fixtures.sample("gpt2-labels");
+        sample.tensors.remove("score.weight");
+        refused(Reason.MISSING_TENSOR, () -> open(sample), "score.weight among its", "; with a class without a head");
+        SampleCheckpoint answers = Fixtures.sample("gpt2-answers");
+        answers.config.put("num_labels", 3);
+        refused(Reason.CONFIG_UNSUPPORTED, () -> open(answers), "num_labels = 3", "where an answer begins");
+    }
+
+    @Test
     void aMissingTensorIsNeverTakenForOneThatHasAPlace() throws IOException {
         SampleCheckpoint sample = Fixtures.sample("llama");
         sample.tensors.remove("model.layers.0.self_attn.q_proj.weight");
@@ -620,8 +630,8 @@ class LoadedModelTest {
 
     @Test
     void aClassWithAnotherHeadIsNamed() throws IOException {
-        for (String[] each : new String[][] {{"gpt2", "GPT2ForSequenceClassification"}, {"gpt2", "GPT2DoubleHeadsModel"}, {"bert", "BertForMultipleChoice"},
-            {"llama", "LlamaForTokenClassification"}, {"dinov2", "Dinov2Backbone"}, {"gpt2", "GPT2ForMaskedLM"},
+        for (String[] each : new String[][] {{"gpt2", "GPT2DoubleHeadsModel"}, {"bert", "BertForMultipleChoice"},
+            {"opt-postln", "OPTForSequenceClassification"}, {"modernbert-decoder", "ModernBertDecoderForSequenceClassification"}, {"dinov2", "Dinov2Backbone"}, {"gpt2", "GPT2ForMaskedLM"},
             {"clip_vision", "CLIPVisionForMaskedImageModeling"}, {"bert", "BertForCausalLM"}}) {
             SampleCheckpoint sample = Fixtures.sample(each[0]);
             sample.config.putArray("architectures").add(each[1]);

@@ -1112,6 +1112,7 @@ public final class PlainForward {
             }
             case PATCHES -> Arrays.stream(y).skip(architecture.firstPatch()).map(each -> scores(labels, each)).toArray(double[][]::new);
             case EVERY -> Arrays.stream(y).map(each -> scores(labels, each)).toArray(double[][]::new);
+            case LAST -> new double[][] {scores(labels, y[IntStream.range(0, y.length).filter(i -> input.seen() == null || input.seen()[i]).max().orElseThrow()])};
             case MEAN -> {
                 double[][] seen = IntStream.range(0, y.length).filter(i -> input.seen() == null || input.seen()[i]).mapToObj(i -> y[i]).toArray(double[][]::new);
                 yield new double[][] {scores(labels, meanOf(seen, 0, seen.length))};

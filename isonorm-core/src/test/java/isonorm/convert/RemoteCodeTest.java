@@ -72,7 +72,7 @@ class RemoteCodeTest {
     @Test
     void eachKindOfModelHasItsClass() throws IOException {
         Map<String, String> classes = new TreeMap<>();
-        for (String name : List.of("gpt2", "bert", "bert-mask", "bert-labels", "bert-token-labels", "vit", "vit-base", "ast", "wav2vec2", "hubert-labels", "t5",
+        for (String name : List.of("gpt2", "bert", "bert-mask", "bert-labels", "bert-token-labels", "gpt2-labels", "llama-token-labels", "vit", "vit-base", "ast", "wav2vec2", "hubert-labels", "t5",
                 "whisper", "clip")) {
             LoadedModel model = Fixtures.open(name);
             var architecture = isonorm.weights.Model.of(model.model()).architecture();
@@ -82,7 +82,8 @@ class RemoteCodeTest {
             classes.put(name, last.toString());
         }
         assertEquals(Map.ofEntries(Map.entry("gpt2", "AutoModelForCausalLM"), Map.entry("bert", "AutoModelForMaskedLM"), Map.entry("bert-mask", "AutoModelForMaskedLM"),
-                Map.entry("bert-labels", "AutoModelForSequenceClassification"), Map.entry("bert-token-labels", "AutoModelForTokenClassification"),
+                Map.entry("bert-labels", "AutoModelForSequenceClassification"), Map.entry("gpt2-labels", "AutoModelForSequenceClassification"), Map.entry("llama-token-labels", "AutoModelForTokenClassification"),
+                Map.entry("bert-token-labels", "AutoModelForTokenClassification"),
                 Map.entry("vit", "AutoModelForImageClassification"), Map.entry("vit-base", "AutoModel"), Map.entry("ast", "AutoModelForAudioClassification"),
                 Map.entry("wav2vec2", "AutoModelForCTC"), Map.entry("hubert-labels", "AutoModelForAudioClassification"),
                 Map.entry("t5", "AutoModelForSeq2SeqLM"), Map.entry("whisper", "AutoModelForSpeechSeq2Seq"),

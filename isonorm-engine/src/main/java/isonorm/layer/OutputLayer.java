@@ -32,6 +32,7 @@ import java.util.List;
 import java.util.Optional;
 import java.util.OptionalInt;
 import java.util.function.Function;
+import java.util.stream.IntStream;
 
 /** What is made of the stream behind the last block. */
 sealed interface OutputLayer {
@@ -56,6 +57,12 @@ sealed interface OutputLayer {
         Tensor at(int[] positions) {
             int d = h.width();
             return at(0).map((row, _, y) -> h.rows().read(row * length + positions[row], 0, d, y));
+        }
+
+        /** The last position of each row of the batch that is no padding; 0 where all are. */
+        int[] lastSeen() {
+            return IntStream.range(0, count()).map(row -> IntStream.iterate(length - 1, token -> token - 1)
+                    .filter(token -> token == 0 || tokens.isEmpty() || tokens.get().seen(row, token)).findFirst().orElseThrow()).toArray();
         }
 
         /** The tokens from {@code first} on of each row of the batch. */
@@ -383,6 +390,7 @@ sealed interface OutputLayer {
                 }
                 case EVERY -> read(stream.h());
                 case PATCHES -> read(stream.from(patches).h());
+                case LAST -> read(stream.at(stream.lastSeen()));
                 case MEAN -> stream.with(read(stream.h())).means(0, stream.length());
                 case MEAN_OF_TWO -> stream.with(read(stream.h())).means(0, 2);
                 case NORMED_MEAN -> read(stream.with(stream.h().to(Type.wide(compute))).means(patches, stream.length()));

@@ -149,6 +149,7 @@ record Exit(Operators graph, Weights weights, Norms norms, FeedForwardPart activ
             }
             case EVERY -> read(h, whole, dual);
             case PATCHES -> read(graph.slice(h, 1, first, Integer.MAX_VALUE), whole, dual);
+            case LAST -> last(read(h, whole, dual), tokens.flatMap(Tokens::mask));
             case MEAN -> mean(read(h, whole, dual), tokens.flatMap(Tokens::mask));
             case MEAN_OF_TWO -> mean(read(h, whole, dual), 0, 2);
             case NORMED_MEAN -> read(mean(h, first, Integer.MAX_VALUE), whole, dual);
@@ -170,6 +171,16 @@ record Exit(Operators graph, Weights weights, Norms norms, FeedForwardPart activ
     /** The mean of some positions. */
     private String mean(String h, int from, int to) {
         return graph.reduced("ReduceMean", graph.slice(h, 1, from, to), 1, false);
+    }
+
+    /** The last position that is no padding; the first where all are. */
+    private String last(String h, Optional<String> mask) {
+        if (mask.isEmpty()) {
+            return at(h, -1);
+        }
+        String seen = graph.cast(mask.get(), ElementType.INT32);
+        String place = graph.apply("ArgMax", Map.of("axis", Attribute.of(1), "keepdims", Attribute.of(1), "select_last_index", Attribute.of(1)), seen);
+        return graph.apply("GatherND", Map.of("batch_dims", Attribute.of(1)), h, place);
     }
 
     /** The mean of those that are no padding. */
