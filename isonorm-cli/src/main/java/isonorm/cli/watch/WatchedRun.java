@@ -178,7 +178,7 @@ final class WatchedRun {
         return told("steps");
     }
 
-    /** Seconds to its end at the pace of the last windows of steps; none where that is not known, or there is nothing left. */
+    /** Seconds to its end, if a step takes as long as in the last windows of steps; none where that is not known, or there is nothing left. */
     OptionalDouble left() {
         List<Row<Metrics.Line>> last = lines.subList(Math.max(0, lines.size() - BEFORE), lines.size());
         if (last.size() < 2 || steps() <= last.getLast().value.step()) {
