@@ -151,7 +151,7 @@ class PruneTest {
     void whatWasMeasuredIsPrintedWhereItCannotBeWritten() throws IOException, InterruptedException {
         Path out = folder.resolve("out");
         Process process = new ProcessBuilder("sh", "-c", "ulimit -f 2048; exec \"$@\"", "sh", Path.of(System.getProperty("java.home"), "bin", "java").toString(),
-                "@" + Run.HOME.resolve("isonorm-engine/src/main/resources/isonorm/jvm.args"), "-XX:-UsePerfData", "-cp", System.getProperty("java.class.path"),
+                "@" + Run.HOME.resolve("isonorm-engine/src/main/resources/isonorm/jvm.args"), "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData", "-cp", System.getProperty("java.class.path"),
                 "isonorm.cli.Main", "prune", EXAMPLE.toString(), out.toString(), "--count", "2", "--tokens", "128", "--window", "64", "--quiet").redirectErrorStream(true).start();
         String output = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
         assertEquals(1, process.waitFor(), output);
@@ -238,7 +238,7 @@ class PruneTest {
     void aSignalLeavesWhatIsHealedUntilThen() throws Exception {
         Path out = folder.resolve("out");
         Path text = Files.writeString(folder.resolve("text.txt"), Files.readString(Run.HOME.resolve("examples/tinyshakespeare-heldout.txt")).substring(0, 20_000));
-        Process process = new ProcessBuilder(Path.of(System.getProperty("java.home"), "bin", "java").toString(), "@" + Run.HOME.resolve("isonorm-engine/src/main/resources/isonorm/jvm.args"), "-cp",
+        Process process = new ProcessBuilder(Path.of(System.getProperty("java.home"), "bin", "java").toString(), "@" + Run.HOME.resolve("isonorm-engine/src/main/resources/isonorm/jvm.args"), "-XX:TieredStopAtLevel=1", "-cp",
                 System.getProperty("java.class.path"), "isonorm.cli.Main", "prune", EXAMPLE.toString(), out.toString(), "--blocks", "1", "--text", text.toString(),
                 "--tokens", "128", "--window", "64", "--heal", "1000000").redirectErrorStream(true).start();
         for (int wait = 0; wait < 600 && process.isAlive() && !begun(); wait++) {

@@ -56,7 +56,7 @@ class TrainTest {
     @DisabledOnOs(OS.WINDOWS) // which ends a process at once
     void aSignalLeavesACheckpointAndSaysHowToGoOn() throws Exception {
         Path run = folder.resolve("run");
-        Process process = new ProcessBuilder(Path.of(System.getProperty("java.home"), "bin", "java").toString(), "@" + Run.HOME.resolve("isonorm-engine/src/main/resources/isonorm/jvm.args"), "-cp",
+        Process process = new ProcessBuilder(Path.of(System.getProperty("java.home"), "bin", "java").toString(), "@" + Run.HOME.resolve("isonorm-engine/src/main/resources/isonorm/jvm.args"), "-XX:TieredStopAtLevel=1", "-cp",
                 System.getProperty("java.class.path"), "isonorm.cli.Main", "train", tiny().toString(), "out=" + run, "steps=1000000", "eval.every=1000", "checkpoint.every=0",
                 "--quiet").redirectErrorStream(true).start();
         for (int wait = 0; wait < 600 && process.isAlive() && !(Files.exists(run.resolve("metrics.jsonl")) && Files.size(run.resolve("metrics.jsonl")) > 0); wait++) {
