@@ -5,7 +5,7 @@ One request alone, then --some (0 for none) and --requests at once, in turn; the
 taken; then of so many --writers (none if not given), first undisturbed, then while long prompts come one behind the other; then a short prompt sent 50 ms behind a long one.
 Prints tokens generated a second of each round, the ratio, the median and the 99th percentile of the times between tokens, and when the two first tokens came.
 """
-import argparse, http.client, json, random, statistics, threading, time, urllib.parse
+import argparse, http.client, json, random, statistics, sys, threading, time, urllib.parse
 
 p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 p.add_argument("url"); p.add_argument("--requests", type=int, default=32); p.add_argument("--prompt", type=int, default=128)
@@ -15,6 +15,10 @@ p.add_argument("--writers", type=lambda words: [int(word) for word in words.spli
 a = p.parse_args()
 u = urllib.parse.urlparse(a.url)
 rnd = random.Random(1)
+try:
+    http.client.HTTPConnection(u.hostname, u.port, timeout=10).request("GET", "/health")
+except OSError as e:
+    sys.exit(f"no server answers at {a.url}: {e}")
 
 
 def ask(prompt, tokens, stream=False, between=None):
