@@ -41,6 +41,7 @@ interface Pace {
         private double fixed = FIRST;
         private int writers;
         private double onlyWriting; // nanoseconds of a step
+        private boolean fresh; // whether it was the last step: later the machine, or what is compiled, may have become another
 
         @Override
         public int room(int writing) {
@@ -52,10 +53,13 @@ interface Pace {
             if (reading == 0) {
                 onlyWriting = writing == writers ? MEMORY * onlyWriting + (1 - MEMORY) * nanoseconds : nanoseconds;
                 writers = writing;
-            } else if (writing == writers) {
+                fresh = true;
+            } else if (writing == writers && fresh) {
+                fresh = false;
                 double more = nanoseconds / onlyWriting - 1;
-                double seen = more > 0 ? Math.clamp(reading / more - writing, LEAST, MOST) : MOST;
-                fixed = Math.pow(fixed, MEMORY) * Math.pow(seen, 1 - MEMORY);
+                // Of all rows that a step is worth, not of its fixed part alone: of many rows that is a small difference, in which noise would be large.
+                double rows = Math.clamp(more > 0 ? reading / more : MOST + writing, LEAST + writing, MOST + writing);
+                fixed = Math.pow(fixed + writing, MEMORY) * Math.pow(rows, 1 - MEMORY) - writing;
             }
         }
     }

@@ -62,6 +62,29 @@ class PaceTest {
         }
     }
 
+    /** Code that has been compiled meanwhile takes less, and says nothing beside a step from before. */
+    @Test
+    void whatOnlyWroteLongAgoIsNoMeasure() {
+        Pace pace = Pace.measured();
+        take(pace, 8, 1, 100, new SplittableRandom(5));
+        for (int i = 0; i < 100; i++) {
+            pace.took(1, pace.room(1), nanoseconds(8, 1 + pace.room(1)) / 2);
+        }
+        assertEquals(15, pace.room(1), 6);
+    }
+
+    /** Of many rows a step's fixed part is a small difference, which noise would hide. */
+    @Test
+    void besideManyWritersNoiseChangesLittle() {
+        Pace pace = Pace.measured();
+        SplittableRandom noise = new SplittableRandom(6);
+        for (int i = 0; i < 400; i++) {
+            int reading = i % 4 == 3 ? pace.room(32) : 0;
+            pace.took(32, reading, (long) (nanoseconds(8, 32 + reading) * (0.75 + 0.5 * noise.nextDouble())));
+            assertEquals(70, pace.room(32), 25, "step " + i);
+        }
+    }
+
     @Test
     void aStepThatWasHeldUpIsForgotten() {
         Pace pace = Pace.measured();
