@@ -171,6 +171,7 @@ public final class KvCache implements AutoCloseable {
     private final Optional<Encoded> encoded;
     private final List<Page> pages = new ArrayList<>();
     private int length;
+    private int expected;
     private volatile boolean closed;
 
     /** @param encoded what the encoder beside the model gave; it is let go with this */
@@ -229,6 +230,16 @@ public final class KvCache implements AutoCloseable {
         return new Paged(pages, l);
     }
 
+    /** Says how long it is going to be, so that its memory is got at once and not again and again, with copies of what there is. */
+    public void expect(int tokens) {
+        expected = tokens;
+    }
+
+    /** How many tokens it has memory for. */
+    int room() {
+        return pages.stream().mapToInt(Page::capacity).sum();
+    }
+
     /** Makes room for a length. */
     void reserve(int tokens) {
         if (closed) {
@@ -253,11 +264,11 @@ public final class KvCache implements AutoCloseable {
 
     /** The capacity of a page from token {@code first} on, in whole panels; none has room behind the context. */
     private int capacity(int first, int wanted) {
-        int larger = FIRST;
+        int larger = Math.clamp(expected - first, FIRST, PAGE);
         while (larger < wanted) {
             larger *= 2;
         }
-        return Math.ceilDiv(Math.clamp(context - first, wanted, larger), WIDTH) * WIDTH;
+        return Math.ceilDiv(Math.clamp(context - first, wanted, Math.min(PAGE, larger)), WIDTH) * WIDTH;
     }
 
     /** Keeps the keys and values of tokens {@code position} on: (tokens, heads * head width) each. */

@@ -40,6 +40,9 @@ public final class Batcher implements AutoCloseable {
     /** And so many of each at least while there is room, since a share of fewer is as slow. */
     private static final int LEAST = 16;
 
+    /** Memory is got at once for so many tokens of an answer at most: most end before they are as long as they may be. */
+    private static final int RECKONED = 256;
+
     /** A beginning of fewer tokens is read as fast as it is copied. */
     private static final int SHORTEST_BEGINNING = 16;
 
@@ -612,6 +615,7 @@ public final class Batcher implements AutoCloseable {
             this.sampler = new Sampler(request.sampling);
             this.random = sampler.random(request.row);
             this.text = request.prompt.clone();
+            sequence.expect(request.prompt.length + Math.min(request.maximumTokens, RECKONED));
             for (int id : request.prompt) {
                 seen.set(id);
             }

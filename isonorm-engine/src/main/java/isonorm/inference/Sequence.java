@@ -41,6 +41,16 @@ public final class Sequence implements AutoCloseable {
         }
     }
 
+    /** Says how many tokens it is going to hold, so that memory for as many is got at once; it may hold more or fewer. */
+    public void expect(int tokens) {
+        begin();
+        try {
+            cache.expect(tokens);
+        } finally {
+            end();
+        }
+    }
+
     /** One thread at a time continues a sequence. */
     void begin() {
         if (!continued.compareAndSet(false, true)) {

@@ -27,6 +27,7 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
 import java.util.SplittableRandom;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 
@@ -86,6 +87,31 @@ class KvCacheTest {
                     }
                 }
                 assertThrows(IllegalStateException.class, () -> begun.copy(1));
+            }
+        }
+    }
+
+    /** Else sequences of one length would all be copied in the same step. */
+    @Test
+    void whatIsExpectedHasItsMemoryAtOnce() throws IOException {
+        int[] tokens = new SplittableRandom(5).ints(CONTEXT, 0, VOCABULARY).toArray();
+        try (FusedModel model = FusedModel.load(model(), Compute.F32, 1)) {
+            for (int[] expectedAndRoom : new int[][] {{0, 128}, {100, 128}, {192, 192}, {200, 256}, {600, 512}, {100_000, 512}}) {
+                try (KvCache sequence = model.start()) {
+                    sequence.expect(expectedAndRoom[0]);
+                    read(model, sequence, Arrays.copyOf(tokens, 70));
+                    assertEquals(expectedAndRoom[1], sequence.room(), expectedAndRoom[0] + " are expected");
+                }
+            }
+            try (KvCache sequence = model.start(); KvCache longer = model.start()) {
+                float[] expected = read(model, sequence, Arrays.copyOf(tokens, 600));
+                longer.expect(80);
+                read(model, longer, Arrays.copyOf(tokens, 70));
+                longer.expect(560);
+                read(model, longer, Arrays.copyOfRange(tokens, 70, 513));
+                assertEquals(512 + 64, longer.room());
+                float[] given = read(model, longer, Arrays.copyOfRange(tokens, 513, 600));
+                assertArrayEquals(expected, given, Products.keepsRows() ? 0 : 1e-3f);
             }
         }
     }
