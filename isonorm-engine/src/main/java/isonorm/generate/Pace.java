@@ -18,13 +18,13 @@ interface Pace {
      * What was learned of the steps before.
      *
      * <p>A step over so many rows takes about {@code cost * (fixed + rows)}: weights come from memory once, and each row is multiplied by them. So beside {@code writing} rows there may be
-     * {@code (MOST_TIMES - 1) * (fixed + writing)} more. How many rows a step's fixed part is worth depends on the processor and on what weights are kept in; each step that reads tells it, beside
-     * the steps before it that only wrote as many.
+     * {@code (MOST_TIMES - 1) * (fixed + writing)} more. How many rows a step's fixed part is worth depends on the processor and on what weights are kept in; the first step
+     * that reads behind some that only wrote as many tells it.
      */
     final class Measured implements Pace {
 
-        /** A step that reads is to be below three times one that does not also where others use the machine at times. */
-        static final double MOST_TIMES = 2.75;
+        /** A step that reads is to be below three times one that does not, also where others use the machine at times. */
+        static final double MOST_TIMES = 2;
 
         /** Until steps were seen: of a Zen 5 in bfloat16. */
         private static final double FIRST = 8;
@@ -57,9 +57,8 @@ interface Pace {
             } else if (writing == writers && fresh) {
                 fresh = false;
                 double more = nanoseconds / onlyWriting - 1;
-                // Of all rows that a step is worth, not of its fixed part alone: of many rows that is a small difference, in which noise would be large.
-                double rows = Math.clamp(more > 0 ? reading / more : MOST + writing, LEAST + writing, MOST + writing);
-                fixed = Math.pow(fixed + writing, MEMORY) * Math.pow(rows, 1 - MEMORY) - writing;
+                double seen = more > 0 ? Math.clamp(reading / more - writing, LEAST, MOST) : MOST;
+                fixed = Math.pow(fixed, MEMORY) * Math.pow(seen, 1 - MEMORY);
             }
         }
     }

@@ -34,8 +34,8 @@ class PaceTest {
 
     @Test
     void untilStepsWereSeenItIsAsWellAsOneWasMeasured() {
-        assertEquals(15, Pace.measured().room(1));
-        assertEquals(70, Pace.measured().room(32));
+        assertEquals(9, Pace.measured().room(1));
+        assertEquals(40, Pace.measured().room(32));
     }
 
     @Test
@@ -58,7 +58,7 @@ class PaceTest {
         for (int i = 0; i < 200; i++) {
             int reading = i % 20 == 19 ? pace.room(4) : 0;
             pace.took(4, reading, 5 * nanoseconds(8, 4 + reading));
-            assertEquals(21, pace.room(4), 3, "step " + i);
+            assertEquals(12, pace.room(4), 2, "step " + i);
         }
     }
 
@@ -70,19 +70,7 @@ class PaceTest {
         for (int i = 0; i < 100; i++) {
             pace.took(1, pace.room(1), nanoseconds(8, 1 + pace.room(1)) / 2);
         }
-        assertEquals(15, pace.room(1), 6);
-    }
-
-    /** Of many rows a step's fixed part is a small difference, which noise would hide. */
-    @Test
-    void besideManyWritersNoiseChangesLittle() {
-        Pace pace = Pace.measured();
-        SplittableRandom noise = new SplittableRandom(6);
-        for (int i = 0; i < 400; i++) {
-            int reading = i % 4 == 3 ? pace.room(32) : 0;
-            pace.took(32, reading, (long) (nanoseconds(8, 32 + reading) * (0.75 + 0.5 * noise.nextDouble())));
-            assertEquals(70, pace.room(32), 25, "step " + i);
-        }
+        assertEquals(9, pace.room(1), 4);
     }
 
     @Test
@@ -91,8 +79,8 @@ class PaceTest {
         SplittableRandom noise = new SplittableRandom(3);
         take(pace, 8, 4, 100, noise);
         pace.took(4, pace.room(4), 3_000_000_000L);
-        assertTrue(pace.room(4) >= 15, pace.room(4) + " of 21 are read all the same");
+        assertTrue(pace.room(4) >= 9, pace.room(4) + " of 12 are read all the same");
         take(pace, 8, 4, 400, noise);
-        assertEquals(21, pace.room(4), 2);
+        assertEquals(12, pace.room(4), 2);
     }
 }
