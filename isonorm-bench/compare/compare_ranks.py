@@ -10,12 +10,13 @@ medians over rounds with their quartiles: seconds a step, of them those in which
 import argparse
 import json
 import os
-import socket
 import statistics
 import subprocess
 import sys
 
-from rounds import ISONORM, Table, run, spread
+from rounds import ISONORM, Table, free_port, run, spread
+
+BATCH = 8  # sequences a step
 
 # The peer's own program, with its model wrapped and a batch of the rank's rows.
 WRAPPED = """
@@ -28,15 +29,9 @@ exec(compile(source.replace("m = Model();", "m = torch.nn.parallel.DistributedDa
 """
 
 
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return str(s.getsockname()[1])
-
-
 def ranks(count, command):
     """What rank 0 of a group prints; where one fails, all are ended and so does this program."""
-    port = free_port()
+    port = str(free_port())
     processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=dict(os.environ, RANK=str(rank), WORLD_SIZE=str(count), LOCAL_RANK=str(rank),
                                                                                        LOCAL_WORLD_SIZE=str(count), MASTER_ADDR="127.0.0.1", MASTER_PORT=port, OMP_NUM_THREADS="1"))
                  for rank in range(count)]
@@ -62,14 +57,16 @@ def main():
     options = parser.parse_args()
     if options.peers and not options.python:
         parser.error("PEERS needs PYTHON behind it")
+    if not 1 < options.ranks <= BATCH or BATCH % options.ranks:
+        parser.error(f"--ranks must share {BATCH} sequences out evenly, got {options.ranks}")
     run([ISONORM, "--version"])  # builds, if need be
     table = Table("| type | what | seconds a step | of them waited | peak memory, MiB | compared with | ratio |", "|---|---|--:|--:|--:|---|--:|")
     for dtype in options.dtypes.split(","):
         sizes = ["--arch", options.arch, "--dtype", dtype, "--steps", str(options.steps)]
-        alone = [ISONORM, "bench", "train", *sizes, "--json", "--quiet"]
+        alone = [ISONORM, "bench", "train", *sizes, "--batch", str(BATCH), "--json", "--quiet"]
         programs = {"one process": lambda: run([*alone, "--threads", str(options.ranks)]), "ranks": lambda: ranks(options.ranks, [*alone, "--threads", "1"])}
         if options.peers:
-            programs["DDP"] = lambda: ranks(options.ranks, [options.python, "-c", WRAPPED, options.peers, *sizes, "--batch", str(8 // options.ranks), "--threads", "1"])
+            programs["DDP"] = lambda: ranks(options.ranks, [options.python, "-c", WRAPPED, options.peers, *sizes, "--batch", str(BATCH // options.ranks), "--threads", "1"])
         names, results = list(programs), {name: [] for name in programs}
         for i in range(options.rounds):
             for name in names[i % len(names):] + names[:i % len(names)]:

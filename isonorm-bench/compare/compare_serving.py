@@ -18,13 +18,12 @@ import os
 import pathlib
 import random
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 
-from rounds import ISONORM, spread
+from rounds import ISONORM, free_port, spread
 
 WORDS = 1000
 START = 120
@@ -40,12 +39,6 @@ def folder_of(checkpoint, folder):
                "model": {"type": "WordLevel", "unk_token": "t0", "vocab": {f"t{i}": i for i in range(size)}}}, open(f"{folder}/tokenizer.json", "w"))
     json.dump({"tokenizer_class": "PreTrainedTokenizerFast", "unk_token": "t0"}, open(f"{folder}/tokenizer_config.json", "w"))
     json.dump({"do_sample": False, "pad_token_id": 0}, open(f"{folder}/generation_config.json", "w"))
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 class Server:

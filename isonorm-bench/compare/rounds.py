@@ -1,5 +1,6 @@
-"""What the comparisons share: running a program, a sample's middle with its spread, and how a table begins."""
+"""What the comparisons share: running a program, a free port, a sample's middle with its spread, and how a table begins."""
 import os
+import socket
 import statistics
 import subprocess
 import sys
@@ -24,6 +25,13 @@ def run(command):
     if done.returncode != 0:
         sys.exit(f"{' '.join(command)} ended with {done.returncode}")
     return done.stdout
+
+
+def free_port():
+    """A port of this machine that nobody listens on."""
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
 
 
 class Table:

@@ -33,9 +33,9 @@ import org.junit.jupiter.api.io.TempDir;
 class GroupOfProcessesTest {
 
     /** What all runs are compared at. */
-    private static final String LAST = "checkpoint-0000040";
+    private static final String LAST = "checkpoint-0000050";
 
-    private static final int STEPS = 40;
+    private static final int STEPS = 50;
 
     @TempDir
     Path folder;
@@ -92,7 +92,7 @@ class GroupOfProcessesTest {
         untilLast(2, "killed");
         assertArrayEquals(Files.readAllBytes(folder.resolve("undisturbed").resolve(LAST).resolve("model.safetensors")),
                 Files.readAllBytes(folder.resolve("killed").resolve(LAST).resolve("model.safetensors")));
-        untilLast(3, "moved");
+        untilLast(4, "moved");
         for (String name : List.of("killed", "moved")) {
             assertTrue(Files.readString(folder.resolve(name).resolve("rank-0.log")).contains(" going on from "), name);
         }

@@ -361,6 +361,11 @@ public record Architecture(
         };
     }
 
+    /** Whether no block's attention sees a position behind its own. */
+    public boolean causal() {
+        return blocks.stream().allMatch(block -> block.mixer().causal());
+    }
+
     /** Whether a classifier reads what the norm gives for one position, or the mean of what it gives for several, and nothing else does. */
     private static boolean foldable(Output.Pooling pooling) {
         return switch (pooling) {

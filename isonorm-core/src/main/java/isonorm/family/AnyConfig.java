@@ -48,13 +48,12 @@ final class AnyConfig {
         if (!encoder && !config.modelClass().endsWith("EncoderModel")) {
             config.requireFlag(false, "is_encoder_decoder");
         }
-        boolean causal = architecture.blocks().stream().allMatch(block -> block.mixer().causal());
-        if (causal) {
+        if (architecture.causal()) {
             config.requireFlag(true, "is_causal");
         }
         requireHead(config, switch (architecture.output()) {
             case Output.Words _ when encoder -> Set.of("ConditionalGeneration");
-            case Output.Words _ -> causal ? Set.of("CausalLM") : Set.of("MaskedLM", "PreTraining");
+            case Output.Words _ -> architecture.causal() ? Set.of("CausalLM") : Set.of("MaskedLM", "PreTraining");
             case Output.Labels labels when labels.pooling() == Output.Pooling.EVERY && architecture.embedding() instanceof Embedding.Sound ->
                     Set.of("CTC", "AudioFrameClassification");
             case Output.Labels labels when labels.pooling() == Output.Pooling.EVERY -> Set.of("TokenClassification", "QuestionAnswering", "PreTraining");

@@ -1,7 +1,6 @@
 package isonorm.family;
 
 import isonorm.architecture.Architecture;
-import isonorm.architecture.Block;
 import isonorm.architecture.Output;
 import isonorm.architecture.Part;
 import isonorm.checkpoint.CheckpointException;
@@ -22,7 +21,7 @@ final class DecoderLabels {
         Architecture architecture = description.architecture();
         Task task = Task.of(config);
         boolean words = architecture.output() instanceof Output.Words head && head.projectedWidth() == 0 && head.transform().isEmpty();
-        if (!words || architecture.companion().isPresent() || !architecture.blocks().stream().map(Block::mixer).allMatch(mixer -> mixer.causal())) {
+        if (!words || architecture.companion().isPresent() || !architecture.causal()) {
             return description;
         }
         return switch (task) {

@@ -3,7 +3,6 @@ package isonorm.family;
 import static java.util.Objects.requireNonNull;
 
 import isonorm.architecture.Architecture;
-import isonorm.architecture.Block;
 import isonorm.architecture.Companion;
 import isonorm.architecture.Embedding;
 import isonorm.architecture.Output;
@@ -73,7 +72,7 @@ public final class RemoteCode {
         }
         return switch (architecture.output()) {
             case Output.Words _ when architecture.companion().orElse(null) instanceof Companion.Encoder -> "ForConditionalGeneration";
-            case Output.Words _ -> causal(architecture) ? "ForCausalLM" : "ForMaskedLM";
+            case Output.Words _ -> architecture.causal() ? "ForCausalLM" : "ForMaskedLM";
             case Output.Hidden _ -> "Model";
             case Output.Labels labels -> switch (architecture.embedding()) {
                 case Embedding.Tokens _ -> labels.pooling() == Output.Pooling.EVERY ? "ForTokenClassification" : "ForSequenceClassification";
@@ -82,10 +81,6 @@ public final class RemoteCode {
                 case Embedding.Sound _ -> labels.pooling() == Output.Pooling.EVERY ? "ForCTC" : "ForAudioClassification";
             };
         };
-    }
-
-    private static boolean causal(Architecture architecture) {
-        return architecture.blocks().stream().map(Block::mixer).allMatch(mixer -> mixer.causal());
     }
 
     /** Writes them into a folder. */

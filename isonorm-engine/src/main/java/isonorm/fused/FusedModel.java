@@ -167,7 +167,7 @@ public final class FusedModel implements Runner {
      * an encoder writes has no padding before it, whose tokens would not count as positions.
      */
     private static boolean continues(Architecture architecture) {
-        return architecture.blocks().stream().allMatch(block -> block.mixer().causal())
+        return architecture.causal()
                 && architecture.embedding() instanceof Embedding.Tokens tokens
                 && (tokens.special().equals(Embedding.Special.NONE) || architecture.companion().isPresent() && tokens.special().hidden().isEmpty());
     }

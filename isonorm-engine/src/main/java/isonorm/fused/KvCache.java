@@ -197,6 +197,7 @@ public final class KvCache implements AutoCloseable {
         KvCache copy = new KvCache(blocks, encoded.map(Encoded::held), type, context);
         int full = tokens / PAGE;
         pages.subList(0, full).forEach(page -> copy.pages.add(page.held()));
+        copy.expected = expected; // so that what goes on like this one is not copied again
         copy.reserve(tokens);
         if (tokens % PAGE > 0) {
             copy(pages.get(full), copy.pages.get(full), tokens % PAGE);

@@ -74,7 +74,7 @@ final class Weights {
 
     /** Whether a model's weights are worth being brought into panels. */
     static boolean packs(Architecture architecture, Compute compute) {
-        boolean manyRows = architecture.blocks().stream().anyMatch(block -> !block.mixer().causal());
+        boolean manyRows = !architecture.causal();
         return manyRows || architecture.parameterCount() * compute.bytes() <= MOST;
     }
 

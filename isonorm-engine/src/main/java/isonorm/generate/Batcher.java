@@ -615,7 +615,7 @@ public final class Batcher implements AutoCloseable {
             this.sampler = new Sampler(request.sampling);
             this.random = sampler.random(request.row);
             this.text = request.prompt.clone();
-            sequence.expect(request.prompt.length + Math.min(request.maximumTokens, RECKONED));
+            sequence.expect(Math.min(context, request.prompt.length + Math.min(request.maximumTokens, RECKONED)));
             for (int id : request.prompt) {
                 seen.set(id);
             }

@@ -61,8 +61,7 @@ sealed interface OutputLayer {
 
         /** The last position of each row of the batch that is no padding; 0 where all are. */
         int[] lastSeen() {
-            return IntStream.range(0, count()).map(row -> IntStream.iterate(length - 1, token -> token - 1)
-                    .filter(token -> token == 0 || tokens.isEmpty() || tokens.get().seen(row, token)).findFirst().orElseThrow()).toArray();
+            return IntStream.range(0, count()).map(row -> IntStream.range(0, length).filter(token -> tokens.isEmpty() || tokens.get().seen(row, token)).max().orElse(0)).toArray();
         }
 
         /** The tokens from {@code first} on of each row of the batch. */

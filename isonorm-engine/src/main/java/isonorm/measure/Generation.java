@@ -68,7 +68,7 @@ public record Generation(Loaded.Engine engine, int threads, int prompt, int toke
             throw new IllegalArgumentException("generation needs a model with a head over tokens, this one gives "
                     + (architecture.output() instanceof Output.Labels ? "scores" : "hidden states"));
         }
-        if (architecture.blocks().stream().anyMatch(block -> !block.mixer().causal())) {
+        if (!architecture.causal()) {
             throw new IllegalArgumentException("generation needs a model that predicts the next token, this one sees the tokens it would predict");
         }
         int needed = Math.max(prompt, before() + tokens);

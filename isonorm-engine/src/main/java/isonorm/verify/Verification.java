@@ -326,7 +326,7 @@ public final class Verification {
     }
 
     private static boolean causal(Architecture architecture) {
-        return architecture.blocks().stream().allMatch(block -> block.mixer().causal());
+        return architecture.causal();
     }
 
     private boolean resident() {

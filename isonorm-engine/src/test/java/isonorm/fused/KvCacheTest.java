@@ -103,6 +103,13 @@ class KvCacheTest {
                     assertEquals(expectedAndRoom[1], sequence.room(), expectedAndRoom[0] + " are expected");
                 }
             }
+            try (KvCache sequence = model.start()) {
+                sequence.expect(192);
+                read(model, sequence, Arrays.copyOf(tokens, 70));
+                try (KvCache copy = sequence.copy(64)) {
+                    assertEquals(192, copy.room(), "of a copy too");
+                }
+            }
             try (KvCache sequence = model.start(); KvCache longer = model.start()) {
                 float[] expected = read(model, sequence, Arrays.copyOf(tokens, 600));
                 longer.expect(80);

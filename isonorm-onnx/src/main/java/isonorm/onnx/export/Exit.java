@@ -168,19 +168,24 @@ record Exit(Operators graph, Weights weights, Norms norms, FeedForwardPart activ
         return graph.gather(h, graph.integer(position), 1);
     }
 
+    /** A position of its own of each row, by places (B, 1). */
+    private String atEach(String h, String places) {
+        return graph.apply("GatherND", Map.of("batch_dims", Attribute.of(1)), h, places);
+    }
+
     /** The mean of some positions. */
     private String mean(String h, int from, int to) {
         return graph.reduced("ReduceMean", graph.slice(h, 1, from, to), 1, false);
     }
 
-    /** The last position that is no padding; the first where all are. */
+    /** The last position that is no padding. */
     private String last(String h, Optional<String> mask) {
         if (mask.isEmpty()) {
             return at(h, -1);
         }
         String seen = graph.cast(mask.get(), ElementType.INT32);
         String place = graph.apply("ArgMax", Map.of("axis", Attribute.of(1), "keepdims", Attribute.of(1), "select_last_index", Attribute.of(1)), seen);
-        return graph.apply("GatherND", Map.of("batch_dims", Attribute.of(1)), h, place);
+        return atEach(h, place);
     }
 
     /** The mean of those that are no padding. */
@@ -221,7 +226,7 @@ record Exit(Operators graph, Weights weights, Norms norms, FeedForwardPart activ
         Embedding.Tokens table = (Embedding.Tokens) architecture.embedding();
         String marks = table.special().end().isPresent() ? graph.apply("Equal", ids, graph.integer(table.special().end().getAsInt())) : ids;
         String place = graph.apply("ArgMax", Map.of("axis", Attribute.of(1), "keepdims", Attribute.of(1)), graph.cast(marks, ElementType.INT32));
-        return graph.apply("GatherND", Map.of("batch_dims", Attribute.of(1)), states, place);
+        return atEach(states, place);
     }
 
     private String probed(Output.Probe probe, String y) throws IOException {

@@ -74,7 +74,7 @@ public final class Exporter {
     /** Whether a model's decoder can go on from keys and values. */
     public static boolean continues(Architecture architecture) {
         return architecture.output() instanceof Output.Words && architecture.companion().isEmpty()
-                && architecture.blocks().stream().allMatch(block -> block.mixer().causal());
+                && architecture.causal();
     }
 
     /**
