@@ -100,8 +100,8 @@ class ForwardPassTest {
     }
 
     /**
-     * A pass leaves nothing behind: not the outputs of 200 passes, 260 MB, nor what was computed in between. The heap grows under this test
-     * too, and so does what the allocator keeps for each thread.
+     * A pass leaves nothing behind: not the outputs of 40 passes, 52 MB, nor what was computed in between. The heap grows under this test too,
+     * and so does what the allocator keeps for each thread, but not every time.
      */
     @Test
     @EnabledOnOs(OS.LINUX)
@@ -114,13 +114,17 @@ class ForwardPassTest {
                 run(resident, batch);
                 run(streaming, batch);
             }
-            long before = residentKilobytes();
-            for (int i = 0; i < 100; i++) {
-                run(resident, batch);
-                run(streaming, batch);
+            long[] grown = new long[5];
+            for (int i = 0; i < grown.length; i++) {
+                long before = residentKilobytes();
+                for (int j = 0; j < 20; j++) {
+                    run(resident, batch);
+                    run(streaming, batch);
+                }
+                grown[i] = residentKilobytes() - before;
             }
-            long grown = residentKilobytes() - before;
-            assertTrue(grown < 100_000, "resident memory grew by " + grown + " kB in 200 passes");
+            Arrays.sort(grown);
+            assertTrue(grown[2] < 20_000, "resident memory grew by " + Arrays.toString(grown) + " kB, each in 40 passes");
         }
     }
 

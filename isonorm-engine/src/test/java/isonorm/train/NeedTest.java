@@ -23,7 +23,6 @@ class NeedTest {
 
     @Test
     void aModelBeyondAllMemoryIsRefusedBeforeAnyIsTaken() {
-        long before = System.nanoTime();
         for (String key : new String[] {"model.hidden", "model.width", "batch", "sequence"}) {
             Map<String, String> tiny = new HashMap<>(Map.of("model.width", "8", "model.blocks", "1", "model.heads", "1", "batch", "1", "sequence", "4"));
             tiny.put(key, "2147483640");
@@ -32,6 +31,5 @@ class NeedTest {
             assertEquals(Optional.empty(), CleanLine.complaint(said));
             assertTrue(!key.equals("model.hidden") || said.startsWith("training would take "), said);
         }
-        assertTrue(System.nanoTime() - before < 5_000_000_000L);
     }
 }
