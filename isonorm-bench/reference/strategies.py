@@ -179,6 +179,34 @@ def lns(m, h, l):  # 2502.05795, equation 7: what both norms of block l give, ti
     return h + m.mlp(factor * norm(m, h, l, "mlp_norm"), l)
 
 
+def lns_before_norm(m, h, l):  # 2502.05795, table 8: where else the factor could stand
+    factor = 1 / math.sqrt(l + 1)
+    h = h + m.attention(norm(m, factor * h, l, "attention_norm"), l)
+    return h + m.mlp(norm(m, factor * h, l, "mlp_norm"), l)
+
+
+def lns_branches(m, h, l):
+    factor = 1 / math.sqrt(l + 1)
+    h = h + factor * m.attention(norm(m, h, l, "attention_norm"), l)
+    return h + factor * m.mlp(norm(m, h, l, "mlp_norm"), l)
+
+
+def lns_residual(m, h, l):
+    factor = 1 / math.sqrt(l + 1)
+    h = factor * (h + m.attention(norm(m, h, l, "attention_norm"), l))
+    return factor * (h + m.mlp(norm(m, h, l, "mlp_norm"), l))
+
+
+def lns_attention(m, h, l):
+    h = h + m.attention(1 / math.sqrt(l + 1) * norm(m, h, l, "attention_norm"), l)
+    return h + m.mlp(norm(m, h, l, "mlp_norm"), l)
+
+
+def lns_mlp(m, h, l):
+    h = h + m.attention(norm(m, h, l, "attention_norm"), l)
+    return h + m.mlp(1 / math.sqrt(l + 1) * norm(m, h, l, "mlp_norm"), l)
+
+
 def mix(m, h, l):  # 2412.13795: the first floor(L / 4) blocks are Post-LN, the rest Pre-LN
     return (post if l < math.floor(BLOCKS / 4) else pre)(m, h, l)
 
@@ -376,9 +404,19 @@ def completep(kind, base_width, base_blocks):
     return trained(Model(kind, pre, "layer", branch=1 / depths, logits=1 / widths, score=1 / HEAD), optimizers)
 
 
+# Where else LayerNorm Scaling could stand: values of strategy.scaling.
+SCALINGS = {
+    "lns-before-norm": (lns_before_norm, None, {}),
+    "lns-branches": (lns_branches, None, {}),
+    "lns-residual": (lns_residual, None, {}),
+    "lns-attention": (lns_attention, None, {}),
+    "lns-mlp": (lns_mlp, None, {}),
+}
+
+
 def all_losses():
     losses = {}
-    for name, (block, kind_of_norm, more) in STRATEGIES.items():
+    for name, (block, kind_of_norm, more) in {**STRATEGIES, **SCALINGS}.items():
         for kind in ("gpt2", "llama"):
             own = kind_of_norm or ("layer" if kind == "gpt2" else "rms")
             losses[f"{name} {kind}"] = trained(Model(kind, block, own, **more))

@@ -1,6 +1,7 @@
 package isonorm.family;
 
 import isonorm.architecture.Architecture;
+import isonorm.architecture.LayerNormScaling;
 import isonorm.architecture.Placement;
 import isonorm.checkpoint.CheckpointException;
 import isonorm.checkpoint.Config;
@@ -11,6 +12,7 @@ import java.io.IOException;
 import java.io.InputStream;
 import java.io.UncheckedIOException;
 import java.util.Arrays;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -34,6 +36,7 @@ public final class Isonorm implements Family {
     private static final String QUANT_METHOD = "isonorm";
     private static final String LEFT_OUT = "left_out_dimension";
     private static final String CONSTANTS = "layernorm_scaling";
+    private static final List<String> CONSTANTS_OF = List.of("attention_norm", "mlp_norm", "branches");
 
     private static String version() {
         Properties properties = new Properties();
@@ -127,26 +130,53 @@ public final class Isonorm implements Family {
     }
 
     /**
-     * A config.json, of any family, that says by which constants what the norms of each block give, or of images what its branches write, was multiplied in
-     * training (LayerNorm Scaling, arXiv 2502.05795). The weights contain them: who computes with the model needs not know, who goes on training does.
-     *
-     * @param constants one for each block
+     * A config.json, of any family, that says by which constants of each block LayerNorm Scaling multiplied in training. The weights contain them: who computes
+     * with the model needs not know, who goes on training does. One list is of all norms before sub-layers, or of images of what branches write.
      */
-    public static Config withConstants(Config config, double[] constants) {
-        return config.with(CONSTANTS, Arrays.stream(constants).boxed().toList());
+    public static Config withConstants(Config config, LayerNormScaling constants, boolean images) {
+        boolean norms = constants.branches().length == 0 && Arrays.equals(constants.attention(), constants.mlp());
+        boolean branches = constants.attention().length == 0 && constants.mlp().length == 0;
+        if (constants.none()) {
+            return config;
+        }
+        if (images ? branches : norms) {
+            return config.with(CONSTANTS, list(images ? constants.branches() : constants.attention()));
+        }
+        Map<String, Object> places = new LinkedHashMap<>();
+        double[][] all = {constants.attention(), constants.mlp(), constants.branches()};
+        for (int i = 0; i < all.length; i++) {
+            if (all[i].length > 0) {
+                places.put(CONSTANTS_OF.get(i), list(all[i]));
+            }
+        }
+        return config.with(CONSTANTS, places);
+    }
+
+    private static List<Double> list(double[] numbers) {
+        return Arrays.stream(numbers).boxed().toList();
     }
 
     /**
-     * The constants that weights contain, one for each block; empty where there are none.
+     * The constants of LayerNorm Scaling that weights contain.
      *
      * @throws CheckpointException if they are not one positive number for each of so many blocks
      */
-    public static double[] constants(Config config, int blocks) throws CheckpointException {
-        List<?> list = config.list(CONSTANTS);
+    public static LayerNormScaling constants(Config config, int blocks, boolean images) throws CheckpointException {
+        Config places = config.object(CONSTANTS);
+        if (places.isEmpty()) {
+            double[] all = constants(config, CONSTANTS, blocks);
+            return images ? LayerNormScaling.ofBranches(all) : LayerNormScaling.ofNorms(all);
+        }
+        return new LayerNormScaling(constants(places, CONSTANTS_OF.get(0), blocks), constants(places, CONSTANTS_OF.get(1), blocks),
+                constants(places, CONSTANTS_OF.get(2), blocks));
+    }
+
+    private static double[] constants(Config config, String key, int blocks) throws CheckpointException {
+        List<?> list = config.list(key);
         double[] constants = list.stream().mapToDouble(each -> each instanceof Number number ? number.doubleValue() : Double.NaN).toArray();
         boolean sound = Arrays.stream(constants).allMatch(constant -> constant > 0 && constant < Double.POSITIVE_INFINITY);
-        if (config.has(CONSTANTS) && (!sound || constants.length != blocks)) {
-            throw Config.unsupported(CONSTANTS, list, "a positive number for each of " + blocks + " blocks");
+        if (config.has(key) && (!sound || constants.length != blocks)) {
+            throw Config.unsupported(key, list, "a positive number for each of " + blocks + " blocks");
         }
         return constants;
     }
@@ -202,12 +232,24 @@ public final class Isonorm implements Family {
 
     @Override
     public Config keeping(Config config, List<Integer> kept, Architecture left) throws CheckpointException {
-        Config fewer = config.with("format_version", ArchitectureJson.version(left)).with("architecture", ArchitectureJson.write(left));
-        List<?> constants = config.list(CONSTANTS);
-        if (!constants.isEmpty()) {
-            fewer = fewer.with(CONSTANTS, kept.stream().filter(block -> block < constants.size()).map(constants::get).toList());
-        }
+        Config fewer = keepingConstants(config, kept).with("format_version", ArchitectureJson.version(left)).with("architecture", ArchitectureJson.write(left));
         Config source = config.object("source_config");
         return source.isEmpty() ? fewer : fewer.with("source_config", Families.of(source).keeping(source, kept, left));
+    }
+
+    /** A config.json of any family with the constants of some blocks alone. */
+    static Config keepingConstants(Config config, List<Integer> kept) {
+        Config places = config.object(CONSTANTS);
+        if (places.isEmpty()) {
+            return config.has(CONSTANTS) ? config.with(CONSTANTS, kept(config.list(CONSTANTS), kept)) : config;
+        }
+        Map<String, Object> fewer = new LinkedHashMap<>();
+        CONSTANTS_OF.stream().filter(places::has).forEach(place -> fewer.put(place, kept(places.list(place), kept)));
+        return config.with(CONSTANTS, fewer);
+    }
+
+    /** Of what there is for each block, what there is for those that are kept. */
+    private static List<?> kept(List<?> all, List<Integer> kept) {
+        return kept.stream().filter(block -> block < all.size()).map(all::get).toList();
     }
 }

@@ -351,7 +351,7 @@ final class Reading {
     /** A config with fewer blocks: how many there are, under all of {@code names} that it has, and every list with an entry a block. */
     static Config keeping(Config config, List<Integer> kept, String... names) throws CheckpointException {
         int count = config.integer(names);
-        Config fewer = config;
+        Config fewer = Isonorm.keepingConstants(config, kept);
         for (String name : names) {
             fewer = fewer.has(name) ? fewer.with(name, kept.size()) : fewer;
         }

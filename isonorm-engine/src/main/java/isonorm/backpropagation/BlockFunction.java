@@ -87,7 +87,7 @@ final class BlockFunction {
         }
         this.scales = scales;
         this.depth = architecture.blocks().size() == 1 ? 0 : (double) l / (architecture.blocks().size() - 1);
-        this.factor = scales.branch(l) * block.branch();
+        this.factor = scales.constants().branch(l) * block.branch();
         this.changed = scales.changesBranches(l) || block.branch() != 1;
         this.width = architecture.streamWidth();
         SubLayer mixer = switch (block.mixer()) {
@@ -110,7 +110,8 @@ final class BlockFunction {
             throw new IllegalArgumentException("a norm without a gain cannot carry the factor of what a branch writes, got " + factor + " in block " + l
                     + "; take a norm with a gain");
         }
-        Optional<NormFunction> norm = norm(from, Architecture.norms(block).contains(parts.norm), Role.of(parts.norm, l, GAIN), scales.norm(l));
+        Optional<NormFunction> norm = norm(from, Architecture.norms(block).contains(parts.norm), Role.of(parts.norm, l, GAIN),
+                scales.constants().norm(l, parts.norm == ATTENTION_NORM));
         Optional<NormFunction> outputNorm = norm(
                 from, Architecture.outputNorms(block).contains(parts.outputNorm), Role.of(parts.outputNorm, l, GAIN), 1);
         return new Branch(number, placement,

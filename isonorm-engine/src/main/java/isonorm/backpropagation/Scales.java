@@ -1,33 +1,25 @@
 package isonorm.backpropagation;
 
+import isonorm.architecture.LayerNormScaling;
 import isonorm.kernel.Rows;
 import isonorm.weights.Seed;
 import java.util.SplittableRandom;
 
 /**
- * Constants of training that a checkpoint needs none of: factors of norms, and what is dropped by chance.
+ * What training has and a checkpoint needs not: LayerNorm Scaling's constants, and what is dropped by chance.
  *
- * @param norms what the norms before the sub-layers of each block are multiplied with behind their gain; empty for ones
- * @param branches what is multiplied with what both branches of a block write; empty for ones
+ * @param constants what norms before sub-layers are multiplied with behind their gain, and what branches write
  * @param dropout the probability with which a value that enters the stream is dropped
  * @param depth the probability with which the last block's branches are left out for a whole sequence, rising from zero at the first
  *     block (stochastic depth)
  */
-public record Scales(double[] norms, double[] branches, double dropout, double depth) {
+public record Scales(LayerNormScaling constants, double dropout, double depth) {
 
-    public static final Scales NONE = new Scales(new double[0], new double[0], 0, 0);
-
-    public double norm(int l) {
-        return norms.length == 0 ? 1 : norms[l];
-    }
-
-    public double branch(int l) {
-        return branches.length == 0 ? 1 : branches[l];
-    }
+    public static final Scales NONE = new Scales(LayerNormScaling.NONE, 0, 0);
 
     /** Whether something happens to what the branches of block l write. */
     boolean changesBranches(int l) {
-        return dropout > 0 || depth > 0 || branch(l) != 1;
+        return dropout > 0 || depth > 0 || constants.branch(l) != 1;
     }
 
     /** What happens to the branch with a number, in a block at a share of the depth. */

@@ -44,7 +44,19 @@ record BlockStrategy(
     /** What is scaled, L being the number of the model's blocks and l a block's number from 1. */
     public enum Scaling {
         /** What the norms before the sub-layers of block l give, or of images what its branches write, by 1/sqrt(l) (LayerNorm Scaling, arXiv 2502.05795). */
-        LAYERNORM_SCALING("lns", "the factor of what is normalized"),
+        LAYERNORM_SCALING("lns", Scaling.PLACE),
+        /** What these norms give, of images too. */
+        LNS_NORMS("lns-norms", Scaling.PLACE),
+        /** What the norm before attention gives, and not that before the MLP. */
+        LNS_ATTENTION("lns-attention", Scaling.PLACE),
+        /** What the norm before the MLP gives, and not that before attention. */
+        LNS_MLP("lns-mlp", Scaling.PLACE),
+        /** What these norms read: N(h/sqrt(l)), which is the norm of h with l times the epsilon. */
+        LNS_BEFORE_NORM("lns-before-norm", Scaling.PLACE),
+        /** What the branches of block l write. */
+        LNS_BRANCHES("lns-branches", Scaling.PLACE),
+        /** Each sum of block l: (h + F(N(h)))/sqrt(l). */
+        LNS_RESIDUAL("lns-residual", Scaling.PLACE),
         /** The stream where a branch is added, by (2L)^(1/4) (DeepNorm, arXiv 2203.00555). */
         DEEPNORM("deepnorm", "the factor of the skip"),
         /** The stream where a branch is added, by 2L (Keel, arXiv 2601.19895, but for its first block). */
@@ -58,6 +70,8 @@ record BlockStrategy(
         /** The stream behind each sum, by 1 - SiLU(g) for a learned g (GPAS, arXiv 2506.22049). */
         GPAS("gpas", "the gates of the stream");
 
+        private static final String PLACE = "where LayerNorm Scaling stands";
+
         private final String label;
         private final String says;
 
@@ -69,6 +83,21 @@ record BlockStrategy(
         /** The word in a configuration. */
         public String label() {
             return label;
+        }
+
+        /** Whether it is 1/sqrt(l), at one place or another. */
+        boolean isLayerNormScaling() {
+            return says.equals(PLACE);
+        }
+
+        /** Whether both norms before the sub-layers have the factor. */
+        boolean ofNorms(boolean images) {
+            return this == LNS_NORMS || this == LAYERNORM_SCALING && !images;
+        }
+
+        /** Whether what branches write has it. */
+        boolean ofBranches(boolean images) {
+            return this == LNS_BRANCHES || this == LAYERNORM_SCALING && images;
         }
     }
 
@@ -187,10 +216,14 @@ record BlockStrategy(
     /** What speaks against a combination, which is trained all the same. */
     List<String> warnings() {
         List<String> warnings = new ArrayList<>();
-        if (scalings.contains(Scaling.LAYERNORM_SCALING)
+        if (scalings.stream().anyMatch(Scaling::isLayerNormScaling)
                 && (initialization == Initialization.SCALED || initialization == Initialization.DEPTH_SCALED)) {
             warnings.add("LayerNorm Scaling with " + initialization.label + " initialization loses its gain: both make deep branches small"
                     + " (arXiv 2502.05795); take initialization normal");
+        }
+        if (scalings.contains(Scaling.LNS_RESIDUAL)) {
+            warnings.add("LayerNorm Scaling behind the residual takes the early blocks out of the stream, and diverges in the paper's ablation (arXiv 2502.05795,"
+                    + " table 8); lns stands behind the norms");
         }
         if (scalings.contains(Scaling.DEEPNORM) && initialization != Initialization.DEEPNORM) {
             warnings.add("DeepNorm's bound holds with its own initialization only (arXiv 2203.00555); take initialization deepnorm");
@@ -205,9 +238,10 @@ record BlockStrategy(
      * A block of this strategy in the place of a family's.
      *
      * @param model the kind of the model's norms
+     * @param l the block's number, from 0
      * @param L how many blocks the model has
      */
-    Block applied(Block family, NormKind model, int L) {
+    Block applied(Block family, NormKind model, int l, int L) {
         NormKind own = kind.orElse(model);
         if (scalings.contains(Scaling.LAYERSCALE) && model.readsCompressed()) {
             throw new IllegalArgumentException("what is written to a CRMSNorm's stream must sum to zero, and a LayerScale changes that; take kind rmsnorm,"
@@ -215,11 +249,23 @@ record BlockStrategy(
         }
         Norm norm = normalizes() ? norm(family.norm(), own) : family.norm().withAffine(Affine.NONE);
         Norm inside = norm(family.norm(), own.readsCompressed() ? NormKind.RMS : own);
+        if (scalings.contains(Scaling.LNS_BEFORE_NORM)) {
+            if (own == NormKind.DYNAMIC_TANH || !readsOnly(attention) || !readsOnly(mlp)) {
+                throw new IllegalArgumentException("lns-before-norm divides what a norm of the stream reads before a sub-layer, got placement " + attention.label() + "/"
+                        + mlp.label() + " and kind " + own.label() + "; take placement pre and kind layernorm or rmsnorm, or scaling lns");
+            }
+            norm = norm.withEpsilon(norm.epsilon() * (l + 1)); // N(c h) is N(h) with epsilon / c^2
+        }
+        double residual = scalings.contains(Scaling.LNS_RESIDUAL) ? 1 / Math.sqrt(l + 1) : 1;
         double skip = scalings.contains(Scaling.DEEPNORM) ? Math.pow(2.0 * L, 0.25) : scalings.contains(Scaling.KEEL) ? 2.0 * L : 1;
         BranchScale scale = scalings.contains(Scaling.LAYERSCALE) ? BranchScale.VECTOR
                 : scalings.contains(Scaling.SKIPINIT) ? BranchScale.NUMBER : family.scale();
         return new Block(attention, mlp, family.wiring(), norm, mixer(family.mixer(), inside), family.cross(), feedForward(family.feedForward(), inside),
-                skip, family.branch(), scale, scalings.contains(Scaling.GPAS), family.recentre());
+                skip * residual, family.branch() * residual, scale, scalings.contains(Scaling.GPAS), family.recentre());
+    }
+
+    private static boolean readsOnly(Placement placement) {
+        return placement == Placement.PRE || placement == Placement.NONE;
     }
 
     /** A norm of that kind in the place of a family's, with the gain and bias that the kind is known with. */

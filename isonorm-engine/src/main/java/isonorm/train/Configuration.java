@@ -62,7 +62,8 @@ public final class Configuration {
         add("strategy", "pre-ln", "one of the named strategies");
         add("strategy.kind", "", "layernorm, rmsnorm, crmsnorm or dyt in place of the strategy's");
         add("strategy.placement", "", "pre, post, peri, output, both, dual or none in place of the strategy's; pre/post for attention/MLP");
-        add("strategy.scaling", "", "none, lns, deepnorm, keel, layerscale, skipinit, heads, gpas, or several as lns+heads, in place of the strategy's");
+        add("strategy.scaling", "", "none, lns (or, of its other places, lns-norms, lns-attention, lns-mlp, lns-before-norm, lns-branches, lns-residual), deepnorm, keel, "
+                + "layerscale, skipinit, heads, gpas, or several as lns+heads, in place of the strategy's");
         add("strategy.inner", "", "none, qk, qk-projection, qkv, sub, hidden, or several as qk+sub, in place of the strategy's");
         add("strategy.embedding-norm", "", "true or false in place of the strategy's");
         add("strategy.initialization", "", "normal, scaled, depth-scaled, deepnorm, magneto or olmo in place of the strategy's");

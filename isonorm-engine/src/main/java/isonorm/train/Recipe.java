@@ -105,12 +105,11 @@ record Recipe(
             written = written.with(end.getKey(), end.getValue());
         }
         Scales scales = strategy.scales(architecture, learning.dropout(), learning.stochasticDepth());
-        double[] constants = scales.norms().length > 0 ? scales.norms() : scales.branches();
         if (transfer.isPresent() && !(learning.optimizer() instanceof OptimizerRule.AdamW || learning.optimizer() instanceof OptimizerRule.Adam)) {
             throw new IllegalArgumentException("CompleteP says how Adam's rate, decay and epsilon change with a model's size, and nothing of another optimizer;"
                     + " take optimizer=adamw, or leave transfer out");
         }
-        return recipe(learning, architecture, strategy, transfer, scales, constants.length > 0 ? Isonorm.withConstants(written, constants) : written,
+        return recipe(learning, architecture, strategy, transfer, scales, Isonorm.withConstants(written, scales.constants(), data instanceof Pictures),
                 format.map(Format::naming).orElseGet(Isonorm::naming), Optional.empty());
     }
 
@@ -153,8 +152,7 @@ record Recipe(
         }
         Strategy strategy = Strategy.named("pre-ln").withName(architecture.family()).withRunning(checkpoint.running());
         Config config = loaded.config().without("dtype", "torch_dtype"); // they say what the file had, and what is written has the run's
-        double[] constants = Isonorm.constants(config, architecture.blocks().size());
-        Scales scales = Strategy.scales(architecture, constants, learning.dropout(), learning.stochasticDepth());
+        Scales scales = new Scales(Isonorm.constants(config, architecture.blocks().size(), data instanceof Pictures), learning.dropout(), learning.stochasticDepth());
         return recipe(learning, architecture, strategy, Optional.empty(), scales, config, Families.describe(loaded.config(), loaded.checkpoint().names()).naming(), Optional.of(model));
     }
 
@@ -243,7 +241,7 @@ record Recipe(
             default -> false;
         };
         boolean reads = role.part() == Part.ATTENTION_NORM || role.part() == Part.MLP_NORM;
-        return reads ? scales.norm(role.block()) : writes ? scales.branch(role.block()) : 1;
+        return reads ? scales.constants().norm(role.block(), role.part() == Part.ATTENTION_NORM) : writes ? scales.constants().branch(role.block()) : 1;
     }
 
     /** What speaks against it, which is done all the same. */

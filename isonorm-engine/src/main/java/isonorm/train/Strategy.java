@@ -3,6 +3,7 @@ package isonorm.train;
 import isonorm.architecture.Architecture;
 import isonorm.architecture.Block;
 import isonorm.architecture.Embedding;
+import isonorm.architecture.LayerNormScaling;
 import isonorm.architecture.Norm;
 import isonorm.architecture.NormKind;
 import isonorm.architecture.Placement;
@@ -22,7 +23,10 @@ import java.util.Optional;
 import java.util.Set;
 import java.util.SortedSet;
 import java.util.TreeSet;
+import java.util.function.Function;
+import java.util.function.Predicate;
 import java.util.function.UnaryOperator;
+import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -290,7 +294,7 @@ public final class Strategy {
         for (int l = 0; l < L; l++) {
             requireSameStream(strategies.get(l), l, kind);
             try {
-                blocks.add(strategies.get(l).applied(base.blocks().get(l), kind, L));
+                blocks.add(strategies.get(l).applied(base.blocks().get(l), kind, l, L));
             } catch (IllegalArgumentException e) {
                 throw new IllegalArgumentException("block " + l + ": " + e.getMessage(), e);
             }
@@ -315,20 +319,12 @@ public final class Strategy {
     /** The constants of training a model of this strategy, with what is dropped by chance. */
     Scales scales(Architecture architecture, double dropout, double depth) {
         List<BlockStrategy> blocks = blocks(architecture.blocks().size());
-        if (blocks.stream().noneMatch(each -> each.scalings().contains(Scaling.LAYERNORM_SCALING))) {
-            return scales(architecture, new double[0], dropout, depth);
-        }
-        double[] factors = new double[blocks.size()];
-        for (int l = 1; l <= factors.length; l++) {
-            factors[l - 1] = blocks.get(l - 1).scalings().contains(Scaling.LAYERNORM_SCALING) ? 1 / Math.sqrt(l) : 1;
-        }
-        return scales(architecture, factors, dropout, depth);
-    }
-
-    /** The same of constants that are known: of what the norms before the sub-layers give, or of images what the branches write. */
-    static Scales scales(Architecture architecture, double[] constants, double dropout, double depth) {
-        double[] none = {};
         boolean images = architecture.embedding() instanceof Embedding.Patches;
-        return images ? new Scales(none, constants, dropout, depth) : new Scales(constants, none, dropout, depth);
+        Function<Predicate<Scaling>, double[]> factors = which -> IntStream.rangeClosed(1, blocks.size())
+                .mapToDouble(l -> blocks.get(l - 1).scalings().stream().anyMatch(which) ? 1 / Math.sqrt(l) : 1).toArray();
+        return new Scales(new LayerNormScaling(
+                factors.apply(scaling -> scaling.ofNorms(images) || scaling == Scaling.LNS_ATTENTION),
+                factors.apply(scaling -> scaling.ofNorms(images) || scaling == Scaling.LNS_MLP),
+                factors.apply(scaling -> scaling.ofBranches(images))), dropout, depth);
     }
 }

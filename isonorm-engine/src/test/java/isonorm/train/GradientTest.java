@@ -11,6 +11,7 @@ import isonorm.architecture.Attention;
 import isonorm.architecture.Block;
 import isonorm.architecture.BranchScale;
 import isonorm.architecture.Embedding;
+import isonorm.architecture.LayerNormScaling;
 import isonorm.architecture.Mlp;
 import isonorm.architecture.Norm;
 import isonorm.architecture.NormKind;
@@ -54,7 +55,6 @@ class GradientTest {
     private static final int WIDTH = 12;
     private static final int HEADS = 4;
     private static final int VOCABULARY = 19;
-    private static final double[] NONE = {};
 
     /** A step at which rounding, of 1e-16 of the loss, and curvature both stay far below what is asked for. */
     private static final double STEP = 1e-6;
@@ -120,10 +120,15 @@ class GradientTest {
         put(cases, "embedding norm", Strategy.named("peri-ln").withEmbeddingNorm(true).applied(decoder(block -> block)), Scales.NONE);
         put(cases, "layer scale behind an output norm", decoder(block -> block.withPlacements(Placement.PERI, Placement.OUTPUT).withScale(BranchScale.VECTOR)), Scales.NONE);
         put(cases, "layer scale with lns", Strategy.named("lns").applied(decoder(block -> block.withScale(BranchScale.VECTOR))),
-                new Scales(new double[] {1, 0.7, 0.5}, NONE, 0, 0));
+                new Scales(LayerNormScaling.ofNorms(new double[] {1, 0.7, 0.5}), 0, 0));
         for (Placement placement : List.of(Placement.PERI, Placement.OUTPUT, Placement.POST, Placement.BOTH, Placement.DUAL, Placement.NONE)) {
             put(cases, "SkipInit, " + placement, Strategy.named("pre-ln")
-                    .everywhere(block -> block.withPlacement(placement).withScalings(Set.of(Scaling.SKIPINIT))).applied(decoder(block -> block)), new Scales(NONE, new double[] {1, 0.7, 0.5}, 0, 0.3));
+                    .everywhere(block -> block.withPlacement(placement).withScalings(Set.of(Scaling.SKIPINIT))).applied(decoder(block -> block)), new Scales(LayerNormScaling.ofBranches(new double[] {1, 0.7, 0.5}), 0, 0.3));
+        }
+        for (Scaling place : List.of(Scaling.LNS_ATTENTION, Scaling.LNS_MLP, Scaling.LNS_BEFORE_NORM, Scaling.LNS_RESIDUAL)) {
+            Strategy strategy = Strategy.named("pre-ln").everywhere(block -> block.withScalings(Set.of(place)));
+            Architecture architecture = strategy.applied(decoder(block -> block));
+            put(cases, place.label(), architecture, strategy.scales(architecture, 0, 0));
         }
         put(cases, "SkipInit of a compressed stream", Strategy.named("pre-crmsnorm")
                 .everywhere(block -> block.withScalings(Set.of(Scaling.SKIPINIT))).applied(decoder(block -> block)), Scales.NONE);
@@ -133,7 +138,7 @@ class GradientTest {
             Architecture architecture = strategy.applied(decoder(block -> block));
             put(cases, name, architecture, strategy.scales(architecture, 0, 0.3));
         });
-        put(cases, "factors of branches", decoder(block -> block.withScale(BranchScale.VECTOR)), new Scales(NONE, new double[] {1, 0.7, 0.5}, 0, 0));
+        put(cases, "factors of branches", decoder(block -> block.withScale(BranchScale.VECTOR)), new Scales(LayerNormScaling.ofBranches(new double[] {1, 0.7, 0.5}), 0, 0));
         for (Activation activation : Activation.values()) {
             put(cases, activation.toString(), decoder(block -> block.withFeedForward(Mlp.plain(20, activation))), Scales.NONE);
             put(cases, "gated " + activation, decoder(block -> block.withFeedForward(Mlp.gated(20, activation))), Scales.NONE);
@@ -171,9 +176,9 @@ class GradientTest {
                 new Output.Words(true, true, 0, Optional.empty(), 0.3, OptionalDouble.of(0.8))), Scales.NONE);
         put(cases, "segments and a scale", decoder(block -> block).withEmbedding(
                 Embedding.Tokens.of(VOCABULARY, WIDTH).withPositions(16, 2, false).withSegments(2).withScale(3)), Scales.NONE);
-        put(cases, "dropout and stochastic depth", decoder(block -> block), new Scales(NONE, NONE, 0.2, 0.3));
+        put(cases, "dropout and stochastic depth", decoder(block -> block), new Scales(LayerNormScaling.NONE, 0.2, 0.3));
         put(cases, "dropout behind an output norm", decoder(block -> block.withPlacements(Placement.PERI, Placement.PERI)),
-                new Scales(NONE, NONE, 0.2, 0.3));
+                new Scales(LayerNormScaling.NONE, 0.2, 0.3));
         for (String name : List.of("pre-ln", "pre-crmsnorm", "peri-ln", "lns")) {
             Strategy strategy = Strategy.named(name);
             Architecture base = decoder(block -> block.withMixer(((Attention) block.mixer()).bidirectional()))

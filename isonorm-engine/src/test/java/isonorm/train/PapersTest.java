@@ -15,6 +15,7 @@ import isonorm.family.Families;
 import isonorm.kernel.Rows;
 import isonorm.kernel.Type;
 import isonorm.tensor.Team;
+import isonorm.train.BlockStrategy.Scaling;
 import isonorm.weights.Seed;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
@@ -31,6 +32,7 @@ import java.util.function.Function;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.MethodSource;
 
 /**
@@ -142,6 +144,16 @@ class PapersTest {
         }
     }
 
+    /** Table 8 of arXiv 2502.05795. */
+    @ParameterizedTest
+    @EnumSource(value = Scaling.class, names = {"LNS_BEFORE_NORM", "LNS_BRANCHES", "LNS_RESIDUAL", "LNS_ATTENTION", "LNS_MLP"})
+    void layerNormScalingStandsWhereThePaperPutsIt(Scaling place) throws CheckpointException {
+        Strategy strategy = Strategy.named("lns").everywhere(block -> block.withScalings(Set.of(place)));
+        for (String kind : List.of("gpt2", "llama")) {
+            compare(place.label(), kind, losses(strategy.applied(base(kind)), strategy, ADAMW, Treatment.ALIKE));
+        }
+    }
+
     @Test
     void muonIsPyTorchsBeforeItRounds() throws CheckpointException {
         Strategy strategy = Strategy.named("pre-ln");
@@ -171,7 +183,7 @@ class PapersTest {
     void nothingIsKeptThatIsNotCompared() {
         Set<String> all = new TreeSet<>();
         List<String> names = new ArrayList<>(Strategy.names());
-        names.addAll(List.of("muon", "muon-original", "completep"));
+        names.addAll(List.of("muon", "muon-original", "completep", "lns-before-norm", "lns-branches", "lns-residual", "lns-attention", "lns-mlp"));
         names.forEach(name -> List.of("gpt2", "llama").forEach(kind -> all.add(name + " " + kind)));
         assertEquals(all, new TreeSet<>(KEPT.keySet()));
     }

@@ -83,7 +83,7 @@ class RunFilesTest {
         refused("strategy.blocks.1.kind must be one of layernorm, rmsnorm, crmsnorm, dyt, got rms", "strategy.blocks: {1: {kind: rms}}");
         refused("strategy.placement must be one of pre, post, peri, output, both, dual, none, or two for attention and MLP as pre/post, got pre/psot",
                 "strategy.placement: pre/psot");
-        refused("strategy.scaling must be one of lns, deepnorm, keel, layerscale, skipinit, heads, gpas, several as lns+gpas, or none alone, got none+lns",
+        refused("strategy.scaling must be one of lns, lns-norms, lns-attention, lns-mlp, lns-before-norm, lns-branches, lns-residual, deepnorm, keel, layerscale, skipinit, heads, gpas, several as lns+gpas, or none alone, got none+lns",
                 "strategy.scaling: [none, lns]");
         refused("strategy.inner has qk twice, got qk+sub+qk", "strategy.inner: qk+sub+qk");
         refused("scaling deepnorm and keel both say the factor of the skip; take one of them", "strategy.blocks: {1: {scaling: [keel, deepnorm]}}");

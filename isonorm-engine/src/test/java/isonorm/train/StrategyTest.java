@@ -1,6 +1,7 @@
 package isonorm.train;
 
 import static isonorm.mutation.CleanLine.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -11,6 +12,7 @@ import isonorm.architecture.Attention;
 import isonorm.architecture.Block;
 import isonorm.architecture.BranchScale;
 import isonorm.architecture.Embedding;
+import isonorm.architecture.LayerNormScaling;
 import isonorm.architecture.Mlp;
 import isonorm.architecture.Norm;
 import isonorm.architecture.NormKind;
@@ -110,7 +112,33 @@ class StrategyTest {
     void layerNormScalingCountsAllBlocks() {
         Strategy strategy = Strategy.named("pre-ln").in(blocks(1, 3), Strategy.named("lns"));
         Scales scales = strategy.scales(decoder(5), 0, 0);
-        assertEquals(List.of(1.0, 1 / Math.sqrt(2), 1.0, 0.5, 1.0), List.of(scales.norm(0), scales.norm(1), scales.norm(2), scales.norm(3), scales.norm(4)));
+        assertArrayEquals(new double[] {1, 1 / Math.sqrt(2), 1, 0.5, 1}, scales.constants().attention());
+        assertArrayEquals(new double[] {1, 1 / Math.sqrt(2), 1, 0.5, 1}, scales.constants().mlp());
+    }
+
+    /** In models of images it stands behind the branches, unless a place is named. */
+    @Test
+    void layerNormScalingStandsWhereItIsPut() {
+        double[] ones = {};
+        double[] factors = {1, 1 / Math.sqrt(2), 1 / Math.sqrt(3)};
+        Architecture words = decoder(3);
+        Architecture images = words.withEmbedding(Embedding.Patches.of(4, 6, 2, 3));
+        for (Architecture each : List.of(words, images)) {
+            requireConstants(each == words ? factors : ones, each == words ? factors : ones, each == words ? ones : factors, Scaling.LAYERNORM_SCALING, each);
+            requireConstants(factors, factors, ones, Scaling.LNS_NORMS, each);
+            requireConstants(factors, ones, ones, Scaling.LNS_ATTENTION, each);
+            requireConstants(ones, factors, ones, Scaling.LNS_MLP, each);
+            requireConstants(ones, ones, factors, Scaling.LNS_BRANCHES, each);
+            requireConstants(ones, ones, ones, Scaling.LNS_BEFORE_NORM, each);
+            requireConstants(ones, ones, ones, Scaling.LNS_RESIDUAL, each);
+        }
+    }
+
+    private static void requireConstants(double[] attention, double[] mlp, double[] branches, Scaling place, Architecture architecture) {
+        LayerNormScaling constants = Strategy.named("pre-ln").everywhere(block -> block.withScalings(Set.of(place))).scales(architecture, 0, 0).constants();
+        assertArrayEquals(attention, constants.attention(), place.label());
+        assertArrayEquals(mlp, constants.mlp(), place.label());
+        assertArrayEquals(branches, constants.branches(), place.label());
     }
 
     /** The final norm has the model's kind, and is not there only where no block has a norm. */
@@ -147,6 +175,11 @@ class StrategyTest {
     @Test
     void whatContradictsItselfIsRefused() {
         BlockStrategy block = Strategy.named("pre-ln").block();
+        refused("scaling lns and lns-branches both say where LayerNorm Scaling stands; take one of them",
+                () -> block.withScalings(Set.of(Scaling.LAYERNORM_SCALING, Scaling.LNS_BRANCHES)));
+        refused("block 0: lns-before-norm divides what a norm of the stream reads before a sub-layer, got placement peri/peri and kind layernorm;"
+                + " take placement pre and kind layernorm or rmsnorm, or scaling lns",
+                () -> Strategy.named("sandwich-ln").everywhere(each -> each.withScalings(Set.of(Scaling.LNS_BEFORE_NORM))).applied(decoder(2)));
         refused("scaling deepnorm and keel both say the factor of the skip; take one of them",
                 () -> block.withScalings(Set.of(Scaling.KEEL, Scaling.DEEPNORM, Scaling.GPAS)));
         refused("scaling layerscale and skipinit both say the learned scale of what a branch writes; take one of them",

@@ -15,6 +15,7 @@ import isonorm.architecture.Architecture;
 import isonorm.architecture.Attention;
 import isonorm.architecture.Block;
 import isonorm.architecture.Embedding;
+import isonorm.architecture.LayerNormScaling;
 import isonorm.architecture.Mlp;
 import isonorm.architecture.Norm;
 import isonorm.architecture.NormKind;
@@ -194,11 +195,13 @@ class TrainerTest {
         for (String placement : List.of("pre", "peri", "output", "post", "both", "dual", "none")) {
             for (BlockStrategy.Scaling scaling : BlockStrategy.Scaling.values()) {
                 boolean behindASum = List.of("post", "both", "dual").contains(placement);
-                if (!(scaling == BlockStrategy.Scaling.GPAS && behindASum)) {
+                boolean elsewhere = scaling.isLayerNormScaling() && scaling != BlockStrategy.Scaling.LAYERNORM_SCALING;
+                if (!(scaling == BlockStrategy.Scaling.GPAS && behindASum) && !(elsewhere && !placement.equals("pre"))) {
                     all.add("pre-rmsnorm strategy.placement=" + placement + " strategy.scaling=" + scaling.label());
                 }
             }
         }
+        all.add("peri-ln strategy.scaling=lns-branches strategy.blocks.1.scaling=lns-residual");
         all.add("dyt strategy.scaling=lns init.alpha=0.8/0.2");
         all.add("pre-ln transfer=completep transfer.width=8 transfer.blocks=1");
         all.add("peri-ln transfer=completep transfer.width=8 transfer.blocks=1");
@@ -293,16 +296,17 @@ class TrainerTest {
 
     /** Weights contain them in files, and not while they are learned. */
     @ParameterizedTest
-    @ValueSource(strings = {"llama-60m", "shakespeare"})
-    void layerNormScalingIsGoneOnWith(String preset) throws IOException {
+    @CsvSource({"llama-60m, lns", "shakespeare, lns", "llama-60m, lns-mlp", "shakespeare, lns-branches"})
+    void layerNormScalingIsGoneOnWith(String preset, String place) throws IOException {
         Map<String, String> values = small(folder.resolve("first"));
         values.put("model.preset", preset);
         values.put("strategy", "lns");
+        values.put("strategy.scaling", place);
         values.put("model.blocks", "3");
         run(values);
         Path model = folder.resolve("first/model");
         double[] constants = {1, 1 / Math.sqrt(2), 1 / Math.sqrt(3)};
-        assertArrayEquals(constants, Isonorm.constants(LoadedModel.open(model).config(), 3));
+        requireConstants(place, constants, Isonorm.constants(LoadedModel.open(model).config(), 3, false));
         Map<String, String> further = small(folder.resolve("second"));
         List.of("model.width", "model.blocks", "model.heads").forEach(further::remove);
         further.put("from", model.toString());
@@ -310,17 +314,24 @@ class TrainerTest {
         further.put("lr", "1e-30");
         run(further);
         TrainingRun told = Configuration.of(further).run();
-        assertArrayEquals(constants, Recipe.of(told, DataOfRun.of(told)).scales().norms());
-        for (String norm : List.of("attention_norm", "mlp_norm")) {
-            String name = "weights.blocks.2." + norm + ".gain";
+        requireConstants(place, constants, Recipe.of(told, DataOfRun.of(told)).scales().constants());
+        for (String part : List.of("attention_norm.gain", "mlp_norm.gain", "attention.output.weight", "mlp.down.weight")) {
+            String name = "weights.blocks.2." + part;
             float[] expected = values(folder.resolve("first/checkpoint-0000008/trainer.safetensors"), name);
             float[] found = values(folder.resolve("second/checkpoint-0000001/trainer.safetensors"), name);
             assertArrayEquals(expected, found, 1e-6f);
         }
-        assertArrayEquals(constants, Isonorm.constants(LoadedModel.open(folder.resolve("second/model")).config(), 3));
-        Config longer = Isonorm.withConstants(LoadedModel.open(model).config(), new double[] {1, 0.5});
+        requireConstants(place, constants, Isonorm.constants(LoadedModel.open(folder.resolve("second/model")).config(), 3, false));
+        Config longer = Isonorm.withConstants(LoadedModel.open(model).config(), LayerNormScaling.ofNorms(new double[] {1, 0.5}), false);
         assertEquals("config.json has layernorm_scaling = [1.0, 0.5]; supported is a positive number for each of 3 blocks",
-                assertThrows(CheckpointException.class, () -> Isonorm.constants(longer, 3)).getMessage());
+                assertThrows(CheckpointException.class, () -> Isonorm.constants(longer, 3, false)).getMessage());
+    }
+
+    private static void requireConstants(String place, double[] constants, LayerNormScaling found) {
+        double[] ones = {};
+        assertArrayEquals(place.equals("lns") ? constants : ones, found.attention());
+        assertArrayEquals(place.equals("lns-branches") ? ones : constants, found.mlp());
+        assertArrayEquals(place.equals("lns-branches") ? constants : ones, found.branches());
     }
 
     /** A Llama with norms of another family is written as that family's, which other tools read. */
