@@ -21,6 +21,16 @@ IMAGE = dict(hidden_size=D, num_hidden_layers=L, num_attention_heads=H, intermed
 # Whether several texts were packed into one is asked of positions by an operator that the older exporter does not know; none are.
 t.masking_utils.find_packed_sequence_indices = lambda *_: None
 
+_repeated = torch.repeat_interleave
+
+
+def repeated(x, count, dim=None, **more):
+    """The older exporter writes a repetition of the last dimension, and with it what else is told -1, wrongly: Cohere's positions."""
+    return torch.stack([x] * count, -1).flatten(-2) if isinstance(count, int) and dim == -1 else _repeated(x, count, dim, **more)
+
+
+torch.repeat_interleave = repeated
+
 
 class Logits(torch.nn.Module):
     def __init__(self, model):
@@ -40,6 +50,7 @@ MODELS = {
     "phi": lambda: t.PhiForCausalLM(t.PhiConfig(**TEXT)),
     "falcon": lambda: t.FalconForCausalLM(t.FalconConfig(vocab_size=V, hidden_size=D, num_hidden_layers=L, num_attention_heads=H)),
     "cohere": lambda: t.CohereForCausalLM(t.CohereConfig(**TEXT)),
+    "olmo": lambda: t.OlmoForCausalLM(t.OlmoConfig(**TEXT)),
     "llama": lambda: t.LlamaForCausalLM(t.LlamaConfig(**TEXT)),
     "bert": lambda: t.BertModel(t.BertConfig(**TEXT)),
     "vit": lambda: t.ViTForImageClassification(t.ViTConfig(**IMAGE, num_labels=5)),
@@ -160,9 +171,11 @@ def main():
                     torch.onnx.export(model, (x,), file, dynamo=True, external_data=False, input_names=["x"], output_names=["y"], dynamic_shapes=shapes, opset_version=18)
                 else:
                     torch.onnx.export(model, (x,), file, dynamo=False, input_names=["x"], output_names=["y"], dynamic_axes=free, opset_version=17)
-                    if name == "vit":  # norms of plain operators, and fused ones
-                        torch.onnx.export(model, (x,), os.path.join(HERE, "vit-old.onnx"), dynamo=False, input_names=["x"], output_names=["y"], opset_version=14)
-                        clean(os.path.join(HERE, "vit-old.onnx"))
+                    if name in ("vit", "olmo"):  # norms of plain operators, with gains and biases and without
+                        old = os.path.join(HERE, name + "-old.onnx")
+                        torch.onnx.export(model, (x,), old, dynamo=False, input_names=["x"], output_names=["y"], dynamic_axes=free, opset_version=14)
+                        clean(old)
+                    if name == "vit":  # fused ones
                         options = onnxruntime.SessionOptions()
                         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
                         options.optimized_model_filepath = os.path.join(HERE, "vit-fused.onnx")

@@ -54,7 +54,7 @@ class OnnxConversionTest {
         "falcon-script, 3, 3", "vit-dynamo, 5, 5", "vit-script, 5, 5", "vit-old, 5, 5", "vit-fused, 5, 5", "dinov2-dynamo, 5, 5", "dinov2-script, 5, 5",
         "siglip_vision-dynamo, 5, 5", "siglip_vision-script, 5, 5", "whisper_encoder-dynamo, 5, 5", "whisper_encoder-script, 5, 5", "whisper_decoder-dynamo, 7, 7",
         "whisper_decoder-script, 7, 7", "clip_text-dynamo, 5, 5", "clip_text-script, 5, 5", "clip_vision-dynamo, 6, 6", "clip_vision-script, 6, 6", "opt_cached-script, 5, 5", "gpt_neox_cached-dynamo, 5, 5",
-        "cohere-dynamo, 3, 3"})
+        "cohere-dynamo, 3, 3", "cohere-script, 3, 3", "olmo-script, 5, 5", "olmo-old, 5, 5"})
     void normsThatCanBeAreRmsNorm(String name, int norms, int changed) throws IOException {
         OnnxConversion.Report report = OnnxConversion.of(graph(name)).verifiedBy(Here.runtime()).writeTo(folder.resolve("out.onnx"), Progress.NONE);
         assertEquals(norms, report.norms());
@@ -69,6 +69,17 @@ class OnnxConversionTest {
         assertEquals(names(before.graph().inputs()), names(after.graph().inputs()));
         assertEquals(names(before.graph().outputs()), names(after.graph().outputs()));
         assertEquals(changed, after.graph().nodes().stream().filter(node -> node.is("RMSNormalization")).count());
+    }
+
+    /** Behind casts, where batch and length are asked of a norm's output, where a bias adds nothing, and where a norm of plain operators has no gain. */
+    @ParameterizedTest
+    @CsvSource({"cohere-script, 3, 3", "olmo-script, 5, 0", "olmo-old, 5, 5", "opt-script, 4, 0", "vit-old, 4, 5"})
+    void gainsGoIntoProducts(String name, int folded, int composed) throws IOException {
+        OnnxConversion.Report report = OnnxConversion.of(graph(name)).verifiedBy(Here.runtime()).writeTo(folder.resolve("out.onnx"), Progress.NONE);
+        assertEquals(List.of(folded, composed), List.of(report.folded(), report.composed()), report::toString);
+        assertTrue(report.error().orElse(1) < 5e-5, report.toString());
+        long added = Decoder.read(folder.resolve("out.onnx")).graph().nodes().stream().filter(node -> node.is("Add") && node.input(0).endsWith("/rms")).count();
+        assertEquals(report.changed() - folded, added, "biases of the others");
     }
 
     /** As a checkpoint's report: everything that was done, and why the rest was not. */

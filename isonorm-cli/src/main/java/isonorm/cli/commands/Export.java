@@ -53,9 +53,8 @@ public final class Export extends CheckpointCommand {
     @Parameters(index = "1", paramLabel = "OUT", description = "The file to write, .onnx or .gguf.")
     private Path out;
 
-    @Option(names = "--opset", paramLabel = "N", defaultValue = "" + OPSET,
-            description = "The version of ONNX's operators, 18 to 25; RMSNorm needs 23. Default: ${DEFAULT-VALUE}.")
-    private int opset;
+    @Option(names = "--opset", paramLabel = "N", description = "The version of ONNX's operators, 18 to 25; RMSNorm needs 23. Default: " + OPSET + ".")
+    private @Nullable Integer opset;
 
     @Option(names = "--dtype", paramLabel = "TYPE", converter = Choice.Exportable.class,
             description = "The type of weights and of what is computed: f32 or f16; of weights in GGUF also bf16. Default: f32; in GGUF what is in few bits stays so, as Q8_0 and Q4_0.")
@@ -106,7 +105,7 @@ public final class Export extends CheckpointCommand {
     }
 
     private int gguf() throws IOException {
-        if (external || unverified || opset != OPSET || part != OnnxExport.Part.WHOLE) {
+        if (external || unverified || opset != null || part != OnnxExport.Part.WHOLE) {
             throw wrongUsage("--opset, --part, --external-data and --no-verify are of ONNX graphs");
         }
         LoadedModel model = open(in);
@@ -148,7 +147,7 @@ public final class Export extends CheckpointCommand {
     private OnnxExport export() throws IOException {
         OnnxExport export = OnnxExport.of(open(in)).inType(named(type()));
         try {
-            export = export.opset(opset);
+            export = export.opset(opset == null ? OPSET : opset);
         } catch (IllegalArgumentException e) {
             throw wrongUsage("--opset: " + e.getMessage());
         }

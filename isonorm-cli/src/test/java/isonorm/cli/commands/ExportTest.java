@@ -79,6 +79,8 @@ class ExportTest {
         Run run = Run.of("export", Run.fixture("llama"), file, "--overwrite", "--quiet").ended(0);
         assertEquals("Not verified: nothing here runs GGUF.", run.out().lines().toList().getLast());
         assertEquals(1, Run.of("export", Run.fixture("gpt2"), folder.resolve("gpt2.gguf")).ended(1).errors().size());
+        assertEquals("isonorm: --opset, --part, --external-data and --no-verify are of ONNX graphs",
+                Run.of("export", Run.fixture("llama"), file, "--overwrite", "--opset", 23).ended(2).errors().getFirst());
         assertEquals(List.of("llama.gguf"), Run.names(folder));
     }
 

@@ -138,21 +138,24 @@ final class Forms {
         }
     }
 
-    /** {@code (x - mean(x)) / sqrt(mean((x - mean(x))^2) + epsilon) gain + bias} of plain operators as one, with or without the bias. */
+    /** {@code (x - mean(x)) / sqrt(mean((x - mean(x))^2) + epsilon) gain + bias} of plain operators as one, with or without the gain and the bias. */
     static int composed(Editor editor) throws IOException {
         Map<String, Node> made = editor.producers();
         Map<String, List<Use>> uses = editor.uses();
+        Shapes shapes = Shapes.of(editor.graph());
         int found = 0;
         for (Node node : editor.nodes()) {
             Optional<Plain> norm = Plain.of(editor, made, node);
             if (norm.isEmpty()) {
                 continue;
             }
-            Optional<Tensor> gain = affine(editor, uses, node, "Mul");
+            Optional<Tensor> learned = affine(editor, uses, node, "Mul");
+            Optional<Tensor> gain = learned.or(() -> ones(norm.get(), shapes));
             if (gain.isEmpty()) {
                 continue; // how wide it is nobody says
             }
-            Node last = requireNonNull(uses.get(node.output())).getFirst().node();
+            editor.add(gain.get());
+            Node last = learned.isPresent() ? requireNonNull(uses.get(node.output())).getFirst().node() : node;
             Optional<Tensor> bias = affine(editor, uses, last, "Add");
             List<String> inputs = new ArrayList<>(List.of(norm.get().x, gain.get().name()));
             bias.ifPresent(tensor -> inputs.add(tensor.name()));
@@ -162,6 +165,30 @@ final class Forms {
             found++;
         }
         return found;
+    }
+
+    /** The gain of a norm that has none, if it is known how wide it is. */
+    private static Optional<Tensor> ones(Plain norm, Shapes shapes) {
+        long[] shape = shapes.of(norm.x).orElse(new long[] {Shapes.ANY});
+        long width = shape.length == 0 ? Shapes.ANY : shape[shape.length - 1];
+        return width > 1 ? Optional.of(ones(norm.type, width)) : Optional.empty();
+    }
+
+    /** A vector of ones. */
+    static Tensor ones(ElementType type, long width) {
+        double[] one = new double[Math.toIntExact(width)];
+        Arrays.fill(one, 1);
+        return Tensor.of("isonorm/ones/" + type + "/" + width, type, List.of(width), one);
+    }
+
+    /** Norms without biases that add nothing. */
+    static void withoutZeros(Editor editor) throws IOException {
+        for (Node node : editor.nodes()) {
+            Optional<Tensor> bias = editor.constant(node.input(2)).filter(tensor -> node.is("LayerNormalization") && tensor.type().dtype().isPresent());
+            if (bias.isPresent() && Arrays.stream(bias.get().reals()).allMatch(value -> value == 0)) {
+                editor.replace(node, node.withInputs(node.inputs().subList(0, 2)));
+            }
+        }
     }
 
     /** A vector that the only reader of a value multiplies it with, or adds to it. */
@@ -174,7 +201,7 @@ final class Forms {
     }
 
     /** A norm of plain operators, without its gain and bias. */
-    private record Plain(String x, double epsilon) {
+    private record Plain(String x, ElementType type, double epsilon) {
 
         /** What is centred divided by a root, or times one over it, on either side. */
         static Optional<Plain> of(Editor editor, Map<String, Node> made, Node scaling) throws IOException {
@@ -211,7 +238,7 @@ final class Forms {
             Node square = made.get(variance.input(0));
             boolean squares = square != null && square.input(0).equals(centred.output())
                     && (square.is("Mul") && square.input(1).equals(centred.output()) || square.is("Pow") && isNumber(editor, square.input(1), 2));
-            return squares ? Optional.of(new Plain(centred.input(0), epsilon.get().reals()[0])) : Optional.empty();
+            return squares ? Optional.of(new Plain(centred.input(0), epsilon.get().type(), epsilon.get().reals()[0])) : Optional.empty();
         }
 
         private static boolean isNumber(Editor editor, String value, int number) throws IOException {

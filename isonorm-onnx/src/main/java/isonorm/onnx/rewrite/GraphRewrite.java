@@ -10,7 +10,6 @@ import isonorm.onnx.graph.Tensor;
 import isonorm.onnx.rewrite.Editor.Use;
 import java.io.IOException;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.HashSet;
 import java.util.LinkedHashSet;
 import java.util.List;
@@ -89,6 +88,7 @@ public final class GraphRewrite {
         Forms.constants(editor);
         Forms.unfused(editor);
         int composed = Forms.composed(editor);
+        Forms.withoutZeros(editor);
         editor.prune();
         Forms.upgrade(editor, model.opset(), opset);
         Shapes shapes = Shapes.of(editor.graph());
@@ -313,14 +313,12 @@ public final class GraphRewrite {
         Tensor gain = editor.constant(norm.input(1)).orElseThrow();
         Optional<Tensor> bias = editor.constant(norm.input(2));
         boolean added = !folded && bias.isPresent();
-        String ones = "isonorm/ones/" + gain.type() + "/" + gain.elements();
+        Tensor ones = Forms.ones(gain.type(), gain.elements());
         if (folded) {
-            double[] one = new double[Math.toIntExact(gain.elements())];
-            Arrays.fill(one, 1);
-            editor.add(Tensor.of(ones, gain.type(), gain.shape(), one));
+            editor.add(ones);
         }
         String output = added ? norm.output() + "/rms" : norm.output();
-        Node rms = Node.of("RMSNormalization", norm.name(), List.of(editor.now(norm).input(0), folded ? ones : gain.name()), List.of(output),
+        Node rms = Node.of("RMSNormalization", norm.name(), List.of(editor.now(norm).input(0), folded ? ones.name() : gain.name()), List.of(output),
                 Map.of("axis", Attribute.of(-1), "epsilon", Attribute.of(norm.real("epsilon", 1e-5))));
         List<Node> made = new ArrayList<>(List.of(rms));
         if (added) {
@@ -359,7 +357,10 @@ public final class GraphRewrite {
             if (use.place() != 0) {
                 return false;
             }
-            if (node.is("Identity") || node.is("Reshape")) {
+            if (node.is("Shape") || node.is("Size")) {
+                continue; // exporters ask a norm's output for what batch and length are
+            }
+            if (node.is("Identity") || node.is("Reshape") || node.is("Cast")) {
                 long[] shape = shapes.of(node.output()).orElse(new long[] {Shapes.ANY});
                 boolean keeps = shape.length > 1 && shape[shape.length - 1] == width && !editor.isOutput(node.output());
                 if (!keeps || !readers(node.output(), width, biased, shapes, into)) {
@@ -373,7 +374,7 @@ public final class GraphRewrite {
             }
             into.add(reader.get());
         }
-        return !all.isEmpty();
+        return !into.isEmpty();
     }
 
     private Optional<Reader> reader(Node node, boolean biased) {
