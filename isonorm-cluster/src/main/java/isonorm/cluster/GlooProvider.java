@@ -7,6 +7,7 @@ import java.nio.channels.FileLock;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.time.Duration;
+import java.util.List;
 import java.util.function.Supplier;
 import org.bytedeco.javacpp.Loader;
 import org.bytedeco.pytorch.ProcessGroupGloo;
@@ -14,6 +15,16 @@ import org.jspecify.annotations.Nullable;
 
 /** Joins groups of processes that speak by gloo. */
 public final class GlooProvider implements ProcessGroup.Provider {
+
+    /**
+     * JavaCPP refuses to allocate where the whole process has more than four times what the Java heap may grow to, and counts what is trained, which lies
+     * outside of it.
+     */
+    private static final List<String> LIMITS = List.of("org.bytedeco.javacpp.maxbytes", "org.bytedeco.javacpp.maxphysicalbytes");
+
+    static {
+        LIMITS.forEach(limit -> System.getProperties().putIfAbsent(limit, "0"));
+    }
 
     @Override
     public ProcessGroup join(ProcessGroup.Launch launch, Duration step) throws IOException {
@@ -39,7 +50,7 @@ public final class GlooProvider implements ProcessGroup.Provider {
         load(() -> Loader.load(ProcessGroupGloo.class));
     }
 
-    static void load(Supplier<?> loading) throws IOException {
+    static synchronized void load(Supplier<?> loading) throws IOException {
         Path file = Loader.getCacheDir().toPath().resolve(".isonorm-cluster.lock");
         try (FileChannel channel = FileChannel.open(file, StandardOpenOption.CREATE, StandardOpenOption.WRITE); @Nullable FileLock _ = lock(channel)) {
             NativeOutput.silently(loading);

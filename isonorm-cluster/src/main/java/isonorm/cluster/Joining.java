@@ -137,7 +137,7 @@ record Joining(Launch launch, Duration step, Optional<String> networkInterface) 
                 List<Integer> still = new ArrayList<>();
                 for (int rank : missing) {
                     try (StringVector keys = new StringVector(key(rank))) {
-                        if (!store.check(keys)) {
+                        if (!NativeOutput.silently(() -> store.check(keys))) {
                             still.add(rank);
                         }
                     }
@@ -148,7 +148,7 @@ record Joining(Launch launch, Duration step, Optional<String> networkInterface) 
                 }
             }
         } catch (RuntimeException e) {
-            throw new IOException("rank 0, or the launcher at " + place() + ", was lost before all ranks had come", e);
+            throw new IOException("rank 0, or the launcher at " + place() + ", was lost before " + named(missing) + " had come", e);
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
             throw new IOException("interrupted while ranks were waited for", e);

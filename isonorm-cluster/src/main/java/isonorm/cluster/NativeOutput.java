@@ -43,21 +43,39 @@ final class NativeOutput {
 
     private static final Optional<Calls> CALLS = Calls.find();
 
+    /** Where stdout and stderr went before. */
+    private record Kept(int out, int err) {}
+
+    private static int silent;
+    private static Kept kept = new Kept(-1, -1);
+
     /** Runs something while what is printed on stdout and stderr goes nowhere. Only for as long as nobody here has to print. */
     static <T> T silently(Supplier<T> action) {
         if (CALLS.isEmpty()) {
             return action.get();
         }
-        System.out.flush();
-        int nowhere = nowhere();
-        int out = kept(STDOUT, nowhere);
-        int err = kept(STDERR, nowhere);
+        begin();
         try {
             return action.get();
         } finally {
-            giveBack(out, STDOUT);
-            giveBack(err, STDERR);
-            call(CALLS.get().close, nowhere);
+            end();
+        }
+    }
+
+    /** Where several threads are silent, the first of them keeps the streams and the last one gives them back. */
+    private static synchronized void begin() {
+        if (silent++ == 0) {
+            System.out.flush();
+            int nowhere = nowhere();
+            kept = new Kept(kept(STDOUT, nowhere), kept(STDERR, nowhere));
+            call(CALLS.orElseThrow().close, nowhere);
+        }
+    }
+
+    private static synchronized void end() {
+        if (--silent == 0) {
+            giveBack(kept.out, STDOUT);
+            giveBack(kept.err, STDERR);
         }
     }
 

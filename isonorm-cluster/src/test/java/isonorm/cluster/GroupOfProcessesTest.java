@@ -18,8 +18,12 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
 import java.util.concurrent.TimeUnit;
 import java.util.stream.Stream;
+import org.bytedeco.javacpp.Pointer;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
@@ -153,9 +157,32 @@ class GroupOfProcessesTest {
         }
     }
 
+    /** The first one has the store, and waits for a shorter time. */
+    @Test
+    void whereTheFirstOneGivesUpTheOthersSayWhoHadNotCome() throws Exception {
+        int port = Processes.port();
+        try (ExecutorService threads = Executors.newSingleThreadExecutor()) {
+            Future<String> first = threads.submit(() -> refusal(0, 3, port, 400));
+            assertEquals("rank 0, or the launcher at 127.0.0.1:" + port + ", was lost before rank 2 had come", refusal(1, 3, port, 10_000));
+            assertEquals("of 3 ranks rank 2 did not come to 127.0.0.1:" + port + " within 2 s; look at what its machine says", first.get());
+        }
+    }
+
     private static String refusal(int rank, int port) {
-        Map<String, String> launched = Map.of("RANK", "" + rank, "WORLD_SIZE", "2", "MASTER_ADDR", "127.0.0.1", "MASTER_PORT", "" + port);
-        return assertThrows(IOException.class, () -> ProcessGroup.join(launched, Duration.ofMillis(200))).getMessage();
+        return refusal(rank, 2, port, 200);
+    }
+
+    private static String refusal(int rank, int size, int port, long stepMillis) {
+        Map<String, String> launched = Map.of("RANK", "" + rank, "WORLD_SIZE", "" + size, "MASTER_ADDR", "127.0.0.1", "MASTER_PORT", "" + port);
+        return assertThrows(IOException.class, () -> ProcessGroup.join(launched, Duration.ofMillis(stepMillis))).getMessage();
+    }
+
+    /** JavaCPP's own limit is four times the heap: weights and moments may be more. */
+    @Test
+    void whatLiesOutsideOfTheHeapIsNotCountedAgainstIt() {
+        assertTrue(GlooProvider.isHere());
+        assertEquals(0, Pointer.maxPhysicalBytes());
+        assertEquals(0, Pointer.maxBytes());
     }
 
     @Test
