@@ -21,7 +21,7 @@ OTHER = dict(vocab_size=V, n_embd=D, n_layer=L, n_head=H, n_positions=32)
 DECODERS = {
     "gpt2": made.MODELS["gpt2"], "opt": made.MODELS["opt"], "bloom": made.MODELS["bloom"], "gpt_neox": made.MODELS["gpt_neox"], "phi": made.MODELS["phi"],
     "falcon": made.MODELS["falcon"], "llama": made.MODELS["llama"],
-    "gptj": lambda: t.GPTJForCausalLM(t.GPTJConfig(rotary_dim=4, **OTHER)),
+    "gptj": made.MODELS["gptj"],
     "codegen": lambda: t.CodeGenForCausalLM(t.CodeGenConfig(rotary_dim=2, **{**OTHER, "n_head": 4})),
     "gpt_neo": lambda: t.GPTNeoForCausalLM(t.GPTNeoConfig(vocab_size=V, hidden_size=D, num_layers=L, num_heads=H, max_position_embeddings=32, attention_types=[[["global", "local"], 1]], window_size=4)),
     "gpt_bigcode": lambda: t.GPTBigCodeForCausalLM(t.GPTBigCodeConfig(**OTHER, **EAGER)),

@@ -47,6 +47,7 @@ MODELS = {
     "opt": lambda: t.OPTForCausalLM(t.OPTConfig(vocab_size=V, hidden_size=D, num_hidden_layers=L, num_attention_heads=H, ffn_dim=2 * D, max_position_embeddings=32, word_embed_proj_dim=D)),
     "bloom": lambda: t.BloomForCausalLM(t.BloomConfig(vocab_size=V, hidden_size=D, n_layer=L, n_head=H)),
     "gpt_neox": lambda: t.GPTNeoXForCausalLM(t.GPTNeoXConfig(**TEXT)),
+    "gptj": lambda: t.GPTJForCausalLM(t.GPTJConfig(vocab_size=V, n_embd=D, n_layer=L, n_head=H, n_positions=32, rotary_dim=4)),
     "phi": lambda: t.PhiForCausalLM(t.PhiConfig(**TEXT)),
     "falcon": lambda: t.FalconForCausalLM(t.FalconConfig(vocab_size=V, hidden_size=D, num_hidden_layers=L, num_attention_heads=H)),
     "cohere": lambda: t.CohereForCausalLM(t.CohereConfig(**TEXT)),

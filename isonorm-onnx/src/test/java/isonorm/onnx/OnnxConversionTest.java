@@ -54,7 +54,7 @@ class OnnxConversionTest {
         "falcon-script, 3, 3", "vit-dynamo, 5, 5", "vit-script, 5, 5", "vit-old, 5, 5", "vit-fused, 5, 5", "dinov2-dynamo, 5, 5", "dinov2-script, 5, 5",
         "siglip_vision-dynamo, 5, 5", "siglip_vision-script, 5, 5", "whisper_encoder-dynamo, 5, 5", "whisper_encoder-script, 5, 5", "whisper_decoder-dynamo, 7, 7",
         "whisper_decoder-script, 7, 7", "clip_text-dynamo, 5, 5", "clip_text-script, 5, 5", "clip_vision-dynamo, 6, 6", "clip_vision-script, 6, 6", "opt_cached-script, 5, 5", "gpt_neox_cached-dynamo, 5, 5",
-        "cohere-dynamo, 3, 3", "cohere-script, 3, 3", "olmo-script, 5, 5", "olmo-old, 5, 5"})
+        "cohere-dynamo, 3, 3", "cohere-script, 3, 3", "olmo-script, 5, 5", "olmo-old, 5, 5", "gptj-script, 3, 3"})
     void normsThatCanBeAreRmsNorm(String name, int norms, int changed) throws IOException {
         OnnxConversion.Report report = OnnxConversion.of(graph(name)).verifiedBy(Here.runtime()).writeTo(folder.resolve("out.onnx"), Progress.NONE);
         assertEquals(norms, report.norms());

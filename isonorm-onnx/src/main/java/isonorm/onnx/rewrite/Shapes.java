@@ -140,6 +140,7 @@ final class Shapes {
             }
             case "Reshape", "Expand", "ConstantOfShape" -> reshaped(node, first);
             case "Gather" -> gathered(node, first);
+            case "GatherElements" -> put(node.output(), shapes.get(node.input(1)));
             case "Shape" -> {
                 int from = (int) node.integer("start").orElse(0);
                 int to = (int) node.integer("end").orElse(first.length);
