@@ -83,6 +83,9 @@ public final class Export extends CheckpointCommand {
         if (out.toString().endsWith(".gguf")) {
             return gguf();
         }
+        if (!out.toString().endsWith(".onnx") && !Files.isDirectory(out)) {
+            throw wrongUsage("OUT ends in .onnx or .gguf, which says what is written, got " + out);
+        }
         if (type().equals("bf16")) {
             throw wrongUsage("--dtype bf16 is of GGUF; graphs are f32 or f16");
         }

@@ -91,6 +91,8 @@ class ExportTest {
                 Run.of("export", Run.fixture("llama"), file, "--opset", 20).ended(1).errors());
         assertEquals("isonorm: --opset: a graph is of an opset from 18 to 25, got 17",
                 Run.of("export", Run.fixture("gpt2"), file, "--opset", 17).ended(2).errors().getFirst());
+        assertEquals("isonorm: OUT ends in .onnx or .gguf, which says what is written, got " + folder.resolve("x.txt"),
+                Run.of("export", Run.fixture("gpt2"), folder.resolve("x.txt")).ended(2).errors().getFirst());
         assertEquals(List.of("isonorm: " + folder + " is a folder; name a file, model.onnx in it for instance"),
                 Run.of("export", Run.fixture("gpt2"), folder).ended(1).errors());
         assertEquals(List.of(), Run.names(folder));
