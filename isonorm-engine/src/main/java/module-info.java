@@ -31,6 +31,7 @@ module isonorm.engine {
     opens isonorm.data to com.fasterxml.jackson.databind; // their records are files
     opens isonorm.train to com.fasterxml.jackson.databind;
 
+    exports isonorm.chat to isonorm.serve;
     exports isonorm.compare to isonorm.cli;
     exports isonorm.data to isonorm.cli;
     exports isonorm.embed to isonorm.serve, isonorm.cli;

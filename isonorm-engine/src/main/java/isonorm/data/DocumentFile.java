@@ -6,6 +6,8 @@ import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.core.JsonToken;
 import com.fasterxml.jackson.core.StreamReadConstraints;
 import com.fasterxml.jackson.core.json.JsonReadFeature;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.node.ObjectNode;
 import com.github.luben.zstd.ZstdIOException;
 import com.github.luben.zstd.ZstdInputStreamNoFinalizer;
 import dev.hardwood.HardwoodContext;
@@ -247,6 +249,8 @@ sealed interface DocumentFile extends AutoCloseable {
                 .disable(JsonFactory.Feature.INTERN_FIELD_NAMES)
                 .build();
 
+        private static final ObjectMapper OBJECTS = new ObjectMapper(JSON);
+
         private static final int NAMED = 20; // keys in an error
 
         private final Path file;
@@ -307,6 +311,65 @@ sealed interface DocumentFile extends AutoCloseable {
                 for (byte[] block; (block = lines.block()).length > 0; lines.count(block)) {
                     lines.visit(block, lines.line, visitor);
                 }
+            }
+        }
+
+        /** The keys of the first object, whatever stands behind it; none where there is no such object. */
+        static Set<String> firstKeys(Path file) throws IOException {
+            Input in = new Input(file);
+            Set<String> keys = new LinkedHashSet<>();
+            try (JsonParser json = JSON.createParser(in.unpacked)) {
+                if (json.nextToken() == JsonToken.START_ARRAY) {
+                    json.nextToken();
+                }
+                while (json.currentToken() != null && json.nextToken() == JsonToken.FIELD_NAME) {
+                    keys.add(json.currentName());
+                    json.nextToken();
+                    json.skipChildren();
+                }
+            } catch (JsonProcessingException | CharConversionException | EOFException | ZipException | ZstdIOException e) {
+                return keys; // who reads the file says what is wrong
+            } finally {
+                in.end();
+            }
+            return keys;
+        }
+
+        /** Told of every object. */
+        @FunctionalInterface
+        interface ObjectVisitor {
+            /** Where it begins, and the object. */
+            void object(String where, ObjectNode object) throws IOException;
+        }
+
+        /** Visits the objects of a file whole: one a line, or those of one list. */
+        static void visit(Path file, ObjectVisitor visitor) throws IOException {
+            Input in = new Input(file);
+            String where = file.toString();
+            try (JsonParser json = OBJECTS.createParser(in.unpacked)) {
+                boolean list = json.nextToken() == JsonToken.START_ARRAY;
+                if (list) {
+                    json.nextToken();
+                }
+                for (; json.currentToken() != null && json.currentToken() != JsonToken.END_ARRAY; json.nextToken()) {
+                    where = file + " line " + json.currentTokenLocation().getLineNr();
+                    JsonToken begin = json.currentToken();
+                    if (begin != JsonToken.START_OBJECT || !(json.readValueAsTree() instanceof ObjectNode object)) {
+                        throw new IOException(where + " must be a JSON object, got " + kind(begin));
+                    }
+                    visitor.object(where, object);
+                }
+                if (list && json.nextToken() != null) {
+                    throw new IOException(file + " is not JSON: something stands behind its list");
+                }
+            } catch (JsonProcessingException e) {
+                throw new IOException(where + " is not JSON: " + JsonFault.of(e), e);
+            } catch (CharConversionException e) {
+                throw new IOException(where + " is not UTF-8", e);
+            } catch (EOFException | ZipException | ZstdIOException e) {
+                throw new IOException(file + " is damaged, or not packed as its name says: " + SystemFault.of(e), e);
+            } finally {
+                in.end();
             }
         }
 

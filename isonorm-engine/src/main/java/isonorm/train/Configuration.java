@@ -82,7 +82,7 @@ public final class Configuration {
         add("transfer.width", "256", "of the base");
         add("transfer.blocks", "2", "of the base");
         add("from", "", "a checkpoint to go on from, in place of a preset");
-        add("data", EMBEDDED, "shakespeare, a file of text (.txt, .md, .csv, .parquet), a folder that isonorm data build made, a .jsonl file of prompts and completions, or a folder "
+        add("data", EMBEDDED, "shakespeare, a file of text (.txt, .md, .csv, .parquet), a folder that isonorm data build made, a .jsonl or .json file of prompts and completions, of conversations or of instructions, or a folder "
                 + "with a folder of images for each class");
         add(COLUMN, "text", "the column of the text in a .csv or .parquet file");
         add("data.bos", "auto", "what stands in front of a prompt whose completion is learned: auto (what its tokenizer puts there), always, never");

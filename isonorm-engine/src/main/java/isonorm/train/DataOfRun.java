@@ -1,5 +1,6 @@
 package isonorm.train;
 
+import isonorm.chat.ChatTemplate;
 import isonorm.data.Completions;
 import isonorm.data.ImageFolder;
 import isonorm.data.Manifest;
@@ -8,6 +9,9 @@ import isonorm.data.Vocabulary;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import java.util.stream.Stream;
 
@@ -43,9 +47,21 @@ final class DataOfRun {
             throw new IllegalArgumentException("completions are for a model that has learned its language; name it with from, or --from");
         }
         try (Vocabulary vocabulary = Vocabulary.open(checkpoint.folder(), Optional.empty())) {
-            return new Pairs(Completions.read(path, vocabulary, run.reading().beginning(), length, run.reading().validation(), run.seed()),
-                    vocabulary.size(), length, vocabulary.tokenizerJson());
+            return new Pairs(Completions.read(path, vocabulary, ChatTemplate.of(checkpoint.folder()), run.reading().beginning(), length, run.reading().validation(), run.seed()),
+                    vocabulary.size(), length, beside(checkpoint.folder(), vocabulary));
         }
+    }
+
+    /** What says how texts become tokens, and conversations texts. */
+    private static Map<String, byte[]> beside(Path checkpoint, Vocabulary vocabulary) throws IOException {
+        Map<String, byte[]> files = new LinkedHashMap<>();
+        files.put("tokenizer.json", vocabulary.tokenizerJson());
+        for (String name : List.of("tokenizer_config.json", "chat_template.jinja")) {
+            if (Files.isRegularFile(checkpoint.resolve(name))) {
+                files.put(name, Files.readAllBytes(checkpoint.resolve(name)));
+            }
+        }
+        return files;
     }
 
     private static boolean hasFolders(Path path) throws IOException {

@@ -4,10 +4,15 @@ import isonorm.backpropagation.Examples;
 import isonorm.data.Completions;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 
-/** Prompts and the completions that are learned. */
-record Pairs(Completions completions, int vocabulary, int context, byte[] tokenizerJson) implements TrainingData {
+/**
+ * Prompts and the completions that are learned, or conversations.
+ *
+ * @param files what a checkpoint has beside the model
+ */
+record Pairs(Completions completions, int vocabulary, int context, Map<String, byte[]> files) implements TrainingData {
 
     @Override
     public Examples batch(long position, int count, int first, int stride) {
@@ -30,12 +35,18 @@ record Pairs(Completions completions, int vocabulary, int context, byte[] tokeni
                 : "of " + all + " pairs none is held out; data.validation=" + TrainingData.share(1, all) + " holds out one";
     }
 
+    @Override
+    public List<String> notes() {
+        return completions.leftOut() == 0 ? List.of() : List.of("left out of the data, because no answer is within " + context + " tokens: " + completions.leftOut()
+                + (completions.leftOut() == 1 ? " conversation" : " conversations"));
+    }
+
     private static Examples examples(Completions.Rows rows) {
         return new Examples.Tokens(rows.ids(), rows.targets());
     }
 
     @Override
     public Optional<byte[]> tokenizer() {
-        return Optional.of(tokenizerJson);
+        return Optional.ofNullable(files.get("tokenizer.json"));
     }
 }

@@ -1,8 +1,10 @@
 package isonorm.data;
 
+import isonorm.chat.ChatTemplate;
 import isonorm.model.Progress;
 import isonorm.mutation.Mutations;
 import isonorm.mutation.Mutator;
+import isonorm.text.BeginningToken;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.OutputStream;
@@ -70,6 +72,19 @@ class DataMutationTest {
         }
         Path gz = folder.resolve("lines.jsonl.gz");
         Mutations.run("JSON lines, packed", 500, packed, Mutator::bytes, input -> documents(gz, input));
+    }
+
+    @Test
+    void conversations() throws IOException {
+        Path file = folder.resolve("lines.json");
+        Files.writeString(folder.resolve("chat_template.jinja"), "{% for m in messages %}{{ m.role }}:{{ m.content }};{% endfor %}{% if add_generation_prompt %}assistant:{% endif %}");
+        Optional<ChatTemplate> template = ChatTemplate.of(folder);
+        List<byte[]> valid = List.of("{\"messages\": [{\"role\": \"user\", \"content\": \"a\"}, {\"role\": \"assistant\", \"content\": \"b\\ud83d\\ude00\"}]}\n".getBytes(StandardCharsets.UTF_8),
+                "[{\"instruction\": \"a\", \"input\": \"\", \"output\": \"b\"}, {\"instruction\": \"a\", \"output\": \"c\"}]".getBytes(StandardCharsets.UTF_8));
+        Mutations.run("conversations", 1000, valid, Mutator::text, input -> {
+            Files.write(file, input);
+            Completions.read(file, Vocabulary.bytes(), template, BeginningToken.AUTO, 20, 0, 0).rows(0, 1);
+        });
     }
 
     @Test

@@ -4,6 +4,7 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import isonorm.chat.ChatTemplate;
 import isonorm.generate.Batcher;
 import isonorm.generate.Batcher.Event;
 import isonorm.generate.GeneratedTokens.Ending;
@@ -45,7 +46,7 @@ final class Chat {
         boolean continues = fields.flag("add_generation_prompt", true);
         JsonNode messages = fields.get("messages").orElseThrow(() -> Refusal.of("messages", "messages are needed, a list"));
         fields.requireNoMore();
-        long[] prompt = model.tokenizer().ids(model.chat().render(messages(messages), continues));
+        long[] prompt = model.tokenizer().ids(rendered(messages(messages), continues));
         if (prompt.length == 0) {
             throw Refusal.of("messages", "these messages have no token");
         }
@@ -59,6 +60,14 @@ final class Chat {
             }
         } finally {
             texts.forEach(Batcher.Text::close);
+        }
+    }
+
+    private String rendered(List<Map<String, Object>> messages, boolean continues) throws Refusal {
+        try {
+            return model.chat().render(messages, continues);
+        } catch (ChatTemplate.Refused e) {
+            throw Refusal.of("messages", String.valueOf(e.getMessage()));
         }
     }
 

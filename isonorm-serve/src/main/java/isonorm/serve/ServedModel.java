@@ -4,6 +4,7 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import isonorm.chat.ChatTemplate;
 import isonorm.convert.LoadedModel;
 import isonorm.generate.Batcher;
 import isonorm.generate.Sampling;

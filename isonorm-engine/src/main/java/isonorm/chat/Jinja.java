@@ -1,6 +1,6 @@
-package isonorm.serve;
+package isonorm.chat;
 
-import isonorm.serve.JinjaValues.Undefined;
+import isonorm.chat.JinjaValues.Undefined;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.LinkedHashMap;

@@ -1,4 +1,4 @@
-package isonorm.serve;
+package isonorm.chat;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
@@ -11,7 +11,7 @@ import java.util.Map;
 import java.util.Optional;
 
 /** How a checkpoint writes a conversation as one text: {@code chat_template} of tokenizer_config.json, or chat_template.jinja, rendered as transformers does. */
-final class ChatTemplate {
+public final class ChatTemplate {
 
     private static final List<String> SPECIAL = List.of("bos_token", "eos_token", "unk_token", "pad_token", "sep_token", "cls_token");
     private static final int LONGEST_MESSAGE = 300; // characters
@@ -28,8 +28,17 @@ final class ChatTemplate {
         this.problem = problem;
     }
 
+    /** What a template says of a conversation that it is not for, or what is not known of a template. */
+    public static final class Refused extends Exception {
+        private static final long serialVersionUID = 1;
+
+        private Refused(String message) {
+            super(message, null, false, false);
+        }
+    }
+
     /** The template of a checkpoint's folder, if it has one. One that says what is not known here is refused when it is needed. */
-    static Optional<ChatTemplate> of(Path folder) throws IOException {
+    public static Optional<ChatTemplate> of(Path folder) throws IOException {
         JsonNode config = config(folder);
         Map<String, String> special = new HashMap<>();
         for (String name : SPECIAL) {
@@ -61,36 +70,38 @@ final class ChatTemplate {
     }
 
     /** The text of a special token, which config says as that or as an object. */
-    static Optional<String> token(JsonNode config, String name) {
+    public static Optional<String> token(JsonNode config, String name) {
         JsonNode token = config.path(name);
         JsonNode text = token.isObject() ? token.path("content") : token;
         return text.isTextual() ? Optional.of(text.textValue()) : Optional.empty();
     }
 
-    static JsonNode config(Path folder) throws IOException {
+    /** A folder's tokenizer_config.json; an empty object where it has none. */
+    public static JsonNode config(Path folder) throws IOException {
         Path file = folder.resolve("tokenizer_config.json");
         return new ObjectMapper().readTree(Files.isRegularFile(file) ? Files.readString(file) : "{}");
     }
 
     /** As it stands in the checkpoint. */
-    String text() {
+    public String text() {
         return text;
     }
 
     /**
      * A conversation as text.
      *
+     * @param messages each a role, a content, and what else the template asks of it
      * @param continues whether it is ready for the model's answer
-     * @throws Refusal with what the template says of a conversation that it is not for
+     * @throws Refused if the template is not for such a conversation
      */
-    String render(List<Map<String, Object>> messages, boolean continues) throws Refusal {
+    public String render(List<Map<String, Object>> messages, boolean continues) throws Refused {
         Map<String, Object> given = new HashMap<>(special);
         given.put("messages", messages);
         given.put("add_generation_prompt", continues);
         try {
-            return template.orElseThrow(() -> Refusal.of("messages", "the checkpoint's chat template cannot be read: " + problem)).render(given);
+            return template.orElseThrow(() -> new Refused("the checkpoint's chat template cannot be read: " + problem)).render(given);
         } catch (Jinja.Wrong e) {
-            throw Refusal.of("messages", "the checkpoint's chat template does not take these messages: " + said(e));
+            throw new Refused("the checkpoint's chat template does not take these messages: " + said(e));
         }
     }
 

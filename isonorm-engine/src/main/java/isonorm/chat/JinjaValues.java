@@ -1,9 +1,9 @@
-package isonorm.serve;
+package isonorm.chat;
 
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.ObjectMapper;
-import isonorm.serve.Jinja.Function;
-import isonorm.serve.Jinja.Wrong;
+import isonorm.chat.Jinja.Function;
+import isonorm.chat.Jinja.Wrong;
 import java.math.BigDecimal;
 import java.time.ZoneId;
 import java.time.ZonedDateTime;

@@ -1,4 +1,4 @@
-package isonorm.serve;
+package isonorm.chat;
 
 import static isonorm.mutation.CleanLine.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertEquals;
@@ -53,12 +53,12 @@ class ChatTemplateTest {
 
     @ParameterizedTest
     @MethodSource("cases")
-    void aConversationIsWrittenAsTransformersWritesIt(Case one) throws IOException, Refusal {
+    void aConversationIsWrittenAsTransformersWritesIt(Case one) throws IOException, ChatTemplate.Refused {
         ChatTemplate template = template(one.json.path("template").asText());
         List<Map<String, Object>> messages = JSON.convertValue(one.json.path("messages"), new TypeReference<List<Map<String, Object>>>() {});
         boolean prompt = one.json.path("add_generation_prompt").asBoolean();
         if (one.json.has("refused")) {
-            String said = assertThrows(Refusal.class, () -> template.render(messages, prompt)).getMessage();
+            String said = assertThrows(ChatTemplate.Refused.class, () -> template.render(messages, prompt)).getMessage();
             assertTrue(said.contains(one.json.path("refused").asText()), said);
         } else {
             assertEquals(one.json.path("expected").asText(), template.render(messages, prompt));
@@ -66,7 +66,7 @@ class ChatTemplateTest {
     }
 
     @Test
-    void aTemplateMayStandInAFileOfItsOwnOrAmongOthers() throws IOException, Refusal {
+    void aTemplateMayStandInAFileOfItsOwnOrAmongOthers() throws IOException, ChatTemplate.Refused {
         Files.writeString(folder.resolve("tokenizer_config.json"), "{\"chat_template\": [{\"name\": \"tool_use\", \"template\": \"no\"}, {\"name\": \"default\", \"template\": \"yes\"}]}");
         assertEquals("yes", ChatTemplate.of(folder).orElseThrow().render(List.of(), true));
         Files.writeString(folder.resolve("chat_template.jinja"), "apart");
@@ -85,8 +85,7 @@ class ChatTemplateTest {
                 "{{ nobody.name }}", "{{ messages.getClass().forName('java.lang.Runtime') }}", "{{ ''.__class__() }}", "{% set messages.role = 1 %}",
                 "{% if messages %}", "{{ 1 if }}", "{% endfor %}", "{{ 9 ** 99 }}")) {
             ChatTemplate template = template(hostile);
-            Refusal refusal = assertThrows(Refusal.class, () -> template.render(List.of(), true), hostile);
-            assertEquals(400, refusal.status());
+            assertThrows(ChatTemplate.Refused.class, () -> template.render(List.of(), true), hostile);
         }
     }
 }
