@@ -10,6 +10,7 @@ import isonorm.architecture.Parameter;
 import isonorm.architecture.Role;
 import isonorm.backpropagation.Examples;
 import isonorm.backpropagation.Parameters;
+import isonorm.backpropagation.Scales;
 import isonorm.checkpoint.CheckpointException;
 import isonorm.family.Families;
 import isonorm.kernel.Rows;
@@ -21,6 +22,7 @@ import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -29,6 +31,8 @@ import java.util.OptionalInt;
 import java.util.Set;
 import java.util.TreeSet;
 import java.util.function.Function;
+import java.util.function.Predicate;
+import java.util.stream.IntStream;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -177,6 +181,49 @@ class PapersTest {
             Function<Role, Treatment.Factors> factors = role -> rules.factors(parameters.get(role));
             compare("completep", kind, losses(rules.applied(plain), strategy, ADAMW, new Treatment(_ -> false, factors)));
         }
+    }
+
+    /** What is frozen has no part in the norm that is clipped: the rest is made as long as the clip says. */
+    @Test
+    void aFrozenGradientIsNotInTheNorm() throws CheckpointException {
+        Strategy strategy = Strategy.named("peri-ln");
+        Architecture architecture = strategy.applied(base("llama"));
+        double clip = 1e-3;
+        double[] all = clippedNorm(architecture, _ -> false, clip);
+        double[] some = clippedNorm(architecture, role -> role.field() == Role.Field.GAIN || role.block() < 0, clip);
+        assertEquals(all[1], some[0], LOSS, "the norm of the gradients that are not frozen");
+        assertTrue(some[0] < 0.9 * all[0], some[0] + " of " + all[0]);
+        assertEquals(RATE * clip, all[2], LOSS);
+        assertEquals(RATE * clip, some[2], LOSS);
+    }
+
+    /** The norm that a step says, that of the gradients of what is in blocks and no gain, and how far a step of SGD goes. */
+    private static double[] clippedNorm(Architecture architecture, Predicate<Role> frozen, double clip) {
+        try (Team team = Team.of(1);
+                Learner learner = new Learner(architecture, Strategy.Running.PLAIN, Scales.NONE, new OptimizerRule.Sgd(0, 0), new Treatment(frozen, Treatment.ALIKE.factors()),
+                        Type.F64, Type.F64, team)) {
+            fill(learner.parameters());
+            learner.begin();
+            List<double[]> before = new ArrayList<>();
+            learner.parameters().all().forEach(entry -> before.add(values(entry.stored(entry.weights()))));
+            double norm = learner.step(List.of(batch(0)), RATE, 1, clip, Seed.of(0)).gradientNorm();
+            double squares = 0;
+            double moved = 0;
+            int i = 0;
+            for (Parameters.Entry entry : learner.parameters().all()) {
+                double[] gradient = values(entry.stored(entry.gradient()));
+                double[] now = values(entry.stored(entry.weights()));
+                boolean counts = entry.role().field() != Role.Field.GAIN && entry.role().block() >= 0;
+                squares += counts ? Arrays.stream(gradient).map(g -> g * g).sum() : 0;
+                double[] was = before.get(i++);
+                moved += IntStream.range(0, now.length).mapToDouble(j -> (now[j] - was[j]) * (now[j] - was[j])).sum();
+            }
+            return new double[] {norm, Math.sqrt(squares), Math.sqrt(moved)};
+        }
+    }
+
+    private static double[] values(Rows rows) {
+        return IntStream.range(0, rows.rows() * rows.columns()).mapToDouble(i -> rows.get(i / rows.columns(), i % rows.columns())).toArray();
     }
 
     @Test

@@ -128,6 +128,7 @@ class PruneTest {
     void theTextIsReadInWindowsOfALengthThatIsSaid() throws IOException {
         Run run = Run.of("prune", EXAMPLE, folder.resolve("a"), "--blocks", 6, "--tokens", 257, "--quiet").ended(0);
         assertTrue(run.out().contains(" in windows of 256"), run.out());
+        assertTrue(run.words().contains("Perplexity does not show what generation loses: each token is predicted from a text that is right until there"), run.out());
         JsonNode json = Run.of("prune", EXAMPLE, folder.resolve("b"), "--blocks", 6, "--tokens", 257, "--window", 64, "--json").ended(0).json();
         assertEquals(64, json.path("window").asInt());
         assertEquals(256, json.path("predicted_tokens").asInt());
