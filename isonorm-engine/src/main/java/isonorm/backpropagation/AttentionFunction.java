@@ -23,6 +23,7 @@ import isonorm.kernel.Type;
 import isonorm.kernel.Values;
 import isonorm.tensor.Products;
 import isonorm.tensor.Products.Stack;
+import isonorm.weights.Seed;
 import java.lang.foreign.Arena;
 import java.util.Optional;
 
@@ -49,9 +50,11 @@ final class AttentionFunction {
 
     private static final ThreadLocal<Rows[]> ROOM = ThreadLocal.withInitial(() -> new Rows[Use.values().length]);
 
-    private enum Use { WEIGHTS, GRADIENTS, PRODUCTS, KEYS, VALUES, ADDED }
+    private enum Use { WEIGHTS, DROPPED, GRADIENTS, PRODUCTS, KEYS, VALUES, ADDED }
 
     private final Attention attention;
+    private final int block;
+    private final double dropout;
     private final LinearFunction projection;
     private final Optional<Parameters.Entry> bias;
     private final Optional<NormFunction> queryNorm;
@@ -64,7 +67,10 @@ final class AttentionFunction {
     private final Optional<Turns> turns;
     private final Optional<Turns> turnsBack;
 
-    AttentionFunction(Parameters from, Attention attention, int l, int context, Arena arena) {
+    /**
+     * @param dropout the probability with which a weight is dropped
+     */
+    AttentionFunction(Parameters from, Attention attention, int l, int context, double dropout, Arena arena) {
         if (attention.scores().sinks()) {
             throw new IllegalArgumentException("attention with sinks is not trained; train a model without them");
         }
@@ -72,6 +78,8 @@ final class AttentionFunction {
             throw new IllegalArgumentException("attention with a learned bias of distances is not trained; train a model without one");
         }
         this.attention = attention;
+        this.block = l;
+        this.dropout = dropout;
         this.projection = LinearFunction.of(from.get(QUERY_KEY_VALUE, l, WEIGHT));
         this.bias = attention.bias() ? Optional.of(from.get(QUERY_KEY_VALUE, l, BIAS)) : Optional.empty();
         this.queryNorm = attention.norms().queryKey().map(norm -> headNorm(norm, Role.of(QUERY_NORM, l, GAIN), from, attention.heads().count()));
@@ -249,10 +257,27 @@ final class AttentionFunction {
             blocks(T, (query, queries, from, to, reach) -> {
                 Rows weights = room(Use.WEIGHTS, step.type(), task.heads * queries, to - from);
                 weights(qkv, task, row, query, queries, from, to, reach, weights, Optional.empty(), step);
+                drop(weights, task, query, queries, step);
                 Products.products(stack(weights, task.heads), valueHeads(values(qkv), row + from, to - from, task),
                         heads(attended, row + query, queries, task.head, task.heads, 1));
             });
         });
+    }
+
+    /**
+     * Drops weights, or their gradients: the same ones whenever it is applied in a step, whichever heads a task has and whichever sequences a rank. The queries of a
+     * block begin with the same keys there and back, so a column says which key is meant.
+     */
+    private void drop(Rows weights, Task task, int query, int queries, Step step) {
+        if (dropout == 0 || !step.learning()) {
+            return;
+        }
+        Seed seed = step.seed().at("attention").at(block);
+        long sequence = step.sequences().number(task.sequence);
+        for (int i = 0; i < task.heads; i++) {
+            long head = sequence * attention.heads().count() + task.head + i;
+            step.gradients().dropout(weights.slice(i * queries, queries), dropout, seed, head * step.length() + query);
+        }
     }
 
     private Stack valueHeads(Rows keysOrValues, int first, int rows, Task task) {
@@ -322,11 +347,23 @@ final class AttentionFunction {
             Stack dOut = heads(dAttended, row + query, queries, task.head, N, 1);
             Rows gradient = room(Use.GRADIENTS, step.type(), N * queries, to - from);
             Products.products(dOut, v.transpose(), stack(gradient, N));
-            toHeads(stack(weights, N).transpose(), dOut, values(dqkv), valueSums, task, from, to, step);
+            drop(gradient, task, query, queries, step);
+            toHeads(stack(dropped(weights, task, query, queries, step), N).transpose(), dOut, values(dqkv), valueSums, task, from, to, step);
             step.gradients().softmax(weights, products, scoring(), reach, gradient);
             Products.products(stack(gradient, N), k, heads(queries(dqkv), row + query, queries, task.head, N, 1));
             toHeads(stack(gradient, N).transpose(), q, keys(dqkv), keySums, task, from, to, step);
         });
+    }
+
+    /** The weights as values were multiplied with them; the softmax's own gradient is of what it gave. */
+    private Rows dropped(Rows weights, Task task, int query, int queries, Step step) {
+        if (dropout == 0 || !step.learning()) {
+            return weights;
+        }
+        Rows dropped = room(Use.DROPPED, weights.type(), weights.rows(), weights.columns());
+        step.kernels().copy(weights, dropped);
+        drop(dropped, task, query, queries, step);
+        return dropped;
     }
 
     /** {@code x y} into the key-value heads, or added to their sums where they are seen from several blocks or heads of queries. */

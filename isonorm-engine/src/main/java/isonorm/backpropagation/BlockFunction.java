@@ -91,7 +91,7 @@ final class BlockFunction {
         this.changed = scales.changesBranches(l) || block.branch() != 1;
         this.width = architecture.streamWidth();
         SubLayer mixer = switch (block.mixer()) {
-            case Attention attention -> new AttentionFunction(from, attention, l, architecture.context(), arena)::forward;
+            case Attention attention -> new AttentionFunction(from, attention, l, architecture.context(), scales.attention(), arena)::forward;
             case LatentAttention _ -> throw new IllegalArgumentException("latent attention is not trained, got " + architecture.family()
                     + "; train a model without it");
         };

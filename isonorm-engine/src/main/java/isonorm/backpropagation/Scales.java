@@ -10,12 +10,13 @@ import java.util.SplittableRandom;
  *
  * @param constants what norms before sub-layers are multiplied with behind their gain, and what branches write
  * @param dropout the probability with which a value that enters the stream is dropped
+ * @param attention the probability with which a weight of attention is dropped
  * @param depth the probability with which the last block's branches are left out for a whole sequence, rising from zero at the first
  *     block (stochastic depth)
  */
-public record Scales(LayerNormScaling constants, double dropout, double depth) {
+public record Scales(LayerNormScaling constants, double dropout, double attention, double depth) {
 
-    public static final Scales NONE = new Scales(LayerNormScaling.NONE, 0, 0);
+    public static final Scales NONE = new Scales(LayerNormScaling.NONE, 0, 0, 0);
 
     /** Whether something happens to what the branches of block l write. */
     boolean changesBranches(int l) {

@@ -111,6 +111,7 @@ public final class Configuration {
         add("loss-scale.every", "2000", "steps without an overflow after which it is doubled");
         add("recompute", "false", "true: what blocks compute is not kept for the backward pass but computed again (activation checkpointing)");
         add("dropout", "0", "of what enters the stream");
+        add("dropout.attention", "0", "of the weights of attention");
         add("stochastic-depth", "0", "of the last block's branches, less before");
         add("log.every", "10", "steps a line");
         add("depth.every", "100", "steps between measurements of the blocks; 0 for none");
@@ -284,8 +285,9 @@ public final class Configuration {
         values.put("loss-scale", text(learning.lossScale()));
         values.put("loss-scale.every", text(learning.lossScaleEvery()));
         values.put("recompute", Boolean.toString(learning.recompute()));
-        values.put("dropout", text(learning.dropout()));
-        values.put("stochastic-depth", text(learning.stochasticDepth()));
+        values.put("dropout", text(learning.dropout().stream()));
+        values.put("dropout.attention", text(learning.dropout().attention()));
+        values.put("stochastic-depth", text(learning.dropout().lastBlock()));
         TrainingRun.Watching watching = run.watching();
         values.put("log.every", text(watching.logEvery()));
         values.put("depth.every", text(watching.depthEvery()));
@@ -382,7 +384,7 @@ public final class Configuration {
         return new TrainingRun.Learning(whole(Range.STEPS), real(Range.RATE),
                 word("schedule", Schedule.Course.values(), course -> course.name().toLowerCase(Locale.ROOT)), real(Range.WARMUP), real(Range.FLOOR),
                 truth("schedule.zero"), has("freeze") ? List.of(text("freeze").split("\\+")) : List.of(), optimizer, real(Range.CLIP), Precision.named(text("dtype")), real(Range.LOSS_SCALE), whole(Range.LOSS_SCALE_EVERY), truth("recompute"),
-                real(Range.DROPOUT), real(Range.STOCHASTIC_DEPTH));
+                new TrainingRun.Dropout(real(Range.DROPOUT), real(Range.ATTENTION_DROPOUT), real(Range.STOCHASTIC_DEPTH)));
     }
 
     private long whole(Range range) {

@@ -43,6 +43,7 @@ record Range(String key, double least, double below, boolean whole) {
     static final Range LOSS_SCALE = real("loss-scale", Double.MIN_NORMAL, Double.POSITIVE_INFINITY);
     static final Range LOSS_SCALE_EVERY = whole("loss-scale.every", 1);
     static final Range DROPOUT = real("dropout", 0, 1);
+    static final Range ATTENTION_DROPOUT = real("dropout.attention", 0, 1);
     static final Range STOCHASTIC_DEPTH = real("stochastic-depth", 0, 1);
     static final Range LOG = whole("log.every", 1);
     static final Range DEPTH = whole("depth.every", 0);

@@ -104,7 +104,7 @@ record Recipe(
         for (Map.Entry<String, Object> end : ends.entrySet()) {
             written = written.with(end.getKey(), end.getValue());
         }
-        Scales scales = strategy.scales(architecture, learning.dropout(), learning.stochasticDepth());
+        Scales scales = strategy.scales(architecture, learning.dropout());
         if (transfer.isPresent() && !(learning.optimizer() instanceof OptimizerRule.AdamW || learning.optimizer() instanceof OptimizerRule.Adam)) {
             throw new IllegalArgumentException("CompleteP says how Adam's rate, decay and epsilon change with a model's size, and nothing of another optimizer;"
                     + " take optimizer=adamw, or leave transfer out");
@@ -152,7 +152,8 @@ record Recipe(
         }
         Strategy strategy = Strategy.named("pre-ln").withName(architecture.family()).withRunning(checkpoint.running());
         Config config = loaded.config().without("dtype", "torch_dtype"); // they say what the file had, and what is written has the run's
-        Scales scales = new Scales(Isonorm.constants(config, architecture.blocks().size(), data instanceof Pictures), learning.dropout(), learning.stochasticDepth());
+        Scales scales = new Scales(Isonorm.constants(config, architecture.blocks().size(), data instanceof Pictures), learning.dropout().stream(), learning.dropout().attention(),
+                learning.dropout().lastBlock());
         return recipe(learning, architecture, strategy, Optional.empty(), scales, config, Families.describe(loaded.config(), loaded.checkpoint().names()).naming(), Optional.of(model));
     }
 

@@ -79,7 +79,7 @@ public record StepTimes(long parameters, List<Double> seconds, List<Double> wait
         }
         Architecture architecture = work.architecture();
         Type compute = work.bfloat16 ? Type.BF16 : Type.F32;
-        Scales scales = work.strategy.scales(architecture, 0, 0);
+        Scales scales = work.strategy.scales(architecture);
         try (Team team = Team.of(work.threads);
                 Learner learner = new Learner(architecture, work.strategy.running(), scales, new OptimizerRule.AdamW(0.9, 0.999, 1e-8, 0.01), Treatment.ALIKE,
                         Type.F32, compute, team, group)) {

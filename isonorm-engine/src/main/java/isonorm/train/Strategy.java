@@ -316,8 +316,13 @@ public final class Strategy {
         }
     }
 
+    /** The constants of training a model of this strategy. */
+    Scales scales(Architecture architecture) {
+        return scales(architecture, new TrainingRun.Dropout(0, 0, 0));
+    }
+
     /** The constants of training a model of this strategy, with what is dropped by chance. */
-    Scales scales(Architecture architecture, double dropout, double depth) {
+    Scales scales(Architecture architecture, TrainingRun.Dropout dropout) {
         List<BlockStrategy> blocks = blocks(architecture.blocks().size());
         boolean images = architecture.embedding() instanceof Embedding.Patches;
         Function<Predicate<Scaling>, double[]> factors = which -> IntStream.rangeClosed(1, blocks.size())
@@ -325,6 +330,6 @@ public final class Strategy {
         return new Scales(new LayerNormScaling(
                 factors.apply(scaling -> scaling.ofNorms(images) || scaling == Scaling.LNS_ATTENTION),
                 factors.apply(scaling -> scaling.ofNorms(images) || scaling == Scaling.LNS_MLP),
-                factors.apply(scaling -> scaling.ofBranches(images))), dropout, depth);
+                factors.apply(scaling -> scaling.ofBranches(images))), dropout.stream(), dropout.attention(), dropout.lastBlock());
     }
 }

@@ -176,6 +176,22 @@ public record TrainingRun(Optional<Path> folder, long seed, int threads, int tim
     }
 
     /**
+     * What is dropped by chance.
+     *
+     * @param stream the probability with which a value that enters the stream is dropped
+     * @param attention that of a weight of attention
+     * @param lastBlock that of the last block's branches as a whole, less before (stochastic depth)
+     */
+    public record Dropout(double stream, double attention, double lastBlock) {
+
+        public Dropout {
+            Range.DROPOUT.require(stream);
+            Range.ATTENTION_DROPOUT.require(attention);
+            Range.STOCHASTIC_DEPTH.require(lastBlock);
+        }
+    }
+
+    /**
      * How weights change.
      *
      * @param steps how many
@@ -191,12 +207,11 @@ public record TrainingRun(Optional<Path> folder, long seed, int threads, int tim
      * @param lossScale with float16: what the loss is multiplied with, at first
      * @param lossScaleEvery steps without an overflow after which it is doubled
      * @param recompute whether what blocks compute is computed again for the backward pass, not kept (activation checkpointing)
-     * @param dropout the probability with which a value that enters the stream is dropped
-     * @param stochasticDepth the probability with which the last block's branches are left out, less before
+     * @param dropout what is dropped by chance
      */
     public record Learning(
             long steps, double rate, Schedule.Course course, double warmup, double floor, boolean fromZero, List<String> freeze, OptimizerRule optimizer, double clip, Precision precision,
-            double lossScale, long lossScaleEvery, boolean recompute, double dropout, double stochasticDepth) {
+            double lossScale, long lossScaleEvery, boolean recompute, Dropout dropout) {
 
         public Learning {
             freeze = List.copyOf(freeze);
@@ -207,8 +222,6 @@ public record TrainingRun(Optional<Path> folder, long seed, int threads, int tim
             Range.CLIP.require(clip);
             Range.LOSS_SCALE.require(lossScale);
             Range.LOSS_SCALE_EVERY.require(lossScaleEvery);
-            Range.DROPOUT.require(dropout);
-            Range.STOCHASTIC_DEPTH.require(stochasticDepth);
         }
 
         /** The rate of each step. */
@@ -360,63 +373,69 @@ public record TrainingRun(Optional<Path> folder, long seed, int threads, int tim
 
     public TrainingRun withSteps(long steps) {
         return with(new Learning(steps, learning.rate, learning.course, learning.warmup, learning.floor, learning.fromZero, learning.freeze, learning.optimizer, learning.clip,
-                learning.precision, learning.lossScale, learning.lossScaleEvery, learning.recompute, learning.dropout, learning.stochasticDepth));
+                learning.precision, learning.lossScale, learning.lossScaleEvery, learning.recompute, learning.dropout));
     }
 
     /** The same with another highest learning rate. */
     public TrainingRun withRate(double highest) {
         return with(new Learning(learning.steps, highest, learning.course, learning.warmup, learning.floor, learning.fromZero, learning.freeze, learning.optimizer, learning.clip,
-                learning.precision, learning.lossScale, learning.lossScaleEvery, learning.recompute, learning.dropout, learning.stochasticDepth));
+                learning.precision, learning.lossScale, learning.lossScaleEvery, learning.recompute, learning.dropout));
     }
 
     /** The same with another course of the learning rate: a warm-up of steps, or below 1 of a share of all, and the share left at the end. */
     public TrainingRun withSchedule(Schedule.Course course, double warmup, double floor) {
         return with(new Learning(learning.steps, learning.rate, course, warmup, floor, learning.fromZero, learning.freeze, learning.optimizer, learning.clip, learning.precision,
-                learning.lossScale, learning.lossScaleEvery, learning.recompute, learning.dropout, learning.stochasticDepth));
+                learning.lossScale, learning.lossScaleEvery, learning.recompute, learning.dropout));
     }
 
     /** The same, whose first step has the rate of a step 0, as PyTorch's schedules count. */
     public TrainingRun withScheduleFromZero(boolean fromZero) {
         return with(new Learning(learning.steps, learning.rate, learning.course, learning.warmup, learning.floor, fromZero, learning.freeze, learning.optimizer,
-                learning.clip, learning.precision, learning.lossScale, learning.lossScaleEvery, learning.recompute, learning.dropout, learning.stochasticDepth));
+                learning.clip, learning.precision, learning.lossScale, learning.lossScaleEvery, learning.recompute, learning.dropout));
     }
 
     /** The same, in which parameters stay what they are whose names end so: {@code output-norm.gain}, {@code bias}. */
     public TrainingRun withFrozen(List<String> names) {
         return with(new Learning(learning.steps, learning.rate, learning.course, learning.warmup, learning.floor, learning.fromZero, names, learning.optimizer,
-                learning.clip, learning.precision, learning.lossScale, learning.lossScaleEvery, learning.recompute, learning.dropout, learning.stochasticDepth));
+                learning.clip, learning.precision, learning.lossScale, learning.lossScaleEvery, learning.recompute, learning.dropout));
     }
 
     public TrainingRun withOptimizer(OptimizerRule rule) {
         return with(new Learning(learning.steps, learning.rate, learning.course, learning.warmup, learning.floor, learning.fromZero, learning.freeze, rule, learning.clip,
-                learning.precision, learning.lossScale, learning.lossScaleEvery, learning.recompute, learning.dropout, learning.stochasticDepth));
+                learning.precision, learning.lossScale, learning.lossScaleEvery, learning.recompute, learning.dropout));
     }
 
     public TrainingRun withClip(double norm) {
         return with(new Learning(learning.steps, learning.rate, learning.course, learning.warmup, learning.floor, learning.fromZero, learning.freeze, learning.optimizer, norm,
-                learning.precision, learning.lossScale, learning.lossScaleEvery, learning.recompute, learning.dropout, learning.stochasticDepth));
+                learning.precision, learning.lossScale, learning.lossScaleEvery, learning.recompute, learning.dropout));
     }
 
     public TrainingRun withPrecision(Precision precision) {
         return with(new Learning(learning.steps, learning.rate, learning.course, learning.warmup, learning.floor, learning.fromZero, learning.freeze, learning.optimizer,
-                learning.clip, precision, learning.lossScale, learning.lossScaleEvery, learning.recompute, learning.dropout,
-                learning.stochasticDepth));
+                learning.clip, precision, learning.lossScale, learning.lossScaleEvery, learning.recompute, learning.dropout));
     }
 
     public TrainingRun withLossScale(double first, long every) {
         return with(new Learning(learning.steps, learning.rate, learning.course, learning.warmup, learning.floor, learning.fromZero, learning.freeze, learning.optimizer,
-                learning.clip, learning.precision, first, every, learning.recompute, learning.dropout, learning.stochasticDepth));
+                learning.clip, learning.precision, first, every, learning.recompute, learning.dropout));
     }
 
     public TrainingRun withRecompute(boolean again) {
         return with(new Learning(learning.steps, learning.rate, learning.course, learning.warmup, learning.floor, learning.fromZero, learning.freeze, learning.optimizer,
-                learning.clip, learning.precision, learning.lossScale, learning.lossScaleEvery, again, learning.dropout, learning.stochasticDepth));
+                learning.clip, learning.precision, learning.lossScale, learning.lossScaleEvery, again, learning.dropout));
     }
 
     /** The same, dropping values that enter the stream and whole branches of blocks (stochastic depth) by chance. */
     public TrainingRun withDropout(double values, double lastBlock) {
         return with(new Learning(learning.steps, learning.rate, learning.course, learning.warmup, learning.floor, learning.fromZero, learning.freeze, learning.optimizer,
-                learning.clip, learning.precision, learning.lossScale, learning.lossScaleEvery, learning.recompute, values, lastBlock));
+                learning.clip, learning.precision, learning.lossScale, learning.lossScaleEvery, learning.recompute, new Dropout(values, learning.dropout.attention, lastBlock)));
+    }
+
+    /** The same, dropping weights of attention by chance. */
+    public TrainingRun withAttentionDropout(double weights) {
+        return with(new Learning(learning.steps, learning.rate, learning.course, learning.warmup, learning.floor, learning.fromZero, learning.freeze, learning.optimizer,
+                learning.clip, learning.precision, learning.lossScale, learning.lossScaleEvery, learning.recompute,
+                new Dropout(learning.dropout.stream, weights, learning.dropout.lastBlock)));
     }
 
     public TrainingRun withLogEvery(long every) {

@@ -104,7 +104,7 @@ class DataParallelTest {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"", "strategy=gpas", "strategy=residual", "dropout=0.2 stochastic-depth=0.4", "accumulate=3", "strategy.running=equivalent-rmsnorm",
+    @ValueSource(strings = {"", "strategy=gpas", "strategy=residual", "dropout=0.2 dropout.attention=0.3 stochastic-depth=0.4", "accumulate=3", "strategy.running=equivalent-rmsnorm",
         "strategy.running=equivalent-crmsnorm", "recompute=true", "optimizer=sgd beta1=0.5 lr=0.5", "batch=5", "model.preset=llama-60m model.hidden=24"})
     void ranksLearnWhatOneProcessLearns(String words) throws Exception {
         Map<String, String> other = new LinkedHashMap<>(Map.of("checkpoint.every", "0", "steps", "6"));

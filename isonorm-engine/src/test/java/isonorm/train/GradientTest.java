@@ -96,7 +96,7 @@ class GradientTest {
             Strategy strategy = Strategy.named(name);
             if (strategy.running() == Strategy.Running.PLAIN && !strategy.block().scalings().contains(Scaling.GPAS)) {
                 Architecture architecture = strategy.applied(decoder(block -> block));
-                put(cases, name, architecture, strategy.scales(architecture, 0, 0));
+                put(cases, name, architecture, strategy.scales(architecture));
             }
         }
         for (Scaling scaling : Scaling.values()) {
@@ -105,7 +105,7 @@ class GradientTest {
             }
             Strategy strategy = Strategy.named("pre-ln").everywhere(block -> block.withScalings(Set.of(scaling)));
             Architecture architecture = strategy.applied(decoder(block -> block));
-            put(cases, "pre-ln " + scaling.label(), architecture, strategy.scales(architecture, 0, 0));
+            put(cases, "pre-ln " + scaling.label(), architecture, strategy.scales(architecture));
         }
         for (Placement placement : List.of(Placement.PERI, Placement.OUTPUT, Placement.NONE)) {
             put(cases, "a scaled skip, " + placement, Strategy.named("pre-ln")
@@ -120,15 +120,15 @@ class GradientTest {
         put(cases, "embedding norm", Strategy.named("peri-ln").withEmbeddingNorm(true).applied(decoder(block -> block)), Scales.NONE);
         put(cases, "layer scale behind an output norm", decoder(block -> block.withPlacements(Placement.PERI, Placement.OUTPUT).withScale(BranchScale.VECTOR)), Scales.NONE);
         put(cases, "layer scale with lns", Strategy.named("lns").applied(decoder(block -> block.withScale(BranchScale.VECTOR))),
-                new Scales(LayerNormScaling.ofNorms(new double[] {1, 0.7, 0.5}), 0, 0));
+                new Scales(LayerNormScaling.ofNorms(new double[] {1, 0.7, 0.5}), 0, 0, 0));
         for (Placement placement : List.of(Placement.PERI, Placement.OUTPUT, Placement.POST, Placement.BOTH, Placement.DUAL, Placement.NONE)) {
             put(cases, "SkipInit, " + placement, Strategy.named("pre-ln")
-                    .everywhere(block -> block.withPlacement(placement).withScalings(Set.of(Scaling.SKIPINIT))).applied(decoder(block -> block)), new Scales(LayerNormScaling.ofBranches(new double[] {1, 0.7, 0.5}), 0, 0.3));
+                    .everywhere(block -> block.withPlacement(placement).withScalings(Set.of(Scaling.SKIPINIT))).applied(decoder(block -> block)), new Scales(LayerNormScaling.ofBranches(new double[] {1, 0.7, 0.5}), 0, 0, 0.3));
         }
         for (Scaling place : List.of(Scaling.LNS_ATTENTION, Scaling.LNS_MLP, Scaling.LNS_BEFORE_NORM, Scaling.LNS_RESIDUAL)) {
             Strategy strategy = Strategy.named("pre-ln").everywhere(block -> block.withScalings(Set.of(place)));
             Architecture architecture = strategy.applied(decoder(block -> block));
-            put(cases, place.label(), architecture, strategy.scales(architecture, 0, 0));
+            put(cases, place.label(), architecture, strategy.scales(architecture));
         }
         put(cases, "SkipInit of a compressed stream", Strategy.named("pre-crmsnorm")
                 .everywhere(block -> block.withScalings(Set.of(Scaling.SKIPINIT))).applied(decoder(block -> block)), Scales.NONE);
@@ -136,9 +136,9 @@ class GradientTest {
                 .everywhere(block -> block.withScalings(Set.of(Scaling.HEADS))).applied(decoder(block -> block)), Scales.NONE);
         mixed().forEach((name, strategy) -> {
             Architecture architecture = strategy.applied(decoder(block -> block));
-            put(cases, name, architecture, strategy.scales(architecture, 0, 0.3));
+            put(cases, name, architecture, strategy.scales(architecture, new TrainingRun.Dropout(0, 0, 0.3)));
         });
-        put(cases, "factors of branches", decoder(block -> block.withScale(BranchScale.VECTOR)), new Scales(LayerNormScaling.ofBranches(new double[] {1, 0.7, 0.5}), 0, 0));
+        put(cases, "factors of branches", decoder(block -> block.withScale(BranchScale.VECTOR)), new Scales(LayerNormScaling.ofBranches(new double[] {1, 0.7, 0.5}), 0, 0, 0));
         for (Activation activation : Activation.values()) {
             put(cases, activation.toString(), decoder(block -> block.withFeedForward(Mlp.plain(20, activation))), Scales.NONE);
             put(cases, "gated " + activation, decoder(block -> block.withFeedForward(Mlp.gated(20, activation))), Scales.NONE);
@@ -176,9 +176,18 @@ class GradientTest {
                 new Output.Words(true, true, 0, Optional.empty(), 0.3, OptionalDouble.of(0.8))), Scales.NONE);
         put(cases, "segments and a scale", decoder(block -> block).withEmbedding(
                 Embedding.Tokens.of(VOCABULARY, WIDTH).withPositions(16, 2, false).withSegments(2).withScale(3)), Scales.NONE);
-        put(cases, "dropout and stochastic depth", decoder(block -> block), new Scales(LayerNormScaling.NONE, 0.2, 0.3));
+        put(cases, "dropout and stochastic depth", decoder(block -> block), new Scales(LayerNormScaling.NONE, 0.2, 0, 0.3));
+        for (Map.Entry<String, UnaryOperator<Attention>> kind : kinds.entrySet()) {
+            if (List.of("shared key-value heads", "window", "softcap", "bidirectional").contains(kind.getKey())) {
+                put(cases, "dropout in attention, " + kind.getKey(), decoder(block -> block.withMixer(kind.getValue().apply((Attention) block.mixer()))),
+                        new Scales(LayerNormScaling.NONE, 0, 0.3, 0));
+            }
+        }
+        cases.put("dropout in attention, several blocks of queries", new Case("dropout in attention, several blocks of queries", Architecture.of("test", WIDTH, 300,
+                Embedding.Tokens.of(VOCABULARY, WIDTH), decoder(block -> block).blocks().subList(0, 1), decoder(block -> block).finalNorm(),
+                Output.Words.of(false)), new Scales(LayerNormScaling.NONE, 0, 0.3, 0), words(1, 300)));
         put(cases, "dropout behind an output norm", decoder(block -> block.withPlacements(Placement.PERI, Placement.PERI)),
-                new Scales(LayerNormScaling.NONE, 0.2, 0.3));
+                new Scales(LayerNormScaling.NONE, 0.2, 0, 0.3));
         for (String name : List.of("pre-ln", "pre-crmsnorm", "peri-ln", "lns")) {
             Strategy strategy = Strategy.named(name);
             Architecture base = decoder(block -> block.withMixer(((Attention) block.mixer()).bidirectional()))
@@ -189,7 +198,7 @@ class GradientTest {
             for (int i = 0; i < pixels.length; i++) {
                 pixels[i] = (float) random.nextGaussian();
             }
-            cases.put("images " + name, new Case("images " + name, strategy.applied(base), strategy.scales(base, 0, 0),
+            cases.put("images " + name, new Case("images " + name, strategy.applied(base), strategy.scales(base),
                     new Examples.Images(new Batch.Images(pixels, 3, 3, 4, 6), new int[] {2, 6, 0})));
         }
         Architecture one = decoder(block -> block.withMixer(((Attention) block.mixer()).withKeyValueHeads(2)));

@@ -121,7 +121,7 @@ class PapersTest {
     private static double[] losses(Architecture architecture, Strategy strategy, OptimizerRule rule, Treatment treatment) {
         double[] losses = new double[STEPS];
         try (Team team = Team.of(1);
-                Learner learner = new Learner(architecture, strategy.running(), strategy.scales(architecture, 0, 0), rule, treatment, Type.F64, Type.F64, team)) {
+                Learner learner = new Learner(architecture, strategy.running(), strategy.scales(architecture), rule, treatment, Type.F64, Type.F64, team)) {
             fill(learner.parameters());
             learner.begin();
             for (int step = 0; step < STEPS; step++) {

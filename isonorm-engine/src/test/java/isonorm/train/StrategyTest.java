@@ -111,7 +111,7 @@ class StrategyTest {
     @Test
     void layerNormScalingCountsAllBlocks() {
         Strategy strategy = Strategy.named("pre-ln").in(blocks(1, 3), Strategy.named("lns"));
-        Scales scales = strategy.scales(decoder(5), 0, 0);
+        Scales scales = strategy.scales(decoder(5));
         assertArrayEquals(new double[] {1, 1 / Math.sqrt(2), 1, 0.5, 1}, scales.constants().attention());
         assertArrayEquals(new double[] {1, 1 / Math.sqrt(2), 1, 0.5, 1}, scales.constants().mlp());
     }
@@ -135,7 +135,7 @@ class StrategyTest {
     }
 
     private static void requireConstants(double[] attention, double[] mlp, double[] branches, Scaling place, Architecture architecture) {
-        LayerNormScaling constants = Strategy.named("pre-ln").everywhere(block -> block.withScalings(Set.of(place))).scales(architecture, 0, 0).constants();
+        LayerNormScaling constants = Strategy.named("pre-ln").everywhere(block -> block.withScalings(Set.of(place))).scales(architecture).constants();
         assertArrayEquals(attention, constants.attention(), place.label());
         assertArrayEquals(mlp, constants.mlp(), place.label());
         assertArrayEquals(branches, constants.branches(), place.label());

@@ -65,7 +65,7 @@ class TorchGradientTest {
         Scales scales = Scales.NONE;
         if (strategy != null) {
             architecture = Strategy.named(strategy).applied(architecture);
-            scales = Strategy.named(strategy).scales(architecture, 0, 0);
+            scales = Strategy.named(strategy).scales(architecture);
         }
         Map<String, Double> errors = new TreeMap<>();
         JsonNode losses = JSON.readTree(folder.resolve("losses.json").toFile());

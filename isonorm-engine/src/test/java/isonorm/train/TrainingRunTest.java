@@ -67,7 +67,7 @@ class TrainingRunTest {
                 Map.entry("schedule", "linear"), Map.entry("warmup", "12"), Map.entry("floor", "0.2"), Map.entry("optimizer", "muon"),
                 Map.entry("beta1", "0.8"), Map.entry("beta2", "0.9"), Map.entry("epsilon", "1e-7"), Map.entry("decay", "0.3"), Map.entry("clip", "2"),
                 Map.entry("dtype", "bf16-pure"), Map.entry("loss-scale", "1024"), Map.entry("loss-scale.every", "9"), Map.entry("recompute", "true"),
-                Map.entry("dropout", "0.4"), Map.entry("stochastic-depth", "0.6"), Map.entry("log.every", "4"), Map.entry("depth.every", "6"),
+                Map.entry("dropout", "0.4"), Map.entry("dropout.attention", "0.3"), Map.entry("stochastic-depth", "0.6"), Map.entry("log.every", "4"), Map.entry("depth.every", "6"),
                 Map.entry("eval.every", "8"), Map.entry("eval.batches", "11"), Map.entry("checkpoint.every", "13"), Map.entry("checkpoint.keep", "5"),
                 Map.entry("stop.above", "1.5"), Map.entry("stop.patience", "14"), Map.entry("init.embedding", "0.632"), Map.entry("init.alpha", "0.8/0.2"),
                 Map.entry("transfer", "completep"), Map.entry("transfer.width", "64"), Map.entry("transfer.blocks", "4"), Map.entry("schedule.zero", "true"),
