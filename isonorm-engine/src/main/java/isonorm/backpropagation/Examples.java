@@ -77,8 +77,27 @@ public sealed interface Examples {
         }
     }
 
+    /**
+     * What is to be said of images in place of one class each: the class with {@code share}, another with the rest, and of both {@code smoothing} spread over all
+     * classes alike.
+     *
+     * @param others the other class of each image
+     */
+    record SoftLabels(int[] others, double share, double smoothing) {
+
+        /** How much of a class with a number is to be said. */
+        double of(int label, int image, int number, int classes) {
+            double hard = (label == number ? share : 0) + (others[image] == number ? 1 - share : 0);
+            return (1 - smoothing) * hard + smoothing / classes;
+        }
+    }
+
     /** Images, and the class of each. */
-    record Images(Batch.Images pixels, int[] labels) implements Examples {
+    record Images(Batch.Images pixels, int[] labels, Optional<SoftLabels> soft) implements Examples {
+
+        public Images(Batch.Images pixels, int[] labels) {
+            this(pixels, labels, Optional.empty());
+        }
 
         public Images {
             if (pixels.count() != labels.length) {

@@ -77,7 +77,7 @@ public final class HeadFunction {
         }
         Scored scored = switch (examples) {
             case Examples.Tokens tokens -> new Scored(cross(read.value(),
-                    Arrays.stream(tokens.following()).flatMapToInt(Arrays::stream).toArray(), factor, gradient, Optional.empty(), step), 0);
+                    Arrays.stream(tokens.following()).flatMapToInt(Arrays::stream).toArray(), factor, gradient, Optional.empty(), Optional.empty(), step), 0);
             case Examples.Images images -> ofLabels(read.value(), images, factor, gradient, step);
         };
         step.back(() -> {
@@ -143,7 +143,7 @@ public final class HeadFunction {
         step.kernels().gather(read, rows, 1, first);
         Rows dFirst = step.learning() ? step.pad().rows(step.type(), rows.length, read.columns()) : null;
         int[] likeliest = new int[rows.length];
-        double loss = cross(first, images.labels(), factor, dFirst, Optional.of(likeliest), step);
+        double loss = cross(first, images.labels(), factor, dFirst, Optional.of(likeliest), images.soft(), step);
         if (step.learning()) {
             Parameters.zero(gradient);
             for (int image = 0; image < rows.length; image++) {
@@ -153,7 +153,7 @@ public final class HeadFunction {
         return new Scored(loss, (int) IntStream.range(0, rows.length).filter(image -> likeliest[image] == images.labels()[image]).count());
     }
 
-    private double cross(Rows read, int[] targets, double factor, Rows gradient, Optional<int[]> likeliest, Step step) {
+    private double cross(Rows read, int[] targets, double factor, Rows gradient, Optional<int[]> likeliest, Optional<Examples.SoftLabels> soft, Step step) {
         int vocabulary = head.outputs();
         int rows = Math.clamp(LOGITS / ((long) vocabulary * step.type().bytes()), 1, read.rows());
         int parts = Math.ceilDiv(read.rows(), rows);
@@ -164,7 +164,7 @@ public final class HeadFunction {
             Pad.Mark mark = step.pad().mark();
             Rows some = read.slice(first, count);
             Rows logits = head.forward(some, step);
-            step.each(count, (from, number) -> cross(logits.slice(from, number), targets, first + from, factor, losses, likeliest, step));
+            step.each(count, (from, number) -> cross(logits.slice(from, number), targets, first + from, factor, losses, likeliest, soft, step));
             if (step.learning()) {
                 bias.ifPresent(added -> step.addColumnSums(logits, added.gradient()));
                 head.backward(some, logits, gradient.slice(first, count), step);
@@ -175,7 +175,7 @@ public final class HeadFunction {
     }
 
     /** Logits become their gradient: that of the products. */
-    private void cross(Rows logits, int[] targets, int first, double factor, double[] losses, Optional<int[]> likeliest, Step step) {
+    private void cross(Rows logits, int[] targets, int first, double factor, double[] losses, Optional<int[]> likeliest, Optional<Examples.SoftLabels> soft, Step step) {
         if (bias.isPresent()) {
             step.kernels().addBias(logits, bias.get().values());
         }
@@ -189,8 +189,12 @@ public final class HeadFunction {
         });
         double[][] slopes = softcap > 0 ? capped(logits) : null;
         double[] own = new double[logits.rows()];
+        double[] gains = soft.map(labels -> gains(logits, targets, first, labels)).orElse(own.clone());
         step.gradients().crossEntropy(logits, Arrays.copyOfRange(targets, first, first + logits.rows()), factor, own);
-        System.arraycopy(own, 0, losses, first, own.length);
+        for (int r = 0; r < own.length; r++) {
+            losses[first + r] = own[r] - gains[r];
+        }
+        soft.ifPresent(labels -> soften(logits, targets, first, factor, labels));
         if (slopes != null) {
             for (int r = 0; r < logits.rows(); r++) {
                 for (int c = 0; c < logits.columns(); c++) {
@@ -200,6 +204,28 @@ public final class HeadFunction {
         }
         if (scale != 1) {
             step.gradients().scale(logits, scale);
+        }
+    }
+
+    /** How much less the loss is where labels are soft: the mean of logits that they ask for, without the logit of the class. */
+    private static double[] gains(Rows logits, int[] targets, int first, Examples.SoftLabels soft) {
+        double[] gains = new double[logits.rows()];
+        for (int r = 0; r < gains.length; r++) {
+            for (int c = 0; c < logits.columns(); c++) {
+                gains[r] += soft.of(targets[first + r], first + r, c, logits.columns()) * logits.get(r, c);
+            }
+            gains[r] -= logits.get(r, targets[first + r]);
+        }
+        return gains;
+    }
+
+    /** The gradient for the class becomes that for soft labels. */
+    private static void soften(Rows gradient, int[] targets, int first, double factor, Examples.SoftLabels soft) {
+        for (int r = 0; r < gradient.rows(); r++) {
+            for (int c = 0; c < gradient.columns(); c++) {
+                double hard = targets[first + r] == c ? 1 : 0;
+                gradient.set(r, c, gradient.get(r, c) + factor * (hard - soft.of(targets[first + r], first + r, c, gradient.columns())));
+            }
         }
     }
 

@@ -16,7 +16,10 @@ import java.util.Comparator;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Optional;
+import java.util.SplittableRandom;
 import java.util.TreeMap;
+import java.util.function.IntFunction;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
 
@@ -210,6 +213,16 @@ public final class ImageFolder {
 
     /** Every {@code stride}th image from {@code position} on, so many of them. */
     public Labelled rows(long position, int count, int stride) throws IOException {
+        return rows(position, count, stride, false);
+    }
+
+    /**
+     * The same.
+     *
+     * @param cropped whether a random part of each image is taken in place of its middle: of .08 to 1 of its area, its width 3/4 to 4/3 of its height, made
+     *     square (as torchvision's RandomResizedCrop). An image has another part in each epoch
+     */
+    public Labelled rows(long position, int count, int stride, boolean cropped) throws IOException {
         Image[] images = new Image[count];
         boolean[] mirrored = new boolean[count];
         for (int i = 0; i < count; i++) {
@@ -217,22 +230,22 @@ public final class ImageFolder {
             images[i] = train.get((int) Permutation.endless(train.size(), Seed.of(seed).at("order"), at));
             mirrored[i] = (Seed.of(seed).at("mirrored").number(at) & 1) == 1;
         }
-        return read(images, mirrored);
+        return read(images, mirrored, i -> cropped ? Optional.of(Seed.of(seed).at("crops").at(position + (long) i * stride)) : Optional.empty());
     }
 
     /** The images {@code first} to {@code first + count - 1} of those that are not learned from, none of them mirrored. */
     public Labelled validation(int first, int count) throws IOException {
-        return read(validation.subList(first, first + count).toArray(Image[]::new), new boolean[count]);
+        return read(validation.subList(first, first + count).toArray(Image[]::new), new boolean[count], _ -> Optional.empty());
     }
 
-    private Labelled read(Image[] images, boolean[] mirrored) throws IOException {
+    private Labelled read(Image[] images, boolean[] mirrored, IntFunction<Optional<Seed>> crops) throws IOException {
         int each = CHANNELS * size * size;
         float[] pixels = new float[Math.multiplyExact(images.length, each)];
         int[] labels = new int[images.length];
         try {
             IntStream.range(0, images.length).parallel().forEach(i -> {
                 labels[i] = images[i].label;
-                read(images[i].file, mirrored[i], pixels, i * each);
+                read(images[i].file, mirrored[i], crops.apply(i), pixels, i * each);
             });
         } catch (UncheckedIOException e) {
             IOException cause = requireNonNull(e.getCause());
@@ -241,20 +254,47 @@ public final class ImageFolder {
         return new Labelled(pixels, labels);
     }
 
-    private void read(Path file, boolean mirrored, float[] into, int at) {
+    /** A part of an image. */
+    record Crop(int left, int top, int width, int height) {
+
+        private static final double LEAST = 0.08;
+        private static final double NARROWEST = 3.0 / 4;
+        private static final int TRIES = 10;
+
+        /** One by chance; the largest in the middle whose sides are right where no try fits. */
+        static Crop drawn(int width, int height, SplittableRandom random) {
+            for (int i = 0; i < TRIES; i++) {
+                double area = random.nextDouble(LEAST, 1) * width * height;
+                double ratio = Math.exp(random.nextDouble(Math.log(NARROWEST), -Math.log(NARROWEST)));
+                int wide = (int) Math.round(Math.sqrt(area * ratio));
+                int high = (int) Math.round(Math.sqrt(area / ratio));
+                if (wide >= 1 && high >= 1 && wide <= width && high <= height) {
+                    return new Crop(random.nextInt(width - wide + 1), random.nextInt(height - high + 1), wide, high);
+                }
+            }
+            int wide = Math.clamp(Math.round(height / NARROWEST), 1, width);
+            int high = Math.clamp(Math.round(width / NARROWEST), 1, height);
+            return new Crop((width - wide) / 2, (height - high) / 2, wide, high);
+        }
+    }
+
+    private void read(Path file, boolean mirrored, Optional<Seed> crop, float[] into, int at) {
         ImageFile image;
         try {
             image = ImageFile.read(file);
         } catch (IOException e) {
             throw new UncheckedIOException(e);
         }
+        Crop part = crop.map(seed -> Crop.drawn(image.width(), image.height(), seed.random())).orElse(new Crop(0, 0, image.width(), image.height()));
         for (int c = 0; c < CHANNELS; c++) {
             int channel = c;
-            float[] resized = Resizing.square((y, row) -> {
+            Resizing.Channel values = (y, row) -> {
                 for (int x = 0; x < row.length; x++) {
-                    row[x] = image.rgb()[CHANNELS * (y * row.length + x) + channel] & 0xff;
+                    row[x] = image.rgb()[CHANNELS * ((part.top + y) * image.width() + part.left + x) + channel] & 0xff;
                 }
-            }, image.width(), image.height(), size);
+            };
+            float[] resized = crop.isPresent() ? Resizing.stretched(values, part.width, part.height, size)
+                    : Resizing.square(values, part.width, part.height, size);
             for (int y = 0; y < size; y++) {
                 for (int x = 0; x < size; x++) {
                     float value = resized[y * size + (mirrored ? size - 1 - x : x)];

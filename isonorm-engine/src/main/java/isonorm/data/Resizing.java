@@ -20,8 +20,15 @@ final class Resizing {
         int shorter = Math.min(width, height);
         long wide = (long) size * width / shorter;
         long high = (long) size * height / shorter;
-        Weights across = Weights.of(width, wide, (wide - size) / 2, size);
-        Weights down = Weights.of(height, high, (high - size) / 2, size);
+        return made(channel, width, Weights.of(width, wide, (wide - size) / 2, size), Weights.of(height, high, (high - size) / 2, size), size);
+    }
+
+    /** A channel whose sides both become {@code size} long. */
+    static float[] stretched(Channel channel, int width, int height, int size) {
+        return made(channel, width, Weights.of(width, size, 0, size), Weights.of(height, size, 0, size), size);
+    }
+
+    private static float[] made(Channel channel, int width, Weights across, Weights down, int size) {
         int top = down.first[0];
         int bottom = down.first[size - 1] + down.weights[size - 1].length;
         float[] narrow = new float[(bottom - top) * size]; // of a high image only what its middle is made of

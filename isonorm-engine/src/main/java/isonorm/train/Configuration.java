@@ -88,6 +88,9 @@ public final class Configuration {
         add("data.bos", "auto", "what stands in front of a prompt whose completion is learned: auto (what its tokenizer puts there), always, never");
         add("data.validation", "0.05", "the share of completions or images that is not learned from");
         add("image", "224", "pixels of an image's side");
+        add("crop", "middle", "of images that are learned from: middle, or random (another part in each epoch)");
+        add("mixup", "0", "the alpha of mixup, which mixes images of a batch and their labels; 0 for none");
+        add("label-smoothing", "0", "the part of an image's label that is spread over all classes");
         add("batch", "16", "sequences a batch");
         add("sequence", "128", "tokens a sequence");
         add("accumulate", "1", "batches a step");
@@ -244,6 +247,9 @@ public final class Configuration {
         values.put("data.bos", reading.beginning().name().toLowerCase(Locale.ROOT));
         values.put("data.validation", text(reading.validation()));
         values.put("image", text(reading.image()));
+        values.put("crop", reading.augmentation().crop().name().toLowerCase(Locale.ROOT));
+        values.put("mixup", text(reading.augmentation().mixup()));
+        values.put("label-smoothing", text(reading.augmentation().smoothing()));
         values.put("batch", text(reading.batch()));
         values.put("sequence", text(reading.sequence()));
         values.put("accumulate", text(reading.accumulate()));
@@ -367,7 +373,8 @@ public final class Configuration {
             throw new IllegalArgumentException(COLUMN + " names the text of a .csv or .parquet file, and data is " + text("data") + "; leave it out");
         }
         return new TrainingRun.Reading(text("data").equals(EMBEDDED) ? Optional.empty() : Optional.of(path("data")), real(Range.VALIDATION),
-                word("data.bos", BeginningToken.values(), token -> token.name().toLowerCase(Locale.ROOT)), number(Range.IMAGE), number(Range.BATCH), number(Range.SEQUENCE), number(Range.ACCUMULATE));
+                word("data.bos", BeginningToken.values(), token -> token.name().toLowerCase(Locale.ROOT)), number(Range.IMAGE), number(Range.BATCH), number(Range.SEQUENCE), number(Range.ACCUMULATE),
+                new TrainingRun.Augmentation(word("crop", TrainingRun.Crop.values(), crop -> crop.name().toLowerCase(Locale.ROOT)), real(Range.MIXUP), real(Range.LABEL_SMOOTHING)));
     }
 
     private TrainingRun.Learning learning() {

@@ -21,6 +21,14 @@ final class DataOfRun {
     private DataOfRun() {}
 
     static TrainingData of(TrainingRun run) throws IOException {
+        TrainingData data = found(run);
+        if (!(data instanceof Pictures) && !run.reading().augmentation().equals(TrainingRun.Augmentation.NONE)) {
+            throw new IllegalArgumentException("crop, mixup and label-smoothing are for images, and the data has tokens; leave them out");
+        }
+        return data;
+    }
+
+    private static TrainingData found(TrainingRun run) throws IOException {
         TrainingRun.Reading reading = run.reading();
         int length = reading.sequence();
         long seed = run.seed();
@@ -36,7 +44,7 @@ final class DataOfRun {
             return pairs(path, run, length);
         }
         if (hasFolders(path)) {
-            return new Pictures(ImageFolder.open(path, reading.image(), ImageFolder.Normalization.VIT, share, seed), reading.image());
+            return new Pictures(ImageFolder.open(path, reading.image(), ImageFolder.Normalization.VIT, share, seed), reading.image(), reading.augmentation(), seed);
         }
         throw new IllegalArgumentException("data must be shakespeare, a folder that isonorm data build made, a .jsonl file of prompts and completions "
                 + "or a folder with a folder of images for each class, got " + path + (Files.exists(path) ? "" : ", which does not exist"));

@@ -6,6 +6,7 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import isonorm.backpropagation.Examples;
 import isonorm.data.ImageFolder;
 import isonorm.model.Batch;
+import isonorm.weights.Seed;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
@@ -13,9 +14,10 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.SplittableRandom;
 
 /** Images and their classes. */
-record Pictures(ImageFolder images, int context) implements TrainingData {
+record Pictures(ImageFolder images, int context, TrainingRun.Augmentation augmentation, long seed) implements TrainingData {
 
     /** What transformers calls the resizing of {@link ImageFolder}. */
     private static final int BILINEAR = 2;
@@ -28,7 +30,23 @@ record Pictures(ImageFolder images, int context) implements TrainingData {
     @Override
     public Examples batch(long position, int count, int first, int stride) {
         try {
-            return examples(images.rows(position + first, Math.ceilDiv(count - first, stride), stride));
+            int own = Math.ceilDiv(count - first, stride);
+            boolean cropped = augmentation.crop() == TrainingRun.Crop.RANDOM;
+            ImageFolder.Labelled rows = images.rows(position + first, own, stride, cropped);
+            if (augmentation.mixup() == 0 && augmentation.smoothing() == 0) {
+                return examples(rows);
+            }
+            int[] others = rows.labels();
+            double share = 1;
+            if (augmentation.mixup() > 0) { // the last of the whole batch with the first, and so on
+                share = beta(augmentation.mixup(), Seed.of(seed).at("mixup").at(position).random());
+                ImageFolder.Labelled second = images.rows(position + count - 1 - first, own, -stride, cropped);
+                others = second.labels();
+                for (int i = 0; i < rows.pixels().length; i++) {
+                    rows.pixels()[i] = (float) (share * rows.pixels()[i] + (1 - share) * second.pixels()[i]);
+                }
+            }
+            return new Examples.Images(pixels(rows), rows.labels(), Optional.of(new Examples.SoftLabels(others, share, augmentation.smoothing())));
         } catch (IOException e) {
             throw new UncheckedIOException(e.getMessage(), e);
         }
@@ -55,7 +73,23 @@ record Pictures(ImageFolder images, int context) implements TrainingData {
     }
 
     private Examples examples(ImageFolder.Labelled rows) {
-        return new Examples.Images(new Batch.Images(rows.pixels(), rows.labels().length, 3, context, context), rows.labels());
+        return new Examples.Images(pixels(rows), rows.labels());
+    }
+
+    private Batch.Images pixels(ImageFolder.Labelled rows) {
+        return new Batch.Images(rows.pixels(), rows.labels().length, 3, context, context);
+    }
+
+    /** A number of Beta(alpha, alpha), by Jöhnk's algorithm on logarithms. */
+    static double beta(double alpha, SplittableRandom random) {
+        while (true) {
+            double x = Math.log(random.nextDouble()) / alpha;
+            double y = Math.log(random.nextDouble()) / alpha;
+            double larger = Math.max(x, y);
+            if (larger + Math.log(Math.exp(x - larger) + Math.exp(y - larger)) <= 0) {
+                return 1 / (1 + Math.exp(y - x));
+            }
+        }
     }
 
     @Override

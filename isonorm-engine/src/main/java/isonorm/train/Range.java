@@ -22,6 +22,8 @@ record Range(String key, double least, double below, boolean whole) {
     static final Range DEVIATION = real("init.deviation", 0, Double.POSITIVE_INFINITY);
     static final Range VALIDATION = real("data.validation", 0, 1);
     static final Range IMAGE = whole("image", 1);
+    static final Range MIXUP = real("mixup", 0, 5);
+    static final Range LABEL_SMOOTHING = real("label-smoothing", 0, 1);
     static final Range BATCH = whole("batch", 1);
     static final Range SEQUENCE = whole("sequence", 1);
     static final Range ACCUMULATE = whole("accumulate", 1);

@@ -110,8 +110,9 @@ public record TrainingRun(Optional<Path> folder, long seed, int threads, int tim
      * @param batch sequences or images a batch
      * @param sequence tokens a sequence
      * @param accumulate batches a step
+     * @param augmentation what is done to images that are learned from, and to their labels
      */
-    public record Reading(Optional<Path> data, double validation, BeginningToken beginning, int image, int batch, int sequence, int accumulate) {
+    public record Reading(Optional<Path> data, double validation, BeginningToken beginning, int image, int batch, int sequence, int accumulate, Augmentation augmentation) {
 
         public Reading {
             Range.VALIDATION.require(validation);
@@ -119,6 +120,31 @@ public record TrainingRun(Optional<Path> folder, long seed, int threads, int tim
             Range.BATCH.require(batch);
             Range.SEQUENCE.require(sequence);
             Range.ACCUMULATE.require(accumulate);
+        }
+    }
+
+    /** Which part of an image is learned from. */
+    public enum Crop {
+        /** The square in its middle. */
+        MIDDLE,
+        /** A part by chance, another one in each epoch, made square: torchvision's RandomResizedCrop. */
+        RANDOM
+    }
+
+    /**
+     * What is done to images that are learned from, and to their labels.
+     *
+     * @param mixup the alpha of mixup (arXiv 1710.09412): each image of a batch is mixed with another in shares drawn from Beta(alpha, alpha), once a batch; 0 for none
+     * @param smoothing the part of each label that is spread over all classes
+     */
+    public record Augmentation(Crop crop, double mixup, double smoothing) {
+
+        /** The middle of each image, and its class. */
+        public static final Augmentation NONE = new Augmentation(Crop.MIDDLE, 0, 0);
+
+        public Augmentation {
+            Range.MIXUP.require(mixup);
+            Range.LABEL_SMOOTHING.require(smoothing);
         }
     }
 
@@ -343,32 +369,36 @@ public record TrainingRun(Optional<Path> folder, long seed, int threads, int tim
 
     /** The same, learning from other data. */
     public TrainingRun withData(Path folder) {
-        return with(new Reading(Optional.of(folder), reading.validation, reading.beginning, reading.image, reading.batch, reading.sequence, reading.accumulate));
+        return with(new Reading(Optional.of(folder), reading.validation, reading.beginning, reading.image, reading.batch, reading.sequence, reading.accumulate, reading.augmentation));
     }
 
     public TrainingRun withValidationShare(double share) {
-        return with(new Reading(reading.data, share, reading.beginning, reading.image, reading.batch, reading.sequence, reading.accumulate));
+        return with(new Reading(reading.data, share, reading.beginning, reading.image, reading.batch, reading.sequence, reading.accumulate, reading.augmentation));
     }
 
     /** The same with another decision on what stands in front of a prompt. */
     public TrainingRun withBeginning(BeginningToken other) {
-        return with(new Reading(reading.data, reading.validation, other, reading.image, reading.batch, reading.sequence, reading.accumulate));
+        return with(new Reading(reading.data, reading.validation, other, reading.image, reading.batch, reading.sequence, reading.accumulate, reading.augmentation));
     }
 
     public TrainingRun withImage(int pixels) {
-        return with(new Reading(reading.data, reading.validation, reading.beginning, pixels, reading.batch, reading.sequence, reading.accumulate));
+        return with(new Reading(reading.data, reading.validation, reading.beginning, pixels, reading.batch, reading.sequence, reading.accumulate, reading.augmentation));
     }
 
     public TrainingRun withBatch(int examples) {
-        return with(new Reading(reading.data, reading.validation, reading.beginning, reading.image, examples, reading.sequence, reading.accumulate));
+        return with(new Reading(reading.data, reading.validation, reading.beginning, reading.image, examples, reading.sequence, reading.accumulate, reading.augmentation));
     }
 
     public TrainingRun withSequence(int tokens) {
-        return with(new Reading(reading.data, reading.validation, reading.beginning, reading.image, reading.batch, tokens, reading.accumulate));
+        return with(new Reading(reading.data, reading.validation, reading.beginning, reading.image, reading.batch, tokens, reading.accumulate, reading.augmentation));
     }
 
     public TrainingRun withAccumulate(int batches) {
-        return with(new Reading(reading.data, reading.validation, reading.beginning, reading.image, reading.batch, reading.sequence, batches));
+        return with(new Reading(reading.data, reading.validation, reading.beginning, reading.image, reading.batch, reading.sequence, batches, reading.augmentation));
+    }
+
+    public TrainingRun withAugmentation(Augmentation other) {
+        return with(new Reading(reading.data, reading.validation, reading.beginning, reading.image, reading.batch, reading.sequence, reading.accumulate, other));
     }
 
     public TrainingRun withSteps(long steps) {

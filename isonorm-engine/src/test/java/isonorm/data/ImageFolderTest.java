@@ -16,6 +16,7 @@ import java.util.Arrays;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Set;
+import java.util.SplittableRandom;
 import java.util.function.IntBinaryOperator;
 import javax.imageio.ImageIO;
 import org.junit.jupiter.api.Test;
@@ -168,5 +169,43 @@ class ImageFolderTest {
 
     private String refusal() {
         return assertThrows(IOException.class, () -> ImageFolder.open(folder, 2, NONE, 0, 0)).getMessage();
+    }
+
+    /** As torchvision's: .08 to 1 of the area, 3/4 to 4/3 as wide as high, where that fits. */
+    @Test
+    void partsByChanceAreWithinTheirLimits() {
+        SplittableRandom random = new SplittableRandom(5);
+        double least = 1;
+        double most = 0;
+        for (int i = 0; i < 2000; i++) {
+            ImageFolder.Crop crop = ImageFolder.Crop.drawn(300, 200, random);
+            double area = crop.width() * crop.height() / 60_000.0;
+            least = Math.min(least, area);
+            most = Math.max(most, area);
+            assertTrue(crop.left() >= 0 && crop.top() >= 0 && crop.left() + crop.width() <= 300 && crop.top() + crop.height() <= 200, crop.toString());
+            assertTrue(area > 0.078 && area <= 1 && crop.width() > 0.73 * crop.height() && crop.width() < 1.36 * crop.height(), crop.toString());
+        }
+        assertTrue(least < 0.1 && most > 0.8, least + " to " + most);
+        assertEquals(new ImageFolder.Crop(493, 0, 13, 10), ImageFolder.Crop.drawn(1000, 10, new SplittableRandom(5)), "no part of its area is so narrow");
+    }
+
+    /** A part is stretched to the square, and is another one the next time. */
+    @Test
+    void aPartByChanceIsWhatIsRead() throws IOException {
+        image("a/ramp.png", 64, 64, BufferedImage.TYPE_INT_RGB, (x, y) -> 3 * x << 16 | 3 * y << 8);
+        ImageFolder images = ImageFolder.open(folder, 4, NONE, 0, 0);
+        Set<Float> seen = new HashSet<>();
+        for (long position = 0; position < 8; position++) {
+            float[] pixels = images.rows(position, 1, 1, true).pixels();
+            boolean mirrored = (Seed.of(0).at("mirrored").number(position) & 1) == 1;
+            ImageFolder.Crop crop = ImageFolder.Crop.drawn(64, 64, Seed.of(0).at("crops").at(position).random());
+            double left = 3 * (crop.left() + crop.width() / 8.0 - 0.5) / 255;
+            double top = 3 * (crop.top() + crop.height() / 8.0 - 0.5) / 255;
+            assertEquals(left, pixels[mirrored ? 3 : 0], 0.02, crop.toString());
+            assertEquals(top, pixels[16], 0.02, crop.toString());
+            seen.add(pixels[0]);
+        }
+        assertEquals(8, seen.size());
+        assertArrayEquals(images.rows(0, 1).pixels(), images.rows(0, 1, 1, false).pixels());
     }
 }

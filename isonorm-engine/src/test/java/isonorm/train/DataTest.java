@@ -21,12 +21,17 @@ import java.awt.image.BufferedImage;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.SplittableRandom;
+import java.util.stream.IntStream;
 import javax.imageio.ImageIO;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** Runs on each kind of data. */
 class DataTest {
@@ -193,9 +198,63 @@ class DataTest {
         assertEquals("the model reads images, and the data has tokens; take another model.preset or other data", refusal(values));
     }
 
+    /** Whatever ranks there are, an image of a batch is mixed with the same other, in the same shares. */
+    @Test
+    void imagesAreMixedAndTheirLabelsSmoothed() throws IOException {
+        Path images = folder.resolve("shades");
+        for (int i = 0; i < 6; i++) {
+            image(images.resolve((i % 2 == 0 ? "even" : "odd") + "/" + i + ".png"), 40 * i);
+        }
+        ImageFolder plain = ImageFolder.open(images, 8, ImageFolder.Normalization.VIT, 0, 1);
+        Pictures mixed = new Pictures(plain, 8, new TrainingRun.Augmentation(TrainingRun.Crop.MIDDLE, 0.4, 0.1), 1);
+        Examples.Images whole = (Examples.Images) mixed.batch(12, 6);
+        ImageFolder.Labelled apart = plain.rows(12, 6);
+        double share = whole.soft().orElseThrow().share();
+        assertTrue(share > 0 && share < 1, "got " + share);
+        for (int i = 0; i < 6; i++) {
+            double expected = share * apart.pixels()[i * 192] + (1 - share) * apart.pixels()[(5 - i) * 192];
+            assertEquals(expected, whole.pixels().pixels()[i * 192], 1e-6);
+            assertEquals(apart.labels()[i], whole.labels()[i]);
+            assertEquals(apart.labels()[5 - i], whole.soft().get().others()[i]);
+        }
+        for (int rank = 0; rank < 2; rank++) {
+            Examples.Images own = (Examples.Images) mixed.batch(12, 6, rank, 2);
+            assertEquals(share, own.soft().orElseThrow().share());
+            for (int i = 0; i < 3; i++) {
+                assertEquals(whole.pixels().pixels()[(2 * i + rank) * 192], own.pixels().pixels()[i * 192]);
+                assertEquals(whole.soft().get().others()[2 * i + rank], own.soft().get().others()[i]);
+            }
+        }
+        assertTrue(share != ((Examples.Images) mixed.batch(18, 6)).soft().orElseThrow().share(), "each batch has its own share");
+        Map<String, String> values = small(folder.resolve("words"));
+        values.put("data", "shakespeare");
+        values.put("mixup", "0.2");
+        assertEquals("crop, mixup and label-smoothing are for images, and the data has tokens; leave them out", refusal(values));
+    }
+
+    /** Of Beta(a, a) the mean is a half and the variance 1 / (4 (2 a + 1)). */
+    @ParameterizedTest
+    @ValueSource(doubles = {0.01, 0.2, 1, 3})
+    void sharesAreOfTheBetaDistribution(double alpha) {
+        SplittableRandom random = new SplittableRandom(3);
+        double[] drawn = IntStream.range(0, 20_000).mapToDouble(_ -> Pictures.beta(alpha, random)).toArray();
+        double variance = 1 / (4 * (2 * alpha + 1));
+        assertEquals(0.5, Arrays.stream(drawn).average().orElseThrow(), 5 * Math.sqrt(variance / drawn.length));
+        assertEquals(variance, Arrays.stream(drawn).map(x -> (x - 0.5) * (x - 0.5)).average().orElseThrow(), 0.05 * variance);
+    }
+
+    private static void image(Path file, int grey) throws IOException {
+        Files.createDirectories(file.getParent());
+        BufferedImage image = new BufferedImage(8, 8, BufferedImage.TYPE_INT_RGB);
+        for (int i = 0; i < 64; i++) {
+            image.setRGB(i % 8, i / 8, grey << 16 | grey << 8 | grey);
+        }
+        ImageIO.write(image, "png", file.toFile());
+    }
+
     /** The loss on the images kept for validation, and the share of right ones, of a model that was written. */
     private static double[] validation(Path images, Path model) throws IOException {
-        Pictures data = new Pictures(ImageFolder.open(images, 32, ImageFolder.Normalization.VIT, 0.2, 1), 32);
+        Pictures data = new Pictures(ImageFolder.open(images, 32, ImageFolder.Normalization.VIT, 0.2, 1), 32, TrainingRun.Augmentation.NONE, 1);
         double loss = 0;
         int count = 0;
         int right = 0;

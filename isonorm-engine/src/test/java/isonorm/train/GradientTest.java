@@ -200,6 +200,8 @@ class GradientTest {
             }
             cases.put("images " + name, new Case("images " + name, strategy.applied(base), strategy.scales(base),
                     new Examples.Images(new Batch.Images(pixels, 3, 3, 4, 6), new int[] {2, 6, 0})));
+            cases.put("mixed images " + name, new Case("mixed images " + name, strategy.applied(base), strategy.scales(base),
+                    new Examples.Images(new Batch.Images(pixels, 3, 3, 4, 6), new int[] {2, 6, 0}, Optional.of(new Examples.SoftLabels(new int[] {1, 6, 2}, 0.7, 0.1)))));
         }
         Architecture one = decoder(block -> block.withMixer(((Attention) block.mixer()).withKeyValueHeads(2)));
         cases.put("several blocks of queries", new Case("several blocks of queries", Architecture.of("test", WIDTH, 300,

@@ -63,7 +63,7 @@ class TrainingRunTest {
         Map<String, String> values = Map.ofEntries(Map.entry("out", "x"), Map.entry("seed", "7"), Map.entry("threads", "3"), Map.entry("group.timeout", "9"), Map.entry("steps", "21"),
                 Map.entry("model.preset", "llama-60m"), Map.entry("model.width", "32"), Map.entry("model.blocks", "4"), Map.entry("model.heads", "4"),
                 Map.entry("model.hidden", "48"), Map.entry("init.deviation", "0.01"), Map.entry("data", "tokens"), Map.entry("data.validation", "0.1"), Map.entry("data.bos", "never"),
-                Map.entry("image", "32"), Map.entry("batch", "3"), Map.entry("sequence", "5"), Map.entry("accumulate", "2"), Map.entry("lr", "0.0005"),
+                Map.entry("image", "32"), Map.entry("crop", "random"), Map.entry("mixup", "0.2"), Map.entry("label-smoothing", "0.1"), Map.entry("batch", "3"), Map.entry("sequence", "5"), Map.entry("accumulate", "2"), Map.entry("lr", "0.0005"),
                 Map.entry("schedule", "linear"), Map.entry("warmup", "12"), Map.entry("floor", "0.2"), Map.entry("optimizer", "muon"),
                 Map.entry("beta1", "0.8"), Map.entry("beta2", "0.9"), Map.entry("epsilon", "1e-7"), Map.entry("decay", "0.3"), Map.entry("clip", "2"),
                 Map.entry("dtype", "bf16-pure"), Map.entry("loss-scale", "1024"), Map.entry("loss-scale.every", "9"), Map.entry("recompute", "true"),
