@@ -309,7 +309,7 @@ public final class DepthSurvey implements AutoCloseable {
         double[] perplexities = Arrays.stream(sums).map(sum -> Math.exp(-sum / text.predicted())).toArray();
         List<Sensitivity.Removal> removals = IntStream.range(1, sums.length)
                 .mapToObj(r -> new Sensitivity.Removal(ranges.get(r).first, ranges.get(r).count, perplexities[r])).toList();
-        return new Sensitivity(text.predicted(), perplexities[0], removals);
+        return new Sensitivity(text.predicted(), perplexities[0], removals, Optional.empty());
     }
 
     /** Blocks that follow each other; none of them first. */

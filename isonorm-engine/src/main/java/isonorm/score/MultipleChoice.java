@@ -4,10 +4,12 @@ import isonorm.checkpoint.Config;
 import isonorm.convert.LoadedModel;
 import isonorm.fused.FusedModel;
 import isonorm.layer.Chunks;
+import isonorm.layer.Observer;
 import isonorm.layer.Runner;
 import isonorm.model.Batch;
 import isonorm.model.Compute;
 import isonorm.model.Progress;
+import isonorm.model.Result;
 import isonorm.text.BeginningToken;
 import isonorm.text.Tokenizer;
 import isonorm.verify.TokenizedText;
@@ -19,7 +21,9 @@ import java.util.Arrays;
 import java.util.Comparator;
 import java.util.List;
 import java.util.Optional;
+import java.util.function.IntPredicate;
 import java.util.function.IntToLongFunction;
+import java.util.stream.IntStream;
 
 /**
  * Asks a model multiple-choice questions, as lm-evaluation-harness does: how likely is each choice behind the context?
@@ -46,6 +50,33 @@ public final class MultipleChoice {
         this.delimiter = delimiter;
         this.compute = compute;
         this.room = Model.of(model.model()).architecture().longestSequence();
+    }
+
+    /** A model of which some blocks run; whoever has the model closes it. */
+    private record Partly(Runner model, IntPredicate some) implements Runner {
+
+        @Override
+        public List<Result> run(List<Batch> batches, Progress progress) throws IOException {
+            return Runner.each(batches, batch -> model.run(batch, some), progress);
+        }
+
+        @Override
+        public Result run(Batch batch, IntPredicate other) throws IOException {
+            return model.run(batch, some.and(other));
+        }
+
+        @Override
+        public void observe(Batch batch, Observer observer, Observer companion) throws IOException {
+            model.observe(batch, observer, companion);
+        }
+
+        @Override
+        public int together(int length) {
+            return model.together(length);
+        }
+
+        @Override
+        public void close() {}
     }
 
     /** What one choice asks: the tokens to run, and those to predict behind the last of them and before. */
@@ -76,16 +107,29 @@ public final class MultipleChoice {
     public static List<Answered> answer(
             LoadedModel model, List<Question> questions, String delimiter, BeginningToken beginning, Compute compute, Progress progress)
             throws IOException {
+        return answer(model, questions, delimiter, beginning, compute, List.of(_ -> true), progress).getFirst();
+    }
+
+    /**
+     * The same of some blocks of the model alone, as if the stream had passed the others by: all answers for each of several such parts. The model is loaded once.
+     *
+     * @param parts whether a part has the block of a number
+     */
+    public static List<List<Answered>> answer(LoadedModel model, List<Question> questions, String delimiter, BeginningToken beginning, Compute compute,
+            List<IntPredicate> parts, Progress progress) throws IOException {
         MultipleChoice asked = new MultipleChoice(model, delimiter, beginning, compute);
         Verification.requirePrediction(model.model(), asked.room);
         List<Request> requests = asked.requests(questions);
         requests.sort(Comparator.comparingInt((Request request) -> request.ids().length).reversed());
-        double[][] sums = asked.sums(requests, questions, progress);
-        List<Answered> answered = new ArrayList<>();
-        for (int q = 0; q < questions.size(); q++) {
-            answered.add(new Answered(questions.get(q), Arrays.stream(sums[q]).boxed().toList()));
+        List<List<Answered>> all = new ArrayList<>();
+        try (Runner runner = FusedModel.orLayers(Model.of(model.model()), compute)) {
+            for (int part = 0; part < parts.size(); part++) {
+                Runner some = parts.size() == 1 ? runner : new Partly(runner, parts.get(part));
+                double[][] sums = asked.sums(requests, questions, some, Chunks.part(progress, part, parts.size()));
+                all.add(IntStream.range(0, sums.length).mapToObj(q -> new Answered(questions.get(q), Arrays.stream(sums[q]).boxed().toList())).toList());
+            }
         }
-        return answered;
+        return all;
     }
 
     private List<Request> requests(List<Question> questions) throws IOException {
@@ -152,23 +196,21 @@ public final class MultipleChoice {
     }
 
     /** The log likelihood of each choice of each question. */
-    private double[][] sums(List<Request> requests, List<Question> questions, Progress progress) throws IOException {
+    private double[][] sums(List<Request> requests, List<Question> questions, Runner runner, Progress progress) throws IOException {
         double[][] sums = new double[questions.size()][];
         Arrays.setAll(sums, q -> new double[questions.get(q).choices().size()]);
         Model runs = Model.of(model.model());
         List<List<Batch>> chunks = Chunks.of(rows(requests), runs.architecture(), compute);
         int first = 0;
-        try (Runner runner = FusedModel.orLayers(runs, compute)) {
-            for (int c = 0; c < chunks.size(); c++) {
-                Targets targets = new Targets(requests, first);
-                List<double[]> all = Chunks.logProbabilities(runner, chunks.get(c), targets::of, Chunks.part(progress, c, chunks.size()));
-                for (int b = 0; b < all.size(); b++) {
-                    Batch.Tokens batch = (Batch.Tokens) chunks.get(c).get(b);
-                    for (int r = 0; r < batch.count(); r++, first++) {
-                        Request request = requests.get(first);
-                        int from = r * batch.length();
-                        sums[request.question()][request.choice()] = Arrays.stream(all.get(b), from, from + batch.length()).sum();
-                    }
+        for (int c = 0; c < chunks.size(); c++) {
+            Targets targets = new Targets(requests, first);
+            List<double[]> all = Chunks.logProbabilities(runner, chunks.get(c), targets::of, Chunks.part(progress, c, chunks.size()));
+            for (int b = 0; b < all.size(); b++) {
+                Batch.Tokens batch = (Batch.Tokens) chunks.get(c).get(b);
+                for (int r = 0; r < batch.count(); r++, first++) {
+                    Request request = requests.get(first);
+                    int from = r * batch.length();
+                    sums[request.question()][request.choice()] = Arrays.stream(all.get(b), from, from + batch.length()).sum();
                 }
             }
         }

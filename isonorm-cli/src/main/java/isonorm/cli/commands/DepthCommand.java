@@ -56,6 +56,14 @@ public final class DepthCommand extends CheckpointCommand {
             description = "With --sensitivity: how many blocks the ranges have. Default: a quarter of the model's.")
     private @Nullable List<Integer> spans;
 
+    @Option(names = "--data", paramLabel = "FILE",
+            description = "With --sensitivity: multiple-choice questions, as score has them, of which the accuracy without blocks is measured too.")
+    private @Nullable Path data;
+
+    @Option(names = "--delimiter", paramLabel = "TEXT", defaultValue = "",
+            description = "With --data: what stands between context and choice. Default: nothing.")
+    private String delimiter;
+
     @Option(names = "--gradients", description = "Also measure the gradient's norm of each block and kind of parameter.")
     private boolean gradients;
 
@@ -84,6 +92,9 @@ public final class DepthCommand extends CheckpointCommand {
         if (spans != null && (!sensitivity || spans.stream().anyMatch(span -> span < 1))) {
             throw wrongUsage(sensitivity ? "--span must be 1 or more" : "--span says what --sensitivity removes; give both");
         }
+        if (data != null && !sensitivity) {
+            throw wrongUsage("--data has the questions that --sensitivity asks without blocks; give both");
+        }
         if (out != null && Files.exists(out) && !Files.isDirectory(out)) {
             throw wrongUsage("--out must be a folder, got the file " + out);
         }
@@ -93,7 +104,7 @@ public final class DepthCommand extends CheckpointCommand {
         DepthReport report;
         try (ProgressBar progress = progress()) {
             report = new Depths(Optional.ofNullable(text), tokens, Optional.ofNullable(window), compute, sensitivity,
-                    Optional.ofNullable(spans), sensitivityTokens, gradients, basis).measure(checkpoints, this::open, this::warnOfPositions, this::announceEngine,
+                    Optional.ofNullable(spans), sensitivityTokens, Optional.ofNullable(data), delimiter, gradients, basis).measure(checkpoints, this::open, this::warnOfPositions, this::announceEngine,
                             progress, arguments(), json || out != null);
         }
         // Printed first: what was measured is not lost where it cannot be written.

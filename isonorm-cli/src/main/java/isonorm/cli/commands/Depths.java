@@ -10,10 +10,14 @@ import isonorm.convert.LoadedModel;
 import isonorm.depth.Depth;
 import isonorm.depth.DepthSurvey;
 import isonorm.depth.MassiveActivation;
+import isonorm.depth.Sensitivity;
 import isonorm.generate.Generator;
 import isonorm.measure.StreamBasis;
 import isonorm.measure.TextGradient;
 import isonorm.model.Compute;
+import isonorm.score.MultipleChoice;
+import isonorm.score.Question;
+import isonorm.text.BeginningToken;
 import isonorm.text.Tokenizer;
 import isonorm.verify.TokenizedText;
 import isonorm.verify.Verification;
@@ -26,6 +30,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.TreeMap;
+import java.util.function.IntPredicate;
 
 /**
  * Measures checkpoints one after the other, each on the same text. Apart from the command, so that listing commands loads nothing of the
@@ -39,6 +44,8 @@ record Depths(
         boolean sensitivity,
         Optional<List<Integer>> spans,
         long sensitivityTokens,
+        Optional<Path> questions,
+        String delimiter,
         boolean gradients,
         boolean basis) {
 
@@ -77,6 +84,9 @@ record Depths(
         for (Task task : tasks) {
             sources.addAll(Provenance.Source.of(task.model.checkpoint()));
         }
+        if (questions.isPresent()) {
+            sources.add(Provenance.Source.data(questions.get()));
+        }
         sources.add(text.isPresent() ? Provenance.Source.data(text.get()) : SampleText.source());
         return sources;
     }
@@ -90,6 +100,9 @@ record Depths(
         Path tokenizer = model.checkpoint().folder().resolve("tokenizer.json");
         if (basis) {
             StreamBasis.require(model.model());
+        }
+        if (questions.isPresent()) {
+            Question.read(questions.get(), Long.MAX_VALUE);
         }
         if (sensitivity || gradients) {
             Verification.requirePrediction(model.model(), length);
@@ -118,6 +131,15 @@ record Depths(
         return length;
     }
 
+    private Sensitivity.Accuracies accuracies(Task task, Sensitivity measured, ProgressBar progress) throws IOException {
+        List<Question> asked = Question.read(questions.orElseThrow(), Long.MAX_VALUE);
+        List<IntPredicate> parts = new ArrayList<>(List.of(_ -> true));
+        measured.removals().forEach(removal -> parts.add(removal.others()));
+        List<Sensitivity.Accuracy> all = MultipleChoice.answer(task.model, asked, delimiter, BeginningToken.AUTO, Compute.named(compute), parts,
+                (_, done, total) -> progress.step(task.name + ": asking without blocks", done, total)).stream().map(Measured::right).toList();
+        return new Sensitivity.Accuracies(asked.size(), all.getFirst(), all.subList(1, all.size()));
+    }
+
     /** Of a model of two stacks first what the second one gave: a decoder reads it, and images come before texts. */
     private List<DepthReport.Measured> measure(Task task, ProgressBar progress) throws IOException {
         long start = System.nanoTime();
@@ -127,6 +149,10 @@ record Depths(
             if (sensitivity) {
                 depth = depth.withSensitivity(survey.sensitivity(task.predicted, spans.orElse(List.of(Math.max(2, depth.blocks() / 4))),
                         (what, done, total) -> progress.step(task.name + ": " + what, done, total)));
+                if (questions.isPresent()) {
+                    Sensitivity measured = depth.sensitivity().orElseThrow();
+                    depth = depth.withSensitivity(measured.withAccuracies(accuracies(task, measured, progress)));
+                }
             }
             if (gradients) {
                 depth = depth.withGradients(TextGradient.of(task.model.model(), task.predicted,

@@ -3,6 +3,7 @@ package isonorm.cli.commands;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import isonorm.cli.terminal.Json;
+import isonorm.depth.Sensitivity;
 import isonorm.score.Accuracy;
 import isonorm.score.Answered;
 import isonorm.verify.Likelihood;
@@ -27,6 +28,10 @@ final class Measured {
         result.put("seconds", seconds);
         result.put("tokens_per_second", likelihood.predicted() / seconds);
         return result;
+    }
+
+    static Sensitivity.Accuracy right(List<Answered> answered) {
+        return new Sensitivity.Accuracy(Accuracy.of(answered, Answered::chosen).value(), Accuracy.of(answered, Answered::chosenByLength).value());
     }
 
     static ObjectNode accuracy(List<Answered> answered) {

@@ -136,10 +136,18 @@ public record DepthReport(String text, List<Measured> all, Provenance provenance
             });
             depth.gradients().ifPresent(measured -> IntStream.range(0, depth.blocks()).forEach(l -> measured.blocks().get(l).forEach((part, norm) ->
                     Json.put(row(one, gradients).put("block", l).put("parameter", part), "norm", norm))));
-            depth.sensitivity().ifPresent(measured -> measured.removals().forEach(removal -> {
+            depth.sensitivity().ifPresent(measured -> IntStream.range(0, measured.removals().size()).forEach(r -> {
+                Sensitivity.Removal removal = measured.removals().get(r);
                 ObjectNode row = row(one, sensitivity).put("block", removal.block()).put("span", removal.span());
                 Json.put(row, "perplexity", removal.perplexity());
                 Json.put(row, "increase", removal.perplexity() / measured.perplexity() - 1);
+                measured.accuracies().ifPresent(accuracies -> {
+                    Sensitivity.Accuracy without = accuracies.without().get(r);
+                    Json.put(row, "accuracy", without.plain());
+                    Json.put(row, "accuracy_change", without.plain() - accuracies.whole().plain());
+                    Json.put(row, "normalized_accuracy", without.normalized());
+                    Json.put(row, "normalized_accuracy_change", without.normalized() - accuracies.whole().normalized());
+                });
             }));
         }
         return json;
@@ -180,6 +188,11 @@ public record DepthReport(String text, List<Measured> all, Provenance provenance
         depth.sensitivity().ifPresent(measured -> {
             json.put("perplexity_tokens", measured.tokens());
             Json.put(json, "perplexity", measured.perplexity());
+            measured.accuracies().ifPresent(accuracies -> {
+                json.put("questions", accuracies.questions());
+                Json.put(json, "accuracy", accuracies.whole().plain());
+                Json.put(json, "normalized_accuracy", accuracies.whole().normalized());
+            });
         });
         return json.put("verdict", depth.verdict());
     }
@@ -361,6 +374,12 @@ public record DepthReport(String text, List<Measured> all, Provenance provenance
             facts.put("perplexity", String.format(Locale.ROOT, "%.3f on %s", measured.perplexity(), Table.count(measured.tokens(), "token")));
             cheapest(measured, span -> span == 1).ifPresent(best -> facts.put("cheapest block", removed(best, measured)));
             cheapest(measured, span -> span > 1).ifPresent(best -> facts.put("cheapest range", removed(best, measured)));
+            measured.accuracies().ifPresent(accuracies -> {
+                int worst = IntStream.range(0, depth.blocks()).boxed().min(Comparator.comparingDouble(l -> accuracies.without().get(l).plain())).orElseThrow();
+                facts.put("accuracy", String.format(Locale.ROOT, "%.4f of %s; lowest without block %d, %.4f (%+.4f)", accuracies.whole().plain(),
+                        Table.count(accuracies.questions(), "question"), worst, accuracies.without().get(worst).plain(),
+                        accuracies.without().get(worst).plain() - accuracies.whole().plain()));
+            });
         });
         depth.gradients().ifPresent(measured -> {
             Comparator<Integer> byNorm = Comparator.comparingDouble(measured::block);

@@ -282,6 +282,39 @@ class DepthCommandTest {
         assertTrue(html.contains("a&lt;b&gt;&amp;c") && !html.contains("a<b>"), "escaped");
     }
 
+    /** Without a block questions are answered as the model answers them that prune writes without it. */
+    @Test
+    void accuracyWithoutABlockIsThatOfThePrunedModel() throws IOException {
+        StringBuilder lines = new StringBuilder();
+        for (String name : List.of("ROMEO", "JULIET", "KING RICHARD III", "GLOUCESTER", "First Citizen", "MENENIUS")) {
+            lines.append("{\"context\": \"").append(name).append(":\\nI am\", \"choices\": [\"not\", \"a\", \"zqxj\", \"the king\"], \"answer\": 0}\n");
+            lines.append("{\"context\": \"").append(name).append(":\\nO\", \"choices\": [\"me\", \"lord\", \"my lord\"], \"answer\": 1}\n");
+        }
+        Path questions = Files.writeString(folder.resolve("questions.jsonl"), lines);
+        Run run = Run.of("depth", EXAMPLE, "--tokens", 256, "--window", 64, "--sensitivity", "--sensitivity-tokens", 128, "--data", questions, "--delimiter", " ",
+                "--out", folder.resolve("out"), "--quiet").ended(0);
+        JsonNode json = new ObjectMapper().readTree(folder.resolve("out/report.json").toFile());
+        JsonNode whole = Run.of("score", EXAMPLE, "--data", questions, "--delimiter", " ", "--json").ended(0).json();
+        assertEquals(12, json.path("checkpoints").get(0).path("questions").asInt());
+        assertTrue(run.words().contains(" of 12 questions; lowest without block "), run.out());
+        Set<Double> seen = new TreeSet<>();
+        for (JsonNode row : json.path("sensitivity")) {
+            seen.add(row.path("accuracy").asDouble());
+            if (row.path("block").asInt() % 5 == 0) {
+                Path out = folder.resolve("pruned-" + row.path("block") + "-" + row.path("span"));
+                Run.of("prune", EXAMPLE, out, "--blocks", row.path("block").asInt() + "-" + (row.path("block").asInt() + row.path("span").asInt() - 1), "--tokens", 256,
+                        "--quiet").ended(0);
+                JsonNode pruned = Run.of("score", out, "--data", questions, "--delimiter", " ", "--json").ended(0).json();
+                for (String name : List.of("accuracy", "normalized_accuracy")) {
+                    assertEquals(whole.path(name), json.path("checkpoints").get(0).path(name));
+                    assertEquals(pruned.path(name), row.path(name), name + " of " + row);
+                    assertEquals(pruned.path(name).asDouble() - whole.path(name).asDouble(), row.path(name + "_change").asDouble(), 1e-12);
+                }
+            }
+        }
+        assertTrue(seen.size() > 1, "blocks do something: " + seen);
+    }
+
     @Test
     void whatCannotBeMeasuredIsSaidInOneLine() throws IOException {
         Path text = Files.writeString(folder.resolve("text.txt"), "To be, or not to be");
@@ -293,6 +326,8 @@ class DepthCommandTest {
         refused(1, "tokenizer.json does not exist", Run.fixture("gpt2"));
         refused(1, "no-text.txt does not exist", EXAMPLE, "--text", folder.resolve("no-text.txt"));
         refused(2, "--window must be --tokens at most", EXAMPLE, "--window", 100, "--tokens", 50);
+        refused(2, "--data has the questions that --sensitivity asks without blocks; give both", EXAMPLE, "--data", text);
+        refused(1, "no-questions.jsonl", EXAMPLE, "--sensitivity", "--data", folder.resolve("no-questions.jsonl"));
         refused(2, "--span says what --sensitivity removes", EXAMPLE, "--span", 2);
         refused(2, "--out must be a folder", EXAMPLE, "--out", text);
         refused(2, "got 'f33'; did you mean f32?", EXAMPLE, "--compute", "f33");
@@ -377,7 +412,7 @@ class DepthCommandTest {
     /** Gigabytes of weights are hashed for a report that names them, and for no other one. */
     @Test
     void onlyWhatIsToldIsHashed() throws IOException {
-        Depths depths = new Depths(Optional.empty(), 32, Optional.of(16), "f32", false, Optional.empty(), 32, false, false);
+        Depths depths = new Depths(Optional.empty(), 32, Optional.of(16), "f32", false, Optional.empty(), 32, Optional.empty(), "", false, false);
         for (boolean told : new boolean[] {false, true}) {
             DepthReport report = depths.measure(List.of(EXAMPLE.toString()), name -> LoadedModel.open(Path.of(name)), (_, _, _) -> {}, () -> {},
                     ProgressBar.on(Console.system(), true), List.of(), told);
