@@ -300,7 +300,7 @@ class DepthCommandTest {
         Set<Double> seen = new TreeSet<>();
         for (JsonNode row : json.path("sensitivity")) {
             seen.add(row.path("accuracy").asDouble());
-            if (row.path("block").asInt() % 5 == 0) {
+            if (row.path("block").asInt() == 5 && row.path("span").asInt() == 1 || row.path("block").asInt() == 0 && row.path("span").asInt() == 2) {
                 Path out = folder.resolve("pruned-" + row.path("block") + "-" + row.path("span"));
                 Run.of("prune", EXAMPLE, out, "--blocks", row.path("block").asInt() + "-" + (row.path("block").asInt() + row.path("span").asInt() - 1), "--tokens", 256,
                         "--quiet").ended(0);
