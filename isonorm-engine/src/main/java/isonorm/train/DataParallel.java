@@ -28,6 +28,7 @@ final class DataParallel implements AutoCloseable {
     private final Deque<Collective> underway = new ArrayDeque<>();
     private int begun;
     private long waited;
+    private long waitedForGradients;
 
     /**
      * @param exact whether a step computes from the weights themselves, not from what is made of them in the type of computation
@@ -57,6 +58,13 @@ final class DataParallel implements AutoCloseable {
     long waited() {
         long was = waited;
         waited = 0;
+        return was;
+    }
+
+    /** How many of them it has waited for sums of gradients, which are what the backward pass may hide. */
+    long waitedForGradients() {
+        long was = waitedForGradients;
+        waitedForGradients = 0;
         return was;
     }
 
@@ -156,9 +164,11 @@ final class DataParallel implements AutoCloseable {
     /** Adds up the rest, and waits for all of it. */
     void reduce() {
         complete(Shards.LAST);
+        long before = waited;
         while (!underway.isEmpty()) {
             endFirst();
         }
+        waitedForGradients += waited - before;
     }
 
     /** How this rank changes a span of its own. */

@@ -33,8 +33,9 @@ import java.util.stream.IntStream;
  * @param parameters how many values are trained
  * @param seconds of each step but the first ones, while which the JVM compiles
  * @param waited how many seconds of each it waited for other ranks; none where there are none
+ * @param waitedForGradients how many of those for the sums of gradients, of which the backward pass hides a part
  */
-public record StepTimes(long parameters, List<Double> seconds, List<Double> waited) {
+public record StepTimes(long parameters, List<Double> seconds, List<Double> waited, List<Double> waitedForGradients) {
 
     /** What is trained: a GPT with learned positions and biases, or a Llama with rotary ones and a gated MLP; the head is not tied. */
     public enum Kind {
@@ -88,17 +89,21 @@ public record StepTimes(long parameters, List<Double> seconds, List<Double> wait
             List<Examples> batch = List.of(random(work, group));
             List<Double> seconds = new ArrayList<>();
             List<Double> waited = new ArrayList<>();
+            List<Double> waitedForGradients = new ArrayList<>();
             for (int step = 0; step < work.steps; step++) {
                 learner.parallel().waited();
+                learner.parallel().waitedForGradients();
                 long begin = System.nanoTime();
                 learner.step(batch, 1e-3, step + 1, 1, Seed.of(0));
                 if (step >= work.warmup) {
                     seconds.add((System.nanoTime() - begin) / 1e9);
                     waited.add(learner.parallel().waited() / 1e9);
+                    waitedForGradients.add(learner.parallel().waitedForGradients() / 1e9);
                 }
                 done.accept(step + 1);
             }
-            return new StepTimes(learner.parameters().count(), seconds, group.size() == 1 ? List.of() : waited);
+            boolean alone = group.size() == 1;
+            return new StepTimes(learner.parameters().count(), seconds, alone ? List.of() : waited, alone ? List.of() : waitedForGradients);
         }
     }
 

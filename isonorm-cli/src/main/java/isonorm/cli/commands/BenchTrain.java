@@ -10,6 +10,7 @@ import isonorm.train.StepTimes;
 import isonorm.train.Strategy;
 import java.io.IOException;
 import java.time.Duration;
+import java.util.Collections;
 import java.util.List;
 import java.util.Map;
 import picocli.CommandLine.Command;
@@ -104,18 +105,23 @@ final class BenchTrain extends Subcommand {
                 return DONE; // the leading one shows what it measured
             }
         }
-        List<Double> sorted = times.seconds().stream().sorted().toList();
-        double median = sorted.get(sorted.size() / 2);
+        double median = median(times.seconds());
         ObjectNode json = Json.object();
         json.put("mode", "isonorm").put("dtype", dtype).put("arch", kind).put("norm", norm).put("vocab", vocabulary).put("seq", length)
                 .put("batch", batch).put("width", width).put("layers", blocks).put("heads", heads).put("steps", steps).put("threads", threads)
-                .put("params", times.parameters()).put("median_s", rounded(median)).put("min_s", rounded(sorted.getFirst()))
+                .put("params", times.parameters()).put("median_s", rounded(median)).put("min_s", rounded(Collections.min(times.seconds())))
                 .put("tokens_per_s", Math.round(batch * length / median));
-        times.waited().stream().sorted().skip(times.waited().size() / 2).findFirst().ifPresent(waited -> json.put("waited_s", rounded(waited)));
+        if (!times.waited().isEmpty()) {
+            json.put("waited_s", rounded(median(times.waited()))).put("waited_for_gradients_s", rounded(median(times.waitedForGradients())));
+        }
         ProcessMemory.peak().ifPresent(peak -> json.put("peak_mib", peak >> 20));
         json.put("machine", Speeds.machine(threads));
         console.jsonLine(json);
         return DONE;
+    }
+
+    private static double median(List<Double> seconds) {
+        return seconds.stream().sorted().skip(seconds.size() / 2).findFirst().orElseThrow();
     }
 
     private static double rounded(double seconds) {
