@@ -274,6 +274,17 @@ class DataParallelTest {
     }
 
     @Test
+    void aTimedStepOfRanksSaysHowLongItWaitedAndHowMuchOfThatForGradients() throws Exception {
+        StepTimes.Work work = new StepTimes.Work(StepTimes.Kind.GPT, Strategy.named("pre-ln"), false, 64, 16, 2, 16, 1, 2, 3, 1, 1);
+        StepTimes times = GroupOfThreads.run(2, group -> StepTimes.of(work, group, _ -> {})).getFirst();
+        assertEquals(2, times.waited().size());
+        for (int i = 0; i < 2; i++) {
+            double gradients = times.waitedForGradients().get(i);
+            assertTrue(gradients > 0 && gradients < times.waited().get(i), () -> times.waitedForGradients() + " of " + times.waited());
+        }
+    }
+
+    @Test
     void noMoreIsGatheredThanIsNeeded() throws Exception {
         assertEquals(1, gathered(double[].class, Map.of("depth.every", "1")) - gathered(double[].class, Map.of("depth.every", "0"))); // of all blocks together
         Map<String, String> computed = Map.of("dtype", "bf16", "depth.every", "0");
