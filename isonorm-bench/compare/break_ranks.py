@@ -41,7 +41,7 @@ class Group:
         for rank in [rank for rank in range(self.ranks) if rank not in but]:
             own = rank == OTHER
             launched = {"RANK": str(rank), "WORLD_SIZE": str(self.ranks), "LOCAL_WORLD_SIZE": str(self.ranks), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": self.port}
-            self.processes[rank] = subprocess.Popen([ISONORM, "train", *KEYS, f"out={self.out}", "-q", *all_keys, *(keys if own else ())], stdout=subprocess.DEVNULL, cwd=here if own else self.folder,
+            self.processes[rank] = subprocess.Popen([ISONORM, "train", *KEYS, f"out={self.out}", "-q", *all_keys, *(keys if own else ())], stdout=subprocess.DEVNULL, cwd=here if own and here else self.folder,
                                                     stderr=open(self.folder / f"said-{rank}", "w"), env=os.environ | launched | (environment or {} if own else {}))
 
     def until_steps(self):
