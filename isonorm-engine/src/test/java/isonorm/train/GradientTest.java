@@ -43,6 +43,7 @@ import java.util.Set;
 import java.util.SortedSet;
 import java.util.SplittableRandom;
 import java.util.TreeSet;
+import java.util.function.ToDoubleFunction;
 import java.util.function.UnaryOperator;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
@@ -344,6 +345,24 @@ class GradientTest {
                     assertEquals(expected.get(r, c), found.get(r, c), 1e-12);
                 }
             }
+        }
+    }
+
+    /** The loss of a mixed and smoothed label is the mean of those of classes, each as often as the label has it. */
+    @Test
+    void aSoftLabelIsAMeanOfClasses() {
+        Case given = cases().filter(each -> each.name.equals("mixed images pre-ln")).findFirst().orElseThrow();
+        Examples.Images images = (Examples.Images) given.examples;
+        try (Team team = Team.of(1);
+                Parameters parameters = Parameters.of(given.architecture, Type.F64, Type.F64);
+                Network network = new Network(given.architecture, parameters, given.scales, team)) {
+            randomize(parameters, new SplittableRandom(7));
+            ToDoubleFunction<int[]> hard = labels -> loss(network, new Case("", given.architecture, given.scales, new Examples.Images(images.pixels(), labels)));
+            double expected = 0.9 * (0.7 * hard.applyAsDouble(images.labels()) + 0.3 * hard.applyAsDouble(images.soft().orElseThrow().others()));
+            for (int label = 0; label < 7; label++) {
+                expected += 0.1 / 7 * hard.applyAsDouble(new int[] {label, label, label});
+            }
+            assertEquals(expected, loss(network, given), 1e-12 * expected);
         }
     }
 
