@@ -131,13 +131,13 @@ public final class Isonorm implements Family {
 
     /**
      * A config.json, of any family, that says by which constants of each block LayerNorm Scaling multiplied in training. The weights contain them: who computes
-     * with the model needs not know, who goes on training does. One list is of all norms before sub-layers, or of images of what branches write.
+     * with the model needs not know, who goes on training does. Without any, what a config said of others is left out. One list is of all norms before sub-layers, or of images of what branches write.
      */
     public static Config withConstants(Config config, LayerNormScaling constants, boolean images) {
         boolean norms = constants.branches().length == 0 && Arrays.equals(constants.attention(), constants.mlp());
         boolean branches = constants.attention().length == 0 && constants.mlp().length == 0;
         if (constants.none()) {
-            return config;
+            return config.without(CONSTANTS);
         }
         if (images ? branches : norms) {
             return config.with(CONSTANTS, list(images ? constants.branches() : constants.attention()));

@@ -51,7 +51,7 @@ record Beginning(IntFunction<Initialization> initialization, TrainingRun.Initial
         parameters.refresh(team);
     }
 
-    private void fill(Parameters.Entry entry, Architecture architecture) {
+    void fill(Parameters.Entry entry, Architecture architecture) {
         Rows weights = entry.stored(entry.weights());
         switch (entry.role().field()) {
             case WEIGHT -> {

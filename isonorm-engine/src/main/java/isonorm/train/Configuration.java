@@ -81,7 +81,7 @@ public final class Configuration {
         add("transfer", "none", "completep: lr, decay, epsilon and init.deviation are those of a base, and follow from them for this size");
         add("transfer.width", "256", "of the base");
         add("transfer.blocks", "2", "of the base");
-        add("from", "", "a checkpoint to go on from, in place of a preset");
+        add("from", "", "a checkpoint to go on from, in place of a preset; with another strategy than pre-ln if its weights have a place there");
         add("data", EMBEDDED, "shakespeare, a file of text (.txt, .md, .csv, .parquet), a folder that isonorm data build made, a .jsonl or .json file of prompts and completions, of conversations or of instructions, or a folder "
                 + "with a folder of images for each class");
         add(COLUMN, "text", "the column of the text in a .csv or .parquet file");
@@ -235,9 +235,10 @@ public final class Configuration {
                     values.put("transfer.blocks", text(base.blocks()));
                 });
             }
-            case TrainingRun.Start.Checkpoint(Path folder, Strategy.Running running) -> {
+            case TrainingRun.Start.Checkpoint(Path folder, Optional<Strategy> strategy, Strategy.Running running) -> {
                 values.put("from", folder.toString());
-                if (running != Strategy.Running.PLAIN) {
+                strategy.ifPresent(other -> values.putAll(StrategyText.write(other.withRunning(running), 0)));
+                if (strategy.isEmpty() && running != Strategy.Running.PLAIN) {
                     values.put("strategy.running", running.label());
                 }
             }
@@ -360,12 +361,13 @@ public final class Configuration {
     private TrainingRun.Start ofCheckpoint() {
         values.forEach((key, value) -> {
             boolean told = !value.equals(KEYS.containsKey(key) ? KEYS.get(key).standard : "");
-            boolean model = key.startsWith("model.") || key.startsWith("init.") || key.startsWith("transfer") || key.startsWith("strategy");
-            if (told && model && !key.equals("strategy.running")) {
+            boolean model = key.startsWith("model.") || key.startsWith("init.") || key.startsWith("transfer") || key.startsWith(BLOCKS);
+            if (told && model) {
                 throw new IllegalArgumentException(key + " says what a model is, and the one of from is already what it is; leave one of them out");
             }
         });
-        return new TrainingRun.Start.Checkpoint(path("from"), StrategyText.running(this, Strategy.Running.PLAIN));
+        Strategy strategy = StrategyText.read(this);
+        return new TrainingRun.Start.Checkpoint(path("from"), Optional.of(strategy), strategy.running());
     }
 
     private TrainingRun.Reading reading() {

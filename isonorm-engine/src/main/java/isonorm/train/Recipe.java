@@ -5,6 +5,7 @@ import static java.util.Objects.requireNonNull;
 import isonorm.architecture.Architecture;
 import isonorm.architecture.Block;
 import isonorm.architecture.Embedding;
+import isonorm.architecture.LayerNormScaling;
 import isonorm.architecture.Parameter;
 import isonorm.architecture.Part;
 import isonorm.architecture.Role;
@@ -51,7 +52,12 @@ record Recipe(
         Type compute,
         Config config,
         Naming naming,
-        Optional<Model> from) {
+        Optional<Origin> from) {
+
+    private static final double DEVIATION = 0.02; // of matrices that a strategy has besides a checkpoint's
+
+    /** A model whose weights are gone on with, and what they contain of its LayerNorm Scaling. */
+    record Origin(Model model, LayerNormScaling constants) {}
 
     static Recipe of(TrainingRun run, TrainingData data) throws IOException {
         return of(run, data, 1);
@@ -150,11 +156,47 @@ record Recipe(
             throw new IllegalArgumentException("the model was made for " + architecture.steadySequence() + " tokens, fewer than a sequence of " + sequence
                     + "; make sequence smaller");
         }
-        Strategy strategy = Strategy.named("pre-ln").withName(architecture.family()).withRunning(checkpoint.running());
+        boolean images = data instanceof Pictures;
         Config config = loaded.config().without("dtype", "torch_dtype"); // they say what the file had, and what is written has the run's
-        Scales scales = new Scales(Isonorm.constants(config, architecture.blocks().size(), data instanceof Pictures), learning.dropout().stream(), learning.dropout().attention(),
-                learning.dropout().lastBlock());
-        return recipe(learning, architecture, strategy, Optional.empty(), scales, config, Families.describe(loaded.config(), loaded.checkpoint().names()).naming(), Optional.of(model));
+        Origin origin = new Origin(model, Isonorm.constants(config, architecture.blocks().size(), images));
+        if (checkpoint.strategy().isPresent()) {
+            return ofStrategy(checkpoint.strategy().get().withRunning(checkpoint.running()), origin, loaded, config, learning, images);
+        }
+        Strategy strategy = Strategy.named("pre-ln").withName(architecture.family()).withRunning(checkpoint.running());
+        Scales scales = new Scales(origin.constants(), learning.dropout().stream(), learning.dropout().attention(), learning.dropout().lastBlock());
+        return recipe(learning, architecture, strategy, Optional.empty(), scales, config, Families.describe(loaded.config(), loaded.checkpoint().names()).naming(), Optional.of(origin));
+    }
+
+    /** The weights of a model in one that normalizes otherwise. */
+    private static Recipe ofStrategy(Strategy strategy, Origin origin, LoadedModel loaded, Config config, TrainingRun.Learning learning, boolean images) throws CheckpointException {
+        Architecture architecture = strategy.applied(origin.model().architecture());
+        requirePlaces(origin.model().architecture(), architecture, strategy);
+        Config plain = Isonorm.withConstants(config, LayerNormScaling.NONE, images);
+        Family.Description family = Families.describe(loaded.config(), loaded.checkpoint().names());
+        Optional<Format> format = family.architecture().equals(architecture) ? Optional.of(new Format(plain, family.naming())) : format(plain, architecture);
+        Config source = config.has("source_config") ? config.object("source_config") : plain;
+        Config written = format.map(Format::config).orElseGet(() -> Isonorm.config(architecture, Isonorm.VERSION).with("source_config", source));
+        Scales scales = strategy.scales(architecture, learning.dropout());
+        return recipe(learning, architecture, strategy, Optional.empty(), scales, Isonorm.withConstants(written, scales.constants(), images),
+                format.map(Format::naming).orElseGet(Isonorm::naming), Optional.of(origin));
+    }
+
+    /** Nothing that a model has learned is left out. */
+    private static void requirePlaces(Architecture from, Architecture to, Strategy strategy) {
+        Map<Role, Parameter> places = new LinkedHashMap<>();
+        to.parameters().forEach(each -> places.put(each.role(), each));
+        for (Parameter each : from.parameters()) {
+            Parameter place = places.get(each.role());
+            if (place == null || place.rows() != each.rows() || place.columns() != each.columns()) {
+                throw new IllegalArgumentException("the checkpoint's " + each.role().path() + ", " + shape(each) + ", has no place in a model of strategy " + strategy.name()
+                        + (place == null ? "" : ", which has " + shape(place)) + "; take another, or give it the checkpoint's norms by strategy.kind="
+                        + from.blocks().getFirst().norm().kind().label());
+            }
+        }
+    }
+
+    private static String shape(Parameter parameter) {
+        return parameter.rows() == 0 ? parameter.columns() + " values" : parameter.rows() + " x " + parameter.columns();
     }
 
     /** The same number means another word to another tokenizer. */
@@ -166,7 +208,7 @@ record Recipe(
     }
 
     private static Recipe recipe(TrainingRun.Learning learning, Architecture architecture, Strategy strategy, Optional<CompleteP> transfer, Scales scales,
-            Config config, Naming naming, Optional<Model> from) {
+            Config config, Naming naming, Optional<Origin> from) {
         if (strategy.running() != Strategy.Running.PLAIN) {
             Equivalent.requirePreLn(architecture, scales.dropout()); // here too, so that a grid is refused before its first run
         }
@@ -208,9 +250,15 @@ record Recipe(
             case TrainingRun.Start.New model ->
                     Beginning.of(model, strategy, architecture, run.seed()).fill(learner.parameters(), architecture, team);
             case TrainingRun.Start.Checkpoint _ -> {
+                Origin origin = from.orElseThrow();
+                Beginning beginning = Beginning.of(strategy, architecture, DEVIATION, run.seed());
                 for (Parameters.Entry entry : learner.parameters().all()) {
-                    entry.take(from.orElseThrow().weight(entry.role()));
-                    divide(entry.stored(entry.weights()), constant(entry.role()));
+                    if (origin.model().weights().containsKey(entry.role())) {
+                        entry.take(origin.model().weight(entry.role()));
+                        divide(entry.stored(entry.weights()), constant(origin.model().architecture(), origin.constants(), entry.role()));
+                    } else {
+                        beginning.fill(entry, architecture);
+                    }
                 }
             }
         }
@@ -230,6 +278,10 @@ record Recipe(
      * the bias of its norm, or into what writes last in a branch.
      */
     double constant(Role role) {
+        return constant(architecture, scales.constants(), role);
+    }
+
+    private static double constant(Architecture architecture, LayerNormScaling constants, Role role) {
         if (role.block() < 0 || role.field() == Role.Field.ALPHA) {
             return 1;
         }
@@ -242,7 +294,7 @@ record Recipe(
             default -> false;
         };
         boolean reads = role.part() == Part.ATTENTION_NORM || role.part() == Part.MLP_NORM;
-        return reads ? scales.constants().norm(role.block(), role.part() == Part.ATTENTION_NORM) : writes ? scales.constants().branch(role.block()) : 1;
+        return reads ? constants.norm(role.block(), role.part() == Part.ATTENTION_NORM) : writes ? constants.branch(role.block()) : 1;
     }
 
     /** What speaks against it, which is done all the same. */

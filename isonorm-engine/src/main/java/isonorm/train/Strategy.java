@@ -264,6 +264,15 @@ public final class Strategy {
         return blocks;
     }
 
+    /** Whether there are blocks that do something else than those of the named strategy. */
+    boolean hasBlocksOfTheirOwn() {
+        return some(others) > (NAMED.containsKey(name) ? some(named(name).others) : 0);
+    }
+
+    private static long some(List<Others> others) {
+        return others.stream().filter(each -> !(each.which instanceof Which.All)).count();
+    }
+
     /** Whether each of L blocks ends with a norm of the stream itself, which sets its variance there. */
     public boolean normalizesStream(int L) {
         return blocks(L).stream().allMatch(each -> each.mlp().normalizesSum());

@@ -59,9 +59,18 @@ public record TrainingRun(Optional<Path> folder, long seed, int threads, int tim
          * The model of a checkpoint.
          *
          * @param folder where it is
+         * @param strategy where and how it normalizes from then on; empty, as pre-ln is, where it stays what it is
          * @param running what a step computes with
          */
-        record Checkpoint(Path folder, Strategy.Running running) implements Start {}
+        record Checkpoint(Path folder, Optional<Strategy> strategy, Strategy.Running running) implements Start {
+
+            public Checkpoint {
+                if (strategy.filter(Strategy::hasBlocksOfTheirOwn).isPresent()) {
+                    throw new IllegalArgumentException("some blocks have a strategy of their own in new models alone; name one for all blocks of " + folder);
+                }
+                strategy = strategy.map(each -> each.withRunning(Strategy.Running.PLAIN)).filter(each -> !each.equals(Strategy.named("pre-ln")));
+            }
+        }
     }
 
     /**
@@ -338,8 +347,10 @@ public record TrainingRun(Optional<Path> folder, long seed, int threads, int tim
 
     /** The same with a new model of another strategy. */
     public TrainingRun withStrategy(Strategy strategy) {
-        Start.New model = model("a strategy");
-        return withStart(new Start.New(model.preset, model.width, model.blocks, model.heads, model.hidden, strategy, model.initial, model.transfer));
+        return withStart(switch (start) {
+            case Start.New model -> new Start.New(model.preset, model.width, model.blocks, model.heads, model.hidden, strategy, model.initial, model.transfer);
+            case Start.Checkpoint(Path folder, _, _) -> new Start.Checkpoint(folder, Optional.of(strategy), strategy.running());
+        });
     }
 
     /** The same with a new model whose weights begin otherwise. */
@@ -356,13 +367,13 @@ public record TrainingRun(Optional<Path> folder, long seed, int threads, int tim
 
     /** The same, going on with the model of a checkpoint. */
     public TrainingRun withCheckpoint(Path checkpoint) {
-        return withStart(new Start.Checkpoint(checkpoint, Strategy.Running.PLAIN));
+        return withStart(new Start.Checkpoint(checkpoint, Optional.empty(), Strategy.Running.PLAIN));
     }
 
     private Start.New model(String what) {
         return switch (start) {
             case Start.New model -> model;
-            case Start.Checkpoint(Path checkpoint, _) -> throw new IllegalArgumentException(what + " says what a model is, and the one of "
+            case Start.Checkpoint(Path checkpoint, _, _) -> throw new IllegalArgumentException(what + " says what a model is, and the one of "
                     + checkpoint + " is already what it is; leave one of them out");
         };
     }

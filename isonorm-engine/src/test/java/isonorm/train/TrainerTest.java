@@ -327,6 +327,46 @@ class TrainerTest {
                 assertThrows(CheckpointException.class, () -> Isonorm.constants(longer, 3, false)).getMessage());
     }
 
+    /** Its matrices have a place in many, and norms that it lacks begin as those of new models do. */
+    @Test
+    void aCheckpointIsGoneOnWithInAnotherStrategy() throws IOException {
+        Map<String, String> values = small(folder.resolve("first"));
+        values.put("model.blocks", "3");
+        run(values);
+        Path model = folder.resolve("first/model");
+        for (String strategy : List.of("lns", "peri-ln", "post-ln")) {
+            Path out = folder.resolve(strategy);
+            Map<String, String> further = small(out);
+            List.of("model.width", "model.blocks", "model.heads").forEach(further::remove);
+            further.putAll(Map.of("from", model.toString(), "strategy", strategy, "steps", "1", "lr", "1e-30"));
+            if (strategy.equals("peri-ln")) {
+                assertEquals("the checkpoint's blocks.0.attention_norm.bias, 16 values, has no place in a model of strategy peri-ln; take another, or give it"
+                        + " the checkpoint's norms by strategy.kind=layernorm", assertThrows(IllegalArgumentException.class, () -> run(further)).getMessage());
+                further.put("strategy.kind", "layernorm");
+            }
+            run(further);
+            for (String part : List.of("attention_norm.gain", "mlp_norm.bias", "attention.output.weight", "mlp.down.weight")) {
+                String name = "weights.blocks.2." + part;
+                assertArrayEquals(values(folder.resolve("first/checkpoint-0000008/trainer.safetensors"), name), values(out.resolve("checkpoint-0000001/trainer.safetensors"), name), 1e-6f);
+            }
+            LoadedModel written = LoadedModel.open(out.resolve("model"));
+            double[] constants = {1, 1 / Math.sqrt(2), 1 / Math.sqrt(3)};
+            requireConstants("lns", strategy.equals("lns") ? constants : new double[0], Isonorm.constants(written.config(), 3, false));
+            Architecture plain = Model.of(LoadedModel.open(model).model()).architecture();
+            assertEquals(Strategy.named(strategy).everywhere(block -> block.withKind(NormKind.LAYER)).applied(plain).withFamily("any"), Model.of(written.model()).architecture().withFamily("any"));
+            assertEquals(strategy.equals("lns") ? "gpt2" : "isonorm", written.config().textOr("", "model_type"));
+        }
+        float[] gains = values(folder.resolve("peri-ln/checkpoint-0000001/trainer.safetensors"), "weights.blocks.2.mlp_output_norm.gain");
+        assertArrayEquals(new float[] {1, 1, 1}, Arrays.copyOf(gains, 3), 1e-6f);
+        Map<String, String> back = small(folder.resolve("back"));
+        List.of("model.width", "model.blocks", "model.heads").forEach(back::remove);
+        back.putAll(Map.of("from", folder.resolve("lns/model").toString(), "strategy", "lns", "strategy.scaling", "none", "steps", "1", "lr", "1e-30"));
+        run(back);
+        String name = "weights.blocks.2.mlp_norm.gain";
+        assertArrayEquals(values(folder.resolve("first/checkpoint-0000008/trainer.safetensors"), name), values(folder.resolve("back/checkpoint-0000001/trainer.safetensors"), name), 1e-6f);
+        assertTrue(Isonorm.constants(LoadedModel.open(folder.resolve("back/model")).config(), 3, false).none());
+    }
+
     private static void requireConstants(String place, double[] constants, LayerNormScaling found) {
         double[] ones = {};
         assertArrayEquals(place.equals("lns") ? constants : ones, found.attention());

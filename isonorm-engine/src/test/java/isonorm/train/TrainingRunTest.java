@@ -102,6 +102,19 @@ class TrainingRunTest {
     }
 
     @Test
+    void aCheckpointMayGoOnWithAnotherStrategy() {
+        for (String name : Strategy.names()) {
+            TrainingRun run = roundTrip(Map.of("from", "gpt2", "strategy", name));
+            Optional<Strategy> strategy = ((TrainingRun.Start.Checkpoint) run.start()).strategy();
+            assertEquals(name.equals("pre-ln") ? Optional.empty() : Optional.of(name), strategy.map(Strategy::name));
+            assertEquals(Strategy.named(name).blocks(6), strategy.orElse(Strategy.named("pre-ln")).blocks(6));
+            assertEquals(Strategy.named(name).running(), ((TrainingRun.Start.Checkpoint) run.start()).running());
+        }
+        roundTrip(Map.of("from", "gpt2", "strategy", "mix-ln", "strategy.kind", "rmsnorm", "strategy.placement", "peri/post", "strategy.embedding-norm", "true"));
+        roundTrip(Map.of("from", "gpt2", "strategy.scaling", "lns", "strategy.running", "equivalent-rmsnorm"));
+    }
+
+    @Test
     void aStrategyMadeByHandIsTheSameWhenItIsReadAgain() {
         Strategy strategy = Strategy.named("lns").withName("mine").everywhere(block -> block.withScalings(Set.of(Scaling.SKIPINIT)))
                 .in(new TreeSet<>(List.of(1, 2)), Strategy.named("keel")).inFirst(0.5, block -> block.withPlacement(Placement.PERI));
@@ -122,9 +135,11 @@ class TrainingRunTest {
         assertEquals("beta2 must be a number from 0.0 to below 1.0, got 1", message(() -> Configuration.of(Map.of("beta2", "1")).run()));
         assertEquals("dtype must be f32, bf16, f16, bf16-pure or f64, got int8", message(() -> Configuration.of(Map.of("dtype", "int8")).run()));
         assertTrue(message(() -> run.withPreset("lama-60m")).startsWith("there is no preset lama-60m; did you mean llama-60m?"));
-        assertTrue(message(() -> run.withCheckpoint(Path.of("gpt2")).withStrategy(Strategy.named("lns")))
-                .startsWith("a strategy says what a model is, and the one of gpt2 is already what it is"));
-        assertEquals("strategy says what a model is, and the one of from is already what it is; leave one of them out",
-                message(() -> Configuration.of(Map.of("from", "gpt2", "strategy", "lns")).run()));
+        assertTrue(message(() -> run.withCheckpoint(Path.of("gpt2")).withInitial(TrainingRun.Initial.of(0.1)))
+                .startsWith("an initialization says what a model is, and the one of gpt2 is already what it is"));
+        assertEquals("model.width says what a model is, and the one of from is already what it is; leave one of them out",
+                message(() -> Configuration.of(Map.of("from", "gpt2", "model.width", "64")).run()));
+        assertEquals("some blocks have a strategy of their own in new models alone; name one for all blocks of gpt2",
+                message(() -> run.withCheckpoint(Path.of("gpt2")).withStrategy(Strategy.named("lns").in(new TreeSet<>(List.of(1)), Strategy.named("peri-ln")))));
     }
 }
