@@ -73,7 +73,7 @@ class MainTest {
             convert a b --to pre-rms             | did you mean pre-rmsnorm?
             convert a b --to centred --dtype f8  | expected one of keep, f32, bf16, f16, got 'f8'
             export a                             | Missing required parameter: 'OUT'
-            export a b --dtype bf16              | --dtype bf16 is of GGUF; graphs are f32 or f16
+            export a b.onnx --dtype bf16         | --dtype bf16 is of GGUF; graphs are f32 or f16
             export a b.gguf --external-data      | --opset, --part, --external-data and --no-verify are of ONNX graphs
             export a b --part head               | expected one of whole, encoder, decoder, decoder-with-past, got 'head'
             eval a --text x --compute fp16       | , got 'fp16'
