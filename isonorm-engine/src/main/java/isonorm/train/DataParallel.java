@@ -107,7 +107,7 @@ final class DataParallel implements AutoCloseable {
             try {
                 each.pending.await();
             } catch (ProcessGroup.Broken e) {
-                continue; // whoever asks for a result is told
+                // whoever asks for a result is told
             } finally {
                 each.close();
             }
