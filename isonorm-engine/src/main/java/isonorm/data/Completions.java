@@ -37,12 +37,6 @@ public final class Completions {
     private static final int NAMED = 20; // keys in an error
     private static final String ASSISTANT = "assistant";
 
-    /** Alpaca's prompt, in which a response follows. */
-    private static final String INSTRUCTION = "Below is an instruction that describes a task. Write a response that appropriately completes the request.\n\n"
-            + "### Instruction:\n%s\n\n### Response:\n";
-    private static final String INSTRUCTION_WITH_INPUT = "Below is an instruction that describes a task, paired with an input that provides further context. "
-            + "Write a response that appropriately completes the request.\n\n### Instruction:\n%s\n\n### Input:\n%s\n\n### Response:\n";
-
     /**
      * Rows of one length.
      *
@@ -98,8 +92,7 @@ public final class Completions {
             case INSTRUCTIONS -> DocumentFile.Lines.visit(file, (where, object) -> {
                 String instruction = text(where, object, "instruction");
                 String input = object.has("input") ? text(where, object, "input") : "";
-                String prompt = input.isEmpty() ? INSTRUCTION.formatted(instruction) : INSTRUCTION_WITH_INPUT.formatted(instruction, input);
-                pairs.add(pair(prompt, text(where, object, "output"), vocabulary, beginning, length));
+                pairs.add(pair(prompt(instruction, input), text(where, object, "output"), vocabulary, beginning, length));
             });
             case CONVERSATIONS -> {
                 ChatTemplate template = chat.orElseThrow(() -> new IOException(file + " has conversations, and the model has no chat template that says how it"
@@ -128,6 +121,28 @@ public final class Completions {
             (i < kept ? validation : train).add(pairs.get((int) order.at(i)));
         }
         return new Completions(train, validation, vocabulary.endOfText(), seed, leftOut[0]);
+    }
+
+    /** Alpaca's prompt, which a response follows. */
+    private static String prompt(String instruction, String input) {
+        return input.isEmpty() ? """
+                Below is an instruction that describes a task. Write a response that appropriately completes the request.
+
+                ### Instruction:
+                %s
+
+                ### Response:
+                """.formatted(instruction) : """
+                Below is an instruction that describes a task, paired with an input that provides further context. Write a response that appropriately completes the request.
+
+                ### Instruction:
+                %s
+
+                ### Input:
+                %s
+
+                ### Response:
+                """.formatted(instruction, input);
     }
 
     private enum Layout {
