@@ -19,7 +19,7 @@ import tempfile
 import time
 
 from kill_and_resume import require_whole, step
-from rounds import ISONORM, free_port, run
+from rounds import ISONORM, free_port, ranks_of, run
 
 KEYS = ["model.width=64", "model.blocks=2", "model.heads=2", "batch=4", "sequence=64", "steps=100000", "log.every=1", "checkpoint.every=5", "checkpoint.keep=2", "eval.every=0", "threads=1",
         "group.timeout=5"]
@@ -40,7 +40,7 @@ class Group:
         """Starts all ranks, the one that breaks with keys, variables and a folder of its own."""
         for rank in [rank for rank in range(self.ranks) if rank not in but]:
             own = rank == OTHER
-            launched = {"RANK": str(rank), "WORLD_SIZE": str(self.ranks), "LOCAL_WORLD_SIZE": str(self.ranks), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": self.port}
+            launched = ranks_of(self.ranks, "127.0.0.1", self.port)[rank]
             self.processes[rank] = subprocess.Popen([ISONORM, "train", *KEYS, f"out={self.out}", "-q", *all_keys, *(keys if own else ())], stdout=subprocess.DEVNULL, cwd=here if own and here else self.folder,
                                                     stderr=open(self.folder / f"said-{rank}", "w"), env=os.environ | launched | (environment or {} if own else {}))
 

@@ -17,11 +17,12 @@ import os
 import subprocess
 import sys
 
-from rounds import ISONORM, Table, run
+from rounds import ISONORM, Table, ranks_of, run, together
 
 VOCABULARY, LENGTH, WIDTH, BLOCKS = 4096, 256, 384, 6  # bench train's own
 BUCKET = 16 << 20
 BRIDGE, NAME = "isonorm-br", "isonorm-ns"
+PORT = 29400  # of namespaces that nobody else is in
 STREAM = 256 << 20  # bytes by which a rate is measured
 
 
@@ -86,24 +87,14 @@ def bytes_a_second():
 
 def step(ranks, batch, options):
     """What rank 0 measured."""
-    words = [ISONORM, "bench", "train", "--dtype", options.dtype, "--batch", str(batch), "--threads", "1", "--steps", str(options.steps), "--warmup", str(options.warmup), "--json", "--quiet"]
+    words = [ISONORM, "bench", "train", "--dtype", "f32", "--batch", str(batch), "--threads", "1", "--steps", str(options.steps), "--warmup", str(options.warmup), "--json", "--quiet"]
     processors = sorted(os.sched_getaffinity(0))
-    processes = []
-    for rank in range(ranks):
-        launched = {"RANK": str(rank), "WORLD_SIZE": str(ranks), "LOCAL_WORLD_SIZE": str(ranks), "MASTER_ADDR": "10.77.0.1", "MASTER_PORT": "29400"}
-        command = ["ip", "netns", "exec", f"{NAME}{rank}", "taskset", "-c", str(processors[rank % len(processors)]), *words]
-        processes.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | launched))
-    try:
-        printed = [process.communicate()[0] for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
-    if any(process.returncode for process in processes):
-        sys.exit(f"the ranks ended with {[process.returncode for process in processes]}")
-    return json.loads(printed[0].strip().splitlines()[-1])
+    printed = together([(["ip", "netns", "exec", f"{NAME}{rank}", "taskset", "-c", str(processors[rank % len(processors)]), *words], told)
+                        for rank, told in enumerate(ranks_of(ranks, "10.77.0.1", PORT))])
+    return json.loads(printed.strip().splitlines()[-1])
 
 
-def communication(ranks, rate, compute, weight_bytes):
+def communication(ranks, rate, compute):
     """Seconds in which the network sends gradients, those in which a step waits for them, and in which it waits for weights."""
     block = 12 * WIDTH * WIDTH  # values
     matrices = [block] * (BLOCKS - 1) + [block + VOCABULARY * WIDTH]  # the head's gradient is complete with that of the last block
@@ -119,7 +110,7 @@ def communication(ranks, rate, compute, weight_bytes):
         complete = sum(matrices) - begins
     free += 2 * ring * 4 * rest
     values = sum(matrices) + rest
-    return 2 * ring * 4 * values, free - now, ring * weight_bytes * values
+    return 2 * ring * 4 * values, free - now, ring * 4 * values
 
 
 def main():
@@ -128,7 +119,6 @@ def main():
     parser.add_argument("--rates", default="none,10gbit,1gbit")
     parser.add_argument("--delay", default="")
     parser.add_argument("--batches", default="8,32")
-    parser.add_argument("--dtype", default="f32", choices=["f32"])
     parser.add_argument("--steps", type=int, default=5)
     parser.add_argument("--warmup", type=int, default=5)
     options = parser.parse_args()
@@ -147,7 +137,7 @@ def main():
                 table.begin(seen["machine"])
                 if rate == "none":
                     compute[batch] = seen["median_s"] - seen["waited_s"]
-                sent, gradients, weights = communication(options.ranks, measured, compute[batch], 4)
+                sent, gradients, weights = communication(options.ranks, measured, compute[batch])
                 model = compute[batch] + gradients + weights
                 told = ("", "", "") if rate == "none" else (f"{model:.3f}", f"{seen['median_s'] / model:.2f}", f"{100 * (1 - seen['waited_for_gradients_s'] / sent):.0f} %")
                 print(f"| {options.ranks} | {batch} | {rate} | {measured * 8e-6:.0f} | {seen['median_s']:.3f} | {seen['waited_s']:.3f} | {seen['waited_for_gradients_s']:.3f} | "

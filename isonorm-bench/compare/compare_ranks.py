@@ -9,12 +9,10 @@ medians over rounds with their quartiles: seconds a step, of them those in which
 """
 import argparse
 import json
-import os
 import statistics
-import subprocess
 import sys
 
-from rounds import ISONORM, Table, free_port, run, spread
+from rounds import ISONORM, Table, free_port, ranks_of, run, spread, together
 
 BATCH = 8  # sequences a step
 
@@ -30,19 +28,8 @@ exec(compile(source.replace("m = Model();", "m = torch.nn.parallel.DistributedDa
 
 
 def ranks(count, command):
-    """What rank 0 of a group prints; where one fails, all are ended and so does this program."""
-    port = str(free_port())
-    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=dict(os.environ, RANK=str(rank), WORLD_SIZE=str(count), LOCAL_RANK=str(rank),
-                                                                                       LOCAL_WORLD_SIZE=str(count), MASTER_ADDR="127.0.0.1", MASTER_PORT=port, OMP_NUM_THREADS="1"))
-                 for rank in range(count)]
-    try:
-        printed = [process.communicate()[0] for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
-    if any(process.returncode for process in processes):
-        sys.exit(f"{' '.join(command[:4])} ended with {[process.returncode for process in processes]}")
-    return printed[0]
+    """What rank 0 of a group prints."""
+    return together([(command, rank | {"OMP_NUM_THREADS": "1"}) for rank in ranks_of(count, "127.0.0.1", free_port())])
 
 
 def main():

@@ -21,7 +21,7 @@ import sys
 import tempfile
 import time
 
-from rounds import ISONORM, free_port, run
+from rounds import ISONORM, free_port, ranks_of, run
 
 STEPS = 120
 KEYS = ["model.width=64", "model.blocks=2", "model.heads=2", "batch=4", "sequence=64", f"steps={STEPS}", "log.every=1", "checkpoint.every=7", "checkpoint.keep=1000", "dropout=0.1"]
@@ -77,9 +77,7 @@ class OwnRanks:
 
     def __init__(self, command, ranks, folder, said):
         self.folder, self.said, self.before = folder, said, began(folder, ranks)
-        port = str(free_port())
-        launched = [{} if ranks == 1 else {"RANK": str(rank), "WORLD_SIZE": str(ranks), "LOCAL_WORLD_SIZE": str(ranks), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-                    for rank in range(ranks)]
+        launched = [{}] if ranks == 1 else ranks_of(ranks, "127.0.0.1", free_port())
         self.processes = [subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=open(f"{said}-{rank}", "w"), env=os.environ | launched[rank]) for rank in range(ranks)]
 
     def wait(self, seconds):

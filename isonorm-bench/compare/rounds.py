@@ -1,4 +1,4 @@
-"""What the comparisons share: running a program, a free port, a sample's middle with its spread, and how a table begins."""
+"""What the comparisons share: running a program or several together, a free port, a sample's middle with its spread, and how a table begins."""
 import os
 import socket
 import statistics
@@ -25,6 +25,24 @@ def run(command):
     if done.returncode != 0:
         sys.exit(f"{' '.join(command)} ended with {done.returncode}")
     return done.stdout
+
+
+def together(commands):
+    """What the first of some programs prints that run at once, each a command and what its environment has besides; where one fails, all are ended and so does this one."""
+    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | more) for command, more in commands]
+    try:
+        printed = [process.communicate()[0] for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    if any(process.returncode for process in processes):
+        sys.exit(f"{' '.join(commands[0][0][:4])} and those beside it ended with {[process.returncode for process in processes]}")
+    return printed[0]
+
+
+def ranks_of(count, address, port):
+    """What a launcher tells each rank of a group on one machine."""
+    return [{"RANK": str(rank), "WORLD_SIZE": str(count), "LOCAL_RANK": str(rank), "LOCAL_WORLD_SIZE": str(count), "MASTER_ADDR": address, "MASTER_PORT": str(port)} for rank in range(count)]
 
 
 def free_port():

@@ -8,6 +8,7 @@ import isonorm.text.BeginningToken;
 import isonorm.verify.Likelihood;
 import isonorm.verify.TokenizedText;
 import isonorm.verify.Verification;
+import isonorm.weights.Dense;
 import isonorm.weights.Matrix;
 import isonorm.weights.Model;
 import isonorm.weights.QuantizedParts;
@@ -31,8 +32,9 @@ public final class FewBits {
     private FewBits() {}
 
     public static void main(String[] arguments) throws IOException {
-        if (arguments.length < 3) {
-            System.err.println("usage: FewBits CHECKPOINT TEXT BITS...");
+        List<String> bits = List.of(arguments).subList(Math.min(2, arguments.length), arguments.length);
+        if (bits.isEmpty() || !bits.stream().allMatch(each -> each.matches("[2-8]"))) {
+            System.err.println("usage: FewBits CHECKPOINT TEXT BITS..., of 2 to 8 bits");
             System.exit(2);
         }
         LoadedModel source = LoadedModel.open(Path.of(arguments[0]));
@@ -40,8 +42,8 @@ public final class FewBits {
         int window = Math.min(1024, source.model().context());
         TokenizedText text = TokenizedText.read(source.checkpoint().folder().resolve("tokenizer.json"), Path.of(arguments[1]), BeginningToken.NEVER, window, window, Long.MAX_VALUE);
         System.out.printf(Locale.ROOT, "float32  %.3f%n", perplexity(model, text));
-        for (String bits : List.of(arguments).subList(2, arguments.length)) {
-            System.out.printf(Locale.ROOT, "%s bits   %.3f%n", bits, perplexity(rounded(model, Integer.parseInt(bits)), text));
+        for (String each : bits) {
+            System.out.printf(Locale.ROOT, "%s bits   %.3f%n", each, perplexity(rounded(model, Integer.parseInt(each)), text));
         }
     }
 
@@ -50,78 +52,38 @@ public final class FewBits {
         return likelihood.perplexity();
     }
 
-    private static Model rounded(Model model, int bits) {
-        if (bits < 2 || bits > Byte.SIZE) {
-            throw new IllegalArgumentException("weights are rounded to 2 to 8 bits, got " + bits);
-        }
+    private static Model rounded(Model model, int bits) throws IOException {
         Map<Role, Matrix> weights = new LinkedHashMap<>(model.weights());
-        weights.replaceAll((role, matrix) -> QuantizedParts.isLayer(role) ? new Rounded(matrix, 1 << (bits - 1)) : matrix);
+        for (Map.Entry<Role, Matrix> each : weights.entrySet()) {
+            if (QuantizedParts.isLayer(each.getKey())) {
+                each.setValue(rounded(each.getValue(), bits));
+            }
+        }
         return new Model(model.architecture(), weights);
     }
 
-    /**
-     * {@code of}, (out, in), rounded to the nearest when it is read.
-     *
-     * @param largest the size of the largest code, a negative one
-     */
-    private record Rounded(Matrix of, int largest) implements Matrix {
-
-        @Override
-        public int rows() {
-            return of.rows();
-        }
-
-        @Override
-        public int columns() {
-            return of.columns();
-        }
-
-        @Override
-        public Tile shape() {
-            Tile shape = of.shape();
-            return shape.withColumns(0, Math.ceilDiv(shape.columns(), GROUP) * GROUP);
-        }
-
-        @Override
-        public void prepare() throws IOException {
-            of.prepare();
-        }
-
-        @Override
-        public void read(Tile tile, double[] into) throws IOException {
-            int first = tile.column() / GROUP * GROUP;
-            int end = Math.min(columns(), Math.ceilDiv(tile.column() + tile.columns(), GROUP) * GROUP);
-            Tile groups = tile.withColumns(first, end - first);
-            double[] values = new double[groups.size()];
-            of.read(groups, values);
-            for (int r = 0; r < tile.rows(); r++) {
-                for (int at = r * groups.columns(); at < (r + 1) * groups.columns(); at += GROUP) {
-                    round(values, at, Math.min(at + GROUP, (r + 1) * groups.columns()));
-                }
-                System.arraycopy(values, r * groups.columns() + tile.column() - first, into, r * tile.columns(), tile.columns());
+    private static Matrix rounded(Matrix matrix, int bits) throws IOException {
+        matrix.prepare();
+        double[] values = matrix.all();
+        matrix.release();
+        int columns = matrix.columns();
+        for (int row = 0; row < values.length; row += columns) {
+            for (int column = 0; column < columns; column += GROUP) {
+                round(values, row + column, row + Math.min(column + GROUP, columns), 1 << (bits - 1));
             }
         }
+        return new Dense(matrix.rows(), columns, values, "rounded to " + bits + " bits in groups of " + GROUP);
+    }
 
-        private void round(double[] values, int from, int to) {
-            double extreme = 0;
-            for (int i = from; i < to; i++) {
-                extreme = Math.abs(values[i]) > Math.abs(extreme) ? values[i] : extreme;
-            }
-            double scale = Float.float16ToFloat(Float.floatToFloat16((float) (-extreme / largest)));
-            for (int i = from; i < to; i++) {
-                values[i] = scale == 0 ? 0 : scale * Math.clamp(Math.rint(values[i] / scale), -largest, largest - 1);
-            }
+    /** Rounds values that share a scale to the nearest of its multiples, from {@code -largest} to {@code largest - 1}. */
+    private static void round(double[] values, int from, int to, int largest) {
+        double extreme = 0;
+        for (int i = from; i < to; i++) {
+            extreme = Math.abs(values[i]) > Math.abs(extreme) ? values[i] : extreme;
         }
-
-        @Override
-        public void release() {
-            of.release();
-        }
-
-        @Override
-        public void describe(List<String> steps) {
-            of.describe(steps);
-            steps.add("rounded to " + 2 * largest + " levels in groups of " + GROUP);
+        double scale = Float.float16ToFloat(Float.floatToFloat16((float) (-extreme / largest)));
+        for (int i = from; i < to; i++) {
+            values[i] = scale == 0 ? 0 : scale * Math.clamp(Math.rint(values[i] / scale), -largest, largest - 1);
         }
     }
 }
