@@ -204,11 +204,16 @@ public final class Train extends CheckpointCommand {
             if (!Trainer.isFresh(folder)) {
                 throw new IOException(folder + " exists already; take another folder, or go on with --resume " + folder);
             }
+            run(values); // what makes no sense is refused before anything is written
             Path tokens = TextToTokens.beside(folder);
             text.get().build(tokens, console, json || quiet);
             values.put(TextToTokens.DATA, tokens.toString());
             values.remove(TextToTokens.COLUMN);
         }
+        return run(values);
+    }
+
+    private TrainingRun run(Map<String, String> values) {
         try {
             return Configuration.of(values).run();
         } catch (IllegalArgumentException e) {

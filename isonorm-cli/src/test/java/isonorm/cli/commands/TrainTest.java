@@ -82,6 +82,7 @@ class TrainTest {
         Run.of("train", "--resume", run, "--quiet").ended(0);
         List<String> before = Run.names(folder);
         refused(1, run + " exists already", tiny(), "data=" + book, "out=" + run);
+        refused(2, "there is no strategy lnz", tiny(), "data=" + book, "strategy=lnz", "out=" + folder.resolve("c"));
         assertEquals(before, Run.names(folder));
         refused(1, "is of no kind that is read; names must end in .txt, .md", tiny(), "data=" + Files.writeString(folder.resolve("book.doc"), "words"), "out=" + folder.resolve("b"));
         Path example = Run.HOME.resolve("examples/shakespeare-gpt2");
