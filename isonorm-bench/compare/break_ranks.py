@@ -94,10 +94,6 @@ def terminated(group, _):
     group.processes[OTHER].send_signal(signal.SIGTERM)
 
 
-def little_heap(group, _):
-    group.start(environment={"ISONORM_JAVA_OPTS": f"{OPTIONS} -Xmx24m"})
-
-
 def no_more_memory(group, _):
     group.start()
     group.until_steps()
@@ -156,7 +152,6 @@ BREAKS = {
     "killed": (killed, LOST),
     "stopped": (stopped, r"rank 1 \(127\.0\.0\.1\) gave no answer within 5 s; start the same command again, which goes on from the last checkpoint"),
     "terminated": (terminated, None),
-    "little heap": (little_heap, rf"rank 1 \(127\.0\.0\.1\) failed: .*memory.*|{ABSENT}"),
     "no more memory": (no_more_memory, r"rank 1 \(127\.0\.0\.1\) (failed: .*memory.*|was lost, .*)"),
     "full disk": (full_disk, r"(rank \d \(127\.0\.0\.1\) failed: )?.* (needs \d+ bytes, and its file system has \d+ available|cannot be written: no space left on device.*)"),
     "full cache": (full_cache, ABSENT),
